@@ -1,0 +1,55 @@
+# Every target installs what it needs: a virtual environment from hash-locked requirements, and, as
+# root on Debian, the system packages it names. Nothing is installed outside .venv otherwise.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-sim check format run lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its own
+	@tools/need mosquitto ip
+	$(BIN)/steerd demo $(DEMO)
+
+test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (5 minutes at most)
+	@tools/need mosquitto ip
+	$(BIN)/python -m pytest $(TESTS)
+
+test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
+	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)
+
+check: $(VENV)/dev.stamp ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+run: $(VENV)/run.stamp ## the daemon in the foreground, with CONFIG=config/steerd.toml
+	$(BIN)/steerd run -c $(or $(CONFIG),config/steerd.toml)
+
+lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  pyproject.toml --group build -o requirements/run.txt
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml
+	@tools/venv $(PYTHON) $(VENV) requirements/run.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
+	@tools/venv $(PYTHON) $(VENV) requirements/dev.txt
+	@touch $@ $(VENV)/run.stamp

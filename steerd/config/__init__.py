@@ -1,0 +1,1 @@
+"""TOML, checked whole, to the core's and each stage's settings."""

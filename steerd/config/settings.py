@@ -1,0 +1,148 @@
+"""What each stage is told: frozen, already checked, in seconds and numbers. `load` builds it from TOML."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
+
+IPV4 = 4
+IPV6 = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one leg of a path probes: a numeric address and its family (4 or 6)."""
+
+    family: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePath:
+    """A path as the prober sees it: `targets` in the order of the core's legs; `mark` goes on every probe."""
+
+    path: PathId
+    pop: str
+    device: str
+    mark: int
+    targets: tuple[Target, ...]
+    interval: float
+    timeout: float
+    method: str = "icmp"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    paths: tuple[ProbePath, ...]
+    grid: float
+    """The shortest interval in use, in seconds: the period of the probing grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePath:
+    """A path as the kernel sees it. `via`/`via6` are next hops; `families` those that it carries. `mark` leads
+    to `table`, the path's own."""
+
+    path: PathId
+    device: str
+    via: str | None
+    via6: str | None
+    families: frozenset[int]
+    uplink: str
+    mark: int
+    table: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """Packed, sorted, without duplicates: 5 bytes (address, length) per IPv4 prefix, 17 per IPv6 prefix. A
+    policy may hold 200,000 of them, so they are never objects."""
+
+    v4: bytes = b""
+    v6: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePolicy:
+    """A policy as the kernel sees it. `order` is its place in the file, from 0. Empty `sources` and `iifs`
+    select everything forwarded."""
+
+    policy: PolicyId
+    table: int
+    order: int
+    prefixes: Prefixes
+    excepted: Prefixes = field(default_factory=Prefixes)
+    sources: tuple[str, ...] = ()
+    iifs: tuple[str, ...] = ()
+    own_traffic: bool = False
+    when_none: WhenNone = WhenNone.KEEP
+
+
+class OnStop(StrEnum):
+    KEEP = "keep"
+    CLEANUP = "cleanup"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """`table` is the first of `TABLES` tables and `rule_priority` the first of 100 that are ours; nexthop
+    ids are taken from `nexthop_base` on; `mark_mask` holds the bits of the packet mark that are ours;
+    `bypass_mark` 0 means none. `management` prefixes are never steered, never blocked."""
+
+    protocol: int
+    table: int
+    rule_priority: int
+    nexthop_base: int
+    mark_mask: int
+    bypass_mark: int
+    management: tuple[str, ...]
+    on_stop: OnStop
+    paths: tuple[RoutePath, ...]
+    policies: tuple[RoutePolicy, ...]
+    nexthop_objects: bool = True
+    """False forces the batched replace that serves kernels without nexthop objects."""
+
+
+POLICY_TABLES = 100
+"""Tables kept for policies: `table` to `table + 99`; the paths' tables follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    host: str
+    port: int
+    tls: bool
+    tenant: str
+    gateway: str
+    region: str
+    username: str | None
+    password_file: Path | None
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    publish_interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, as the stages take it."""
+
+    source: Path
+    gateway: str
+    region: str
+    core: Settings
+    probe: ProbeSettings
+    route: RouteSettings
+    mqtt: MqttSettings | None
+    export: ExportSettings
+    control_socket: Path
+    store_path: Path
+    record: bool

@@ -1,0 +1,294 @@
+"""What goes into the engine (events), what comes out (effects), and what it shows (views)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+from steerd.core.settings import PathId, PolicyId, Settings
+
+
+class Outcome(Enum):
+    """What became of a probe. Every LOST was OVERDUE first; LOCAL and VOID say nothing of the path."""
+
+    REPLY = "reply"
+    OVERDUE = "overdue"  # unanswered after the path's patience: evidence for health only
+    LOST = "lost"  # settled at the timeout: only this counts as loss
+    LATE = "late"  # answered after it was settled: undoes that loss, and its RTT counts
+    DUPLICATE = "duplicate"
+    ERROR = "error"  # an ICMP error: a hint, rate-limited by nature
+    LOCAL = "local"  # our own send failed or our buffer overflowed
+    VOID = "void"  # clock step, suspend, stall
+
+
+class PathState(StrEnum):
+    UP = "up"
+    SUSPECT = "suspect"  # a probe is overdue, or nothing was ever heard
+    DOWN = "down"
+    RECOVERING = "recovering"  # answers again, not yet trusted
+    ABSENT = "absent"  # its device is down or not there
+
+
+class PolicyState(StrEnum):
+    STEERING = "steering"  # on a usable path
+    HELD = "held"  # no usable path; the last choice stays (when_none = keep, or a hard pin)
+    LOCAL_OUTAGE = "local-outage"  # nothing answers on the uplink: the fault is on this side
+    BLOCKED = "blocked"  # no usable path; when_none = block
+    NONE = "none"  # no choice was made yet
+
+
+class Reason(StrEnum):
+    """Why a choice was made: the label of steerd_switches_total."""
+
+    START = "start"
+    BETTER = "better"
+    DOWN = "down"
+    ABSENT = "absent"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+    PIN = "pin"
+    POLICY = "policy"
+    KERNEL = "kernel"
+
+
+# Events: what happened.
+
+
+class Probed(NamedTuple):
+    """The outcome of one probe: the hot one. ``sent_at`` and ``rtt`` in seconds; ``rtt`` is meant for REPLY
+    and LATE only."""
+
+    path: PathId
+    outcome: Outcome
+    sent_at: float
+    rtt: float = 0.0
+    leg: int = 0
+
+
+class RoundEnded(NamedTuple):
+    """The driver ends a round itself: all that belongs together was fed. Needs ``Settings.round == 0``."""
+
+
+class Link(NamedTuple):
+    """The path's device can carry packets (``up``), or can not."""
+
+    path: PathId
+    up: bool
+
+
+class PopState(NamedTuple):
+    """What a PoP says of itself. ``load`` 0 to 1, or None when it does not say; ``age`` in seconds."""
+
+    pop: str
+    accepting: bool
+    load: float | None = None
+    age: float = 0.0
+
+
+class Verb(StrEnum):
+    PIN = "pin"
+    UNPIN = "unpin"
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+
+
+class Order(NamedTuple):
+    """An operator's word, or a signed message. ``subject`` is a PoP (drain, undrain) or a policy (pin,
+    unpin); ``to`` the PoP to pin to; ``until`` on the engine's clock, None: stands."""
+
+    verb: Verb
+    subject: str
+    to: str | None = None
+    until: float | None = None
+    origin: str = "operator"
+    hard: bool = False
+
+
+class Installed(NamedTuple):
+    """What the kernel has now: after adoption, apply and repair alike. ``error``: the apply failed, and
+    ``best`` and ``runner_up`` tell what is there instead."""
+
+    policy: PolicyId
+    best: PathId | None
+    runner_up: PathId | None = None
+    error: str | None = None
+
+
+class Configured(NamedTuple):
+    settings: Settings
+
+
+Event = Probed | RoundEnded | Link | PopState | Order | Installed | Configured
+
+
+# Effects, wanted state: idempotent, the latest replaces the former.
+
+
+class Cadence(NamedTuple):
+    """Probe ``path`` every ``every`` seconds (None: rest); a probe unanswered for ``patience`` seconds is
+    overdue."""
+
+    path: PathId
+    every: float | None
+    patience: float
+
+
+class Steer(NamedTuple):
+    """Point the policy at ``best``; None: nothing may be used, and the policy is to be blocked."""
+
+    policy: PolicyId
+    best: PathId | None
+    runner_up: PathId | None
+    event_id: str
+
+
+# Effects, facts: journal, store, metrics and MQTT word them for themselves.
+
+Terms = Mapping[str, float]
+
+
+class Switched(NamedTuple):
+    """A choice changed.
+
+    ``rule`` says by what: ``regret``, ``confident``, ``threshold``, ``forced``, ``first`` or ``kernel``.
+    ``evidence`` gives per candidate the cost's terms, ``total``, and what else the rule looked at, in ms
+    (``regret`` in ms*s, ``samples`` a count); ``excluded`` the paths that were ruled out, and why;
+    ``margin`` what the rule's test compared.
+    """
+
+    event_id: str
+    policy: PolicyId
+    old: PathId | None
+    new: PathId | None
+    reason: Reason
+    at: float
+    rule: str
+    evidence: Mapping[PathId, Terms]
+    excluded: Mapping[PathId, str]
+    margin: Terms
+
+
+class PathChanged(NamedTuple):
+    path: PathId
+    old: PathState
+    new: PathState
+    reason: str
+    at: float
+
+
+class Declined(NamedTuple):
+    """A known event that was not acted on, and why: counted, never silent."""
+
+    event: Event
+    reason: str
+
+
+Effect = Cadence | Steer | Switched | PathChanged | Declined
+
+
+# Views: made when someone looks.
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """What is believed of a path. RTT, sd, jitter in ms; ``age`` is the time since the last reply, in
+    seconds (None: never heard); ``hold`` is how long it still ranks behind others."""
+
+    path: PathId
+    pop: str
+    uplink: str
+    state: PathState
+    reason: str
+    since: float  # seconds ago
+    rtt: float | None
+    sd: float | None
+    jitter: float | None
+    loss: float
+    n: int
+    age: float | None
+    every: float | None
+    patience: float
+    hold: float
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """One path as one policy sees it now. ``terms``: the cost's terms with ``total``, in ms (empty when
+    nothing is known); ``excluded``: why it may not be used now, or None."""
+
+    path: PathId
+    terms: Terms
+    excluded: str | None
+    rank: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    policy: PolicyId
+    state: PolicyState
+    choice: PathId | None
+    runner_up: PathId | None
+    wanted: PathId | None
+    error: str | None
+    since: float | None  # seconds ago that the choice was made or adopted
+    pin: str | None
+    pin_hard: bool
+    pin_for: float | None
+    candidates: tuple[CandidateView, ...]
+    last: Switched | None
+    outlook: str  # what would have to change for the choice to change
+
+
+@dataclass(frozen=True, slots=True)
+class DrainView:
+    pop: str
+    origin: str
+    left: float | None  # seconds; None: stands
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A frozen snapshot: status, why, /metrics and score are worded from it."""
+
+    now: float
+    epoch: int
+    paths: tuple[PathView, ...]
+    policies: tuple[PolicyView, ...]
+    drains: tuple[DrainView, ...]
+    declined: Mapping[str, int]
+
+
+# Memory: what survives a restart. Ages and time left, never clock readings.
+
+
+@dataclass(frozen=True, slots=True)
+class PinMemory:
+    policy: PolicyId
+    pop: str
+    hard: bool
+    left: float | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainMemory:
+    pop: str
+    left: float | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldMemory:
+    """The damping of a path that was down: the last hold-down's length, how long ago it began, time left."""
+
+    path: PathId
+    length: float
+    age: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    pins: tuple[PinMemory, ...] = ()
+    drains: tuple[DrainMemory, ...] = ()
+    holds: tuple[HoldMemory, ...] = field(default=())
