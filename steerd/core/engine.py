@@ -1,0 +1,450 @@
+"""The engine: `feed` events and the time, get effects. It never awaits and never fails on a known event.
+
+One engine serves the daemon, replay and the simulations: they differ in where events come from and in
+what becomes of effects, never in how a decision is made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import floor, inf
+from typing import Final, assert_never
+
+from steerd.core import rules
+from steerd.core.cost import Pricing
+from steerd.core.model import (
+    Configured,
+    Declined,
+    Effect,
+    Event,
+    Installed,
+    Link,
+    Memory,
+    Order,
+    Outcome,
+    PathChanged,
+    PathState,
+    PolicyState,
+    PopState,
+    Probed,
+    Reason,
+    RoundEnded,
+    Steer,
+    Switched,
+    Terms,
+    Verb,
+    View,
+)
+from steerd.core.orders import POP, Drains, Pin
+from steerd.core.path import Path
+from steerd.core.policy import Policy
+from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
+from steerd.core.snapshot import memory, restore, view
+
+CADENCES_EVERY: Final = 5.0
+"""How often, in seconds, every path's patience is looked at again."""
+
+ANSWER_WITHIN: Final = 10.0
+"""A `Steer` that was not answered by an `Installed` for so long, in seconds, is asked again."""
+
+STALL: Final = 60.0
+"""Woken up later than this, in seconds, the engine does not re-live what it slept through: void time."""
+
+STEP_MAX: Final = 2.0
+"""A round counts for at most this many times the one before it."""
+
+NOTHING: Final[tuple[Effect, ...]] = ()
+
+
+class Engine:
+    """All of steerd's thinking. ``draw`` gives numbers from 0 to 1; ``epoch`` makes event ids unique over
+    restarts; ``memory`` is what an earlier run's `memory` returned."""
+
+    def __init__(
+        self, settings: Settings, memory: Memory, *, now: float, epoch: int, draw: Callable[[], float]
+    ) -> None:
+        self.epoch = epoch
+        self.paths: dict[PathId, Path] = {}
+        self.policies: dict[PolicyId, Policy] = {}
+        self.drains = Drains()
+        self.declined: dict[str, int] = {}
+        self._draw = draw
+        self._events = 0
+        self._effects: list[Effect] = []
+        self._stranded: set[PolicyId] = set()  # forced to leave, with nowhere to go yet
+        self._heard = False  # whether anything was measured in this round
+        self._round_began = now
+        self._step = inf
+        self._cadences_at = now
+        self._next = inf
+        self.settings = replace(settings, paths=(), policies=())
+        self._configure(settings, now)
+        restore(self, memory, now)
+        self._schedule()
+
+    def feed(self, event: Event | None, now: float) -> Sequence[Effect]:
+        """Run every deadline up to ``now`` at its own time, then take the event (None: a mere wake-up)."""
+        if now >= self._next:
+            self._run_deadlines(now)
+        match event:
+            case Probed():
+                self._probed(event, now)
+            case None:
+                pass
+            case RoundEnded():
+                if self.settings.round > 0.0:
+                    self._decline(event, "rounds end by themselves")
+                else:
+                    self._end_round(now)
+            case Installed():
+                self._installed(event, now)
+            case Link():
+                self._link(event, now)
+            case PopState():
+                self._pop_state(event, now)
+            case Order():
+                self._order(event, now)
+                self._schedule()
+            case Configured():
+                self._configure(event.settings, now)
+                self._schedule()
+            case _:
+                assert_never(event)
+        if not self._effects:
+            return NOTHING
+        effects, self._effects = self._effects, []
+        return effects
+
+    def next_deadline(self) -> float:
+        """When `feed` wants to be called at the latest; inf: only with an event."""
+        return self._next
+
+    def view(self, now: float) -> View:
+        """A frozen snapshot for those who look."""
+        return view(self, now)
+
+    def memory(self, now: float) -> Memory:
+        """What is to survive a restart."""
+        return memory(self, now)
+
+    # Time
+
+    def _schedule(self) -> None:
+        pins = (policy.pin.until for policy in self.policies.values() if policy.pin and policy.pin.until is not None)
+        self._next_expiry = min(self.drains.next_expiry(), min(pins, default=inf))
+        round_ends = self._round_began + self.settings.round if self.settings.round > 0.0 else inf
+        self._next = min(round_ends, self._next_expiry)
+
+    def _run_deadlines(self, now: float) -> None:
+        period = self.settings.round
+        if period > 0.0 and now - self._round_began > STALL:
+            self._round_began += floor((now - self._round_began) / period - 1.0) * period
+            self._heard = False
+            self._schedule()
+        while (at := self._next) <= now:
+            if at >= self._next_expiry:
+                self._expire(at)
+            else:
+                self._round_began = at - period  # keeps the grid free of rounding errors
+                self._end_round(at)
+            self._schedule()
+
+    def _expire(self, now: float) -> None:
+        ended = self.drains.expire(now)
+        for policy in self.policies.values():
+            if policy.pin is not None and policy.pin.until is not None and policy.pin.until <= now:
+                policy.pin = None
+                ended = True
+        if ended:
+            self._reconsider(now)
+
+    def _end_round(self, now: float) -> None:
+        """Nothing was measured in a void round, so it counts for nothing; neither does sleep."""
+        dt = min(now - self._round_began, STEP_MAX * self._step) if self._heard else 0.0
+        if dt > 0.0:
+            self._step = dt
+        self._round_began = now
+        self._heard = False
+        for policy in self.policies.values():
+            self._look(policy, now, dt)
+        if now >= self._cadences_at:
+            self._cadences_at = now + CADENCES_EVERY
+            self._cadences()
+
+    # Events
+
+    def _probed(self, event: Probed, now: float) -> None:
+        path = self.paths.get(event.path)
+        if path is None or event.leg >= len(path.legs):
+            self._decline(event, "unknown path")
+            return
+        before = path.health.state
+        unheard = path.cost == inf
+        if event.outcome is not Outcome.LOCAL and event.outcome is not Outcome.VOID:
+            self._heard = True
+        changed = path.probed(event, now)
+        if changed or (unheard and path.cost < inf):
+            self._health_changed(path, before, now)
+        elif self._stranded and event.outcome is Outcome.REPLY:
+            self._reconsider_stranded(now)
+
+    def _link(self, event: Link, now: float) -> None:
+        path = self.paths.get(event.path)
+        if path is None:
+            self._decline(event, "unknown path")
+            return
+        before = path.health.state
+        if path.health.link(event.up, now):
+            path.forget()
+            self._health_changed(path, before, now)
+
+    def _health_changed(self, path: Path, before: PathState, now: float) -> None:
+        health = path.health
+        if health.state is not before:
+            self._effects.append(PathChanged(path.id, before, health.state, health.reason, now))
+        for policy in self.policies.values():
+            if path.id not in policy.paths:
+                continue
+            policy.stale_at = -inf
+            forced = policy.wanted == path.id and health.gone
+            if forced or policy.id in self._stranded:
+                self._look(policy, now, None)
+        self._cadences()
+
+    def _reconsider_stranded(self, now: float) -> None:
+        for id_ in sorted(self._stranded):
+            self._look(self.policies[id_], now, None)
+
+    def _reconsider(self, now: float) -> None:
+        """Orders changed: they act at once."""
+        for policy in self.policies.values():
+            policy.stale_at = -inf
+            self._look(policy, now, None)
+        self._cadences()
+
+    def _pop_state(self, event: PopState, now: float) -> None:
+        if all(path.pop != event.pop for path in self.paths.values()):
+            self._decline(event, "unknown PoP")
+        elif event.accepting:
+            if self.drains.remove(event.pop, POP):
+                self._reconsider(now)
+        elif POP not in self.drains.origin(event.pop).split(", "):
+            self.drains.add(event.pop, POP, None)
+            self._reconsider(now)
+
+    def _order(self, event: Order, now: float) -> None:
+        pops = {path.pop for path in self.paths.values()}
+        match event.verb:
+            case Verb.DRAIN | Verb.UNDRAIN:
+                if event.subject not in pops:
+                    return self._decline(event, "unknown PoP")
+                if event.verb is Verb.DRAIN:
+                    self.drains.add(event.subject, event.origin, event.until)
+                elif not self.drains.remove(event.subject, event.origin):
+                    return self._decline(event, "not drained by this origin")
+            case Verb.PIN | Verb.UNPIN:
+                policy = self.policies.get(PolicyId(event.subject))
+                if policy is None:
+                    return self._decline(event, "unknown policy")
+                if event.verb is Verb.UNPIN:
+                    if policy.pin is None:
+                        return self._decline(event, "not pinned")
+                    policy.pin = None
+                elif event.to is None or all(path.pop != event.to for path in policy.paths.values()):
+                    return self._decline(event, "the policy may not use that PoP")
+                else:
+                    policy.pin = Pin(event.to, event.hard, event.until, event.origin)
+            case _:
+                assert_never(event.verb)
+        return self._reconsider(now)
+
+    def _installed(self, event: Installed, now: float) -> None:
+        """Belief follows the kernel."""
+        policy = self.policies.get(event.policy)
+        if policy is None:
+            return self._decline(event, "unknown policy")
+        asked = policy.wanted if policy.pending_since is not None else None
+        policy.choice, policy.runner_up = event.best, event.runner_up
+        policy.stale_at = -inf
+        if event.error is None and (event.best == policy.wanted):
+            policy.pending_since = None
+            policy.error = None
+            if event.best is not None:
+                policy.accepted(event.best)
+            return None
+        if event.error is not None:
+            policy.error = event.error
+            if asked is not None:
+                policy.refuse(asked, event.error, now)
+        elif policy.pending_since is not None:
+            return None  # an older answer; the one to the last Steer is still to come
+        elif event.best is None:  # taken away by somebody: ask again
+            policy.pending_since = now
+            self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
+            return None
+        policy.pending_since = None
+        adopted = policy.wanted is None and policy.last is None and event.error is None
+        old, policy.wanted, policy.wanted_runner = policy.wanted, event.best, event.runner_up
+        policy.since = now
+        if adopted:
+            policy.state = PolicyState.STEERING
+        elif old != event.best:
+            margin: Terms = {}
+            self._announce(policy, old, Reason.KERNEL, "kernel", margin, now)
+        self._look(policy, now, None)
+        return self._cadences()
+
+    def _configure(self, settings: Settings, now: float) -> None:
+        pricing = Pricing(settings)
+        old = self.paths
+        self.paths = {}
+        for one in settings.paths:
+            path = old.get(one.path)
+            if path is None or path.settings.pop != one.pop:
+                path = Path(one, pricing, half_life=settings.half_life, now=now, draw=self._draw)
+            else:
+                path.configure(one, pricing, half_life=settings.half_life, now=now)
+            self.paths[one.path] = path
+        same_rule = (settings.rule, settings.ignore_below) == (self.settings.rule, self.settings.ignore_below)
+        policies: dict[PolicyId, Policy] = {}
+        for wanted in settings.policies:
+            policy = self.policies.get(wanted.policy)
+            if policy is None:
+                policy = Policy(wanted, self.paths, rules.make(settings))
+            else:
+                policy.configure(wanted, self.paths, policy.rule if same_rule else rules.make(settings))
+            if policy.pin is not None and all(path.pop != policy.pin.pop for path in policy.paths.values()):
+                policy.pin = None  # its PoP left the configuration
+            policies[wanted.policy] = policy
+        self.policies = policies
+        self._stranded &= set(policies)
+        if settings.round != self.settings.round:
+            self._round_began, self._step = now, inf
+        self.settings = settings
+        if old:
+            self._reconsider(now)
+        self._cadences()
+
+    # Decisions
+
+    def _look(self, policy: Policy, now: float, dt: float | None) -> None:
+        """Decide for one policy. ``dt``: a round ended, that covered so many seconds; None: something forced a
+        look in between."""
+        reason = policy.forced(self.drains, now)
+        if reason is not None:
+            if reason is not Reason.START or dt is not None:
+                self._leave(policy, reason, now)
+            return
+        self._stranded.discard(policy.id)
+        policy.state = PolicyState.STEERING
+        if dt is None or policy.wanted is None:
+            return
+        policy.refresh(self.drains, now)
+        current = policy.standings[policy.wanted]
+        if policy.paths[policy.wanted].cost < inf:
+            verdict = policy.rule.observe(policy.field, current, dt, now)
+            if verdict is not None and policy.pending_since is None:
+                self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
+                return
+        self._keep_up(policy, now)
+
+    def _leave(self, policy: Policy, reason: Reason, now: float) -> None:
+        """The current choice can not stay: take the cheapest path there is, or say why none is."""
+        target = policy.target(reason, self.drains, now)
+        if target is not None:
+            self._stranded.discard(policy.id)
+            rule = "first" if reason is Reason.START else "forced"
+            self._move(policy, target.id, self._returns(policy, reason), rule, {}, now)
+            return
+        self._stranded.add(policy.id)
+        if policy.wanted is None:
+            return
+        hard = policy.pin is not None and policy.pin.hard
+        if policy.local_outage(reason):
+            policy.state = PolicyState.LOCAL_OUTAGE
+        elif hard or policy.settings.when_none is WhenNone.KEEP or not policy.hopeless(self.drains, now):
+            policy.state = PolicyState.HELD
+        else:
+            policy.blocked_by = reason
+            self._move(policy, None, reason, "forced", {}, now)
+            policy.state = PolicyState.BLOCKED
+
+    def _returns(self, policy: Policy, reason: Reason) -> Reason:
+        """Coming back from blocked is an undrain or a recovery, not a start."""
+        if policy.wanted is None and policy.blocked_by is not None:
+            policy.blocked_by = None
+            return Reason.UNDRAIN if reason is Reason.DRAIN else Reason.BETTER
+        return reason
+
+    def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
+        old, policy.wanted = policy.wanted, to
+        policy.wanted_runner = policy.second(policy.paths[to], self.drains, now) if to is not None else None
+        policy.state = PolicyState.STEERING
+        policy.since = now
+        policy.stale_at = -inf
+        event_id = self._announce(policy, old, reason, rule, margin, now)
+        policy.rule.moved(policy.field)
+        policy.pending_since = now
+        self._effects.append(Steer(policy.id, to, policy.wanted_runner, event_id))
+        self._cadences()
+
+    def _announce(
+        self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
+    ) -> str:
+        self._events += 1
+        policy.event_id = f"{self.epoch}-{self._events}"
+        evidence: dict[PathId, Terms] = {}
+        excluded: dict[PathId, str] = dict(policy.forbidden)
+        for path in policy.paths.values():
+            if path.samples:
+                regret = policy.standings[path.id].regret
+                evidence[path.id] = {
+                    **path.terms(),
+                    "samples": float(path.samples),
+                    **({} if regret is None else {"regret": regret}),
+                }
+            why = policy.excluded(path.id, self.drains, now)
+            if why is not None:
+                excluded[path.id] = why
+        policy.last = Switched(
+            policy.event_id, policy.id, old, policy.wanted, reason, now, rule, evidence, excluded, margin
+        )
+        self._effects.append(policy.last)
+        return policy.event_id
+
+    def _keep_up(self, policy: Policy, now: float) -> None:
+        """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
+        if policy.wanted is None:
+            return
+        if policy.pending_since is not None:
+            if now - policy.pending_since < ANSWER_WITHIN:
+                return
+        elif policy.runner_up_serves(self.drains, now):
+            return
+        else:
+            second = policy.second(policy.paths[policy.wanted], self.drains, now)
+            if second == policy.wanted_runner:
+                return
+            policy.wanted_runner = second
+        policy.pending_since = now
+        self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
+
+    def _cadences(self) -> None:
+        chosen: set[PathId] = set()
+        doubted: list[Policy] = []
+        for policy in self.policies.values():
+            current = self.paths.get(policy.wanted) if policy.wanted is not None else None
+            if current is None:
+                continue
+            chosen.add(current.id)
+            if current.health.doubted_at is not None and current.health.state is not PathState.RECOVERING:
+                doubted.append(policy)
+        urgent = {path for policy in doubted for path in policy.paths if not policy.paths[path].health.gone}
+        for path in self.paths.values():
+            path.urgent = path.id in urgent
+            cadence = path.wants(chosen=path.id in chosen)
+            if cadence is not None:
+                self._effects.append(cadence)
+
+    def _decline(self, event: Event, reason: str) -> None:
+        self.declined[reason] = self.declined.get(reason, 0) + 1
+        self._effects.append(Declined(event, reason))

@@ -1,0 +1,174 @@
+"""Up, suspect, down, recovering, absent: detection of failure and damping of return.
+
+The rules of this file:
+
+1. A path goes down only by `CONFIRMATIONS` overdue probes in a row on one leg, over at least its
+   ``down_after``. Any answer cancels. Lost probes, errors and local failures take nobody down.
+2. A device that goes makes its path absent at once; one that comes back makes it prove itself.
+3. A path that was down answers for `RECOVERY` seconds, at least `RECOVERY_REPLIES` times and without an
+   overdue probe, before it is up; then it ranks behind others for its hold-down. The hold-down ranks, it
+   never forbids.
+4. Hold-downs grow with each relapse, and the memory of them halves every `HOLD_MEMORY` seconds.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from steerd.core.model import PathState
+
+CONFIRMATIONS: Final = 3
+RECOVERY: Final = 3.0
+RECOVERY_REPLIES: Final = 3
+HOLD_BASE: Final = 8.0
+HOLD_MAX: Final = 600.0
+HOLD_MEMORY: Final = 600.0
+HOLD_JITTER: Final = 0.1
+"""The share of a hold-down that is drawn at random, so that gateways do not return in step."""
+
+
+class Signal(Enum):
+    """What can happen to a path's health."""
+
+    DOUBTED = auto()  # a first probe is overdue
+    ANSWERED = auto()  # every leg answers
+    CONFIRMED = auto()  # enough probes in a row are overdue
+    PROVEN = auto()  # has answered long enough
+    UNPLUGGED = auto()
+    PLUGGED = auto()
+
+
+TRANSITIONS: Final[dict[tuple[PathState, Signal], PathState]] = {
+    (PathState.UP, Signal.DOUBTED): PathState.SUSPECT,
+    (PathState.UP, Signal.UNPLUGGED): PathState.ABSENT,
+    (PathState.SUSPECT, Signal.ANSWERED): PathState.UP,
+    (PathState.SUSPECT, Signal.CONFIRMED): PathState.DOWN,
+    (PathState.SUSPECT, Signal.UNPLUGGED): PathState.ABSENT,
+    (PathState.DOWN, Signal.ANSWERED): PathState.RECOVERING,
+    (PathState.DOWN, Signal.UNPLUGGED): PathState.ABSENT,
+    (PathState.RECOVERING, Signal.CONFIRMED): PathState.DOWN,
+    (PathState.RECOVERING, Signal.PROVEN): PathState.UP,
+    (PathState.RECOVERING, Signal.UNPLUGGED): PathState.ABSENT,
+    (PathState.ABSENT, Signal.PLUGGED): PathState.DOWN,
+}
+"""Every legal transition; a pair that is missing changes nothing."""
+
+
+class Health:
+    """The health of one path over its ``legs`` targets. ``draw`` gives a number from 0 to 1."""
+
+    __slots__ = (
+        "_draw",
+        "_proven",
+        "_replies",
+        "_runs",
+        "answered_at",
+        "doubted_at",
+        "down_after",
+        "hold_at",
+        "hold_length",
+        "hold_until",
+        "reason",
+        "since",
+        "state",
+    )
+
+    def __init__(self, *, legs: int, down_after: float, now: float, draw: Callable[[], float]) -> None:
+        self.state = PathState.SUSPECT
+        self.reason = "nothing heard yet"
+        self.since = now
+        self.down_after = down_after
+        self.answered_at: float | None = None  # when the newest probe that was answered had been sent
+        self.doubted_at: float | None = None  # when the first probe of the present silence had been sent
+        self.hold_until = now
+        self.hold_length = 0.0
+        self.hold_at = now
+        self._runs = [0] * legs
+        self._replies = 0
+        self._proven = now
+        self._draw = draw
+
+    def answered(self, leg: int, sent_at: float, now: float) -> bool:
+        """A leg answered the probe sent at ``sent_at``. True if the state changed."""
+        if self.answered_at is None or sent_at > self.answered_at:
+            self.answered_at = sent_at
+        if self.state is PathState.UP:
+            return False
+        self._runs[leg] = 0
+        if any(self._runs):
+            return False
+        if self.state is PathState.SUSPECT:
+            self.doubted_at = None
+            return self._go(Signal.ANSWERED, "answers", now)
+        if self.state is PathState.DOWN:
+            self.doubted_at = None
+            self._replies = 1
+            self._proven = now + RECOVERY
+            return self._go(Signal.ANSWERED, "answers again", now)
+        if self.state is not PathState.RECOVERING:
+            return False
+        self.doubted_at = None
+        self._replies += 1
+        if self._replies >= RECOVERY_REPLIES and now >= self._proven:
+            self._hold(now)
+            return self._go(Signal.PROVEN, f"answered for {RECOVERY:g} s; ranks last for {self.hold_length:.0f} s", now)
+        return False
+
+    def overdue(self, leg: int, sent_at: float, now: float) -> bool:
+        """A probe is unanswered after the path's patience. True if the state changed."""
+        if self.answered_at is not None and sent_at < self.answered_at:
+            return False  # a newer probe was answered: this one alone went missing
+        if self.state in (PathState.ABSENT, PathState.DOWN):
+            return False
+        self._runs[leg] += 1
+        if self.doubted_at is None:
+            self.doubted_at = sent_at
+        changed = False
+        if self.state is PathState.RECOVERING:
+            self._replies = 0
+            self._proven = now + RECOVERY
+        elif self.state is PathState.UP:
+            changed = self._go(Signal.DOUBTED, "a probe is overdue", now)
+        silent = now - self.doubted_at
+        if max(self._runs) >= CONFIRMATIONS and silent >= self.down_after:
+            return self._go(Signal.CONFIRMED, f"{max(self._runs)} probes in a row unanswered over {silent:.2f} s", now)
+        return changed
+
+    def link(self, up: bool, now: float) -> bool:
+        """The path's device came (``up``) or went. True if the state changed."""
+        if up:
+            return self._go(Signal.PLUGGED, "its device is back; nothing heard yet", now)
+        return self._go(Signal.UNPLUGGED, "its device is down or not there", now)
+
+    def held(self, now: float) -> float:
+        """How much longer the path ranks behind others, in seconds."""
+        return max(0.0, self.hold_until - now)
+
+    def restore(self, *, length: float, age: float, left: float, now: float) -> None:
+        """Take up the damping that an earlier run remembered."""
+        self.hold_length, self.hold_at, self.hold_until = length, now - age, now + left
+
+    @property
+    def gone(self) -> bool:
+        """Whether the path can carry nothing."""
+        return self.state in (PathState.DOWN, PathState.ABSENT)
+
+    @property
+    def answering(self) -> bool:
+        return self.state in (PathState.UP, PathState.RECOVERING)
+
+    def _hold(self, now: float) -> None:
+        remembered = self.hold_length * 0.5 ** ((now - self.hold_at) / HOLD_MEMORY)
+        length = min(HOLD_MAX, HOLD_BASE + 2.0 * remembered)
+        self.hold_length = length * (1.0 - HOLD_JITTER * self._draw())
+        self.hold_at = now
+        self.hold_until = now + self.hold_length
+
+    def _go(self, signal: Signal, reason: str, now: float) -> bool:
+        new = TRANSITIONS.get((self.state, signal))
+        if new is None:
+            return False
+        if new in (PathState.DOWN, PathState.ABSENT):
+            self._runs = [0] * len(self._runs)
+        self.state, self.reason, self.since = new, reason, now
+        return True

@@ -1,0 +1,71 @@
+"""Drains and pins: what operators, PoPs and signed messages want, with their expiry."""
+
+from math import inf
+from typing import Final, NamedTuple
+
+OPERATOR: Final = "operator"
+POP: Final = "pop"
+"""Origins. An operator's drain forbids; a PoP's own word ranks it last, so that a rumour cannot take the
+last usable PoP away."""
+
+
+class Pin(NamedTuple):
+    """Use ``pop``. A soft pin is left when its paths are down; a hard one stays."""
+
+    pop: str
+    hard: bool
+    until: float | None
+    origin: str
+
+
+class Drains:
+    """Which PoPs are not to be used, by whose order and until when (None: until told otherwise)."""
+
+    __slots__ = ("_orders",)
+
+    def __init__(self) -> None:
+        self._orders: dict[str, dict[str, float | None]] = {}
+
+    def add(self, pop: str, origin: str, until: float | None) -> None:
+        self._orders.setdefault(pop, {})[origin] = until
+
+    def remove(self, pop: str, origin: str) -> bool:
+        """True if there was such an order."""
+        orders = self._orders.get(pop)
+        if orders is None or origin not in orders:
+            return False
+        del orders[origin]
+        if not orders:
+            del self._orders[pop]
+        return True
+
+    def forbids(self, pop: str) -> bool:
+        """An order that holds whatever else there is."""
+        return pop in self._orders and any(origin != POP for origin in self._orders[pop])
+
+    def discourages(self, pop: str) -> bool:
+        """Any order: not to be used while there is another."""
+        return pop in self._orders
+
+    def origin(self, pop: str) -> str:
+        return ", ".join(sorted(self._orders.get(pop, ())))
+
+    def next_expiry(self) -> float:
+        times = (until for orders in self._orders.values() for until in orders.values() if until is not None)
+        return min(times, default=inf)
+
+    def expire(self, now: float) -> bool:
+        """Drop what has run out. True if anything did."""
+        ended = [
+            (pop, origin)
+            for pop, orders in self._orders.items()
+            for origin, until in orders.items()
+            if until is not None and until <= now
+        ]
+        for pop, origin in ended:
+            self.remove(pop, origin)
+        return bool(ended)
+
+    def all(self) -> list[tuple[str, str, float | None]]:
+        """Every order: PoP, origin, until."""
+        return [(pop, origin, until) for pop, orders in self._orders.items() for origin, until in orders.items()]

@@ -1,0 +1,139 @@
+"""One path: its belief, its health, its cost, and how it wants to be probed."""
+
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+from steerd.core.cost import Pricing
+from steerd.core.estimate import Estimate
+from steerd.core.health import Health
+from steerd.core.model import Cadence, Outcome, PathState, Probed
+from steerd.core.settings import PathId, PathSettings
+
+PATIENCE_SDS: Final = 4.0
+PATIENCE_SLACK: Final = 0.020
+"""A probe is overdue after ``mean + 4*sd + 20 ms``: RFC 6298's timeout with a slack for our own timers."""
+
+PATIENCE_DRIFT: Final = 0.1
+"""The prober is told of a new patience only when it moved by this share: it is news, not noise."""
+
+CONFIRM_FASTEST: Final = 0.1
+CONFIRM_SLOWEST: Final = 0.25
+"""Bounds of the period while a failure is being confirmed, in seconds."""
+
+
+class Path:
+    """The mutable state of one path. ``cost`` is kept current by each sample, so that a round reads it."""
+
+    __slots__ = ("_draw", "_half_life", "_pricing", "cadence", "cost", "health", "id", "legs", "settings", "urgent")
+
+    def __init__(
+        self, settings: PathSettings, pricing: Pricing, *, half_life: float, now: float, draw: Callable[[], float]
+    ) -> None:
+        self.id: PathId = settings.path
+        self.settings = settings
+        self.legs = [Estimate(half_life) for _ in range(settings.legs)]
+        self.health = Health(legs=settings.legs, down_after=settings.down_after, now=now, draw=draw)
+        self.cost = inf  # until every leg has answered
+        self.cadence: Cadence | None = None  # the last one asked for
+        self.urgent = False  # a rival of a choice that is under suspicion
+        self._pricing = pricing
+        self._half_life = half_life
+        self._draw = draw
+
+    def configure(self, settings: PathSettings, pricing: Pricing, *, half_life: float, now: float) -> None:
+        """Take new settings; belief and health stay, unless what is probed changed."""
+        if settings.legs != self.settings.legs or half_life != self._half_life:
+            fresh = Path(settings, pricing, half_life=half_life, now=now, draw=self._draw)
+            self.legs, self.health = fresh.legs, fresh.health
+            self._half_life = half_life
+        self.settings = settings
+        self.health.down_after = settings.down_after
+        self._pricing = pricing
+        self._price()
+
+    def probed(self, event: Probed, now: float) -> bool:
+        """Take the outcome of one probe. True if the path's health changed."""
+        outcome, leg = event.outcome, self.legs[event.leg]
+        health = self.health
+        if health.state is PathState.ABSENT:
+            return False
+        if outcome is Outcome.REPLY or outcome is Outcome.LATE:
+            changed = health.answered(event.leg, event.sent_at, now)
+            if changed and health.state is PathState.RECOVERING:
+                self.forget()  # the old belief was of another time
+            if outcome is Outcome.LATE:
+                leg.late(event.rtt * 1e3, event.sent_at)
+            else:
+                leg.reply(event.rtt * 1e3, event.sent_at)
+            self._price()
+            return changed
+        if outcome is Outcome.OVERDUE:
+            leg.overdue(event.sent_at)
+            return health.overdue(event.leg, event.sent_at, now)
+        if outcome is Outcome.LOST and not health.gone:  # going down freezes belief
+            leg.lost(event.sent_at)
+            self._price()
+        return False
+
+    def forget(self) -> None:
+        for leg in self.legs:
+            leg.forget()
+        self.cost = inf
+
+    @property
+    def pop(self) -> str:
+        return self.settings.pop
+
+    @property
+    def samples(self) -> int:
+        return min(leg.samples for leg in self.legs)
+
+    @property
+    def n(self) -> float:
+        return min(leg.n for leg in self.legs)
+
+    @property
+    def error2(self) -> float:
+        return max(leg.error2 for leg in self.legs)
+
+    @property
+    def patience(self) -> float:
+        """After how many seconds a probe is overdue."""
+        timeout = self.settings.timeout
+        if not self.samples:
+            return timeout
+        worst = max(leg.mean + PATIENCE_SDS * leg.sd for leg in self.legs)
+        return min(timeout, worst * 1e-3 + PATIENCE_SLACK)
+
+    def wants(self, *, chosen: bool) -> Cadence | None:
+        """The cadence to ask for now, or None if the one asked for last still serves."""
+        every = self._every(chosen=chosen)
+        patience = self.patience
+        last = self.cadence
+        if last is not None and last.every == every and abs(patience - last.patience) <= PATIENCE_DRIFT * last.patience:
+            return None
+        self.cadence = Cadence(self.id, every, patience)
+        return self.cadence
+
+    def terms(self) -> dict[str, float]:
+        """The cost, term by term, in ms; empty before every leg has answered."""
+        return dict(self._pricing.terms(self.legs, self.settings.bias)) if self.samples else {}
+
+    def _every(self, *, chosen: bool) -> float | None:
+        settings, state = self.settings, self.health.state
+        if state is PathState.ABSENT:
+            return None
+        if self.urgent or (state is PathState.SUSPECT and self.health.doubted_at is not None):
+            usual = min(settings.interval, settings.standby_interval)
+            return min(usual, max(CONFIRM_FASTEST, min(CONFIRM_SLOWEST, usual / 2.0)))
+        if chosen or state in (PathState.SUSPECT, PathState.RECOVERING):
+            return settings.interval
+        return settings.standby_interval
+
+    def _price(self) -> None:
+        legs = self.legs
+        if len(legs) == 1:
+            self.cost = self._pricing.total(legs, self.settings.bias) if legs[0].samples else inf
+        elif self.samples:
+            self.cost = self._pricing.total(legs, self.settings.bias)

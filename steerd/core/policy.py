@@ -1,0 +1,224 @@
+"""One policy: which paths it may use now, in which order, and whether it is forced to move.
+
+The order of precedence: what the policy forbids, drain, hard pin, health, soft pin, cost.
+"""
+
+from collections.abc import Mapping
+from math import inf
+from typing import Final
+
+from steerd.core.model import PathState, PolicyState, Reason, Switched
+from steerd.core.orders import Drains, Pin
+from steerd.core.path import Path
+from steerd.core.rules import Rule, Standing
+from steerd.core.settings import PathId, PolicySettings
+
+REFUSED_FIRST: Final = 1.0
+REFUSED_MAX: Final = 60.0
+"""A path that the kernel refused is left alone for a while, doubling from the first to the last."""
+
+
+class Policy:
+    """The mutable state of one policy. ``wanted`` is what was asked of the kernel, ``choice`` what it has."""
+
+    def __init__(self, settings: PolicySettings, paths: Mapping[PathId, Path], rule: Rule) -> None:
+        self.id = settings.policy
+        self.choice: PathId | None = None
+        self.runner_up: PathId | None = None
+        self.wanted: PathId | None = None
+        self.wanted_runner: PathId | None = None
+        self.pending_since: float | None = None  # a Steer is out, and no Installed has answered it
+        self.error: str | None = None
+        self.since: float | None = None
+        self.event_id = ""
+        self.last: Switched | None = None
+        self.state = PolicyState.NONE
+        self.blocked_by: Reason | None = None
+        self.pin: Pin | None = None
+        self.field: list[Standing] = []
+        self.stale_at = -inf  # when `field` has to be made anew; -inf: now
+        self._refused: dict[PathId, tuple[float, float, str]] = {}  # until, wait, error
+        self.configure(settings, paths, rule)
+
+    def configure(self, settings: PolicySettings, paths: Mapping[PathId, Path], rule: Rule) -> None:
+        """Take new settings; the choice, the pin and what the rule remembers of paths that stay are kept."""
+        old = getattr(self, "standings", {})
+        self.settings = settings
+        self.rule = rule
+        self.forbidden = dict(settings.forbidden)
+        self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
+        self.standings = {id_: old.get(id_) or Standing(path) for id_, path in self.paths.items()}
+        for id_, standing in self.standings.items():
+            standing.belief = self.paths[id_]
+        self.stale_at = -inf
+
+    # What is allowed
+
+    def excluded(self, path: PathId, drains: Drains, now: float) -> str | None:
+        """Why the policy may not move to this path now, or None."""
+        if path in self.forbidden:
+            return self.forbidden[path]
+        candidate = self.paths[path]
+        if drains.forbids(candidate.pop):
+            return f"{candidate.pop} is drained ({drains.origin(candidate.pop)})"
+        if not self._pin_allows(candidate, drains):
+            return f"the policy is pinned to {self.pin.pop}" if self.pin else None
+        health = candidate.health
+        if health.gone:
+            return f"{health.state}: {health.reason}"
+        if candidate.cost == inf:
+            return "nothing heard yet"
+        refused = self._refused.get(path)
+        if refused is not None and now < refused[0]:
+            return f"the kernel refused it: {refused[2]}"
+        return None
+
+    def refuse(self, path: PathId, error: str, now: float) -> None:
+        """The kernel refused this path: leave it alone, longer each time."""
+        wait = min(REFUSED_MAX, 2.0 * self._refused[path][1]) if path in self._refused else REFUSED_FIRST
+        self._refused[path] = (now + wait, wait, error)
+        self.stale_at = -inf
+
+    def accepted(self, path: PathId) -> None:
+        self._refused.pop(path, None)
+
+    # Forced moves
+
+    def forced(self, drains: Drains, now: float) -> Reason | None:
+        """Why the policy has to leave where it is, whatever that costs; None: it may stay."""
+        if self.wanted is None:
+            return self.blocked_by or Reason.START
+        path = self.paths.get(self.wanted)
+        if path is None:
+            return Reason.POLICY
+        if drains.forbids(path.pop) or (drains.discourages(path.pop) and self._undrained(path, drains, now)):
+            return Reason.DRAIN
+        if not self._pin_allows(path, drains):
+            return Reason.PIN
+        if path.health.state is PathState.ABSENT:
+            return Reason.ABSENT
+        if path.health.state is PathState.DOWN:
+            return Reason.DOWN
+        pin = self.pin
+        if pin is not None and path.pop != pin.pop:
+            pinned = (one for one in self.paths.values() if one.pop == pin.pop and one.health.state is PathState.UP)
+            if any(self.excluded(one.id, drains, now) is None for one in pinned):
+                return Reason.PIN
+        return None
+
+    def target(self, reason: Reason, drains: Drains, now: float) -> Path | None:
+        """The cheapest path to move to when forced; None if there is none yet."""
+        fresh_after = -inf
+        if reason is Reason.DOWN and self.wanted is not None:
+            doubted = self.paths[self.wanted].health.doubted_at
+            fresh_after = -inf if doubted is None else doubted
+        choices = [
+            path
+            for path in self.paths.values()
+            if path.id != self.wanted
+            and self.excluded(path.id, drains, now) is None
+            and (path.health.answered_at or -inf) > fresh_after
+        ]
+        return min(choices, key=lambda path: self._rank(path, drains, now), default=None)
+
+    def hopeless(self, drains: Drains, now: float) -> bool:
+        """Nothing may be used, and nothing is about to: no allowed path even might answer."""
+        return not any(
+            not path.health.gone
+            and (path.cost == inf or self.excluded(path.id, drains, now) is None)
+            and not drains.forbids(path.pop)
+            and self._pin_allows(path, drains)
+            for path in self.paths.values()
+        )
+
+    def local_outage(self, reason: Reason) -> bool:
+        """Whether nothing on the current path's uplink answers, so that the fault is on this side."""
+        if reason is not Reason.DOWN or self.wanted not in self.paths:
+            return False
+        uplink = self.paths[self.wanted].settings.uplink
+        shared = [path for path in self.paths.values() if path.settings.uplink == uplink]
+        return len(shared) > 1 and not any(path.health.answering for path in shared)
+
+    def second(self, best: Path, drains: Drains, now: float) -> PathId | None:
+        """The runner-up: healthy, undrained, by preference on another uplink than the best."""
+        choices = [
+            path
+            for path in self.paths.values()
+            if path is not best
+            and path.health.state is PathState.UP
+            and not drains.discourages(path.pop)
+            and self.excluded(path.id, drains, now) is None
+        ]
+        uplink = best.settings.uplink
+        ranked = sorted(choices, key=lambda path: (path.settings.uplink == uplink, self._rank(path, drains, now)))
+        return ranked[0].id if ranked else None
+
+    def runner_up_serves(self, drains: Drains, now: float) -> bool:
+        """Whether the present runner-up may stay: it is kept as long as it can do its work."""
+        path = self.paths.get(self.wanted_runner) if self.wanted_runner is not None else None
+        if path is None or path.id == self.wanted:
+            return False
+        usable = self.excluded(path.id, drains, now) is None
+        return usable and path.health.state is not PathState.RECOVERING and not drains.discourages(path.pop)
+
+    # What the rule is shown
+
+    def refresh(self, drains: Drains, now: float) -> None:
+        """Make `field` anew if what it depends on may have changed."""
+        if now < self.stale_at:
+            return
+        stale_at = inf
+        pin = self.pin
+        self.field = []
+        for standing in self.standings.values():
+            path = self.paths[standing.path]
+            health = path.health
+            heard = path.cost < inf and health.state in (PathState.UP, PathState.SUSPECT)
+            mine = path.id == self.wanted and path.cost < inf
+            if not (heard or mine) or drains.forbids(path.pop):
+                standing.forget()
+                continue
+            self.field.append(standing)
+            standing.open = (
+                health.state is PathState.UP
+                and now >= health.hold_until
+                and not drains.discourages(path.pop)
+                and self.excluded(path.id, drains, now) is None
+                and (pin is None or path.pop == pin.pop or not self._pin_usable(pin, drains, now))
+            )
+            for time in (health.hold_until, self._refused.get(path.id, (0.0,))[0]):
+                if now < time < stale_at:
+                    stale_at = time
+        self.stale_at = stale_at
+
+    def _pin_allows(self, path: Path, drains: Drains) -> bool:
+        pin = self.pin
+        if pin is None or not pin.hard or path.pop == pin.pop or drains.forbids(pin.pop):
+            return True
+        return all(one.pop != pin.pop for one in self.paths.values())
+
+    def _pin_usable(self, pin: Pin, drains: Drains, now: float) -> bool:
+        return any(
+            path.pop == pin.pop and path.health.answering and self.excluded(path.id, drains, now) is None
+            for path in self.paths.values()
+        )
+
+    def _undrained(self, path: Path, drains: Drains, now: float) -> bool:
+        """Whether there is a path to move to whose PoP nobody wants drained."""
+        return any(
+            other is not path
+            and other.health.answering
+            and not drains.discourages(other.pop)
+            and self.excluded(other.id, drains, now) is None
+            for other in self.paths.values()
+        )
+
+    def _rank(self, path: Path, drains: Drains, now: float) -> tuple[bool, bool, bool, bool, float]:
+        health = path.health
+        return (
+            self.pin is not None and path.pop != self.pin.pop,
+            drains.discourages(path.pop),
+            not health.answering,
+            health.state is not PathState.UP or health.held(now) > 0.0,
+            path.cost,
+        )

@@ -1,0 +1,1 @@
+"""Recorded or public traces through the same engine that the daemon runs."""
