@@ -146,3 +146,5 @@ class Config:
     control_socket: Path
     store_path: Path
     record: bool
+    warnings: tuple[str, ...] = ()
+    """What is allowed but hardly meant, one line each."""

@@ -1,0 +1,148 @@
+"""The configuration as it is written: one class per table. What may stand where, and nothing across tables."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from steerd.config import values
+from steerd.config.values import Device, FilePath, Interval, Name, Patience, PrefixText, Timeout
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Gateway(Table):
+    name: Name | None = None
+    region: Name = "default"
+
+
+class Probe(Table):
+    method: Annotated[str, values.supported(("icmp",), ("tcp", "udp"))] = "icmp"
+    interval: Interval = 1.0
+    standby_interval: Interval | None = None
+    timeout: Timeout = 1.0
+    down_after: Patience = 0.0
+
+
+class Score(Table):
+    half_life: Annotated[float, values.duration(0.1, 3600)] = 2.0
+    loss_penalty: Annotated[float, values.milliseconds(0, 10)] = 200.0
+    jitter_weight: Annotated[float, values.number(0, 100)] = 1.0
+
+
+class Steer(Table):
+    rule: Literal["regret", "threshold"] = "regret"
+    switch_price: Annotated[float, BeforeValidator(values.switch_price)] = 100.0
+    ignore_below: Annotated[float, values.milliseconds(0, 10)] = 2.0
+    margin: Annotated[float, BeforeValidator(values.percent)] = 0.10
+    margin_ms: Annotated[float, values.milliseconds(0, 10)] = 3.0
+    hold: Annotated[float, values.duration(0, 3600)] = 30.0
+
+
+class Route(Table):
+    table: Annotated[int, values.integer(1, 2**31 - 1)] = 4200
+    protocol: Annotated[int, values.integer(5, 255)] = 210
+    rule_priority: Annotated[int, values.integer(1, 32666)] = 4200
+    nexthop_base: Annotated[int, values.integer(1, 2**31 - 2**20)] = 42_000_000
+    nexthop_objects: bool = True
+    mark: Annotated[int, BeforeValidator(values.mark_mask)] = 0xFF000000
+    bypass_mark: Annotated[int, BeforeValidator(values.mark)] = 0
+    management: list[PrefixText] = []
+    on_stop: Literal["keep", "cleanup", "block"] = "keep"
+
+
+class Mqtt(Table):
+    url: Annotated[tuple[str, int, bool], BeforeValidator(values.broker)]
+    tenant: Name
+    username: Annotated[str, Field(min_length=1)] | None = None
+    password_file: FilePath | None = None
+    ca: FilePath | None = None
+    cert: FilePath | None = None
+    key: FilePath | None = None
+    publish_interval: Annotated[float, values.duration(0.1, 3600)] = 10.0
+    trusted_keys: Annotated[list[str], BeforeValidator(values.unsupported)] = []
+
+
+class Export(Table):
+    listen: Annotated[tuple[str, int], BeforeValidator(values.listen)] = ("127.0.0.1", 9911)
+
+
+class Control(Table):
+    socket: FilePath = "/run/steerd/control.sock"
+
+
+class Store(Table):
+    path: FilePath = "/var/lib/steerd"
+    record: bool = False
+
+
+class Path(Table):
+    dev: Device
+    name: Name | None = None
+    uplink: Name | None = None
+    via: Annotated[str, BeforeValidator(values.via)] | None = None
+    via6: Annotated[str, BeforeValidator(values.via6)] | None = None
+    target: Annotated[str, BeforeValidator(values.target)] | None = None
+    target6: Annotated[str, BeforeValidator(values.target6)] | None = None
+    method: Annotated[str, values.supported(("icmp",), ("tcp", "udp"))] | None = None
+    interval: Interval | None = None
+    standby_interval: Interval | None = None
+    timeout: Timeout | None = None
+    down_after: Patience | None = None
+
+
+class Pop(Table):
+    name: Name
+    region: Name = "default"
+    tags: list[Name] = []
+    bias: Annotated[float, values.milliseconds(0, 10)] = 0.0
+    paths: list[Path | None]
+
+
+class Policy(Table):
+    name: Name
+    prefixes: list[str | None] = []
+    prefixes_file: FilePath | None = None
+    excepted: Annotated[list[PrefixText], Field(alias="except")] = []
+    pops: list[str] | None = None
+    regions: list[Name] = []
+    when_none: Literal["keep", "block"] = "keep"
+    sources: Annotated[list[PrefixText], Field(alias="from")] = []
+    iif: list[Device] = []
+    own_traffic: bool = False
+    flows: Annotated[str, values.supported(("move",), ("pin",))] = "move"
+
+
+class Document(Table):
+    """The whole file. An entry of `pop`, `paths` or `policy` that had to be refused is None."""
+
+    gateway: Gateway = Gateway()
+    probe: Probe = Probe()
+    score: Score = Score()
+    steer: Steer = Steer()
+    route: Route = Route()
+    mqtt: Mqtt | None = None
+    export: Export = Export()
+    control: Control = Control()
+    store: Store = Store()
+    pop: list[Pop | None] = []
+    policy: list[Policy | None] = []
+
+
+TABLES: dict[str, type[Table]] = {
+    "": Document,
+    "gateway": Gateway,
+    "probe": Probe,
+    "score": Score,
+    "steer": Steer,
+    "route": Route,
+    "mqtt": Mqtt,
+    "export": Export,
+    "control": Control,
+    "store": Store,
+    "pop": Pop,
+    "pop.paths": Path,
+    "policy": Policy,
+}
+"""By their place in the file: what each table may hold."""

@@ -1,0 +1,124 @@
+"""Policies against the PoPs and against each other: who may carry what, and which prefixes collide."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import combinations
+from pathlib import Path
+
+from steerd.config.document import Document, Policy
+from steerd.config.pops import CheckedPath, Pops
+from steerd.config.prefixes import PrefixList, covered, joined, pack, unpack
+from steerd.config.problem import Report, nearest
+from steerd.config.settings import IPV4, IPV6, POLICY_TABLES, Prefixes
+from steerd.core.settings import PathId
+
+_COLLISIONS = 10
+_TAG = "tag:"
+
+Forbidden = tuple[tuple[PathId, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPolicy:
+    """A policy with its prefixes read, and the paths that it may never use with the reason for each."""
+
+    written: Policy
+    order: int
+    prefixes: Prefixes
+    excepted: Prefixes
+    forbidden: Forbidden
+
+
+def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[CheckedPolicy]:
+    """Reads every policy's prefixes and finds its candidates."""
+    found: list[CheckedPolicy] = []
+    lists: list[tuple[Policy, PrefixList]] = []
+    seen: dict[str, int] = {}
+    for order, policy in enumerate(tables.policy):
+        if policy is None:
+            continue
+        key = f"policy[{order}]"
+        if policy.name in seen:
+            report.error(f"{key}.name", policy.name, f"must be unique: policy[{seen[policy.name]}] has this name")
+        seen.setdefault(policy.name, order)
+        texts = _prefixes(policy, key, folder, report)
+        prefixes = joined(texts.packed)
+        families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
+        forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
+        lists.append((policy, texts))
+        found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden))
+    if len(seen) > POLICY_TABLES:
+        report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
+    _collisions(lists, report)
+    return found
+
+
+def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixList:
+    texts = PrefixList()
+    before = len(report.problems)
+    texts.add(f"{key}.prefixes", policy.prefixes, report)
+    if policy.prefixes_file is not None:
+        texts.add_file(f"{key}.prefixes_file", folder / policy.prefixes_file, report)
+    if not texts.packed and not report.touched(key) and len(report.problems) == before:
+        report.error(key, policy.name, "has no prefixes: must have some, or a prefixes_file that is not empty")
+    for at, text in enumerate(policy.excepted):
+        if pack(text) in texts.packed:
+            report.error(f"{key}.except[{at}]", text, "is one of the prefixes too: must be within one of them")
+        elif not covered(pack(text), texts.packed):
+            report.warn(f"{key}.except[{at}]", f"{text} is in none of the policy's prefixes")
+    return texts
+
+
+def _matches(pattern: str, name: str, tags: Iterable[str]) -> bool:
+    if pattern.startswith(_TAG):
+        return any(fnmatchcase(tag, pattern.removeprefix(_TAG)) for tag in tags)
+    return fnmatchcase(name, pattern)
+
+
+def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report: Report) -> Forbidden:
+    """Reports selectors that select nothing; returns the paths that this policy may never use, and why."""
+    patterns = ["*"] if policy.pops is None else policy.pops
+    for at, pattern in enumerate(patterns):
+        decidable = pops.whole or not pattern.startswith(_TAG)
+        if decidable and not any(_matches(pattern, name, pops.tags.get(name, ())) for name in pops.names):
+            report.error(f"{key}.pops[{at}]", pattern, f"matches no PoP; {nearest(pattern, pops.names)}")
+    if not pops.whole:
+        return ()
+    forbidden: list[tuple[PathId, str]] = []
+    candidates: list[CheckedPath] = []
+    for path in pops.paths:
+        if not any(_matches(pattern, path.pop.name, path.pop.tags) for pattern in patterns):
+            forbidden.append((path.path, f"PoP {path.pop.name} is not among {', '.join(patterns)}"))
+        elif policy.regions and path.pop.region not in policy.regions:
+            forbidden.append((path.path, f"region {path.pop.region} is not among {', '.join(policy.regions)}"))
+        else:
+            candidates.append(path)
+    if not candidates and not report.touched(f"{key}.pops"):
+        where = f" in the regions {', '.join(policy.regions)}" if policy.regions else ""
+        report.error(key, policy.name, f"has no path: must match at least one PoP{where}")
+    elif candidates:
+        for family in sorted(families):
+            if not any(family in path.families for path in candidates):
+                report.warn(key, f"no path of policy {policy.name} carries IPv{family}: that traffic is blocked")
+    forbidden += [
+        (path.path, f"carries no IPv{min(families)}")
+        for path in candidates
+        if families and not families & path.families
+    ]
+    return tuple(forbidden)
+
+
+def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> None:
+    """Equal prefixes under equal selectors: which of the policies would be meant?"""
+    found = 0
+    for (one, texts), (other, others) in combinations(lists, 2):
+        if {*one.sources} != {*other.sources} or {*one.iif} != {*other.iif}:
+            continue
+        for packed in sorted(texts.packed & others.packed):
+            found += 1
+            if found <= _COLLISIONS:
+                first = f"policy {one.name} has it too, at {texts.place(packed)}"
+                report.error(others.place(packed), unpack(packed), f"must be in one policy only: {first}")
+    if found > _COLLISIONS:
+        report.error("policy", None, f"{found - _COLLISIONS} more prefixes are in two policies")

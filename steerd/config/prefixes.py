@@ -1,0 +1,122 @@
+"""Prefixes, packed: 200,000 of them are two byte strings, not objects."""
+
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steerd.config.problem import Report
+from steerd.config.settings import Prefixes
+
+_V4, _V6 = 5, 17
+_HOST_BITS = {width: [(1 << (width - length)) - 1 for length in range(width + 1)] for width in (32, 128)}
+_LENGTH = [bytes([length]) for length in range(129)]
+_REPORTED = 10
+_MAX_FILE = 64 << 20
+
+
+def pack(text: str) -> bytes:
+    """One prefix (or address) as address and length: 5 bytes for IPv4, 17 for IPv6. ValueError says what is wrong."""
+    address, slash, length = text.partition("/")
+    family, width = (socket.AF_INET6, 128) if ":" in address else (socket.AF_INET, 32)
+    try:
+        raw = socket.inet_pton(family, address)
+    except (OSError, ValueError):
+        raise ValueError('must be a prefix such as "192.0.2.0/24" or "2001:db8::/32"') from None
+    if not slash:
+        return raw + _LENGTH[width]
+    bits = int(length) if length.isascii() and length.isdigit() and len(length) <= 3 else width + 1
+    if bits > width:
+        raise ValueError(f"must have a length from 0 to {width} after the slash")
+    host = int.from_bytes(raw) & _HOST_BITS[width][bits]
+    if host:
+        network = (int.from_bytes(raw) ^ host).to_bytes(width // 8)
+        raise ValueError(f'has bits set beyond its length: write "{socket.inet_ntop(family, network)}/{bits}"')
+    return raw + _LENGTH[bits]
+
+
+def unpack(packed: bytes) -> str:
+    """The text of one packed prefix."""
+    family = socket.AF_INET if len(packed) == _V4 else socket.AF_INET6
+    return f"{socket.inet_ntop(family, packed[:-1])}/{packed[-1]}"
+
+
+def each(prefixes: Prefixes) -> Iterator[bytes]:
+    """Every packed prefix, IPv4 first."""
+    for data, size in ((prefixes.v4, _V4), (prefixes.v6, _V6)):
+        for at in range(0, len(data), size):
+            yield data[at : at + size]
+
+
+def count(prefixes: Prefixes) -> int:
+    return len(prefixes.v4) // _V4 + len(prefixes.v6) // _V6
+
+
+def joined(packed: Iterable[bytes]) -> Prefixes:
+    """Sorted, without duplicates, by family."""
+    ordered = sorted(set(packed))
+    return Prefixes(
+        v4=b"".join(one for one in ordered if len(one) == _V4), v6=b"".join(one for one in ordered if len(one) == _V6)
+    )
+
+
+def covered(packed: bytes, by: set[bytes]) -> bool:
+    """Whether one of `by` contains this prefix, or is it."""
+    width = (len(packed) - 1) * 8
+    address = int.from_bytes(packed[:-1])
+    return any(
+        (address & ~_HOST_BITS[width][length]).to_bytes(width // 8) + _LENGTH[length] in by
+        for length in range(packed[-1], -1, -1)
+    )
+
+
+@dataclass(slots=True)
+class PrefixList:
+    """Prefixes as they were written, so that each can be named again: `texts` by place."""
+
+    texts: list[tuple[str, Path | None, list[tuple[int, str]]]] = field(default_factory=list)
+    packed: set[bytes] = field(default_factory=set)
+
+    def add(self, key: str, texts: Iterable[str | None], report: Report) -> None:
+        """Takes in the list at `key`; reports what is no prefix. None stands for an entry reported before."""
+        self._take(key, None, [(at, text) for at, text in enumerate(texts) if text is not None], report)
+
+    def add_file(self, key: str, file: Path, report: Report) -> None:
+        """Takes in a file with one prefix a line (`#` starts a comment); reports what cannot be read."""
+        try:
+            if file.stat().st_size > _MAX_FILE:
+                report.error(key, str(file), "must be a file of at most 64 MiB")
+                return
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            report.error(key, str(file), f"must be a file that can be read: {error.strerror}")
+            return
+        except ValueError:
+            report.error(key, str(file), "must be a text file, one prefix a line")
+            return
+        numbered = ((at, line.partition("#")[0].strip()) for at, line in enumerate(lines, 1))
+        self._take(key, file, [(at, text) for at, text in numbered if text], report)
+
+    def _take(self, key: str, file: Path | None, texts: list[tuple[int, str]], report: Report) -> None:
+        self.texts.append((key, file, texts))
+        wrong = 0
+        for at, text in texts:
+            try:
+                self.packed.add(pack(text))
+            except ValueError as error:
+                wrong += 1
+                if wrong <= _REPORTED:
+                    report.error(f"line {at}" if file else f"{key}[{at}]", text, str(error), file)
+        if wrong > _REPORTED:
+            report.error(key, None, f"{wrong - _REPORTED} more of these", file)
+
+    def place(self, packed: bytes) -> str:
+        """Where this prefix was written first."""
+        for key, file, texts in self.texts:
+            for at, text in texts:
+                try:
+                    if pack(text) == packed:
+                        return f"{file} line {at}" if file else f"{key}[{at}]"
+                except ValueError:
+                    continue
+        return ""

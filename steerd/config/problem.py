@@ -1,0 +1,71 @@
+"""What is wrong with a configuration, all of it at once, in words for whoever wrote it."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+EX_CONFIG = 78
+"""The exit code for a configuration that cannot be used, as in sysexits.h."""
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """`key` is the path to the key (`pop[2].paths[0].via`, counted from 0), or a line of the file; `found` the
+    value there, None when there is none; `allowed` says what is."""
+
+    file: Path
+    key: str
+    found: str | None
+    allowed: str
+
+    def __str__(self) -> str:
+        found = f"found {self.found}; " if self.found is not None else ""
+        return f"{self.file}: {self.key + ': ' if self.key else ''}{found}{self.allowed}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` is the whole list, one line each in `str()`."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(slots=True)
+class Report:
+    """Collects what the checks of one file find."""
+
+    file: Path
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
+        self.problems.append(Problem(file or self.file, key, None if found is None else shown(found), allowed))
+
+    def warn(self, key: str, text: str) -> None:
+        self.warnings.append(f"{self.file}: {key}: {text}")
+
+    def touched(self, key: str) -> bool:
+        """Whether something at `key` or below it was reported: what is missing there may just have been refused."""
+        return any(p.key == key or p.key.startswith((f"{key}.", f"{key}[")) for p in self.problems)
+
+
+def shown(value: object) -> str:
+    """A value as TOML would write it, cut when long."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):  # dates, which JSON does not know; numbers too long to print
+        text = str(value) if not isinstance(value, dict | list) else "a table or list"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`; did you mean "x"?`, or what there is to choose from."""
+    names = sorted(set(known))
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.55):
+        return f'did you mean "{close[0]}"?'
+    return f"known: {', '.join(names)}" if names else "there is none"

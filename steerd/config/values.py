@@ -1,0 +1,211 @@
+"""The kinds of values a configuration has. Each checks what was written and says what is allowed instead."""
+
+import re
+import socket
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from steerd.config.durations import HOW, parse, show
+from steerd.config.prefixes import pack, unpack
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_DEVICE = re.compile(r"[^\s/:]{1,15}")
+_LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):(\d{1,5})", re.ASCII)
+_PRICE = re.compile(r"(\S+) +for +(\S+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_MARK = 0xFFFFFFFF
+_MARK_BITS = range(2, 17)
+_BROKER = re.compile(r"(mqtts?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?/?", re.ASCII)
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+
+def _seconds(value: object, low: float, high: float) -> float:
+    try:
+        seconds = parse(value)
+    except ValueError:
+        seconds = -1.0
+    if not low <= seconds <= high:
+        raise ValueError(f"must be a duration from {show(low)} to {show(high)}: {HOW}")
+    return seconds
+
+
+def duration(low: float, high: float) -> BeforeValidator:
+    """Seconds, from a duration between `low` and `high`."""
+    return BeforeValidator(lambda value: _seconds(value, low, high))
+
+
+def milliseconds(low: float, high: float) -> BeforeValidator:
+    """As `duration` (the bounds in seconds), in ms."""
+    return BeforeValidator(lambda value: round(_seconds(value, low, high) * 1000.0, 9))
+
+
+def integer(low: int, high: int) -> BeforeValidator:
+    def check(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def number(low: float, high: float) -> BeforeValidator:
+    def check(value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return float(value)
+
+    return BeforeValidator(check)
+
+
+def supported(known: tuple[str, ...], later: tuple[str, ...]) -> BeforeValidator:
+    """One of `known`; one of `later` is understood, and refused."""
+
+    def check(value: object) -> str:
+        words = " or ".join(f'"{word}"' for word in known)
+        if value in later:
+            raise ValueError(f"is not supported yet by this version; must be {words}")
+        if not isinstance(value, str) or value not in known:
+            raise ValueError(f"must be {words}")
+        return value
+
+    return BeforeValidator(check)
+
+
+def unsupported(value: object) -> list[str]:
+    if value != []:
+        raise ValueError("is not supported yet by this version; must be left out")
+    return []
+
+
+def name(value: object) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError('must be a name: a letter or digit, then up to 62 letters, digits, ".", "_" or "-"')
+    return value
+
+
+def device(value: object) -> str:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value) or value in {".", ".."} or _CONTROL.search(value):
+        raise ValueError('must be the name of a network device, of at most 15 characters, such as "wg0"')
+    return value
+
+
+def path_text(value: object) -> str:
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise ValueError("must be the path of a file or folder")
+    return value
+
+
+def _numeric(value: object, family: socket.AddressFamily) -> str | None:
+    try:
+        return socket.inet_ntop(family, socket.inet_pton(family, value)) if isinstance(value, str) else None
+    except (OSError, ValueError):
+        return None
+
+
+def via(value: object) -> str:
+    if (address := _numeric(value, socket.AF_INET)) is None:
+        raise ValueError('must be the IPv4 address of a next hop, such as "192.0.2.1"')
+    return address
+
+
+def via6(value: object) -> str:
+    if (address := _numeric(value, socket.AF_INET6)) is None:
+        raise ValueError('must be the IPv6 address of a next hop, such as "fe80::1"')
+    return address
+
+
+def target(value: object) -> str:
+    address = _numeric(value, socket.AF_INET)
+    if address is None:
+        raise ValueError('must be an IPv4 address such as "192.0.2.1" (host names are not supported yet)')
+    first = int(address.partition(".")[0])
+    if first == 0 or first >= 224:
+        raise ValueError("must be an address that one machine answers on")
+    return address
+
+
+def target6(value: object) -> str:
+    address = _numeric(value, socket.AF_INET6)
+    if address is None:
+        raise ValueError('must be an IPv6 address such as "2001:db8::1" (host names are not supported yet)')
+    raw = socket.inet_pton(socket.AF_INET6, address)
+    if raw[0] == 0xFF or not any(raw) or (raw[0] == 0xFE and raw[1] & 0xC0 == 0x80):
+        raise ValueError("must be an address that one machine answers on, beyond the link")
+    return address
+
+
+def prefix(value: object) -> str:
+    """A prefix in its shortest text; an address alone means itself."""
+    if not isinstance(value, str):
+        raise ValueError('must be a prefix such as "192.0.2.0/24" or "2001:db8::/32"')  # noqa: TRY004
+    return unpack(pack(value))
+
+
+def mark(value: object) -> int:
+    """32 bits of a packet mark, from a number or text such as `0xff000000`."""
+    try:
+        bits = int(value, 0) if isinstance(value, str) and len(value) <= 34 else value
+    except ValueError:
+        bits = None
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 0 <= bits <= _MAX_MARK:
+        raise ValueError('must be 32 bits, such as "0xff000000"')
+    return bits
+
+
+def mark_mask(value: object) -> int:
+    """A mark with one run of 2 to 16 bits set."""
+    mask = mark(value)
+    run = mask >> ((mask & -mask).bit_length() - 1) if mask else 0
+    if run & (run + 1) or run.bit_length() not in _MARK_BITS:
+        raise ValueError('must be one run of 2 to 16 bits, such as "0xff000000" (8 bits: at most 255 paths)')
+    return mask
+
+
+def percent(value: object) -> float:
+    """A ratio, from `10%`."""
+    text = value.strip().removesuffix("%") if isinstance(value, str) and value.strip().endswith("%") else ""
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", text, re.ASCII) or float(text) > 100:
+        raise ValueError('must be a percentage from "0%" to "100%"')
+    return float(text) / 100
+
+
+def switch_price(value: object) -> float:
+    """The price of a switch in ms*s, from `10ms for 10s`."""
+    try:
+        if not isinstance(value, str) or not (match := _PRICE.fullmatch(value.strip())):
+            raise ValueError  # noqa: TRY301
+        better, for_long = parse(match[1]), parse(match[2])
+        if not (0.0001 <= better <= 10 and 0.01 <= for_long <= 86400):
+            raise ValueError  # noqa: TRY301
+    except ValueError:
+        raise ValueError('must be a gain in delay and how long it takes to pay, such as "10ms for 10s"') from None
+    return round(better * 1000 * for_long, 9)
+
+
+def listen(value: object) -> tuple[str, int]:
+    """Host and port."""
+    match = _LISTEN.fullmatch(value) if isinstance(value, str) else None
+    host = match[1].strip("[]") if match else ""
+    known = host == "localhost" or any(_numeric(host, family) for family in (socket.AF_INET, socket.AF_INET6))
+    if not match or not known or int(match[2]) > 65535:
+        raise ValueError('must be an address and a port, such as "127.0.0.1:9911" or "[::1]:9911"')
+    return host, int(match[2])
+
+
+def broker(value: object) -> tuple[str, int, bool]:
+    """Host, port, and whether TLS is spoken."""
+    match = _BROKER.fullmatch(value) if isinstance(value, str) else None
+    port = int(match[3] or _PORTS[match[1]]) if match else 0
+    if not match or not 0 < port <= 65535:
+        raise ValueError('must be "mqtt://HOST[:PORT]", or "mqtts://HOST[:PORT]" for TLS')
+    return match[2].strip("[]"), port, match[1] == "mqtts"
+
+
+Name = Annotated[str, BeforeValidator(name)]
+Device = Annotated[str, BeforeValidator(device)]
+FilePath = Annotated[str, BeforeValidator(path_text)]
+Interval = Annotated[float, duration(0.01, 3600)]
+Timeout = Annotated[float, duration(0.01, 60)]
+Patience = Annotated[float, duration(0, 3600)]
+PrefixText = Annotated[str, BeforeValidator(prefix)]
