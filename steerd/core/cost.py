@@ -26,13 +26,11 @@ class Pricing:
 
     def total(self, legs: Sequence[Estimate], bias: float) -> float:
         """The cost in ms; a path costs what its worst leg costs."""
-        if len(legs) == 1:
-            return self._leg(legs[0]) + bias
-        return max(self._leg(leg) for leg in legs) + bias
+        return max(self.leg(leg) for leg in legs) + bias
 
     def terms(self, legs: Sequence[Estimate], bias: float) -> Terms:
         """The same cost term by term, with ``total``: their sum."""
-        worst = max(legs, key=self._leg)
+        worst = max(legs, key=self.leg)
         terms = {
             "rtt": min(worst.mean, RTT_MAX),
             "jitter": self.jitter_weight * min(worst.jitter, JITTER_MAX),
@@ -41,13 +39,13 @@ class Pricing:
             "backbone": 0.0,
             "bias": bias,
         }
-        return {**terms, "total": self._leg(worst) + bias}
+        return {**terms, "total": self.leg(worst) + bias}
 
-    def _leg(self, leg: Estimate) -> float:
-        rtt = leg.mean
-        jitter = leg.jitter
-        return (
-            (min(RTT_MAX, rtt))
-            + self.jitter_weight * (min(JITTER_MAX, jitter))
-            + self.loss_penalty * leg.loss
-        )
+    def leg(self, leg: Estimate) -> float:
+        """The cost of one leg, without bias."""
+        rtt, jitter = leg.mean, leg.jitter
+        if rtt > RTT_MAX or jitter > JITTER_MAX:
+            rtt, jitter = min(rtt, RTT_MAX), min(jitter, JITTER_MAX)
+        if leg.loss:
+            return rtt + self.jitter_weight * jitter + self.loss_penalty * leg.loss
+        return rtt + self.jitter_weight * jitter

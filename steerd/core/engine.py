@@ -27,8 +27,8 @@ from steerd.core.model import (
     PopState,
     Probed,
     Reason,
-    RoundEnded,
     Steer,
+    Swept,
     Switched,
     Terms,
     Verb,
@@ -40,7 +40,7 @@ from steerd.core.policy import Policy
 from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
 from steerd.core.snapshot import memory, restore, view
 
-CADENCES_EVERY: Final = 5.0
+CADENCES_EVERY: Final = 10.0
 """How often, in seconds, every path's patience is looked at again."""
 
 ANSWER_WITHIN: Final = 10.0
@@ -90,11 +90,8 @@ class Engine:
                 self._probed(event, now)
             case None:
                 pass
-            case RoundEnded():
-                if self.settings.round > 0.0:
-                    self._decline(event, "rounds end by themselves")
-                else:
-                    self._end_round(now)
+            case Swept():
+                self._swept(event, now)
             case Installed():
                 self._installed(event, now)
             case Link():
@@ -186,6 +183,22 @@ class Engine:
             self._health_changed(path, before, now)
         elif self._stranded and event.outcome is Outcome.REPLY:
             self._reconsider_stranded(now)
+
+    def _swept(self, event: Swept, now: float) -> None:
+        if self.settings.round > 0.0:
+            self._decline(event, "rounds end by themselves")
+            return
+        up, paths, at, stranded = PathState.UP, self.paths, event.sent_at, self._stranded
+        for id_, rtt in event.rows:
+            if rtt is None:
+                self._probed(Probed(id_, Outcome.OVERDUE, at), now)
+                self._probed(Probed(id_, Outcome.LOST, at), now)
+            elif (path := paths.get(id_)) is not None and path.health.state is up and not stranded:
+                path.answered(rtt, at, 0, now)
+            else:
+                self._probed(Probed(id_, Outcome.REPLY, at, rtt * 1e-3), now)
+        self._heard = True
+        self._end_round(now)
 
     def _link(self, event: Link, now: float) -> None:
         path = self.paths.get(event.path)
@@ -329,23 +342,32 @@ class Engine:
     def _look(self, policy: Policy, now: float, dt: float | None) -> None:
         """Decide for one policy. ``dt``: a round ended, that covered so many seconds; None: something forced a
         look in between."""
-        reason = policy.forced(self.drains, now)
-        if reason is not None:
-            if reason is not Reason.START or dt is not None:
-                self._leave(policy, reason, now)
+        fresh = now >= policy.stale_at
+        if fresh and not self._may_stay(policy, now, dt):
             return
-        self._stranded.discard(policy.id)
-        policy.state = PolicyState.STEERING
         if dt is None or policy.wanted is None:
             return
-        policy.refresh(self.drains, now)
+        if fresh:
+            policy.refresh(self.drains, now)
         current = policy.standings[policy.wanted]
-        if policy.paths[policy.wanted].cost < inf:
+        if current.belief.cost < inf:
             verdict = policy.rule.observe(policy.field, current, dt, now)
             if verdict is not None and policy.pending_since is None:
                 self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
                 return
-        self._keep_up(policy, now)
+        if fresh or policy.pending_since is not None:
+            self._keep_up(policy, now)
+
+    def _may_stay(self, policy: Policy, now: float, dt: float | None) -> bool:
+        """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
+        reason = policy.forced(self.drains, now)
+        if reason is not None:
+            if reason is not Reason.START or dt is not None:
+                self._leave(policy, reason, now)
+            return False
+        self._stranded.discard(policy.id)
+        policy.state = PolicyState.STEERING
+        return True
 
     def _leave(self, policy: Policy, reason: Reason, now: float) -> None:
         """The current choice can not stay: take the cheapest path there is, or say why none is."""
@@ -429,6 +451,8 @@ class Engine:
         self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
 
     def _cadences(self) -> None:
+        if self.settings.round <= 0.0:
+            return  # the driver brings samples of its own: nobody probes
         chosen: set[PathId] = set()
         doubted: list[Policy] = []
         for policy in self.policies.values():

@@ -9,7 +9,7 @@ half-life would keep, each new one weighs ``1/(n+1)``, so the mean of the first 
 Loss starts at 0, jitter at 0.
 """
 
-from math import sqrt
+from math import inf, sqrt
 from typing import Final
 
 SD_FLOOR_MS: Final = 0.5
@@ -19,10 +19,17 @@ SD_FLOOR_RATIO: Final = 0.02
 CLIP_SDS: Final = 3.0
 """A sample moves the mean by as much as one at three standard deviations would, at most."""
 
+CLIP2: Final = CLIP_SDS * CLIP_SDS
+SD_FLOOR2: Final = SD_FLOOR_MS * SD_FLOOR_MS
+RATIO2: Final = SD_FLOOR_RATIO * SD_FLOOR_RATIO
+
 CLIP_OPENS_AFTER: Final = 2
 """So many clipped samples in a row on one side are a step, not outliers: the next counts in full."""
 
 VARIANCE_WEIGHT_MAX: Final = 0.25
+YOUNG: Final = 3.0
+"""With fewer independent samples than this the variance, too, is a plain mean."""
+
 SLOW: Final = 5.0
 """Loss and jitter are rarer news than RTT: their half-life is this many times the RTT's. At one probe a
 second and the default half-life of 2 s, jitter then moves by 1/15 per sample, as RFC 3550 has it (1/16)."""
@@ -35,14 +42,15 @@ class Estimate:
 
     __slots__ = (
         "_clipped",
-        "_decay",
         "_dt",
         "_fast",
         "_gaps",
         "_half_life",
-        "_last_seen",
+        "_kept",
+        "_last_overdue",
         "_loss_at",
         "_slow",
+        "_spread",
         "jitter",
         "last_reply",
         "last_rtt",
@@ -55,8 +63,8 @@ class Estimate:
 
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
-        self._dt = -1.0  # the step that the three weights below were computed for
-        self._fast = self._slow = self._decay = 0.0
+        self._dt = -1.0  # the step that the weights below were computed for
+        self._fast = self._slow = self._spread = self._kept = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -70,72 +78,66 @@ class Estimate:
         self.last_rtt = 0.0
         self.last_reply = 0.0
         self._clipped = 0
-        self._last_seen: float | None = None
+        self._last_overdue = -inf
         self._loss_at = 0.0
         self._gaps: dict[float, float] = {}
 
     def reply(self, rtt: float, sent_at: float) -> None:
-        """An answer after ``rtt`` ms to the probe sent at ``sent_at``."""
-        last_seen = self._last_seen
-        if last_seen is None or sent_at > last_seen:
-            self._last_seen = sent_at
+        """An answer after ``rtt`` ms to the probe sent at ``sent_at``. This is the hot line of the core."""
         if not self.samples:
             self._first(rtt, sent_at)
             return
         dt = sent_at - self.last_reply
-        if dt <= 0.0:
-            return  # an older probe, answered late: the newer answer has spoken for its time
         if dt != self._dt:
+            if dt <= 0.0:
+                return  # an older probe, answered late: the newer answer has spoken for its time
             self._weigh(dt)
         self.last_reply = sent_at
+        self.samples += 1
         n = self.n
-        fast = self._fast
-        w = 1.0 / (n + 1.0)
-        w = max(w, fast)
-        d = rtt - self.mean
-        variance = self.variance
-        floor = self.mean * SD_FLOOR_RATIO
-        floor = floor * floor
-        floor = max(floor, SD_FLOOR_MS * SD_FLOOR_MS)
-        bound = CLIP_SDS * CLIP_SDS * (max(floor, variance))
-        if d * d > bound:
-            d = self._clip(d, sqrt(bound))
+        if n < self._kept:
+            young = 1.0 / (n + 1.0)
+            weight = young if young > self._fast else self._fast
+            spread = young if n < YOUNG and young > self._spread else self._spread
+            self.n = min(self._kept, n + 1.0)
+        else:
+            weight, spread = self._fast, self._spread
+            self.n = self._kept
+        mean, variance = self.mean, self.variance
+        d = rtt - mean
+        d2 = d * d
+        if d2 > CLIP2 * variance and d2 > CLIP2 * SD_FLOOR2 and d2 > CLIP2 * RATIO2 * mean * mean:
+            d = self._clip(d)
+            d2 = d * d
         else:
             self._clipped = 0
-        self.mean += w * d
-        fast = min(fast, VARIANCE_WEIGHT_MAX)
-        if n < 3.0:
-            fast = max(fast, 1.0 / (n + 1.0))
-        self.variance = variance + fast * (d * d - variance)
-        kept = 2.0 / self._fast - 1.0
-        self.n = min(kept, n + 1.0)
-        self.samples += 1
-        change = rtt - self.last_rtt
+        self.mean = mean + weight * d
+        self.variance = variance + spread * (d2 - variance)
+        jump = rtt - self.last_rtt
         self.last_rtt = rtt
-        self.jitter += self._slow * ((change if change > 0.0 else -change) - self.jitter)
+        self.jitter += self._slow * ((jump if jump > 0.0 else -jump) - self.jitter)
         if self.loss:
             self._settle(sent_at)
 
     def overdue(self, sent_at: float) -> None:
         """Remember how much time this probe stands for, should it be settled as lost."""
-        last_seen = self._last_seen
-        if last_seen is not None and sent_at > last_seen:
-            if len(self._gaps) >= PENDING_MAX:
-                del self._gaps[next(iter(self._gaps))]
-            self._gaps[sent_at] = sent_at - last_seen
-        if last_seen is None or sent_at > last_seen:
-            self._last_seen = sent_at
+        seen = max(self.last_reply, self._last_overdue) if self.samples else self._last_overdue
+        if sent_at <= seen:
+            return
+        if len(self._gaps) >= PENDING_MAX:
+            del self._gaps[next(iter(self._gaps))]
+        self._gaps[sent_at] = sent_at - seen if seen > -inf else 0.0
+        self._last_overdue = sent_at
 
     def lost(self, sent_at: float) -> None:
         """The probe is settled as lost: it adds the weight of the time it stands for."""
         self._settle(sent_at)
         self.loss += self._loss_weight(sent_at)
 
-    def late(self, rtt: float, sent_at: float) -> None:
-        """The answer to a probe that was counted as lost: its loss is undone exactly, its RTT counts."""
+    def undo_loss(self, sent_at: float) -> None:
+        """The probe that was counted as lost was answered after all: its loss is undone exactly."""
         self.loss = max(0.0, self.loss - self._loss_weight(sent_at))
         self._gaps.pop(sent_at, None)
-        self.reply(rtt, sent_at)
 
     @property
     def sd(self) -> float:
@@ -159,14 +161,16 @@ class Estimate:
     def _weigh(self, dt: float) -> None:
         self._dt = dt
         self._fast = 1.0 - 2.0 ** (-dt / self._half_life)
+        self._spread = min(self._fast, VARIANCE_WEIGHT_MAX)
         self._slow = 1.0 - 2.0 ** (-dt / (SLOW * self._half_life))
+        self._kept = 2.0 / self._fast - 1.0
 
-    def _clip(self, d: float, bound: float) -> float:
+    def _clip(self, d: float) -> float:
         side = 1 if d > 0.0 else -1
         self._clipped = self._clipped + side if self._clipped * side > 0 else side
         if abs(self._clipped) > CLIP_OPENS_AFTER:
             return d
-        return bound * side
+        return CLIP_SDS * self.sd * side
 
     def _settle(self, at: float) -> None:
         if at > self._loss_at:

@@ -62,7 +62,6 @@ class Health:
         "_proven",
         "_replies",
         "_runs",
-        "answered_at",
         "doubted_at",
         "down_after",
         "hold_at",
@@ -78,7 +77,6 @@ class Health:
         self.reason = "nothing heard yet"
         self.since = now
         self.down_after = down_after
-        self.answered_at: float | None = None  # when the newest probe that was answered had been sent
         self.doubted_at: float | None = None  # when the first probe of the present silence had been sent
         self.hold_until = now
         self.hold_length = 0.0
@@ -88,10 +86,8 @@ class Health:
         self._proven = now
         self._draw = draw
 
-    def answered(self, leg: int, sent_at: float, now: float) -> bool:
-        """A leg answered the probe sent at ``sent_at``. True if the state changed."""
-        if self.answered_at is None or sent_at > self.answered_at:
-            self.answered_at = sent_at
+    def answered(self, leg: int, now: float) -> bool:
+        """A leg answered a probe. True if the state changed."""
         if self.state is PathState.UP:
             return False
         self._runs[leg] = 0
@@ -116,8 +112,6 @@ class Health:
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
         """A probe is unanswered after the path's patience. True if the state changed."""
-        if self.answered_at is not None and sent_at < self.answered_at:
-            return False  # a newer probe was answered: this one alone went missing
         if self.state in (PathState.ABSENT, PathState.DOWN):
             return False
         self._runs[leg] += 1

@@ -1,6 +1,6 @@
 """What goes into the engine (events), what comes out (effects), and what it shows (views)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
@@ -65,8 +65,13 @@ class Probed(NamedTuple):
     leg: int = 0
 
 
-class RoundEnded(NamedTuple):
-    """The driver ends a round itself: all that belongs together was fed. Needs ``Settings.round == 0``."""
+class Swept(NamedTuple):
+    """A whole round at once, as traces have it: what the probes sent at ``sent_at`` brought, as (path, RTT in
+    *milliseconds*; None: lost), and the round's end. The same as the `Probed` events one by one; needs
+    ``Settings.round == 0``."""
+
+    sent_at: float
+    rows: Sequence[tuple[PathId, float | None]]
 
 
 class Link(NamedTuple):
@@ -118,7 +123,7 @@ class Configured(NamedTuple):
     settings: Settings
 
 
-Event = Probed | RoundEnded | Link | PopState | Order | Installed | Configured
+Event = Probed | Swept | Link | PopState | Order | Installed | Configured
 
 
 # Effects, wanted state: idempotent, the latest replaces the former.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from steerd.core.cost import Pricing
+from steerd.core.cost import JITTER_MAX, RTT_MAX, Pricing
 from steerd.core.estimate import Estimate
 from steerd.core.health import Health
 from steerd.core.model import Cadence, Outcome, PathState, Probed
@@ -17,6 +17,9 @@ PATIENCE_SLACK: Final = 0.020
 PATIENCE_DRIFT: Final = 0.1
 """The prober is told of a new patience only when it moved by this share: it is news, not noise."""
 
+BOUNDED_ABOVE: Final = min(RTT_MAX, JITTER_MAX) / 2.0
+"""With a mean RTT below this, in ms, no term of the cost can be at its bound."""
+
 CONFIRM_FASTEST: Final = 0.1
 CONFIRM_SLOWEST: Final = 0.25
 """Bounds of the period while a failure is being confirmed, in seconds."""
@@ -25,7 +28,21 @@ CONFIRM_SLOWEST: Final = 0.25
 class Path:
     """The mutable state of one path. ``cost`` is kept current by each sample, so that a round reads it."""
 
-    __slots__ = ("_draw", "_half_life", "_pricing", "cadence", "cost", "health", "id", "legs", "settings", "urgent")
+    __slots__ = (
+        "_bias",
+        "_draw",
+        "_half_life",
+        "_jitter_weight",
+        "_pricing",
+        "_sole",
+        "cadence",
+        "cost",
+        "health",
+        "id",
+        "legs",
+        "settings",
+        "urgent",
+    )
 
     def __init__(
         self, settings: PathSettings, pricing: Pricing, *, half_life: float, now: float, draw: Callable[[], float]
@@ -34,10 +51,13 @@ class Path:
         self.settings = settings
         self.legs = [Estimate(half_life) for _ in range(settings.legs)]
         self.health = Health(legs=settings.legs, down_after=settings.down_after, now=now, draw=draw)
+        self._sole = self.legs[0] if settings.legs == 1 else None
         self.cost = inf  # until every leg has answered
         self.cadence: Cadence | None = None  # the last one asked for
         self.urgent = False  # a rival of a choice that is under suspicion
         self._pricing = pricing
+        self._jitter_weight = pricing.jitter_weight
+        self._bias = settings.bias
         self._half_life = half_life
         self._draw = draw
 
@@ -45,36 +65,57 @@ class Path:
         """Take new settings; belief and health stay, unless what is probed changed."""
         if settings.legs != self.settings.legs or half_life != self._half_life:
             fresh = Path(settings, pricing, half_life=half_life, now=now, draw=self._draw)
-            self.legs, self.health = fresh.legs, fresh.health
+            self.legs, self.health, self._sole = fresh.legs, fresh.health, fresh._sole
             self._half_life = half_life
         self.settings = settings
         self.health.down_after = settings.down_after
         self._pricing = pricing
+        self._jitter_weight = pricing.jitter_weight
+        self._bias = settings.bias
         self._price()
 
     def probed(self, event: Probed, now: float) -> bool:
         """Take the outcome of one probe. True if the path's health changed."""
         outcome, leg = event.outcome, self.legs[event.leg]
+        if outcome is Outcome.REPLY:
+            return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
         health = self.health
-        if health.state is PathState.ABSENT:
-            return False
-        if outcome is Outcome.REPLY or outcome is Outcome.LATE:
-            changed = health.answered(event.leg, event.sent_at, now)
-            if changed and health.state is PathState.RECOVERING:
-                self.forget()  # the old belief was of another time
-            if outcome is Outcome.LATE:
-                leg.late(event.rtt * 1e3, event.sent_at)
-            else:
-                leg.reply(event.rtt * 1e3, event.sent_at)
-            self._price()
-            return changed
         if outcome is Outcome.OVERDUE:
             leg.overdue(event.sent_at)
+            if leg.samples and event.sent_at < leg.last_reply:
+                return False  # a newer probe was answered: this one alone went missing
             return health.overdue(event.leg, event.sent_at, now)
+        if outcome is Outcome.LATE:
+            leg.undo_loss(event.sent_at)
+            return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
         if outcome is Outcome.LOST and not health.gone:  # going down freezes belief
             leg.lost(event.sent_at)
             self._price()
         return False
+
+    def answered(self, rtt: float, sent_at: float, leg: int, now: float) -> bool:
+        """A probe was answered after ``rtt`` ms. True if the path's health changed."""
+        health = self.health
+        if health.state is PathState.UP:
+            sole = self._sole
+            if sole is None:
+                self.legs[leg].reply(rtt, sent_at)
+                self._price()
+                return False
+            sole.reply(rtt, sent_at)
+            if sole.loss or sole.mean > BOUNDED_ABOVE:
+                self._price()
+            else:  # the same sum, without the calls: this line runs for every answer
+                self.cost = sole.mean + self._jitter_weight * sole.jitter + self._bias
+            return False
+        if health.state is PathState.ABSENT:
+            return False
+        changed = health.answered(leg, now)
+        if changed and health.state is PathState.RECOVERING:
+            self.forget()  # the old belief was of another time
+        self.legs[leg].reply(rtt, sent_at)
+        self._price()
+        return changed
 
     def forget(self) -> None:
         for leg in self.legs:
@@ -88,6 +129,11 @@ class Path:
     @property
     def samples(self) -> int:
         return min(leg.samples for leg in self.legs)
+
+    @property
+    def answered_at(self) -> float:
+        """When the newest probe that was answered had been sent; -inf: none was."""
+        return min(leg.last_reply if leg.samples else -inf for leg in self.legs)
 
     @property
     def n(self) -> float:
@@ -132,8 +178,7 @@ class Path:
         return settings.standby_interval
 
     def _price(self) -> None:
-        legs = self.legs
-        if len(legs) == 1:
-            self.cost = self._pricing.total(legs, self.settings.bias) if legs[0].samples else inf
+        if self._sole is not None:
+            self.cost = self._pricing.leg(self._sole) + self.settings.bias if self._sole.samples else inf
         elif self.samples:
-            self.cost = self._pricing.total(legs, self.settings.bias)
+            self.cost = self._pricing.total(self.legs, self.settings.bias)

@@ -115,9 +115,7 @@ class Policy:
         choices = [
             path
             for path in self.paths.values()
-            if path.id != self.wanted
-            and self.excluded(path.id, drains, now) is None
-            and (path.health.answered_at or -inf) > fresh_after
+            if path.id != self.wanted and self.excluded(path.id, drains, now) is None and path.answered_at > fresh_after
         ]
         return min(choices, key=lambda path: self._rank(path, drains, now), default=None)
 

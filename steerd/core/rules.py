@@ -111,11 +111,10 @@ class Regret:
         self._cap = CAP * settings.price
 
     def observe(self, field: Sequence[Standing], current: Standing, dt: float, now: float) -> Verdict | None:  # noqa: ARG002
-        self._account(field, current, dt)
-        limit = current.belief.cost - self._ignore
+        cheaper = self._account(field, current, dt)
         best: Verdict | None = None
-        lowest = limit
-        for rival in field:
+        lowest = inf
+        for rival in cheaper:
             cost = rival.belief.cost
             if cost >= lowest or not rival.open or rival.belief.samples < SAMPLES_MIN:
                 continue
@@ -142,31 +141,34 @@ class Regret:
             f"{(self._cap - regret) / gain:.0f} s (regret {regret:.0f} of {self._cap:.0f} ms*s)"
         )
 
-    def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> None:
-        """Add this round to every path's regret, and to what staying has cost against each rival."""
+    def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> Sequence[Standing]:
+        """Add this round to every path's regret, and to what staying has cost against each rival; return the
+        rivals that are cheaper by enough to matter."""
         low = inf
-        old = False
         for one in field:
-            regret = one.regret
-            if regret is not None:
-                old = True
-                one.regret = regret = regret + one.belief.cost * dt
-                low = min(low, regret)
+            if one.regret is not None:
+                one.regret = regret = one.regret + one.belief.cost * dt
+                if regret < low:
+                    low = regret
+        # A path that is new or back does not win by being new, unless all are: then they start level.
+        entry = self._cap if low < inf else 0.0
         cap = self._cap
-        if not old:  # nobody is known longer than anybody else: all start level
-            for one in field:
-                one.regret = 0.0
-            low = 0.0
-        toll = current.belief.cost - self._ignore
+        limit = current.belief.cost - self._ignore
+        cheaper: list[Standing] = []
         for one in field:
-            regret = one.regret
-            if regret is None:
-                one.regret = cap  # a path that is new or back does not win by being new
+            if one.regret is None:
+                one.regret = entry
             else:
-                regret -= low
-                one.regret = min(cap, regret)
-            excess = one.excess + (toll - one.belief.cost) * dt
-            one.excess = max(0.0, excess)
+                regret = one.regret - low
+                one.regret = regret if regret < cap else cap
+            gain = limit - one.belief.cost
+            if gain > 0.0:
+                cheaper.append(one)
+                one.excess += gain * dt
+            elif one.excess:
+                excess = one.excess + gain * dt
+                one.excess = excess if excess > 0.0 else 0.0
+        return cheaper
 
     def _test(self, current: Standing, rival: Standing) -> str | None:
         """Which of the two tests says to move from ``current`` to ``rival``."""

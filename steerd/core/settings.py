@@ -76,7 +76,8 @@ class Settings:
     """All that the engine knows of the configuration.
 
     ``round`` is the period, in seconds, at whose ends the rules look; 0 means that the driver ends the
-    rounds itself with `RoundEnded` (replay does). ``ignore_below`` in ms: never switch for less.
+    rounds itself with `Swept` (replay does) and brings samples of its own, so that no cadence is asked
+    for. ``ignore_below`` in ms: never switch for less.
     """
 
     paths: tuple[PathSettings, ...] = ()

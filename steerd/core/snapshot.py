@@ -88,7 +88,7 @@ def _path(path: Path, now: float) -> PathView:
         jitter=worst.jitter if known else None,
         loss=max(leg.loss for leg in path.legs),
         n=path.samples,
-        age=None if health.answered_at is None else now - health.answered_at,
+        age=now - path.answered_at if known else None,
         every=path.cadence.every if path.cadence is not None else None,
         patience=path.patience,
         hold=health.held(now),

@@ -6,9 +6,13 @@ path that has no row at some time pays what it paid last.
 """
 
 from collections.abc import Sequence
+from itertools import islice, pairwise
 from math import inf, nan
+from operator import add
 from statistics import median
 from typing import Final, NamedTuple
+
+from steerd.core.settings import PathId
 
 RTT_MAX: Final = 2000.0
 LOST: Final = 200.0
@@ -30,70 +34,62 @@ class Ledger:
     """Collects what each path would have cost, sample by sample."""
 
     def __init__(self) -> None:
-        self._columns: list[list[float]] = []  # per path; NaN: lost, or not there yet
-        self._seen: list[list[float]] = []
-        self.choices: list[int] = []  # the path that pays for each sample; -1: none yet
+        self._columns: dict[PathId, list[float | None]] = {}  # None: lost
+        self.choices: list[PathId | None] = []  # the path that pays for each sample; None: none yet
 
-    def add(self, rows: Sequence[tuple[int, float | None]], choice: int) -> None:
+    def add(self, rows: Sequence[tuple[PathId, float | None]], choice: PathId | None) -> None:
         """A sample, and the path that was in use when it was taken."""
-        length = len(self.choices)
-        columns = self._columns
+        choices, columns = self.choices, self._columns
+        length = len(choices)
         for path, rtt in rows:
-            while path >= len(columns):
-                columns.append([])
-                self._seen.append([])
-            column = columns[path]
-            if len(column) < length:
-                column.extend([column[-1] if column else nan] * (length - len(column)))
-            value = nan if rtt is None else rtt if rtt < RTT_MAX else RTT_MAX
-            if len(column) > length:
-                column[length] = value  # a second row of the same time: the later one counts
+            column = columns.get(path)
+            if column is None:
+                column = columns[path] = []
+            if len(column) == length:
+                column.append(rtt)
+            elif len(column) > length:
+                column[length] = rtt  # a second row of the same time: the later one counts
             else:
-                column.append(value)
-            if rtt is not None:
-                self._seen[path].append(value)
-        self.choices.append(choice)
+                self._fill(column, length)
+                column.append(rtt)
+        choices.append(choice)
 
     def score(self, price: float) -> Score:
         """Settle the account at ``price`` ms per switch."""
         length = len(self.choices)
-        for column in self._columns:
-            column.extend([column[-1]] * (length - len(column)))
-        lost = [median(seen) + LOST if seen else RTT_MAX for seen in self._seen]
-        costs = [
-            [value if value == value else lost[path] for value in column]  # noqa: PLR0124 (NaN)
-            for path, column in enumerate(self._columns)
-        ]
         counted = length - FREE
-        if counted <= 0 or not costs:
+        if counted <= 0:
             return Score(max(0, counted), nan, nan, nan, nan)
+        costs: dict[PathId | None, list[float]] = {}
+        for path, column in self._columns.items():
+            self._fill(column, length)
+            seen = [value for value in column if value is not None]
+            lost = median(seen) + LOST if seen else RTT_MAX
+            costs[path] = [lost if value is None else value if value < RTT_MAX else RTT_MAX for value in column]
+        first = {path: inf if column[0] is None else column[0] for path, column in self._columns.items()}
+        stay = sum(costs[min(first, key=first.__getitem__)][FREE:])
         got = self._got(costs, price)
-        start = min(range(len(costs)), key=lambda path: (self._first(path), path))
-        stay = sum(costs[start][FREE:])
-        best = _optimum(costs, price)
+        best = _optimum(list(costs.values()), price)
         gap = (got - best) / (stay - best) if stay > best else nan
         return Score(counted, got / counted, stay / counted, best / counted, gap)
 
-    def _first(self, path: int) -> float:
-        value = self._columns[path][0]
-        return value if value == value else inf  # noqa: PLR0124
+    def _fill(self, column: list[float | None], length: int) -> None:
+        """A path that has no row at some time is worth there what it was worth last."""
+        column.extend([column[-1] if column else None] * (length - len(column)))
 
-    def _got(self, costs: list[list[float]], price: float) -> float:
-        total = 0.0
-        before = self.choices[FREE]
-        for at in range(FREE, len(self.choices)):
-            choice = self.choices[at]
-            if choice != before and before >= 0:
-                total += price
-            before = choice
-            total += costs[choice][at] if choice >= 0 else RTT_MAX
-        return total
+    def _got(self, costs: dict[PathId | None, list[float]], price: float) -> float:
+        choices = self.choices[FREE:]
+        moves = sum(1 for old, new in pairwise(choices) if old != new and old is not None)
+        paid = sum(RTT_MAX if choice is None else costs[choice][at] for at, choice in enumerate(choices, FREE))
+        return paid + moves * price
 
 
 def _optimum(costs: list[list[float]], price: float) -> float:
     """The cheapest sequence in hindsight: a Viterbi pass over the paths."""
     totals = [0.0] * len(costs)
-    for sample in zip(*(column[FREE:] for column in costs), strict=True):
+    for sample in islice(zip(*costs, strict=True), FREE, None):
+        totals = list(map(add, totals, sample))
         ceiling = min(totals) + price
-        totals = [(total if total < ceiling else ceiling) + cost for total, cost in zip(totals, sample, strict=True)]
+        if max(totals) > ceiling:
+            totals = [total if total < ceiling else ceiling for total in totals]
     return min(totals)

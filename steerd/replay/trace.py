@@ -3,12 +3,16 @@
 import csv
 import gzip
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Final, NamedTuple, TextIO
 
-HEADER = ["time_s", "path", "rtt_ms"]
+from steerd.core.settings import PathId
+
+HEADER: Final = ["time_s", "path", "rtt_ms"]
+RTT_ABSURD: Final = 1e9
 
 
 class TraceError(Exception):
@@ -16,18 +20,23 @@ class TraceError(Exception):
 
 
 class Group(NamedTuple):
-    """All rows of one ``time_s``: the path's number in order of appearance, and its RTT in ms (None: lost)."""
+    """All rows of one ``time_s``: the path, and its RTT in ms (None: lost)."""
 
     time: float
-    rows: list[tuple[int, float | None]]
+    rows: list[tuple[PathId, float | None]]
 
 
 class Trace:
-    """A trace, read once from its start to its end. ``names`` grows as paths appear."""
+    """A trace, read once from its start to its end.
 
-    def __init__(self, file: Path) -> None:
+    ``paths`` maps its names, as they appear, to paths. With ``known`` names only those may appear; without,
+    each stands for itself.
+    """
+
+    def __init__(self, file: Path, known: Mapping[str, PathId]) -> None:
         self.file = file
-        self.names: list[str] = []
+        self.paths: dict[str, PathId] = {}
+        self._known = known
 
     def groups(self) -> Iterator[Group]:
         """The rows, gathered by time.
@@ -42,41 +51,48 @@ class Trace:
                 header = next(reader, None)
                 if header != HEADER:
                     raise self._error(1, f"the header is {','.join(header or [])!r}, not {','.join(HEADER)!r}")
-                numbers: dict[str, int] = {}
-                rows: list[tuple[int, float | None]] = []
-                time = last = ""
-                at = float("-inf")
-                for line, (time, path, rtt) in enumerate(reader, 2):  # noqa: B007
-                    if time != last:
-                        new = float(time)
-                        if not new > at:
-                            if new < at:
-                                raise self._error(line, f"time {time} comes after {last}: rows must be sorted by time")
-                        else:
-                            if rows:
-                                yield Group(at, rows)
-                                rows = []
-                            if new == float("inf"):
-                                raise ValueError(time)
-                            at = new
-                        last = time
-                    number = numbers.get(path)
-                    if number is None:
-                        number = numbers[path] = len(self.names)
-                        self.names.append(path)
-                    if rtt:
-                        value = float(rtt)
-                        if not 0.0 <= value < 1e9:
-                            raise ValueError(rtt)
-                        rows.append((number, value))
-                    else:
-                        rows.append((number, None))
-                if rows:
-                    yield Group(at, rows)
+                try:
+                    yield from self._gather(reader)
+                finally:
+                    line = reader.line_num
         except ValueError as error:
-            raise self._error(line + 1, f"not a row of time_s,path,rtt_ms ({error})") from None
-        except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError, csv.Error) as error:
+            raise self._error(line, f"not a row of time_s,path,rtt_ms: {error}") from None
+        except (OSError, EOFError, lzma.LZMAError, csv.Error) as error:
             raise self._error(line, f"can not be read: {error}") from None
+
+    def _gather(self, reader: Iterable[list[str]]) -> Iterator[Group]:
+        rows: list[tuple[PathId, float | None]] = []
+        paths = self.paths
+        last, at = "", -inf
+        for time, name, rtt in reader:
+            if time != last:
+                new = float(time)
+                if not -inf < new < inf:
+                    raise ValueError(f"time {time!r}")
+                if new < at:
+                    raise ValueError(f"time {time} comes after {last}: rows must be sorted by time")
+                if new > at and rows:
+                    yield Group(at, rows)
+                    rows = []
+                last, at = time, new
+            path = paths.get(name) or self._meet(name)
+            if rtt:
+                value = float(rtt)
+                if not 0.0 <= value < RTT_ABSURD:
+                    raise ValueError(f"rtt_ms {rtt!r}")
+                rows.append((path, value))
+            else:
+                rows.append((path, None))
+        if rows:
+            yield Group(at, rows)
+
+    def _meet(self, name: str) -> PathId:
+        path = self._known.get(name) if self._known else PathId(name)
+        if path is None:
+            known = ", ".join(sorted(self._known)[:8])
+            raise ValueError(f"path {name!r} is not in the configuration, which knows {known}")
+        self.paths[name] = path
+        return path
 
     def _error(self, line: int, what: str) -> TraceError:
         return TraceError(f"{self.file}:{line}: {what}")
