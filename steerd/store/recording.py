@@ -1,0 +1,108 @@
+"""Recordings: every engine event with its time, after a header that holds all that the engine began with.
+
+One gzip file of JSON lines a run, `recording-EPOCH.jsonl.gz`. Batches are gzip members of their own: after a
+crash all but the last batch can be read. The first line is the header.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from steerd.core.model import Event, Memory
+from steerd.core.settings import Settings
+from steerd.store.records import RecordError, from_json, to_json
+
+VERSION: Final = 1
+RUN_MAX: Final = 256 << 20
+"""Bytes of one recording: it ends there, so that what it holds still replays exactly."""
+TOTAL_MAX: Final = 512 << 20
+"""Bytes of all recordings in a folder: the oldest go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the engine was made with: the same again, fed the recorded events, does the same. `wall_ms` is the
+    wall time at `now`; `seed` is that of the engine's draws."""
+
+    settings: Settings
+    memory: Memory
+    seed: int
+    epoch: int
+    now: float
+    wall_ms: int
+
+
+class Recording:
+    """The file being written. Blocks; for the store's own thread."""
+
+    def __init__(self, folder: Path, header: Header, *, run_max: int = RUN_MAX, total_max: int = TOTAL_MAX) -> None:
+        self._left = run_max
+        _make_room(folder, total_max - run_max)
+        self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
+        line = {"version": VERSION, **{name: to_json(getattr(header, name)) for name in Header.__slots__}}
+        self._write([json.dumps(line)])
+
+    def append(self, events: Sequence[tuple[float, Event]]) -> None:
+        """OSError: they cannot be written, or the recording has reached its greatest size."""
+        self._write([json.dumps([now, to_json(event)], separators=(",", ":")) for now, event in events])
+
+    def _write(self, lines: Sequence[str]) -> None:
+        member = gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=1, mtime=0)
+        self._left -= len(member)
+        if self._left < 0:
+            raise OSError("it has reached its greatest size")
+        self._file.write(member)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _make_room(folder: Path, allowed: int) -> None:
+    files = sorted(folder.glob("recording-*.jsonl.gz"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in files:
+        allowed -= file.stat().st_size
+        if allowed < 0:
+            file.unlink()
+
+
+def read(file: Path) -> tuple[Header, Iterator[tuple[float, Event]]]:
+    """A recording's header and its events, read as they are asked for. A last batch that was cut off by a crash is
+    left out. RecordError: not a recording; OSError: it cannot be read."""
+    lines = _lines(file)
+    try:
+        first: Any = json.loads(next(lines))
+        if first["version"] != VERSION:
+            raise RecordError(f"{file}: a recording of version {first['version']}")
+        header = Header(
+            settings=from_json(first["settings"]),
+            memory=from_json(first["memory"]),
+            seed=int(first["seed"]),
+            epoch=int(first["epoch"]),
+            now=float(first["now"]),
+            wall_ms=int(first["wall_ms"]),
+        )
+    except (StopIteration, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{file}: not a recording: {error}") from error
+    return header, _events(file, lines)
+
+
+def _lines(file: Path) -> Iterator[str]:
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") as opened:
+            yield from opened
+    except (EOFError, zlib.error):
+        return  # cut off
+
+
+def _events(file: Path, lines: Iterator[str]) -> Iterator[tuple[float, Event]]:
+    for number, line in enumerate(lines, 2):
+        try:
+            now, event = json.loads(line)
+            yield float(now), from_json(event)
+        except (ValueError, TypeError) as error:
+            raise RecordError(f"{file} line {number}: {error}") from error

@@ -1,0 +1,263 @@
+"""The store's face: called from the event loop, never waits; one thread of its own does the writing."""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from steerd.core.model import Event, Memory, Switched
+from steerd.core.settings import Settings
+from steerd.store.database import Database, Limits
+from steerd.store.recording import Header, Recording
+from steerd.store.records import RecordError, from_json, to_json
+
+_log = logging.getLogger(__name__)
+
+_QUEUE: Final = 4096
+_BATCH: Final = 256
+_CHUNK: Final = 2048
+_CHUNK_SECONDS: Final = 5.0
+
+_CHUNKS: Final = 64
+_SAID_EVERY: Final = 3600.0
+_FAILURES: Final = (sqlite3.Error, OSError, ValueError, TypeError)
+
+_Work = Callable[[Database], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """What an earlier run left. `epoch` is this run's: greater than any before it."""
+
+    epoch: int
+    memory: Memory
+
+
+class Store:
+    """Decisions, memory and recordings in the folder `path`.
+
+    Everything but `open` and `close` returns at once. What cannot be written is given up, counted in `lost`,
+    and logged once an hour. `wall` is the wall clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        record: bool = False,
+        limits: Limits | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.lost = 0
+        self._path = path
+        self._record = record
+        self._limits = limits or Limits()
+        self._wall = wall
+        self._work: queue.Queue[_Work | None] = queue.Queue(_QUEUE)
+        self._memory: tuple[Memory, int] | None = None
+        self._header: Header | None = None
+        self._chunk: list[tuple[float, Event]] = []
+        self._chunks: deque[list[tuple[float, Event]]] = deque()
+        self._silent_until = 0.0
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> StoredState:
+        """Reads what is there and starts the writing thread. Blocks; call it before steering begins. Never
+        raises: without a usable folder everything works, and nothing survives."""
+        database = Database(self._path, self._limits)
+        wall = self._wall()
+        epoch, memory = int(wall), Memory()
+        try:
+            stored = database.get("epoch")
+            epoch = max(stored + 1 if isinstance(stored, int) else 0, epoch)
+            database.put("epoch", epoch)
+            memory = _aged(database.get("memory"), wall)
+            database.prune(int(wall * 1000))
+            database.commit()
+        except sqlite3.Error as error:
+            self._failed(error)
+        self._thread = threading.Thread(target=self._run, args=(database,), name="store", daemon=True)
+        self._thread.start()
+        return StoredState(epoch, memory)
+
+    def begin(self, *, settings: Settings, memory: Memory, seed: int, epoch: int, now: float) -> None:
+        """Starts this run's recording, if there is to be one: with all that the engine was made with."""
+        if self._record:
+            self._header = Header(settings, memory, seed, epoch, now, int(self._wall() * 1000))
+
+    def record(self, event: Event, now: float) -> None:
+        """Appends an engine event to the recording, in batches; nothing without a recording."""
+        if self._header is None:
+            return
+        self._chunk.append((now, event))
+        if len(self._chunk) >= _CHUNK or now - self._chunk[0][0] >= _CHUNK_SECONDS:
+            self._flush_chunk()
+
+    def remember(self, memory: Memory) -> None:
+        """Keeps the engine's memory; only the latest counts."""
+        self._memory = (memory, int(self._wall() * 1000))
+        self._wake()
+
+    def decided(self, switched: Switched, wall_ms: int) -> None:
+        """Keeps a decision."""
+        self._do(lambda database: database.add_decision(wall_ms, to_json(switched)))
+
+    async def history(self, since_s: float, limit: int) -> list[dict[str, Any]]:
+        """The decisions of the last `since_s` seconds, newest first, at most `limit`: `Switched` as JSON, with
+        `wall_ms`."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[dict[str, Any]]] = loop.create_future()
+        since_ms = int((self._wall() - since_s) * 1000)
+
+        def read(database: Database) -> None:
+            rows: list[dict[str, Any]] = []
+            try:
+                rows = [{"wall_ms": wall, **body} for wall, body in database.decisions(since_ms, limit)]
+            finally:
+                with suppress(RuntimeError):  # the loop has ended
+                    loop.call_soon_threadsafe(_answer, answer, rows)
+
+        if self._thread is None or not self._do(read):
+            return []
+        return await answer
+
+    def close(self) -> None:
+        """Writes what is waiting and ends the thread. Blocks, for some seconds at most."""
+        if self._thread is None:
+            return
+        self._flush_chunk()
+        with suppress(queue.Full):
+            self._work.put(None, timeout=5.0)
+        self._thread.join(timeout=10.0)
+        self._thread = None
+
+    def _do(self, work: _Work) -> bool:
+        try:
+            self._work.put_nowait(work)
+        except queue.Full:
+            self.lost += 1
+            return False
+        return True
+
+    def _wake(self) -> None:
+        with suppress(queue.Full):  # then the thread is busy, and finds what there is when it comes round
+            self._work.put_nowait(_nothing)
+
+    def _flush_chunk(self) -> None:
+        if not self._chunk:
+            return
+        self._chunks.append(self._chunk)
+        self._chunk = []
+        self._wake()
+        if len(self._chunks) > _CHUNKS:
+            self._header = None  # a recording with a gap would not replay: better one that ends
+            _log.warning("the recording cannot be written fast enough, and ends")
+
+    # On the thread
+
+    def _run(self, database: Database) -> None:
+        recording: Recording | None = None
+        more = True
+        while more:
+            batch = [self._work.get()]
+            with suppress(queue.Empty):
+                while len(batch) < _BATCH:
+                    batch.append(self._work.get_nowait())
+            more = None not in batch
+            self._write(database, [work for work in batch if work is not None])
+            recording = self._write_recording(recording)
+        if recording is not None:
+            recording.close()
+        database.close()
+
+    def _write(self, database: Database, batch: list[_Work]) -> None:
+        """One transaction; after a failure one for each piece, so that a bad one spoils no other."""
+        latest, self._memory = self._memory, None
+        if latest is not None:
+            memory, wall_ms = latest
+            batch.append(lambda db: db.put("memory", {"wall_ms": wall_ms, "memory": to_json(memory)}))
+        try:
+            for work in batch:
+                work(database)
+            database.commit()
+        except _FAILURES as error:
+            self._failed(error)
+            if isinstance(error, sqlite3.Error):
+                database.reopen_if_broken(error)
+            failed = sum(not self._write_alone(database, work) for work in batch)
+            self.lost += failed
+            if failed and self._memory is None:
+                self._memory = latest  # tried again with whatever comes next
+
+    def _write_alone(self, database: Database, work: _Work) -> bool:
+        try:
+            database.rollback()
+            work(database)
+            database.commit()
+        except _FAILURES:
+            return False
+        return True
+
+    def _write_recording(self, recording: Recording | None) -> Recording | None:
+        if self._header is None and not self._chunks:
+            return recording
+        try:
+            if recording is None and self._header is not None:
+                recording = Recording(self._path, self._header)
+            while recording is not None and self._chunks:
+                recording.append(self._chunks.popleft())
+        except (OSError, TypeError) as error:
+            _log.warning("the recording ends: %s", error)
+            self._header = None
+            self._chunks.clear()
+            if recording is not None:
+                recording.close()
+            return None
+        return recording
+
+    def _failed(self, error: Exception) -> None:
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + _SAID_EVERY
+            _log.warning("the store cannot write, steering goes on without it: %s", error)
+
+
+def _nothing(_: Database) -> None:
+    """Wakes the thread."""
+
+
+def _answer(answer: asyncio.Future[list[dict[str, Any]]], rows: list[dict[str, Any]]) -> None:
+    if not answer.done():
+        answer.set_result(rows)
+
+
+def _aged(stored: Any, wall: float) -> Memory:
+    """The memory as it is now: what runs out went on running out while steerd was down. A clock that went
+    backwards stops it for that time."""
+    try:
+        memory = from_json(stored["memory"])
+        away = max(0.0, wall - stored["wall_ms"] / 1000)
+    except (RecordError, KeyError, TypeError):
+        return Memory()
+    if not isinstance(memory, Memory):
+        return Memory()
+    return Memory(
+        pins=tuple(replace(pin, left=_left(pin.left, away)) for pin in memory.pins if _stands(pin.left, away)),
+        drains=tuple(replace(one, left=_left(one.left, away)) for one in memory.drains if _stands(one.left, away)),
+        holds=tuple(replace(hold, age=hold.age + away, left=max(0.0, hold.left - away)) for hold in memory.holds),
+    )
+
+
+def _stands(left: float | None, away: float) -> bool:
+    return left is None or left > away
+
+
+def _left(left: float | None, away: float) -> float | None:
+    return None if left is None else left - away
