@@ -1,0 +1,119 @@
+"""What the kernel already does for our policies, whoever set it up: a former run, or this one. Pure.
+
+The kernel is the state. A policy's group is the one that its routes lead to, and its choice the heaviest
+member; members are recognised by device, gateway and family. No number and no order of the configuration
+is asked.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from steerd.config.settings import IPV4, RoutePath, RouteSettings
+from steerd.core.settings import PathId, PolicyId
+from steerd.route import prefixes
+from steerd.route.desired import Choice, steered, way_out
+from steerd.route.numbers import WayOut
+from steerd.route.objects import BUCKETS, METRIC, SHADOW_METRIC, Kind, RouteType, State
+from steerd.route.prefixes import FAMILIES
+from steerd.route.selection import Selection
+
+
+class Adopted(NamedTuple):
+    """``choices`` has every policy that is in place, with an empty choice where nothing but its shadows is.
+    ``groups`` are the ids of their groups; ``strangers`` paths made up for members that no configured path
+    explains, so that they may stay until there is an opinion."""
+
+    choices: dict[PolicyId, Choice]
+    groups: dict[tuple[PolicyId, int], int]
+    strangers: dict[PathId, RoutePath]
+
+
+class _Table:
+    """The routes of one table and family, as sets made at most once."""
+
+    def __init__(self, family: int, table: int, state: State) -> None:
+        self._family = family
+        self._packs = {k: p for k, p in state.routes.items() if (k.family, k.table) == (family, table)}
+        self._sets: dict[Kind, set[bytes]] = {}
+
+    def most(self, wanted: set[bytes], metric: int, kind_of: RouteType) -> Kind | None:
+        """The kind that has most of the wanted prefixes."""
+        best: Kind | None = None
+        most = 0
+        for kind, packed in self._packs.items():
+            if kind.metric != metric or kind.type != kind_of:
+                continue
+            if kind not in self._sets:
+                self._sets[kind] = set(prefixes.split(self._family, packed))
+            shared = len(wanted & self._sets[kind])
+            if shared > most:
+                best, most = kind, shared
+        return best
+
+
+def adopt(settings: RouteSettings, selections: Iterable[Selection], state: State) -> Adopted:
+    choices: dict[PolicyId, Choice] = {}
+    groups: dict[tuple[PolicyId, int], int] = {}
+    strangers: dict[PathId, RoutePath] = {}
+    tables: dict[tuple[int, int], _Table] = {}
+    management = {family: prefixes.pack(family, settings.management) for family in FAMILIES}
+    for selection in selections:
+        for policy in selection.policies:
+            ways: list[WayOut] = []
+            for family in FAMILIES:
+                wanted = set(prefixes.split(family, steered(policy, family, management[family])))
+                if not wanted:
+                    continue
+                table = tables.setdefault((family, selection.table), _Table(family, selection.table, state))
+                kind = table.most(wanted, METRIC, RouteType.UNICAST)
+                if kind:
+                    if kind.nexthop and _resilient(state, kind.nexthop):
+                        groups.setdefault((policy.policy, family), kind.nexthop)
+                    ways = ways or ways_of(state, kind)
+                if kind or table.most(wanted, SHADOW_METRIC, RouteType.UNREACHABLE):
+                    choices.setdefault(policy.policy, Choice(None))
+            if ways and choices[policy.policy].best is None:
+                named = [name_of(settings, way, strangers) for way in ways[:2]]
+                choices[policy.policy] = Choice(named[0], named[1] if len(named) > 1 else None)
+    return Adopted(choices, groups, strangers)
+
+
+def _resilient(state: State, number: int) -> bool:
+    group = state.groups.get(number)
+    return group is not None and group.buckets == BUCKETS
+
+
+def ways_of(state: State, kind: Kind) -> list[WayOut]:
+    """Where routes of this kind lead, the heaviest first."""
+    if not kind.nexthop:
+        return [WayOut(kind.family, kind.device, kind.via)] if kind.device else []
+    group = state.groups.get(kind.nexthop)
+    members = sorted(group.members, key=lambda one: -one[1]) if group else [(kind.nexthop, 1)]
+    found = (state.nexthops.get(number) for number, _weight in members)
+    return [WayOut(one.family, one.device, one.via) for one in found if one]
+
+
+def name_of(settings: RouteSettings, way: WayOut, strangers: dict[PathId, RoutePath]) -> PathId:
+    """The configured path that leaves this way; else a made-up one, which goes into ``strangers``."""
+    for path in sorted(settings.paths, key=lambda one: one.path):
+        if way_out(path, way.family) == way:
+            return path.path
+    for path in strangers.values():
+        if way_out(path, way.family) == way:
+            return path.path
+    name = PathId(f"unknown/{way.device}" + (f"/{way.via}" if way.via else ""))
+    via, via6 = (way.via or None, None) if way.family == IPV4 else (None, way.via or None)
+    families = frozenset({way.family}) if way.via else frozenset(FAMILIES)
+    strangers[name] = RoutePath(name, way.device, via, via6, families, way.device, 0, 0)
+    return name
+
+
+def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathId | None) -> PathId | None:
+    """The configured name of a path that may have been renamed or removed: by device and gateways."""
+    if path is None or any(one.path == path for one in settings.paths):
+        return path
+    gone = ways.get(path)
+    for one in settings.paths:
+        if gone and all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):
+            return one.path
+    return path

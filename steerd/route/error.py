@@ -1,0 +1,2 @@
+class RouteError(Exception):
+    """Routing can not start or be configured so. The message names what was found, and what to do."""

@@ -1,0 +1,44 @@
+"""Network devices from bytes (linux/if_link.h)."""
+
+import struct
+from collections.abc import Iterable
+from enum import IntEnum
+
+from steerd.route.netlink import attribute, attributes
+from steerd.route.objects import Device
+
+RTM_NEWLINK = 16
+RTM_DELLINK = 17
+RTM_GETLINK = 18
+
+_HEADER = struct.Struct("=BBHiII")  # family, padding, type, index, flags, change
+_IFF_UP = 0x1
+_IFF_RUNNING = 0x40  # the operational state is up, or the driver does not know one (TUN, WireGuard)
+_IFF_LOWER_UP = 0x10000  # carrier
+_USABLE = _IFF_UP | _IFF_RUNNING | _IFF_LOWER_UP
+_SKIP_STATISTICS = struct.pack("=I", 1 << 3)
+
+
+class _Ifla(IntEnum):
+    IFNAME = 3
+    LINKINFO = 18
+    EXT_MASK = 29
+
+
+_IFLA_INFO_SLAVE_KIND = 4
+
+DUMP_REQUEST = _HEADER.pack(0, 0, 0, 0, 0, 0) + attribute(_Ifla.EXT_MASK, _SKIP_STATISTICS)
+
+
+def decode(bodies: Iterable[bytes]) -> dict[str, Device]:
+    """Devices by name."""
+    return {device.name: device for device in map(decode_one, bodies)}
+
+
+def decode_one(body: bytes) -> Device:
+    _family, _padding, _type, index, flags, _change = _HEADER.unpack_from(body)
+    values = dict(attributes(body, _HEADER.size))
+    name = values.get(_Ifla.IFNAME, b"").rstrip(b"\0").decode(errors="replace")
+    info = dict(attributes(values.get(_Ifla.LINKINFO, b""), 0))
+    vrf = info.get(_IFLA_INFO_SLAVE_KIND, b"").rstrip(b"\0") == b"vrf"
+    return Device(index, name, flags & _USABLE == _USABLE, vrf)

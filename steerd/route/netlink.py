@@ -1,0 +1,214 @@
+"""One rtnetlink socket: framing, batches, acknowledgements, dumps. Knows nothing of what it carries."""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Self
+
+NLM_F_REQUEST = 0x1
+NLM_F_ACK = 0x4
+NLM_F_DUMP_INTR = 0x10
+NLM_F_DUMP = 0x300
+NLM_F_REPLACE = 0x100
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+NLM_F_ACK_TLVS = 0x200
+
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+
+SOL_NETLINK = 270
+NETLINK_ADD_MEMBERSHIP = 1
+NETLINK_CAP_ACK = 10
+NETLINK_EXT_ACK = 11
+NETLINK_GET_STRICT_CHK = 12
+SO_RCVBUFFORCE = 33
+
+HEADER = struct.Struct("=IHHII")
+"""struct nlmsghdr: length, type, flags, sequence number, port id."""
+
+BATCH = 256
+"""Messages per send: beyond this the gain is gone, and the kernel's errors still fit our receive buffer."""
+
+_RECEIVE = 1 << 18
+_RECEIVE_BUFFER = 8 << 20
+_TIMEOUT = 20.0
+_DUMP_ATTEMPTS = 8
+_ERRNO = struct.Struct("=i")
+_ATTRIBUTE = struct.Struct("=HH")
+_ATTR_MASK = 0x3FFF
+_NLMSGERR_ATTR_MSG = 1
+
+
+class Message(NamedTuple):
+    """What a request says, without the header's length and sequence number."""
+
+    type: int
+    flags: int
+    body: bytes
+
+
+class Refusal(NamedTuple):
+    """The kernel said no to the message at ``place`` in what was sent. ``text`` is in its own words."""
+
+    place: int
+    errno: int
+    text: str
+
+
+class NetlinkError(OSError):
+    """A read was refused, or the kernel did not answer."""
+
+
+class DumpInterruptedError(NetlinkError):
+    """The state changed under every attempt to read it whole."""
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded to four bytes."""
+    return _ATTRIBUTE.pack(len(value) + 4, kind) + value + b"\0" * (-len(value) % 4)
+
+
+def attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """The attributes of ``body`` from ``offset`` on, nesting and byte-order flags taken off their types."""
+    end = len(body)
+    while offset + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if length < 4:
+            return
+        yield kind & _ATTR_MASK, body[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+
+
+def frames(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """``(type, flags, sequence number, body)`` of each message in a datagram."""
+    at, end = 0, len(datagram)
+    unpack = HEADER.unpack_from
+    while at + 16 <= end:
+        length, kind, flags, number, _port = unpack(datagram, at)
+        if length < 16:
+            return
+        yield kind, flags, number, datagram[at + 16 : at + length]
+        at += (length + 3) & ~3
+
+
+class Connection:
+    """A blocking rtnetlink socket, used by one thread. ``changes`` counts the messages sent by `change`."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        try:
+            for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
+                self._socket.setsockopt(SOL_NETLINK, option, 1)
+            widen(self._socket)
+            self._socket.bind((0, 0))
+            self._socket.settimeout(_TIMEOUT)
+        except OSError:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[0]
+        self.changes = 0
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def may_change(self, impossible: Message) -> bool:
+        """Whether we have CAP_NET_ADMIN here, asked by a change that cannot succeed."""
+        refusals = self._send_batch([impossible], 0)
+        return all(one.errno != errno.EPERM for one in refusals)
+
+    def change(self, messages: Iterable[Message]) -> list[Refusal]:
+        """Send all messages in order, `BATCH` a send, and return what was refused.
+
+        A refused message does not stop those after it. Raises `NetlinkError` when no answer comes.
+        """
+        refusals: list[Refusal] = []
+        remaining = iter(messages)
+        done = 0
+        while batch := list(islice(remaining, BATCH)):
+            refusals += self._send_batch(batch, done)
+            done += len(batch)
+        self.changes += done
+        return refusals
+
+    def _send_batch(self, batch: Sequence[Message], base: int) -> list[Refusal]:
+        first = self._number + 1
+        last = first + len(batch) - 1
+        self._number = last
+        # Errors come back unasked; one acknowledgement, of the last message, says that the batch is through.
+        parts = []
+        for number, (kind, flags, body) in enumerate(batch, first):
+            asked = flags | NLM_F_REQUEST | (NLM_F_ACK if number == last else 0)
+            parts.append(HEADER.pack(16 + len(body), kind, asked, number, 0) + body + b"\0" * (-len(body) % 4))
+        self._socket.send(b"".join(parts))
+        refusals = []
+        while True:
+            for kind, flags, number, body in frames(self._receive()):
+                if kind != NLMSG_ERROR or not first <= number <= last:
+                    continue  # the tail of something given up on earlier
+                code = -_ERRNO.unpack_from(body)[0]
+                if code:
+                    refusals.append(Refusal(base + number - first, code, _words(code, flags, body)))
+                if number == last:
+                    return refusals
+
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """The bodies of everything that the kernel lists for this request, as one consistent picture.
+
+        Raises `NetlinkError` with the kernel's errno on a refusal.
+        """
+        for _ in range(_DUMP_ATTEMPTS):
+            found = self._dump_once(kind, body)
+            if found is not None:
+                return found
+        raise DumpInterruptedError(0, "the kernel's tables changed under every attempt to read them")
+
+    def _dump_once(self, kind: int, body: bytes) -> list[bytes] | None:
+        self._number += 1
+        wanted = self._number
+        self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, wanted, 0) + body)
+        found: list[bytes] = []
+        interrupted = False
+        while True:
+            for answer, flags, number, content in frames(self._receive()):
+                if number != wanted:
+                    continue
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if answer in (NLMSG_DONE, NLMSG_ERROR):
+                    code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0
+                    if code:
+                        raise NetlinkError(code, _words(code, flags, content))
+                    return None if interrupted else found
+                found.append(content)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(_RECEIVE)
+        except TimeoutError as error:
+            raise NetlinkError(0, f"the kernel did not answer within {_TIMEOUT:.0f} s") from error
+
+
+def widen(sock: socket.socket) -> None:
+    """A receive buffer that holds a burst; what we may have without privileges if we have none."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+
+
+def _words(code: int, flags: int, body: bytes) -> str:
+    if flags & NLM_F_ACK_TLVS:
+        for kind, value in attributes(body, 4 + HEADER.size):
+            if kind == _NLMSGERR_ATTR_MSG:
+                return value.rstrip(b"\0").decode(errors="replace")
+    return os.strerror(code)

@@ -1,0 +1,137 @@
+"""The kernel objects that steering is made of, as values. Wanted and found objects compare equal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+MAIN = 254
+"""The kernel's main table."""
+
+METRIC = 1024
+"""Metric of every route that carries traffic: what IPv6 takes by default, and IPv4 does not mind."""
+
+SHADOW_METRIC = 0xFFFFFFFF
+"""Metric of the routes that only hold when all else is gone."""
+
+BEST_WEIGHT = 255
+RUNNER_UP_WEIGHT = 1
+BUCKETS = 64
+"""With 64 buckets a weight of 1 in 256 gets none: the runner-up carries nothing until it has to."""
+
+FULL_MASK = 0xFFFFFFFF
+
+
+class Action(IntEnum):
+    LOOKUP = 1
+    GOTO = 2
+    NOP = 3
+
+
+class RouteType(IntEnum):
+    UNICAST = 1
+    BLACKHOLE = 6
+    UNREACHABLE = 7
+    PROHIBIT = 8
+    THROW = 9
+
+
+class Rule(NamedTuple):
+    """A policy routing rule. ``target`` is the table of a LOOKUP, the priority of a GOTO.
+
+    ``source`` is a prefix in text, or empty; ``suppress`` the prefix length up to which a result is
+    rejected; ``other`` the attributes of a found rule that we never set ourselves.
+    """
+
+    family: int
+    priority: int
+    action: int
+    target: int = 0
+    mark: int = 0
+    mask: int = 0
+    source: str = ""
+    iif: str = ""
+    invert: bool = False
+    suppress: int | None = None
+    other: tuple[tuple[int, bytes], ...] = ()
+
+
+class Nexthop(NamedTuple):
+    """One way out, as an object of its own. ``via`` is numeric, or empty for the device alone."""
+
+    id: int
+    family: int
+    device: str
+    via: str = ""
+
+
+class Group(NamedTuple):
+    """A nexthop group: (nexthop id, weight) in order. ``idle_timer`` in hundredths of a second; a found
+    group that is not resilient has no buckets."""
+
+    id: int
+    members: tuple[tuple[int, int], ...]
+    buckets: int = BUCKETS
+    idle_timer: int = 0
+
+
+class Kind(NamedTuple):
+    """All of a route but its prefix. Either ``nexthop`` (an id) or ``device`` and ``via`` lead on."""
+
+    family: int
+    table: int
+    metric: int
+    type: int
+    nexthop: int = 0
+    device: str = ""
+    via: str = ""
+
+    @property
+    def slot(self) -> tuple[int, int, int]:
+        """Two routes of one prefix in one slot exclude each other."""
+        return self.family, self.table, self.metric
+
+
+class Routes(NamedTuple):
+    """Routes of one kind, their prefixes packed."""
+
+    kind: Kind
+    prefixes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What there is, or what there should be, of ours."""
+
+    rules: frozenset[Rule] = frozenset()
+    nexthops: Mapping[int, Nexthop] = field(default_factory=dict)
+    groups: Mapping[int, Group] = field(default_factory=dict)
+    routes: Mapping[Kind, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A network device. ``up``: exists, enabled, and with carrier or a state that the driver does not know."""
+
+    index: int
+    name: str
+    up: bool
+    vrf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What is there of others, as far as it may stand in our way: (protocol, object)."""
+
+    rules: tuple[tuple[int, Rule], ...] = ()
+    nexthops: tuple[tuple[int, int], ...] = ()
+    routes: tuple[tuple[int, Kind], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One reading of the kernel."""
+
+    ours: State
+    devices: Mapping[str, Device]
+    foreign: Foreign = field(default_factory=Foreign)

@@ -1,0 +1,412 @@
+"""Keeps the kernel as the settings and the choices want it. Synchronous: runs on one worker thread."""
+
+import errno
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from steerd.config.settings import RoutePath, RouteSettings
+from steerd.core.model import Installed, Steer
+from steerd.core.settings import PathId, PolicyId
+from steerd.route import prefixes
+from steerd.route.adopt import adopt, name_of, names, ways_of
+from steerd.route.collisions import collision
+from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, steered, way_out, ways_out, weigh
+from steerd.route.diff import Change, Difference, Verb, difference, equivalent
+from steerd.route.error import RouteError
+from steerd.route.kernel import Kernel, Refused
+from steerd.route.netlink import NetlinkError
+from steerd.route.numbers import Ids, WayOut, allocate
+from steerd.route.objects import METRIC, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
+from steerd.route.prefixes import FAMILIES
+from steerd.route.selection import Selection, selections
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 5
+"""Attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass found and did. ``installed`` has the policies whose state differs from what was said before."""
+
+    installed: tuple[Installed, ...] = ()
+    repairs: Mapping[str, int] = field(default_factory=dict)
+
+
+class Reconciler:
+    """Owns the wanted state: settings and choices. After each call ``links`` and ``counts`` are as read back."""
+
+    def __init__(self, settings: RouteSettings, kernel: Kernel) -> None:
+        self.links: dict[PathId, bool] = {}
+        self.counts: dict[tuple[PolicyId, int], int] = {}
+        self._settings = settings
+        self._kernel = kernel
+        self._objects = settings.nexthop_objects and kernel.nexthop_objects
+        self._selections: tuple[Selection, ...] = ()
+        self._choices: dict[PolicyId, Choice] = {}
+        self._retired: dict[PathId, RoutePath] = {}
+        self._ids = Ids({}, {})
+        self._seen = Seen(State(), {})
+        self._refused: dict[WayOut, str] = {}
+        self._said: dict[PolicyId, Installed] = {}
+        self._former: dict[PolicyId, Choice] = {}
+
+    # What the router asks for.
+
+    def start(self) -> Outcome:
+        """Checks, adopts, converges. Raises `RouteError`."""
+        seen, chosen = self._check(self._settings)
+        self._selections = chosen
+        adopted = adopt(self._settings, chosen, seen.ours)
+        self._choices = adopted.choices
+        self._retired = adopted.strangers
+        self._ids = Ids(adopted.groups, {})
+        self._converge()
+        return self._outcome(everything=True)
+
+    def steer(self, wanted: Steer) -> Installed:
+        policy, choice = wanted.policy, Choice(wanted.best, wanted.runner_up)
+        if all(one.policy != policy for one in self._settings.policies):
+            return Installed(policy, None, None, f"no policy {policy} is configured")
+        known = {path.path for path in self._settings.paths}
+        if choice.best is not None and choice.best not in known:
+            return self._say(policy, f"no path {choice.best} is configured")
+        if choice.runner_up not in known or choice.runner_up == choice.best or choice.best is None:
+            choice = Choice(choice.best)
+        fresh = policy not in self._choices
+        self._former = {} if fresh else {policy: self._choices[policy]}
+        self._choices[policy] = choice
+        error = None
+        try:
+            if fresh or not self._switch(policy, choice):
+                self._converge()
+            error = self._unfulfilled(policy, choice) or self._stragglers(policy)
+        except OSError as failure:
+            error = f"netlink: {failure}"
+        self._former = {}
+        return self._say(policy, error)
+
+    def repair(self) -> Outcome:
+        """Reads everything again and puts right what is not as wanted."""
+        before = dict(self.links)
+        first = self._converge()
+        repairs: Counter[str] = Counter()
+        if self.links == before:
+            # What went with a device is the kernel's doing, not a meddler's: restored, but not counted.
+            for change in (*first.additions, *first.removals):
+                repairs[_label(change)] += _size(change)
+        return self._outcome(repairs)
+
+    def configure(self, settings: RouteSettings) -> Outcome:
+        """Raises `RouteError` before anything is changed."""
+        _seen, chosen = self._check(settings)
+        old, self._settings, self._selections = self._settings, settings, chosen
+        self._objects = settings.nexthop_objects and self._kernel.nexthop_objects
+        former = {**self._retired, **{path.path: path for path in old.paths}}
+        remaining = {one.policy for one in settings.policies}
+        self._choices = {
+            policy: Choice(*(names(settings, former, path) for path in choice))
+            for policy, choice in self._choices.items()
+            if policy in remaining
+        }
+        self._said = {policy: said for policy, said in self._said.items() if policy in remaining}
+        current = {path.path for path in settings.paths}
+        self._retired = {name: path for name, path in former.items() if name not in current}
+        self._drop_retired()
+        self._converge()
+        self._remove_leftovers(old)
+        return self._outcome(everything=True)
+
+    def block(self) -> None:
+        """Everything that any policy is about holds at its shadow."""
+        self._choices = {one.policy: BLOCKED for one in self._settings.policies}
+        self._converge()
+
+    # How it is done.
+
+    def _check(self, settings: RouteSettings) -> tuple[Seen, tuple[Selection, ...]]:
+        try:
+            seen = self._kernel.read(settings, foreign=True)
+            chosen = selections(settings, seen.ours.rules)
+        except ValueError as error:
+            raise RouteError(str(error)) from error
+        if found := collision(settings, seen):
+            raise RouteError(found)
+        if not self._kernel.may_change(settings):
+            raise RouteError("routes may not be changed here: steerd needs the capability CAP_NET_ADMIN")
+        return seen, chosen
+
+    def _wanted(self, seen: Seen) -> State:
+        settings = self._settings
+        paths = [*settings.paths, *self._retired.values()]
+        ways = ways_out(paths)
+        policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
+        self._ids = allocate(settings, policies, ways, seen.ours, self._ids.groups)
+        usable = {way for way in ways if _up(seen, way.device) and way not in self._refused}
+        everyone = {path.path: path for path in paths}
+        for policy, former in self._former.items():
+            choice = self._choices[policy]
+            if choice.best is not None and not _leads(choice, everyone, usable) and _leads(former, everyone, usable):
+                # What is asked for can not be: better where it was than nowhere.
+                self._choices[policy] = former
+        circumstances = Circumstances(self._retired, usable, self._ids, self._kernel.families, self._objects)
+        return desired(settings, self._selections, self._choices, circumstances)
+
+    def _converge(self) -> Difference:
+        """Until there is nothing left to change. Returns the first difference found."""
+        self._refused = {}
+        first: Difference | None = None
+        for _ in range(_ROUNDS):
+            seen = self._seen = self._kernel.read(self._settings)
+            found = difference(seen.ours, self._wanted(seen))
+            first = first or found
+            if not found:
+                break
+            refused = self._kernel.apply(found.additions, self._settings)
+            if not refused:
+                # Never take away the old before the new stands.
+                refused = self._kernel.apply(found.removals, self._settings)
+            self._learn(refused)
+        else:
+            self._seen = self._kernel.read(self._settings)
+            log.error("the kernel's state is still not as wanted after %d attempts", _ROUNDS)
+        self._look()
+        return first or Difference((), ())
+
+    def _learn(self, refused: list[Refused]) -> None:
+        for change, code, text in refused:
+            thing = change.thing
+            way = None
+            if isinstance(thing, Nexthop):
+                way = WayOut(thing.family, thing.device, thing.via)
+            elif isinstance(thing, Routes) and thing.kind.device:
+                way = WayOut(thing.kind.family, thing.kind.device, thing.kind.via)
+            if way:
+                self._refused.setdefault(way, text)
+            level = logging.INFO if way or code == errno.ENOENT else logging.WARNING
+            log.log(level, "the kernel refused to %s %s: %s", change.verb, _label(change), text)
+
+    def _look(self) -> None:
+        """Takes over what the kernel has now: a runner-up that stepped in is the choice from now on."""
+        self.links = {path.path: _up(self._seen, path.device) for path in self._settings.paths}
+        for policy, choice in self._choices.items():
+            real = self._real(policy)
+            if real.best is not None and real.best != choice.best:
+                self._choices[policy] = real
+        self._drop_retired()
+        self.counts = {
+            (one.policy, family): self._count(one.policy, family)
+            for one in self._settings.policies
+            for family in FAMILIES
+        }
+
+    def _drop_retired(self) -> None:
+        used = {path for choice in self._choices.values() for path in choice}
+        self._retired = {name: path for name, path in self._retired.items() if name in used}
+
+    def _switch(self, policy: PolicyId, choice: Choice) -> bool:
+        """One message per family on what was last read. False: that was not enough, look again and converge."""
+        if not self._objects:
+            return False
+        ours = self._seen.ours
+        paths = {path.path: path for path in self._settings.paths}
+        known = {WayOut(one.family, one.device, one.via) for one in ours.nexthops.values()}
+        usable = {way for way in ways_out(paths.values()) if way in known and _up(self._seen, way.device)}
+        changes: list[tuple[Verb, Group]] = []
+        for family in self._kernel.families:
+            number = self._ids.groups.get((policy, family), 0)
+            members = possible(choice, paths, usable, family)
+            group = ours.groups.get(number)
+            if group and members:
+                wanted = Group(number, weigh([self._ids.nexthops[way] for way in members]))
+                if not equivalent(group, wanted):
+                    changes.append((Verb.REPLACE, wanted))
+            elif group:
+                changes.append((Verb.REMOVE, group))
+            elif members and self._steers(policy, family):
+                return False
+        if choice.best is not None and not any(way in usable for way in ways_out([paths[choice.best]])):
+            return False
+        refused = self._kernel.apply((Change(*one) for one in changes), self._settings)
+        if refused:
+            self._learn(refused)
+            return False
+        groups = dict(ours.groups)
+        gone = set()
+        for verb, group in changes:
+            if verb == Verb.REMOVE:
+                gone.add(group.id)
+                del groups[group.id]
+            else:
+                groups[group.id] = group
+        routes = {kind: packed for kind, packed in ours.routes.items() if kind.nexthop not in gone}
+        self._seen = Seen(State(ours.rules, ours.nexthops, groups, routes), self._seen.devices)
+        self._look()
+        return True
+
+    def _steers(self, policy: PolicyId, family: int) -> bool:
+        return any(one.policy == policy and prefixes.of_family(one.prefixes, family) for one in self._settings.policies)
+
+    def _remove_leftovers(self, old: RouteSettings) -> None:
+        """What the former settings' ranges held outside of the present ones."""
+        new = self._settings
+        if (old.table, old.rule_priority, old.nexthop_base, old.protocol, old.mark_mask) == (
+            new.table,
+            new.rule_priority,
+            new.nexthop_base,
+            new.protocol,
+            new.mark_mask,
+        ):
+            return
+        had, have = self._kernel.read(old).ours, self._kernel.read(new).ours
+        same = old.protocol == new.protocol
+        left = State(
+            had.rules - have.rules if same else had.rules,
+            {number: one for number, one in had.nexthops.items() if number not in have.nexthops},
+            {number: one for number, one in had.groups.items() if number not in have.groups},
+            {kind: packed for kind, packed in had.routes.items() if not same or kind not in have.routes},
+        )
+        self._kernel.apply(difference(left, State()).removals, old)
+
+    # What there is.
+
+    def _real(self, policy: PolicyId) -> Choice:
+        """The choice that the kernel carries out, in the words of the configuration where it has any."""
+        wanted = self._choices.get(policy, BLOCKED)
+        everyone = {**self._retired, **{path.path: path for path in self._settings.paths}}
+        for family in self._kernel.families:
+            kind = self._kind(policy, family)
+            ways = ways_of(self._seen.ours, kind) if kind else []
+            if not ways:
+                continue
+            strangers = dict(self._retired)
+            found: list[PathId] = []
+            for way in ways[:2]:
+                same = [p for p in wanted if p is not None and p in everyone and way_out(everyone[p], family) == way]
+                found.append(same[0] if same else name_of(self._settings, way, strangers))
+            return Choice(found[0], found[1] if len(found) > 1 else None)
+        return BLOCKED
+
+    def _table(self, policy: PolicyId) -> int:
+        return next((one.table for one in self._selections if any(each.policy == policy for each in one.policies)), 0)
+
+    def _kind(self, policy: PolicyId, family: int) -> Kind | None:
+        """How the policy's routes leave, if it has any."""
+        table = self._table(policy)
+        if self._objects:
+            kind = Kind(family, table, METRIC, RouteType.UNICAST, nexthop=self._ids.groups.get((policy, family), 0))
+            return kind if kind in self._seen.ours.routes and kind.nexthop in self._seen.ours.groups else None
+        sample = self._mine(policy, family)[: prefixes.WIDTH[family]]
+        if not sample or policy not in self._choices:
+            return None
+        return next(
+            (
+                kind
+                for kind, packed in self._seen.ours.routes.items()
+                if kind.slot == (family, table, METRIC)
+                and kind.type == RouteType.UNICAST
+                and prefixes.holds(family, packed, sample)
+            ),
+            None,
+        )
+
+    def _mine(self, policy: PolicyId, family: int) -> bytes:
+        management = prefixes.pack(family, self._settings.management)
+        one = next(one for one in self._settings.policies if one.policy == policy)
+        return steered(one, family, management)
+
+    def _count(self, policy: PolicyId, family: int) -> int:
+        kind = self._kind(policy, family)
+        if kind is None:
+            return 0
+        packed = self._seen.ours.routes[kind]
+        mine = self._mine(policy, family)
+        if packed == mine or self._objects:
+            return prefixes.count(family, packed)
+        return len(set(prefixes.split(family, packed)).intersection(prefixes.split(family, mine)))
+
+    def _unfulfilled(self, policy: PolicyId, choice: Choice) -> str | None:
+        if choice.best is None or self._real(policy).best == choice.best:
+            return None
+        path = next(path for path in self._settings.paths if path.path == choice.best)
+        if not self.links.get(choice.best):
+            return f"device {path.device} of path {path.path} is down or not there"
+        words = {self._refused[way] for way in ways_out([path]) if way in self._refused}
+        return f"path {path.path} can not be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
+
+    def _stragglers(self, policy: PolicyId) -> str | None:
+        """Whether every bucket of the policy's groups is on the best member: a replace alone proves nothing."""
+        if not self._objects:
+            return None
+        for family in self._kernel.families:
+            group = self._seen.ours.groups.get(self._ids.groups.get((policy, family), 0))
+            if group is None:
+                continue
+            left = self._elsewhere(group)
+            if left:
+                # A lone member gets every bucket; then the runner-up comes back, and gets none.
+                lone = group._replace(members=group.members[:1])
+                self._kernel.apply([Change(Verb.REPLACE, lone), Change(Verb.REPLACE, group)], self._settings)
+                left = self._elsewhere(group)
+            if left:
+                return f"{left} of {group.buckets} buckets of nexthop group {group.id} are not on the chosen path"
+        return None
+
+    def _elsewhere(self, group: Group) -> int:
+        try:
+            buckets = self._kernel.buckets(group.id)
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:  # died since: the next pass will tell
+                return 0
+            raise
+        return buckets.total() - buckets[group.members[0][0]]
+
+    def _say(self, policy: PolicyId, error: str | None = None) -> Installed:
+        real = self._real(policy)
+        known = {path.path for path in self._settings.paths}
+        if real.best is not None and real.best not in known:
+            real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
+        if real.runner_up not in known:
+            real = Choice(real.best)
+        said = Installed(policy, real.best, real.runner_up, error)
+        self._said[policy] = said
+        return said
+
+    def _outcome(self, repairs: Mapping[str, int] | None = None, *, everything: bool = False) -> Outcome:
+        told = []
+        for policy in self._choices:
+            before = self._said.get(policy)
+            now = self._say(policy)
+            if everything or before is None or now[:3] != before[:3]:
+                told.append(now)
+        return Outcome(tuple(told), repairs or {})
+
+
+def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:
+    return any(possible(choice, paths, usable, family) for family in FAMILIES)
+
+
+def _up(seen: Seen, device: str) -> bool:
+    found = seen.devices.get(device)
+    return found is not None and found.up
+
+
+def _label(change: Change) -> str:
+    match change.thing:
+        case Rule():
+            return "rule"
+        case Nexthop():
+            return "nexthop"
+        case Group():
+            return "group"
+        case Routes():
+            return "route"
+
+
+def _size(change: Change) -> int:
+    thing = change.thing
+    return prefixes.count(thing.kind.family, thing.prefixes) if isinstance(thing, Routes) else 1
