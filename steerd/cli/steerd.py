@@ -1,0 +1,75 @@
+"""The `steerd` command. Each verb imports what it needs when it is used, so that --help is instant."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from steerd import __version__
+
+CONFIG = Path("/etc/steerd/steerd.toml")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0; 1 runtime failure; 2 usage; 78 configuration."""
+    options = _parser().parse_args(argv)
+    match options.verb:
+        case "run":
+            from steerd.cli.run import run
+
+            return run(options.config, dry_run=options.dry_run, level=options.log_level)
+        case "check":
+            from steerd.cli.check import check
+
+            return check(options.file)
+        case "replay":
+            from steerd.cli.replay import replay
+
+            return replay(options.config, options.traces, as_json=options.json)
+        case "demo":
+            from steerd.lab.demo import demo
+
+            return demo(as_json=options.json, hold=options.hold, config=options.config)
+        case "cleanup":
+            from steerd.cli.run import cleanup
+
+            return cleanup(options.config)
+    raise AssertionError(options.verb)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="steerd", description="Steers a Linux gateway's traffic to the best edge PoP, without flapping."
+    )
+    parser.add_argument("--version", action="version", version=f"steerd {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    run = verbs.add_parser("run", help="the daemon, in the foreground")
+    _config(run)
+    run.add_argument("--dry-run", action="store_true", help="print what would be set up as `ip` commands, and stop")
+    run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+
+    check = verbs.add_parser("check", help="validate a configuration; print every mistake")
+    check.add_argument("file", type=Path, metavar="FILE")
+
+    replay = verbs.add_parser("replay", help="the configuration's rule over recorded samples")
+    replay.add_argument("-c", "--config", type=Path, metavar="FILE", help="default: the rule's defaults, any path")
+    replay.add_argument("--json", action="store_true")
+    replay.add_argument("traces", type=Path, nargs="+", metavar="TRACE", help="CSV, plain, .gz or .xz")
+
+    demo = verbs.add_parser("demo", help="a lab of emulated PoPs with the real daemon: shows what it does")
+    demo.add_argument("--json", action="store_true")
+    demo.add_argument("--hold", action="store_true", help="keep the lab up at the end, until Ctrl-C")
+    demo.add_argument("-c", "--config", type=Path, metavar="FILE", help="another configuration than the lab's own")
+
+    cleanup = verbs.add_parser("cleanup", help="remove every kernel object that steerd owns; no daemon needed")
+    _config(cleanup)
+    return parser
+
+
+def _config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--config", type=Path, default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

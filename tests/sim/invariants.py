@@ -1,0 +1,152 @@
+"""A seeded hour: what may happen at random, and what must hold whatever happens."""
+
+from random import Random
+
+from steerd.core.engine import Engine
+from steerd.core.model import Effect, Memory, Order, PathState, PolicyState, PopState, Reason, Steer, Switched, Verb
+from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings, ThresholdSettings, WhenNone
+from tests.sim.driver import Driver
+from tests.sim.network import season
+
+HOUR = 3600.0
+PATIENCE_TO_LEAVE = 6.0
+"""Within so many seconds a dead path is left: a period, a timeout, the confirmation, and an answer elsewhere."""
+
+CALM_AFTER = 0.9 * HOUR
+"""From here on the network is constant, and has been for long enough that nothing may move any more."""
+
+
+class Broken(AssertionError):
+    """An invariant does not hold; the message names the seed."""
+
+
+class Hour:
+    """One run. Everything that is drawn is drawn from ``seed``."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = rng = Random(f"{seed}/world")
+        count = rng.randint(2, 6)
+        uplinks = rng.choice([["a"], ["a", "b"], None])
+        interval = rng.choice([0.5, 1.0, 1.0, 2.0])
+        paths = []
+        for number in range(count):
+            pop = f"pop{number // 2 if rng.random() < 0.2 else number}"
+            uplink = rng.choice(uplinks) if uplinks else f"pop{number}"
+            paths.append(PathSettings(PathId(f"{pop}/w{number}"), pop, uplink, interval=interval, timeout=1.0))
+        self.ids = [path.path for path in paths]
+        self.lines = {path: season(rng, HOUR) for path in self.ids}
+        self.pops = sorted({path.pop for path in paths})
+        self.pop_of = {path.path: path.pop for path in paths}
+        forbidden = tuple((path, "test") for path in self.ids[1:] if rng.random() < 0.15)
+        self.forbidden = {PolicyId("one"): dict(forbidden), PolicyId("two"): {}}
+        rule = ThresholdSettings(hold=10.0) if rng.random() < 0.2 else Settings().rule
+        self.settings = Settings(
+            paths=tuple(paths),
+            policies=(
+                PolicySettings(PolicyId("one"), forbidden, rng.choice(list(WhenNone))),
+                PolicySettings(PolicyId("two")),
+            ),
+            rule=rule,
+            round=interval,
+        )
+        self.drained: set[str] = set()
+        self.failing = rng.random() < 0.3
+        self.restarted_at = 0.0
+        self.driver = Driver(self.settings, self.lines, seed=seed, applies=self._applies, watch=self._watch)
+        for _ in range(rng.randint(0, 8)):
+            self.driver.at(rng.uniform(60, 0.7 * HOUR), self._disturb, rng.choice(["restart", "drain", "pin", "pop"]))
+        for time in range(10, int(HOUR), 5):
+            self.driver.at(float(time), self._check)
+
+    def run(self) -> Driver:
+        self.driver.run(HOUR)
+        self._check_calm()
+        if self.seed % 20 == 0:
+            self._check_repeats()
+        return self.driver
+
+    def _applies(self, steer: Steer) -> tuple[float, str | None]:
+        if self.failing and self.rng.random() < 0.2:
+            return self.rng.uniform(0.0, 0.5), "Operation not permitted"
+        return self.rng.choice([0.0005, 0.02, 0.4]), None
+
+    def _disturb(self, kind: str) -> None:
+        rng, driver = self.rng, self.driver
+        lasts = rng.uniform(5, 300)
+        pop = rng.choice(self.pops)
+        if kind == "restart":
+            before = dict(driver.kernel)
+            driver.restart()
+            self.restarted_at = driver.now
+            self._hold(driver.kernel == before, "a restart moved packets")
+        elif kind == "drain":
+            self.drained.add(pop)
+            driver.feed(Order(Verb.DRAIN, pop, until=driver.now + lasts))
+            driver.at(driver.now + lasts, self.drained.discard, pop)
+        elif kind == "pop":
+            driver.feed(PopState(pop, accepting=False))
+            driver.at(driver.now + lasts, lambda: driver.feed(PopState(pop, accepting=True)))
+        else:
+            policy = rng.choice(list(self.forbidden))
+            driver.feed(Order(Verb.PIN, policy, to=pop, until=driver.now + lasts, hard=rng.random() < 0.5))
+
+    def _watch(self, now: float, effect: Effect) -> None:
+        if isinstance(effect, Steer) and effect.best is not None:
+            for path in (effect.best, effect.runner_up):
+                self._hold(path not in self.forbidden[effect.policy], f"{path} is forbidden to {effect.policy}")
+            self._hold(effect.best != effect.runner_up, "the runner-up is the best itself")
+        if isinstance(effect, Switched) and effect.new is not None and effect.rule != "kernel":
+            self._hold(self.pop_of[effect.new] not in self.drained, f"moved to {effect.new}, which is drained")
+            self._hold(effect.new != effect.old, "a switch to the same path")
+            state = self.driver.engine.paths[effect.new].health.state if hasattr(self.driver, "engine") else None
+            self._hold(state not in (PathState.DOWN, PathState.ABSENT), f"moved to {effect.new}, which is {state}")
+            if effect.reason is Reason.BETTER and effect.rule != "forced":
+                self._hold(now - self.restarted_at > 3.0, "a price move right after the start")
+
+    def _check(self) -> None:
+        now, engine = self.driver.now, self.driver.engine
+        for policy in engine.view(now).policies:
+            best = self.driver.kernel.get(policy.policy, (None, None))[0]
+            if policy.state in (PolicyState.STEERING, PolicyState.BLOCKED) and policy.choice == policy.wanted:
+                self._hold(policy.choice == best, f"{policy.policy} believes {policy.choice}, the kernel has {best}")
+            if self.failing or best is None or policy.pin_hard:
+                continue
+            since = now - PATIENCE_TO_LEAVE
+            line = self.lines[best]
+            dead = all(one.dead or not one.link for one in [line.at(since), *self._changes(best, since, now)])
+            rivals = [path for path in self.ids if path != best and path not in self.forbidden[policy.policy]]
+            open_ = [path for path in rivals if self.pop_of[path] not in self.drained]
+            usable = [path for path in open_ if self.lines[path].works(since - 10.0, now)]
+            if dead and usable and now - self.restarted_at > PATIENCE_TO_LEAVE:
+                self._hold(False, f"{policy.policy} stays on {best}, dead for {PATIENCE_TO_LEAVE} s; {usable[0]} works")
+
+    def _changes(self, path: PathId, start: float, end: float) -> list:
+        return [one for one in self.lines[path].changes if start < one.at <= end]
+
+    def _check_calm(self) -> None:
+        """Only the end of a hold-down may still move something, as slowly as the gain is small."""
+        paths = self.driver.engine.paths
+        late = [
+            one
+            for one in self.driver.switches()
+            if one.at > CALM_AFTER and (one.new is None or paths[one.new].health.hold_until < CALM_AFTER - 200.0)
+        ]
+        if self.failing:  # what the kernel refused is tried again, however calm it is
+            return
+        self._hold(not late, f"a switch in constant weather: {late[:1]}")
+
+    def _check_repeats(self) -> None:
+        """The same events into a fresh engine give the same effects: only for runs without a restart."""
+        if self.restarted_at:
+            return
+        draw = Random(f"{self.seed}/engine").random
+        engine = Engine(self.settings, Memory(), now=0.0, epoch=1, draw=draw)
+        again = [effect for now, event in self.driver.log for effect in engine.feed(event, now)]
+        first = [effect for _, effect in self.driver.effects if isinstance(effect, Switched)]
+        self._hold([one for one in again if isinstance(one, Switched)] == first, "the same events, other effects")
+
+    def _hold(self, holds: bool, what: str) -> None:
+        if not holds:
+            now = self.driver.now if hasattr(self, "driver") else 0.0
+            raise Broken(f"seed {self.seed} at {now:.2f} s: {what} (python -m tests.sim --seed {self.seed})")

@@ -1,0 +1,62 @@
+"""A virtual network: what each path does at each moment, and what becomes of a probe sent then."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, replace
+from random import Random
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What a path does from ``at`` on. RTTs in ms; ``link``: its device is up; ``dead``: it swallows all."""
+
+    at: float = 0.0
+    rtt: float = 20.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    dead: bool = False
+    link: bool = True
+
+
+class Line:
+    """One path's weather over time."""
+
+    def __init__(self, *changes: Weather) -> None:
+        self.changes = sorted(changes, key=lambda one: one.at) or [Weather()]
+        self._times = [one.at for one in self.changes]
+
+    def at(self, time: float) -> Weather:
+        return self.changes[max(0, bisect_right(self._times, time) - 1)]
+
+    def probe(self, time: float, rng: Random) -> float | None:
+        """The RTT in seconds of a probe sent at ``time``; None: no answer ever comes."""
+        now = self.at(time)
+        if now.dead or not now.link or (now.loss and rng.random() < now.loss):
+            return None
+        jitter = rng.expovariate(1.0 / now.jitter) if now.jitter else 0.0
+        rtt = (now.rtt + jitter) / 1e3
+        later = self.at(time + rtt)
+        return None if later.dead or not later.link else rtt
+
+    def works(self, start: float, end: float) -> bool:
+        """Whether it answered without loss all the time from ``start`` to ``end``."""
+        around = [one for one in self.changes if start < one.at <= end]
+        return all(not one.dead and one.link and not one.loss for one in [self.at(start), *around])
+
+
+def season(rng: Random, length: float) -> Line:
+    """A random hour: calm, brown-outs, noise, loss, deaths and link flaps, ending in a calm."""
+    base = Weather(rtt=rng.uniform(5, 120), jitter=rng.choice([0.0, 0.5, 3.0, 10.0]))
+    changes, time, end = [base], 0.0, 0.8 * length
+    while (time := time + rng.expovariate(1 / 240.0)) < end:
+        kind = rng.choices(["brown", "noise", "loss", "dead", "link"], [4, 3, 3, 2, 1])[0]
+        lasts = rng.choice([0.3, 2.0, 8.0, 40.0, 200.0]) * rng.uniform(0.5, 1.5)
+        bad = {
+            "brown": lambda: replace(base, rtt=base.rtt + rng.uniform(5, 200)),
+            "noise": lambda: replace(base, jitter=rng.uniform(5, 60)),
+            "loss": lambda: replace(base, loss=rng.choice([0.01, 0.1, 0.5])),
+            "dead": lambda: replace(base, dead=True),
+            "link": lambda: replace(base, link=False),
+        }[kind]()
+        changes += [replace(bad, at=time), replace(base, at=min(end, time + lasts))]
+        time += lasts
+    return Line(*changes, replace(base, at=end, jitter=0.0))
