@@ -27,6 +27,9 @@ CLIP_OPENS_AFTER: Final = 2
 """So many clipped samples in a row on one side are a step, not outliers: the next counts in full."""
 
 VARIANCE_WEIGHT_MAX: Final = 0.25
+DT_MIN: Final = 1e-3
+"""Answers nearer to each other than this, in seconds, weigh as if they were so far apart."""
+
 YOUNG: Final = 3.0
 """With fewer independent samples than this the variance, too, is a plain mean."""
 
@@ -160,7 +163,7 @@ class Estimate:
 
     def _weigh(self, dt: float) -> None:
         self._dt = dt
-        self._fast = 1.0 - 2.0 ** (-dt / self._half_life)
+        self._fast = 1.0 - 2.0 ** (-max(dt, DT_MIN) / self._half_life)
         self._spread = min(self._fast, VARIANCE_WEIGHT_MAX)
         self._slow = 1.0 - 2.0 ** (-dt / (SLOW * self._half_life))
         self._kept = 2.0 / self._fast - 1.0
