@@ -1,0 +1,60 @@
+"""Network namespaces, and processes in them. Inside an enclosure only: nothing here cleans up after itself."""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steerd.lab.enclosure import LabError
+
+_NEW_NETWORK = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def ip(commands: str, namespace: str | None = None) -> None:
+    """Run `ip` commands in one batch: a line each, without the word ``ip``. Raises `LabError` if one fails."""
+    lines = "\n".join(line.strip() for line in commands.splitlines())
+    inside = ["-n", namespace] if namespace else []
+    done = subprocess.run(["ip", *inside, "-batch", "-"], input=lines, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"ip in {namespace or 'the lab'}: {done.stderr.strip()}")
+
+
+def add(*namespaces: str) -> None:
+    """Make namespaces with their loopback up."""
+    for namespace in namespaces:
+        subprocess.run(["ip", "netns", "add", namespace], check=True)
+        ip("link set lo up", namespace)
+
+
+def command(namespace: str, argv: Sequence[str]) -> list[str]:
+    """``argv`` as it is started in a namespace: same process id, same mounts."""
+    return ["nsenter", f"--net=/run/netns/{namespace}", "--", *argv]
+
+
+def spawn(namespace: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process in a namespace, in a session of its own: a Ctrl-C is the lab's to handle. ``options`` as
+    `subprocess.Popen` takes them."""
+    return subprocess.Popen(command(namespace, argv), start_new_session=True, **options)
+
+
+def enter(namespace: str) -> None:
+    """Move the calling thread into a namespace."""
+    handle = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    try:
+        if _libc.setns(handle, _NEW_NETWORK) != 0:
+            raise OSError(ctypes.get_errno(), f"setns to {namespace}")
+    finally:
+        os.close(handle)
+
+
+def sysctl(namespace: str, **values: int) -> None:
+    """Set sysctls under ``net``, with ``__`` for the dots: ``sysctl("gw", ipv4__ip_forward=1)``."""
+    script = "".join(
+        f"echo {value} > {Path('/proc/sys/net') / name.replace('__', '/')}\n" for name, value in values.items()
+    )
+    done = subprocess.run(command(namespace, ["sh", "-ec", script]), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"sysctl in {namespace}: {done.stderr.strip()}")

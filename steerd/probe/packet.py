@@ -1,0 +1,108 @@
+"""The echo packet, both families: made without a checksum loop, read without trusting it.
+
+Behind the header of the echo come 56 bytes: a cookie of 16, the probe's number, and what makes the sum of
+all that changes constant (the complements of number and sequence). So one checksum serves all the probes of
+one identifier, and equal-cost paths on the way hash them all alike.
+"""
+
+import struct
+from typing import NamedTuple
+
+from steerd.config.settings import IPV4
+
+ECHO = {4: 8, 6: 128}
+ECHO_REPLY = {4: 0, 6: 129}
+ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
+"""ICMP types: destination unreachable, (packet too big,) time exceeded, parameter problem."""
+
+IDENTIFIER_MASK = 0xFC00
+"""The identifier's bits that tell this process' probes; it draws the rest anew when a path goes silent."""
+
+COOKIE_SIZE = 16
+TAG_SIZE = 4
+"""The first bytes of all cookies of a process are the same, for the filter in the kernel."""
+
+_HEAD = struct.Struct("!BBHH")
+_TAIL = struct.Struct("!H16sIIH30x")
+_ECHO = struct.Struct("!B3xHH16sI")
+_QUOTED_ECHO = struct.Struct("!B3xHH")
+IPV4_HEADER = 20
+IPV6_HEADER = 40
+ICMP_HEADER = 8
+
+
+class Echo(NamedTuple):
+    """An echo reply as it came: nothing in it is to be believed before cookie and source are compared."""
+
+    identifier: int
+    sequence: int
+    cookie: bytes
+    number: int
+
+
+class Quote(NamedTuple):
+    """The echo request that an ICMP error quotes. ``target`` is the packed address it was sent to."""
+
+    identifier: int
+    sequence: int
+    target: bytes
+
+
+def head(family: int, identifier: int, cookie: bytes) -> bytes:
+    """The first six bytes of all echo requests with this identifier and cookie. The kernel fills in the
+    checksum of ICMPv6 itself."""
+    checksum = 0
+    if family == IPV4:
+        words = struct.unpack("!8H", cookie)
+        total = (ECHO[family] << 8) + identifier + sum(words)
+        while total > 0xFFFF:
+            total = (total & 0xFFFF) + (total >> 16)
+        # Each number and sequence comes with its complement: 0xFFFF a pair, which is zero in this sum.
+        checksum = total ^ 0xFFFF
+    return _HEAD.pack(ECHO[family], 0, checksum, identifier)
+
+
+def echo_request(head: bytes, cookie: bytes, number: int) -> bytes:
+    """The whole packet for probe ``number`` (32 bits); the sequence is its lower half."""
+    sequence = number & 0xFFFF
+    return head + _TAIL.pack(sequence, cookie, number, number ^ 0xFFFFFFFF, sequence ^ 0xFFFF)
+
+
+def read(family: int, data: bytes) -> Echo | Quote | None:
+    """What a raw socket of ``family`` received: an IPv4 packet with its header, an ICMPv6 message without."""
+    start = (data[0] & 0xF) * 4 if family == IPV4 and data else 0
+    if len(data) < start + ICMP_HEADER:
+        return None
+    kind = data[start]
+    if kind == ECHO_REPLY[family]:
+        if len(data) < start + _ECHO.size:
+            return None
+        _, identifier, sequence, cookie, number = _ECHO.unpack_from(data, start)
+        return Echo(identifier, sequence, cookie, number)
+    if kind in ERRORS[family]:
+        return _quote(family, data[start + ICMP_HEADER :])
+    return None
+
+
+def number_in(packet: bytes, tag: bytes) -> int | None:
+    """The number of our probe somewhere in ``packet``, behind headers of any length."""
+    at = packet.rfind(tag)
+    if at < 0 or len(packet) < at + COOKIE_SIZE + 4:
+        return None
+    (number,) = struct.unpack_from("!I", packet, at + COOKIE_SIZE)
+    return int(number)
+
+
+def _quote(family: int, quoted: bytes) -> Quote | None:
+    if family == IPV4:
+        start = (quoted[0] & 0xF) * 4 if quoted else 0
+        address = slice(16, 20)
+        shortest = max(start, IPV4_HEADER) + _QUOTED_ECHO.size
+    else:
+        start = IPV6_HEADER
+        address = slice(24, 40)
+        shortest = start + _QUOTED_ECHO.size
+    if len(quoted) < shortest:
+        return None
+    kind, identifier, sequence = _QUOTED_ECHO.unpack_from(quoted, start)
+    return Quote(identifier, sequence, quoted[address]) if kind == ECHO[family] else None
