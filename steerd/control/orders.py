@@ -1,0 +1,51 @@
+"""Requests of operators as the engine's orders."""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from steerd.config.durations import parse, show
+from steerd.config.problem import nearest
+from steerd.control.server import RefusedError, Request
+from steerd.core.model import Order, Verb
+
+FOR_MAX: Final = 366 * 86400.0
+
+
+def order(request: Request, now: float, *, pops: Collection[str], policies: Collection[str]) -> Order:
+    """The order that a request means, on the engine's clock. RefusedError: it names what is not there."""
+    verb = Verb(request["verb"])
+    until = _until(request.get("for"), now)
+    if verb in (Verb.DRAIN, Verb.UNDRAIN):
+        return Order(verb, _known("PoP", request.get("pop"), pops), until=until)
+    policy = _known("policy", request.get("policy"), policies)
+    if verb is Verb.UNPIN:
+        return Order(verb, policy)
+    return Order(verb, policy, _known("PoP", request.get("pop"), pops), until, hard=request.get("hard") is True)
+
+
+def since(request: Request) -> float:
+    """How far back a history is wanted, in seconds: a day unless the request says `since`."""
+    try:
+        return parse(request.get("since", 86400.0))
+    except ValueError as error:
+        raise RefusedError(f"since: {error}") from error
+
+
+def _known(what: str, name: Any, known: Collection[str]) -> str:
+    if not isinstance(name, str):
+        raise RefusedError(f"must name a {what}")
+    if name not in known:
+        raise RefusedError(f'there is no {what} "{name}"; {nearest(name, known)}')
+    return name
+
+
+def _until(duration: Any, now: float) -> float | None:
+    if duration is None:
+        return None
+    try:
+        seconds = parse(duration)
+    except ValueError as error:
+        raise RefusedError(f"for: {error}") from error
+    if not 0 < seconds <= FOR_MAX:
+        raise RefusedError(f"for: must be more than nothing and at most {show(FOR_MAX)}")
+    return now + seconds

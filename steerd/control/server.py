@@ -1,0 +1,160 @@
+"""Newline-delimited JSON over a Unix socket: a request a line, an answer a line, in order.
+
+What a client may cost is bounded: the size of a request, the time it takes to send one or to read an answer,
+and how many clients there are. Answers are `{"ok": true, ...}` or `{"ok": false, "code": N, "error": TEXT}`,
+`code` being what steerctl exits with.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+_log = logging.getLogger(__name__)
+
+REQUEST_MAX: Final = 64 << 10
+CLIENTS_MAX: Final = 32
+IDLE: Final = 60.0
+"""How long a client may say nothing, or leave an answer unread, in seconds."""
+HANDLE: Final = 120.0
+"""How long an answer may take, in seconds: a reload waits for the kernel."""
+MODE: Final = 0o660
+
+Request = Mapping[str, Any]
+Response = Mapping[str, Any]
+
+
+class RefusedError(Exception):
+    """What was asked for cannot be done: the text says why, `code` is what steerctl exits with."""
+
+    def __init__(self, text: str, *, code: int = 1, **more: Any) -> None:
+        super().__init__(text)
+        self.response: Response = {"ok": False, "code": code, "error": text, **more}
+
+
+class ControlServer:
+    """Serves `handle` at `path`. `handle` gets a JSON object with a `verb`, returns what goes into the answer, and
+    may raise `RefusedError`."""
+
+    def __init__(self, path: Path, handle: Callable[[Request], Awaitable[Response]]) -> None:
+        self._path = path
+        self._handle = handle
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        self._inode = 0
+
+    async def start(self) -> None:
+        """Takes the place of a socket that nobody listens on any more. OSError: it cannot, or another daemon is
+        there."""
+        with contextlib.suppress(OSError):  # binding says it better
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(self._path)
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            os.fchmod(listening.fileno(), MODE)  # so that it is never open to others, whatever the umask
+            listening.bind(str(self._path))
+            self._path.chmod(MODE)
+            self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=REQUEST_MAX)
+        except BaseException:
+            listening.close()
+            raise
+        self._inode = self._path.stat().st_ino
+
+    async def stop(self) -> None:
+        """Ends every connection; removes the socket if it is still ours."""
+        if self._server is None:
+            return
+        self._server.close()
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+        self._server = None
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._clients) >= CLIENTS_MAX:
+            with contextlib.suppress(OSError, ValueError, TimeoutError):
+                async with asyncio.timeout(min(IDLE, 1.0)):
+                    await reader.readline()  # closed over an unread request, the answer would be lost
+            writer.write(_line({"ok": False, "code": 1, "error": "too many clients"}))
+            writer.close()
+            return
+        self._clients.add(task)
+        try:
+            await self._serve(reader, writer)
+            writer.close()
+            async with asyncio.timeout(IDLE):
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.CancelledError):  # the client is gone, or too slow, or we stop
+            writer.transport.abort()
+        finally:
+            self._clients.discard(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(IDLE):
+                    line = await reader.readline()
+            except ValueError:  # longer than the limit
+                writer.write(_line({"ok": False, "code": 1, "error": f"a request has at most {REQUEST_MAX} bytes"}))
+                return
+            if not line.endswith(b"\n"):
+                return
+            writer.write(_line(await self._answer(line)))
+            async with asyncio.timeout(IDLE):
+                await writer.drain()
+
+    async def _answer(self, line: bytes) -> Response:
+        try:
+            request = _parsed(line)
+            async with asyncio.timeout(HANDLE):
+                return {"ok": True, **await self._handle(request)}
+        except RefusedError as refused:
+            return refused.response
+        except TimeoutError:
+            return {"ok": False, "code": 1, "error": f"no answer within {HANDLE:.0f} s"}
+        except Exception:  # noqa: BLE001 (whatever a request meets, the next one is served)
+            _log.exception("a request on the control socket failed")
+            return {"ok": False, "code": 1, "error": "internal error: see the daemon's log"}
+
+
+def _parsed(line: bytes) -> Request:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("a request is one line of JSON") from error
+    if not isinstance(request, dict) or not isinstance(request.get("verb"), str):
+        raise RefusedError('a request is a JSON object with a "verb"')
+    return request
+
+
+def _line(response: Response) -> bytes:
+    return json.dumps(response, separators=(",", ":")).encode() + b"\n"
+
+
+def _clear(path: Path) -> None:
+    """Removes a socket that nobody listens on. OSError: something else is in its place."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(f"{path} exists, and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            pass  # somebody listens, but has no time
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        raise FileExistsError(f"{path}: another steerd is listening there")

@@ -1,0 +1,135 @@
+"""steerctl's answers as text of at most 100 columns."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from steerd.control.times import milliseconds, span
+
+_GOOD: Final = {"up", "steering"}
+_BAD: Final = {"down", "absent", "blocked", "local-outage"}
+_RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
+_WIDTH: Final = 100
+_GAP: Final = "  "
+
+
+def status(answer: Mapping[str, Any], *, colour: bool) -> str:
+    """Policies, paths and drains. A state that is not as it should be has a `!` before it."""
+    parts = [
+        f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}",
+        _table(
+            ["POLICY", "STATE", "CHOICE", "RUNNER-UP", "SINCE", "PIN"],
+            [
+                [
+                    one["policy"],
+                    _mark(one["state"]),
+                    one["choice"] or "-",
+                    one["runner_up"] or "-",
+                    span(one["since_s"]),
+                    _pin(one["pin"]),
+                ]
+                for one in answer["policies"]
+            ],
+            colour=colour,
+        ),
+        _table(
+            ["PATH", "STATE", ">RTT", ">JITTER", ">LOSS", ">COST", ">HEARD", "USED BY", "NOTE"],
+            [
+                [
+                    one["path"],
+                    _mark(one["state"]),
+                    milliseconds(one["rtt_ms"]),
+                    milliseconds(one["jitter_ms"]),
+                    f"{one['loss'] * 100:.1f} %",
+                    _cost(one["cost_ms"]),
+                    span(one["age_s"]),
+                    ",".join(one["used_by"]) or "-",
+                    one["reason"] if one["state"] != "up" else "",
+                ]
+                for one in answer["paths"]
+            ],
+            colour=colour,
+        ),
+    ]
+    if answer["drains"]:
+        rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
+        parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
+    notes = [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
+    return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
+
+
+def why(answer: Mapping[str, Any]) -> str:
+    return "\n\n".join("\n".join(one["text"]) for one in answer["policies"]) or "There is no policy."
+
+
+def history(answer: Mapping[str, Any]) -> str:
+    """Switches, in local time."""
+    if not answer["switches"]:
+        return "No switch."
+    return _table(
+        ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", ">GAIN", "EVENT"],
+        [
+            [
+                datetime.fromtimestamp(one["wall_ms"] / 1000).astimezone().strftime("%F %T"),
+                one["policy"],
+                one["from"] or "-",
+                one["to"] or "-",
+                one["reason"],
+                one["rule"],
+                milliseconds(one["gain_ms"]),
+                one["event_id"],
+            ]
+            for one in answer["switches"]
+        ],
+        colour=False,
+    )
+
+
+def _mark(state: str) -> str:
+    return f"{' ' if state in _GOOD else '!'} {state}"
+
+
+def _cost(costs: Mapping[str, float]) -> str:
+    """One figure when all policies see the same cost."""
+    distinct = sorted(set(costs.values()))
+    if len(distinct) > 1:
+        return "/".join(f"{cost:.1f}" for cost in distinct) + " ms"
+    return milliseconds(distinct[0] if distinct else None)
+
+
+def _pin(pin: Mapping[str, Any] | None) -> str:
+    return "-" if pin is None else f"{pin['pop']}{' hard' if pin['hard'] else ''} {_left(pin['left_s'])}".rstrip()
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"for {span(seconds)}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool) -> str:
+    """Columns as wide as they need; a header that begins with `>` aligns its column to the right. What does not
+    fit is cut at the end of the line."""
+    if not rows:
+        return ""
+    right = [name.startswith(">") for name in header]
+    table = [[name.lstrip(">") for name in header], *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        cells = [
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(row, widths, right, strict=True)
+        ]
+        line = _cut(_GAP.join(cells).rstrip())
+        lines.append(_coloured(line, row) if colour else line)
+    return "\n".join(lines)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
+
+
+def _coloured(line: str, row: Sequence[str]) -> str:
+    state = row[1][2:]
+    if state not in _GOOD and not row[1].startswith("!"):
+        return line
+    return f"{_GREEN if state in _GOOD else _RED if state in _BAD else _YELLOW}{line}{_PLAIN}"

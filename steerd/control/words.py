@@ -1,0 +1,148 @@
+"""What the engine shows and what the store keeps, as the documented JSON of steerctl (docs/steerctl.md).
+
+Times are in seconds (`_s`), delays and costs in milliseconds (`_ms`), loss is a ratio. Whatever is not known
+is null.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from steerd.config.problem import nearest
+from steerd.control.explain import explain
+from steerd.control.server import RefusedError
+from steerd.core.model import PathView, PolicyView, Switched, Terms, View
+
+Json = dict[str, Any]
+
+
+def status(view: View, *, gateway: str = "", version: str = "") -> Json:
+    """Policies, paths and drains as they are now."""
+    costs: dict[str, Json] = {path.path: {} for path in view.paths}
+    used: dict[str, list[str]] = {path.path: [] for path in view.paths}
+    for policy in view.policies:
+        for candidate in policy.candidates:
+            if "total" in candidate.terms and candidate.path in costs:
+                costs[candidate.path][policy.policy] = _round(candidate.terms["total"])
+        if policy.choice in used:
+            used[policy.choice].append(policy.policy)
+    return {
+        "gateway": gateway,
+        "version": version,
+        "epoch": view.epoch,
+        "policies": [_policy(policy) for policy in view.policies],
+        "paths": [{**_path(path), "cost_ms": costs[path.path], "used_by": used[path.path]} for path in view.paths],
+        "drains": [{"pop": drain.pop, "origin": drain.origin, "left_s": _round(drain.left)} for drain in view.drains],
+        "declined": dict(view.declined),
+    }
+
+
+def why(view: View, policy: str | None = None) -> Json:
+    """The last decision of one policy, or of each. RefusedError: there is no such policy."""
+    chosen = [one for one in view.policies if policy is None or one.policy == policy]
+    if policy is not None and not chosen:
+        raise RefusedError(f'there is no policy "{policy}"; {nearest(policy, [one.policy for one in view.policies])}')
+    return {
+        "policies": [
+            {
+                **_policy(one),
+                "outlook": one.outlook,
+                "last": _switched(one.last, view.now) if one.last else None,
+                "candidates": [
+                    {
+                        "path": candidate.path,
+                        "terms_ms": _terms(candidate.terms),
+                        "rank": _terms(candidate.rank),
+                        "excluded": candidate.excluded,
+                    }
+                    for candidate in one.candidates
+                ],
+                "text": explain(one, view.now),
+            }
+            for one in chosen
+        ]
+    }
+
+
+def history(rows: Iterable[Mapping[str, Any]]) -> Json:
+    """Kept decisions, in the order of `rows`: those of `Store.history`."""
+    return {"switches": [_row(row) for row in rows]}
+
+
+def _policy(policy: PolicyView) -> Json:
+    return {
+        "policy": policy.policy,
+        "state": policy.state.value,
+        "choice": policy.choice,
+        "runner_up": policy.runner_up,
+        "wanted": policy.wanted,
+        "since_s": _round(policy.since),
+        "pin": (
+            {"pop": policy.pin, "hard": policy.pin_hard, "left_s": _round(policy.pin_for)}
+            if policy.pin is not None
+            else None
+        ),
+        "error": policy.error,
+    }
+
+
+def _path(path: PathView) -> Json:
+    return {
+        "path": path.path,
+        "pop": path.pop,
+        "uplink": path.uplink,
+        "state": path.state.value,
+        "reason": path.reason,
+        "since_s": _round(path.since),
+        "rtt_ms": _round(path.rtt),
+        "rtt_sd_ms": _round(path.sd),
+        "jitter_ms": _round(path.jitter),
+        "loss": _round(path.loss, 6),
+        "samples": path.n,
+        "age_s": _round(path.age),
+        "every_s": _round(path.every),
+        "hold_s": _round(path.hold),
+    }
+
+
+def _switched(one: Switched, now: float) -> Json:
+    return {
+        "event_id": one.event_id,
+        "from": one.old,
+        "to": one.new,
+        "reason": one.reason.value,
+        "rule": one.rule,
+        "ago_s": _round(now - one.at),
+        "gain_ms": gain(one.evidence, one.old, one.new),
+        "evidence": {path: _terms(terms) for path, terms in one.evidence.items()},
+        "excluded": dict(one.excluded),
+        "margin": _terms(one.margin),
+    }
+
+
+def _row(row: Mapping[str, Any]) -> Json:
+    at = datetime.fromtimestamp(row["wall_ms"] / 1000, UTC)
+    return {
+        "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **{key: row.get(key) for key in ("wall_ms", "event_id", "policy")},
+        "from": row.get("old"),
+        "to": row.get("new"),
+        **{key: row.get(key) for key in ("reason", "rule")},
+        "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
+    }
+
+
+def gain(evidence: Mapping[Any, Terms], old: str | None, new: str | None) -> float | None:
+    """By how much the new choice was cheaper, in ms; None when one of them was not known."""
+    costs: Sequence[float | None] = [evidence.get(path, {}).get("total") for path in (old, new)]
+    return None if costs[0] is None or costs[1] is None else _round(costs[0] - costs[1])
+
+
+def _terms(terms: Terms) -> Json:
+    return {name: _round(value) for name, value in terms.items()}
+
+
+def _round(value: float | None, digits: int = 3) -> float | None:
+    if value is None or value - value != 0:  # JSON has no infinity
+        return None
+    return round(value, digits)

@@ -1,0 +1,146 @@
+"""The control socket: requests and answers, and what it does with clients that misbehave."""
+
+import asyncio
+import json
+import os
+import socket
+import stat
+
+import pytest
+
+from steerd.control import server
+from steerd.control.server import ControlServer, RefusedError
+
+
+async def handle(request):
+    match request["verb"]:
+        case "refuse":
+            raise RefusedError("no", code=78, problems=["a", "b"])
+        case "fail":
+            raise ValueError("a bug")
+        case "wait":
+            await asyncio.sleep(60)
+    return {"echo": request}
+
+
+def serving(path, scenario):
+    async def run():
+        control = ControlServer(path, handle)
+        await control.start()
+        try:
+            return await scenario()
+        finally:
+            await control.stop()
+
+    return asyncio.run(run())
+
+
+async def exchange(path, *lines: bytes) -> list[dict]:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b"".join(lines))
+    writer.write_eof()
+    answers = [json.loads(line) for line in (await reader.read()).splitlines()]
+    writer.close()
+    await writer.wait_closed()
+    return answers
+
+
+def ask(path, *lines: bytes) -> list[dict]:
+    return serving(path, lambda: exchange(path, *lines))
+
+
+def test_answers_come_in_order(tmp_path):
+    one, two = ask(tmp_path / "s", b'{"verb":"status"}\n', b'{"verb":"why","policy":"p"}\n')
+    assert one == {"ok": True, "echo": {"verb": "status"}}
+    assert two["echo"]["policy"] == "p"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"nonsense\n", "a request is one line of JSON"),
+        (b"\xff\n", "a request is one line of JSON"),
+        (b"[" * 20000 + b"\n", "a request is one line of JSON"),
+        (b"[]\n", 'a request is a JSON object with a "verb"'),
+        (b'{"verb":5}\n', 'a request is a JSON object with a "verb"'),
+        (b'{"verb":"fail"}\n', "internal error: see the daemon's log"),
+        (b'{"verb":"' + b"x" * server.REQUEST_MAX + b'"}\n', "a request has at most 65536 bytes"),
+    ],
+)
+def test_what_is_wrong_is_answered(tmp_path, line, said):
+    (answer,) = ask(tmp_path / "s", line)
+    assert answer == {"ok": False, "code": 1, "error": said}
+
+
+def test_a_refusal_carries_its_code(tmp_path):
+    (answer,) = ask(tmp_path / "s", b'{"verb":"refuse"}\n')
+    assert answer == {"ok": False, "code": 78, "error": "no", "problems": ["a", "b"]}
+
+
+def test_clients_are_bounded_in_number_and_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "CLIENTS_MAX", 2)
+    monkeypatch.setattr(server, "IDLE", 0.05)
+    monkeypatch.setattr(server, "HANDLE", 0.05)
+    path = tmp_path / "s"
+
+    async def scenario():
+        silent = [await asyncio.open_unix_connection(str(path)) for _ in range(2)]
+        refused = await exchange(path, b'{"verb":"status"}\n')
+        ends = [await reader.read() for reader, _ in silent]  # ended by the time limit
+        slow = await exchange(path, b'{"verb":"wait"}\n')
+        for _, writer in silent:
+            writer.close()
+            await writer.wait_closed()
+        return refused, ends, slow
+
+    refused, ends, slow = serving(path, scenario)
+    assert refused == [{"ok": False, "code": 1, "error": "too many clients"}]
+    assert ends == [b"", b""]
+    assert slow[0]["error"].startswith("no answer within")
+
+
+def test_a_client_that_does_not_read_blocks_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "IDLE", 0.2)
+    path = tmp_path / "s"
+
+    async def scenario():
+        _, writer = await asyncio.open_unix_connection(str(path), limit=1024)
+        request = b'{"verb":"' + b"x" * 60_000 + b'"}\n'
+        writer.write(request * 50)
+        answers = await exchange(path, b'{"verb":"status"}\n')
+        writer.transport.abort()
+        return answers
+
+    assert serving(path, scenario)[0]["ok"] is True
+
+
+def test_the_socket_is_for_owner_and_group(tmp_path):
+    path = tmp_path / "new" / "s"
+
+    async def mode():
+        return stat.S_IMODE(path.stat().st_mode)
+
+    before = os.umask(0)
+    try:
+        assert serving(path, mode) == 0o660
+    finally:
+        os.umask(before)
+    assert not path.exists()
+
+
+def test_a_dead_socket_is_replaced_and_a_living_one_is_not(tmp_path):
+    path = tmp_path / "s"
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+
+    async def second():
+        with pytest.raises(FileExistsError, match="another steerd is listening"):
+            await ControlServer(path, handle).start()
+        return await exchange(path, b'{"verb":"status"}\n')
+
+    assert serving(path, second)[0]["ok"] is True
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match="is no socket"):
+        serving(path, second)
+    assert path.read_text() == "precious"

@@ -1,0 +1,306 @@
+"""What operators read: the JSON, the sentences, the tables. Golden texts are what the tables look like."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from steerd.control import tables, words
+from steerd.control.orders import order, since
+from steerd.control.server import RefusedError
+from steerd.control.times import milliseconds, span
+from steerd.core.model import (
+    CandidateView,
+    DrainView,
+    Order,
+    PathState,
+    PathView,
+    PolicyState,
+    PolicyView,
+    Reason,
+    Switched,
+    Verb,
+    View,
+)
+from steerd.core.settings import PathId, PolicyId
+
+FRA, AMS, NYC = PathId("fra1/wg-fra1"), PathId("ams1/lte"), PathId("nyc1/wg-nyc1")
+
+
+def terms(rtt: float, jitter: float, loss: float = 0.0, **more: float) -> dict[str, float]:
+    parts = {"rtt": rtt, "jitter": jitter, "loss": loss, "load": 0.0, "backbone": 0.0, "bias": 0.0}
+    return {**parts, "total": rtt + jitter + loss, **more}
+
+
+SWITCHED = Switched(
+    event_id="1700000000-3",
+    policy=PolicyId("default"),
+    old=AMS,
+    new=FRA,
+    reason=Reason.BETTER,
+    at=900.0,
+    rule="regret",
+    evidence={
+        AMS: terms(38.0, 3.25, 2.0, samples=400.0, regret=150.0),
+        FRA: terms(30.0, 1.0, samples=410.0, regret=12.0),
+    },
+    excluded={NYC: "region us is not among de, nl"},
+    margin={
+        "gain": 12.25,
+        "stderr": 0.8,
+        "regret": 150.0,
+        "excess": 80.0,
+        "price": 100.0,
+        "cap": 150.0,
+        "horizon": 20.0,
+    },
+)
+
+
+def path(id_: PathId, **changes: object) -> PathView:
+    known = PathView(
+        path=id_, pop=id_.split("/")[0], uplink="eth0", state=PathState.UP, reason="answers", since=3600.0, rtt=30.04,
+        sd=0.8, jitter=1.0, loss=0.0, n=410, age=0.42, every=1.0, patience=0.06, hold=0.0,
+    )  # fmt: skip
+    return replace(known, **changes)
+
+
+POLICY = PolicyView(
+    policy=PolicyId("default"),
+    state=PolicyState.STEERING,
+    choice=FRA,
+    runner_up=AMS,
+    wanted=FRA,
+    error=None,
+    since=100.0,
+    pin=None,
+    pin_hard=False,
+    pin_for=None,
+    candidates=(
+        CandidateView(FRA, terms(30.0, 1.0), None, {"regret": 12.0}),
+        CandidateView(AMS, terms(38.0, 3.25, 2.0), "down: 3 probes in a row unanswered", {}),
+        CandidateView(NYC, {}, "region us is not among de, nl", {}),
+    ),
+    last=SWITCHED,
+    outlook="ams1/lte, the cheapest rival, would have to become 14.2 ms cheaper",
+)
+VIEW = View(
+    now=1000.0,
+    epoch=1700000000,
+    paths=(
+        path(FRA),
+        path(
+            AMS, state=PathState.DOWN, reason="3 probes in a row unanswered", rtt=38.0, loss=0.125, age=75.0, hold=12.0
+        ),
+        path(NYC, state=PathState.SUSPECT, reason="nothing heard yet", rtt=None, sd=None, jitter=None, age=None, n=0),
+    ),
+    policies=(POLICY,),
+    drains=(DrainView("nyc1", "operator", 3000.0),),
+    declined={},
+)
+
+STATUS = """\
+gateway gw1, steerd 0.1.0, epoch 1700000000
+
+POLICY   STATE       CHOICE        RUNNER-UP  SINCE  PIN
+default    steering  fra1/wg-fra1  ams1/lte   1m40s  -
+
+PATH          STATE          RTT  JITTER    LOSS     COST  HEARD  USED BY  NOTE
+fra1/wg-fra1    up       30.0 ms  1.0 ms   0.0 %  31.0 ms   0.4s  default
+ams1/lte      ! down     38.0 ms  1.0 ms  12.5 %  43.2 ms  1m15s  -        3 probes in a row unansw…
+nyc1/wg-nyc1  ! suspect        -       -   0.0 %        -      -  -        nothing heard yet
+
+DRAINED  BY        LEFT
+nyc1     operator  for 50m00s"""
+
+WHY = """\
+Policy default uses fra1/wg-fra1 since 1m40s ago, with ams1/lte behind it.
+
+Decision 1700000000-3, 1m40s ago: ams1/lte to fra1/wg-fra1, because it was 12.2 ms cheaper (rule: regret).
+Staying had cost 150 ms*s more than the best path would have: the cap of 150 ms*s was reached. A switch costs 100 ms*s.
+  cost in ms     rtt  jitter  loss  total  samples
+  fra1/wg-fra1  30.0     1.0   0.0   31.0      410
+  ams1/lte      38.0     3.2   2.0   43.2      400
+Ruled out then:
+  nyc1/wg-nyc1  region us is not among de, nl
+
+Ruled out now:
+  ams1/lte      down: 3 probes in a row unanswered
+  nyc1/wg-nyc1  region us is not among de, nl
+
+Outlook: ams1/lte, the cheapest rival, would have to become 14.2 ms cheaper."""
+
+
+def as_sent(answer: dict) -> dict:
+    return json.loads(json.dumps(answer, allow_nan=False))
+
+
+def test_status_as_text():
+    answer = as_sent(words.status(VIEW, gateway="gw1", version="0.1.0"))
+    assert tables.status(answer, colour=False) == STATUS
+    coloured = tables.status(answer, colour=True).splitlines()
+    assert [line[:5] for line in coloured if line.startswith("\x1b")] == [
+        "\x1b[32m",
+        "\x1b[32m",
+        "\x1b[31m",
+        "\x1b[33m",
+    ]
+
+
+def test_nothing_is_wider_than_100_columns():
+    long = replace(VIEW, paths=(path(AMS, state=PathState.DOWN, reason="because " * 20),))
+    lines = tables.status(as_sent(words.status(long)), colour=False).splitlines()
+    assert max(map(len, lines)) == 100
+
+
+def test_status_as_json():
+    answer = as_sent(words.status(VIEW, gateway="gw1", version="0.1.0"))
+    assert answer["policies"] == [
+        {
+            "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
+            "pin": None, "error": None,
+        }
+    ]  # fmt: skip
+    assert answer["paths"][0] == {
+        "path": FRA, "pop": "fra1", "uplink": "eth0", "state": "up", "reason": "answers", "since_s": 3600.0,
+        "rtt_ms": 30.04, "rtt_sd_ms": 0.8, "jitter_ms": 1.0, "loss": 0.0, "samples": 410, "age_s": 0.42, "every_s": 1.0,
+        "hold_s": 0.0, "cost_ms": {"default": 31.0}, "used_by": ["default"],
+    }  # fmt: skip
+    assert answer["paths"][2]["rtt_ms"] is None
+    assert answer["drains"] == [{"pop": "nyc1", "origin": "operator", "left_s": 3000.0}]
+
+
+def test_why_as_text_and_json():
+    answer = as_sent(words.why(VIEW))
+    assert tables.why(answer) == WHY
+    last = answer["policies"][0]["last"]
+    assert (last["from"], last["to"], last["reason"], last["rule"], last["gain_ms"]) == (
+        AMS,
+        FRA,
+        "better",
+        "regret",
+        12.25,
+    )
+    assert last["evidence"][FRA]["samples"] == 410
+    assert words.why(VIEW, "default") == words.why(VIEW)
+    with pytest.raises(RefusedError, match='there is no policy "defualt"; did you mean "default"'):
+        words.why(VIEW, "defualt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"choice": None, "state": PolicyState.NONE, "last": None}, "Policy default uses no path."),
+        ({"state": PolicyState.LOCAL_OUTAGE}, "the fault is on this side"),
+        ({"pin": "fra1", "pin_hard": True, "pin_for": 3600.0}, "It is pinned to fra1, hard, for another 1h00m."),
+        ({"pin": "fra1"}, "It is pinned to fra1, while that is usable, until unpinned."),
+        ({"error": "no such device"}, "The kernel refused the last change: no such device."),
+        (
+            {"last": SWITCHED._replace(rule="forced", reason=Reason.DOWN, margin={})},
+            "because the path before went down.",
+        ),
+        ({"last": SWITCHED._replace(rule="first", old=None, reason=Reason.START)}, "no path to fra1/wg-fra1, because"),
+        ({"last": SWITCHED._replace(rule="confident")}, "a gain of 10.9 ms is sure: over 20 s that pays 219 ms*s"),
+        (
+            {
+                "last": SWITCHED._replace(
+                    rule="threshold", margin={"gain": 5.0, "needed": 3.0, "held": 31.0, "hold": 30.0}
+                )
+            },
+            "The rule asks for 3.0 ms during 30s: it has been so for 31s.",
+        ),
+        ({"last": SWITCHED._replace(rule="other", margin={"x": 1.0})}, "The rule compared x 1.0."),
+        ({"last": SWITCHED._replace(new=None, evidence={}, reason=Reason.DRAIN, rule="forced")}, "ams1/lte to no path"),
+    ],
+)
+def test_why_in_other_cases(changes, said):
+    view = replace(VIEW, policies=(replace(POLICY, **changes),))
+    assert said in tables.why(as_sent(words.why(view)))
+
+
+def test_infinities_do_not_reach_json():
+    view = replace(VIEW, paths=(path(FRA, rtt=float("inf"), loss=float("nan")),))
+    assert as_sent(words.status(view))["paths"][0]["rtt_ms"] is None
+
+
+def test_history():
+    row = {
+        "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default", "old": AMS, "new": FRA,
+        "reason": "better", "rule": "regret", "evidence": SWITCHED.evidence,
+    }  # fmt: skip
+    answer = as_sent(words.history([row, {**row, "old": None, "evidence": {}}]))
+    assert answer["switches"][0] == {
+        "at": "2023-11-14T22:15:23.456Z", "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default",
+        "from": AMS, "to": FRA, "reason": "better", "rule": "regret", "gain_ms": 12.25,
+    }  # fmt: skip
+    assert answer["switches"][1]["gain_ms"] is None
+    lines = tables.history(answer).splitlines()
+    assert lines[0].split() == ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", "GAIN", "EVENT"]
+    assert lines[1].endswith("default  ams1/lte  fra1/wg-fra1  better  regret  12.2 ms  1-2")
+    assert tables.history({"switches": []}) == "No switch."
+
+
+POPS, POLICIES = {"fra1", "ams1"}, {"default"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"verb": "drain", "pop": "fra1"}, Order(Verb.DRAIN, "fra1")),
+        ({"verb": "drain", "pop": "fra1", "for": "1h"}, Order(Verb.DRAIN, "fra1", until=3610.0)),
+        ({"verb": "undrain", "pop": "fra1"}, Order(Verb.UNDRAIN, "fra1")),
+        ({"verb": "unpin", "policy": "default"}, Order(Verb.UNPIN, "default")),
+        (
+            {"verb": "pin", "policy": "default", "pop": "ams1", "for": 60, "hard": True},
+            Order(Verb.PIN, "default", "ams1", 70.0, hard=True),
+        ),
+    ],
+)
+def test_orders(request_, expected):
+    assert order(request_, 10.0, pops=POPS, policies=POLICIES) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"verb": "drain", "pop": "fra2"}, 'there is no PoP "fra2"; did you mean "fra1"?'),
+        ({"verb": "drain"}, "must name a PoP"),
+        ({"verb": "pin", "policy": "x", "pop": "ams1"}, 'there is no policy "x"; known: default'),
+        ({"verb": "drain", "pop": "fra1", "for": "soon"}, "for: must be a duration"),
+        ({"verb": "drain", "pop": "fra1", "for": 0}, "for: must be more than nothing"),
+        ({"verb": "drain", "pop": "fra1", "for": "1000d"}, "at most 366d"),
+    ],
+)
+def test_orders_that_make_no_sense(request_, said):
+    with pytest.raises(RefusedError) as caught:
+        order(request_, 10.0, pops=POPS, policies=POLICIES)
+    assert said in str(caught.value)
+
+
+def test_how_far_back():
+    assert since({"verb": "history"}) == 86400.0
+    assert since({"verb": "history", "since": "1h"}) == 3600.0
+    with pytest.raises(RefusedError):
+        since({"since": "long"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0.0s"),
+        (9.94, "9.9s"),
+        (9.96, "10s"),
+        (59.6, "1m00s"),
+        (192, "3m12s"),
+        (7500, "2h05m"),
+        (273600, "3d4h"),
+    ],
+)
+def test_spans(seconds, text):
+    assert span(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.423, "0.42 ms"), (12.34, "12.3 ms"), (345.6, "346 ms")])
+def test_milliseconds(value, text):
+    assert milliseconds(value) == text
