@@ -76,6 +76,7 @@ class Engine:
         self._step = inf
         self._cadences_at = now
         self._next = inf
+        self._first_choice_by = now + max((one.interval + one.timeout for one in settings.paths), default=0.0)
         self.settings = replace(settings, paths=(), policies=())
         self._configure(settings, now)
         restore(self, memory, now)
@@ -362,17 +363,25 @@ class Engine:
         """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
         reason = policy.forced(self.drains, now)
         if reason is not None:
-            if reason is not Reason.START or dt is not None:
+            if reason is not Reason.START or (dt is not None and self._may_start(policy, now)):
                 self._leave(policy, reason, now)
             return False
         self._stranded.discard(policy.id)
         policy.state = PolicyState.STEERING
         return True
 
+    def _may_start(self, policy: Policy, now: float) -> bool:
+        """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
+        if self.settings.round <= 0.0 or now >= self._first_choice_by:
+            return True
+        return all(path.heard or path.health.gone for path in policy.paths.values())
+
     def _leave(self, policy: Policy, reason: Reason, now: float) -> None:
         """The current choice can not stay: take the cheapest path there is, or say why none is."""
         target = policy.target(reason, self.drains, now)
         if target is not None:
+            if policy.returning(now):
+                return
             self._stranded.discard(policy.id)
             rule = "first" if reason is Reason.START else "forced"
             self._move(policy, target.id, self._returns(policy, reason), rule, {}, now)
@@ -383,6 +392,7 @@ class Engine:
         hard = policy.pin is not None and policy.pin.hard
         if policy.local_outage(reason):
             policy.state = PolicyState.LOCAL_OUTAGE
+            policy.outage_over = None
         elif hard or policy.settings.when_none is WhenNone.KEEP or not policy.hopeless(self.drains, now):
             policy.state = PolicyState.HELD
         else:

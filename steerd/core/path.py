@@ -38,6 +38,7 @@ class Path:
         "cadence",
         "cost",
         "health",
+        "heard",
         "id",
         "legs",
         "settings",
@@ -54,6 +55,7 @@ class Path:
         self._sole = self.legs[0] if settings.legs == 1 else None
         self.cost = inf  # until every leg has answered
         self.cadence: Cadence | None = None  # the last one asked for
+        self.heard = False  # whether any probe was answered or missed yet
         self.urgent = False  # a rival of a choice that is under suspicion
         self._pricing = pricing
         self._jitter_weight = pricing.jitter_weight
@@ -77,6 +79,7 @@ class Path:
     def probed(self, event: Probed, now: float) -> bool:
         """Take the outcome of one probe. True if the path's health changed."""
         outcome, leg = event.outcome, self.legs[event.leg]
+        self.heard = self.heard or outcome in (Outcome.REPLY, Outcome.OVERDUE)
         if outcome is Outcome.REPLY:
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
         health = self.health
@@ -125,6 +128,13 @@ class Path:
     @property
     def pop(self) -> str:
         return self.settings.pop
+
+    @property
+    def spot(self) -> float:
+        """The cost with the last RTT in place of the mean, in ms."""
+        if self._sole is not None:
+            return self.cost - self._sole.mean + self._sole.last_rtt
+        return self.cost + max(leg.last_rtt - leg.mean for leg in self.legs)
 
     @property
     def samples(self) -> int:

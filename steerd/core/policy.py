@@ -34,6 +34,7 @@ class Policy:
         self.last: Switched | None = None
         self.state = PolicyState.NONE
         self.blocked_by: Reason | None = None
+        self.outage_over: float | None = None  # when something on the dead uplink was first heard again
         self.pin: Pin | None = None
         self.field: list[Standing] = []
         self.stale_at = -inf  # when `field` has to be made anew; -inf: now
@@ -137,6 +138,16 @@ class Policy:
         shared = [path for path in self.paths.values() if path.settings.uplink == uplink]
         return len(shared) > 1 and not any(path.health.answering for path in shared)
 
+    def returning(self, now: float) -> bool:
+        """Whether a local outage has just ended, and the current path was not asked again since: what shares its
+        uplink answers, so it probably does too."""
+        if self.state is not PolicyState.LOCAL_OUTAGE or self.wanted is None:
+            return False
+        if self.outage_over is None:
+            self.outage_over = now
+        settings = self.paths[self.wanted].settings
+        return now < self.outage_over + settings.interval + settings.timeout
+
     def second(self, best: Path, drains: Drains, now: float) -> PathId | None:
         """The runner-up: healthy, undrained, by preference on another uplink than the best."""
         choices = [
@@ -197,7 +208,7 @@ class Policy:
 
     def _pin_usable(self, pin: Pin, drains: Drains, now: float) -> bool:
         return any(
-            path.pop == pin.pop and path.health.answering and self.excluded(path.id, drains, now) is None
+            path.pop == pin.pop and not path.health.gone and self.excluded(path.id, drains, now) is None
             for path in self.paths.values()
         )
 

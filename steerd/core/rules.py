@@ -25,18 +25,21 @@ CONFIDENT_MIN: Final = 2.0
 """Independent samples that a mean needs before it is trusted: one is never confident."""
 
 CORROBORATION: Final = 0.5
-"""The confident test also wants so many prices of excess *seen*: a burst that costs less than that moves
-nothing, however sure its mean is."""
+"""The confident test also wants so many prices of excess *paid*, sample by sample: a burst that costs less
+than that moves nothing, however sure its mean is."""
 
 
 class Belief(Protocol):
-    """What a rule reads of a path. ``cost`` in ms; ``error2``: the squared standard error of its RTT, in
-    ms^2; ``n``: the independent samples behind that; ``samples``: all answers since it was last new."""
+    """What a rule reads of a path. ``cost`` in ms, and ``spot``: the same with the last RTT in place of the mean;
+    ``error2``: the squared standard error of the mean, in ms^2; ``n``: the independent samples behind that;
+    ``samples``: all answers since it was last new."""
 
     @property
     def id(self) -> PathId: ...
     @property
     def cost(self) -> float: ...
+    @property
+    def spot(self) -> float: ...
     @property
     def error2(self) -> float: ...
     @property
@@ -154,6 +157,7 @@ class Regret:
         entry = self._cap if low < inf else 0.0
         cap = self._cap
         limit = current.belief.cost - self._ignore
+        paid = current.belief.spot - self._ignore  # what was really paid, which the mean only learns later
         cheaper: list[Standing] = []
         for one in field:
             if one.regret is None:
@@ -161,13 +165,11 @@ class Regret:
             else:
                 regret = one.regret - low
                 one.regret = regret if regret < cap else cap
-            gain = limit - one.belief.cost
-            if gain > 0.0:
+            cost = one.belief.cost
+            if cost < limit:
                 cheaper.append(one)
-                one.excess += gain * dt
-            elif one.excess:
-                excess = one.excess + gain * dt
-                one.excess = excess if excess > 0.0 else 0.0
+            excess = one.excess + (paid - cost) * dt
+            one.excess = excess if excess > 0.0 else 0.0
         return cheaper
 
     def _test(self, current: Standing, rival: Standing) -> str | None:

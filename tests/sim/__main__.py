@@ -6,14 +6,14 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.sim.invariants import Broken, Hour
+from tests.sim.invariants import BrokenError, Hour
 
 
 def hour(seed: int) -> tuple[Counter[str], str | None]:
     """The switches of one run by reason, and what was broken."""
     try:
         switches = Hour(seed).run().switches()
-    except Broken as broken:
+    except BrokenError as broken:
         return Counter(), str(broken)
     return Counter(str(one.reason) for one in switches), None
 

@@ -4,6 +4,7 @@ from random import Random
 
 from steerd.core.engine import Engine
 from steerd.core.model import Effect, Memory, Order, PathState, PolicyState, PopState, Reason, Steer, Switched, Verb
+from steerd.core.rules import SAMPLES_MIN
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings, ThresholdSettings, WhenNone
 from tests.sim.driver import Driver
 from tests.sim.network import season
@@ -16,7 +17,7 @@ CALM_AFTER = 0.9 * HOUR
 """From here on the network is constant, and has been for long enough that nothing may move any more."""
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """An invariant does not hold; the message names the seed."""
 
 
@@ -102,7 +103,8 @@ class Hour:
             state = self.driver.engine.paths[effect.new].health.state if hasattr(self.driver, "engine") else None
             self._hold(state not in (PathState.DOWN, PathState.ABSENT), f"moved to {effect.new}, which is {state}")
             if effect.reason is Reason.BETTER and effect.rule != "forced":
-                self._hold(now - self.restarted_at > 3.0, "a price move right after the start")
+                samples = (now - self.restarted_at) / self.settings.round
+                self._hold(samples > SAMPLES_MIN - 2, "a price move right after the start")
 
     def _check(self) -> None:
         now, engine = self.driver.now, self.driver.engine
@@ -149,4 +151,4 @@ class Hour:
     def _hold(self, holds: bool, what: str) -> None:
         if not holds:
             now = self.driver.now if hasattr(self, "driver") else 0.0
-            raise Broken(f"seed {self.seed} at {now:.2f} s: {what} (python -m tests.sim --seed {self.seed})")
+            raise BrokenError(f"seed {self.seed} at {now:.2f} s: {what} (python -m tests.sim --seed {self.seed})")

@@ -1,0 +1,102 @@
+"""Scenarios as data: a network over time, and what must come of it. See the TOML files beside this one.
+
+``[[path]]``: name, optional pop and uplink, then ``weather`` changes (see `tests.sim.network.Weather`), times
+in seconds. ``[[expect]]``: in the time from ``after`` to ``before`` there is exactly one switch, to ``to`` for
+``reason``; ``none = true``: there is no switch at all. Unknown fields are refused.
+"""
+
+import tomllib
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+
+from steerd.core.model import Order, PolicyState, PopState, Verb
+from steerd.core.settings import (
+    PathId,
+    PathSettings,
+    PolicyId,
+    PolicySettings,
+    RegretSettings,
+    Settings,
+    ThresholdSettings,
+    WhenNone,
+)
+from tests.sim.driver import Driver
+from tests.sim.network import Line, Weather
+
+FOLDER = Path(__file__).parent
+POLICY = PolicyId("all")
+
+
+def scenarios():
+    """Every scenario of every file, by name."""
+    for file in sorted(FOLDER.glob("*.toml")):
+        for name, scenario in tomllib.loads(file.read_text()).items():
+            yield pytest.param(scenario, id=f"{file.stem}.{name}")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("scenario", list(scenarios()))
+def test_scenario(scenario, seed):
+    scenario = deepcopy(scenario)
+    rate = scenario.pop("rate", 1.0)
+    expected = scenario.pop("expect")
+    lines, paths = {}, []
+    for one in scenario.pop("path"):
+        id_ = PathId(one.pop("name"))
+        weather = [Weather(**change) for change in one.pop("weather")]
+        lines[id_] = Line(*weather)
+        pop = one.pop("pop", id_.split("/")[0])
+        paths.append(
+            PathSettings(
+                id_,
+                pop,
+                one.pop("uplink", id_),
+                interval=1 / rate,
+                standby_interval=1 / rate,
+                down_after=one.pop("down_after", 0.0),
+            )
+        )
+        assert not one, f"unknown fields {one}"
+    rule = ThresholdSettings(**scenario.pop("threshold")) if "threshold" in scenario else None
+    price = scenario.pop("price", 100.0)
+    policy = PolicySettings(POLICY, when_none=WhenNone(scenario.pop("when_none", "keep")))
+    settings = Settings(tuple(paths), (policy,), rule or RegretSettings(price), round=1 / rate)
+    driver = Driver(settings, lines, seed=seed)
+    for event in scenario.pop("event", []):
+        at = event.pop("at")
+        driver.at(at, happen, driver, event)
+    until = scenario.pop("until")
+    states = scenario.pop("state", [])
+    assert not scenario, f"unknown fields {scenario}"
+    seen = []
+    for state in states:
+        driver.at(state["at"], lambda: seen.append(driver.engine.view(driver.now).policies[0].state))
+    driver.run(until)
+    told = [f"{one.at:.2f} {one.old} -> {one.new} {one.reason} {one.rule}" for one in driver.switches()]
+    for expect in expected:
+        check(driver, expect, told)
+    assert seen == [PolicyState(state["is"]) for state in states]
+
+
+def happen(driver, event):
+    verb = event.pop("do")
+    if verb == "restart":
+        driver.restart()
+    elif verb == "pop-state":
+        driver.feed(PopState(event["pop"], event["accepting"]))
+    elif verb in ("drain", "undrain"):
+        driver.feed(Order(Verb(verb), event["pop"]))
+    else:
+        driver.feed(Order(Verb(verb), POLICY, event.get("pop"), hard=event.get("hard", False)))
+
+
+def check(driver, expect, told):
+    within = [one for one in driver.switches() if expect["after"] < one.at <= expect["before"]]
+    if expect.get("none"):
+        assert not within, told
+        return
+    assert len(within) == 1, told
+    assert within[0].new == (expect["to"] or None), told
+    assert within[0].reason == expect["reason"], told
