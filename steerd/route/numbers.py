@@ -50,13 +50,14 @@ def allocate(
 ) -> Ids:
     """What exists keeps its id; the rest gets one from a hash of what it is."""
     base = settings.nexthop_base
+    ours = nexthop_ids(settings)
     existing: dict[WayOut, int] = {}
     for number, nexthop in sorted(found.nexthops.items()):
         existing.setdefault(WayOut(nexthop.family, nexthop.device, nexthop.via), number)
     taken = {*found.nexthops, *found.groups}
     groups: dict[tuple[PolicyId, int], int] = {}
     for key in sorted(policies):
-        if key in adopted and adopted[key] not in groups.values():
+        if adopted.get(key) in ours and adopted[key] not in groups.values():
             groups[key] = adopted[key]
             continue
         home = f"{key[1]} {key[0]}"

@@ -82,7 +82,8 @@ class Reconciler:
         self._choices[policy] = choice
         error = None
         try:
-            if fresh or not self._switch(policy, choice):
+            retired = set(self._retired)
+            if fresh or not self._switch(policy, choice) or retired != set(self._retired):
                 self._converge()
             error = self._unfulfilled(policy, choice) or self._stragglers(policy)
         except OSError as failure:

@@ -24,8 +24,11 @@ log = logging.getLogger(__name__)
 _DEBOUNCE = 0.05
 """Seconds from the first notice to the look at it: changes come in flocks."""
 _FULL_COMPARISON = 60.0
-_PAUSE_LONGEST = 10.0
-"""Seconds between repairs at most, when someone undoes each of them. Devices never wait for it."""
+_REPAIRS_AT_ONCE = 10
+_REPAIRS_PER_SECOND = 1.0
+"""When someone undoes every repair: ten without delay, then one a second. Devices never wait for it."""
+_REST = 4.0
+"""Times as long as the last comparison took, we keep still after it, whatever changes but a device."""
 
 _T = TypeVar("_T")
 
@@ -165,30 +168,34 @@ class Router:
         self._changed.set()
 
     async def _tend(self, reconciler: Reconciler) -> None:
-        pause = 0.0
+        loop = asyncio.get_running_loop()
+        credit, rest, last = float(_REPAIRS_AT_ONCE), 0.0, loop.time()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FULL_COMPARISON):
                     await self._changed.wait()
-            if pause:
+            now = loop.time()
+            credit = min(credit + (now - last) * _REPAIRS_PER_SECOND, _REPAIRS_AT_ONCE)
+            last = now
+            wait = max(rest, (1 - credit) / _REPAIRS_PER_SECOND)
+            if wait > 0:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
+                    async with asyncio.timeout(wait):
                         await self._urgent.wait()
             await asyncio.sleep(_DEBOUNCE)
             self._changed.clear()
             self._urgent.clear()
-            repaired = 0
+            began = loop.time()
             try:
                 async with self._turn:
                     outcome = await self._on_worker(reconciler.repair)
-                    repaired = sum(outcome.repairs.values())
                     self._publish(reconciler, outcome)
+                if outcome.repairs:
+                    credit -= 1
             except OSError as error:
                 log.warning("the kernel's routes could not be compared: %s", error)
-                repaired = 1  # not at once again
-            pause = min(max(2 * pause, _DEBOUNCE), _PAUSE_LONGEST) if repaired else pause / 2
-            if pause < _DEBOUNCE:
-                pause = 0.0
+                credit -= 1  # not at once again
+            rest = _REST * (loop.time() - began)
 
     def _publish(self, reconciler: Reconciler, outcome: Outcome) -> None:
         self._counts = reconciler.counts
