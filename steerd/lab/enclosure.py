@@ -61,6 +61,7 @@ def enclose() -> None:
     _mount("tmpfs", "/run", "tmpfs", 0)
     Path("/run/netns").mkdir()
     RUN.mkdir()
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def run(function: str, *arguments: Any, timeout: float = 60.0) -> Any:
