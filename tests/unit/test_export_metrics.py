@@ -1,0 +1,288 @@
+"""The metrics page, read by the official parser."""
+
+import re
+import time
+from math import isnan
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from steerd import __version__
+from steerd.config import settings as stages
+from steerd.core.engine import Engine
+from steerd.core.model import (
+    CandidateView,
+    Declined,
+    Link,
+    Memory,
+    Outcome,
+    PathChanged,
+    PathState,
+    PathView,
+    PolicyState,
+    PolicyView,
+    Probed,
+    Reason,
+    Switched,
+    View,
+)
+from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.export.metrics import Metrics
+
+A, B, C = PathId("fra1/wg0"), PathId("ams1/wg0"), PathId("nyc1/wg0")
+P = PolicyId("default")
+
+FAMILIES = [
+    "steerd_build_info",
+    "steerd_probes",
+    "steerd_probe_rtt_seconds",
+    "steerd_path_rtt_seconds",
+    "steerd_path_jitter_seconds",
+    "steerd_path_loss_ratio",
+    "steerd_path_local_queue_seconds",
+    "steerd_path_cost_seconds",
+    "steerd_path_state",
+    "steerd_policy_active",
+    "steerd_policy_state",
+    "steerd_switches",
+    "steerd_switch_duration_seconds",
+    "steerd_routes_installed",
+    "steerd_repairs",
+    "steerd_mqtt_connected",
+    "steerd_mqtt_messages",
+    "steerd_refused",
+    "steerd_config_last_reload_successful",
+    "steerd_config_last_reload_success_timestamp_seconds",
+    "steerd_loop_lag_seconds",
+    "steerd_skipped_slots",
+]
+
+
+def config(*paths: PathId, policies: tuple[PolicySettings, ...] = (PolicySettings(P),)) -> stages.Config:
+    core = Settings(paths=tuple(PathSettings(path, path.rpartition("/")[0], "u") for path in paths), policies=policies)
+    nowhere = Path("/nonexistent")
+    return stages.Config(
+        source=nowhere,
+        gateway="gw1",
+        region="default",
+        core=core,
+        probe=stages.ProbeSettings((), 1.0),
+        route=stages.RouteSettings(210, 4200, 4200, 1, 1, 0, (), stages.OnStop.KEEP, (), ()),
+        mqtt=None,
+        export=stages.ExportSettings("127.0.0.1", 0),
+        control_socket=nowhere,
+        store_path=nowhere,
+        record=False,
+    )
+
+
+EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
+
+
+def page(metrics: Metrics, view: View = EMPTY, installed=None, queue=lambda _: 0.0) -> dict[tuple, float]:
+    """Every sample by name and sorted labels; a sample that comes twice is an error."""
+    samples: dict[tuple, float] = {}
+    for family in text_string_to_metric_families(metrics.render(view, installed or {}, queue).decode()):
+        assert family.documentation
+        assert family.type in {"counter", "gauge", "histogram"}
+        for sample in family.samples:
+            key = (sample.name, *sorted(sample.labels.items()))
+            assert key not in samples
+            samples[key] = sample.value
+    return samples
+
+
+def one(samples: dict[tuple, float], name: str, **labels: str) -> float:
+    return samples[(name, *sorted(labels.items()))]
+
+
+def path_view(path: PathId, state: PathState = PathState.UP, **known: float) -> PathView:
+    return PathView(
+        path=path, pop=path.rpartition("/")[0], uplink="u", state=state, reason="", since=1.0,
+        rtt=known.get("rtt"), sd=None, jitter=known.get("jitter"), loss=known.get("loss", 0.0), n=1, age=None,
+        every=1.0, patience=0.1, hold=0.0,
+    )  # fmt: skip
+
+
+def policy_view(choice: PathId | None, candidates: tuple[CandidateView, ...] = ()) -> PolicyView:
+    return PolicyView(
+        policy=P, state=PolicyState.STEERING, choice=choice, runner_up=None, wanted=choice, error=None, since=1.0,
+        pin=None, pin_hard=False, pin_for=None, candidates=candidates, last=None, outlook="",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    made = Metrics()
+    made.configure(config(A, B, C, policies=(PolicySettings(P, forbidden=((C, "region"),)),)))
+    return made
+
+
+def test_every_family_of_the_contract_and_no_other(metrics):
+    families = {
+        family.name for family in text_string_to_metric_families(metrics.render(EMPTY, {}, lambda _: 0).decode())
+    }
+    assert families == set(FAMILIES)
+
+
+def test_series_exist_with_zero_from_the_start(metrics):
+    samples = page(metrics)
+    assert one(samples, "steerd_build_info", version=__version__) == 1
+    for outcome in Outcome:
+        assert one(samples, "steerd_probes_total", pop="fra1", path=A, result=outcome.value) == 0
+    assert one(samples, "steerd_probe_rtt_seconds_bucket", pop="fra1", path=A, le="+Inf") == 0
+    for reason in Reason:
+        assert one(samples, "steerd_switches_total", policy=P, reason=reason.value) == 0
+    for family in ("ipv4", "ipv6"):
+        assert one(samples, "steerd_routes_installed", policy=P, family=family) == 0
+    for kind in ("rule", "nexthop", "group", "route", "nft"):
+        assert one(samples, "steerd_repairs_total", object=kind) == 0
+    assert one(samples, "steerd_policy_active", policy=P, pop="fra1", path=A) == 0
+    assert one(samples, "steerd_policy_state", policy=P, state="none") == 1
+    assert one(samples, "steerd_mqtt_connected") == one(samples, "steerd_skipped_slots_total") == 0
+    assert one(samples, "steerd_mqtt_messages_total", direction="in") == 0
+    assert isnan(one(samples, "steerd_path_rtt_seconds", pop="fra1", path=A))  # not known is not zero
+
+
+def test_probes_are_counted_by_result_and_answers_measured(metrics):
+    for rtt in (0.0005, 0.001, 0.012, 5.0):
+        metrics.probed(Probed(A, Outcome.REPLY, 0.0, rtt))
+    metrics.probed(Probed(A, Outcome.LATE, 0.0, 1.5))
+    metrics.probed(Probed(A, Outcome.LOST, 0.0))
+    metrics.probed(Probed(PathId("gone/x"), Outcome.LOST, 0.0))
+    samples = page(metrics)
+    labels = {"pop": "fra1", "path": A}
+    assert one(samples, "steerd_probes_total", **labels, result="reply") == 4
+    assert one(samples, "steerd_probes_total", **labels, result="lost") == 1
+    buckets = {
+        le: one(samples, "steerd_probe_rtt_seconds_bucket", **labels, le=le) for le in ("0.001", "0.01", "0.02", "2.0")
+    }
+    assert buckets == {"0.001": 2, "0.01": 2, "0.02": 3, "2.0": 4}
+    assert one(samples, "steerd_probe_rtt_seconds_count", **labels) == 5
+    assert one(samples, "steerd_probe_rtt_seconds_sum", **labels) == pytest.approx(6.5135)
+
+
+def test_views_are_shown_in_base_units_and_one_hot(metrics):
+    terms = {"rtt": 30.0, "jitter": 1.5, "loss": 2.0, "total": 33.5}
+    view = View(
+        now=1.0,
+        epoch=1,
+        paths=(path_view(A, rtt=30.0, jitter=1.5, loss=0.01), path_view(B, PathState.DOWN)),
+        policies=(policy_view(A, (CandidateView(A, terms, None, {}), CandidateView(C, {}, "region", {}))),),
+        drains=(),
+        declined={},
+    )
+    samples = page(metrics, view, {(P, 4): 200_000}, lambda path: 0.0025 if path == A else 0.0)
+    labels = {"pop": "fra1", "path": A}
+    assert one(samples, "steerd_path_rtt_seconds", **labels) == 0.03
+    assert one(samples, "steerd_path_jitter_seconds", **labels) == 0.0015
+    assert one(samples, "steerd_path_loss_ratio", **labels) == 0.01
+    assert one(samples, "steerd_path_local_queue_seconds", **labels) == 0.0025
+    assert one(samples, "steerd_path_cost_seconds", policy=P, **labels, term="total") == 0.0335
+    assert one(samples, "steerd_policy_active", policy=P, **labels) == 1
+    assert one(samples, "steerd_policy_active", policy=P, pop="ams1", path=B) == 0
+    assert one(samples, "steerd_routes_installed", policy=P, family="ipv4") == 200_000
+    for pop, path, state in (("fra1", A, "up"), ("ams1", B, "down")):
+        hot = [s for s in PathState if one(samples, "steerd_path_state", pop=pop, path=path, state=s.value)]
+        assert hot == [state]
+    assert [s for s in PolicyState if one(samples, "steerd_policy_state", policy=P, state=s.value)] == ["steering"]
+    assert ("steerd_policy_active", ("path", C), ("policy", P), ("pop", "nyc1")) not in samples  # forbidden
+
+
+def test_facts_and_everything_else_that_is_counted(metrics):
+    switched = Switched("1-1", P, None, A, Reason.START, 0.0, "first", {}, {}, {})
+    metrics.fact(switched)
+    metrics.fact(switched._replace(policy=PolicyId("gone")))
+    metrics.fact(PathChanged(A, PathState.UP, PathState.DOWN, "", 0.0))
+    metrics.fact(Declined(Link(A, up=True), "unknown path"))
+    metrics.refused("mqtt", "old epoch")
+    metrics.refused("mqtt", "old epoch")
+    metrics.repair("group")
+    metrics.switch_duration(0.003)
+    metrics.loop_lag(0.03)
+    metrics.mqtt_connected(True)
+    metrics.mqtt_message("out")
+    metrics.skipped(3)
+    metrics.reloaded(True, 1_700_000_000.0)
+    metrics.reloaded(False, 1_800_000_000.0)
+    samples = page(metrics)
+    assert one(samples, "steerd_switches_total", policy=P, reason="start") == 1
+    assert one(samples, "steerd_refused_total", source="engine", reason="unknown path") == 1
+    assert one(samples, "steerd_refused_total", source="mqtt", reason="old epoch") == 2
+    assert one(samples, "steerd_repairs_total", object="group") == 1
+    assert one(samples, "steerd_switch_duration_seconds_bucket", le="0.005") == 1
+    assert one(samples, "steerd_loop_lag_seconds_count") == 1
+    assert one(samples, "steerd_mqtt_connected") == 1
+    assert one(samples, "steerd_mqtt_messages_total", direction="out") == 1
+    assert one(samples, "steerd_skipped_slots_total") == 3
+    assert one(samples, "steerd_config_last_reload_successful") == 0
+    assert one(samples, "steerd_config_last_reload_success_timestamp_seconds") == 1_700_000_000
+
+
+def test_reasons_are_bounded(metrics):
+    for n in range(1000):
+        metrics.refused("mqtt", f"made up {n}")
+    reasons = [key for key in page(metrics) if key[0] == "steerd_refused_total"]
+    assert len(reasons) <= 201
+
+
+def test_series_come_and_go_with_the_configuration(metrics):
+    metrics.probed(Probed(A, Outcome.REPLY, 0.0, 0.01))
+    metrics.fact(Switched("1-1", P, None, A, Reason.START, 0.0, "first", {}, {}, {}))
+    metrics.configure(config(A, C))
+    samples = page(metrics)
+    assert not [key for key in samples if ("path", B) in key]
+    assert one(samples, "steerd_probes_total", pop="fra1", path=A, result="reply") == 1
+    assert one(samples, "steerd_switches_total", policy=P, reason="start") == 1
+    assert one(samples, "steerd_policy_active", policy=P, pop="nyc1", path=C) == 0  # no longer forbidden
+    metrics.configure(config(policies=()))
+    assert not [key for key in page(metrics) if {"path", "policy"} & {label[0] for label in key[1:]}]
+
+
+def test_a_view_of_the_engine_is_rendered(metrics):
+    settings_ = config(A, B).core
+    engine = Engine(settings_, Memory(), now=0.0, epoch=1, draw=lambda: 0.5)
+    for n in range(1, 20):
+        for path, rtt in ((A, 0.03), (B, 0.04)):
+            for effect in engine.feed(Probed(path, Outcome.REPLY, n - 0.1, rtt), n + 0.1):
+                if isinstance(effect, Switched):
+                    metrics.fact(effect)
+    samples = page(metrics, engine.view(20.0))
+    assert one(samples, "steerd_switches_total", policy=P, reason="start") == 1
+    assert one(samples, "steerd_path_rtt_seconds", pop="fra1", path=A) == pytest.approx(0.03, abs=0.001)
+    total = one(samples, "steerd_path_cost_seconds", policy=P, pop="fra1", path=A, term="total")
+    parts = [
+        one(samples, "steerd_path_cost_seconds", policy=P, pop="fra1", path=A, term=t)
+        for t in ("rtt", "jitter", "loss")
+    ]
+    assert sum(parts) == pytest.approx(total)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=8), min_size=1, max_size=4, unique=True))
+def test_whatever_the_names_the_page_parses(names):
+    metrics = Metrics()
+    paths = [PathId(f"{name}/{name}") for name in names]
+    metrics.configure(config(*paths, policies=tuple(PolicySettings(PolicyId(name)) for name in names)))
+    samples = page(metrics)
+    found = {dict(key[1:])["path"] for key in samples if key[0] == "steerd_path_loss_ratio"}
+    assert found == set(paths)
+
+
+def test_no_line_is_malformed(metrics):
+    for line in metrics.render(EMPTY, {}, lambda _: 0.0).decode().splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)*\})? (NaN|[-+0-9.e]+)', line), line
+
+
+def test_two_thousand_paths_render_without_a_stall():
+    metrics = Metrics()
+    paths = [PathId(f"pop{n}/wg{n}") for n in range(2000)]
+    metrics.configure(config(*paths))
+    view = View(1.0, 1, tuple(path_view(path, rtt=1.0, jitter=0.1) for path in paths), (), (), {})
+    metrics.render(view, {}, lambda _: 0.0)
+    begun = time.process_time()
+    metrics.render(view, {}, lambda _: 0.0)
+    assert time.process_time() - begun < 0.5
