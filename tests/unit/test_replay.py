@@ -1,0 +1,143 @@
+"""Replay: traces in, switches and J out."""
+
+import gzip
+import json
+import lzma
+from math import isnan
+
+import pytest
+
+from steerd.cli.steerd import main
+from steerd.core.settings import Settings
+from steerd.replay.price import Ledger
+from steerd.replay.run import replay
+from steerd.replay.trace import Trace, TraceError
+
+
+def write(path, rows, header="time_s,path,rtt_ms"):
+    text = "\n".join([header, *rows]) + "\n"
+    data = text.encode()
+    path.write_bytes({".gz": gzip.compress, ".xz": lzma.compress}.get(path.suffix, bytes)(data))
+    return path
+
+
+def step(until=60, at=30):
+    """Path a is better, then it is not."""
+    return [f"{n},{p},{rtt}" for n in range(until) for p, rtt in (("a", 20 if n < at else 70), ("b", 30))]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".csv.xz"])
+def test_a_step_is_followed(tmp_path, suffix):
+    report = replay(write(tmp_path / f"t{suffix}", step()), Settings())
+    first, second = report["switches"]
+    assert first == {"time_s": 0.0, "from": None, "to": "a", "reason": "start"}
+    assert (second["from"], second["to"], second["reason"]) == ("a", "b", "better")
+    assert 30 < second["time_s"] < 38
+    assert report["summary"]["switches"] == 1
+
+
+def test_the_first_choice_falls_on_the_first_reply(tmp_path):
+    rows = ["0,a,", "0,b,", "1,a,", "1,b,40", "2,a,10", "2,b,40"]
+    assert replay(write(tmp_path / "t.csv", rows), Settings())["switches"][0]["time_s"] == 1.0
+
+
+def test_a_trace_cut_short_gives_the_same_switches(tmp_path):
+    rows = [f"{n},{p},{20 + (n * m) % 41}" for n in range(300) for p, m in (("a", 7), ("b", 11), ("c", 13))]
+    whole = replay(write(tmp_path / "t.csv", rows), Settings())["switches"]
+    for cut in range(3, len(rows), 37 * 3):
+        some = replay(write(tmp_path / "t.csv", rows[:cut]), Settings())["switches"]
+        last = float(rows[cut - 1].split(",")[0])
+        assert some == [one for one in whole if one["time_s"] <= last]
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "what"),
+    [
+        (["1,a,20", "0,a,20"], 3, "sorted"),
+        (["0,a,twenty"], 2, "twenty"),
+        (["0,a"], 2, "not a row"),
+        (["0,a,20,5"], 2, "not a row"),
+        (["nan,a,20"], 2, "time"),
+        (["0,a,-4"], 2, "rtt_ms"),
+        (["0,a,nan"], 2, "rtt_ms"),
+        (["0,a,inf"], 2, "rtt_ms"),
+    ],
+)
+def test_what_is_no_trace_names_the_line(tmp_path, rows, line, what):
+    with pytest.raises(TraceError, match=what) as error:
+        replay(write(tmp_path / "t.csv", rows), Settings())
+    assert f"t.csv:{line}:" in str(error.value)
+
+
+def test_a_wrong_header_and_a_missing_file_are_said(tmp_path):
+    with pytest.raises(TraceError, match="header"):
+        replay(write(tmp_path / "t.csv", [], header="time,path,rtt"), Settings())
+    with pytest.raises(TraceError, match="No such file"):
+        replay(tmp_path / "none.csv", Settings())
+    (tmp_path / "broken.csv.xz").write_bytes(b"no xz at all")
+    with pytest.raises(TraceError, match="can not be read"):
+        replay(tmp_path / "broken.csv.xz", Settings())
+
+
+def test_paths_that_the_configuration_does_not_know_are_an_error(tmp_path):
+    with pytest.raises(ValueError, match="'b' is not in the configuration"):
+        list(Trace(write(tmp_path / "t.csv", ["0,b,20"]), {"a": "a/w"})._gather([["0", "b", "20"]]))
+
+
+def test_a_path_that_appears_later_does_not_win_by_being_new(tmp_path):
+    rows = [f"{n},a,30" for n in range(50)]
+    for n in range(50, 100):
+        rows += [f"{n},a,30", f"{n},b,20"]
+    switches = replay(write(tmp_path / "t.csv", rows), Settings())["switches"]
+    assert [one["to"] for one in switches] == ["a", "b"]
+    assert switches[1]["time_s"] >= 55
+
+
+def ledger(columns, choices):
+    book = Ledger()
+    for n, choice in enumerate(choices):
+        book.add([(path, column[n]) for path, column in columns.items()], choice)
+    return book
+
+
+def test_j_by_hand():
+    """20 free samples, then: 10 on a at 10 ms, a switch, 10 on b at 5 ms, one of them lost."""
+    columns = {"a": [10.0] * 30 + [50.0] * 10, "b": [20.0] * 30 + [5.0] * 9 + [None]}
+    score = ledger(columns, ["a"] * 31 + ["b"] * 9).score(100.0)
+    lost = 20.0 + 200.0
+    assert score.samples == 20
+    assert score.j == pytest.approx((10 * 10 + 50 + 100 + 8 * 5 + lost) / 20)
+    assert score.j_start == pytest.approx((10 * 10 + 50 * 10) / 20)
+    back = 100 + 50  # cheaper than the lost probe
+    assert score.j_optimum == pytest.approx((10 * 10 + 100 + 9 * 5 + back) / 20)
+
+
+def test_an_rtt_costs_two_seconds_at_most_and_no_gain_is_no_gap():
+    score = ledger({"a": [5000.0] * 30}, ["a"] * 30).score(100.0)
+    assert (score.j, score.j_start, score.j_optimum) == (2000.0, 2000.0, 2000.0)
+    assert isnan(score.gap_left)
+
+
+def test_a_path_without_a_row_costs_what_it_did_last():
+    book = Ledger()
+    for n in range(30):
+        book.add([("a", 10.0), *([("b", 4.0)] if n < 25 else [])], "b")
+    assert book.score(100.0).j == pytest.approx(4.0)
+
+
+def test_the_command_prints_an_object_for_one_trace_and_a_list_for_more(tmp_path, capsys):
+    trace = str(write(tmp_path / "t.csv", step()))
+    assert main(["replay", "--json", trace]) == 0
+    assert json.loads(capsys.readouterr().out)["summary"]["switches"] == 1
+    assert main(["replay", "--json", trace, trace]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert main(["replay", trace]) == 0
+    assert "1 switches after the first choice" in capsys.readouterr().out
+
+
+def test_the_command_fails_with_one_line(tmp_path, capsys):
+    assert main(["replay", str(tmp_path / "none.csv")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "bad.toml").write_text("[steer]\nrule = 'best'\n")
+    assert main(["replay", "-c", str(tmp_path / "bad.toml"), str(tmp_path / "none.csv")]) == 78
+    assert "steer.rule" in capsys.readouterr().err
