@@ -57,7 +57,7 @@ def allocate(
     taken = {*found.nexthops, *found.groups}
     groups: dict[tuple[PolicyId, int], int] = {}
     for key in sorted(policies):
-        if adopted.get(key) in ours and adopted[key] not in groups.values():
+        if key in adopted and adopted[key] in ours and adopted[key] not in groups.values():
             groups[key] = adopted[key]
             continue
         home = f"{key[1]} {key[0]}"

@@ -319,6 +319,45 @@ def test_a_path_without_ipv6_never_sends_it_by_main(gateway, objects):
     asyncio.run(run())
 
 
+@both_ways
+def test_gateways_and_bare_devices_take_turns(gateway, objects):
+    for name, number in (("a", 77), ("b", 78)):
+        ip("addr", "add", f"10.{number}.0.1/24", "dev", name)
+        ip("-6", "addr", "add", f"fd{number}::1/64", "dev", name, "nodad")
+
+    async def run():
+        ways = (
+            path(1, "a", via="10.77.0.2", via6="fd77::2"),
+            path(2, "b", via="10.78.0.2", via6="fd78::2"),
+            path(3, "c"),
+        )
+        router = Heard().router(settings(ways, (policy("all", 0, *EVERYTHING, "10.0.0.0/8"),), objects=objects))
+        await router.start()
+        for best, other in (("a", "b"), ("b", "a"), ("c", "b"), ("a", "c"), ("c", None), ("b", "c")):
+            assert (await router.steer(steer("all", best, other))).error is None
+            gateway.send("10.1.2.3", 4)
+            gateway.send("192.0.2.3", 4)
+            gateway.send("2001:db8::1", 4)
+            assert gateway.arrivals() == {best: 12}
+        # The addresses go with the device, and a gateway cannot be reached before they are back.
+        await router.steer(steer("all", "b", None))
+        ip("link", "set", "dev", "b", "down")
+        await asyncio.sleep(SETTLED)
+        ip("link", "set", "dev", "b", "up")
+        await asyncio.sleep(SETTLED)
+        gateway.send("10.1.2.3")
+        gateway.send("2001:db8::1", 2)
+        assert gateway.arrivals() == {"b": 1}
+        ip("-6", "addr", "add", "fd78::1/64", "dev", "b", "nodad")
+        await asyncio.sleep(SETTLED)
+        gateway.send("10.1.2.3")
+        gateway.send("2001:db8::1", 2)
+        assert gateway.arrivals() == {"b": 3}
+        await router.stop()
+
+    asyncio.run(run())
+
+
 def test_own_traffic_is_left_alone_unless_asked_for(gateway):
     ip("addr", "add", "192.168.60.1/24", "dev", "lan")
     left_alone = (
