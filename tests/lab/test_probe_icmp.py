@@ -1,0 +1,337 @@
+"""The prober on real packets: each test runs a scene of its own, in namespaces of its own."""
+
+import asyncio
+import collections
+import contextlib
+import ctypes
+import resource
+import statistics
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from steerd.config.settings import ProbePath, ProbeSettings, Target
+from steerd.core.model import Cadence, Outcome, Probed
+from steerd.core.settings import PathId
+from steerd.lab import namespaces
+from steerd.lab.enclosure import run
+from steerd.lab.worker import Worker
+from steerd.probe.prober import ProbeError, Prober
+
+pytestmark = pytest.mark.lab
+
+DELAY = 0.020
+
+
+def scene(name: str, *arguments: Any) -> Any:
+    return run(f"{__name__}:{name}", *arguments, timeout=30)
+
+
+def path(number: int, targets: Sequence[str], device: str = "v0", timeout: float = 1.0, **changes: Any) -> ProbePath:
+    legs = tuple(Target(6 if ":" in target else 4, target) for target in targets)
+    settings = {"interval": 0.2, "mark": 0, **changes}
+    return ProbePath(PathId(f"pop{number}/wg0"), f"pop{number}", device, targets=legs, timeout=timeout, **settings)
+
+
+def probe(paths: Sequence[ProbePath], seconds: float, during: Callable[[Prober], Any] | None = None) -> dict[str, Any]:
+    """Probe, with what ``during`` does meanwhile; what came of it, by outcome, and in order for each path."""
+    told: list[Probed] = []
+
+    async def main() -> dict[str, Any]:
+        prober = Prober(ProbeSettings(tuple(paths), 0.2), on_outcome=told.append, seed=1)
+        lags: list[float] = []
+        prober.lag = lags.append
+        prober.start()
+        task = asyncio.create_task(during(prober)) if during else None
+        used = time.process_time()
+        await asyncio.sleep(seconds)
+        used = time.process_time() - used
+        if task:
+            await task
+        queues = [prober.local_queue(each.path) for each in paths]
+        prober.close()
+        return {"skipped": prober.skipped, "cpu": used / seconds, "queues": queues, "lag": max(lags)}
+
+    found = asyncio.run(main())
+    rtts = sorted(each.rtt for each in told if each.outcome in (Outcome.REPLY, Outcome.LATE))
+    return {
+        **found,
+        "counts": dict(collections.Counter(each.outcome.value for each in told)),
+        "legs": dict(collections.Counter(f"{each.outcome.value}{each.leg}" for each in told)),
+        "told": [[each.path, each.outcome.value, each.sent_at] for each in told[:2000]],
+        "median": statistics.median(rtts) if rtts else None,
+        "p90": rtts[len(rtts) * 9 // 10] if rtts else None,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+
+
+@contextlib.contextmanager
+def tunnels(*names: str) -> Iterator[Callable[..., Any]]:
+    """A PoP of `DELAY` behind a device for each name; number n answers at 10.64.n.1 and fd64::n:1. Yields a function
+    that talks to them."""
+    pops = {
+        name: {
+            "device": name,
+            "targets": [f"0a40{n:02x}01", f"fd64{n:024x}0001"],
+            "conditions": {"delay_ms": DELAY * 1000},
+        }
+        for n, name in enumerate(names, 1)
+    }
+    namespaces.add("gw")
+    namespaces.enter("gw")
+    worker = Worker("gw", "steerd.lab.pop", {"pops": pops, "seed": 1})
+    for n, name in enumerate(names, 1):
+        address(name, n)
+    try:
+        yield worker.ask
+    finally:
+        worker.close()
+
+
+def address(device: str, number: int) -> None:
+    namespaces.ip(
+        f"""addr add 10.64.{number}.2/24 dev {device}
+            addr add fd64::{number}:2/112 dev {device} nodad
+            link set {device} up"""
+    )
+
+
+def wire(targets: int = 0) -> None:
+    """A veth to a host that answers for many addresses at once."""
+    namespaces.add("near", "far")
+    namespaces.ip("link add v0 netns near type veth peer name v1 netns far")
+    namespaces.ip("addr add 10.9.0.2/24 dev v1\nlink set v1 up\nroute add local 10.98.0.0/16 dev lo", "far")
+    namespaces.enter("near")
+    namespaces.ip("addr add 10.9.0.1/24 dev v0\nlink set v0 up\nroute add 10.98.0.0/16 via 10.9.0.2")
+
+
+def both(number: int) -> list[str]:
+    return [f"10.64.{number}.1", f"fd64::{number}:1"]
+
+
+def accuracy() -> Any:
+    with tunnels("v0") as _:
+        return probe([path(1, both(1), interval=0.05)], 3)
+
+
+def test_rtts_are_those_of_the_path_in_both_families() -> None:
+    found = scene("accuracy")
+    assert set(found["counts"]) == {"reply"}
+    assert found["legs"]["reply0"] == pytest.approx(60, abs=6)
+    assert found["legs"]["reply1"] == pytest.approx(60, abs=6)
+    assert DELAY - 0.0005 < found["median"] < DELAY + 0.002
+    assert found["queues"][0] < 0.001
+
+
+def blocked() -> Any:
+    async def block(_: Prober) -> None:
+        for _ in range(15):
+            await asyncio.sleep(0.15)
+            time.sleep(0.05)  # noqa: ASYNC251 -- that is the point
+
+    with tunnels("v0", "v1") as _:
+        paths = [path(1, both(1), interval=0.05), path(2, both(2), "v1", interval=0.05)]
+
+        async def impatient(prober: Prober) -> None:
+            for each in paths:
+                prober.cadence(Cadence(each.path, 0.05, DELAY + 0.020))
+            await block(prober)
+
+        return probe(paths, 3, impatient)
+
+
+def test_a_blocked_loop_neither_loses_probes_nor_spoils_their_rtts() -> None:
+    found = scene("blocked")
+    assert found["lag"] > 0.03
+    assert found["counts"]["reply"] > 150
+    assert sum(found["counts"].values()) - found["counts"]["reply"] <= 2  # the machine is shared
+    assert DELAY - 0.0005 < found["median"] < DELAY + 0.002
+    assert found["p90"] < DELAY + 0.010
+
+
+def dead() -> Any:
+    with tunnels("v0", "v1") as ask:
+        ask(pop="v1", change={"dead": True}, at=0.0)
+        return probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.5)
+
+
+def test_a_dead_path_is_overdue_and_lost_and_its_neighbour_is_not() -> None:
+    found = scene("dead")
+    of = collections.defaultdict(list)
+    for name, outcome, sent_at in found["told"]:
+        of[name].append((outcome, sent_at))
+    assert {outcome for outcome, _ in of["pop1/wg0"]} == {"reply"}
+    assert {outcome for outcome, _ in of["pop2/wg0"]} == {"overdue", "lost"}
+    overdue = [at for outcome, at in of["pop2/wg0"] if outcome == "overdue"]
+    lost = [at for outcome, at in of["pop2/wg0"] if outcome == "lost"]
+    assert len(lost) >= 14
+    assert lost == overdue[: len(lost)]
+
+
+def late() -> Any:
+    async def patience(prober: Prober) -> None:
+        prober.cadence(Cadence(PathId("pop1/wg0"), 0.1, 0.05))
+
+    with tunnels("v0") as ask:
+        ask(pop="v0", change={"delay_ms": 300.0}, at=0.0)
+        return probe([path(1, ["10.64.1.1"], timeout=0.2)], 2.0, patience)
+
+
+def test_late_answers_follow_their_loss_and_tell_the_rtt() -> None:
+    found = scene("late")
+    counts = found["counts"]
+    assert set(counts) == {"overdue", "lost", "late"}
+    assert counts["overdue"] >= counts["lost"] >= counts["late"] >= 10
+    assert 0.299 < found["median"] < 0.31
+
+
+def local() -> Any:
+    wire()
+    namespaces.ip("rule add fwmark 7 prohibit priority 10\nrule add fwmark 8 lookup 8 priority 11")
+    namespaces.ip("route add blackhole 10.98.0.0/16 table 8\nlink set lo up")
+    found = probe(
+        [path(1, ["10.98.0.1"], "", mark=7), path(2, ["10.98.0.2"], "", mark=8), path(3, ["10.98.0.3"], "none")], 1
+    )
+    found["sound"] = probe([path(4, ["10.98.0.4"])], 0.5)["counts"]
+    namespaces.ip("link set v0 down")
+    found["down"] = probe([path(5, ["10.98.0.5"])], 0.5)["counts"]
+    return found
+
+
+def test_what_this_machine_refuses_to_send_is_local() -> None:
+    found = scene("local")
+    assert {outcome for _, outcome, _ in found["told"]} == {"local"}
+    assert {name for name, _, _ in found["told"]} == {"pop1/wg0", "pop2/wg0", "pop3/wg0"}
+    assert set(found["sound"]) == {"reply"}
+    assert set(found["down"]) == {"local"}
+
+
+def unresolved() -> Any:
+    wire()
+    # Nobody has this address: the kernel gives up on ARP after some seconds and tells itself so.
+    return probe([path(1, ["10.9.0.77"], timeout=0.5)], 5)
+
+
+def test_a_next_hop_that_does_not_answer_arp_is_lost_with_an_error_as_hint() -> None:
+    counts = scene("unresolved")["counts"]
+    assert counts["lost"] >= 15
+    assert counts["error"] >= 1
+    assert set(counts) == {"overdue", "lost", "error"}
+
+
+def recreated() -> Any:
+    with tunnels("v0", "v1") as ask:
+
+        async def recreate(_: Prober) -> None:
+            await asyncio.sleep(0.8)
+            ask(pop="v0", attached=False)
+            await asyncio.sleep(0.8)
+            ask(pop="v0", attached=True)
+            address("v0", 1)
+
+        return probe([path(1, ["10.64.1.1"])], 3.0, recreate)
+
+
+def test_a_device_that_goes_and_comes_back_is_probed_again() -> None:
+    told = [outcome for _, outcome, _ in scene("recreated")["told"]]
+    assert told.count("local") >= 2
+    assert told.index("local") >= 2
+    assert told[-3:] == ["reply"] * 3
+
+
+def crowd() -> Any:
+    wire()
+    paths = [path(n, [f"10.98.{n // 250}.{n % 250 + 1}"], interval=1.0) for n in range(1000)]
+    probe(paths[:5], 0.5)  # the neighbour is known from here on
+    return {**probe(paths, 3), "told": []}
+
+
+def test_a_thousand_targets_without_a_false_loss() -> None:
+    found = scene("crowd")
+    assert found["counts"]["reply"] > 2700
+    assert set(found["counts"]) == {"reply"}
+
+
+def fifty() -> Any:
+    wire()
+    return {**probe([path(n, [f"10.98.0.{n + 1}"], interval=1.0) for n in range(50)], 4), "told": []}
+
+
+def test_fifty_paths_cost_next_to_nothing() -> None:
+    found = scene("fifty")
+    assert found["cpu"] < 0.04  # half of that where nothing else runs
+    assert found["rss"] < 60_000
+
+
+def reconfigured() -> Any:
+    with tunnels("v0", "v1") as _:
+
+        async def change(prober: Prober) -> None:
+            await asyncio.sleep(1.0)
+            prober.configure(ProbeSettings((path(1, both(1)), path(2, both(2), "v1")), 0.2))
+            await asyncio.sleep(1.0)
+            with pytest.raises(ProbeError, match="by carrier pigeon is not available"):
+                prober.configure(ProbeSettings((path(3, both(1), method="carrier pigeon"),), 0.2))
+            prober.cadence(Cadence(PathId("pop1/wg0"), None, 1.0))
+
+        return probe([path(1, both(1))], 3.0, change)
+
+
+def test_a_new_configuration_leaves_the_phase_of_the_others() -> None:
+    found = scene("reconfigured")
+    assert set(found["counts"]) == {"reply"}
+    first = sorted(at for name, _, at in found["told"] if name == "pop1/wg0")
+    second = sorted(at for name, _, at in found["told"] if name == "pop2/wg0")
+    assert len(second) == pytest.approx(20, abs=3)
+    assert len(first) == pytest.approx(20, abs=3)  # at rest in the last second
+    for one, two in zip(first, first[2:], strict=False):
+        assert two - one == pytest.approx(0.2, abs=0.08)
+
+
+def stamps_by_packet() -> Any:
+    from steerd.probe import icmp
+
+    icmp._SCM_TS_OPT_ID = 250  # as on a kernel that does not know the option
+    with tunnels("v0") as _:
+        return probe([path(1, both(1), interval=0.1)], 1.5)
+
+
+def test_an_older_kernel_matches_stamps_by_the_packet() -> None:
+    found = scene("stamps_by_packet")
+    assert set(found["counts"]) == {"reply"}
+    assert DELAY - 0.0005 < found["median"] < DELAY + 0.002
+    assert found["queues"][0] > 0
+
+
+def stepped() -> Any:
+    with tunnels("v0") as _:
+
+        async def step(_: Prober) -> None:
+            from steerd.probe import prober as module
+
+            await asyncio.sleep(1.0)
+            real = module.realtime_offset
+            module.realtime_offset = lambda: real() + 10
+
+        return probe([path(1, both(1), interval=0.02)], 2.0, step)
+
+
+def test_a_clock_step_voids_what_is_in_flight_and_nothing_else() -> None:
+    counts = scene("stepped")["counts"]
+    assert set(counts) == {"reply", "void"}
+    assert 1 <= counts["void"] <= 8
+
+
+def unprivileged() -> Any:
+    ctypes.CDLL(None).capset(struct.pack("=II", 0x20080522, 0), bytes(24))
+    try:
+        probe([path(1, ["10.64.1.1"])], 0.1)
+    except ProbeError as error:
+        return str(error)
+
+
+def test_without_the_capability_it_says_so_in_a_line() -> None:
+    assert scene("unprivileged") == "cannot open a raw ICMP socket: CAP_NET_RAW is needed"
