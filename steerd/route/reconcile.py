@@ -93,11 +93,12 @@ class Reconciler:
 
     def repair(self) -> Outcome:
         """Reads everything again and puts right what is not as wanted."""
-        before = dict(self.links)
+        before, complete = dict(self.links), not self._refused
         first = self._converge()
         repairs: Counter[str] = Counter()
-        if self.links == before:
-            # What went with a device is the kernel's doing, not a meddler's: restored, but not counted.
+        if self.links == before and complete:
+            # What went with a device is the kernel's doing, not a meddler's, and what it refused until now
+            # was never there: restored, but not counted.
             for change in (*first.additions, *first.removals):
                 repairs[_label(change)] += _size(change)
         return self._outcome(repairs)

@@ -228,6 +228,8 @@ class Router:
             self._watch.close()
             self._watch = None
         if self._kernel:
+            # Whatever the worker is at, such as a comparison that was given up on, still uses the socket.
+            await self._on_worker(lambda: None)
             self._kernel.close()
             self._kernel = None
         self._worker.shutdown(wait=False)
