@@ -3,12 +3,11 @@
 import contextlib
 import select
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from steerd.lab.worker import Inbox, Worker, setup
+from steerd.lab.worker import Inbox, Worker, serve, setup
 
 PORT = 2222
 _EVERY = 0.05  # seconds
@@ -92,11 +91,13 @@ def _type(source: str, address: str) -> None:
             answers += connected
 
 
+def _main() -> None:
+    given = setup()
+    if given:
+        _type(**given)
+    else:
+        _serve()
+
+
 if __name__ == "__main__":
-    try:
-        if "source" in setup():
-            _type(**setup())
-        else:
-            _serve()
-    except OSError as problem:
-        sys.exit(str(problem))
+    serve(_main)

@@ -36,7 +36,7 @@ class Broker:
     url = f"mqtt://127.0.0.1:{PORT}"
 
     def __init__(self, namespace: str, directory: Path) -> None:
-        program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+        program = shutil.which("mosquitto")
         if program is None:
             raise LabError("the lab needs mosquitto (on Debian: apt-get install mosquitto)")
         self.latest: dict[str, bytes] = {}

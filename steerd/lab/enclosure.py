@@ -55,12 +55,15 @@ def enclose() -> None:
     if child:
         _stand_by(child)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Out of the terminal's foreground: a Ctrl-C comes once, by the parent.
+    os.setsid()
     _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
     with contextlib.suppress(LabError):  # refused in some containers; there the old one serves
         _mount("proc", "/proc", "proc", 0)
     _mount("tmpfs", "/run", "tmpfs", 0)
     Path("/run/netns").mkdir()
     RUN.mkdir()
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # where users do not look by default
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
@@ -101,10 +104,8 @@ def _stand_by(child: int) -> None:
 
     def forward(number: int, _: FrameType | None) -> None:
         nonlocal received
-        # A Ctrl-C reached the child already: it is in the terminal's foreground too.
-        if number != signal.SIGINT:
-            os.kill(child, signal.SIGINT)
-        if not received and number != signal.SIGALRM:
+        os.kill(child, signal.SIGINT)
+        if not received:
             signal.alarm(_GRACE)
         received = received or number
 

@@ -4,13 +4,12 @@ import contextlib
 import math
 import select
 import socket
-import sys
 import time
 from typing import Any
 
 from steerd.lab.line import Log
 from steerd.lab.packets import Kind, read
-from steerd.lab.worker import Inbox, Worker, setup
+from steerd.lab.worker import Inbox, Worker, serve, setup
 
 _ALL_PROTOCOLS = 3
 _PACKET = 65_535
@@ -57,7 +56,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        _main()
-    except OSError as problem:
-        sys.exit(str(problem))
+    serve(_main)

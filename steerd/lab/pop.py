@@ -8,16 +8,14 @@ import contextlib
 import math
 import select
 import socket
-import sys
 import time
 from functools import partial
 from typing import Any
 
-from steerd.lab.enclosure import LabError
 from steerd.lab.line import Line
 from steerd.lab.packets import OUTER_PORT
 from steerd.lab.tun import Tun
-from steerd.lab.worker import Inbox, setup
+from steerd.lab.worker import Inbox, serve, setup
 
 _BATCH = 64
 _PACKET = 65_535
@@ -115,7 +113,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        _main()
-    except (LabError, OSError) as problem:
-        sys.exit(str(problem))
+    serve(_main)

@@ -8,7 +8,6 @@ import contextlib
 import math
 import select
 import socket
-import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steerd.lab.packets import TRAFFIC_PORT, datagram, read_datagram
-from steerd.lab.worker import Inbox, Worker, setup
+from steerd.lab.worker import Inbox, Worker, serve, setup
 
 SETTLED = 1.0
 """Seconds after which a datagram without an answer is lost."""
@@ -153,7 +152,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        _main()
-    except OSError as problem:
-        sys.exit(str(problem))
+    serve(_main)

@@ -5,13 +5,11 @@ The UDP sockets carry the bypass mark, so that the gateway's rules send the oute
 
 import select
 import socket
-import sys
 from typing import Any
 
-from steerd.lab.enclosure import LabError
 from steerd.lab.packets import OUTER_PORT, Kind, read
 from steerd.lab.tun import Tun
-from steerd.lab.worker import Inbox, setup
+from steerd.lab.worker import Inbox, serve, setup
 
 _BATCH = 64
 _PACKET = 65_535
@@ -66,7 +64,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        _main()
-    except (LabError, OSError) as problem:
-        sys.exit(str(problem))
+    serve(_main)

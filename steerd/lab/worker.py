@@ -108,6 +108,15 @@ def setup() -> dict[str, Any]:
     return given
 
 
+def serve(main: Callable[[], None]) -> None:
+    """Run a worker's module; what stops it is told to the lab."""
+    try:
+        main()
+    except (LabError, OSError) as problem:
+        print(json.dumps({"error": str(problem)}), flush=True)
+        sys.exit(1)
+
+
 def _open(pipe: IO[str] | None) -> IO[str]:
     if pipe is None:
         raise LabError("a worker has no pipe")
