@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from steerd.lab import namespaces
+from steerd.lab import namespaces, wiring
 from steerd.lab.admin import Admin
 from steerd.lab.broker import Broker
 from steerd.lab.enclosure import RUN, LabError
@@ -48,7 +48,6 @@ Part = TypeVar("Part", bound=_Closing)
 BYPASS_MARK = 0x00100000
 STEERED = ("198.18.0.0/15", "2001:2::/48")
 EVERYTHING = ("0.0.0.0/0", "::/0")
-ADMIN = "198.51.100.10"
 _USERS = {4: [f"198.18.0.{n}" for n in range(1, 33)], 6: [f"2001:2::{n:x}" for n in range(1, 33)]}
 
 
@@ -215,8 +214,7 @@ class World:
         return counts
 
     def _build(self) -> None:
-        namespaces.add("lan", "gw", "wan")
-        self._wire()
+        wiring.wire(self._rp_filter)
         pops = [Pop(spec, number, self._ask) for number, spec in enumerate(self._specs, 1)]
         self.pops = {pop.name: pop for pop in pops}
         if self.full_tunnel:
@@ -232,52 +230,15 @@ class World:
         self._pops = self._worker("wan" if self.full_tunnel else "gw", "steerd.lab.pop", pops=given, seed=self._seed)
         for pop in pops:
             pop.address()
-        self.outside = self._closing(Outside("wan", "wan1"))
+        self.outside = self._closing(Outside("wan", wiring.OUTSIDE.device))
         self.broker = self._closing(Broker("gw", self.directory))
         self.traffic = self._closing(Traffic("lan", list(self.pops), _USERS, self._rate))
         if self.full_tunnel:
-            self.admin = self._closing(Admin("wan", ADMIN, "gw", "192.0.2.1"))
-
-    def _wire(self) -> None:
-        namespaces.ip(
-            """link add lan0 netns gw type veth peer name lan1 netns lan
-               link add wan0 netns gw type veth peer name wan1 netns wan"""
-        )
-        namespaces.sysctl("gw", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
-        for scope in ("all", "default", "lan0", "wan0"):
-            namespaces.sysctl("gw", **{f"ipv4__conf__{scope}__rp_filter": self._rp_filter})
-        namespaces.ip(
-            """addr add 10.77.0.2/24 dev lan1
-               addr add fd77::2/64 dev lan1 nodad
-               link set lan1 up
-               route add default via 10.77.0.1
-               route add default via fd77::1""",
-            "lan",
-        )
-        namespaces.ip(
-            """addr add 10.77.0.1/24 dev lan0
-               addr add fd77::1/64 dev lan0 nodad
-               addr add 192.0.2.1/24 dev wan0
-               addr add 2001:db8::1/64 dev wan0 nodad
-               link set lan0 up
-               link set wan0 up
-               route add default via 192.0.2.2
-               route add default via 2001:db8::2""",
-            "gw",
-        )
-        namespaces.ip(
-            f"""addr add 192.0.2.2/24 dev wan1
-                addr add 2001:db8::2/64 dev wan1 nodad
-                addr add {ADMIN}/32 dev lo
-                link set wan1 up
-                route add default via 192.0.2.1
-                route add default via 2001:db8::1""",
-            "wan",
-        )
+            self.admin = self._closing(Admin("wan", wiring.ADMIN, "gw", wiring.UPLINK.address))
 
     def _dig_tunnels(self) -> None:
         for pop in self.pops.values():
-            namespaces.ip(f"addr add {pop.outer}{'/128' if ':' in pop.outer else '/32'} dev lo", "wan")
+            wiring.outside(pop.outer)
         tunnels = {
             pop.name: {"device": pop.device, "outer": pop.outer, "mark": BYPASS_MARK} for pop in self.pops.values()
         }
