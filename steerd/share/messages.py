@@ -1,0 +1,169 @@
+"""The messages, as they are on the wire: JSON with integers, zlib above 1 KB.
+
+What comes in is checked here, once: what is not as it should be is refused with one of few fixed reasons.
+Unknown fields are ignored; a change that breaks readers gets new topics.
+"""
+
+import zlib
+from collections.abc import Mapping
+from math import isfinite
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steerd.core.model import PathView, Switched, View
+
+JSON: Final = "application/json"
+ZLIB: Final = "application/json+zlib"
+COMPRESS_ABOVE: Final = 1024
+INFLATED_MAX: Final = 64 << 10
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Micros = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
+Name = Annotated[str, Field(max_length=256)]
+
+
+class RefusedError(ValueError):
+    """A message that is not taken. `reason` is one of few: what others chose is not in it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    v: Literal[1] = 1
+
+
+class GatewayState(Message):
+    gw: Name
+    epoch: Count
+    online: bool
+    version: Name
+    reason: str | None = None
+
+
+class PathScore(BaseModel):
+    """What is not known is null."""
+
+    pop: Name
+    path: Name
+    state: Name
+    rtt_us: Micros | None
+    jitter_us: Micros | None
+    loss_ppm: Ppm
+    n: Count
+    age_ms: Count | None
+
+
+class Score(Message):
+    gw: Name
+    epoch: Count
+    seq: Count
+    ts_ms: Count
+    policies: Mapping[str, str | None]
+    paths: list[PathScore]
+
+
+class SwitchEvent(Message):
+    gw: Name
+    epoch: Count
+    seq: Count
+    ts_ms: Count
+    event_id: Name
+    policy: Name
+    from_: Annotated[Name | None, Field(alias="from")]
+    to: Name | None
+    reason: Name
+    gain_us: Micros | None
+
+
+class PopReport(Message):
+    """What a PoP says of itself."""
+
+    pop: Name
+    epoch: Count
+    seq: Count
+    accepting: bool
+    load_ppm: Ppm | None = None
+
+
+def score(view: View, *, gateway: str, seq: int, ts_ms: int) -> Score:
+    """What this gateway believes and uses now."""
+    return Score(
+        gw=gateway,
+        epoch=view.epoch,
+        seq=seq,
+        ts_ms=ts_ms,
+        policies={policy.policy: policy.choice for policy in view.policies},
+        paths=[_path(path) for path in view.paths],
+    )
+
+
+def _path(path: PathView) -> PathScore:
+    return PathScore(
+        pop=path.pop,
+        path=path.path,
+        state=path.state.value,
+        rtt_us=_micros(path.rtt),
+        jitter_us=_micros(path.jitter),
+        loss_ppm=round(min(1.0, max(0.0, path.loss)) * 1_000_000),
+        n=path.n,
+        age_ms=None if path.age is None else max(0, round(path.age * 1000)),
+    )
+
+
+def switch_event(one: Switched, *, gateway: str, epoch: int, seq: int, ts_ms: int) -> SwitchEvent:
+    old, new = (one.evidence.get(path, {}).get("total") if path is not None else None for path in (one.old, one.new))
+    return SwitchEvent(
+        gw=gateway,
+        epoch=epoch,
+        seq=seq,
+        ts_ms=ts_ms,
+        event_id=one.event_id,
+        policy=one.policy,
+        from_=one.old,
+        to=one.new,
+        reason=one.reason.value,
+        gain_us=None if old is None or new is None else _micros(old - new),
+    )
+
+
+def _micros(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None or not isfinite(milliseconds) else round(milliseconds * 1000)
+
+
+def encode(message: Message) -> tuple[bytes, str]:
+    """Payload and content type. Of optional fields (`reason`) those without a value are left out."""
+    text = message.model_dump_json(by_alias=True, exclude_none=isinstance(message, GatewayState)).encode()
+    return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
+
+
+def decode(payload: bytes, content_type: str | None) -> PopReport:
+    """RefusedError: it is not what a PoP may say."""
+    if content_type == ZLIB:
+        payload = _inflated(payload)
+    elif content_type not in {JSON, None}:
+        raise RefusedError("content type")
+    if len(payload) > INFLATED_MAX:
+        raise RefusedError("too large")
+    try:
+        return PopReport.model_validate_json(payload)
+    except ValidationError as error:
+        raise RefusedError("malformed") from error
+
+
+def _inflated(payload: bytes) -> bytes:
+    stream = zlib.decompressobj()
+    try:
+        inflated = stream.decompress(payload, INFLATED_MAX + 1)
+    except zlib.error as error:
+        raise RefusedError("malformed") from error
+    if len(inflated) > INFLATED_MAX:
+        raise RefusedError("too large")
+    if not stream.eof or stream.unused_data:
+        raise RefusedError("malformed")
+    return inflated

@@ -1,0 +1,232 @@
+"""The session with the broker: kept up for ever, and of no consequence to steering while it is down."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+import aiomqtt
+
+from steerd import __version__
+from steerd.config.settings import MqttSettings
+from steerd.core.model import PopState, Switched, View
+from steerd.share.client import connected, connection, content_type, publish
+from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
+from steerd.share.reports import Reports
+from steerd.share.topics import Topics
+
+_log = logging.getLogger(__name__)
+
+BACKOFF: Final = (1.0, 120.0)
+EVENT_EXPIRY: Final = 3600.0
+SCORE_INTERVALS: Final = 3
+_EVENTS_MAX: Final = 256
+_FAREWELL: Final = 3.0
+
+
+class Share:
+    """Publishes `state`, `score` and `event`; hands on what the configuration's PoPs say.
+
+    `snapshot` is asked for the view each publish interval. The callbacks are called on the event loop:
+    `on_refused` with source and reason, `on_connected` with every change, `on_message` with `in` or `out`.
+    `draw` gives numbers from 0 to 1. `backoff` is the least and the greatest wait between two attempts, in
+    seconds.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        epoch: int,
+        pops: Collection[str],
+        snapshot: Callable[[], View],
+        on_pop_state: Callable[[PopState], None],
+        on_refused: Callable[[str, str], None],
+        on_connected: Callable[[bool], None],
+        on_message: Callable[[str], None],
+        draw: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        backoff: tuple[float, float] = BACKOFF,
+    ) -> None:
+        self._settings = settings
+        self._epoch = epoch
+        self._snapshot = snapshot
+        self._on_refused = on_refused
+        self._on_connected = on_connected
+        self._on_message = on_message
+        self._draw = draw
+        self._wall = wall
+        self._backoff = backoff
+        self._topics = Topics(settings.tenant, settings.region, settings.gateway)
+        self._reports = Reports(self._topics, pops, on_pop_state, on_refused)
+        self._seq = 0
+        self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
+        self._wake = asyncio.Event()
+        self._subscribe_again = False
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._reason = "stopped"
+        self._running = False
+        self._connected = False
+
+    def fact(self, switched: Switched) -> None:
+        """Queues an event. While the broker is away the latest 256 of the last hour are kept."""
+        now = self._wall()
+        event = switch_event(
+            switched, gateway=self._settings.gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000)
+        )
+        self._events.append((now, event))
+        self._wake.set()
+
+    def watch(self, pops: Collection[str]) -> None:
+        """The configuration's PoPs changed: what new ones said before is fetched again."""
+        if frozenset(pops) != self._reports.pops:
+            self._reports.pops = frozenset(pops)
+            self._subscribe_again = True
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Connects, and connects again, until `stop`."""
+        self._running = True
+        attempt = 0
+        try:
+            while not self._stopping.is_set():
+                begun = asyncio.get_running_loop().time()
+                error = await self._attempt()
+                lasted = asyncio.get_running_loop().time() - begun
+                low, high = self._backoff
+                if lasted > high:
+                    attempt = 0
+                longest = min(high, low * 2.0**attempt)
+                attempt = min(attempt + 1, 30)
+                if error is not None:
+                    _log.log(logging.WARNING if attempt == 1 else logging.DEBUG, "MQTT: %s", error)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(low + self._draw() * (longest - low)):
+                            await self._stopping.wait()
+        finally:
+            self._ended.set()
+
+    async def stop(self, reason: str = "stopped") -> None:
+        """Says good-bye, with the reason, and disconnects; takes some seconds at most."""
+        self._reason = reason
+        self._stopping.set()
+        if self._running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * _FAREWELL):
+                    await self._ended.wait()
+
+    async def _attempt(self) -> Exception | None:
+        """One session, from connecting to its end; the error that ended it, None when we stop."""
+        session = asyncio.create_task(self._session())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._connected:  # there is somebody to say good-bye to
+                await asyncio.wait({session}, timeout=_FAREWELL)
+        finally:
+            await _end({session, stopping})
+        if session.cancelled():
+            return None
+        error = session.exception()
+        if error is not None and not isinstance(error, aiomqtt.MqttError | OSError | ValueError):
+            _log.error("the MQTT session failed", exc_info=error)
+        return error if isinstance(error, Exception) else None
+
+    async def _session(self) -> None:
+        topic = self._topics.state
+        will = self._state(online=False, reason="connection lost")
+        client = await connection(self._settings, topic, will, self._on_refused)
+        async with connected(client):
+            self._set_connected(True)
+            _log.info("MQTT: connected to %s:%d", self._settings.host, self._settings.port)
+            try:
+                await publish(client, topic, self._state(online=True), qos=1, retain=True)
+                self._on_message("out")
+                await self._until_stopped(client)
+                farewell = self._state(online=False, reason=self._reason)
+                await publish(client, topic, farewell, qos=1, retain=True)
+                self._on_message("out")
+            finally:
+                self._set_connected(False)
+
+    async def _until_stopped(self, client: aiomqtt.Client) -> None:
+        work = (self._receive(client), self._publish(client), self._stopping.wait())
+        tasks: set[asyncio.Task[Any]] = {asyncio.ensure_future(one) for one in work}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await _end(tasks)
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        await client.subscribe(self._topics.pop_states, qos=1)
+        async for message in client.messages:
+            self._on_message("in")
+            payload = message.payload
+            self._reports.take(str(message.topic), payload, content_type(message))
+
+    async def _publish(self, client: aiomqtt.Client) -> None:
+        """Events at once, the score each interval."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self._wake.clear()
+            await self._publish_events(client)
+            if self._subscribe_again:
+                self._subscribe_again = False
+                await client.subscribe(self._topics.pop_states, qos=1)
+            if loop.time() >= due:
+                due = loop.time() + self._settings.publish_interval
+                await self._publish_score(client)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+
+    async def _publish_events(self, client: aiomqtt.Client) -> None:
+        while self._events:
+            queued = self._events[0]
+            left = queued[0] + EVENT_EXPIRY - self._wall()
+            if left > 0:
+                await publish(client, self._topics.event, queued[1], qos=1, retain=False, expiry=left)
+                self._on_message("out")
+            if self._events and self._events[0] is queued:  # else it made room for newer ones meanwhile
+                self._events.popleft()
+
+    async def _publish_score(self, client: aiomqtt.Client) -> None:
+        ts_ms = int(self._wall() * 1000)
+        message = score(self._snapshot(), gateway=self._settings.gateway, seq=self._next(), ts_ms=ts_ms)
+        expiry = SCORE_INTERVALS * self._settings.publish_interval
+        await publish(client, self._topics.score, message, qos=0, retain=True, expiry=expiry)
+        self._on_message("out")
+
+    def _set_connected(self, connected: bool) -> None:
+        self._connected = connected
+        self._on_connected(connected)
+
+    def _state(self, *, online: bool, reason: str | None = None) -> GatewayState:
+        return GatewayState(
+            gw=self._settings.gateway, epoch=self._epoch, online=online, version=__version__, reason=reason
+        )
+
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
+
+
+async def _end(tasks: AbstractSet[asyncio.Task[Any]]) -> None:
+    """Cancels until it is heard: `asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with
+    what it waits for."""
+    running = tasks
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.1)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # looked at, or asyncio complains that nobody did

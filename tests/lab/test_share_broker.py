@@ -1,0 +1,344 @@
+"""Sharing through a real mosquitto: births, wills, retained messages, outages, and access rules."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+
+from steerd.config.settings import MqttSettings
+from steerd.core.model import PopState, Reason, Switched, View
+from steerd.core.settings import PathId, PolicyId
+from steerd.share.share import Share
+
+SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+MOSQUITTO = shutil.which("mosquitto", path=SEARCHED)
+pytestmark = [pytest.mark.broker, pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")]
+
+ROOT = "steer/v1/acme"
+STATE, SCORE, EVENT = (f"{ROOT}/gw/eu/gw1/{kind}" for kind in ("state", "score", "event"))
+VIEW = View(now=1.0, epoch=7, paths=(), policies=(), drains=(), declined={})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """A mosquitto on a high loopback port; `start` again after a `kill` keeps the port."""
+
+    def __init__(self, folder: Path, config: str = "allow_anonymous true", port: int = 0) -> None:
+        self.port = port or free_port()
+        self._file = folder / "mosquitto.conf"
+        self._file.write_text(f"listener {self.port} 127.0.0.1\npersistence false\n{config}\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert MOSQUITTO is not None
+        user = [] if os.getuid() else ["user root"]
+        if user and user[0] not in self._file.read_text():
+            self._file.write_text(self._file.read_text() + "user root\n")
+        self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._file)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            assert self._process.poll() is None, "mosquitto ended"
+            time.sleep(0.02)
+        raise TimeoutError("mosquitto does not listen")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait(5)
+            self._process = None
+
+    def freeze(self, *, frozen: bool) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
+
+@pytest.fixture
+def broker(tmp_path):
+    made = Broker(tmp_path)
+    made.start()
+    yield made
+    made.kill()
+
+
+class Gateway:
+    """A `Share` and all that it called back."""
+
+    def __init__(self, port: int, **settings: Any) -> None:
+        self.states: list[PopState] = []
+        self.refused: list[tuple[str, str]] = []
+        self.connected: list[bool] = []
+        self.messages: list[str] = []
+        values = {
+            "host": "127.0.0.1", "port": port, "tls": False, "tenant": "acme", "gateway": "gw1", "region": "eu",
+            "username": None, "password_file": None, "ca": None, "cert": None, "key": None, "publish_interval": 0.4,
+        }  # fmt: skip
+        self.share = Share(
+            MqttSettings(**{**values, **settings}),
+            epoch=7,
+            pops={"fra1", "ams1"},
+            snapshot=lambda: VIEW,
+            on_pop_state=self.states.append,
+            on_refused=lambda source, reason: self.refused.append((source, reason)),
+            on_connected=self.connected.append,
+            on_message=self.messages.append,
+            draw=lambda: 0.5,
+            backoff=(0.05, 0.2),
+        )
+
+
+@asynccontextmanager
+async def running(gateway: Gateway) -> AsyncIterator[Gateway]:
+    task = asyncio.create_task(gateway.share.run())
+    try:
+        yield gateway
+    finally:
+        await gateway.share.stop("test ended")
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (what is waited for happens at the broker)
+            await asyncio.sleep(0.01)
+
+
+def observer(port: int, **more: Any) -> aiomqtt.Client:
+    return aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **more)
+
+
+def body(message: aiomqtt.Message) -> dict[str, Any]:
+    data = message.payload
+    kind = getattr(message.properties, "ContentType", None)
+    decoded: dict[str, Any] = json.loads(zlib.decompress(data) if kind == "application/json+zlib" else data)
+    return decoded
+
+
+async def heard(
+    port: int, topic: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True, *, kept: bool = False
+) -> aiomqtt.Message:
+    """The first message on `topic` that is wanted. `kept`: one that the broker retains, not one that comes live."""
+    async with asyncio.timeout(10), observer(port) as client:
+        await client.subscribe(topic, qos=1)
+        async for message in client.messages:
+            if message.payload and wanted(body(message)) and (message.retain or not kept):
+                return message
+    raise AssertionError
+
+
+async def say(port: int, topic: str, payload: bytes | dict[str, Any], *, retain: bool = True, **more: Any) -> None:
+    async with observer(port, **more) as client:
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        await client.publish(topic, data, qos=1, retain=retain)
+
+
+def report(pop: str = "fra1", seq: int = 1, *, accepting: bool = False) -> dict[str, Any]:
+    return {"v": 1, "pop": pop, "epoch": 5, "seq": seq, "accepting": accepting}
+
+
+SWITCHED = Switched("7-1", PolicyId("p"), None, PathId("fra1/wg0"), Reason.START, 1.0, "first", {}, {}, {})
+
+
+def test_birth_score_event_and_farewell(broker):
+    async def scenario():
+        async with running(Gateway(broker.port)) as gateway:
+            await until(lambda: gateway.messages.count("out") >= 2)
+            state = await heard(broker.port, STATE, kept=True)
+            assert body(state) == {"v": 1, "gw": "gw1", "epoch": 7, "online": True, "version": body(state)["version"]}
+            await heard(broker.port, SCORE)
+            first, second = [await heard(broker.port, SCORE, kept=True) for _ in range(2)]
+            assert first.properties.MessageExpiryInterval in (1, 2)
+            assert body(second)["seq"] >= body(first)["seq"]
+            waiting = asyncio.create_task(heard(broker.port, EVENT))
+            while not waiting.done():  # events are not retained: told until the observer has subscribed
+                gateway.share.fact(SWITCHED)
+                await asyncio.wait({waiting}, timeout=0.1)
+            event = waiting.result()
+            assert body(event)["event_id"] == "7-1"
+            assert 3500 < event.properties.MessageExpiryInterval <= 3600
+        farewell = body(await heard(broker.port, STATE))
+        assert (farewell["online"], farewell["reason"]) == (False, "test ended")
+        assert gateway.connected == [True, False]
+        assert gateway.messages.count("out") > 3
+
+    asyncio.run(scenario())
+
+
+def test_after_a_broker_restart_everything_is_back(broker):
+    async def scenario():
+        async with running(Gateway(broker.port)) as gateway:
+            await heard(broker.port, SCORE)
+            await say(broker.port, f"{ROOT}/pop/fra1/state", report())
+            await until(lambda: gateway.states)
+            broker.kill()
+            await until(lambda: gateway.connected[-1] is False)
+            gateway.share.fact(SWITCHED)  # waits
+            broker.start()
+            event = asyncio.create_task(heard(broker.port, EVENT))
+            assert body(await heard(broker.port, STATE))["online"] is True
+            await heard(broker.port, SCORE)
+            assert await heard(broker.port, SCORE, kept=True)
+            await say(broker.port, f"{ROOT}/pop/fra1/state", report(seq=2, accepting=True))
+            await until(lambda: len(gateway.states) == 2)
+            assert gateway.states == [PopState("fra1", False), PopState("fra1", True)]
+            event.cancel()
+            with suppress(asyncio.CancelledError):
+                await event
+            assert not gateway.share._events
+
+    asyncio.run(scenario())
+
+
+def test_without_a_broker_nothing_is_held_up():
+    async def scenario():
+        async with running(Gateway(free_port())) as gateway:
+            for _ in range(1000):
+                gateway.share.fact(SWITCHED)
+            await asyncio.sleep(0.3)
+            assert gateway.connected == []
+            assert len(gateway.share._events) == 256
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 3
+
+    asyncio.run(scenario())
+
+
+def test_reports_of_pops_are_taken_and_others_refused(broker):
+    async def scenario():
+        async with running(Gateway(broker.port)) as gateway:
+            await until(lambda: gateway.connected)
+            await say(broker.port, f"{ROOT}/pop/fra1/state", report())
+            await until(lambda: gateway.states)
+            await say(broker.port, f"{ROOT}/pop/fra1/state", report(seq=0))
+            await say(broker.port, f"{ROOT}/pop/ams1/state", b"nonsense")
+            await say(broker.port, f"{ROOT}/pop/nyc1/state", report("nyc1"))
+            await until(lambda: len(gateway.refused) == 3)
+            assert sorted(gateway.refused) == [("pop", "malformed"), ("pop", "stale"), ("pop", "unknown PoP")]
+            gateway.share.watch({"nyc1"})
+            await until(lambda: len(gateway.states) == 2)
+            assert gateway.states[1] == PopState("nyc1", False)
+
+    asyncio.run(scenario())
+
+
+def test_the_will_tells_of_a_gateway_that_died(broker):
+    async def scenario():
+        gateway = Gateway(broker.port)
+        task = asyncio.create_task(gateway.share.run())
+        await until(lambda: "out" in gateway.messages)
+        # As a crash does: the connection is gone without a DISCONNECT, and nobody connects again.
+        with socket.socket() as other:
+            client_id = b"steerd-gw1"
+            other.connect(("127.0.0.1", broker.port))
+            packet = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + len(client_id).to_bytes(2) + client_id
+            other.send(b"\x10" + bytes([len(packet)]) + packet)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            will = body(await heard(broker.port, STATE, lambda one: not one["online"]))
+        assert will["reason"] == "connection lost"
+
+    asyncio.run(scenario())
+
+
+def test_a_frozen_broker_is_noticed(broker, monkeypatch):
+    monkeypatch.setattr("steerd.share.client.KEEPALIVE", 1)
+    monkeypatch.setattr("steerd.share.client.TIMEOUT", 1.0)
+
+    async def scenario():
+        async with running(Gateway(broker.port)) as gateway:
+            await until(lambda: gateway.connected)
+            broker.freeze(frozen=True)
+            await until(lambda: gateway.connected[-1] is False)
+            broker.freeze(frozen=False)
+            await until(lambda: gateway.connected[-1] is True)
+
+    asyncio.run(scenario())
+
+
+def test_a_password_from_a_file_and_a_publication_that_is_forbidden(tmp_path):
+    passwords, rules = tmp_path / "passwords", tmp_path / "rules"
+    tool = shutil.which("mosquitto_passwd", path=SEARCHED)
+    if tool is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    subprocess.run([tool, "-c", "-b", str(passwords), "gw1", "secret"], check=True, capture_output=True)
+    rules.write_text(f"user gw1\ntopic write {ROOT}/gw/eu/gw1/state\ntopic read {ROOT}/pop/+/state\n")
+    for file in (passwords, rules):
+        file.chmod(0o700)
+    broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {passwords}\nacl_file {rules}")
+    broker.start()
+    secret = tmp_path / "secret"
+    secret.write_text("wrong\n")
+
+    async def scenario():
+        gateway = Gateway(broker.port, username="gw1", password_file=secret)
+        async with running(gateway):
+            await asyncio.sleep(0.3)
+            assert gateway.connected == []
+            secret.write_text("secret\nand a comment\n")  # read anew at the next attempt
+            await until(lambda: gateway.connected == [True])
+            gateway.share.fact(SWITCHED)
+            await until(lambda: ("broker", "publish: not authorized") in gateway.refused)
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        broker.kill()
+
+
+def test_tls_with_certificates(tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=tmp_path)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca", "-days", "2")
+    for name in ("server", "gw1"):
+        (tmp_path / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
+        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-out", f"{name}.pem", "-days", "2", "-extfile", f"{name}.ext"),
+        )
+    files = f"cafile {tmp_path}/ca.pem\ncertfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key"
+    broker = Broker(tmp_path, f"{files}\nrequire_certificate true\nuse_identity_as_username true\nallow_anonymous true")
+    broker.start()
+
+    async def scenario():
+        stranger = Gateway(broker.port, tls=True, ca=tmp_path / "ca.pem")
+        async with running(stranger):
+            await asyncio.sleep(0.3)
+        own = {"cert": tmp_path / "gw1.pem", "key": tmp_path / "gw1.key"}
+        async with running(Gateway(broker.port, tls=True, ca=tmp_path / "ca.pem", **own)) as gateway:
+            await until(lambda: "out" in gateway.messages)
+        assert stranger.connected in ([], [True, False])  # TLS 1.3: refused only after the handshake
+        assert "out" not in stranger.messages
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        broker.kill()

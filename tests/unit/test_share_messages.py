@@ -1,0 +1,197 @@
+"""Messages and topics: what goes out, and what is refused of what comes in."""
+
+import json
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steerd.core.model import (
+    PathState,
+    PathView,
+    PolicyState,
+    PolicyView,
+    PopState,
+    Reason,
+    Switched,
+    View,
+)
+from steerd.core.settings import PathId, PolicyId
+from steerd.share import messages
+from steerd.share.messages import JSON, ZLIB, GatewayState, RefusedError, decode, encode
+from steerd.share.reports import Reports
+from steerd.share.topics import Topics
+
+TOPICS = Topics("acme", "eu", "gw1")
+A, B = PathId("fra1/wg0"), PathId("ams1/wg0")
+
+
+def path_view(path: PathId, **known) -> PathView:
+    values = {"rtt": 30.0004, "jitter": 0.5, "loss": 0.0123456, "age": 0.25, **known}
+    return PathView(
+        path=path, pop=path.partition("/")[0], uplink="u", state=PathState.UP, reason="", since=1.0, sd=1.0, n=9,
+        every=1.0, patience=0.1, hold=0.0, **values,
+    )  # fmt: skip
+
+
+def view(*paths: PathView, choice: PathId | None = A) -> View:
+    policy = PolicyView(
+        policy=PolicyId("default"), state=PolicyState.STEERING, choice=choice, runner_up=None, wanted=choice,
+        error=None, since=1.0, pin=None, pin_hard=False, pin_for=None, candidates=(), last=None, outlook="",
+    )  # fmt: skip
+    return View(now=1.0, epoch=7, paths=paths, policies=(policy,), drains=(), declined={})
+
+
+def sent(message: messages.Message) -> dict:
+    payload, kind = encode(message)
+    return json.loads(zlib.decompress(payload) if kind == ZLIB else payload)
+
+
+def test_topics():
+    assert TOPICS.state == "steer/v1/acme/gw/eu/gw1/state"
+    assert TOPICS.score == "steer/v1/acme/gw/eu/gw1/score"
+    assert TOPICS.event == "steer/v1/acme/gw/eu/gw1/event"
+    assert TOPICS.pop_states == "steer/v1/acme/pop/+/state"
+
+
+@pytest.mark.parametrize(
+    ("topic", "pop"),
+    [
+        ("steer/v1/acme/pop/fra1/state", "fra1"),
+        ("steer/v1/other/pop/fra1/state", None),
+        ("steer/v1/acme/pop/fra1/states", None),
+        ("steer/v1/acme/pop/a/b/state", None),
+        ("steer/v1/acme/gw/fra1/state", None),
+        ("/state", None),
+    ],
+)
+def test_whose_state_a_topic_carries(topic, pop):
+    assert TOPICS.pop(topic) == pop
+
+
+def test_state():
+    assert sent(GatewayState(gw="gw1", epoch=7, online=True, version="0.1.0")) == {
+        "v": 1, "gw": "gw1", "epoch": 7, "online": True, "version": "0.1.0",
+    }  # fmt: skip
+    assert sent(GatewayState(gw="gw1", epoch=7, online=False, version="x", reason="stopped"))["reason"] == "stopped"
+
+
+def test_score():
+    unknown = path_view(B, rtt=None, jitter=None, age=None, loss=0.0)
+    assert sent(messages.score(view(path_view(A), unknown), gateway="gw1", seq=3, ts_ms=1234)) == {
+        "v": 1, "gw": "gw1", "epoch": 7, "seq": 3, "ts_ms": 1234, "policies": {"default": A},
+        "paths": [
+            {
+                "pop": "fra1", "path": A, "state": "up", "rtt_us": 30000, "jitter_us": 500, "loss_ppm": 12346, "n": 9,
+                "age_ms": 250,
+            },
+            {
+                "pop": "ams1", "path": B, "state": "up", "rtt_us": None, "jitter_us": None, "loss_ppm": 0, "n": 9,
+                "age_ms": None,
+            },
+        ],
+    }  # fmt: skip
+    assert sent(messages.score(view(choice=None), gateway="gw1", seq=3, ts_ms=1))["policies"] == {"default": None}
+
+
+def test_event():
+    evidence = {A: {"total": 30.5}, B: {"total": 42.75}}
+    one = Switched("7-3", PolicyId("default"), B, A, Reason.BETTER, 1.0, "regret", evidence, {}, {})
+    assert sent(messages.switch_event(one, gateway="gw1", epoch=7, seq=4, ts_ms=5)) == {
+        "v": 1, "gw": "gw1", "epoch": 7, "seq": 4, "ts_ms": 5, "event_id": "7-3", "policy": "default", "from": B,
+        "to": A, "reason": "better", "gain_us": 12250,
+    }  # fmt: skip
+    first = sent(messages.switch_event(one._replace(old=None, evidence={}), gateway="gw1", epoch=7, seq=4, ts_ms=5))
+    assert (first["from"], first["gain_us"]) == (None, None)
+
+
+def test_fifty_pops_are_compressed():
+    paths = [path_view(PathId(f"pop{n}/wg{n}"), rtt=10.0 + n * 1.237) for n in range(50)]
+    payload, kind = encode(messages.score(view(*paths), gateway="gw1", seq=3, ts_ms=1))
+    assert kind == ZLIB
+    assert len(payload) < 1500
+    assert encode(GatewayState(gw="g", epoch=1, online=True, version="1"))[1] == JSON
+
+
+REPORT = {"v": 1, "pop": "fra1", "epoch": 5, "seq": 2, "accepting": True}
+
+
+def payload(**changes) -> bytes:
+    return json.dumps({**REPORT, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "reason"),
+    [
+        (b"nonsense", None, "malformed"),
+        (b"\xff\xfe", JSON, "malformed"),
+        (payload(v=2), JSON, "malformed"),
+        (payload(epoch=-1), JSON, "malformed"),
+        (payload(epoch=2**60), JSON, "malformed"),
+        (payload(seq="2"), JSON, "malformed"),
+        (payload(accepting=1), JSON, "malformed"),
+        (payload(load_ppm=1_000_001), JSON, "malformed"),
+        (payload(), "text/plain", "content type"),
+        (payload(), ZLIB, "malformed"),
+        (zlib.compress(payload())[:-3], ZLIB, "malformed"),
+        (zlib.compress(payload()) + b"more", ZLIB, "malformed"),
+        (zlib.compress(b" " * (messages.INFLATED_MAX + 1)), ZLIB, "too large"),
+        (zlib.compress(b"0" * 50_000_000), ZLIB, "too large"),
+        (b" " * (messages.INFLATED_MAX + 1), JSON, "too large"),
+        (b"[" * 60_000, JSON, "malformed"),
+    ],
+)
+def test_what_is_no_report(data, kind, reason):
+    with pytest.raises(RefusedError) as caught:
+        decode(data, kind)
+    assert caught.value.reason == reason
+
+
+def test_what_is_one():
+    assert decode(payload(capacity=5, links=[], new={"x": 1}), JSON).load_ppm is None
+    assert decode(zlib.compress(payload(load_ppm=5)), ZLIB).load_ppm == 5
+
+
+@given(st.binary(max_size=200), st.sampled_from([None, JSON, ZLIB, "x"]))
+def test_whatever_comes_in_only_refusals_come_out(data, kind):
+    try:
+        decode(data, kind)
+    except RefusedError as refused:
+        assert refused.reason in {"malformed", "too large", "content type"}  # noqa: PT017
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.states: list[PopState] = []
+        self.refused: list[tuple[str, str]] = []
+        self.reports = Reports(
+            TOPICS, {"fra1", "ams1"}, self.states.append, lambda source, reason: self.refused.append((source, reason))
+        )
+
+    def take(self, topic_of: str = "fra1", **changes) -> None:
+        self.reports.take(f"steer/v1/acme/pop/{topic_of}/state", payload(**changes), JSON)
+
+
+def test_only_what_is_newer_is_taken():
+    heard = Heard()
+    heard.take()
+    heard.take(accepting=False, seq=3, load_ppm=250_000)
+    heard.take(seq=3)  # delivered again: neither news nor an offence
+    heard.take(seq=2)
+    heard.take(epoch=4, seq=9)
+    heard.take(epoch=6, seq=0)
+    assert heard.states == [PopState("fra1", True), PopState("fra1", False, 0.25), PopState("fra1", True)]
+    assert heard.refused == [("pop", "stale")] * 2
+
+
+def test_only_known_pops_are_heard_and_only_on_their_own_topic():
+    heard = Heard()
+    heard.take("nyc1", pop="nyc1")
+    heard.take("ams1", pop="fra1")
+    heard.reports.take("steer/v1/acme/pop/fra1/state", b"", None)
+    assert heard.states == []
+    assert heard.refused == [("pop", "unknown PoP"), ("pop", "another PoP's topic")]
+    heard.reports.pops = frozenset({"nyc1"})
+    heard.take("nyc1", pop="nyc1")
+    assert heard.states == [PopState("nyc1", True)]
