@@ -89,10 +89,10 @@ class Engine:
         match event:
             case Probed():
                 self._probed(event, now)
-            case None:
-                pass
             case Swept():
                 self._swept(event, now)
+            case None:
+                pass
             case Installed():
                 self._installed(event, now)
             case Link():
@@ -157,9 +157,13 @@ class Engine:
 
     def _end_round(self, now: float) -> None:
         """Nothing was measured in a void round, so it counts for nothing; neither does sleep."""
-        dt = min(now - self._round_began, STEP_MAX * self._step) if self._heard else 0.0
-        if dt > 0.0:
-            self._step = dt
+        dt = 0.0
+        if self._heard:
+            dt = now - self._round_began
+            if dt > STEP_MAX * self._step:
+                dt = STEP_MAX * self._step
+            if dt > 0.0:
+                self._step = dt
         self._round_began = now
         self._heard = False
         for policy in self.policies.values():
@@ -189,15 +193,18 @@ class Engine:
         if self.settings.round > 0.0:
             self._decline(event, "rounds end by themselves")
             return
-        up, paths, at, stranded = PathState.UP, self.paths, event.sent_at, self._stranded
+        paths, at = self.paths, event.sent_at
         for id_, rtt in event.rows:
+            path = paths.get(id_)
             if rtt is None:
                 self._probed(Probed(id_, Outcome.OVERDUE, at), now)
                 self._probed(Probed(id_, Outcome.LOST, at), now)
-            elif (path := paths.get(id_)) is not None and path.health.state is up and not stranded:
-                path.answered(rtt, at, 0, now)
+            elif path is not None and path.steady:
+                path.steadily(rtt, at)
             else:
                 self._probed(Probed(id_, Outcome.REPLY, at, rtt * 1e-3), now)
+        if self._stranded:
+            self._reconsider_stranded(now)
         self._heard = True
         self._end_round(now)
 
@@ -207,8 +214,7 @@ class Engine:
             self._decline(event, "unknown path")
             return
         before = path.health.state
-        if path.health.link(event.up, now):
-            path.forget()
+        if path.link(event.up, now):
             self._health_changed(path, before, now)
 
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:

@@ -50,6 +50,7 @@ class Estimate:
         "_gaps",
         "_half_life",
         "_kept",
+        "_kept_loss",
         "_last_overdue",
         "_loss_at",
         "_slow",
@@ -67,7 +68,7 @@ class Estimate:
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
         self._dt = -1.0  # the step that the weights below were computed for
-        self._fast = self._slow = self._spread = self._kept = 0.0
+        self._fast = self._slow = self._spread = self._kept = self._kept_loss = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -112,7 +113,7 @@ class Estimate:
         if d2 > CLIP2 * variance and d2 > CLIP2 * SD_FLOOR2 and d2 > CLIP2 * RATIO2 * mean * mean:
             d = self._clip(d)
             d2 = d * d
-        else:
+        elif self._clipped:
             self._clipped = 0
         self.mean = mean + weight * d
         self.variance = variance + spread * (d2 - variance)
@@ -120,7 +121,11 @@ class Estimate:
         self.last_rtt = rtt
         self.jitter += self._slow * ((jump if jump > 0.0 else -jump) - self.jitter)
         if self.loss:
-            self._settle(sent_at)
+            if sent_at - self._loss_at == dt:
+                self.loss *= self._kept_loss
+                self._loss_at = sent_at
+            else:
+                self._fade(sent_at)
 
     def overdue(self, sent_at: float) -> None:
         """Remember how much time this probe stands for, should it be settled as lost."""
@@ -134,7 +139,7 @@ class Estimate:
 
     def lost(self, sent_at: float) -> None:
         """The probe is settled as lost: it adds the weight of the time it stands for."""
-        self._settle(sent_at)
+        self._fade(sent_at)
         self.loss += self._loss_weight(sent_at)
 
     def undo_loss(self, sent_at: float) -> None:
@@ -167,6 +172,7 @@ class Estimate:
         self._spread = min(self._fast, VARIANCE_WEIGHT_MAX)
         self._slow = 1.0 - 2.0 ** (-dt / (SLOW * self._half_life))
         self._kept = 2.0 / self._fast - 1.0
+        self._kept_loss = 1.0 - self._slow
 
     def _clip(self, d: float) -> float:
         side = 1 if d > 0.0 else -1
@@ -175,10 +181,13 @@ class Estimate:
             return d
         return CLIP_SDS * self.sd * side
 
-    def _settle(self, at: float) -> None:
-        if at > self._loss_at:
-            self.loss *= 2.0 ** ((self._loss_at - at) / (SLOW * self._half_life))
-            self._loss_at = at
+    def _fade(self, at: float) -> None:
+        """Loss as of ``at``: older losses weigh less."""
+        dt = at - self._loss_at
+        if dt <= 0.0:
+            return
+        self.loss *= 2.0 ** (-dt / (SLOW * self._half_life))
+        self._loss_at = at
 
     def _loss_weight(self, sent_at: float) -> float:
         gap = self._gaps.get(sent_at, 0.0)

@@ -26,15 +26,17 @@ CONFIRM_SLOWEST: Final = 0.25
 
 
 class Path:
-    """The mutable state of one path. ``cost`` is kept current by each sample, so that a round reads it."""
+    """The mutable state of one path. ``cost`` and ``spot``, in ms, are kept current by each sample, so that a
+    round only reads them."""
 
     __slots__ = (
         "_bias",
         "_draw",
+        "_first",
         "_half_life",
         "_jitter_weight",
+        "_loss_penalty",
         "_pricing",
-        "_sole",
         "cadence",
         "cost",
         "health",
@@ -42,6 +44,8 @@ class Path:
         "id",
         "legs",
         "settings",
+        "spot",
+        "steady",
         "urgent",
     )
 
@@ -52,13 +56,16 @@ class Path:
         self.settings = settings
         self.legs = [Estimate(half_life) for _ in range(settings.legs)]
         self.health = Health(legs=settings.legs, down_after=settings.down_after, now=now, draw=draw)
-        self._sole = self.legs[0] if settings.legs == 1 else None
+        self._first = self.legs[0]
+        self.steady = False  # up, with one leg: an answer can not change its health
         self.cost = inf  # until every leg has answered
+        self.spot = inf  # the cost with the last RTT in place of the mean
         self.cadence: Cadence | None = None  # the last one asked for
         self.heard = False  # whether any probe was answered or missed yet
         self.urgent = False  # a rival of a choice that is under suspicion
         self._pricing = pricing
         self._jitter_weight = pricing.jitter_weight
+        self._loss_penalty = pricing.loss_penalty
         self._bias = settings.bias
         self._half_life = half_life
         self._draw = draw
@@ -67,12 +74,14 @@ class Path:
         """Take new settings; belief and health stay, unless what is probed changed."""
         if settings.legs != self.settings.legs or half_life != self._half_life:
             fresh = Path(settings, pricing, half_life=half_life, now=now, draw=self._draw)
-            self.legs, self.health, self._sole = fresh.legs, fresh.health, fresh._sole
+            self.legs, self.health, self._first = fresh.legs, fresh.health, fresh.legs[0]
+            self._changed()
             self._half_life = half_life
         self.settings = settings
         self.health.down_after = settings.down_after
         self._pricing = pricing
         self._jitter_weight = pricing.jitter_weight
+        self._loss_penalty = pricing.loss_penalty
         self._bias = settings.bias
         self._price()
 
@@ -81,13 +90,18 @@ class Path:
         outcome, leg = event.outcome, self.legs[event.leg]
         self.heard = self.heard or outcome in (Outcome.REPLY, Outcome.OVERDUE)
         if outcome is Outcome.REPLY:
+            if self.steady:
+                self.steadily(event.rtt * 1e3, event.sent_at)
+                return False
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
         health = self.health
         if outcome is Outcome.OVERDUE:
             leg.overdue(event.sent_at)
             if leg.samples and event.sent_at < leg.last_reply:
                 return False  # a newer probe was answered: this one alone went missing
-            return health.overdue(event.leg, event.sent_at, now)
+            changed = health.overdue(event.leg, event.sent_at, now)
+            self._changed()
+            return changed
         if outcome is Outcome.LATE:
             leg.undo_loss(event.sent_at)
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
@@ -99,42 +113,44 @@ class Path:
     def answered(self, rtt: float, sent_at: float, leg: int, now: float) -> bool:
         """A probe was answered after ``rtt`` ms. True if the path's health changed."""
         health = self.health
-        if health.state is PathState.UP:
-            sole = self._sole
-            if sole is None:
-                self.legs[leg].reply(rtt, sent_at)
-                self._price()
-                return False
-            sole.reply(rtt, sent_at)
-            if sole.loss or sole.mean > BOUNDED_ABOVE:
-                self._price()
-            else:  # the same sum, without the calls: this line runs for every answer
-                self.cost = sole.mean + self._jitter_weight * sole.jitter + self._bias
-            return False
         if health.state is PathState.ABSENT:
             return False
         changed = health.answered(leg, now)
-        if changed and health.state is PathState.RECOVERING:
+        if changed and self._changed() is PathState.RECOVERING:
             self.forget()  # the old belief was of another time
         self.legs[leg].reply(rtt, sent_at)
         self._price()
         return changed
 
+    def steadily(self, rtt: float, sent_at: float) -> None:
+        """`answered`, for a ``steady`` path: its health can not change by an answer. This runs for nearly every
+        probe, so the cost is summed here, without the calls."""
+        leg = self._first
+        leg.reply(rtt, sent_at)
+        mean = leg.mean
+        if mean > BOUNDED_ABOVE:
+            self._price()
+            return
+        beside = self._jitter_weight * leg.jitter + self._loss_penalty * leg.loss + self._bias
+        self.cost = mean + beside
+        self.spot = leg.last_rtt + beside
+
+    def link(self, up: bool, now: float) -> bool:
+        """The path's device came or went. True if the path's health changed."""
+        if not self.health.link(up, now):
+            return False
+        self._changed()
+        self.forget()
+        return True
+
     def forget(self) -> None:
         for leg in self.legs:
             leg.forget()
-        self.cost = inf
+        self.cost = self.spot = inf
 
     @property
     def pop(self) -> str:
         return self.settings.pop
-
-    @property
-    def spot(self) -> float:
-        """The cost with the last RTT in place of the mean, in ms."""
-        if self._sole is not None:
-            return self.cost - self._sole.mean + self._sole.last_rtt
-        return self.cost + max(leg.last_rtt - leg.mean for leg in self.legs)
 
     @property
     def samples(self) -> int:
@@ -187,8 +203,14 @@ class Path:
             return settings.interval
         return settings.standby_interval
 
+    def _changed(self) -> PathState:
+        state = self.health.state
+        self.steady = state is PathState.UP and len(self.legs) == 1
+        return state
+
     def _price(self) -> None:
-        if self._sole is not None:
-            self.cost = self._pricing.leg(self._sole) + self.settings.bias if self._sole.samples else inf
-        elif self.samples:
+        if self.samples:
             self.cost = self._pricing.total(self.legs, self.settings.bias)
+            self.spot = self.cost + max(leg.last_rtt - leg.mean for leg in self.legs)
+        else:
+            self.cost = self.spot = inf

@@ -157,7 +157,7 @@ class Regret:
         entry = self._cap if low < inf else 0.0
         cap = self._cap
         limit = current.belief.cost - self._ignore
-        paid = current.belief.spot - self._ignore  # what was really paid, which the mean only learns later
+        paid = current.belief.spot - self._ignore  # what was really paid: means only learn of it later
         cheaper: list[Standing] = []
         for one in field:
             if one.regret is None:
@@ -168,7 +168,7 @@ class Regret:
             cost = one.belief.cost
             if cost < limit:
                 cheaper.append(one)
-            excess = one.excess + (paid - cost) * dt
+            excess = one.excess + (paid - one.belief.spot) * dt
             one.excess = excess if excess > 0.0 else 0.0
         return cheaper
 

@@ -8,7 +8,6 @@ path that has no row at some time pays what it paid last.
 from collections.abc import Sequence
 from itertools import islice, pairwise
 from math import inf, nan
-from operator import add
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -35,12 +34,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self._columns: dict[PathId, list[float | None]] = {}  # None: lost
+        self.rows = 0
         self.choices: list[PathId | None] = []  # the path that pays for each sample; None: none yet
 
     def add(self, rows: Sequence[tuple[PathId, float | None]], choice: PathId | None) -> None:
         """A sample, and the path that was in use when it was taken."""
         choices, columns = self.choices, self._columns
         length = len(choices)
+        self.rows += len(rows)
         for path, rtt in rows:
             column = columns.get(path)
             if column is None:
@@ -63,9 +64,7 @@ class Ledger:
         costs: dict[PathId | None, list[float]] = {}
         for path, column in self._columns.items():
             self._fill(column, length)
-            seen = [value for value in column if value is not None]
-            lost = median(seen) + LOST if seen else RTT_MAX
-            costs[path] = [lost if value is None else value if value < RTT_MAX else RTT_MAX for value in column]
+            costs[path] = _paid(column)
         first = {path: inf if column[0] is None else column[0] for path, column in self._columns.items()}
         stay = sum(costs[min(first, key=first.__getitem__)][FREE:])
         got = self._got(costs, price)
@@ -84,12 +83,19 @@ class Ledger:
         return paid + moves * price
 
 
+def _paid(column: list[float | None]) -> list[float]:
+    """What each sample of a path costs whoever is on it."""
+    seen = [value for value in column if value is not None]
+    lost = median(seen) + LOST if seen else RTT_MAX
+    if len(seen) < len(column):
+        seen = [lost if value is None else value for value in column]
+    return seen if max(seen) <= RTT_MAX else [value if value < RTT_MAX else RTT_MAX for value in seen]
+
+
 def _optimum(costs: list[list[float]], price: float) -> float:
     """The cheapest sequence in hindsight: a Viterbi pass over the paths."""
     totals = [0.0] * len(costs)
     for sample in islice(zip(*costs, strict=True), FREE, None):
-        totals = list(map(add, totals, sample))
         ceiling = min(totals) + price
-        if max(totals) > ceiling:
-            totals = [total if total < ceiling else ceiling for total in totals]
+        totals = [(total if total < ceiling else ceiling) + cost for total, cost in zip(totals, sample, strict=False)]
     return min(totals)

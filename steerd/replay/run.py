@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Effect, Installed, Memory, Steer, Swept, Switched
+from steerd.core.model import Configured, Effect, Installed, Memory, Steer, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, RegretSettings, Settings
 from steerd.replay.price import Ledger
 from steerd.replay.trace import Trace
@@ -35,7 +35,13 @@ def replay(file: Path, settings: Settings, *, price: float | None = None) -> dic
     return {
         "trace": str(file),
         "switches": run.switches,
-        "summary": {"rows": run.rows, "paths": list(run.trace.paths), "switches": moves, "price": price, **summary},
+        "summary": {
+            "rows": run.ledger.rows,
+            "paths": list(run.trace.paths),
+            "switches": moves,
+            "price": price,
+            **summary,
+        },
     }
 
 
@@ -45,7 +51,6 @@ class _Run:
         self.trace = Trace(file, known)
         self.ledger = Ledger()
         self.switches: list[dict[str, Any]] = []
-        self.rows = 0
         # A trace has one sequence of choices: the first policy's. Rounds end where a time ends.
         policies = settings.policies[:1] or (PolicySettings(POLICY),)
         self._settings = replace(settings, policies=policies, round=0.0)
@@ -57,14 +62,14 @@ class _Run:
         ledger, paths = self.ledger, self.trace.paths
         met = 0
         engine = None
-        for time, rows in self.trace.groups():
+        for swept in self.trace.groups():
+            time, rows = swept
             ledger.add(rows, self._choice)
-            self.rows += len(rows)
             if len(paths) > met:
                 met = len(paths)
                 engine = self._meet(time)
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
-            effects = engine.feed(Swept(time, rows), time)
+            effects = engine.feed(swept, time)
             if effects:
                 self._carry_out(effects, engine, time)
 

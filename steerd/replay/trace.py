@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, TextIO
 
+from steerd.core.model import Swept
 from steerd.core.settings import PathId
 
 HEADER: Final = ["time_s", "path", "rtt_ms"]
@@ -17,13 +18,6 @@ RTT_ABSURD: Final = 1e9
 
 class TraceError(Exception):
     """A trace that can not be replayed; the message names the file and the line."""
-
-
-class Group(NamedTuple):
-    """All rows of one ``time_s``: the path, and its RTT in ms (None: lost)."""
-
-    time: float
-    rows: list[tuple[PathId, float | None]]
 
 
 class Trace:
@@ -38,8 +32,8 @@ class Trace:
         self.paths: dict[str, PathId] = {}
         self._known = known
 
-    def groups(self) -> Iterator[Group]:
-        """The rows, gathered by time.
+    def groups(self) -> Iterator[Swept]:
+        """The rows, all of one time together.
 
         Raises:
             TraceError: the file can not be read, a row is malformed, or the rows are not sorted.
@@ -60,7 +54,7 @@ class Trace:
         except (OSError, EOFError, lzma.LZMAError, csv.Error) as error:
             raise self._error(line, f"can not be read: {error}") from None
 
-    def _gather(self, reader: Iterable[list[str]]) -> Iterator[Group]:
+    def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
         rows: list[tuple[PathId, float | None]] = []
         paths = self.paths
         last, at = "", -inf
@@ -72,7 +66,7 @@ class Trace:
                 if new < at:
                     raise ValueError(f"time {time} comes after {last}: rows must be sorted by time")
                 if new > at and rows:
-                    yield Group(at, rows)
+                    yield Swept(at, rows)
                     rows = []
                 last, at = time, new
             path = paths.get(name) or self._meet(name)
@@ -84,7 +78,7 @@ class Trace:
             else:
                 rows.append((path, None))
         if rows:
-            yield Group(at, rows)
+            yield Swept(at, rows)
 
     def _meet(self, name: str) -> PathId:
         path = self._known.get(name) if self._known else PathId(name)

@@ -1,0 +1,98 @@
+"""`steerd run` and `steerd cleanup`."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from steerd.config.load import load
+from steerd.config.problem import EX_CONFIG, ConfigError
+from steerd.config.settings import Config
+
+PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+class _Formatter(logging.Formatter):
+    """Plain lines; under systemd with ``<N>`` priorities (sd-daemon(3)) and without a time of their own."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)-8s %(message)s")
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._journal:
+            return text
+        prefix = f"<{PRIORITY.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in text.splitlines())
+
+
+def run(path: Path, *, dry_run: bool, level: str) -> int:
+    """The daemon in the foreground. Returns 0 after a stop, 1 if it can not run, 78 for a bad configuration."""
+    _log(level)
+    config = _load(path)
+    if config is None:
+        return EX_CONFIG
+    if dry_run:
+        return _plan(config)
+    from steerd.daemon import Daemon, StartError
+
+    async def serve() -> None:
+        await Daemon(config).run()
+
+    try:
+        asyncio.run(serve())
+    except StartError as error:
+        logging.getLogger("steerd").critical("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def cleanup(path: Path) -> int:
+    """Remove every kernel object of ours. Returns 0, 1 if the kernel refuses, 78 for a bad configuration."""
+    from steerd.route.router import RouteError
+    from steerd.route.router import cleanup as remove
+
+    config = _load(path)
+    if config is None:
+        return EX_CONFIG
+    try:
+        removed = remove(config.route)
+    except (RouteError, OSError) as error:
+        print(f"steerd cleanup: {error}", file=sys.stderr)
+        return 1
+    print(f"removed {removed} kernel objects")
+    return 0
+
+
+def _plan(config: Config) -> int:
+    from steerd.route.router import RouteError, plan
+
+    nothing: dict[object, object] = {}
+    try:
+        lines = plan(config.route, nothing)  # type: ignore[arg-type]
+    except (RouteError, OSError) as error:
+        print(f"steerd run --dry-run: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(lines) if lines else "# the kernel already has all of it")
+    return 0
+
+
+def _load(path: Path) -> Config | None:
+    try:
+        config = load(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return None
+    for warning in config.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return config
+
+
+def _log(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
+    logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -1,0 +1,77 @@
+"""The demo's script: what happens to the PoPs, and what the daemon has to make of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from steerd.lab.gateway import TENANT
+from steerd.lab.world import World
+
+INTERVAL: Final = "200ms"
+RATE: Final = 100.0
+"""The users' datagrams a second, in each family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something happens; for ``lasts`` seconds it is watched what comes of it.
+
+    ``to``: the PoP that the users' packets have to move to, None: they must stay; ``within`` so many seconds
+    of the act's beginning. ``lost_max``: how many seconds' worth of the users' packets may be lost.
+    """
+
+    name: str
+    what: str
+    do: Callable[[World], None]
+    lasts: float
+    to: str | None = None
+    within: float = 0.0
+    lost_max: float = 0.0
+
+
+def _nothing(_: World) -> None:
+    pass
+
+
+def _brown_out(world: World) -> None:
+    world.pops["fra1"].set(delay_ms=60.0)
+
+
+def _recovery(world: World) -> None:
+    world.pops["fra1"].set(delay_ms=20.0)
+
+
+def _outage(world: World) -> None:
+    world.pops["fra1"].set(dead=True)
+
+
+def _pop_says(world: World, pop: str, *, accepting: bool, seq: int) -> None:
+    state = {"v": 1, "pop": pop, "epoch": 1, "seq": seq, "accepting": accepting}
+    world.broker.publish(f"steer/v1/{TENANT}/pop/{pop}/state", state)
+
+
+def _drain(world: World) -> None:
+    _pop_says(world, "ams1", accepting=False, seq=1)
+
+
+def _undrain(world: World) -> None:
+    _pop_says(world, "ams1", accepting=True, seq=2)
+
+
+def _burst(world: World) -> None:
+    """15 ms more for 2.5 s is 37.5 ms*s: less than half of a price of 100 ms*s."""
+    now = time.monotonic()
+    world.pops["ams1"].set(delay_ms=45.0, jitter_ms=15.0, at=now)
+    world.pops["ams1"].set(delay_ms=30.0, jitter_ms=0.0, at=now + 2.5)
+
+
+SCRIPT: Final = (
+    Act("calm", "four PoPs at 20, 30, 40 and 90 ms", _nothing, 6.0),
+    Act("brown-out", "fra1, in use, becomes 40 ms slower", _brown_out, 8.0, to="ams1", within=5.0),
+    Act("recovery", "fra1 is as fast as before", _recovery, 25.0, to="fra1", within=24.0),
+    Act("outage", "fra1, in use, answers nothing", _outage, 4.0, to="ams1", within=1.0, lost_max=1.0),
+    Act("drain", "ams1, in use, says over MQTT that it stops accepting", _drain, 4.0, to="par1", within=1.0),
+    Act("undrain", "ams1 accepts again", _undrain, 21.0, to="ams1", within=20.0),
+    Act("jitter burst", "ams1, in use: 15 ms more and as much jitter, for 2.5 s; half a price", _burst, 10.0),
+)
