@@ -153,7 +153,9 @@ def _table(
     throws = management
     shadows: list[bytes] = []
     for policy in policies:
-        wanted = steered(policy, family, management)
+        # Policies that differ in input interfaces only meet in own traffic: the first in the file has the prefix.
+        claimed = prefixes.union(family, *shadows)
+        wanted = prefixes.minus(family, steered(policy, family, management), claimed)
         shadows.append(wanted)
         throws = prefixes.union(family, throws, prefixes.of_family(policy.excepted, family))
         if target := targets.get((policy.policy, family)):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from steerd.route.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule, State
-from steerd.route.prefixes import join, split
+from steerd.route.prefixes import count, join, split
 
 Thing = Rule | Nexthop | Group | Routes
 
@@ -111,3 +111,14 @@ def _rule_rank(rule: Rule) -> tuple[int, int, Rule]:
     # priority, main's specific routes before the policies.
     order = {Action.NOP: 0, Action.GOTO: 1}
     return order.get(Action(rule.action), 2) if rule.action in set(Action) else 3, rule.priority, rule
+
+
+def label(change: Change) -> str:
+    """``rule``, ``nexthop``, ``group`` or ``route``."""
+    return "route" if isinstance(change.thing, Routes) else type(change.thing).__name__.lower()
+
+
+def size(change: Change) -> int:
+    """How many kernel objects it is about."""
+    thing = change.thing
+    return count(thing.kind.family, thing.prefixes) if isinstance(thing, Routes) else 1

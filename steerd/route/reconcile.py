@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
-from steerd.route import prefixes
-from steerd.route.adopt import adopt, name_of, names, ways_of
+from steerd.route.adopt import adopt, names
 from steerd.route.collisions import collision
-from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, steered, way_out, ways_out, weigh
-from steerd.route.diff import Change, Difference, Verb, difference, equivalent
+from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, ways_out, weigh
+from steerd.route.diff import Change, Difference, Verb, difference, equivalent, label, size
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel, Refused
 from steerd.route.netlink import NetlinkError
 from steerd.route.numbers import Ids, WayOut, allocate
-from steerd.route.objects import METRIC, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
+from steerd.route.objects import Group, Nexthop, Routes, Seen, State
 from steerd.route.prefixes import FAMILIES
+from steerd.route.present import Present
 from steerd.route.selection import Selection, selections
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Reconciler:
         self._ids = Ids({}, {})
         self._seen = Seen(State(), {})
         self._refused: dict[WayOut, str] = {}
+        self._complained: set[WayOut] = set()
         self._said: dict[PolicyId, Installed] = {}
         self._former: dict[PolicyId, Choice] = {}
 
@@ -67,6 +68,12 @@ class Reconciler:
         self._ids = Ids(adopted.groups, {})
         self._converge()
         return self._outcome(everything=True)
+
+    @property
+    def indexes(self) -> AbstractSet[int]:
+        """The kernel's numbers of the paths' devices, as last read."""
+        names = {path.device for path in self._settings.paths}
+        return {one.index for name, one in self._seen.devices.items() if name in names}
 
     def steer(self, wanted: Steer) -> Installed:
         policy, choice = wanted.policy, Choice(wanted.best, wanted.runner_up)
@@ -100,7 +107,7 @@ class Reconciler:
             # What went with a device is the kernel's doing, not a meddler's, and what it refused until now
             # was never there: restored, but not counted.
             for change in (*first.additions, *first.removals):
-                repairs[_label(change)] += _size(change)
+                repairs[label(change)] += size(change)
         return self._outcome(repairs)
 
     def configure(self, settings: RouteSettings) -> Outcome:
@@ -176,6 +183,7 @@ class Reconciler:
         else:
             self._seen = self._kernel.read(self._settings)
             log.error("the kernel's state is still not as wanted after %d attempts", _ROUNDS)
+        self._complained &= set(self._refused)
         self._look()
         return first or Difference((), ())
 
@@ -189,22 +197,38 @@ class Reconciler:
                 way = WayOut(thing.kind.family, thing.kind.device, thing.kind.via)
             if way:
                 self._refused.setdefault(way, text)
-            level = logging.INFO if way or code == errno.ENOENT else logging.WARNING
-            log.log(level, "the kernel refused to %s %s: %s", change.verb, _label(change), text)
+            what = f"{way.device} via {way.via}" if way and way.via else way.device if way else label(change)
+            level = logging.INFO if code == errno.ENOENT or way in self._complained else logging.WARNING
+            log.log(level, "the kernel refused to %s %s (%s): %s", change.verb, label(change), what, text)
+            if way:
+                self._complained.add(way)
 
     def _look(self) -> None:
         """Takes over what the kernel has now: a runner-up that stepped in is the choice from now on."""
         self.links = {path.path: _up(self._seen, path.device) for path in self._settings.paths}
+        present = self._present()
         for policy, choice in self._choices.items():
-            real = self._real(policy)
+            real = present.choice(policy)
             if real.best is not None and real.best != choice.best:
                 self._choices[policy] = real
         self._drop_retired()
         self.counts = {
-            (one.policy, family): self._count(one.policy, family)
+            (one.policy, family): present.count(one.policy, family)
             for one in self._settings.policies
             for family in FAMILIES
         }
+
+    def _present(self) -> Present:
+        return Present(
+            self._settings,
+            self._selections,
+            self._ids,
+            self._seen.ours,
+            self._choices,
+            self._retired,
+            self._kernel.families,
+            self._objects,
+        )
 
     def _drop_retired(self) -> None:
         used = {path for choice in self._choices.values() for path in choice}
@@ -214,7 +238,7 @@ class Reconciler:
         """One message per family on what was last read. False: that was not enough, look again and converge."""
         if not self._objects:
             return False
-        ours = self._seen.ours
+        ours, present = self._seen.ours, self._present()
         paths = {path.path: path for path in self._settings.paths}
         known = {WayOut(one.family, one.device, one.via) for one in ours.nexthops.values()}
         usable = {way for way in ways_out(paths.values()) if way in known and _up(self._seen, way.device)}
@@ -229,7 +253,7 @@ class Reconciler:
                     changes.append((Verb.REPLACE, wanted))
             elif group:
                 changes.append((Verb.REMOVE, group))
-            elif members and self._steers(policy, family):
+            elif members and present.steers(policy, family):
                 return False
         if choice.best is not None and not any(way in usable for way in ways_out([paths[choice.best]])):
             return False
@@ -249,9 +273,6 @@ class Reconciler:
         self._seen = Seen(State(ours.rules, ours.nexthops, groups, routes), self._seen.devices)
         self._look()
         return True
-
-    def _steers(self, policy: PolicyId, family: int) -> bool:
-        return any(one.policy == policy and prefixes.of_family(one.prefixes, family) for one in self._settings.policies)
 
     def _remove_leftovers(self, old: RouteSettings) -> None:
         """What the former settings' ranges held outside of the present ones."""
@@ -274,65 +295,10 @@ class Reconciler:
         )
         self._kernel.apply(difference(left, State()).removals, old)
 
-    # What there is.
-
-    def _real(self, policy: PolicyId) -> Choice:
-        """The choice that the kernel carries out, in the words of the configuration where it has any."""
-        wanted = self._choices.get(policy, BLOCKED)
-        everyone = {**self._retired, **{path.path: path for path in self._settings.paths}}
-        for family in self._kernel.families:
-            kind = self._kind(policy, family)
-            ways = ways_of(self._seen.ours, kind) if kind else []
-            if not ways:
-                continue
-            strangers = dict(self._retired)
-            found: list[PathId] = []
-            for way in ways[:2]:
-                same = [p for p in wanted if p is not None and p in everyone and way_out(everyone[p], family) == way]
-                found.append(same[0] if same else name_of(self._settings, way, strangers))
-            return Choice(found[0], found[1] if len(found) > 1 else None)
-        return BLOCKED
-
-    def _table(self, policy: PolicyId) -> int:
-        return next((one.table for one in self._selections if any(each.policy == policy for each in one.policies)), 0)
-
-    def _kind(self, policy: PolicyId, family: int) -> Kind | None:
-        """How the policy's routes leave, if it has any."""
-        table = self._table(policy)
-        if self._objects:
-            kind = Kind(family, table, METRIC, RouteType.UNICAST, nexthop=self._ids.groups.get((policy, family), 0))
-            return kind if kind in self._seen.ours.routes and kind.nexthop in self._seen.ours.groups else None
-        sample = self._mine(policy, family)[: prefixes.WIDTH[family]]
-        if not sample or policy not in self._choices:
-            return None
-        return next(
-            (
-                kind
-                for kind, packed in self._seen.ours.routes.items()
-                if kind.slot == (family, table, METRIC)
-                and kind.type == RouteType.UNICAST
-                and prefixes.holds(family, packed, sample)
-            ),
-            None,
-        )
-
-    def _mine(self, policy: PolicyId, family: int) -> bytes:
-        management = prefixes.pack(family, self._settings.management)
-        one = next(one for one in self._settings.policies if one.policy == policy)
-        return steered(one, family, management)
-
-    def _count(self, policy: PolicyId, family: int) -> int:
-        kind = self._kind(policy, family)
-        if kind is None:
-            return 0
-        packed = self._seen.ours.routes[kind]
-        mine = self._mine(policy, family)
-        if packed == mine or self._objects:
-            return prefixes.count(family, packed)
-        return len(set(prefixes.split(family, packed)).intersection(prefixes.split(family, mine)))
+    # What is said of it.
 
     def _unfulfilled(self, policy: PolicyId, choice: Choice) -> str | None:
-        if choice.best is None or self._real(policy).best == choice.best:
+        if choice.best is None or self._present().choice(policy).best == choice.best:
             return None
         path = next(path for path in self._settings.paths if path.path == choice.best)
         if not self.links.get(choice.best):
@@ -368,7 +334,7 @@ class Reconciler:
         return buckets.total() - buckets[group.members[0][0]]
 
     def _say(self, policy: PolicyId, error: str | None = None) -> Installed:
-        real = self._real(policy)
+        real = self._present().choice(policy)
         known = {path.path for path in self._settings.paths}
         if real.best is not None and real.best not in known:
             real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
@@ -395,20 +361,3 @@ def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSe
 def _up(seen: Seen, device: str) -> bool:
     found = seen.devices.get(device)
     return found is not None and found.up
-
-
-def _label(change: Change) -> str:
-    match change.thing:
-        case Rule():
-            return "rule"
-        case Nexthop():
-            return "nexthop"
-        case Group():
-            return "group"
-        case Routes():
-            return "route"
-
-
-def _size(change: Change) -> int:
-    thing = change.thing
-    return prefixes.count(thing.kind.family, thing.prefixes) if isinstance(thing, Routes) else 1

@@ -78,6 +78,7 @@ class Router:
                 protocol=self._settings.protocol,
                 port=kernel.port,
                 on_device=self._device_noticed,
+                on_address=self._address_noticed,
                 on_change=self._changed.set,
                 on_overrun=self._overrun_noticed,
             )
@@ -161,6 +162,11 @@ class Router:
             self._link(path, up)
         self._urgent.set()
         self._changed.set()
+
+    def _address_noticed(self, index: int) -> None:
+        # A gateway that was refused may be in reach now. What happens on other devices is not for us.
+        if self._reconciler and index in self._reconciler.indexes:
+            self._changed.set()
 
     def _overrun_noticed(self) -> None:
         log.warning("notifications from the kernel were lost: reading everything again")

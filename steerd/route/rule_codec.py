@@ -121,7 +121,7 @@ def _decode(body: bytes) -> tuple[int, Rule]:
                 pass
             case _Fra.SUPPRESS_IFGROUP if value == _U32.pack(_NO_SUPPRESSION):
                 pass
-            case _:
+            case _ if value.strip(b"\0"):  # a newer kernel may list what it supports, unset
                 other.append((kind, value))
     if tos or dst_len:
         # Never set by us: makes the rule compare unequal to any that we want.

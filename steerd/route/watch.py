@@ -22,13 +22,19 @@ _BPF_LD_W, _BPF_LD_H, _BPF_LD_B = 0x20, 0x28, 0x30
 _BPF_JEQ, _BPF_RET = 0x15, 0x06
 _AT_TYPE, _AT_PORT = 4, 12
 _AT_ROUTE_PROTOCOL, _AT_NEXTHOP_PROTOCOL = 16 + 5, 16 + 2
+_ADDRESSES = (20, 21)  # RTM_NEWADDR, RTM_DELADDR
+_IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, device index
 _PER_WAKING = 64
 """Datagrams read before the loop gets its turn again."""
 
 
 class Watch:
-    """A listening socket. ``on_device(device, gone)`` for each link message, ``on_change()`` for everything
-    else that may concern us, ``on_overrun()`` when messages were lost: then everything must be read again."""
+    """A listening socket.
+
+    ``on_device(device, gone)`` for each link message, ``on_address(index)`` for each address that came or went
+    on a device, ``on_change()`` for everything else that may concern us, ``on_overrun()`` when messages were
+    lost: then everything must be read again.
+    """
 
     def __init__(
         self,
@@ -36,10 +42,12 @@ class Watch:
         protocol: int,
         port: int,
         on_device: Callable[[Device, bool], None],
+        on_address: Callable[[int], None],
         on_change: Callable[[], None],
         on_overrun: Callable[[], None],
     ) -> None:
         self._on_device = on_device
+        self._on_address = on_address
         self._on_change = on_change
         self._on_overrun = on_overrun
         self._socket = socket.socket(
@@ -90,6 +98,8 @@ class Watch:
             for kind, _flags, _number, body in frames(datagram):
                 if kind in (link_codec.RTM_NEWLINK, link_codec.RTM_DELLINK):
                     self._on_device(link_codec.decode_one(body), kind == link_codec.RTM_DELLINK)
+                elif kind in _ADDRESSES:
+                    self._on_address(_IFADDRMSG.unpack_from(body)[-1])
                 else:
                     self._on_change()
 

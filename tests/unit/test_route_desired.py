@@ -432,3 +432,11 @@ def test_outside(drawn, covers):
     for one in some:
         entry = prefixes.pack(4, [str(one)])
         assert prefixes.holds(4, found, entry) == (entry in prefixes.split(4, found))
+
+
+def test_policies_that_meet_in_own_traffic_only_do_not_quarrel():
+    p = policy("p", 0, "10.0.0.0/8", iifs=("eth1",), own_traffic=True)
+    q = policy("q", 1, "10.0.0.0/8", "10.1.0.0/16", iifs=("eth2",), own_traffic=True)
+    state = wanted(settings(p, q), {"p": Choice("a"), "q": Choice("b")})
+    own = {kind.nexthop: packed for kind, packed in state.routes.items() if kind.table == 4299 and kind.metric == 1024}
+    assert own == {1: prefixes.pack(4, ["10.0.0.0/8"]), 3: prefixes.pack(4, ["10.1.0.0/16"])}
