@@ -14,7 +14,8 @@ from steerd.probe.packet import ECHO_REPLY, ERRORS, Echo, Quote, number_in, read
 # Not in the socket module: asm-generic/socket.h, linux/in.h, linux/icmpv6.h.
 _SO_RCVBUFFORCE = 33
 _SO_TIMESTAMPING = 37
-_SO_RXQ_OVFL = 40
+_SO_MEMINFO = 55
+_SK_MEMINFO_DROPS = 8
 _SCM_TS_OPT_ID = 81
 _IP_PKTINFO = 8
 _IP_RECVERR = 11
@@ -30,6 +31,7 @@ _SO_EE_ORIGIN_TIMESTAMPING = 4
 _TIMESPEC = struct.Struct("@ll")
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _WORD = struct.Struct("=I")
+_MEMINFO = struct.Struct("=9I")
 
 _RECEIVE_BUFFER = 8 << 20  # bytes: the default holds 256 small replies, fewer than one tick may bring
 _BATCH = 20_000  # packets read at a time at most, so that no flood holds the loop
@@ -91,7 +93,6 @@ class EchoSocket:
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         except PermissionError:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPS | _OPT_TSONLY)
 
     def close(self) -> None:
@@ -150,27 +151,23 @@ class EchoSocket:
 
     def arrivals(self) -> Iterator[Arrival]:
         """What was received since the last call; ``at_ns`` is 0 if the kernel did not stamp it."""
-        dropped = self._dropped
         count = 0
-        self.overflowed = False
         with contextlib.suppress(OSError):
             for _ in range(_BATCH):
                 data, ancillary, _, address = self._socket.recvmsg(_PACKET, _ANCILLARY)
                 count += 1
                 at_ns = 0
                 for level, kind, value in ancillary:
-                    if level != socket.SOL_SOCKET:
-                        continue
-                    if kind == _SO_TIMESTAMPING:
+                    if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
                         at_ns = _nanoseconds(value)
-                    elif kind == _SO_RXQ_OVFL:
-                        (dropped,) = _WORD.unpack(value)
                 message = read(self.family, data)
                 if message:
                     yield Arrival(message, address[0], at_ns)
-        # The kernel counts packets with a bad checksum as dropped too: without a full buffer it was those.
-        self.overflowed = dropped != self._dropped and count >= _FULL
-        self._dropped = dropped
+        # SO_RXQ_OVFL would tell only with the next packet, which may be too late. Packets with a bad checksum count
+        # as dropped too: without a full buffer it was those.
+        dropped = _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        self.overflowed = dropped[_SK_MEMINFO_DROPS] != self._dropped and count >= _FULL
+        self._dropped = dropped[_SK_MEMINFO_DROPS]
 
 
 def _nanoseconds(stamps: bytes) -> int:

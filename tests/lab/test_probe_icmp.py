@@ -155,7 +155,16 @@ def test_a_blocked_loop_neither_loses_probes_nor_spoils_their_rtts() -> None:
 def dead() -> Any:
     with tunnels("v0", "v1") as ask:
         ask(pop="v1", change={"dead": True}, at=0.0)
-        return probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.5)
+        seen: dict[str, set[int]] = collections.defaultdict(set)
+
+        async def look(prober: Prober) -> None:
+            for _ in range(20):
+                await asyncio.sleep(0.1)
+                for each, (leg, _) in prober._legs.items():
+                    seen[each].add(leg.identifier)
+
+        found = probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.5, look)
+        return {**found, "identifiers": {each: len(used) for each, used in seen.items()}}
 
 
 def test_a_dead_path_is_overdue_and_lost_and_its_neighbour_is_not() -> None:
@@ -169,6 +178,7 @@ def test_a_dead_path_is_overdue_and_lost_and_its_neighbour_is_not() -> None:
     lost = [at for outcome, at in of["pop2/wg0"] if outcome == "lost"]
     assert len(lost) >= 14
     assert lost == overdue[: len(lost)]
+    assert found["identifiers"] == {"pop1/wg0": 1, "pop2/wg0": 2}
 
 
 def late() -> Any:
@@ -220,6 +230,23 @@ def test_a_next_hop_that_does_not_answer_arp_is_lost_with_an_error_as_hint() -> 
     assert counts["lost"] >= 15
     assert counts["error"] >= 1
     assert set(counts) == {"overdue", "lost", "error"}
+
+
+def overflowing() -> Any:
+    from steerd.probe import icmp, prober
+
+    icmp._RECEIVE_BUFFER = 100_000
+    prober.phase = lambda _, __: 0.5  # all in the same tick
+    wire()
+    paths = [path(n, [f"10.98.{n // 250}.{n % 250 + 1}"], interval=0.5) for n in range(600)]
+    return {**probe(paths, 3), "told": []}
+
+
+def test_an_overflow_of_our_own_buffer_is_no_loss() -> None:
+    counts = scene("overflowing")["counts"]
+    assert set(counts) == {"reply", "local"}
+    assert counts["local"] > 500
+    assert counts["reply"] > 200
 
 
 def recreated() -> Any:
