@@ -57,7 +57,8 @@ def adopt(settings: RouteSettings, selections: Iterable[Selection], state: State
     strangers: dict[PathId, RoutePath] = {}
     tables: dict[tuple[int, int], _Table] = {}
     management = {family: prefixes.pack(family, settings.management) for family in FAMILIES}
-    for selection in selections:
+    # Each policy has forwarded traffic, and there no two have the same prefix.
+    for selection in (one for one in selections if not one.selectors.own):
         for policy in selection.policies:
             ways: list[WayOut] = []
             for family in FAMILIES:

@@ -5,7 +5,11 @@ import ctypes
 import os
 import shlex
 import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -123,6 +127,60 @@ def test_a_restart_moves_nothing_whatever_the_order_in_the_file(gateway, objects
             await router.stop()
 
     asyncio.run(run())
+
+
+_VICTIM = """
+import asyncio
+from tests.lab.test_route_ownership import ALL, PATHS
+from tests.lab.test_route_world import Heard, settings, steer
+
+async def run():
+    router = Heard().router(settings(PATHS, (ALL,), objects={objects}))
+    await router.start()
+    assert (await router.steer(steer("all", "b", "a"))).best == "pop/b"
+    print("steered", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(run())
+"""
+
+
+@both_ways
+def test_killed_and_started_again_under_traffic(gateway, objects):
+    root = Path(__file__).parents[2]
+    sent = 0
+    done = threading.Event()
+
+    def talk():
+        nonlocal sent
+        while not done.is_set():
+            gateway.send(f"10.1.2.{sent % 250}")
+            gateway.send("2001:db8::1")
+            sent += 2
+            time.sleep(0.001)
+
+    words = [sys.executable, "-c", _VICTIM.format(objects=objects)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=root) as victim:
+        try:
+            assert victim.stdout.readline() == b"steered\n"
+            talker = threading.Thread(target=talk)
+            talker.start()
+            victim.kill()
+            victim.wait(10)
+
+            async def run():
+                router = Heard().router(settings(PATHS[::-1], (ALL,), objects=objects))
+                assert [one.best for one in await router.start()] == ["pop/b"]
+                assert router._kernel.changes == 0
+                await asyncio.sleep(SETTLED)
+                await router.stop()
+
+            asyncio.run(run())
+        finally:
+            victim.kill()
+            done.set()
+            talker.join()
+    assert gateway.arrivals() == {"b": sent}
 
 
 @both_ways

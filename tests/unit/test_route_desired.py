@@ -439,4 +439,10 @@ def test_policies_that_meet_in_own_traffic_only_do_not_quarrel():
     q = policy("q", 1, "10.0.0.0/8", "10.1.0.0/16", iifs=("eth2",), own_traffic=True)
     state = wanted(settings(p, q), {"p": Choice("a"), "q": Choice("b")})
     own = {kind.nexthop: packed for kind, packed in state.routes.items() if kind.table == 4299 and kind.metric == 1024}
+    blocked = wanted(settings(p, q), {"p": Choice("a"), "q": Choice(None)})
+    for there, choices in (
+        (state, {"p": Choice("a"), "q": Choice("b")}),
+        (blocked, {"p": Choice("a"), "q": Choice(None)}),
+    ):
+        assert adopt(settings(p, q), selections(settings(p, q), there.rules), there).choices == choices
     assert own == {1: prefixes.pack(4, ["10.0.0.0/8"]), 3: prefixes.pack(4, ["10.1.0.0/16"])}
