@@ -49,8 +49,9 @@ def _now(policy: PolicyView) -> str:
     if policy.choice is None:
         return f"Policy {policy.policy} uses no path."
     second = f", with {policy.runner_up} behind it" if policy.runner_up else ", with nothing behind it"
-    since = f" since {span(policy.since)} ago" if policy.since is not None else ""
-    return f"Policy {policy.policy} uses {policy.choice}{since}{second}."
+    if policy.since is None:
+        return f"Policy {policy.policy} uses {policy.choice}{second}."
+    return f"Policy {policy.policy} has used {policy.choice} for {span(policy.since)}{second}."
 
 
 def _decision(last: Switched, now: float) -> list[str]:

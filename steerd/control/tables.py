@@ -44,7 +44,7 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
                     _cost(one["cost_ms"]),
                     span(one["age_s"]),
                     ",".join(one["used_by"]) or "-",
-                    one["reason"] if one["state"] != "up" else "",
+                    _note(one),
                 ]
                 for one in answer["paths"]
             ],
@@ -95,6 +95,12 @@ def _cost(costs: Mapping[str, float]) -> str:
     if len(distinct) > 1:
         return "/".join(f"{cost:.1f}" for cost in distinct) + " ms"
     return milliseconds(distinct[0] if distinct else None)
+
+
+def _note(path: Mapping[str, Any]) -> str:
+    if path["state"] != "up":
+        return str(path["reason"])
+    return f"was down: ranks last for {span(path['hold_s'])}" if path["hold_s"] else ""
 
 
 def _pin(pin: Mapping[str, Any] | None) -> str:

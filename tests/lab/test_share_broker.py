@@ -284,7 +284,7 @@ def test_a_password_from_a_file_and_a_publication_that_is_forbidden(tmp_path):
     if tool is None:
         pytest.skip("mosquitto_passwd is not installed")
     subprocess.run([tool, "-c", "-b", str(passwords), "gw1", "secret"], check=True, capture_output=True)
-    rules.write_text(f"user gw1\ntopic write {ROOT}/gw/eu/gw1/state\ntopic read {ROOT}/pop/+/state\n")
+    rules.write_text(f"pattern write {ROOT}/gw/+/%u/state\npattern read {ROOT}/pop/+/state\n")
     for file in (passwords, rules):
         file.chmod(0o700)
     broker = Broker(tmp_path, f"allow_anonymous false\npassword_file {passwords}\nacl_file {rules}")

@@ -114,7 +114,7 @@ DRAINED  BY        LEFT
 nyc1     operator  for 50m00s"""
 
 WHY = """\
-Policy default uses fra1/wg-fra1 since 1m40s ago, with ams1/lte behind it.
+Policy default has used fra1/wg-fra1 for 1m40s, with ams1/lte behind it.
 
 Decision 1700000000-3, 1m40s ago: ams1/lte to fra1/wg-fra1, because it was 12.2 ms cheaper (rule: regret).
 Staying had cost 150 ms*s more than the best path would have: the cap of 150 ms*s was reached. A switch costs 100 ms*s.
@@ -151,6 +151,11 @@ def test_nothing_is_wider_than_100_columns():
     long = replace(VIEW, paths=(path(AMS, state=PathState.DOWN, reason="because " * 20),))
     lines = tables.status(as_sent(words.status(long)), colour=False).splitlines()
     assert max(map(len, lines)) == 100
+
+
+def test_a_path_that_was_down_says_how_long_it_ranks_last():
+    held = replace(VIEW, paths=(path(FRA, hold=12.0),))
+    assert "default  was down: ranks last for 12s" in tables.status(as_sent(words.status(held)), colour=False)
 
 
 def test_status_as_json():

@@ -17,7 +17,7 @@ STATUS = {
     "gateway": "gw1", "version": "1", "epoch": 7, "policies": [], "drains": [], "declined": {},
     "paths": [
         {"path": "fra1/wg0", "state": "up", "reason": "", "rtt_ms": 30.0, "jitter_ms": 1.0, "loss": 0.0,
-         "cost_ms": {"p": 31.0}, "age_s": 1.0, "used_by": ["p"]},
+         "cost_ms": {"p": 31.0}, "age_s": 1.0, "hold_s": 0.0, "used_by": ["p"]},
     ],
 }  # fmt: skip
 
