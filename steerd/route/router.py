@@ -155,7 +155,8 @@ class Router:
 
     def _device_noticed(self, device: Device, gone: bool) -> None:
         concerned = [path.path for path in self._settings.paths if path.device == device.name]
-        if not concerned:
+        renamed = self._reconciler is not None and device.index in self._reconciler.indexes
+        if not concerned and not renamed:
             return
         up = device.up and not gone
         for path in concerned:

@@ -97,6 +97,8 @@ class Watch:
                 raise
             for kind, _flags, _number, body in frames(datagram):
                 if kind in (link_codec.RTM_NEWLINK, link_codec.RTM_DELLINK):
+                    if body[0] != socket.AF_UNSPEC:  # of a bridge's port: leaving a bridge is no end of a device
+                        continue
                     self._on_device(link_codec.decode_one(body), kind == link_codec.RTM_DELLINK)
                 elif kind in _ADDRESSES:
                     self._on_address(_IFADDRMSG.unpack_from(body)[-1])

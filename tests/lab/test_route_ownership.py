@@ -470,6 +470,11 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
         await asyncio.sleep(SETTLED)
         assert heard.installed[-1] == Installed("all", "pop/v")
         assert heard.links == [("pop/v", True), ("pop/v", False), ("pop/v", True)]
+        ip("link", "set", "dev", "v", "down")
+        ip("link", "set", "dev", "v", "name", "u")
+        ip("link", "set", "dev", "u", "up")
+        await asyncio.sleep(SETTLED)
+        assert router.links()["pop/v"] is False
         await router.stop()
 
     asyncio.run(run())
