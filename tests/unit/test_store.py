@@ -4,11 +4,13 @@ import asyncio
 import os
 import sqlite3
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from steerd.core.engine import Engine
 from steerd.core.model import DrainMemory, HoldMemory, Memory, Outcome, PinMemory, Probed, Reason, Switched
-from steerd.core.settings import PathId, PathSettings, PolicyId, Settings
+from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.store.database import NAME, Limits
 from steerd.store.recording import Recording, read
 from steerd.store.records import RecordError
@@ -199,6 +201,31 @@ def test_a_recording_holds_all_events_and_what_the_engine_began_with(tmp_path):
     assert header.settings == Settings(paths=(PathSettings(P, "fra1", "u"),))
     assert (header.memory, header.seed, header.epoch, header.now) == (MEMORY, 42, 7, 0.5)
     assert list(events) == EVENTS
+
+
+def test_a_recording_replays_exactly(tmp_path):
+    settings = Settings(
+        paths=tuple(PathSettings(path, path.partition("/")[0], path) for path in (P, Q)),
+        policies=(PolicySettings(PolicyId("default")),),
+    )
+    store = Store(tmp_path, record=True, wall=Clock())
+    memory = store.open().memory
+    store.begin(settings=settings, memory=memory, seed=42, epoch=7, now=0.0)
+    engine = Engine(settings, memory, now=0.0, epoch=7, draw=Random(42).random)
+    world, effects = Random(1), []
+    for n in range(1, 2000):
+        now = n / 10
+        path = P if n % 2 else Q
+        good = world.random() < (0.3 if path == P and 600 < n < 900 else 0.99)
+        outcome = Outcome.REPLY if good else Outcome.OVERDUE
+        event = Probed(path, outcome, now - 0.04, 0.04 if (path == P) == (n < 1200) else 0.02)
+        store.record(event, now)
+        effects += engine.feed(event, now)
+    store.close()
+    header, events = read(tmp_path / "recording-7.jsonl.gz")
+    again = Engine(header.settings, header.memory, now=header.now, epoch=header.epoch, draw=Random(header.seed).random)
+    assert [effect for now, event in events for effect in again.feed(event, now)] == effects
+    assert any(isinstance(effect, Switched) for effect in effects)
 
 
 def test_a_recording_cut_off_by_a_crash_keeps_its_whole_batches(tmp_path):
