@@ -114,21 +114,21 @@ def both(number: int) -> list[str]:
 
 def accuracy() -> Any:
     with tunnels("v0") as _:
-        return probe([path(1, both(1), interval=0.05)], 3)
+        return probe([path(1, both(1), interval=0.05)], 2)
 
 
 def test_rtts_are_those_of_the_path_in_both_families() -> None:
     found = scene("accuracy")
     assert set(found["counts"]) == {"reply"}
-    assert found["legs"]["reply0"] == pytest.approx(60, abs=6)
-    assert found["legs"]["reply1"] == pytest.approx(60, abs=6)
+    assert found["legs"]["reply0"] == pytest.approx(40, abs=6)
+    assert found["legs"]["reply1"] == pytest.approx(40, abs=6)
     assert DELAY - 0.0005 < found["median"] < DELAY + 0.002
     assert found["queues"][0] < 0.001
 
 
 def blocked() -> Any:
     async def block(_: Prober) -> None:
-        for _ in range(15):
+        for _ in range(11):
             await asyncio.sleep(0.15)
             time.sleep(0.05)  # noqa: ASYNC251 -- that is the point
 
@@ -140,13 +140,13 @@ def blocked() -> Any:
                 prober.cadence(Cadence(each.path, 0.05, DELAY + 0.020))
             await block(prober)
 
-        return probe(paths, 3, impatient)
+        return probe(paths, 2.3, impatient)
 
 
 def test_a_blocked_loop_neither_loses_probes_nor_spoils_their_rtts() -> None:
     found = scene("blocked")
     assert found["lag"] > 0.03
-    assert found["counts"]["reply"] > 150
+    assert found["counts"]["reply"] > 110
     assert sum(found["counts"].values()) - found["counts"]["reply"] <= 2  # the machine is shared
     assert DELAY - 0.0005 < found["median"] < DELAY + 0.002
     assert found["p90"] < DELAY + 0.010
@@ -163,7 +163,7 @@ def dead() -> Any:
                 for each, (leg, _) in prober._legs.items():
                     seen[each].add(leg.identifier)
 
-        found = probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.5, look)
+        found = probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.2, look)
         return {**found, "identifiers": {each: len(used) for each, used in seen.items()}}
 
 
@@ -176,7 +176,7 @@ def test_a_dead_path_is_overdue_and_lost_and_its_neighbour_is_not() -> None:
     assert {outcome for outcome, _ in of["pop2/wg0"]} == {"overdue", "lost"}
     overdue = [at for outcome, at in of["pop2/wg0"] if outcome == "overdue"]
     lost = [at for outcome, at in of["pop2/wg0"] if outcome == "lost"]
-    assert len(lost) >= 14
+    assert len(lost) >= 12
     assert lost == overdue[: len(lost)]
     assert found["identifiers"] == {"pop1/wg0": 1, "pop2/wg0": 2}
 
@@ -222,12 +222,12 @@ def test_what_this_machine_refuses_to_send_is_local() -> None:
 def unresolved() -> Any:
     wire()
     # Nobody has this address: the kernel gives up on ARP after some seconds and tells itself so.
-    return probe([path(1, ["10.9.0.77"], timeout=0.5)], 5)
+    return probe([path(1, ["10.9.0.77"], timeout=0.5)], 4)
 
 
 def test_a_next_hop_that_does_not_answer_arp_is_lost_with_an_error_as_hint() -> None:
     counts = scene("unresolved")["counts"]
-    assert counts["lost"] >= 15
+    assert counts["lost"] >= 12
     assert counts["error"] >= 1
     assert set(counts) == {"overdue", "lost", "error"}
 
@@ -239,14 +239,14 @@ def overflowing() -> Any:
     prober.phase = lambda _, __: 0.5  # all in the same tick
     wire()
     paths = [path(n, [f"10.98.{n // 250}.{n % 250 + 1}"], interval=0.5) for n in range(600)]
-    return {**probe(paths, 3), "told": []}
+    return {**probe(paths, 2), "told": []}
 
 
 def test_an_overflow_of_our_own_buffer_is_no_loss() -> None:
     counts = scene("overflowing")["counts"]
     assert set(counts) == {"reply", "local"}
-    assert counts["local"] > 500
-    assert counts["reply"] > 200
+    assert counts["local"] > 300
+    assert counts["reply"] > 100
 
 
 def recreated() -> Any:
@@ -284,7 +284,7 @@ def test_a_thousand_targets_without_a_false_loss() -> None:
 
 def fifty() -> Any:
     wire()
-    return {**probe([path(n, [f"10.98.0.{n + 1}"], interval=1.0) for n in range(50)], 4), "told": []}
+    return {**probe([path(n, [f"10.98.0.{n + 1}"], interval=1.0) for n in range(50)], 3), "told": []}
 
 
 def test_fifty_paths_cost_next_to_nothing() -> None:
@@ -339,11 +339,11 @@ def stepped() -> Any:
         async def step(_: Prober) -> None:
             from steerd.probe import prober as module
 
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.6)
             real = module.realtime_offset
             module.realtime_offset = lambda: real() + 10
 
-        return probe([path(1, both(1), interval=0.02)], 2.0, step)
+        return probe([path(1, both(1), interval=0.02)], 1.2, step)
 
 
 def test_a_clock_step_voids_what_is_in_flight_and_nothing_else() -> None:
