@@ -43,7 +43,7 @@ from steerd.store.store import Store
 from steerd.verbs import answer
 
 if TYPE_CHECKING:
-    from steerd.share.session import Share
+    from steerd.share.share import Share
 
 log = logging.getLogger("steerd")
 
@@ -177,7 +177,7 @@ class Daemon:
     def _start_share(self) -> None:
         if self.config.mqtt is None:
             return
-        from steerd.share.session import Share  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share.share import Share  # noqa: PLC0415 (gateways without a broker do not pay for it)
 
         self._share = Share(
             self.config.mqtt,
@@ -345,9 +345,11 @@ class Daemon:
             await self.export.stop()
             self.export = ExportServer(config.export, self.metrics, self._snapshot, self._healthy, self._ready)
             await self.export.start()
-        if config.mqtt != old.mqtt or {p.pop for p in config.core.paths} != {p.pop for p in old.core.paths}:
+        if config.mqtt != old.mqtt:
             await self._stop_share()
             self._start_share()
+        elif self._share is not None:
+            self._share.watch({path.pop for path in config.core.paths})
         log.info("reloaded %s", config.source)
         return []
 

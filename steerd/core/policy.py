@@ -167,8 +167,10 @@ class Policy:
         path = self.paths.get(self.wanted_runner) if self.wanted_runner is not None else None
         if path is None or path.id == self.wanted:
             return False
-        usable = self.excluded(path.id, drains, now) is None
-        return usable and path.health.state is not PathState.RECOVERING and not drains.discourages(path.pop)
+        if drains.discourages(path.pop) or not self._pin_allows(path, drains):
+            return False
+        # One that was adopted and not heard yet may stay: nothing is known against it.
+        return path.health.state in (PathState.UP, PathState.SUSPECT)
 
     # What the rule is shown
 
@@ -184,14 +186,13 @@ class Policy:
             health = path.health
             heard = path.cost < inf and health.state in (PathState.UP, PathState.SUSPECT)
             mine = path.id == self.wanted and path.cost < inf
-            if not (heard or mine) or drains.forbids(path.pop):
+            if not (heard or mine) or drains.forbids(path.pop) or (drains.discourages(path.pop) and not mine):
                 standing.forget()
                 continue
             self.field.append(standing)
             standing.open = (
                 health.state is PathState.UP
                 and now >= health.hold_until
-                and not drains.discourages(path.pop)
                 and self.excluded(path.id, drains, now) is None
                 and (pin is None or path.pop == pin.pop or not self._pin_usable(pin, drains, now))
             )
