@@ -22,7 +22,7 @@ from steerd.probe.packet import IDENTIFIER_MASK, TAG_SIZE, Echo, Quote
 from steerd.probe.schedule import GRAIN, Schedule, phase
 
 _TICK = 0.05  # seconds, at most: it is wake-ups that cost, more than probes
-_TICKS_PER_PERIOD = 20  # at least, as far as the grid is fine enough
+_TICKS_PER_PERIOD = 10  # at least, as far as the grid is fine enough
 _ROUNDING = 1e-6
 _STALL = 0.5  # seconds: a tick later than this says that the whole machine may have stood still
 _QUEUE_WEIGHT = 1 / 8
