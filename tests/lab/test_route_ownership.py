@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
-SETTLED = 0.4
+SETTLED = 0.3
 PATHS = (path(1, "a"), path(2, "b"), path(3, "c"))
 ALL = policy("all", 0, *EVERYTHING)
 

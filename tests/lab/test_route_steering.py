@@ -31,7 +31,7 @@ pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
-SETTLED = 0.4
+SETTLED = 0.3
 """Seconds in which a change of the kernel's is noticed and answered, with a wide margin."""
 
 
