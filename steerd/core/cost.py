@@ -24,12 +24,8 @@ class Pricing:
         self.jitter_weight = settings.jitter_weight
         self.loss_penalty = settings.loss_penalty
 
-    def total(self, legs: Sequence[Estimate], bias: float) -> float:
-        """The cost in ms; a path costs what its worst leg costs."""
-        return max(self.leg(leg) for leg in legs) + bias
-
     def terms(self, legs: Sequence[Estimate], bias: float) -> Terms:
-        """The same cost term by term, with ``total``: their sum."""
+        """The cost in ms, term by term, with ``total``: their sum. A path costs what its worst leg costs."""
         worst = max(legs, key=self.leg)
         terms = {
             "rtt": min(worst.mean, RTT_MAX),

@@ -52,6 +52,7 @@ STALL: Final = 60.0
 STEP_MAX: Final = 2.0
 """A round counts for at most this many times the one before it."""
 
+DOUBTFUL: Final = (PathState.UP, PathState.SUSPECT)
 NOTHING: Final[tuple[Effect, ...]] = ()
 
 
@@ -167,7 +168,10 @@ class Engine:
         self._round_began = now
         self._heard = False
         for policy in self.policies.values():
-            self._look(policy, now, dt)
+            if now >= policy.stale_at or policy.pending_since is not None or policy.current is None:
+                self._look(policy, now, dt)
+            elif (verdict := policy.rule.observe(policy.field, policy.current, dt, now)) is not None:
+                self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
             self._cadences()
@@ -195,11 +199,10 @@ class Engine:
             return
         paths, at = self.paths, event.sent_at
         for id_, rtt in event.rows:
-            path = paths.get(id_)
             if rtt is None:
                 self._probed(Probed(id_, Outcome.OVERDUE, at), now)
                 self._probed(Probed(id_, Outcome.LOST, at), now)
-            elif path is not None and path.steady:
+            elif id_ in paths and (path := paths[id_]).steady:
                 path.steadily(rtt, at)
             else:
                 self._probed(Probed(id_, Outcome.REPLY, at, rtt * 1e-3), now)
@@ -221,8 +224,10 @@ class Engine:
         health = path.health
         if health.state is not before:
             self._effects.append(PathChanged(path.id, before, health.state, health.reason, now))
+        # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
+        doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1 and not self.drains
         for policy in self.policies.values():
-            if path.id not in policy.paths:
+            if path.id not in policy.paths or (doubt and policy.settled):
                 continue
             policy.stale_at = -inf
             forced = policy.wanted == path.id and health.gone
@@ -349,21 +354,15 @@ class Engine:
     def _look(self, policy: Policy, now: float, dt: float | None) -> None:
         """Decide for one policy. ``dt``: a round ended, that covered so many seconds; None: something forced a
         look in between."""
-        fresh = now >= policy.stale_at
-        if fresh and not self._may_stay(policy, now, dt):
+        if not self._may_stay(policy, now, dt) or dt is None:
             return
-        if dt is None or policy.wanted is None:
-            return
-        if fresh:
-            policy.refresh(self.drains, now)
-        current = policy.standings[policy.wanted]
-        if current.belief.cost < inf:
-            verdict = policy.rule.observe(policy.field, current, dt, now)
+        policy.refresh(self.drains, now)
+        if policy.current is not None:
+            verdict = policy.rule.observe(policy.field, policy.current, dt, now)
             if verdict is not None and policy.pending_since is None:
                 self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
                 return
-        if fresh or policy.pending_since is not None:
-            self._keep_up(policy, now)
+        self._keep_up(policy, now)
 
     def _may_stay(self, policy: Policy, now: float, dt: float | None) -> bool:
         """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
@@ -456,7 +455,7 @@ class Engine:
         if policy.pending_since is not None:
             if now - policy.pending_since < ANSWER_WITHIN:
                 return
-        elif policy.runner_up_serves(self.drains, now):
+        elif policy.runner_up_serves(self.drains):
             return
         else:
             second = policy.second(policy.paths[policy.wanted], self.drains, now)

@@ -129,7 +129,9 @@ class Estimate:
 
     def overdue(self, sent_at: float) -> None:
         """Remember how much time this probe stands for, should it be settled as lost."""
-        seen = max(self.last_reply, self._last_overdue) if self.samples else self._last_overdue
+        seen = self._last_overdue
+        if self.samples and self.last_reply > seen:
+            seen = self.last_reply
         if sent_at <= seen:
             return
         if len(self._gaps) >= PENDING_MAX:
@@ -150,14 +152,13 @@ class Estimate:
     @property
     def sd(self) -> float:
         """Standard deviation of the RTT, in ms, not below its floor."""
-        return max(sqrt(self.variance), SD_FLOOR_MS, SD_FLOOR_RATIO * self.mean)
+        return sqrt(self._variance_at_least())
 
     @property
     def error2(self) -> float:
         """The squared standard error of the mean, in ms^2: the variance over the independent samples in
         memory."""
-        sd = self.sd
-        return sd * sd / max(self.n, 1.0)
+        return self._variance_at_least() / (self.n if self.n > 1.0 else 1.0)
 
     def _first(self, rtt: float, sent_at: float) -> None:
         self.mean = self.last_rtt = rtt
@@ -173,6 +174,12 @@ class Estimate:
         self._slow = 1.0 - 2.0 ** (-dt / (SLOW * self._half_life))
         self._kept = 2.0 / self._fast - 1.0
         self._kept_loss = 1.0 - self._slow
+
+    def _variance_at_least(self) -> float:
+        variance, floor = self.variance, RATIO2 * self.mean * self.mean
+        if variance < floor:
+            variance = floor
+        return variance if variance > SD_FLOOR2 else SD_FLOOR2
 
     def _clip(self, d: float) -> float:
         side = 1 if d > 0.0 else -1

@@ -26,6 +26,9 @@ class Drains:
     def __init__(self) -> None:
         self._orders: dict[str, dict[str, float | None]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._orders)
+
     def add(self, pop: str, origin: str, until: float | None) -> None:
         self._orders.setdefault(pop, {})[origin] = until
 

@@ -46,6 +46,7 @@ class Path:
         "settings",
         "spot",
         "steady",
+        "up",
         "urgent",
     )
 
@@ -57,6 +58,7 @@ class Path:
         self.legs = [Estimate(half_life) for _ in range(settings.legs)]
         self.health = Health(legs=settings.legs, down_after=settings.down_after, now=now, draw=draw)
         self._first = self.legs[0]
+        self.up = False
         self.steady = False  # up, with one leg: an answer can not change its health
         self.cost = inf  # until every leg has answered
         self.spot = inf  # the cost with the last RTT in place of the mean
@@ -154,7 +156,8 @@ class Path:
 
     @property
     def samples(self) -> int:
-        return min(leg.samples for leg in self.legs)
+        legs = self.legs
+        return legs[0].samples if len(legs) == 1 else min(leg.samples for leg in legs)
 
     @property
     def answered_at(self) -> float:
@@ -163,11 +166,13 @@ class Path:
 
     @property
     def n(self) -> float:
-        return min(leg.n for leg in self.legs)
+        legs = self.legs
+        return legs[0].n if len(legs) == 1 else min(leg.n for leg in legs)
 
     @property
     def error2(self) -> float:
-        return max(leg.error2 for leg in self.legs)
+        legs = self.legs
+        return legs[0].error2 if len(legs) == 1 else max(leg.error2 for leg in legs)
 
     @property
     def patience(self) -> float:
@@ -205,12 +210,14 @@ class Path:
 
     def _changed(self) -> PathState:
         state = self.health.state
-        self.steady = state is PathState.UP and len(self.legs) == 1
+        self.up = state is PathState.UP
+        self.steady = self.up and len(self.legs) == 1
         return state
 
     def _price(self) -> None:
-        if self.samples:
-            self.cost = self._pricing.total(self.legs, self.settings.bias)
-            self.spot = self.cost + max(leg.last_rtt - leg.mean for leg in self.legs)
-        else:
+        if not self.samples:
             self.cost = self.spot = inf
+            return
+        worst = self._first if len(self.legs) == 1 else max(self.legs, key=self._pricing.leg)
+        self.cost = self._pricing.leg(worst) + self.settings.bias
+        self.spot = self.cost + worst.last_rtt - worst.mean

@@ -37,6 +37,7 @@ class Policy:
         self.outage_over: float | None = None  # when something on the dead uplink was first heard again
         self.pin: Pin | None = None
         self.field: list[Standing] = []
+        self.current: Standing | None = None  # the choice's, when it was made and its cost is known
         self.stale_at = -inf  # when `field` has to be made anew; -inf: now
         self._refused: dict[PathId, tuple[float, float, str]] = {}  # until, wait, error
         self.configure(settings, paths, rule)
@@ -162,7 +163,7 @@ class Policy:
         ranked = sorted(choices, key=lambda path: (path.settings.uplink == uplink, self._rank(path, drains, now)))
         return ranked[0].id if ranked else None
 
-    def runner_up_serves(self, drains: Drains, now: float) -> bool:
+    def runner_up_serves(self, drains: Drains) -> bool:
         """Whether the present runner-up may stay: it is kept as long as it can do its work."""
         path = self.paths.get(self.wanted_runner) if self.wanted_runner is not None else None
         if path is None or path.id == self.wanted:
@@ -171,6 +172,11 @@ class Policy:
             return False
         # One that was adopted and not heard yet may stay: nothing is known against it.
         return path.health.state in (PathState.UP, PathState.SUSPECT)
+
+    @property
+    def settled(self) -> bool:
+        """On a path, by nobody's order."""
+        return self.state is PolicyState.STEERING and self.wanted is not None and self.pin is None
 
     # What the rule is shown
 
@@ -181,6 +187,7 @@ class Policy:
         stale_at = inf
         pin = self.pin
         self.field = []
+        self.current = None
         for standing in self.standings.values():
             path = self.paths[standing.path]
             health = path.health
@@ -190,9 +197,10 @@ class Policy:
                 standing.forget()
                 continue
             self.field.append(standing)
+            if mine:
+                self.current = standing
             standing.open = (
-                health.state is PathState.UP
-                and now >= health.hold_until
+                now >= health.hold_until
                 and self.excluded(path.id, drains, now) is None
                 and (pin is None or path.pop == pin.pop or not self._pin_usable(pin, drains, now))
             )

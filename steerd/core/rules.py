@@ -32,7 +32,7 @@ than that moves nothing, however sure its mean is."""
 class Belief(Protocol):
     """What a rule reads of a path. ``cost`` in ms, and ``spot``: the same with the last RTT in place of the mean;
     ``error2``: the squared standard error of the mean, in ms^2; ``n``: the independent samples behind that;
-    ``samples``: all answers since it was last new."""
+    ``samples``: all answers since it was last new; ``up``: nothing speaks against it at the moment."""
 
     @property
     def id(self) -> PathId: ...
@@ -46,11 +46,13 @@ class Belief(Protocol):
     def n(self) -> float: ...
     @property
     def samples(self) -> int: ...
+    @property
+    def up(self) -> bool: ...
 
 
 class Standing:
     """A path as one policy's rule sees it: the belief, and what the rule itself remembers. ``open``: the policy
-    may move there now. ``regret``: None for a path that is new to the rule, or back."""
+    may move there while it is up. ``regret``: None for a path that is new to the rule, or back."""
 
     __slots__ = ("belief", "better_since", "excess", "open", "path", "regret")
 
@@ -119,7 +121,7 @@ class Regret:
         lowest = inf
         for rival in cheaper:
             cost = rival.belief.cost
-            if cost >= lowest or not rival.open or rival.belief.samples < SAMPLES_MIN:
+            if cost >= lowest or not (rival.open and rival.belief.up) or rival.belief.samples < SAMPLES_MIN:
                 continue
             rule = self._test(current, rival)
             if rule is not None:
@@ -216,7 +218,7 @@ class Threshold:
         best: Standing | None = None
         for rival in field:
             belief = rival.belief
-            if belief.cost >= limit or not rival.open or belief.samples < SAMPLES_MIN:
+            if belief.cost >= limit or not (rival.open and belief.up) or belief.samples < SAMPLES_MIN:
                 rival.better_since = None
                 continue
             if rival.better_since is None:

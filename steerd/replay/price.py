@@ -43,9 +43,7 @@ class Ledger:
         length = len(choices)
         self.rows += len(rows)
         for path, rtt in rows:
-            column = columns.get(path)
-            if column is None:
-                column = columns[path] = []
+            column = columns[path] if path in columns else columns.setdefault(path, [])
             if len(column) == length:
                 column.append(rtt)
             elif len(column) > length:
@@ -86,8 +84,8 @@ class Ledger:
 def _paid(column: list[float | None]) -> list[float]:
     """What each sample of a path costs whoever is on it."""
     seen = [value for value in column if value is not None]
-    lost = median(seen) + LOST if seen else RTT_MAX
     if len(seen) < len(column):
+        lost = median(seen) + LOST if seen else RTT_MAX
         seen = [lost if value is None else value for value in column]
     return seen if max(seen) <= RTT_MAX else [value if value < RTT_MAX else RTT_MAX for value in seen]
 
@@ -95,7 +93,15 @@ def _paid(column: list[float | None]) -> list[float]:
 def _optimum(costs: list[list[float]], price: float) -> float:
     """The cheapest sequence in hindsight: a Viterbi pass over the paths."""
     totals = [0.0] * len(costs)
+    low = 0.0
     for sample in islice(zip(*costs, strict=True), FREE, None):
-        ceiling = min(totals) + price
-        totals = [(total if total < ceiling else ceiling) + cost for total, cost in zip(totals, sample, strict=False)]
-    return min(totals)
+        ceiling = low + price
+        low = inf
+        for path, cost in enumerate(sample):
+            total = totals[path]
+            if total > ceiling:
+                total = ceiling  # cheaper to have come over from the cheapest
+            totals[path] = total = total + cost
+            if total < low:
+                low = total
+    return low

@@ -56,7 +56,7 @@ class Trace:
 
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
         rows: list[tuple[PathId, float | None]] = []
-        paths = self.paths
+        paths, absurd = self.paths, RTT_ABSURD
         last, at = "", -inf
         for time, name, rtt in reader:
             if time != last:
@@ -69,10 +69,10 @@ class Trace:
                     yield Swept(at, rows)
                     rows = []
                 last, at = time, new
-            path = paths.get(name) or self._meet(name)
+            path = paths[name] if name in paths else self._meet(name)
             if rtt:
                 value = float(rtt)
-                if not 0.0 <= value < RTT_ABSURD:
+                if not 0.0 <= value < absurd:
                     raise ValueError(f"rtt_ms {rtt!r}")
                 rows.append((path, value))
             else:

@@ -15,6 +15,7 @@ class Belief:
     error2: float = 0.25
     n: float = 5.0
     samples: int = 100
+    up: bool = True
     spike: float | None = None
 
     @property

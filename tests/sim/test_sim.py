@@ -1,0 +1,41 @@
+"""Fifty of the simulated hours; `make test-sim` runs a thousand. And proof that a broken engine is caught."""
+
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from steerd.core import health
+from steerd.core.policy import Policy
+from steerd.core.rules import Regret
+from tests.sim.__main__ import hour
+from tests.sim.invariants import BrokenError, Hour
+
+
+def test_fifty_hours_hold_the_invariants():
+    with ProcessPoolExecutor() as pool:
+        broken = [what for _, what in pool.map(hour, range(50), chunksize=5) if what is not None]
+    assert not broken, "\n".join(broken)
+
+
+def deaf(monkeypatch):
+    """Failures are never confirmed."""
+    monkeypatch.setattr(health, "CONFIRMATIONS", 10_000)
+
+
+def lawless(monkeypatch):
+    """Nothing is ever ruled out."""
+    monkeypatch.setattr(Policy, "excluded", lambda *_: None)
+
+
+def restless(monkeypatch):
+    """The rule moves for any difference, and back."""
+    monkeypatch.setattr(Regret, "_test", lambda *_: "regret")
+    monkeypatch.setattr("steerd.core.rules.SAMPLES_MIN", 0)
+
+
+@pytest.mark.parametrize("fault", [deaf, lawless, restless])
+def test_a_broken_engine_is_caught(monkeypatch, fault):
+    fault(monkeypatch)
+    with pytest.raises(BrokenError, match="seed"):
+        for seed in range(30):
+            Hour(seed).run()
