@@ -7,10 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sim check format run lock clean
+.PHONY: help demo test test-sim check format run bench-daemon lock clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its own
 	@tools/need mosquitto ip
@@ -35,6 +35,10 @@ format: $(VENV)/dev.stamp ## format and mend what ruff can
 
 run: $(VENV)/run.stamp ## the daemon in the foreground, with CONFIG=config/steerd.toml
 	$(BIN)/steerd run -c $(or $(CONFIG),config/steerd.toml)
+
+bench-daemon: $(VENV)/dev.stamp ## memory and CPU of the daemon with 50 paths
+	@tools/need mosquitto ip
+	$(BIN)/python -m bench.daemon $(BENCH)
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
