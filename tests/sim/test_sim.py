@@ -1,5 +1,6 @@
 """Fifty of the simulated hours; `make test-sim` runs a thousand. And proof that a broken engine is caught."""
 
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -36,6 +37,6 @@ def restless(monkeypatch):
 @pytest.mark.parametrize("fault", [deaf, lawless, restless])
 def test_a_broken_engine_is_caught(monkeypatch, fault):
     fault(monkeypatch)
+    hours = [Hour(seed) for seed in range(30)]
     with pytest.raises(BrokenError, match="seed"):
-        for seed in range(30):
-            Hour(seed).run()
+        deque((one.run() for one in hours), maxlen=0)
