@@ -379,7 +379,7 @@ class Engine:
         """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
         if self.settings.round <= 0.0 or now >= self._first_choice_by:
             return True
-        return all(path.heard or path.health.gone for path in policy.paths.values())
+        return all(path.cost < inf or path.missed or path.health.gone for path in policy.paths.values())
 
     def _leave(self, policy: Policy, reason: Reason, now: float) -> None:
         """The current choice can not stay: take the cheapest path there is, or say why none is."""

@@ -40,9 +40,9 @@ class Path:
         "cadence",
         "cost",
         "health",
-        "heard",
         "id",
         "legs",
+        "missed",
         "settings",
         "spot",
         "steady",
@@ -63,7 +63,7 @@ class Path:
         self.cost = inf  # until every leg has answered
         self.spot = inf  # the cost with the last RTT in place of the mean
         self.cadence: Cadence | None = None  # the last one asked for
-        self.heard = False  # whether any probe was answered or missed yet
+        self.missed = False  # whether any probe was ever overdue
         self.urgent = False  # a rival of a choice that is under suspicion
         self._pricing = pricing
         self._jitter_weight = pricing.jitter_weight
@@ -90,7 +90,6 @@ class Path:
     def probed(self, event: Probed, now: float) -> bool:
         """Take the outcome of one probe. True if the path's health changed."""
         outcome, leg = event.outcome, self.legs[event.leg]
-        self.heard = self.heard or outcome in (Outcome.REPLY, Outcome.OVERDUE)
         if outcome is Outcome.REPLY:
             if self.steady:
                 self.steadily(event.rtt * 1e3, event.sent_at)
@@ -98,6 +97,7 @@ class Path:
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
         health = self.health
         if outcome is Outcome.OVERDUE:
+            self.missed = True
             leg.overdue(event.sent_at)
             if leg.samples and event.sent_at < leg.last_reply:
                 return False  # a newer probe was answered: this one alone went missing

@@ -265,5 +265,18 @@ def test_a_path_with_two_legs_is_as_good_as_the_worse():
     assert of(Steer, engine.feed(None, 1.0))[0].best == B
 
 
+def test_the_first_choice_waits_for_every_leg():
+    """A path of which one leg answered has no cost yet: it must not lose the first choice by that."""
+    settings = Settings(
+        paths=(PathSettings(A, "a", "a", legs=2), PathSettings(B, "b", "b")), policies=(PolicySettings(ALL),), round=0.2
+    )
+    engine = Engine(settings, Memory(), now=0.0, epoch=1, draw=lambda: 0.0)
+    engine.feed(Probed(A, Outcome.REPLY, 0.1, 0.01, leg=0), 0.11)
+    reply(engine, B, 0.1, 0.05)
+    assert not of(Steer, engine.feed(None, 0.2))
+    engine.feed(Probed(A, Outcome.REPLY, 0.25, 0.01, leg=1), 0.26)
+    assert of(Steer, engine.feed(None, 0.4))[0].best == A
+
+
 def test_settings_without_rounds_ask_for_no_cadence():
     assert not of(Cadence, make(round_=0.0).feed(None, 0.0))
