@@ -84,7 +84,7 @@ def broker(tmp_path):
 class Gateway:
     """A `Share` and all that it called back."""
 
-    def __init__(self, port: int, **settings: Any) -> None:
+    def __init__(self, port: int, *, backoff: tuple[float, float] = (0.05, 0.2), **settings: Any) -> None:
         self.states: list[PopState] = []
         self.refused: list[tuple[str, str]] = []
         self.connected: list[bool] = []
@@ -103,7 +103,7 @@ class Gateway:
             on_connected=self.connected.append,
             on_message=self.messages.append,
             draw=lambda: 0.5,
-            backoff=(0.05, 0.2),
+            backoff=backoff,
         )
 
 
@@ -245,7 +245,7 @@ def test_reports_of_pops_are_taken_and_others_refused(broker):
 
 def test_the_will_tells_of_a_gateway_that_died(broker):
     async def scenario():
-        gateway = Gateway(broker.port)
+        gateway = Gateway(broker.port, backoff=(60.0, 60.0))  # it does not come back within this test
         task = asyncio.create_task(gateway.share.run())
         await until(lambda: "out" in gateway.messages)
         # As a crash does: the connection is gone without a DISCONNECT, and nobody connects again.
@@ -254,6 +254,7 @@ def test_the_will_tells_of_a_gateway_that_died(broker):
             other.connect(("127.0.0.1", broker.port))
             packet = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + len(client_id).to_bytes(2) + client_id
             other.send(b"\x10" + bytes([len(packet)]) + packet)
+            await until(lambda: gateway.connected[-1] is False)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
