@@ -21,12 +21,12 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
     match request["verb"]:
         case "status":
             return words.status(
-                daemon.view(),
+                daemon.driver.view(),
                 gateway=daemon.config.gateway,
                 version=__version__,
             )
         case "why":
-            return words.why(daemon.view(), request.get("policy"))
+            return words.why(daemon.driver.view(), request.get("policy"))
         case "history":
             rows = await daemon.store.history(orders.since(request), HISTORY_MAX)
             return words.history(rows)

@@ -1,0 +1,145 @@
+"""Drives the engine in real time: events in, one timer from its next deadline, effects out to the stages."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Final, assert_never
+
+from steerd.core.engine import Engine
+from steerd.core.model import (
+    Cadence,
+    Declined,
+    Effect,
+    Event,
+    Installed,
+    Memory,
+    Order,
+    PathChanged,
+    PathState,
+    Steer,
+    Switched,
+    View,
+)
+from steerd.core.settings import PolicyId
+
+log = logging.getLogger("steerd")
+
+CHATTER: Final = frozenset({PathState.UP, PathState.SUSPECT})
+"""States between which a path may go several times a minute: told at debug level."""
+
+
+class Driver:
+    """The engine's hands. ``record`` sees every event before the engine does; ``fact`` every fact after it;
+    ``cadence`` tells the prober. Wanted routes wait, the latest of each policy, for `steering`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        record: Callable[[Event, float], None],
+        cadence: Callable[[Cadence], None],
+        fact: Callable[[Switched | PathChanged | Declined], None],
+    ) -> None:
+        self.engine = engine
+        self.steering_since: float | None = None
+        self._record = record
+        self._cadence = cadence
+        self._fact = fact
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = inf
+        self._steers: dict[PolicyId, tuple[Steer, float]] = {}
+        self._wanted = asyncio.Event()
+        self._declined: str | None = None
+
+    def feed(self, event: Event | None) -> None:
+        """Give the engine an event (None: the time alone), and carry out what it wants."""
+        now = time.monotonic()
+        if event is not None:
+            self._record(event, now)
+        effects = self.engine.feed(event, now)
+        if effects:
+            self._carry_out(effects, now)
+        deadline = self.engine.next_deadline()
+        if deadline != self._armed:
+            self._arm(deadline)
+
+    def order(self, order: Order) -> str | None:
+        """Give an operator's order. Returns why it was declined, or None."""
+        self._declined = None
+        self.feed(order)
+        return self._declined
+
+    def view(self) -> View:
+        return self.engine.view(time.monotonic())
+
+    def memory(self) -> Memory:
+        return self.engine.memory(time.monotonic())
+
+    def resting(self) -> bool:
+        """Whether the engine wants nothing probed."""
+        return all(path.cadence is None or path.cadence.every is None for path in self.engine.paths.values())
+
+    def stop(self) -> None:
+        """No deadline wakes the engine any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def steering(self, steer: Callable[[Steer], Awaitable[Installed]], took: Callable[[float], None]) -> None:
+        """Carry out what is wanted, the latest for each policy, one at a time, for ever. ``took`` is told the
+        seconds from the decision to the kernel's answer."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._steers:
+                policy = next(iter(self._steers))
+                wanted, decided = self._steers.pop(policy)
+                self.steering_since = time.monotonic()
+                installed = await steer(wanted)
+                self.steering_since = None
+                took(time.monotonic() - decided)
+                if installed.error is not None:
+                    log.error("%s: %s (event %s)", policy, installed.error, wanted.event_id)
+                self.feed(installed)
+
+    def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
+        for effect in effects:
+            match effect:
+                case Cadence():
+                    self._cadence(effect)
+                case Steer():
+                    self._steers[effect.policy] = (effect, now)
+                    self._wanted.set()
+                case Switched():
+                    log.info("%s", _sentence(effect))
+                    self._fact(effect)
+                case PathChanged():
+                    level = logging.DEBUG if {effect.old, effect.new} <= CHATTER else logging.INFO
+                    log.log(level, "%s is %s: %s", effect.path, effect.new, effect.reason)
+                    self._fact(effect)
+                case Declined():
+                    self._declined = effect.reason
+                    log.warning("declined: %s (%s)", effect.reason, type(effect.event).__name__)
+                    self._fact(effect)
+                case _:
+                    assert_never(effect)
+
+    def _arm(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = deadline
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._wake) if deadline < inf else None
+
+    def _wake(self) -> None:
+        self._armed = inf
+        self.feed(None)
+
+
+def _sentence(switched: Switched) -> str:
+    gain = switched.margin.get("gain")
+    why = f"{switched.rule}, {gain:.1f} ms cheaper" if gain is not None else switched.rule
+    return (
+        f"{switched.policy}: {switched.old or 'nothing'} -> {switched.new or 'blocked'}, "
+        f"{switched.reason} ({why}), event {switched.event_id}"
+    )

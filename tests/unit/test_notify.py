@@ -1,0 +1,36 @@
+"""Telling systemd, with a socket in its place."""
+
+import os
+import socket
+
+import pytest
+
+from steerd.notify import notify, watchdog_period
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_assignments_go_to_the_socket(tmp_path, monkeypatch, abstract):
+    name = f"\0steerd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(name)
+        systemd.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", name.replace("\0", "@"))
+        notify(READY="1", STATUS="users: fra1/wg")
+        assert systemd.recv(1000) == b"READY=1\nSTATUS=users: fra1/wg"
+
+
+def test_without_systemd_nothing_happens(monkeypatch, tmp_path):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify(READY="1")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    notify(READY="1")
+
+
+@pytest.mark.parametrize(
+    ("usec", "pid", "period"),
+    [("", "", None), ("30000000", "", 30.0), ("30000000", str(os.getpid()), 30.0), ("30000000", "1", None)],
+)
+def test_the_watchdog_is_fed_only_when_it_watches_us(monkeypatch, usec, pid, period):
+    monkeypatch.setenv("WATCHDOG_USEC", usec)
+    monkeypatch.setenv("WATCHDOG_PID", pid)
+    assert watchdog_period() == period

@@ -1,0 +1,31 @@
+"""The unit file, as systemd itself reads it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNIT = Path(__file__).parents[2] / "systemd" / "steerd.service"
+
+pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def test_systemd_has_nothing_to_say_about_the_unit(tmp_path):
+    """With a program in place: without one it says only that there is none."""
+    program = tmp_path / "steerd"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "steerd.service"
+    unit.write_text(UNIT.read_text().replace("/usr/bin/steerd", str(program)))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_unit_is_locked_down():
+    command = ["systemd-analyze", "security", "--offline=true", UNIT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    exposure = re.search(r"Overall exposure level.*?([\d.]+)", done.stdout)
+    assert exposure is not None, done.stderr
+    assert float(exposure[1]) <= 2.0
