@@ -26,6 +26,6 @@ def test_systemd_has_nothing_to_say_about_the_unit(tmp_path):
 def test_the_unit_is_locked_down():
     command = ["systemd-analyze", "security", "--offline=true", UNIT]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    exposure = re.search(r"Overall exposure level.*?([\d.]+)", done.stdout)
+    exposure = re.search(r"Overall exposure level.*: ([\d.]+)", done.stdout)
     assert exposure is not None, done.stderr
     assert float(exposure[1]) <= 2.0
