@@ -103,8 +103,8 @@ class Hour:
             state = self.driver.engine.paths[effect.new].health.state if hasattr(self.driver, "engine") else None
             self._hold(state not in (PathState.DOWN, PathState.ABSENT), f"moved to {effect.new}, which is {state}")
             if effect.reason is Reason.BETTER and effect.rule != "forced":
-                samples = (now - self.restarted_at) / self.settings.round
-                self._hold(samples > SAMPLES_MIN - 2, "a price move right after the start")
+                samples = self.driver.engine.paths[effect.new].samples
+                self._hold(samples >= SAMPLES_MIN, f"a price move to {effect.new}, heard {samples} times")
 
     def _check(self) -> None:
         now, engine = self.driver.now, self.driver.engine
