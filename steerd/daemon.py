@@ -221,9 +221,14 @@ class Daemon:
         self._remember()
 
     def _follow_kernel(self, installed: Sequence[Installed]) -> None:
+        """Tell the engine what the kernel has. What could not be told apart after a reload (traffic on a path that
+        is no longer named) is left to the `Steer` that the reload itself brings."""
         for path, up in self.router.links().items():
             self.driver.feed(Link(path, up))
         for one in installed:
+            if one.error is not None:
+                log.warning("%s: %s", one.policy, one.error)
+                continue
             if one.best is not None and self.driver.engine.policies[one.policy].choice is None:
                 log.info("%s: adopted %s from the kernel", one.policy, one.best)
             self.driver.feed(one)

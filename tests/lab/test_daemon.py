@@ -263,6 +263,7 @@ def reloads() -> Any:
         FILE.write_text(config.replace("fra1", "gone").replace("tun-gone", "tun-none"))
         found["renamed"] = ask(world, "reload")[0]
         until(lambda: status(world)["policies"][0]["choice"] == "ams1/tun-ams1")
+        found["reasons"] = [one["reason"] for one in reversed(ask(world, "history")[1]["switches"])]
         FILE.write_text(config)
         found["back"] = ask(world, "reload")[0]
         found["good"] = metric("steerd_config_last_reload_successful")
@@ -284,6 +285,7 @@ def test_a_bad_reload_changes_nothing_and_a_good_one_loses_nothing() -> None:
     assert (found["refused"], found["problems"]) == (78, 7)
     assert found["check"] == [78, 7]
     assert (found["renamed"], found["back"], found["good"]) == (0, 0, 1)
+    assert found["reasons"] == ["start", "policy"]
     assert found["lost"] == 0
     assert found["by_pop"] == ["ams1", "fra1"]
     assert found["leaked"] == 0
