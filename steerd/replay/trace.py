@@ -46,12 +46,16 @@ class Trace:
                 if header != HEADER:
                     raise self._error(1, f"the header is {','.join(header or [])!r}, not {','.join(HEADER)!r}")
                 try:
-                    yield from self._gather(reader)
+                    yield from self._gather(filter(None, reader))  # a blank line is no row
                 finally:
                     line = reader.line_num
+        except UnicodeDecodeError:
+            raise self._error(line, "must be UTF-8 text") from None
         except ValueError as error:
             raise self._error(line, f"not a row of time_s,path,rtt_ms: {error}") from None
-        except (OSError, EOFError, lzma.LZMAError, csv.Error) as error:
+        except OSError as error:
+            raise TraceError(f"{self.file}: can not be read: {error.strerror or error}") from None
+        except (EOFError, lzma.LZMAError, csv.Error) as error:
             raise self._error(line, f"can not be read: {error}") from None
 
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
@@ -95,5 +99,6 @@ class Trace:
 @contextmanager
 def _open(file: Path) -> Iterator[TextIO]:
     opener = {".gz": gzip.open, ".xz": lzma.open}.get(file.suffix, open)
-    with opener(file, "rt", encoding="utf-8", newline="") as stream:  # type: ignore[operator]
+    # utf-8-sig: without the mark that some spreadsheets begin a file with.
+    with opener(file, "rt", encoding="utf-8-sig", newline="") as stream:  # type: ignore[operator]
         yield stream

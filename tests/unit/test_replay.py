@@ -50,6 +50,22 @@ def test_a_trace_cut_short_gives_the_same_switches(tmp_path):
         assert some == [one for one in whole if one["time_s"] <= last]
 
 
+def test_what_spreadsheets_make_of_a_trace_changes_nothing(tmp_path):
+    """Blank lines, CRLF and a byte order mark."""
+    plain = write(tmp_path / "t.csv", step())
+    odd = tmp_path / "odd.csv"
+    odd.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    assert replay(odd, Settings())["switches"] == replay(plain, Settings())["switches"]
+
+
+def test_what_is_no_text_or_no_file_is_said_in_words(tmp_path):
+    (tmp_path / "wide.csv").write_bytes("time_s,path,rtt_ms\n".encode("utf-16"))
+    with pytest.raises(TraceError, match=r"wide\.csv:1: must be UTF-8 text$"):
+        replay(tmp_path / "wide.csv", Settings())
+    with pytest.raises(TraceError, match=r"none\.csv: can not be read: No such file or directory$"):
+        replay(tmp_path / "none.csv", Settings())
+
+
 @pytest.mark.parametrize(
     ("rows", "line", "what"),
     [
