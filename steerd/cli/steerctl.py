@@ -30,7 +30,7 @@ def _once(options: argparse.Namespace) -> int:
     code, answer = _ask(options)
     if code == OK:
         print(_shown(options, answer))
-    elif options.json and answer:
+    elif options.json:
         print(_json(answer))
     return code
 
@@ -43,6 +43,8 @@ def _watch(options: argparse.Namespace) -> int:
     while True:
         code, answer = _ask(options)
         if code != OK:
+            if options.json:
+                print(_json(answer, one_line=True))
             return code
         print(f"{clear}{_shown(options, answer)}", flush=True)
         seen += 1
@@ -57,17 +59,21 @@ def _ask(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     try:
         answer = ask(options.socket, _request(options))
     except NotThereError as error:
-        print(f"steerctl: {error}", file=sys.stderr)
-        return NOT_THERE, {}
+        return _failed(NOT_THERE, str(error))
     except OSError as error:
-        print(f"steerctl: {options.socket}: {error.strerror or error}", file=sys.stderr)
-        return FAILED, {}
+        return _failed(FAILED, f"{options.socket}: {error.strerror or error}")
     if answer.get("ok") is True:
         return OK, answer
     for problem in answer.get("problems", ()):
         print(problem, file=sys.stderr)
     print(f"steerctl: {answer.get('error', 'refused')}", file=sys.stderr)
     return CONFIG if answer.get("code") == CONFIG else FAILED, answer
+
+
+def _failed(code: int, error: str) -> tuple[int, dict[str, Any]]:
+    """What there is no answer to, in the shape of one: scripts read it with ``--json``."""
+    print(f"steerctl: {error}", file=sys.stderr)
+    return code, {"ok": False, "code": code, "error": error}
 
 
 def _request(options: argparse.Namespace) -> dict[str, Any]:

@@ -30,7 +30,9 @@ _FORCED = {
 def explain(policy: PolicyView, now: float) -> list[str]:
     """Lines of text: what is in use, the last decision with its figures, what was ruled out, what comes next."""
     lines = [_now(policy)]
-    if policy.state in _STATES:
+    if policy.state is PolicyState.HELD and policy.choice is None:
+        lines.append("No path that it may use is usable: until one is, its traffic goes nowhere.")
+    elif policy.state in _STATES:
         lines.append(_STATES[policy.state])
     if policy.pin is not None:
         left = "until unpinned" if policy.pin_for is None else f"for another {span(policy.pin_for)}"

@@ -37,8 +37,10 @@ def status(view: View, *, gateway: str = "", version: str = "") -> Json:
     }
 
 
-def why(view: View, policy: str | None = None) -> Json:
+def why(view: View, policy: Any = None) -> Json:
     """The last decision of one policy, or of each. RefusedError: there is no such policy."""
+    if policy is not None and not isinstance(policy, str):
+        raise RefusedError("must name a policy")
     chosen = [one for one in view.policies if policy is None or one.policy == policy]
     if policy is not None and not chosen:
         raise RefusedError(f'there is no policy "{policy}"; {nearest(policy, [one.policy for one in view.policies])}')

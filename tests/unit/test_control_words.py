@@ -190,6 +190,9 @@ def test_why_as_text_and_json():
     assert words.why(VIEW, "default") == words.why(VIEW)
     with pytest.raises(RefusedError, match='there is no policy "defualt"; did you mean "default"'):
         words.why(VIEW, "defualt")
+    for odd in (5, [], {}):
+        with pytest.raises(RefusedError, match="must name a policy"):
+            words.why(VIEW, odd)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,8 @@ def test_why_as_text_and_json():
     [
         ({"choice": None, "state": PolicyState.NONE, "last": None}, "Policy default uses no path."),
         ({"state": PolicyState.LOCAL_OUTAGE}, "the fault is on this side"),
+        ({"state": PolicyState.HELD}, "the last choice is held."),
+        ({"state": PolicyState.HELD, "choice": None}, "until one is, its traffic goes nowhere."),
         ({"pin": "fra1", "pin_hard": True, "pin_for": 3600.0}, "It is pinned to fra1, hard, for another 1h00m."),
         ({"pin": "fra1"}, "It is pinned to fra1, while that is usable, until unpinned."),
         ({"error": "no such device"}, "The kernel refused the last change: no such device."),

@@ -119,6 +119,13 @@ def test_no_daemon(tmp_path, capsys):
     for path in (tmp_path / "absent", tmp_path / "dead"):
         assert main(["--socket", str(path), "status"]) == 3
         assert capsys.readouterr().err == f"steerctl: no daemon at {path}: is steerd running?\n"
+        for verb in (["status"], ["watch", "--count", "1"]):
+            assert main(["--socket", str(path), *verb, "--json"]) == 3
+            assert json.loads(capsys.readouterr().out) == {
+                "ok": False,
+                "code": 3,
+                "error": f"no daemon at {path}: is steerd running?",
+            }
     dead.close()
 
 
