@@ -52,13 +52,19 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
 
 
 def cleanup(path: Path) -> int:
-    """Remove every kernel object of ours. Returns 0, 1 if the kernel refuses, 78 for a bad configuration."""
+    """Remove every kernel object of ours. Returns 0, 1 if a daemon runs or the kernel refuses, 78 for a bad
+    configuration."""
+    from steerd.control.client import listening
     from steerd.route.router import RouteError
     from steerd.route.router import cleanup as remove
 
     config = _load(path)
     if config is None:
         return EX_CONFIG
+    if listening(str(config.control_socket)):
+        # It would put everything back, and until then traffic would leave by the main table.
+        print(f"steerd cleanup: steerd is running (at {config.control_socket}): stop it first", file=sys.stderr)
+        return 1
     try:
         removed = remove(config.route)
     except (RouteError, OSError) as error:

@@ -12,6 +12,19 @@ class NotThereError(Exception):
     """No daemon listens on the socket."""
 
 
+def listening(path: str) -> bool:
+    """Whether somebody listens on the socket, as far as we may know."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)
+        try:
+            connection.connect(path)
+        except BlockingIOError:  # but has no time
+            return True
+        except OSError:
+            return False
+    return True
+
+
 def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """The daemon's answer. NotThereError: there is no daemon; OSError: it does not answer, or not to us."""
     with socket.socket(socket.AF_UNIX) as connection:

@@ -1,0 +1,37 @@
+"""`steerd cleanup` from outside; what it removes is a matter of the lab."""
+
+import socket
+
+import pytest
+
+from steerd.cli.steerd import main
+from steerd.route import router
+
+
+@pytest.fixture
+def given(tmp_path, monkeypatch):
+    """A configuration, its socket, and the settings that were cleaned up."""
+    removed = []
+    monkeypatch.setattr(router, "cleanup", lambda settings: removed.append(settings) or 7)
+    file = tmp_path / "steerd.toml"
+    file.write_text('[gateway]\nname = "gw1"\n[control]\nsocket = "s"\n')
+    return file, tmp_path / "s", removed
+
+
+def test_not_under_a_running_daemon(given, capsys):
+    file, path, removed = given
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(path))
+        daemon.listen()
+        assert main(["cleanup", "-c", str(file)]) == 1
+    assert not removed
+    assert f"steerd is running (at {path}): stop it first" in capsys.readouterr().err
+
+
+def test_what_a_killed_daemon_left(given, capsys):
+    file, path, removed = given
+    with socket.socket(socket.AF_UNIX) as daemon:
+        daemon.bind(str(path))
+    assert main(["cleanup", "-c", str(file)]) == 0
+    assert len(removed) == 1
+    assert capsys.readouterr().out == "removed 7 kernel objects\n"
