@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sim check format run bench-daemon lock clean
+.PHONY: help demo test test-sim check format run bench-daemon bench-replay lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ run: $(VENV)/run.stamp ## the daemon in the foreground, with CONFIG=config/steer
 bench-daemon: $(VENV)/dev.stamp ## memory and CPU of the daemon with 50 paths
 	@tools/need mosquitto ip
 	$(BIN)/python -m bench.daemon $(BENCH)
+
+bench-replay: $(VENV)/dev.stamp ## replay against merely reading CSV; TRACES="..." adds files
+	$(BIN)/python -m bench.replay $(TRACES)
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
