@@ -9,7 +9,7 @@ half-life would keep, each new one weighs ``1/(n+1)``, so the mean of the first 
 Loss starts at 0, jitter at 0.
 """
 
-from math import inf, sqrt
+from math import exp2, inf, nan, sqrt
 from typing import Final
 
 SD_FLOOR_MS: Final = 0.5
@@ -54,6 +54,7 @@ class Estimate:
         "_last_overdue",
         "_loss_at",
         "_slow",
+        "_slow_half_life",
         "_spread",
         "jitter",
         "last_reply",
@@ -67,12 +68,13 @@ class Estimate:
 
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
-        self._dt = -1.0  # the step that the weights below were computed for
+        self._slow_half_life = SLOW * half_life
         self._fast = self._slow = self._spread = self._kept = self._kept_loss = 0.0
         self.forget()
 
     def forget(self) -> None:
         """Start anew: after a path was down or absent nothing of the old belief holds."""
+        self._dt = nan  # the step that the weights were computed for; NaN: none, so that the next is looked at
         self.mean = 0.0
         self.variance = 0.0
         self.n = 0.0
@@ -88,25 +90,28 @@ class Estimate:
 
     def reply(self, rtt: float, sent_at: float) -> None:
         """An answer after ``rtt`` ms to the probe sent at ``sent_at``. This is the hot line of the core."""
-        if not self.samples:
-            self._first(rtt, sent_at)
-            return
-        dt = sent_at - self.last_reply
+        last = self.last_reply
+        dt = sent_at - last
         if dt != self._dt:
+            if not self.samples:
+                self._first(rtt, sent_at)
+                return
             if dt <= 0.0:
                 return  # an older probe, answered late: the newer answer has spoken for its time
             self._weigh(dt)
         self.last_reply = sent_at
         self.samples += 1
-        n = self.n
-        if n < self._kept:
-            young = 1.0 / (n + 1.0)
-            weight = young if young > self._fast else self._fast
-            spread = young if n < YOUNG and young > self._spread else self._spread
-            self.n = min(self._kept, n + 1.0)
-        else:
-            weight, spread = self._fast, self._spread
-            self.n = self._kept
+        weight, spread = self._fast, self._spread
+        n, kept = self.n, self._kept
+        if n != kept:
+            if n < kept:
+                young = 1.0 / (n + 1.0)
+                if young > weight:
+                    weight = young
+                if young > spread and n < YOUNG:
+                    spread = young
+            n += 1.0
+            self.n = n if n < kept else kept
         mean, variance = self.mean, self.variance
         d = rtt - mean
         d2 = d * d
@@ -121,7 +126,7 @@ class Estimate:
         self.last_rtt = rtt
         self.jitter += self._slow * ((jump if jump > 0.0 else -jump) - self.jitter)
         if self.loss:
-            if sent_at - self._loss_at == dt:
+            if self._loss_at == last:
                 self.loss *= self._kept_loss
                 self._loss_at = sent_at
             else:
@@ -168,12 +173,13 @@ class Estimate:
         self.last_reply = sent_at
 
     def _weigh(self, dt: float) -> None:
+        """The weights of a sample that stands for ``dt``. With live clocks every step differs, so this is hot too."""
         self._dt = dt
-        self._fast = 1.0 - 2.0 ** (-max(dt, DT_MIN) / self._half_life)
-        self._spread = min(self._fast, VARIANCE_WEIGHT_MAX)
-        self._slow = 1.0 - 2.0 ** (-dt / (SLOW * self._half_life))
-        self._kept = 2.0 / self._fast - 1.0
-        self._kept_loss = 1.0 - self._slow
+        self._fast = fast = 1.0 - exp2(-(dt if dt > DT_MIN else DT_MIN) / self._half_life)
+        self._spread = fast if fast < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
+        self._kept = 2.0 / fast - 1.0
+        self._slow = slow = 1.0 - exp2(-dt / self._slow_half_life)
+        self._kept_loss = 1.0 - slow
 
     def _variance_at_least(self) -> float:
         variance, floor = self.variance, RATIO2 * self.mean * self.mean
@@ -193,11 +199,11 @@ class Estimate:
         dt = at - self._loss_at
         if dt <= 0.0:
             return
-        self.loss *= 2.0 ** (-dt / (SLOW * self._half_life))
+        self.loss *= exp2(-dt / self._slow_half_life)
         self._loss_at = at
 
     def _loss_weight(self, sent_at: float) -> float:
         gap = self._gaps.get(sent_at, 0.0)
         age = self._loss_at - sent_at
-        slow = SLOW * self._half_life
-        return float((1.0 - 2.0 ** (-gap / slow)) * 2.0 ** (-age / slow))
+        weight = 1.0 - exp2(-gap / self._slow_half_life)
+        return weight * exp2(-age / self._slow_half_life) if age else weight
