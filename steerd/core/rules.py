@@ -116,12 +116,18 @@ class Regret:
         self._cap = CAP * settings.price
 
     def observe(self, field: Sequence[Standing], current: Standing, dt: float, now: float) -> Verdict | None:  # noqa: ARG002
-        cheaper = self._account(field, current, dt)
+        if len(field) == 1:  # nobody to compare with
+            current.regret = current.excess = 0.0
+            return None
+        if not self._account(field, current, dt):
+            return None
         best: Verdict | None = None
-        lowest = inf
-        for rival in cheaper:
-            cost = rival.belief.cost
-            if cost >= lowest or not (rival.open and rival.belief.up) or rival.belief.samples < SAMPLES_MIN:
+        here = current.belief.cost
+        lowest = here - self._ignore
+        for rival in field:
+            belief = rival.belief
+            cost = belief.cost
+            if cost >= lowest or not (rival.open and belief.up) or belief.samples < SAMPLES_MIN:
                 continue
             rule = self._test(current, rival)
             if rule is not None:
@@ -146,33 +152,34 @@ class Regret:
             f"{(self._cap - regret) / gain:.0f} s (regret {regret:.0f} of {self._cap:.0f} ms*s)"
         )
 
-    def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> Sequence[Standing]:
-        """Add this round to every path's regret, and to what staying has cost against each rival; return the
-        rivals that are cheaper by enough to matter."""
-        low = inf
+    def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> bool:
+        """Add this round to every path's regret, and to what staying has cost against each rival. True if some
+        rival is cheaper by enough to matter."""
+        here = current.belief
+        paid = here.spot - self._ignore  # what was really paid: means only learn of it later
+        low = cheapest = inf
         for one in field:
+            belief = one.belief
+            cost = belief.cost
+            if cost < cheapest:
+                cheapest = cost
             if one.regret is not None:
-                one.regret = regret = one.regret + one.belief.cost * dt
+                one.regret = regret = one.regret + cost * dt
                 if regret < low:
                     low = regret
-        # A path that is new or back does not win by being new, unless all are: then they start level.
-        entry = self._cap if low < inf else 0.0
+            more = paid - belief.spot
+            if more > 0.0 or one.excess > 0.0:
+                excess = one.excess + more * dt
+                one.excess = excess if excess > 0.0 else 0.0
         cap = self._cap
-        limit = current.belief.cost - self._ignore
-        paid = current.belief.spot - self._ignore  # what was really paid: means only learn of it later
-        cheaper: list[Standing] = []
         for one in field:
-            if one.regret is None:
-                one.regret = entry
-            else:
+            if one.regret is not None:
                 regret = one.regret - low
                 one.regret = regret if regret < cap else cap
-            cost = one.belief.cost
-            if cost < limit:
-                cheaper.append(one)
-            excess = one.excess + (paid - one.belief.spot) * dt
-            one.excess = excess if excess > 0.0 else 0.0
-        return cheaper
+            else:
+                # A path that is new or back does not win by being new, unless all are: then they start level.
+                one.regret = cap if low < inf else 0.0
+        return cheapest < here.cost - self._ignore
 
     def _test(self, current: Standing, rival: Standing) -> str | None:
         """Which of the two tests says to move from ``current`` to ``rival``."""
