@@ -17,6 +17,10 @@ from typing import Final
 
 from steerd.core.model import PathState
 
+UP, SUSPECT, DOWN = PathState.UP, PathState.SUSPECT, PathState.DOWN
+RECOVERING, ABSENT = PathState.RECOVERING, PathState.ABSENT
+# Names of their own: to look a member up costs a call each time, and every loss asks for several.
+
 CONFIRMATIONS: Final = 3
 RECOVERY: Final = 3.0
 RECOVERY_REPLIES: Final = 3
@@ -39,17 +43,17 @@ class Signal(Enum):
 
 
 TRANSITIONS: Final[dict[tuple[PathState, Signal], PathState]] = {
-    (PathState.UP, Signal.DOUBTED): PathState.SUSPECT,
-    (PathState.UP, Signal.UNPLUGGED): PathState.ABSENT,
-    (PathState.SUSPECT, Signal.ANSWERED): PathState.UP,
-    (PathState.SUSPECT, Signal.CONFIRMED): PathState.DOWN,
-    (PathState.SUSPECT, Signal.UNPLUGGED): PathState.ABSENT,
-    (PathState.DOWN, Signal.ANSWERED): PathState.RECOVERING,
-    (PathState.DOWN, Signal.UNPLUGGED): PathState.ABSENT,
-    (PathState.RECOVERING, Signal.CONFIRMED): PathState.DOWN,
-    (PathState.RECOVERING, Signal.PROVEN): PathState.UP,
-    (PathState.RECOVERING, Signal.UNPLUGGED): PathState.ABSENT,
-    (PathState.ABSENT, Signal.PLUGGED): PathState.DOWN,
+    (UP, Signal.DOUBTED): SUSPECT,
+    (UP, Signal.UNPLUGGED): ABSENT,
+    (SUSPECT, Signal.ANSWERED): UP,
+    (SUSPECT, Signal.CONFIRMED): DOWN,
+    (SUSPECT, Signal.UNPLUGGED): ABSENT,
+    (DOWN, Signal.ANSWERED): RECOVERING,
+    (DOWN, Signal.UNPLUGGED): ABSENT,
+    (RECOVERING, Signal.CONFIRMED): DOWN,
+    (RECOVERING, Signal.PROVEN): UP,
+    (RECOVERING, Signal.UNPLUGGED): ABSENT,
+    (ABSENT, Signal.PLUGGED): DOWN,
 }
 """Every legal transition; a pair that is missing changes nothing."""
 
@@ -73,7 +77,7 @@ class Health:
     )
 
     def __init__(self, *, legs: int, down_after: float, now: float, draw: Callable[[], float]) -> None:
-        self.state = PathState.SUSPECT
+        self.state = SUSPECT
         self.reason = "nothing heard yet"
         self.since = now
         self.down_after = down_after
@@ -88,20 +92,20 @@ class Health:
 
     def answered(self, leg: int, now: float) -> bool:
         """A leg answered a probe. True if the state changed."""
-        if self.state is PathState.UP:
+        if self.state is UP:
             return False
         self._runs[leg] = 0
         if any(self._runs):
             return False
-        if self.state is PathState.SUSPECT:
+        if self.state is SUSPECT:
             self.doubted_at = None
             return self._go(Signal.ANSWERED, "answers", now)
-        if self.state is PathState.DOWN:
+        if self.state is DOWN:
             self.doubted_at = None
             self._replies = 1
             self._proven = now + RECOVERY
             return self._go(Signal.ANSWERED, "answers again", now)
-        if self.state is not PathState.RECOVERING:
+        if self.state is not RECOVERING:
             return False
         self.doubted_at = None
         self._replies += 1
@@ -112,16 +116,16 @@ class Health:
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
         """A probe is unanswered after the path's patience. True if the state changed."""
-        if self.state in (PathState.ABSENT, PathState.DOWN):
+        if self.state in (ABSENT, DOWN):
             return False
         self._runs[leg] += 1
         if self.doubted_at is None:
             self.doubted_at = sent_at
         changed = False
-        if self.state is PathState.RECOVERING:
+        if self.state is RECOVERING:
             self._replies = 0
             self._proven = now + RECOVERY
-        elif self.state is PathState.UP:
+        elif self.state is UP:
             changed = self._go(Signal.DOUBTED, "a probe is overdue", now)
         silent = now - self.doubted_at
         if max(self._runs) >= CONFIRMATIONS and silent >= self.down_after:
@@ -145,11 +149,11 @@ class Health:
     @property
     def gone(self) -> bool:
         """Whether the path can carry nothing."""
-        return self.state in (PathState.DOWN, PathState.ABSENT)
+        return self.state in (DOWN, ABSENT)
 
     @property
     def answering(self) -> bool:
-        return self.state in (PathState.UP, PathState.RECOVERING)
+        return self.state in (UP, RECOVERING)
 
     def _hold(self, now: float) -> None:
         remembered = self.hold_length * 0.5 ** ((now - self.hold_at) / HOLD_MEMORY)
@@ -162,7 +166,7 @@ class Health:
         new = TRANSITIONS.get((self.state, signal))
         if new is None:
             return False
-        if new in (PathState.DOWN, PathState.ABSENT):
+        if new in (DOWN, ABSENT):
             self._runs = [0] * len(self._runs)
         self.state, self.reason, self.since = new, reason, now
         return True

@@ -10,6 +10,10 @@ from steerd.core.health import Health
 from steerd.core.model import Cadence, Outcome, PathState, Probed
 from steerd.core.settings import PathId, PathSettings
 
+UP, ABSENT, RECOVERING = PathState.UP, PathState.ABSENT, PathState.RECOVERING
+REPLY, OVERDUE, LOST, LATE = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOST, Outcome.LATE
+# Names of their own for what every probe compares with: to look a member up costs a call each time.
+
 PATIENCE_SDS: Final = 4.0
 PATIENCE_SLACK: Final = 0.020
 """A probe is overdue after ``mean + 4*sd + 20 ms``: RFC 6298's timeout with a slack for our own timers."""
@@ -89,36 +93,46 @@ class Path:
 
     def probed(self, event: Probed, now: float) -> bool:
         """Take the outcome of one probe. True if the path's health changed."""
-        outcome, leg = event.outcome, self.legs[event.leg]
-        if outcome is Outcome.REPLY:
+        outcome = event.outcome
+        if outcome is REPLY:
             if self.steady:
                 self.steadily(event.rtt * 1e3, event.sent_at)
                 return False
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
-        health = self.health
-        if outcome is Outcome.OVERDUE:
-            self.missed = True
-            leg.overdue(event.sent_at)
-            if leg.samples and event.sent_at < leg.last_reply:
-                return False  # a newer probe was answered: this one alone went missing
-            changed = health.overdue(event.leg, event.sent_at, now)
-            self._changed()
-            return changed
-        if outcome is Outcome.LATE:
-            leg.undo_loss(event.sent_at)
+        if outcome is OVERDUE:
+            return self.overdue(event.leg, event.sent_at, now)
+        if outcome is LOST:
+            self.lost(event.leg, event.sent_at)
+        elif outcome is LATE:
+            self.legs[event.leg].undo_loss(event.sent_at)
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
-        if outcome is Outcome.LOST and not health.gone:  # going down freezes belief
-            leg.lost(event.sent_at)
-            self._price()
         return False
+
+    def overdue(self, leg: int, sent_at: float, now: float) -> bool:
+        """A probe is overdue. True if the path's health changed."""
+        self.missed = True
+        belief = self.legs[leg]
+        belief.overdue(sent_at)
+        if belief.samples and sent_at < belief.last_reply:
+            return False  # a newer probe was answered: this one alone went missing
+        changed = self.health.overdue(leg, sent_at, now)
+        if changed:
+            self._changed()
+        return changed
+
+    def lost(self, leg: int, sent_at: float) -> None:
+        """A probe is lost for good."""
+        if not self.health.gone:  # going down freezes belief
+            self.legs[leg].lost(sent_at)
+            self._price()
 
     def answered(self, rtt: float, sent_at: float, leg: int, now: float) -> bool:
         """A probe was answered after ``rtt`` ms. True if the path's health changed."""
         health = self.health
-        if health.state is PathState.ABSENT:
+        if health.state is ABSENT:
             return False
         changed = health.answered(leg, now)
-        if changed and self._changed() is PathState.RECOVERING:
+        if changed and self._changed() is RECOVERING:
             self.forget()  # the old belief was of another time
         self.legs[leg].reply(rtt, sent_at)
         self._price()
@@ -133,7 +147,10 @@ class Path:
         if mean > BOUNDED_ABOVE:
             self._price()
             return
-        beside = self._jitter_weight * leg.jitter + self._loss_penalty * leg.loss + self._bias
+        beside = self._jitter_weight * leg.jitter
+        if leg.loss:
+            beside += self._loss_penalty * leg.loss
+        beside += self._bias
         self.cost = mean + beside
         self.spot = leg.last_rtt + beside
 
@@ -210,7 +227,7 @@ class Path:
 
     def _changed(self) -> PathState:
         state = self.health.state
-        self.up = state is PathState.UP
+        self.up = state is UP
         self.steady = self.up and len(self.legs) == 1
         return state
 

@@ -13,6 +13,8 @@ from steerd.core.path import Path
 from steerd.core.rules import Rule, Standing
 from steerd.core.settings import PathId, PolicySettings
 
+STEERING: Final = PolicyState.STEERING
+
 REFUSED_FIRST: Final = 1.0
 REFUSED_MAX: Final = 60.0
 """A path that the kernel refused is left alone for a while, doubling from the first to the last."""
@@ -176,7 +178,7 @@ class Policy:
     @property
     def settled(self) -> bool:
         """On a path, by nobody's order."""
-        return self.state is PolicyState.STEERING and self.wanted is not None and self.pin is None
+        return self.state is STEERING and self.wanted is not None and self.pin is None
 
     # What the rule is shown
 

@@ -55,7 +55,6 @@ class _Run:
         policies = settings.policies[:1] or (PolicySettings(POLICY),)
         self._settings = replace(settings, policies=policies, round=0.0)
         self._discover = not known
-        self._choice: PathId | None = None
         self._engine: Engine | None = None
 
     def feed(self) -> None:
@@ -63,8 +62,8 @@ class _Run:
         met = 0
         engine = None
         for swept in self.trace.groups():
-            time, rows = swept
-            ledger.add(rows, self._choice)
+            time = swept.sent_at
+            ledger.add(swept.paths, swept.rtts)
             if len(paths) > met:
                 met = len(paths)
                 engine = self._meet(time)
@@ -78,7 +77,7 @@ class _Run:
             if isinstance(effect, Steer):
                 engine.feed(Installed(effect.policy, effect.best, effect.runner_up), time)
             elif isinstance(effect, Switched):
-                self._choice = effect.new
+                self.ledger.choose(effect.new)
                 names = {path: name for name, path in self.trace.paths.items()}
                 old = names[effect.old] if effect.old is not None else None
                 new = names[effect.new] if effect.new is not None else None

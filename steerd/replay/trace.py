@@ -59,8 +59,9 @@ class Trace:
             raise self._error(line, f"can not be read: {error}") from None
 
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
-        rows: list[tuple[PathId, float | None]] = []
-        paths, absurd = self.paths, RTT_ABSURD
+        known, absurd = self.paths, RTT_ABSURD
+        paths: list[PathId] = []
+        rtts: list[float | None] = []
         last, at = "", -inf
         for time, name, rtt in reader:
             if time != last:
@@ -69,20 +70,23 @@ class Trace:
                     raise ValueError(f"time {time!r}")
                 if new < at:
                     raise ValueError(f"time {time} comes after {last}: rows must be sorted by time")
-                if new > at and rows:
-                    yield Swept(at, rows)
-                    rows = []
+                if new > at and paths:
+                    yield Swept(at, paths, rtts)
+                    paths, rtts = [], []
                 last, at = time, new
-            path = paths[name] if name in paths else self._meet(name)
+            try:
+                paths.append(known[name])
+            except KeyError:
+                paths.append(self._meet(name))
             if rtt:
                 value = float(rtt)
                 if not 0.0 <= value < absurd:
                     raise ValueError(f"rtt_ms {rtt!r}")
-                rows.append((path, value))
+                rtts.append(value)
             else:
-                rows.append((path, None))
-        if rows:
-            yield Swept(at, rows)
+                rtts.append(None)
+        if paths:
+            yield Swept(at, paths, rtts)
 
     def _meet(self, name: str) -> PathId:
         path = self._known.get(name) if self._known else PathId(name)

@@ -57,8 +57,7 @@ def make(paths=PATHS, *, rule=RULES[0], round_=0.0, forbidden=(), when_none=When
 
 def sweep(engine, time, rtts, paths=PATHS):
     """Feed one round, carry out what is asked, return the effects."""
-    rows = [(path, rtt) for path, rtt in zip(paths, rtts, strict=False)]
-    return answer(engine, engine.feed(Swept(time, rows), time), time)
+    return answer(engine, engine.feed(Swept(time, paths[: len(rtts)], rtts), time), time)
 
 
 def answer(engine, effects, time):
@@ -169,16 +168,16 @@ def test_swept_is_probed_one_by_one(column, step):
     whole, single = make(), make()
     for n, rtt in enumerate(column):
         time = n * step
-        rows = [(PATHS[0], rtt), (PATHS[1], 40.0)]
-        one = answer(whole, whole.feed(Swept(time, rows), time), time)
+        rtts = [rtt, 40.0]
+        one = answer(whole, whole.feed(Swept(time, PATHS[:2], rtts), time), time)
         effects: list = []
-        for path, value in rows:
+        for path, value in zip(PATHS, rtts, strict=False):
             if value is None:
                 effects += single.feed(Probed(path, Outcome.OVERDUE, time), time)
                 effects += single.feed(Probed(path, Outcome.LOST, time), time)
             else:
                 effects += single.feed(Probed(path, Outcome.REPLY, time, value * 1e-3), time)
-        effects += single.feed(Swept(time, []), time)
+        effects += single.feed(Swept(time, [], []), time)
         other = answer(single, effects, time)
         assert told(one) == told(other)
 
@@ -235,7 +234,7 @@ def wild(data, engine, drained, log=None):
         kind = data.draw(st.sampled_from(["sweep", "sweep", "sweep", "probe", "link", "order", "pop", "installed"]))
         if kind == "sweep":
             rtts = data.draw(st.lists(st.one_of(st.none(), st.floats(1.0, 300.0)), min_size=4, max_size=4))
-            event: object = Swept(time, tuple(zip(PATHS, rtts, strict=True)))
+            event: object = Swept(time, PATHS, rtts)
         elif kind == "probe":
             outcome = data.draw(st.sampled_from(list(Outcome)))
             event = Probed(path, outcome, time - data.draw(st.floats(0.0, 2.0)), data.draw(st.floats(0.001, 2.0)))

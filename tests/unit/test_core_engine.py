@@ -209,7 +209,7 @@ def test_an_undrain_by_another_origin_is_declined():
         (Order(Verb.PIN, ALL, "x"), "the policy may not use that PoP"),
         (Order(Verb.UNPIN, ALL), "not pinned"),
         (Installed(PolicyId("x"), A), "unknown policy"),
-        (Swept(0.0, ()), "rounds end by themselves"),
+        (Swept(0.0, (), ()), "rounds end by themselves"),
     ],
 )
 def test_what_makes_no_sense_is_declined_and_counted(event, reason):

@@ -96,8 +96,8 @@ def test_a_wrong_header_and_a_missing_file_are_said(tmp_path):
 
 
 def test_paths_that_the_configuration_does_not_know_are_an_error(tmp_path):
-    with pytest.raises(ValueError, match="'b' is not in the configuration"):
-        list(Trace(write(tmp_path / "t.csv", ["0,b,20"]), {"a": "a/w"})._gather([["0", "b", "20"]]))
+    with pytest.raises(TraceError, match="'b' is not in the configuration"):
+        list(Trace(write(tmp_path / "t.csv", ["0,b,20"]), {"a": "a/w"}).groups())
 
 
 def test_a_path_that_appears_later_does_not_win_by_being_new(tmp_path):
@@ -111,8 +111,12 @@ def test_a_path_that_appears_later_does_not_win_by_being_new(tmp_path):
 
 def ledger(columns, choices):
     book = Ledger()
+    last = None
     for n, choice in enumerate(choices):
-        book.add([(path, column[n]) for path, column in columns.items()], choice)
+        if choice != last:
+            book.choose(choice)
+        last = choice
+        book.add(list(columns), [column[n] for column in columns.values()])
     return book
 
 
@@ -136,9 +140,37 @@ def test_an_rtt_costs_two_seconds_at_most_and_no_gain_is_no_gap():
 
 def test_a_path_without_a_row_costs_what_it_did_last():
     book = Ledger()
+    book.choose("b")
     for n in range(30):
-        book.add([("a", 10.0), *([("b", 4.0)] if n < 25 else [])], "b")
+        book.add(*((["a", "b"], [10.0, 4.0]) if n < 25 else (["a"], [10.0])))
     assert book.score(100.0).j == pytest.approx(4.0)
+
+
+def test_rows_in_any_order_and_twice_in_one_time_come_to_the_same():
+    """However a sample's rows lie, a path pays what its last row of that time says."""
+    plain, mixed = Ledger(), Ledger()
+    for book in (plain, mixed):
+        book.choose("a")
+    for n in range(60):
+        plain.add(["a", "b"], [10.0 + n, 40.0])
+        if n % 3:
+            mixed.add(["b", "a"], [40.0, 10.0 + n])
+        else:
+            mixed.add(["a", "b", "a"], [99.0, 40.0, 10.0 + n])
+    assert mixed.score(100.0) == plain.score(100.0)
+
+
+def test_choices_within_one_sample_are_one_move_and_the_free_samples_pay_for_none():
+    book = Ledger()
+    for n in range(40):
+        if n == 10:
+            book.choose("a")
+        if n == 30:
+            book.choose("b")
+            book.choose("a")
+        book.add(["a", "b"], [10.0, 12.0])
+    book.choose("b")  # pays from the next sample on, and there is none
+    assert book.score(100.0).j == pytest.approx(10.0)
 
 
 def test_the_command_prints_an_object_for_one_trace_and_a_list_for_more(tmp_path, capsys):
