@@ -10,7 +10,7 @@ from steerd.config.document import Document, Policy
 from steerd.config.pops import CheckedPath, Pops
 from steerd.config.prefixes import PrefixList, covered, joined, pack, unpack
 from steerd.config.problem import Report, nearest
-from steerd.config.settings import IPV4, IPV6, POLICY_TABLES, Prefixes
+from steerd.config.settings import IPV4, IPV6, OWN_SELECTORS, POLICY_TABLES, SELECTORS, Prefixes
 from steerd.core.settings import PathId
 
 _COLLISIONS = 10
@@ -50,8 +50,30 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden))
     if len(seen) > POLICY_TABLES:
         report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
+    _selectors([one.written for one in found], report)
+    _own_traffic(tables, report)
     _collisions(lists, report)
     return found
+
+
+def _selectors(policies: Sequence[Policy], report: Report) -> None:
+    """Each different selector takes a rule priority of its own."""
+    for what, most, kinds in (
+        ("from and iif", SELECTORS, {(frozenset(one.sources), frozenset(one.iif)) for one in policies}),
+        ("from with own_traffic", OWN_SELECTORS, {frozenset(one.sources) for one in policies if one.own_traffic}),
+    ):
+        if len(kinds) > most:
+            report.error("policy", None, f"there are {len(kinds)} different {what}: must be at most {most}")
+
+
+def _own_traffic(tables: Document, report: Report) -> None:
+    if tables.route.management:
+        return
+    for order, policy in enumerate(tables.policy):
+        if policy is not None and policy.own_traffic:
+            answers = "steers answers to whoever administers this gateway too: list them in route.management"
+            tunnels = "" if tables.route.bypass_mark else ", with the tunnels' endpoints"
+            report.warn(f"policy[{order}].own_traffic", answers + tunnels)
 
 
 def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixList:

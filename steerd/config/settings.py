@@ -108,6 +108,10 @@ class RouteSettings:
 POLICY_TABLES = 100
 """Tables kept for policies: `table` to `table + 99`; the paths' tables follow."""
 
+SELECTORS = 68
+OWN_SELECTORS = 20
+"""How many different selectors there are rule priorities for: of forwarded traffic, and of the gateway's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:

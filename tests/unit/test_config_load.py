@@ -13,6 +13,7 @@ from steerd.cli.check import check
 from steerd.config.load import ConfigError, load
 from steerd.config.settings import Config, OnStop, Target
 from steerd.core.settings import RegretSettings, ThresholdSettings, WhenNone
+from steerd.route.selection import selections
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "config" / "steerd.toml"
@@ -307,11 +308,37 @@ def test_prefixes_from_a_file(write, tmp_path):
         ("[route]\nrule_priority = 1200" + POP + POLICY, "route.rule_priority: 1200 to 1299 meets 1000 to 3000"),
         ('[route]\nmark = "0x00ff0000"' + POP + POLICY, "which tailscale uses"),
         (POP, "nothing is steered"),
+        (
+            POP + POLICY + "own_traffic = true",
+            "administers this gateway too: list them in route.management, with the tunnels' endpoints",
+        ),
+        ('[route]\nbypass_mark = "0x51"' + POP + POLICY + "own_traffic = true", "list them in route.management"),
     ],
 )
 def test_what_is_hardly_meant_is_warned_of(loaded, text, warned):
     warnings = [line for line in loaded(text).warnings if warned in line]
     assert len(warnings) == 1
+
+
+def test_own_traffic_with_management_is_meant(loaded):
+    assert not loaded('[route]\nmanagement = ["192.0.2.0/24"]' + POP + POLICY + "own_traffic = true").warnings
+
+
+def test_more_selectors_than_rule_priorities(problems, loaded):
+    """What `check` lets through must not stop the daemon from starting."""
+
+    def policies(number, selector):
+        each = '[[policy]]\nname = "p{n}"\nprefixes = ["10.{n}.0.0/16"]\n' + selector + "\n"
+        return POP + '[route]\nmanagement = ["192.0.2.0/24"]\n' + "".join(each.format(n=n) for n in range(number))
+
+    for most, selector, what in (
+        (68, 'iif = ["eth{n}"]', "from and iif"),
+        (20, 'own_traffic = true\nfrom = ["192.0.2.{n}"]', "from with own_traffic"),
+    ):
+        assert len(selections(loaded(policies(most, selector)).route)) >= most
+        found = problems(policies(most + 1, selector))
+        assert found == [f"policy: there are {most + 1} different {what}: must be at most {most}"]
+    assert loaded(policies(90, 'from = ["192.0.2.0/24"]'))
 
 
 def test_more_paths_than_marks(problems):
