@@ -1,5 +1,6 @@
 """Records as JSON and back: the same, whatever they hold."""
 
+import dataclasses
 import json
 import typing
 
@@ -26,6 +27,8 @@ def frozen(value: typing.Any) -> typing.Any:
     """Lists as tuples: a record compares equal only to its own kind of sequence."""
     if hasattr(value, "_fields"):
         return type(value)(*map(frozen, value))
+    if dataclasses.is_dataclass(value):
+        return type(value)(**{one.name: frozen(getattr(value, one.name)) for one in dataclasses.fields(value)})
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
 
 
