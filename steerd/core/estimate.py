@@ -23,8 +23,8 @@ CLIP2: Final = CLIP_SDS * CLIP_SDS
 SD_FLOOR2: Final = SD_FLOOR_MS * SD_FLOOR_MS
 RATIO2: Final = SD_FLOOR_RATIO * SD_FLOOR_RATIO
 
-CLIP_OPENS_AFTER: Final = 2
-"""So many clipped samples in a row on one side are a step, not outliers: the next counts in full."""
+CLIP_OPENS_AFTER: Final = 1
+"""So many clipped samples in a row on one side are outliers: the next is a step, and counts in full."""
 
 VARIANCE_WEIGHT_MAX: Final = 0.25
 DT_MIN: Final = 1e-3

@@ -103,7 +103,7 @@ class Regret:
     *Regret* is the capped work function of metrical task systems on a uniform space (Borodin, Linial, Saks,
     "An optimal on-line algorithm for metrical task system", J. ACM 39(4), 1992): each path keeps what
     having been on it would have cost beyond the best, capped; the current path is left when it sits at the
-    cap. *Confidence* leaves earlier, when the means differ beyond their error by enough to pay the price
+    cap. What was paid is counted sample by sample; that there is something to gain is asked of the means. *Confidence* leaves earlier, when the means differ beyond their error by enough to pay the price
     within the horizon, and part of the price was already paid.
     """
 
@@ -160,14 +160,14 @@ class Regret:
         low = cheapest = inf
         for one in field:
             belief = one.belief
-            cost = belief.cost
-            if cost < cheapest:
-                cheapest = cost
+            if belief.cost < cheapest:
+                cheapest = belief.cost
+            spot = belief.spot
             if one.regret is not None:
-                one.regret = regret = one.regret + cost * dt
+                one.regret = regret = one.regret + spot * dt
                 if regret < low:
                     low = regret
-            more = paid - belief.spot
+            more = paid - spot
             if more > 0.0 or one.excess > 0.0:
                 excess = one.excess + more * dt
                 one.excess = excess if excess > 0.0 else 0.0

@@ -49,12 +49,17 @@ def test_confidence_moves_when_half_a_price_was_paid():
 
 
 def test_a_sure_mean_alone_does_not_move():
-    """The mean is high, but what was really paid was not: the confident test waits."""
+    """The mean is high, but what was really paid was not: neither test moves."""
     standings = field(a=40.0, b=20.0)
     standings["a"].belief.spike = 20.0
-    when, verdict = rounds(Regret(RegretSettings(), 2.0), standings, "a", 100)
-    assert verdict.rule == "regret"
-    assert when == 8
+    assert rounds(Regret(RegretSettings(), 2.0), standings, "a", 1000) is None
+
+
+def test_what_was_paid_alone_does_not_move():
+    """The price was paid in single bursts, but the means say that there is nothing to gain."""
+    standings = field(a=20.0, b=20.0)
+    standings["a"].belief.spike = 500.0
+    assert rounds(Regret(RegretSettings(), 2.0), standings, "a", 1000) is None
 
 
 def test_an_unsure_mean_waits_for_regret():
