@@ -58,6 +58,7 @@ class Router:
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._links: dict[PathId, bool] = {}
+        self._noticed = 0  # how often a device was; a reading that was under way meanwhile knows no better
         self._counts: Mapping[tuple[PolicyId, int], int] = {}
         self._kernel: Kernel | None = None
         self._reconciler: Reconciler | None = None
@@ -103,11 +104,12 @@ class Router:
         reconciler = self._running()
         async with self._turn:
             installed = await self._on_worker(lambda: reconciler.steer(wanted))
-            self._publish(reconciler, Outcome())
+            self._counts = reconciler.counts
         return installed
 
     async def configure(self, settings: RouteSettings) -> tuple[Installed, ...]:
-        """Takes up new settings: additions first, then removals. Raises `RouteError` before any change."""
+        """Takes up new settings: additions first, then removals; `links` has all of them then, without ``on_link``
+        having been called. Raises `RouteError` before any change."""
         reconciler = self._running()
         async with self._turn:
             try:
@@ -117,9 +119,7 @@ class Router:
             self._settings = settings
             if self._watch and self._kernel:
                 self._watch.retarget(settings.protocol, self._kernel.port)
-            current = {path.path for path in settings.paths}
-            self._links = {path: up for path, up in self._links.items() if path in current}
-            self._publish(reconciler, Outcome())
+            self._links, self._counts = dict(reconciler.links), reconciler.counts
         return outcome.installed
 
     def links(self) -> Mapping[PathId, bool]:
@@ -158,6 +158,7 @@ class Router:
         renamed = self._reconciler is not None and device.index in self._reconciler.indexes
         if not concerned and not renamed:
             return
+        self._noticed += 1
         up = device.up and not gone
         for path in concerned:
             self._link(path, up)
@@ -195,8 +196,9 @@ class Router:
             began = loop.time()
             try:
                 async with self._turn:
+                    noticed = self._noticed
                     outcome = await self._on_worker(reconciler.repair)
-                    self._publish(reconciler, outcome)
+                    self._publish(reconciler, outcome, fresh=noticed == self._noticed)
                 if outcome.repairs:
                     credit -= 1
             except OSError as error:
@@ -204,10 +206,11 @@ class Router:
                 credit -= 1  # not at once again
             rest = _REST * (loop.time() - began)
 
-    def _publish(self, reconciler: Reconciler, outcome: Outcome) -> None:
+    def _publish(self, reconciler: Reconciler, outcome: Outcome, *, fresh: bool) -> None:
         self._counts = reconciler.counts
-        for path, up in reconciler.links.items():
-            self._link(path, up)
+        if fresh:
+            for path, up in reconciler.links.items():
+                self._link(path, up)
         for installed in outcome.installed:
             self._on_installed(installed)
         for name, times in outcome.repairs.items():

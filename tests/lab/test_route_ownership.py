@@ -357,6 +357,42 @@ def test_a_plan_is_what_would_be_done(gateway, objects):
         assert [line.split()[:3] for line in moved] == [["ip", "nexthop", "replace"]] * 2
 
 
+def test_a_device_that_went_is_not_said_to_be_back(gateway):
+    """By a switch that was made on what was read before."""
+    heard = Heard()
+
+    async def run():
+        router = heard.router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        ip("link", "set", "c", "down")
+        await asyncio.sleep(0.02)  # noticed, and not looked at yet
+        await router.steer(steer("all", "b", "a"))
+        await asyncio.sleep(SETTLED)
+        await router.stop()
+
+    asyncio.run(run())
+    assert heard.links == [("pop/c", False)]
+
+
+def test_a_reload_leaves_the_links_to_whoever_asked_for_it(gateway):
+    """Who gets called would not know the new paths yet."""
+    heard = Heard()
+    ip("link", "set", "c", "down")
+
+    async def run():
+        router = heard.router(settings(PATHS[:1], (ALL,)))
+        await router.start()
+        await router.configure(settings(PATHS, (ALL,)))
+        found = dict(router.links())
+        await asyncio.sleep(SETTLED)
+        await router.stop()
+        return found
+
+    assert asyncio.run(run()) == {"pop/a": True, "pop/b": True, "pop/c": False}
+    assert heard.links == []
+
+
 @both_ways
 def test_a_reload_adds_before_it_removes(gateway, objects):
     given = settings(PATHS, (policy("p", 0, "10.0.0.0/8"), policy("q", 1, "172.16.0.0/12")), objects=objects)
