@@ -11,9 +11,9 @@ from typing import Final, assert_never
 
 from steerd.core import rules
 from steerd.core.cost import Pricing
+from steerd.core.decisions import Decisions
 from steerd.core.model import (
     Configured,
-    Declined,
     Effect,
     Event,
     Installed,
@@ -29,22 +29,18 @@ from steerd.core.model import (
     Reason,
     Steer,
     Swept,
-    Switched,
     Terms,
     Verb,
     View,
 )
-from steerd.core.orders import POP, Drains, Pin
+from steerd.core.orders import POP, Pin
 from steerd.core.path import Path
 from steerd.core.policy import Policy
-from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
+from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.core.snapshot import memory, restore, view
 
 CADENCES_EVERY: Final = 10.0
 """How often, in seconds, every path's patience is looked at again."""
-
-ANSWER_WITHIN: Final = 10.0
-"""A `Steer` that was not answered by an `Installed` for so long, in seconds, is asked again."""
 
 STALL: Final = 60.0
 """Woken up later than this, in seconds, the engine does not re-live what it slept through: void time."""
@@ -57,29 +53,23 @@ REPLY, LOCAL, VOID = Outcome.REPLY, Outcome.LOCAL, Outcome.VOID  # to look a mem
 NOTHING: Final[tuple[Effect, ...]] = ()
 
 
-class Engine:
+class Engine(Decisions):
     """All of steerd's thinking. ``draw`` gives numbers from 0 to 1; ``epoch`` makes event ids unique over
     restarts; ``memory`` is what an earlier run's `memory` returned."""
 
     def __init__(
         self, settings: Settings, memory: Memory, *, now: float, epoch: int, draw: Callable[[], float]
     ) -> None:
-        self.epoch = epoch
-        self.paths: dict[PathId, Path] = {}
-        self.policies: dict[PolicyId, Policy] = {}
-        self.drains = Drains()
-        self.declined: dict[str, int] = {}
+        timeouts = (one.interval + one.timeout for one in settings.paths)
+        super().__init__(
+            replace(settings, paths=(), policies=()), epoch=epoch, first_choice_by=now + max(timeouts, default=0.0)
+        )
         self._draw = draw
-        self._events = 0
-        self._effects: list[Effect] = []
-        self._stranded: set[PolicyId] = set()  # forced to leave, with nowhere to go yet
         self._heard = False  # whether anything was measured in this round
         self._round_began = now
         self._step = inf
         self._cadences_at = now
         self._next = inf
-        self._first_choice_by = now + max((one.interval + one.timeout for one in settings.paths), default=0.0)
-        self.settings = replace(settings, paths=(), policies=())
         self._configure(settings, now)
         restore(self, memory, now)
         self._schedule()
@@ -257,17 +247,6 @@ class Engine:
                 self._look(policy, now, None)
         self._cadences()
 
-    def _reconsider_stranded(self, now: float) -> None:
-        for id_ in sorted(self._stranded):
-            self._look(self.policies[id_], now, None)
-
-    def _reconsider(self, now: float) -> None:
-        """Orders changed: they act at once."""
-        for policy in self.policies.values():
-            policy.stale_at = -inf
-            self._look(policy, now, None)
-        self._cadences()
-
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
             self._decline(event, "unknown PoP")
@@ -370,142 +349,3 @@ class Engine:
         if old:
             self._reconsider(now)
         self._cadences()
-
-    # Decisions
-
-    def _look(self, policy: Policy, now: float, dt: float | None) -> None:
-        """Decide for one policy. ``dt``: a round ended, that covered so many seconds; None: something forced a
-        look in between."""
-        if not self._may_stay(policy, now, dt) or dt is None:
-            return
-        policy.refresh(self.drains, now)
-        if policy.current is not None:
-            verdict = policy.rule.observe(policy.field, policy.current, dt, now)
-            if verdict is not None and policy.pending_since is None:
-                self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
-                return
-        self._keep_up(policy, now)
-
-    def _may_stay(self, policy: Policy, now: float, dt: float | None) -> bool:
-        """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
-        reason = policy.forced(self.drains, now)
-        if reason is not None:
-            if reason is not Reason.START or (dt is not None and self._may_start(policy, now)):
-                self._leave(policy, reason, now)
-            return False
-        self._stranded.discard(policy.id)
-        policy.state = PolicyState.STEERING
-        return True
-
-    def _may_start(self, policy: Policy, now: float) -> bool:
-        """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
-        if self.settings.round <= 0.0 or now >= self._first_choice_by:
-            return True
-        return all(path.cost < inf or path.missed or path.health.gone for path in policy.paths.values())
-
-    def _leave(self, policy: Policy, reason: Reason, now: float) -> None:
-        """The current choice can not stay: take the cheapest path there is, or say why none is."""
-        target = policy.target(reason, self.drains, now)
-        if target is not None:
-            if policy.returning(now):
-                return
-            self._stranded.discard(policy.id)
-            rule = "first" if reason is Reason.START else "forced"
-            self._move(policy, target.id, self._returns(policy, reason), rule, {}, now)
-            return
-        self._stranded.add(policy.id)
-        if policy.wanted is None:
-            return
-        hard = policy.pin is not None and policy.pin.hard
-        if policy.local_outage(reason):
-            policy.state = PolicyState.LOCAL_OUTAGE
-            policy.outage_over = None
-        elif hard or policy.settings.when_none is WhenNone.KEEP or not policy.hopeless(self.drains, now):
-            policy.state = PolicyState.HELD
-        else:
-            policy.blocked_by = reason
-            self._move(policy, None, reason, "forced", {}, now)
-            policy.state = PolicyState.BLOCKED
-
-    def _returns(self, policy: Policy, reason: Reason) -> Reason:
-        """Coming back from blocked is an undrain or a recovery, not a start."""
-        if policy.wanted is None and policy.blocked_by is not None:
-            policy.blocked_by = None
-            return Reason.UNDRAIN if reason is Reason.DRAIN else Reason.BETTER
-        return reason
-
-    def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
-        old, policy.wanted = policy.wanted, to
-        policy.wanted_runner = policy.second(policy.paths[to], self.drains, now) if to is not None else None
-        policy.state = PolicyState.STEERING
-        policy.since = now
-        policy.stale_at = -inf
-        event_id = self._announce(policy, old, reason, rule, margin, now)
-        policy.rule.moved(policy.field)
-        policy.pending_since = now
-        self._effects.append(Steer(policy.id, to, policy.wanted_runner, event_id))
-        self._cadences()
-
-    def _announce(
-        self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
-    ) -> str:
-        self._events += 1
-        policy.event_id = f"{self.epoch}-{self._events}"
-        evidence: dict[PathId, Terms] = {}
-        excluded: dict[PathId, str] = dict(policy.forbidden)
-        for path in policy.paths.values():
-            if path.samples:
-                regret = policy.standings[path.id].regret
-                evidence[path.id] = {
-                    **path.terms(),
-                    "samples": float(path.samples),
-                    **({} if regret is None else {"regret": regret}),
-                }
-            why = policy.excluded(path.id, self.drains, now)
-            if why is not None:
-                excluded[path.id] = why
-        policy.last = Switched(
-            policy.event_id, policy.id, old, policy.wanted, reason, now, rule, evidence, excluded, margin
-        )
-        self._effects.append(policy.last)
-        return policy.event_id
-
-    def _keep_up(self, policy: Policy, now: float) -> None:
-        """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
-        if policy.wanted is None:
-            return
-        if policy.pending_since is not None:
-            if now - policy.pending_since < ANSWER_WITHIN:
-                return
-        elif policy.runner_up_serves(self.drains):
-            return
-        else:
-            second = policy.second(policy.paths[policy.wanted], self.drains, now)
-            if second == policy.wanted_runner:
-                return
-            policy.wanted_runner = second
-        policy.pending_since = now
-        self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
-
-    def _cadences(self) -> None:
-        if self.settings.round <= 0.0:
-            return  # the driver brings samples of its own: nobody probes
-        chosen: set[PathId] = set()
-        doubted: list[Policy] = []
-        for policy in self.policies.values():
-            current = self.paths.get(policy.wanted) if policy.wanted is not None else None
-            if current is None:
-                continue
-            chosen.add(current.id)
-            if current.health.doubted_at is not None and current.health.state is not PathState.RECOVERING:
-                doubted.append(policy)
-        urgent = {path for policy in doubted for path in policy.paths if not policy.paths[path].health.gone}
-        for path in self.paths.values():
-            path.urgent = path.id in urgent
-            cadence = path.wants(chosen=path.id in chosen)
-            if cadence is not None:
-                self._effects.append(cadence)
-
-    def _decline(self, event: Event, reason: str) -> None:
-        self.declined[reason] = self.declined.get(reason, 0) + 1
-        self._effects.append(Declined(event, reason))

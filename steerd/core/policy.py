@@ -83,6 +83,11 @@ class Policy:
         self._refused[path] = (now + wait, wait, error)
         self.stale_at = -inf
 
+    def refused(self, path: PathId, now: float) -> bool:
+        """Whether the kernel refused this path, and it is too early to ask again."""
+        refused = self._refused.get(path)
+        return refused is not None and now < refused[0]
+
     def accepted(self, path: PathId) -> None:
         self._refused.pop(path, None)
 

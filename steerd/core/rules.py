@@ -103,8 +103,9 @@ class Regret:
     *Regret* is the capped work function of metrical task systems on a uniform space (Borodin, Linial, Saks,
     "An optimal on-line algorithm for metrical task system", J. ACM 39(4), 1992): each path keeps what
     having been on it would have cost beyond the best, capped; the current path is left when it sits at the
-    cap. What was paid is counted sample by sample; that there is something to gain is asked of the means. *Confidence* leaves earlier, when the means differ beyond their error by enough to pay the price
-    within the horizon, and part of the price was already paid.
+    cap. What was paid is counted sample by sample; that there is something to gain is asked of the means.
+    *Confidence* leaves earlier, when the means differ beyond their error by enough to pay the price within
+    the horizon, and part of the price was already paid.
     """
 
     __slots__ = ("_cap", "_horizon", "_ignore", "_price")

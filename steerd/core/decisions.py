@@ -1,0 +1,191 @@
+"""Deciding: where each policy is to go, what is asked of the kernel and of the prober for it.
+
+A decision is forced (`_leave`) or a matter of price (the policy's rule). Either way it is one effect for the
+kernel (`Steer`, wanted state) and one for everybody else (`Switched`, a fact with its evidence).
+"""
+
+from math import inf
+from typing import Final
+
+from steerd.core.model import (
+    Declined,
+    Effect,
+    Event,
+    PathState,
+    PolicyState,
+    Reason,
+    Steer,
+    Switched,
+    Terms,
+)
+from steerd.core.orders import Drains
+from steerd.core.path import Path
+from steerd.core.policy import Policy
+from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
+
+ANSWER_WITHIN: Final = 10.0
+"""A `Steer` that was not answered by an `Installed` for so long, in seconds, is asked again."""
+
+
+class Decisions:
+    """The state that decisions are made on, and the making. Time is an argument; events are the engine's."""
+
+    def __init__(self, settings: Settings, *, epoch: int, first_choice_by: float) -> None:
+        self.settings = settings
+        self.epoch = epoch
+        self.paths: dict[PathId, Path] = {}
+        self.policies: dict[PolicyId, Policy] = {}
+        self.drains = Drains()
+        self.declined: dict[str, int] = {}
+        self._first_choice_by = first_choice_by
+        self._events = 0
+        self._effects: list[Effect] = []
+        self._stranded: set[PolicyId] = set()  # forced to leave, with nowhere to go yet
+
+    def _reconsider(self, now: float) -> None:
+        """Orders changed: they act at once."""
+        for policy in self.policies.values():
+            policy.stale_at = -inf
+            self._look(policy, now, None)
+        self._cadences()
+
+    def _reconsider_stranded(self, now: float) -> None:
+        for id_ in sorted(self._stranded):
+            self._look(self.policies[id_], now, None)
+
+    def _look(self, policy: Policy, now: float, dt: float | None) -> None:
+        """Decide for one policy. ``dt``: a round ended, that covered so many seconds; None: something forced a
+        look in between."""
+        if not self._may_stay(policy, now, dt) or dt is None:
+            return
+        policy.refresh(self.drains, now)
+        if policy.current is not None:
+            verdict = policy.rule.observe(policy.field, policy.current, dt, now)
+            if verdict is not None and policy.pending_since is None:
+                self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
+                return
+        self._keep_up(policy, now)
+
+    def _may_stay(self, policy: Policy, now: float, dt: float | None) -> bool:
+        """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
+        reason = policy.forced(self.drains, now)
+        if reason is not None:
+            if reason is not Reason.START or (dt is not None and self._may_start(policy, now)):
+                self._leave(policy, reason, now)
+            return False
+        self._stranded.discard(policy.id)
+        policy.state = PolicyState.STEERING
+        return True
+
+    def _may_start(self, policy: Policy, now: float) -> bool:
+        """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
+        if self.settings.round <= 0.0 or now >= self._first_choice_by:
+            return True
+        return all(path.cost < inf or path.missed or path.health.gone for path in policy.paths.values())
+
+    def _leave(self, policy: Policy, reason: Reason, now: float) -> None:
+        """The current choice can not stay: take the cheapest path there is, or say why none is."""
+        target = policy.target(reason, self.drains, now)
+        if target is not None:
+            if policy.returning(now):
+                return
+            self._stranded.discard(policy.id)
+            rule = "first" if reason is Reason.START else "forced"
+            self._move(policy, target.id, self._returns(policy, reason), rule, {}, now)
+            return
+        self._stranded.add(policy.id)
+        if policy.wanted is None:
+            return
+        hard = policy.pin is not None and policy.pin.hard
+        if policy.local_outage(reason):
+            policy.state = PolicyState.LOCAL_OUTAGE
+            policy.outage_over = None
+        elif hard or policy.settings.when_none is WhenNone.KEEP or not policy.hopeless(self.drains, now):
+            policy.state = PolicyState.HELD
+        else:
+            policy.blocked_by = reason
+            self._move(policy, None, reason, "forced", {}, now)
+            policy.state = PolicyState.BLOCKED
+
+    def _returns(self, policy: Policy, reason: Reason) -> Reason:
+        """Coming back from blocked is an undrain or a recovery, not a start."""
+        if policy.wanted is None and policy.blocked_by is not None:
+            policy.blocked_by = None
+            return Reason.UNDRAIN if reason is Reason.DRAIN else Reason.BETTER
+        return reason
+
+    def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
+        old, policy.wanted = policy.wanted, to
+        policy.wanted_runner = policy.second(policy.paths[to], self.drains, now) if to is not None else None
+        policy.state = PolicyState.STEERING
+        policy.since = now
+        policy.stale_at = -inf
+        event_id = self._announce(policy, old, reason, rule, margin, now)
+        policy.rule.moved(policy.field)
+        policy.pending_since = now
+        self._effects.append(Steer(policy.id, to, policy.wanted_runner, event_id))
+        self._cadences()
+
+    def _announce(
+        self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
+    ) -> str:
+        self._events += 1
+        policy.event_id = f"{self.epoch}-{self._events}"
+        evidence: dict[PathId, Terms] = {}
+        excluded: dict[PathId, str] = dict(policy.forbidden)
+        for path in policy.paths.values():
+            if path.samples:
+                regret = policy.standings[path.id].regret
+                evidence[path.id] = {
+                    **path.terms(),
+                    "samples": float(path.samples),
+                    **({} if regret is None else {"regret": regret}),
+                }
+            why = policy.excluded(path.id, self.drains, now)
+            if why is not None:
+                excluded[path.id] = why
+        policy.last = Switched(
+            policy.event_id, policy.id, old, policy.wanted, reason, now, rule, evidence, excluded, margin
+        )
+        self._effects.append(policy.last)
+        return policy.event_id
+
+    def _keep_up(self, policy: Policy, now: float) -> None:
+        """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
+        if policy.wanted is None or policy.refused(policy.wanted, now):
+            return
+        if policy.pending_since is not None:
+            if now - policy.pending_since < ANSWER_WITHIN:
+                return
+        elif policy.runner_up_serves(self.drains):
+            return
+        else:
+            second = policy.second(policy.paths[policy.wanted], self.drains, now)
+            if second == policy.wanted_runner:
+                return
+            policy.wanted_runner = second
+        policy.pending_since = now
+        self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
+
+    def _cadences(self) -> None:
+        if self.settings.round <= 0.0:
+            return  # the driver brings samples of its own: nobody probes
+        chosen: set[PathId] = set()
+        doubted: list[Policy] = []
+        for policy in self.policies.values():
+            current = self.paths.get(policy.wanted) if policy.wanted is not None else None
+            if current is None:
+                continue
+            chosen.add(current.id)
+            if current.health.doubted_at is not None and current.health.state is not PathState.RECOVERING:
+                doubted.append(policy)
+        urgent = {path for policy in doubted for path in policy.paths if not policy.paths[path].health.gone}
+        for path in self.paths.values():
+            path.urgent = path.id in urgent
+            cadence = path.wants(chosen=path.id in chosen)
+            if cadence is not None:
+                self._effects.append(cadence)
+
+    def _decline(self, event: Event, reason: str) -> None:
+        self.declined[reason] = self.declined.get(reason, 0) + 1
+        self._effects.append(Declined(event, reason))
