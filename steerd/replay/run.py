@@ -67,6 +67,8 @@ class _Run:
             if len(paths) > met:
                 met = len(paths)
                 engine = self._meet(time)
+            if self.trace.cut_short:
+                break
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
             effects = engine.feed(swept, time)
             if effects:

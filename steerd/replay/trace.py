@@ -30,6 +30,8 @@ class Trace:
     def __init__(self, file: Path, known: Mapping[str, PathId]) -> None:
         self.file = file
         self.paths: dict[str, PathId] = {}
+        self.cut_short = False
+        """Set with the last group if rows are missing at its end: a decision needs all rows of its time."""
         self._known = known
 
     def groups(self) -> Iterator[Swept]:
@@ -60,6 +62,7 @@ class Trace:
 
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
         known, absurd = self.paths, RTT_ABSURD
+        before: list[PathId] = []
         paths: list[PathId] = []
         rtts: list[float | None] = []
         last, at = "", -inf
@@ -72,7 +75,7 @@ class Trace:
                     raise ValueError(f"time {time} comes after {last}: rows must be sorted by time")
                 if new > at and paths:
                     yield Swept(at, paths, rtts)
-                    paths, rtts = [], []
+                    before, paths, rtts = paths, [], []
                 last, at = time, new
             try:
                 paths.append(known[name])
@@ -86,6 +89,7 @@ class Trace:
             else:
                 rtts.append(None)
         if paths:
+            self.cut_short = len(paths) < len(before) and before[: len(paths)] == paths
             yield Swept(at, paths, rtts)
 
     def _meet(self, name: str) -> PathId:
