@@ -4,7 +4,6 @@ Time is asserted on packets lost and probes sent; how fast a decision falls is a
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -327,41 +327,39 @@ def test_ten_thousand_prefixes_move_at_once() -> None:
     assert found["took"] / found["times"] < 1.0
 
 
-def interrupted(number: int) -> None:
-    """The demo, stopped in its middle."""
-    command = [sys.executable, "-m", "steerd.cli.steerd", "demo"]
+def interrupted(number: int) -> str:
+    """The demo, stopped in its middle. Returns what the environment of all its processes holds."""
+    marker = f"STEERD_TEST_RUN={uuid4().hex}"
+    command = ["env", marker, sys.executable, "-m", "steerd.cli.steerd", "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(4.0)
+        assert running(marker)
         process.send_signal(number)
         process.communicate(timeout=20)
     assert process.returncode != 0
+    return marker
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_demo_that_is_stopped_leaves_nothing(number: int) -> None:
-    before = left()
-    interrupted(number)
+    before = kernel_of_the_machine()
+    marker = interrupted(number)
     time.sleep(0.5)
-    assert left() == before
+    assert kernel_of_the_machine() == before
+    assert running(marker) == []
 
 
-def left() -> dict[str, str]:
-    """What a lab could leave behind on this machine: kernel state, and processes of ours."""
-    commands = {
-        "netns": ["ip", "netns"],
-        "rule": ["ip", "rule"],
-        "route": ["ip", "route", "show", "table", "all"],
-        "link": ["ip", "-br", "link"],
-    }
-    found = {
-        name: subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        for name, command in commands.items()
-    }
-    lines = []
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
+def kernel_of_the_machine() -> list[str]:
+    """What a lab could leave behind outside of itself."""
+    commands = ("ip netns", "ip rule", "ip route show table all", "ip -br link")
+    return [subprocess.run(one.split(), capture_output=True, text=True, check=False).stdout for one in commands]
+
+
+def running(marker: str) -> list[str]:
+    """The processes with this in their environment: those of one lab, whoever else runs one now."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if ("steerd.lab" in line or "steerd demo" in line or "steerd-lab" in line) and str(os.getpid()) not in line:
-                lines.append(line)
-    found["processes"] = "\n".join(sorted(lines))
+            if marker.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
     return found
