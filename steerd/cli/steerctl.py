@@ -60,6 +60,8 @@ def _ask(options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         answer = ask(options.socket, _request(options))
     except NotThereError as error:
         return _failed(NOT_THERE, str(error))
+    except TimeoutError:
+        return _failed(FAILED, f"{options.socket}: no answer in time; what was asked for may still be done")
     except OSError as error:
         return _failed(FAILED, f"{options.socket}: {error.strerror or error}")
     if answer.get("ok") is True:

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from steerd.cli.steerctl import main
+from steerd.control import client
 from steerd.control.server import ControlServer, RefusedError
 
 STATUS = {
@@ -144,6 +145,16 @@ def test_a_daemon_that_says_nothing(tmp_path, capsys):
         assert main(["--socket", str(tmp_path / "s"), "status"]) == 1
         thread.join(5)
     assert "without an answer" in capsys.readouterr().err
+
+
+def test_a_daemon_that_has_no_time(tmp_path, capsys, monkeypatch):
+    """It finds the order when it has."""
+    monkeypatch.setattr(client, "TIMEOUT", 0.05)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+        assert main(["--socket", str(tmp_path / "s"), "drain", "fra1"]) == 1
+    assert "no answer in time; what was asked for may still be done" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
