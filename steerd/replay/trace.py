@@ -63,6 +63,7 @@ class Trace:
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
         known, absurd = self.paths, RTT_ABSURD
         before: list[PathId] = []
+        whole: set[tuple[int, tuple[PathId, ...]]] = set()  # fewer rows than before that were all there were
         paths: list[PathId] = []
         rtts: list[float | None] = []
         last, at = "", -inf
@@ -75,6 +76,8 @@ class Trace:
                     raise ValueError(f"time {time} comes after {last}: rows must be sorted by time")
                 if new > at and paths:
                     yield Swept(at, paths, rtts)
+                    if len(paths) < len(before) and before[: len(paths)] == paths:
+                        whole.add((len(before), tuple(paths)))
                     before, paths, rtts = paths, [], []
                 last, at = time, new
             try:
@@ -89,7 +92,8 @@ class Trace:
             else:
                 rtts.append(None)
         if paths:
-            self.cut_short = len(paths) < len(before) and before[: len(paths)] == paths
+            fewer = len(paths) < len(before) and before[: len(paths)] == paths
+            self.cut_short = fewer and (len(before), tuple(paths)) not in whole
             yield Swept(at, paths, rtts)
 
     def _meet(self, name: str) -> PathId:

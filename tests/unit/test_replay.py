@@ -41,6 +41,19 @@ def test_the_first_choice_falls_on_the_first_reply(tmp_path):
     assert replay(write(tmp_path / "t.csv", rows), Settings())["switches"][0]["time_s"] == 1.0
 
 
+def test_a_path_that_is_measured_less_often_cuts_no_time_short(tmp_path):
+    """The last time of a trace decides with its one row, as the like of it did before."""
+    alone = []
+    for odd in (0, 1):  # one of them has the switch at a time with one row
+        rows = [row for n in range(60) for row in [f"{n},a,{20 if n < 40 else 90}"] + [f"{n},b,30"] * (n % 2 == odd)]
+        whole = replay(write(tmp_path / "t.csv", rows), Settings())["switches"]
+        at = whole[-1]["time_s"]
+        alone.append(at % 2 != odd)
+        cut = [row for row in rows if float(row.split(",")[0]) <= at]
+        assert replay(write(tmp_path / "t.csv", cut), Settings())["switches"] == whole
+    assert any(alone)
+
+
 def test_a_trace_cut_short_gives_the_same_switches(tmp_path):
     rows = [f"{n},{p},{20 + (n * m) % 41}" for n in range(300) for p, m in (("a", 7), ("b", 11), ("c", 13))]
     whole = replay(write(tmp_path / "t.csv", rows), Settings())["switches"]
