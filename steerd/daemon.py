@@ -67,6 +67,7 @@ class Daemon:
         self.config = config
         self.metrics = Metrics()
         self.metrics.configure(config)
+        self.metrics.reloaded(ok=True, wall_time=time.time())
         self.store = Store(config.store_path, record=config.record)
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -81,10 +82,10 @@ class Daemon:
         """Run until SIGTERM or SIGINT. Raises `StartError` when a stage can not start."""
         loop = asyncio.get_running_loop()
         await self._build()
+        for number in (SIGTERM, SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
         try:
             await self._start()
-            for number in (SIGTERM, SIGINT):
-                loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(SIGHUP, lambda: self._spawn(self._reload_on_signal()))
             notify(READY="1", STATUS=self._status())
             log.info("steerd %s is ready: %s", __version__, self._status())
@@ -135,7 +136,16 @@ class Daemon:
         )
 
     async def _start(self) -> None:
+        # First of all: an address or a socket that is taken says that another steerd runs, and then not even what
+        # `on_stop` asks for may touch the kernel.
+        self.control = ControlServer(self.config.control_socket, lambda request: answer(self, request))
         try:
+            await self.control.start()
+            await self._listen(self.config)
+        except OSError as error:
+            raise StartError(f"can not listen: {error}") from error
+        try:
+            self.prober.open()
             adopted = await self.router.start()
             self.prober.start()
         except (RouteError, ProbeError) as error:
@@ -144,17 +154,26 @@ class Daemon:
         self.driver.feed(None)
         self._spawn(self.driver.steering(self.router.steer, self.metrics.switch_duration))
         self._spawn(self._housekeep())
-        self.control = ControlServer(self.config.control_socket, lambda request: answer(self, request))
-        try:
-            await self.control.start()
-            await self._start_export()
-        except OSError as error:
-            raise StartError(f"can not listen: {error}") from error
         self._start_share()
 
-    async def _start_export(self) -> None:
-        server = ExportServer(self.config.export, self.metrics, self._snapshot, self._healthy, self._ready)
-        await server.start()
+    async def _listen(self, config: Config) -> None:
+        """Serve metrics where ``config`` says. OSError: it can not be, and what was served before still is."""
+        server = ExportServer(config.export, self.metrics, self._snapshot, self._healthy, self._ready)
+        before = self.export
+        try:
+            await server.start()
+        except OSError:
+            if before is None:
+                raise
+            await before.stop()  # the same port at another address: it may be in the way itself
+            try:
+                await server.start()
+            except OSError:
+                await before.start()
+                raise
+        else:
+            if before is not None:
+                await before.stop()
         self.export = server
 
     def _start_share(self) -> None:
@@ -269,25 +288,29 @@ class Daemon:
         for name in ("control_socket", "store_path", "record"):
             if getattr(config, name) != getattr(old, name):
                 log.warning("%s takes effect at the next start", name)
+        moved = config.export != old.export
+        try:
+            if moved:
+                await self._listen(config)
+        except OSError as error:
+            return [f"export.listen: {error}"]
         try:
             installed = await self.router.configure(config.route)
         except RouteError as error:
+            if moved:
+                await self._listen(old)
             return [str(error)]
         try:
             self.prober.configure(config.probe)
         except ProbeError as error:
             await self.router.configure(old.route)
+            if moved:
+                await self._listen(old)
             return [str(error)]
         self.config = config
         self.metrics.configure(config)
         self.driver.feed(Configured(config.core))
         self._follow_kernel(installed)
-        if config.export != old.export and self.export is not None:
-            await self.export.stop()
-            try:
-                await self._start_export()
-            except OSError as error:
-                log.error("export.listen: %s; there is no metrics endpoint until the next reload", error)  # noqa: TRY400
         if config.mqtt != old.mqtt:
             await self._stop_share()
             self._start_share()

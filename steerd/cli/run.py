@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class _Formatter(logging.Formatter):
 
 def run(path: Path, *, dry_run: bool, level: str) -> int:
     """The daemon in the foreground. Returns 0 after a stop, 1 if it can not run, 78 for a bad configuration."""
+    # Until there is something to reload, asking for it is no reason to end.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _log(level)
     config = _load(path)
     if config is None:

@@ -308,6 +308,8 @@ class Engine(Decisions):
             self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
             return None
         policy.pending_since = None
+        if event.error is None:
+            policy.error = None  # what was refused before is past
         adopted = policy.wanted is None and policy.last is None and event.error is None
         old, policy.wanted, policy.wanted_runner = policy.wanted, event.best, event.runner_up
         policy.since = now

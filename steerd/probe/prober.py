@@ -69,6 +69,10 @@ class Prober:
     def skipped(self) -> int:
         return self._schedule.skipped
 
+    def open(self) -> None:
+        """Open the sockets, so that what is missing is known before anything else is done. Raises `ProbeError`."""
+        self._open(self._settings)
+
     def start(self) -> None:
         """Open the sockets and probe from the running loop. Raises `ProbeError`."""
         self._loop = asyncio.get_running_loop()

@@ -205,7 +205,11 @@ class Reconciler:
 
     def _look(self) -> None:
         """Takes over what the kernel has now: a runner-up that stepped in is the choice from now on."""
-        self.links = {path.path: _up(self._seen, path.device) for path in self._settings.paths}
+        self.links = {
+            # A way that the kernel refuses in every family leads nowhere, whatever its device says.
+            path.path: _up(self._seen, path.device) and not ways_out([path]) <= self._refused.keys()
+            for path in self._settings.paths
+        }
         present = self._present()
         for policy, choice in self._choices.items():
             real = present.choice(policy)
@@ -301,7 +305,7 @@ class Reconciler:
         if choice.best is None or self._present().choice(policy).best == choice.best:
             return None
         path = next(path for path in self._settings.paths if path.path == choice.best)
-        if not self.links.get(choice.best):
+        if not _up(self._seen, path.device):
             return f"device {path.device} of path {path.path} is down or not there"
         words = {self._refused[way] for way in ways_out([path]) if way in self._refused}
         return f"path {path.path} can not be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")

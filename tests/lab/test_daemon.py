@@ -291,6 +291,49 @@ def test_a_bad_reload_changes_nothing_and_a_good_one_loses_nothing() -> None:
     assert found["leaked"] == 0
 
 
+def crowded() -> Any:
+    """A second daemon, and a listening address that is taken: at the start, and by a reload."""
+    found: dict[str, Any] = {}
+    with World(rate=200) as world:
+        config = world.gateway_config()
+        daemon = start(world, config)
+        found["loaded"] = metric("steerd_config_last_reload_successful")
+        began, kernel = time.monotonic(), state_of_kernel()
+        other = FILE.with_name("other.toml")
+        for stop in ("cleanup", "block"):
+            other.write_text(config.replace("[route]", f'[route]\non_stop = "{stop}"'))
+            command = [sys.executable, "-m", "steerd.cli.steerd", "run", "-c", str(other)]
+            found[stop] = world.spawn("gw", command, stderr=subprocess.DEVNULL).wait(15)
+        found["kernel"] = state_of_kernel() == kernel
+        world.spawn("gw", [sys.executable, "-c", LISTEN, "9950"])
+        time.sleep(0.5)
+        FILE.write_text(config.replace(METRICS, "127.0.0.1:9950"))
+        found["refused"], answer = ask(world, "reload")
+        found["problems"] = answer["problems"]
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: LOG.read_text().count("not reloaded") == 2)
+        found["served"] = metric("steerd_config_last_reload_successful")
+        FILE.write_text(config)
+        found["mended"] = ask(world, "reload")[0]
+        ended = time.monotonic()
+        time.sleep(1.1)
+        found["lost"] = world.traffic.between(began, ended).lost
+        found["leaked"] = world.outside.leaked(began)
+    return found
+
+
+LISTEN = "import socket, sys, time\ns = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+
+
+def test_what_is_taken_is_found_before_anything_is_touched() -> None:
+    found = scene("crowded")
+    assert found["loaded"] == 1
+    assert (found["cleanup"], found["block"]) == (1, 1)
+    assert found["kernel"]
+    assert (found["refused"], len(found["problems"]), found["served"], found["mended"]) == (78, 1, 0, 0)
+    assert found["lost"] == found["leaked"] == 0
+
+
 def many() -> Any:
     with World(rate=50) as world:
         prefixes = [f"100.{64 + n // 256}.{n % 256}.0/24" for n in range(10_000)]
