@@ -13,7 +13,7 @@ from steerd import __version__
 from steerd.config.load import load
 from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
-from steerd.control.server import ControlServer
+from steerd.control.server import ControlServer, RefusedError, Request, Response
 from steerd.core.engine import Engine
 from steerd.core.model import (
     Configured,
@@ -36,7 +36,7 @@ from steerd.notify import notify, watchdog_period
 from steerd.probe.prober import ProbeError, Prober
 from steerd.route.router import RouteError, Router
 from steerd.store.store import Store
-from steerd.verbs import answer
+from steerd.verbs import VERBS, answer
 
 if TYPE_CHECKING:
     from steerd.share.share import Share
@@ -103,6 +103,8 @@ class Daemon:
             self.metrics.reloaded(not problems, time.time())
             for problem in problems:
                 log.error("not reloaded: %s", problem)
+            if problems:
+                self.metrics.refused("config", "reload")
             notify(READY="1", STATUS=self._status())
             return problems
 
@@ -138,7 +140,7 @@ class Daemon:
     async def _start(self) -> None:
         # First of all: an address or a socket that is taken says that another steerd runs, and then not even what
         # `on_stop` asks for may touch the kernel.
-        self.control = ControlServer(self.config.control_socket, lambda request: answer(self, request))
+        self.control = ControlServer(self.config.control_socket, self._asked)
         try:
             await self.control.start()
             await self._listen(self.config)
@@ -258,6 +260,14 @@ class Daemon:
             self.store.decided(fact, int(time.time() * 1000))
             if self._share is not None:
                 self._share.fact(fact)
+
+    async def _asked(self, request: Request) -> Response:
+        try:
+            return await answer(self, request)
+        except RefusedError:
+            verb = request["verb"]
+            self.metrics.refused("control", verb if verb in VERBS else "unknown verb")
+            raise
 
     def _remember(self) -> None:
         self.store.remember(self.driver.memory())

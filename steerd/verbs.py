@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 HISTORY_MAX: Final = 1000
 EX_CONFIG: Final = 78
 ORDERS: Final = frozenset(verb.value for verb in Verb)
+VERBS: Final = ORDERS | {"status", "why", "history", "reload"}
 
 
 async def answer(daemon: "Daemon", request: Request) -> Response:

@@ -89,6 +89,7 @@ def reaches(namespace: str, address: str) -> bool:
     return subprocess.run(command, check=False, timeout=10).returncode == 0
 
 
+REFUSED = 'steerd_refused_total{{reason="reload",source="{}"}}'
 ECHO = (
     "import socket\n"
     "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(('::', 7))\n"
@@ -255,6 +256,10 @@ def reloads() -> Any:
         found["logged"] = LOG.read_text().count("not reloaded")
         found["refused"], answer = ask(world, "reload")
         found["problems"] = len(answer["problems"])
+        found["counted"] = [
+            metric(REFUSED.format("config")),
+            metric(REFUSED.format("control")),
+        ]
         checked = subprocess.run(
             [sys.executable, "-m", "steerd.cli.steerd", "check", str(FILE)], capture_output=True, text=True, check=False
         )
@@ -283,6 +288,7 @@ def test_a_bad_reload_changes_nothing_and_a_good_one_loses_nothing() -> None:
     assert found["kernel"]
     assert found["logged"] == 7
     assert (found["refused"], found["problems"]) == (78, 7)
+    assert found["counted"] == [2, 1]
     assert found["check"] == [78, 7]
     assert (found["renamed"], found["back"], found["good"]) == (0, 0, 1)
     assert found["reasons"] == ["start", "policy"]
