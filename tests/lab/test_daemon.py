@@ -105,12 +105,12 @@ def full_tunnel(rp_filter: int) -> Any:
         start(world, world.gateway_config())
         until(lambda: all(path["state"] == "up" for path in status(world)["paths"]))
         began = time.monotonic()
-        time.sleep(3.0)
+        time.sleep(2.0)
         world.pops["fra1"].set(dead=True)
-        time.sleep(3.0)
+        time.sleep(2.5)
         ended = time.monotonic()
         time.sleep(1.2)
-        before = world.traffic.between(began, began + 2.5)
+        before = world.traffic.between(began, began + 1.8)
         after = world.traffic.between(ended - 1.5, ended)
         assert world.admin is not None
         session = world.admin.session()
@@ -148,7 +148,7 @@ def test_a_full_tunnel_leaves_the_lan_the_admin_and_the_tunnels_alone(rp_filter:
     assert found["admin"][1] < 1.0
     assert set(found["nested"].values()) == {0}
     assert found["leaked"] == 0
-    assert found["outer"] > 100
+    assert found["outer"] > 80
     assert set(found["before"][0]) == {"fra1"}
     assert set(found["after"][0]) == {"ams1"}
     assert found["before"][1] == found["after"][1] == 0
@@ -231,7 +231,7 @@ def broker_gone(seconds: float) -> Any:
 
 
 def test_without_a_broker_steering_goes_on_and_afterwards_the_topics_are_back() -> None:
-    found = scene("broker_gone", 8.0)
+    found = scene("broker_gone", 4.0)
     assert found["choice"] == "ams1/tun-ams1"
     assert found["connected"] == 0
     assert found["lost"] == 0
