@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from steerd.control.times import milliseconds, span
+from steerd.core import cost
 from steerd.core.model import PolicyState, PolicyView, Reason, Switched, Terms
 
-_TERMS = ("rtt", "jitter", "loss", "load", "backbone", "bias", "total")
+_TERMS = (*cost.TERMS, "total")
 
 _STATES = {
     PolicyState.HELD: "No path that it may use is usable: the last choice is held.",

@@ -3,10 +3,9 @@
 from math import inf
 from typing import Final, NamedTuple
 
-OPERATOR: Final = "operator"
 POP: Final = "pop"
-"""Origins. An operator's drain forbids; a PoP's own word ranks it last, so that a rumour cannot take the
-last usable PoP away."""
+"""The origin of a PoP's own word: it ranks the PoP last, so that a rumour can not take the last usable one away.
+A drain of any other origin (an operator's) forbids."""
 
 
 class Pin(NamedTuple):
