@@ -82,7 +82,7 @@ class Estimate:
         self.jitter = 0.0
         self.loss = 0.0
         self.last_rtt = 0.0
-        self.last_reply = 0.0
+        self.last_reply = -inf
         self._clipped = 0
         self._last_overdue = -inf
         self._loss_at = 0.0

@@ -127,3 +127,11 @@ def test_what_is_overdue_for_ever_is_forgotten():
     for n in range(1, 1000):
         estimate.overdue(float(n))
     assert len(estimate._gaps) <= 64
+
+
+def test_a_new_start_is_new_at_any_time():
+    """Also where the time itself equals the step that the weights were last made for."""
+    estimate = fed(*[20.0] * 10)
+    estimate.forget()
+    estimate.reply(80.0, 1.0)
+    assert (estimate.mean, estimate.samples) == (80.0, 1)
