@@ -134,4 +134,4 @@ def test_a_new_start_is_new_at_any_time():
     estimate = fed(*[20.0] * 10)
     estimate.forget()
     estimate.reply(80.0, 1.0)
-    assert (estimate.mean, estimate.samples) == (80.0, 1)
+    assert (estimate.mean, estimate.sd, estimate.jitter, estimate.samples) == (80.0, 10.0, 0.0, 1)
