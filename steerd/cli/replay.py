@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from steerd.config.load import load
-from steerd.config.problem import ConfigError
+from steerd.cli.configuration import read
+from steerd.config.problem import EX_CONFIG
 from steerd.core.settings import Settings
 from steerd.replay.run import replay as replay_one
 from steerd.replay.trace import TraceError
@@ -15,11 +15,12 @@ from steerd.replay.trace import TraceError
 
 def replay(config: Path | None, traces: Sequence[Path], *, as_json: bool) -> int:
     """Replay each trace. Returns 0, 1 for a trace that can not be replayed, 78 for a bad configuration."""
-    try:
-        settings = load(config, require_pops=False).core if config is not None else Settings()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 78
+    settings = Settings()
+    if config is not None:
+        loaded = read(config, require_pops=False)
+        if loaded is None:
+            return EX_CONFIG
+        settings = loaded.core
     reports = []
     try:
         for trace in traces:

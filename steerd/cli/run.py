@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from steerd.config.load import load
-from steerd.config.problem import EX_CONFIG, ConfigError
+from steerd.cli.configuration import read
+from steerd.config.problem import EX_CONFIG
 from steerd.config.settings import Config
 
 PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -34,7 +34,7 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
     # Until there is something to reload, asking for it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _log(level)
-    config = _load(path)
+    config = read(path)
     if config is None:
         return EX_CONFIG
     if dry_run:
@@ -61,7 +61,7 @@ def cleanup(path: Path) -> int:
     from steerd.route.router import RouteError
     from steerd.route.router import cleanup as remove
 
-    config = _load(path)
+    config = read(path)
     if config is None:
         return EX_CONFIG
     if listening(str(config.control_socket)):
@@ -88,17 +88,6 @@ def _plan(config: Config) -> int:
         return 1
     print("\n".join(lines) if lines else "# the kernel already has all of it")
     return 0
-
-
-def _load(path: Path) -> Config | None:
-    try:
-        config = load(path)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return None
-    for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return config
 
 
 def _log(level: str) -> None:

@@ -136,7 +136,7 @@ class Health:
         """The path's device came (``up``) or went. True if the state changed."""
         if up:
             return self._go(Signal.PLUGGED, "its device is back; nothing heard yet", now)
-        return self._go(Signal.UNPLUGGED, "its device is down or not there", now)
+        return self._go(Signal.UNPLUGGED, "its device is down or not there, or the kernel refuses its next hop", now)
 
     def held(self, now: float) -> float:
         """How much longer the path ranks behind others, in seconds."""

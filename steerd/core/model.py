@@ -26,7 +26,7 @@ class PathState(StrEnum):
     SUSPECT = "suspect"  # a probe is overdue, or nothing was ever heard
     DOWN = "down"
     RECOVERING = "recovering"  # answers again, not yet trusted
-    ABSENT = "absent"  # its device is down or not there
+    ABSENT = "absent"  # its device is down or not there, or the kernel refuses its next hop
 
 
 class PolicyState(StrEnum):
