@@ -12,15 +12,20 @@ IPV6 = 6
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one leg of a path probes: a numeric address and its family (4 or 6)."""
+    """What one leg of a path probes. ``family`` is 4 or 6, ``address`` numeric; it is empty where ``name`` is a host
+    name, which is to be resolved in this family. Probes come from ``source``; None: from where the routes say."""
 
     family: int
     address: str
+    name: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProbePath:
-    """A path as the prober sees it: `targets` in the order of the core's legs; `mark` goes on every probe."""
+    """A path as the prober sees it: `targets` in the order of the core's legs; `mark` goes on every probe. `port`
+    is for TCP and UDP; `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the
+    key of authenticated STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
     path: PathId
     pop: str
@@ -30,6 +35,11 @@ class ProbePath:
     interval: float
     timeout: float
     method: str = "icmp"
+    port: int = 0
+    size: int = 0
+    dscp: int = 0
+    key_file: Path | None = None
+    budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
