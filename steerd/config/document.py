@@ -5,7 +5,21 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from steerd.config import values
-from steerd.config.values import Device, FilePath, Interval, Name, Patience, PrefixText, Timeout
+from steerd.config.values import (
+    CodePoint,
+    Device,
+    FilePath,
+    Interval,
+    Name,
+    Patience,
+    PayloadSize,
+    Port,
+    PrefixText,
+    Rate,
+    Timeout,
+)
+
+Method = Literal["icmp", "tcp", "udp"]
 
 
 class Table(BaseModel):
@@ -18,11 +32,16 @@ class Gateway(Table):
 
 
 class Probe(Table):
-    method: Annotated[str, values.supported(("icmp",), ("tcp", "udp"))] = "icmp"
+    method: Method = "icmp"
     interval: Interval = 1.0
     standby_interval: Interval | None = None
     timeout: Timeout = 1.0
     down_after: Patience = 0.0
+    port: Port | None = None
+    size: PayloadSize | None = None
+    dscp: CodePoint = 0
+    key_file: FilePath | None = None
+    budget: Rate | None = None
 
 
 class Score(Table):
@@ -85,11 +104,18 @@ class Path(Table):
     via6: Annotated[str, BeforeValidator(values.via6)] | None = None
     target: Annotated[str, BeforeValidator(values.target)] | None = None
     target6: Annotated[str, BeforeValidator(values.target6)] | None = None
-    method: Annotated[str, values.supported(("icmp",), ("tcp", "udp"))] | None = None
+    source: Annotated[str, BeforeValidator(values.source)] | None = None
+    source6: Annotated[str, BeforeValidator(values.source6)] | None = None
+    method: Method | None = None
     interval: Interval | None = None
     standby_interval: Interval | None = None
     timeout: Timeout | None = None
     down_after: Patience | None = None
+    port: Port | None = None
+    size: PayloadSize | None = None
+    dscp: CodePoint | None = None
+    key_file: FilePath | None = None
+    budget: Rate | None = None
 
 
 class Pop(Table):

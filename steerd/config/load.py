@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from steerd.config import policies, pops, read, reserved, translate, values
+from steerd.config import files, policies, pops, probing, read, reserved, translate, values
 from steerd.config.document import Document
 from steerd.config.problem import ConfigError, Report
 from steerd.config.settings import Config, ExportSettings
@@ -23,6 +23,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
     raw = read.toml(path)
     tables = read.document(raw, report)
     found = pops.check(tables, raw, report)
+    probing.check(tables.probe, found.paths, path.parent, report)
     _emptiness(raw, report, require_pops=require_pops)
     checked = policies.check(tables, found, path.parent, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
@@ -35,12 +36,14 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
     if report.problems:
         raise ConfigError(report.problems)
     core = translate.core(tables, found.paths, checked)
+    probe = translate.probe(tables, core, found.paths, path.parent)
+    probing.affordable(found.paths, probe.paths, report)
     return Config(
         source=path,
         gateway=gateway,
         region=tables.gateway.region,
         core=core,
-        probe=translate.probe(tables, core, found.paths),
+        probe=probe,
         route=translate.route(tables, found.paths, checked),
         mqtt=translate.mqtt(tables.mqtt, gateway, tables.gateway.region, path.parent) if tables.mqtt else None,
         export=ExportSettings(*tables.export.listen),
@@ -102,6 +105,4 @@ def _mqtt(tables: Document, folder: Path, report: Report) -> None:
     for key, value in (("ca", own.ca), ("cert", own.cert), ("key", own.key), ("password_file", own.password_file)):
         if value and key != "password_file" and not own.url[2]:
             report.error(f"mqtt.{key}", value, "must come with TLS: a url that begins with mqtts://")
-        file = translate.file(value, folder)
-        if file and not os.path.exists(file):  # noqa: PTH110 (Path.exists raises when a folder may not be searched)
-            report.warn(f"mqtt.{key}", f"{file} cannot be read now")
+        files.missing(f"mqtt.{key}", value, folder, report)

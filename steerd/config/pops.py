@@ -13,6 +13,9 @@ from steerd.core.settings import PathId
 
 @dataclass(frozen=True, slots=True)
 class CheckedPath:
+    """`key` is the path's place in the file."""
+
+    key: str
     path: PathId
     pop: Pop
     written: Path
@@ -65,7 +68,7 @@ def _paths(pop: Pop, key: str, report: Report) -> list[CheckedPath]:
         names.setdefault(name, at)
         families = _families(path)
         _targets(path, families, here, report)
-        paths.append(CheckedPath(PathId(f"{pop.name}/{name}"), pop, path, families))
+        paths.append(CheckedPath(here, PathId(f"{pop.name}/{name}"), pop, path, families))
     return paths
 
 

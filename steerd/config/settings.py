@@ -42,6 +42,38 @@ class ProbePath:
     budget: float | None = None
 
 
+ICMP_PAYLOAD = 56
+"""Bytes, as `ping` sends them."""
+
+STAMP_PAYLOAD, KEYED_STAMP_PAYLOAD, STAMP_TLV_HEADER = 44, 112, 4
+"""Bytes of a STAMP packet (RFC 8762), without and with a key; any more begin with the header of a TLV (RFC 8972)."""
+
+MAX_PAYLOAD = 1472
+"""Bytes: what fits behind the headers of IPv4 and of UDP or ICMP in an Ethernet frame."""
+
+_IP_HEADER = {IPV4: 20, IPV6: 40}
+_ICMP_HEADER = _UDP_HEADER = 8
+_TCP_HEADER = 20
+_SYN_OPTIONS = 20
+
+
+def payload_bytes(path: ProbePath) -> int:
+    """Bytes behind the ICMP or UDP header of each of the path's probes; 0 for TCP, whose SYN carries none."""
+    if path.method == "tcp":
+        return 0
+    usual = ICMP_PAYLOAD if path.method == "icmp" else KEYED_STAMP_PAYLOAD if path.key_file else STAMP_PAYLOAD
+    return path.size or usual
+
+
+def probe_bytes(path: ProbePath, family: int) -> int:
+    """Bytes of IP that one probe of the path sends in this family (4 or 6). With TCP that is a SYN, and the RST
+    that takes it back."""
+    header = _IP_HEADER[family]
+    if path.method == "tcp":
+        return header + _TCP_HEADER + _SYN_OPTIONS + header + _TCP_HEADER
+    return header + (_ICMP_HEADER if path.method == "icmp" else _UDP_HEADER) + payload_bytes(path)
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeSettings:
     paths: tuple[ProbePath, ...]

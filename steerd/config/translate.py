@@ -1,10 +1,11 @@
 """A checked document to the settings of each stage. Decides nothing about what is allowed."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from steerd.config.document import Document, Mqtt
+from steerd.config import probing, values
+from steerd.config.document import Document, Mqtt, Probe
+from steerd.config.files import located
 from steerd.config.numbering import number
 from steerd.config.policies import CheckedPolicy
 from steerd.config.pops import CheckedPath
@@ -31,8 +32,7 @@ from steerd.core.settings import (
     WhenNone,
 )
 
-CREDENTIALS = "${CREDENTIALS_DIRECTORY}/"
-"""The folder in which systemd puts a unit's credentials (LoadCredential=)."""
+_PORTS = {"icmp": 0, "tcp": 443, "udp": 862}
 
 
 def capacity(mask: int) -> int:
@@ -82,8 +82,15 @@ def _first(*choices: float | None) -> float:
 
 
 def _targets(path: CheckedPath) -> tuple[Target, ...]:
-    both = ((IPV4, path.written.target), (IPV6, path.written.target6))
-    return tuple(Target(family, address) for family, address in both if address is not None)
+    own = path.written
+    both = ((IPV4, own.target, own.source), (IPV6, own.target6, own.source6))
+    return tuple(
+        Target(family, target, source=source)
+        if values.is_address(target)
+        else Target(family, "", name=target, source=source)
+        for family, target, source in both
+        if target is not None
+    )
 
 
 def _marks(tables: Document, paths: Sequence[CheckedPath]) -> dict[str, int]:
@@ -92,23 +99,38 @@ def _marks(tables: Document, paths: Sequence[CheckedPath]) -> dict[str, int]:
     return {path: at + 1 for path, at in numbers.items()}
 
 
-def probe(tables: Document, settings: Settings, paths: Sequence[CheckedPath]) -> ProbeSettings:
+def probe(tables: Document, settings: Settings, paths: Sequence[CheckedPath], folder: Path) -> ProbeSettings:
     marks, shift = _marks(tables, paths), _shift(tables)
+    budgets = probing.budgets(tables.probe, paths)
     return ProbeSettings(
         paths=tuple(
-            ProbePath(
-                path=path.path,
-                pop=path.pop.name,
-                device=path.written.dev,
-                mark=marks[path.path] << shift,
-                targets=_targets(path),
-                interval=way.interval,
-                timeout=way.timeout,
-                method=path.written.method or tables.probe.method,
-            )
+            _probe_path(tables.probe, path, way, marks[path.path] << shift, budgets[path.written.dev], folder)
             for path, way in zip(paths, settings.paths, strict=True)
         ),
         grid=settings.round,
+    )
+
+
+def _probe_path(
+    default: Probe, path: CheckedPath, way: PathSettings, mark: int, budget: float | None, folder: Path
+) -> ProbePath:
+    own = path.written
+    method = probing.method(default, own)
+    usual = _PORTS[method]
+    return ProbePath(
+        path=path.path,
+        pop=path.pop.name,
+        device=own.dev,
+        mark=mark,
+        targets=_targets(path),
+        interval=way.interval,
+        timeout=way.timeout,
+        method=method,
+        port=(own.port or default.port or usual) if usual else 0,
+        size=(own.size or default.size or 0) if method != "tcp" else 0,
+        dscp=default.dscp if own.dscp is None else own.dscp,
+        key_file=located(probing.key_file(default, own), folder),
+        budget=budget,
     )
 
 
@@ -170,19 +192,9 @@ def mqtt(written: Mqtt, gateway: str, region: str, folder: Path) -> MqttSettings
         gateway=gateway,
         region=region,
         username=written.username,
-        password_file=file(written.password_file, folder),
-        ca=file(written.ca, folder),
-        cert=file(written.cert, folder),
-        key=file(written.key, folder),
+        password_file=located(written.password_file, folder),
+        ca=located(written.ca, folder),
+        cert=located(written.cert, folder),
+        key=located(written.key, folder),
         publish_interval=written.publish_interval,
     )
-
-
-def file(written: str | None, folder: Path) -> Path | None:
-    """Relative to the configuration's folder, or among the unit's credentials."""
-    if written is None:
-        return None
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and written.startswith(CREDENTIALS):
-        return Path(credentials) / written.removeprefix(CREDENTIALS)
-    return folder / written

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from steerd.config import rates
 from steerd.config.durations import HOW, parse, show
 from steerd.config.prefixes import pack, unpack
+from steerd.config.settings import MAX_PAYLOAD
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _DEVICE = re.compile(r"[^\s/:]{1,15}")
@@ -18,6 +20,17 @@ _MAX_MARK = 0xFFFFFFFF
 _MARK_BITS = range(2, 17)
 _BROKER = re.compile(r"(mqtts?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?/?", re.ASCII)
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
+_MAX_HOST = 253
+_LEAST_RATE, _MOST_RATE = 1.0, 1e9
+_MAPPED = bytes(10) + b"\xff\xff"
+_DSCP = {
+    **{f"CS{n}": 8 * n for n in range(8)},
+    **{f"AF{n}{drop}": 8 * n + 2 * drop for n in range(1, 5) for drop in range(1, 4)},
+    "VA": 44,
+    "EF": 46,
+}
 
 
 def _seconds(value: object, low: float, high: float) -> float:
@@ -115,24 +128,83 @@ def via6(value: object) -> str:
     return address
 
 
-def target(value: object) -> str:
-    address = _numeric(value, socket.AF_INET)
-    if address is None:
-        raise ValueError('must be an IPv4 address such as "192.0.2.1" (host names are not supported yet)')
-    first = int(address.partition(".")[0])
-    if first == 0 or first >= 224:
-        raise ValueError("must be an address that one machine answers on")
+def alone(raw: bytes) -> bool:
+    """Whether a packed address, of either family, is one that one machine answers on, beyond the link."""
+    if len(raw) == 4:
+        return 0 < raw[0] < 224
+    local = raw[0] == 0xFE and raw[1] & 0xC0 == 0x80
+    return any(raw) and raw[0] != 0xFF and not local and not raw.startswith(_MAPPED)
+
+
+def host(value: object) -> str | None:
+    """A host name as RFC 1123 has it, in lower case; None: it is none. What ends in a number would be read as an
+    IPv4 address by every resolver."""
+    if not isinstance(value, str) or len(value) > _MAX_HOST:
+        return None
+    labels = value.removesuffix(".").split(".")
+    if not all(map(_LABEL.fullmatch, labels)) or _NUMBER.fullmatch(labels[-1]):
+        return None
+    return value.lower()
+
+
+def is_address(text: str) -> bool:
+    """Whether a checked target is an address, and not the name of one."""
+    return any(_numeric(text, family) for family in (socket.AF_INET, socket.AF_INET6))
+
+
+def _answering(value: object, family: socket.AddressFamily, allowed: str) -> str | None:
+    address = _numeric(value, family)
+    if address and not alone(socket.inet_pton(family, address)):
+        raise ValueError(allowed)
     return address
+
+
+def target(value: object) -> str:
+    address = _answering(value, socket.AF_INET, "must be an address that one machine answers on")
+    if (found := address or host(value)) is None:
+        raise ValueError('must be an IPv4 address such as "192.0.2.1", or a host name')
+    return found
 
 
 def target6(value: object) -> str:
-    address = _numeric(value, socket.AF_INET6)
-    if address is None:
-        raise ValueError('must be an IPv6 address such as "2001:db8::1" (host names are not supported yet)')
-    raw = socket.inet_pton(socket.AF_INET6, address)
-    if raw[0] == 0xFF or not any(raw) or (raw[0] == 0xFE and raw[1] & 0xC0 == 0x80):
-        raise ValueError("must be an address that one machine answers on, beyond the link")
+    address = _answering(value, socket.AF_INET6, "must be an address that one machine answers on, beyond the link")
+    if (found := address or host(value)) is None:
+        raise ValueError('must be an IPv6 address such as "2001:db8::1", or a host name')
+    return found
+
+
+def source(value: object) -> str:
+    allowed = 'must be an IPv4 address of this gateway, such as "192.0.2.1"'
+    if (address := _answering(value, socket.AF_INET, allowed)) is None:
+        raise ValueError(allowed)
     return address
+
+
+def source6(value: object) -> str:
+    allowed = 'must be an IPv6 address of this gateway, such as "2001:db8::1", that is known beyond the link'
+    if (address := _answering(value, socket.AF_INET6, allowed)) is None:
+        raise ValueError(allowed)
+    return address
+
+
+def dscp(value: object) -> int:
+    """A code point of 6 bits, from its number or its name."""
+    known = _DSCP.get(value.upper()) if isinstance(value, str) else value
+    if not isinstance(known, int) or isinstance(known, bool) or not 0 <= known <= 63:
+        raise ValueError('must be a number from 0 to 63, or one of "EF", "VA", "CS0" to "CS7", "AF11" to "AF43"')
+    return known
+
+
+def rate(value: object) -> float:
+    """Bytes a second."""
+    try:
+        found = rates.parse(value)
+    except ValueError:
+        found = -1.0
+    if not _LEAST_RATE <= found <= _MOST_RATE:
+        span = f"from {rates.show(_LEAST_RATE)} to {rates.show(_MOST_RATE)}"
+        raise ValueError(f"must be a rate {span}: {rates.HOW}")
+    return found
 
 
 def prefix(value: object) -> str:
@@ -208,4 +280,8 @@ FilePath = Annotated[str, BeforeValidator(path_text)]
 Interval = Annotated[float, duration(0.01, 3600)]
 Timeout = Annotated[float, duration(0.01, 60)]
 Patience = Annotated[float, duration(0, 3600)]
+Port = Annotated[int, integer(1, 65535)]
+PayloadSize = Annotated[int, integer(28, MAX_PAYLOAD)]
+CodePoint = Annotated[int, BeforeValidator(dscp)]
+Rate = Annotated[float, BeforeValidator(rate)]
 PrefixText = Annotated[str, BeforeValidator(prefix)]
