@@ -5,12 +5,14 @@ A carrier knows packets and sockets, and nothing of time tables or outcomes. It 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from steerd.config.settings import ProbePath
 from steerd.probe.ledger import Flight
 from steerd.probe.leg import Leg
 
+if TYPE_CHECKING:
+    from steerd.probe.direction import Directions
 Find = Callable[[int], Flight[Leg] | None]
 """The flight with this number, as long as it is remembered."""
 
@@ -29,10 +31,12 @@ class Fault(NamedTuple):
 
 
 class Carrier(Protocol):
-    """Sends probes and reads what comes of them. ``overflowed``: packets were lost in our own receive buffer since
-    `heard` was called before."""
+    """Sends probes and reads what comes of them."""
 
-    overflowed: bool
+    @property
+    def overflowed(self) -> bool:
+        """Whether packets were lost in our own receive buffer since `heard` was called before."""
+        ...
 
     def leg(self, settings: ProbePath, index: int) -> Leg:
         """A new leg: the target ``index`` of this path. Raises `ProbeError` if it can not be."""
@@ -56,7 +60,11 @@ class Carrier(Protocol):
 
     def renew(self, leg: Leg) -> None:
         """Send the next probes of this leg with another identifier or port: a NAT on the way may hold the
-        present one in a dead state."""
+        present one in a dead state. Also after `Leg.aim`: what was sent to another address is past."""
+        ...
+
+    def directions(self, leg: Leg) -> "Directions | None":
+        """What is known of each direction alone; None: this method can not tell them apart."""
         ...
 
     def drop(self, leg: Leg) -> None:

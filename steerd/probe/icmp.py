@@ -1,175 +1,200 @@
-"""One raw ICMP socket per family: everything that differs between paths travels with each packet."""
+"""Probing by ICMP echo: one raw socket per family; everything that differs between paths travels with each packet."""
 
-import contextlib
 import errno
+import os
+import random
 import socket
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, cast
 
-from steerd.config.settings import IPV4
+from steerd.config.settings import IPV4, ProbePath
 from steerd.probe import filter as echo_filter
-from steerd.probe.packet import ECHO_REPLY, ERRORS, Echo, Quote, number_in, read
+from steerd.probe import packet, wire
+from steerd.probe.batch import AVAILABLE, Batch
+from steerd.probe.carrier import Answer, Fault, Find
+from steerd.probe.devices import Devices
+from steerd.probe.error import ProbeError
+from steerd.probe.ledger import Flight
+from steerd.probe.leg import Leg, address_family
+from steerd.probe.packet import COOKIE_SIZE, ECHO_REPLY, ERRORS, IDENTIFIER_MASK, TAG_SIZE, Echo
+from steerd.probe.single import Single
+from steerd.probe.wire import Wire
 
-# Not in the socket module: asm-generic/socket.h, linux/in.h, linux/icmpv6.h.
-_SO_RCVBUFFORCE = 33
-_SO_TIMESTAMPING = 37
-_SO_MEMINFO = 55
-_SK_MEMINFO_DROPS = 8
-_SCM_TS_OPT_ID = 81
-_IP_PKTINFO = 8
-_IP_RECVERR = 11
-_IPV6_RECVERR = 25
-_ICMP6_FILTER = 1
+_ICMP6_FILTER: Final = 1
+_NUMBERS: Final = 1 << 32
+_SEQUENCES: Final = 1 << 16
 
-# linux/net_tstamp.h, linux/errqueue.h
-_TX_SOFTWARE, _RX_SOFTWARE, _SOFTWARE, _OPT_ID, _TX_SCHED, _OPT_TSONLY = 1 << 1, 1 << 3, 1 << 4, 1 << 7, 1 << 8, 1 << 11
-_STAMPS = _TX_SOFTWARE | _TX_SCHED | _RX_SOFTWARE | _SOFTWARE | _OPT_ID
-_SCM_TSTAMP_SCHED = 1
-_SO_EE_ORIGIN_TIMESTAMPING = 4
-
-_TIMESPEC = struct.Struct("@ll")
-_EXTENDED_ERROR = struct.Struct("=IBBBBII")
-_WORD = struct.Struct("=I")
-_MEMINFO = struct.Struct("=9I")
-
-_RECEIVE_BUFFER = 8 << 20  # bytes: the default holds 256 small replies, fewer than one tick may bring
-_BATCH = 20_000  # packets read at a time at most, so that no flood holds the loop
-_FULL = 64  # packets found waiting at once: with fewer, the buffer was not full
-_PACKET = 576
-_ANCILLARY = 256
-
-Ancillary = list[tuple[int, int, bytes]]
+Wired = Callable[[socket.socket, int], Wire]
 
 
-class Stamp(NamedTuple):
-    """A probe on its way out of this machine, CLOCK_REALTIME in ns: it entered our queue, or left it."""
+class EchoLeg(Leg):
+    """A leg that is asked for an echo."""
 
-    number: int
-    queued: bool
-    at_ns: int
+    __slots__ = ("cookie", "envelope", "head", "interface", "padding")
+
+    def __init__(self, settings: ProbePath, index: int, carrier: "EchoCarrier", tag: bytes, identifier: int) -> None:
+        super().__init__(settings, index, carrier)
+        self.cookie = tag + os.urandom(COOKIE_SIZE - TAG_SIZE)
+        self.padding = packet.padding(settings.size)
+        self.interface = -1  # none that there is: the envelope is still to be made
+        self.envelope: Any = None
+        self.use(identifier)
+
+    def aim(self, address: str) -> None:
+        super().aim(address)
+        self.interface = -1
+
+    def use(self, identifier: int) -> None:
+        self.identifier = identifier
+        self.head = packet.head(self.family, identifier, self.cookie)
 
 
-class Arrival(NamedTuple):
-    message: Echo | Quote
-    source: str
-    at_ns: int
+class EchoCarrier:
+    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if its socket can not be opened.
 
-
-class EchoSocket:
-    """Sends echo requests and reads what comes of them. Raises `OSError` if it can not be opened.
-
-    ``overflowed`` is whether packets were lost in our own receive buffer by the last `arrivals`.
+    ``wired`` makes a wire of the socket: the one that costs least, unless another is wanted.
     """
 
-    def __init__(self, family: int, identifiers: int, tag: bytes) -> None:
-        self.family = family
-        self.overflowed = False
-        self._dropped = 0
-        self._tag = tag
-        self._numbered = True
-        self._level = socket.IPPROTO_IP if family == IPV4 else socket.IPPROTO_IPV6
-        if family == IPV4:
-            self._socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        else:
-            self._socket = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    def __init__(self, family: int, find: Find, devices: Devices, wired: Wired | None = None) -> None:
+        self._family = family
+        self._find = find
+        self._devices = devices
+        self._tag = os.urandom(TAG_SIZE)
+        draw = random.Random(os.urandom(8))  # noqa: S311 -- told apart from other pings; the cookie is the secret
+        self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
+        self._rotation = draw.getrandbits(16)
+        self._number = 0  # of the newest probe
+        sock = _open(family)
         try:
-            self._set_up(identifiers)
+            self._set_up(sock)
+            self._wire = (wired or (Batch if AVAILABLE else Single))(sock, family)
         except OSError:
-            self._socket.close()
+            sock.close()
             raise
 
-    def _set_up(self, identifiers: int) -> None:
-        sock = self._socket
+    def _set_up(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        echo_filter.attach(sock, echo_filter.echo_filter(self.family, identifiers, self._tag))
-        if self.family != IPV4:
+        echo_filter.attach(sock, echo_filter.echo_filter(self._family, self._identifiers, self._tag))
+        if self._family != IPV4:
             # The kernel copies each message to each raw socket that lets its type pass; the filter comes after.
-            passing = [*ERRORS[self.family], ECHO_REPLY[self.family]]
+            passing = [*ERRORS[self._family], ECHO_REPLY[self._family]]
             blocked = (1 << 256) - 1 - sum(1 << kind for kind in passing)
             words = struct.pack("@8I", *((blocked >> 32 * word) & 0xFFFFFFFF for word in range(8)))
             sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, words)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-        except PermissionError:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPS | _OPT_TSONLY)
+        wire.enlarge(sock)
+
+    @property
+    def overflowed(self) -> bool:
+        return self._wire.overflowed
 
     def close(self) -> None:
-        self._socket.close()
+        self._wire.close()
 
-    def options(self, mark: int, interface: int) -> Ancillary:
-        """What goes with each packet of one path: its mark and the index of its device (0: whatever the
-        routes say)."""
-        options = [(socket.SOL_SOCKET, socket.SO_MARK, _WORD.pack(mark))] if mark else []
-        if interface and self.family == IPV4:
-            options.append((self._level, _IP_PKTINFO, struct.pack("@i4s4s", interface, bytes(4), bytes(4))))
-        elif interface:
-            options.append((self._level, socket.IPV6_PKTINFO, struct.pack("@16si", bytes(16), interface)))
-        return options
+    def leg(self, settings: ProbePath, index: int) -> EchoLeg:
+        return EchoLeg(settings, index, self, self._tag, self._next_identifier())
 
-    def send(self, packet: bytes, number: int, target: str, options: Ancillary) -> int:
-        """Send now; 0, or the errno with which the kernel refused."""
-        if not self._numbered:
-            return self._send(packet, target, options)
-        error = self._send(packet, target, [*options, (socket.SOL_SOCKET, _SCM_TS_OPT_ID, _WORD.pack(number))])
-        # A kernel before 6.13 does not know that option; a blackhole route says EINVAL with it and without.
-        if error == errno.EINVAL and (error := self._send(packet, target, options)) == 0:
-            self._numbered = False
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPS)
-        return error
+    def renew(self, leg: Leg) -> None:
+        cast("EchoLeg", leg).use(self._next_identifier())
 
-    def _send(self, packet: bytes, target: str, options: Ancillary) -> int:
-        try:
-            self._socket.sendmsg((packet,), options, 0, (target, 0))
-        except OSError as error:
-            return error.errno or errno.EIO
+    def drop(self, leg: Leg) -> None:
+        """Legs hold nothing."""
+
+    def directions(self, leg: Leg) -> None:
+        """An echo does not tell one way from the other."""
+
+    def settled(self, flight: Flight[Leg]) -> None:
+        """Probes hold nothing."""
+
+    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
+        errors = [0] * len(flights)
+        parcels: list[tuple[bytes, int, Any]] = []
+        places: list[int] = []
+        for at, flight in enumerate(flights):
+            leg = cast("EchoLeg", flight.owner)
+            refused = self._address(leg)
+            if refused:
+                errors[at] = refused
+                continue
+            flight.identifier = leg.identifier
+            self._number = flight.number
+            echo = packet.echo_request(leg.head, leg.cookie, flight.number, leg.padding)
+            parcels.append((echo, flight.number, leg.envelope))
+            places.append(at)
+        for at, parcel, error in zip(places, parcels, self._wire.send(parcels), strict=True):
+            if error:
+                errors[at] = self._again(flights[at], parcel) if error == errno.ENODEV else error
+        return errors
+
+    def _again(self, flight: Flight[Leg], parcel: tuple[bytes, int, Any]) -> int:
+        """Deleted and made again since it was looked up, the device has another index."""
+        leg = cast("EchoLeg", flight.owner)
+        self._devices.forget(leg.settings.device)
+        refused = self._address(leg)
+        return refused or self._wire.send([(*parcel[:2], leg.envelope)])[0]
+
+    def _address(self, leg: EchoLeg) -> int:
+        """Make sure that the leg's envelope leads to its device; the errno if it can not."""
+        device = leg.settings.device
+        interface = self._devices.index(device) if device else 0
+        if interface == leg.interface:
+            return 0
+        if not leg.packed:
+            return errno.EDESTADDRREQ
+        if device and not interface:
+            return errno.ENODEV
+        if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
+            self.renew(leg)
+        leg.interface = interface
+        own = leg.settings
+        options = wire.options(leg.family, mark=own.mark, interface=interface, source=leg.target.source, dscp=own.dscp)
+        leg.envelope = self._wire.envelope(leg.packed, 0, options)
         return 0
 
-    def stamps(self) -> Iterator[Stamp]:
-        """The stamps of departure that came since the last call."""
-        with contextlib.suppress(OSError):
-            for _ in range(_BATCH):
-                packet, ancillary, _, _ = self._socket.recvmsg(_PACKET, _ANCILLARY, socket.MSG_ERRQUEUE)
-                stamp = self._stamp(packet, ancillary)
-                if stamp:
-                    yield stamp
+    def departures(self) -> None:
+        find, tag = self._find, self._tag
+        for number, queued, at_ns, looped in self._wire.stamps():
+            known = packet.number_in(looped, tag) if number is None else number
+            flight = find(known) if known is not None else None
+            if flight is None:
+                continue
+            if not queued:
+                flight.left_ns = at_ns
+            elif not flight.queued_ns:
+                flight.queued_ns = at_ns
 
-    def _stamp(self, packet: bytes, ancillary: list[tuple[int, int, bytes]]) -> Stamp | None:
-        at_ns = 0
-        number: int | None = None
-        queued = False
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
-                at_ns = _nanoseconds(data)
-            elif kind in (_IP_RECVERR, _IPV6_RECVERR) and level == self._level:
-                _, origin, _, _, _, info, identity = _EXTENDED_ERROR.unpack_from(data)
-                if origin == _SO_EE_ORIGIN_TIMESTAMPING:
-                    queued = info == _SCM_TSTAMP_SCHED
-                    number = identity if self._numbered else number_in(packet, self._tag)
-        return Stamp(number, queued, at_ns) if at_ns and number is not None else None
+    def heard(self) -> Iterator[Answer | Fault]:
+        family, find = self._family, self._find
+        for data, source, at_ns in self._wire.arrivals():
+            message = packet.read(family, data)
+            if message is None:
+                continue
+            if isinstance(message, Echo):
+                flight = find(message.number)
+                if flight is None or flight.identifier != message.identifier:
+                    continue
+                leg = flight.owner
+                if isinstance(leg, EchoLeg) and leg.cookie == message.cookie and leg.packed == source:
+                    left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
+                    came_ns = at_ns or time.time_ns()
+                    yield Answer(flight, (came_ns - left_ns) / 1e9 if came_ns > left_ns else 0.0)
+                continue
+            # An error quotes no more than the sequence, the lower half of the number: the latest such probe.
+            flight = find((self._number - (self._number - message.sequence) % _SEQUENCES) % _NUMBERS)
+            if flight and flight.identifier == message.identifier and flight.owner.packed == message.target:
+                yield Fault(flight)
 
-    def arrivals(self) -> Iterator[Arrival]:
-        """What was received since the last call; ``at_ns`` is 0 if the kernel did not stamp it."""
-        count = 0
-        with contextlib.suppress(OSError):
-            for _ in range(_BATCH):
-                data, ancillary, _, address = self._socket.recvmsg(_PACKET, _ANCILLARY)
-                count += 1
-                at_ns = 0
-                for level, kind, value in ancillary:
-                    if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
-                        at_ns = _nanoseconds(value)
-                message = read(self.family, data)
-                if message:
-                    yield Arrival(message, address[0], at_ns)
-        # SO_RXQ_OVFL would tell only with the next packet, which may be too late. Packets with a bad checksum count
-        # as dropped too: without a full buffer it was those.
-        dropped = _MEMINFO.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
-        self.overflowed = dropped[_SK_MEMINFO_DROPS] != self._dropped and count >= _FULL
-        self._dropped = dropped[_SK_MEMINFO_DROPS]
+    def _next_identifier(self) -> int:
+        self._rotation += 1
+        return self._identifiers | (self._rotation & ~IDENTIFIER_MASK)
 
 
-def _nanoseconds(stamps: bytes) -> int:
-    seconds, nanoseconds = _TIMESPEC.unpack_from(stamps)
-    return int(seconds * 1_000_000_000 + nanoseconds)
+def _open(family: int) -> socket.socket:
+    protocol = socket.IPPROTO_ICMP if family == IPV4 else socket.IPPROTO_ICMPV6
+    try:
+        return socket.socket(address_family(family), socket.SOCK_RAW, protocol)
+    except PermissionError:
+        raise ProbeError("cannot open a raw ICMP socket: CAP_NET_RAW is needed") from None
+    except OSError as error:
+        raise ProbeError(f"cannot open a raw ICMP socket for IPv{family}: {error.strerror}") from None

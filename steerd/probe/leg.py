@@ -1,86 +1,69 @@
-"""One target of one path: what its probes carry, and how one is sent."""
+"""One target of one path, as every method sees it."""
 
-import errno
-import math
-import os
 import socket
+from math import inf
+from typing import TYPE_CHECKING, Final
 
-from steerd.config.settings import IPV4, ProbePath
-from steerd.probe.icmp import Ancillary, EchoSocket
-from steerd.probe.packet import COOKIE_SIZE, TAG_SIZE, echo_request, head
+from steerd.config.settings import IPV4, ProbePath, Target
+from steerd.probe.limit import Limit
 
-SILENT = 5
+if TYPE_CHECKING:
+    from steerd.probe.carrier import Carrier
+
+SILENT: Final = 5
 """Losses in a row after which the identifier changes: a NAT on the way may hold it in a bad state."""
-
-_RESOLVED_FOR = 1.0  # seconds that a device's index is believed: a name may pass to another device
 
 
 class Leg:
-    """``patience`` is in seconds; ``losses`` counts those in a row."""
+    """``packed`` and ``address`` are those of the target, in the kernel's own form; empty while its name is not
+    resolved. ``patience`` is in seconds; ``losses`` counts those in a row, and ``limit`` remembers them with the
+    answers between them. ``identifier`` is what its next probes are told by, where the method has such a thing.
+    ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last said that it has
+    a route for them. ``carrier`` sends them. A leg that ``checks`` another is only asked whether that one's target
+    is there at all."""
 
     __slots__ = (
-        "_checked",
-        "_cookie",
-        "_head",
-        "_interface",
-        "_options",
-        "_socket",
         "address",
+        "carrier",
+        "checks",
         "family",
         "identifier",
         "index",
+        "limit",
         "losses",
         "packed",
         "patience",
+        "refused_at",
+        "routed_at",
         "settings",
+        "target",
     )
 
-    def __init__(self, settings: ProbePath, index: int, echo: EchoSocket, tag: bytes, identifier: int) -> None:
-        self.family = echo.family
-        family = socket.AF_INET if echo.family == IPV4 else socket.AF_INET6
+    def __init__(self, settings: ProbePath, index: int, carrier: "Carrier") -> None:
         self.settings = settings
+        self.carrier = carrier
         self.index = index
-        self.packed = socket.inet_pton(family, settings.targets[index].address)
-        self.address = socket.inet_ntop(family, self.packed)
+        self.target: Target = settings.targets[index]
+        self.family = self.target.family
         self.patience = settings.timeout
-        self._socket = echo
-        self._cookie = tag + os.urandom(COOKIE_SIZE - TAG_SIZE)
-        self._interface = 0
-        self._options: Ancillary = []
-        self._checked = -math.inf
-        self.use(identifier)
-
-    def use(self, identifier: int) -> None:
-        """Send the next probes with another identifier."""
-        self.identifier = identifier
         self.losses = 0
-        self._head = head(self.family, identifier, self._cookie)
+        self.identifier = 0
+        self.limit: Limit | None = None
+        self.refused_at = -inf
+        self.routed_at = -inf
+        self.checks: Leg | None = None
+        self.packed = b""
+        self.address = ""
+        if self.target.address:
+            self.aim(self.target.address)
 
-    def send(self, number: int, now: float) -> int:
-        """Send probe ``number``; 0, or the errno with which this machine refused it."""
-        if now >= self._checked + _RESOLVED_FOR:
-            self._resolve(now)
-        error = self._send(number)
-        # Deleted and made again since it was looked up, the device has another index.
-        if error == errno.ENODEV and self._checked != now:
-            self._resolve(now)
-            error = self._send(number)
-        return error
+    def aim(self, address: str) -> None:
+        """Probe this numeric address from now on."""
+        family = address_family(self.family)
+        self.packed = socket.inet_pton(family, address)
+        self.address = socket.inet_ntop(family, self.packed)
 
-    def sent(self, cookie: bytes, source: str) -> bool:
-        """Whether what came from ``source`` with ``cookie`` answers a probe of this leg."""
-        return cookie == self._cookie and source == self.address
 
-    def _send(self, number: int) -> int:
-        if self.settings.device and not self._interface:
-            return errno.ENODEV
-        return self._socket.send(echo_request(self._head, self._cookie, number), number, self.address, self._options)
-
-    def _resolve(self, now: float) -> None:
-        self._checked = now
-        try:
-            interface = socket.if_nametoindex(self.settings.device) if self.settings.device else 0
-        except OSError:
-            interface = 0
-        self._interface = interface
-        self._options = self._socket.options(self.settings.mark, interface)
+def address_family(family: int) -> socket.AddressFamily:
+    """4 or 6 as the socket module has it."""
+    return socket.AF_INET if family == IPV4 else socket.AF_INET6

@@ -1,8 +1,8 @@
 """The echo packet, both families: made without a checksum loop, read without trusting it.
 
-Behind the header of the echo come 56 bytes: a cookie of 16, the probe's number, and what makes the sum of
-all that changes constant (the complements of number and sequence). So one checksum serves all the probes of
-one identifier, and equal-cost paths on the way hash them all alike.
+Behind the header of the echo come 56 bytes, or as many as the path asks for: a cookie of 16, the probe's number, and
+what makes the sum of all that changes constant (the complements of number and sequence). So one checksum serves all
+the probes of one identifier, and equal-cost paths on the way hash them all alike.
 """
 
 import struct
@@ -23,9 +23,12 @@ TAG_SIZE = 4
 """The first bytes of all cookies of a process are the same, for the filter in the kernel."""
 
 _HEAD = struct.Struct("!BBHH")
-_TAIL = struct.Struct("!H16sIIH30x")
+_TAIL = struct.Struct("!H16sIIH")
 _ECHO = struct.Struct("!B3xHH16sI")
 _QUOTED_ECHO = struct.Struct("!B3xHH")
+PAYLOAD = 56
+"""Bytes behind the header of an echo, as `ping` sends them."""
+_USED = COOKIE_SIZE + 10
 IPV4_HEADER = 20
 IPV6_HEADER = 40
 ICMP_HEADER = 8
@@ -62,13 +65,19 @@ def head(family: int, identifier: int, cookie: bytes) -> bytes:
     return _HEAD.pack(ECHO[family], 0, checksum, identifier)
 
 
-def echo_request(head: bytes, cookie: bytes, number: int) -> bytes:
-    """The whole packet for probe ``number`` (32 bits); the sequence is its lower half."""
+def echo_request(head: bytes, cookie: bytes, number: int, padding: bytes = bytes(PAYLOAD - _USED)) -> bytes:
+    """The whole packet for probe ``number`` (32 bits); the sequence is its lower half. ``padding`` as `padding`
+    gives it."""
     sequence = number & 0xFFFF
-    return head + _TAIL.pack(sequence, cookie, number, number ^ 0xFFFFFFFF, sequence ^ 0xFFFF)
+    return head + _TAIL.pack(sequence, cookie, number, number ^ 0xFFFFFFFF, sequence ^ 0xFFFF) + padding
 
 
-def read(family: int, data: bytes) -> Echo | Quote | None:
+def padding(size: int) -> bytes:
+    """What fills the payload up to ``size`` bytes; 0: the usual one."""
+    return bytes((size or PAYLOAD) - _USED)
+
+
+def read(family: int, data: bytes | memoryview) -> Echo | Quote | None:
     """What a raw socket of ``family`` received: an IPv4 packet with its header, an ICMPv6 message without."""
     start = (data[0] & 0xF) * 4 if family == IPV4 and data else 0
     if len(data) < start + ICMP_HEADER:
@@ -93,7 +102,7 @@ def number_in(packet: bytes, tag: bytes) -> int | None:
     return int(number)
 
 
-def _quote(family: int, quoted: bytes) -> Quote | None:
+def _quote(family: int, quoted: bytes | memoryview) -> Quote | None:
     if family == IPV4:
         start = (quoted[0] & 0xF) * 4 if quoted else 0
         address = slice(16, 20)
@@ -105,4 +114,4 @@ def _quote(family: int, quoted: bytes) -> Quote | None:
     if len(quoted) < shortest:
         return None
     kind, identifier, sequence = _QUOTED_ECHO.unpack_from(quoted, start)
-    return Quote(identifier, sequence, quoted[address]) if kind == ECHO[family] else None
+    return Quote(identifier, sequence, bytes(quoted[address])) if kind == ECHO[family] else None

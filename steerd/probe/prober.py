@@ -1,4 +1,4 @@
-"""The probing stage's shell: sockets, one timer, and the three pure parts that say what is due.
+"""The probing stage's shell: carriers, one timer, and the pure parts that say what is due and what became of it.
 
 Each tick looks at the clock, reads all that came, judges what did not come, sends what is due, and sets the
 timer for the next. Nothing is read between ticks: the kernel's stamps do not age.
@@ -6,34 +6,41 @@ timer for the next. Nothing is read between ticks: the kernel's stamps do not ag
 
 import asyncio
 import math
-import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
 
 from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.core.model import Cadence, Outcome, Probed
 from steerd.core.settings import PathId
+from steerd.probe.carrier import Answer, Carrier
+from steerd.probe.carriers import Carriers
 from steerd.probe.clock import ClockWatch, realtime_offset
-from steerd.probe.icmp import Arrival, EchoSocket
+from steerd.probe.devices import Devices
+from steerd.probe.diagnosis import Diagnosis
+from steerd.probe.error import ProbeError
+from steerd.probe.findings import Finding, Findings
+from steerd.probe.icmp import Wired
 from steerd.probe.ledger import Flight, Ledger
-from steerd.probe.leg import SILENT, Leg
-from steerd.probe.packet import IDENTIFIER_MASK, TAG_SIZE, Echo, Quote
-from steerd.probe.schedule import GRAIN, Schedule, phase
+from steerd.probe.leg import Leg
+from steerd.probe.names import Names
+from steerd.probe.pace import Pace
+from steerd.probe.report import PathProbing
+from steerd.probe.schedule import GRAIN
 
-_TICK = 0.05  # seconds, at most: it is wake-ups that cost, more than probes
-_TICKS_PER_PERIOD = 10  # at least, as far as the grid is fine enough
-_ROUNDING = 1e-6
-_STALL = 0.5  # seconds: a tick later than this says that the whole machine may have stood still
-_QUEUE_WEIGHT = 1 / 8
-_NUMBERS = 1 << 32
-_SEQUENCES = 1 << 16
+__all__ = ["ProbeError", "Prober"]
 
-METHOD = "icmp"
+_TICK: Final = 0.05  # seconds, at most: it is wake-ups that cost, more than probes
+_TICKS_PER_PERIOD: Final = 10  # at least, as far as the grid is fine enough
+_ROUNDING: Final = 1e-6
+_STALL: Final = 0.5  # seconds: a tick later than this says that the whole machine may have stood still
+_QUEUE_WEIGHT: Final = 1 / 8
+_NUMBERS: Final = 1 << 32
 
-
-class ProbeError(Exception):
-    """Probing can not start, or can not take these settings. The message is one line for the operator."""
+REPLY, LATE, LOST, OVERDUE, LOCAL = Outcome.REPLY, Outcome.LATE, Outcome.LOST, Outcome.OVERDUE, Outcome.LOCAL
+# Names of their own: to look a member up costs a call each time, and every probe asks for several.
 
 
 class Prober:
@@ -43,22 +50,27 @@ class Prober:
     seconds: assign what observes it.
     """
 
-    def __init__(self, settings: ProbeSettings, *, on_outcome: Callable[[Probed], None], seed: int) -> None:
-        """``seed`` spreads gateways apart in phase. Raises `ProbeError` for settings that can not be probed."""
-        _check(settings)
+    def __init__(
+        self,
+        settings: ProbeSettings,
+        *,
+        on_outcome: Callable[[Probed], None],
+        seed: int,
+        wired: Wired | None = None,
+    ) -> None:
+        """``seed`` spreads gateways apart in phase; ``wired`` makes a wire of a raw socket (None: the best)."""
         self.lag: Callable[[float], None] = _unobserved
+        self.findings = Findings()
         self._settings = settings
         self._on_outcome = on_outcome
-        self._seed = seed
-        self._tag = os.urandom(TAG_SIZE)
-        draw = random.Random(os.urandom(8))  # noqa: S311 -- told apart from other pings; the cookie is the secret
-        self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
-        self._rotation = draw.getrandbits(16)
-        self._number = draw.getrandbits(32)
-        self._sockets: dict[int, EchoSocket] = {}
+        self._number = random.SystemRandom().getrandbits(32)
         self._legs: dict[PathId, list[Leg]] = {}
-        self._schedule: Schedule[Leg] = Schedule()
-        self._ledger: Ledger[Leg] = Ledger()
+        self._pace: Pace = Pace(seed, self.findings)
+        self._ledger: Ledger[Leg] = Ledger(self._settled)
+        devices = Devices()
+        self._carriers = Carriers(self._ledger.find, devices, wired)
+        self._diagnosis = Diagnosis(self._carriers, devices, self.findings)
+        self._names = Names(self._resolved, self._name_noted)
         self._queues: dict[PathId, float] = {}
         self._clock = ClockWatch(0.0, 0.0)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,16 +79,17 @@ class Prober:
 
     @property
     def skipped(self) -> int:
-        return self._schedule.skipped
+        return self._pace.skipped
 
     def open(self) -> None:
         """Open the sockets, so that what is missing is known before anything else is done. Raises `ProbeError`."""
-        self._open(self._settings)
+        self._carriers.open(self._settings)
 
     def start(self) -> None:
         """Open the sockets and probe from the running loop. Raises `ProbeError`."""
         self._loop = asyncio.get_running_loop()
         self._clock = ClockWatch(time.monotonic(), realtime_offset())
+        self._names.start(self._loop)
         try:
             self.configure(self._settings)
         except ProbeError:
@@ -89,16 +102,15 @@ class Prober:
             self._timer.cancel()
         self._timer = None
         self._loop = None
-        for echo in self._sockets.values():
-            echo.close()
-        self._sockets.clear()
+        self._names.stop()
+        self._diagnosis.close()
+        self._carriers.close()
 
     def configure(self, settings: ProbeSettings) -> None:
         """Probe these paths from now on; those that were probed before keep their phase, and their cadence
         unless its setting changed. Raises `ProbeError` and changes nothing."""
-        _check(settings)
         if self._loop is not None:
-            self._open(settings)
+            self._carriers.open(settings)
             self._replace_legs(settings)
         self._settings = settings
         self._arm(time.monotonic())
@@ -108,62 +120,96 @@ class Prober:
         now = time.monotonic()
         for leg in self._legs.get(wanted.path, ()):
             leg.patience = wanted.patience
-            self._schedule.every(leg, wanted.every, now)
+            self._pace.every(leg, wanted.every, now)
         self._arm(now)
+
+    def renew(self, path: PathId) -> None:
+        """The way of this path's packets changed: what a NAT on it knew of the old identifier is void."""
+        for leg in self._legs.get(path, ()):
+            leg.carrier.renew(leg)
 
     def local_queue(self, path: PathId) -> float:
         """How long this path's probes wait in this machine's own queues, smoothed, in seconds."""
         return self._queues.get(path, 0.0)
 
-    def _open(self, settings: ProbeSettings) -> None:
-        for family in sorted({target.family for path in settings.paths for target in path.targets}):
-            if family in self._sockets:
-                continue
-            try:
-                self._sockets[family] = EchoSocket(family, self._identifiers, self._tag)
-            except PermissionError:
-                raise ProbeError("cannot open a raw ICMP socket: CAP_NET_RAW is needed") from None
-            except OSError as error:
-                raise ProbeError(f"cannot open a raw ICMP socket for IPv{family}: {error.strerror}") from None
+    def report(self, path: PathId) -> PathProbing | None:
+        """How this path is probed now, and what is to be known of it; None: it is not."""
+        legs = self._legs.get(path)
+        if legs is None:
+            return None
+        periods = [period for leg in legs if (period := self._pace.period(leg)) is not None]
+        return PathProbing(
+            method=legs[0].settings.method,
+            targets=tuple(leg.address or leg.target.name or "" for leg in legs),
+            every=min(periods, default=None),
+            local_queue=self.local_queue(path),
+            findings={finding.value: text for finding, text in self.findings.of(path).items()},
+            directions=tuple(leg.carrier.directions(leg) for leg in legs),
+        )
+
+    # What is probed
 
     def _replace_legs(self, settings: ProbeSettings) -> None:
         now = time.monotonic()
-        before = self._legs
-        self._legs = {}
+        made: dict[PathId, list[Leg]] = {}
         kept: set[Leg] = set()
         for path in settings.paths:
-            old = before.get(path.path, [])
-            if old and _route(old[0].settings) == _route(path):
-                legs = old
+            old = self._legs.get(path.path, [])
+            if old and _packets(old[0].settings) == _packets(path):
+                made[path.path] = old
                 kept.update(old)
             else:
-                legs = [self._new_leg(path, index) for index in range(len(path.targets))]
-            for leg in legs:
-                if leg not in kept or leg.settings.interval != path.interval:
-                    self._schedule.every(leg, path.interval, now)
+                made[path.path] = self._carriers.legs(path)
+        gone = [leg for legs in self._legs.values() for leg in legs if leg not in kept]
+        before, self._legs = self._legs, made
+        for leg in gone:
+            self._pace.remove(leg)
+            leg.carrier.drop(leg)
+        for path in settings.paths:
+            for leg in made[path.path]:
+                again = leg not in kept or leg.settings.interval != path.interval
                 leg.settings = path
-            self._legs[path.path] = legs
-        for leg in (leg for legs in before.values() for leg in legs if leg not in kept):
-            self._schedule.remove(leg)
+                self._pace.keep(leg)
+                if again:
+                    self._pace.every(leg, path.interval, now)
+        self._pace.budget({path.device: path.budget for path in settings.paths if path.budget is not None}, now)
         self._ledger.close(lambda flight: flight.owner not in kept)
-        self._queues = {path: wait for path, wait in self._queues.items() if path in self._legs}
+        self._diagnosis.forget(kept)
+        self._queues = {path: wait for path, wait in self._queues.items() if path in made}
+        self.findings.keep({path for path in made if path in before})
+        self._names.watch({(leg.target.name, leg.family) for legs in made.values() for leg in legs if leg.target.name})
+        for (name, family), address in self._names.known().items():
+            self._resolved(name, family, address)
 
-    def _new_leg(self, path: ProbePath, index: int) -> Leg:
-        leg = Leg(path, index, self._sockets[path.targets[index].family], self._tag, self._next_identifier())
-        self._schedule.add(leg, phase(f"{path.path}#{index}", self._seed))
-        return leg
+    def _resolved(self, name: str, family: int, address: str) -> None:
+        for leg in self._named(name, family):
+            if leg.address != address:
+                self._aim(leg, address)
 
-    def _next_identifier(self) -> int:
-        self._rotation += 1
-        return self._identifiers | (self._rotation & ~IDENTIFIER_MASK)
+    def _aim(self, leg: Leg, address: str) -> None:
+        self._ledger.close(lambda flight: flight.owner is leg)
+        leg.aim(address)
+        leg.carrier.renew(leg)
+
+    def _name_noted(self, name: str, family: int, text: str, failing: bool) -> None:
+        for leg in self._named(name, family):
+            if failing:
+                self.findings.found(leg.settings.path, Finding.UNRESOLVED, text)
+            else:
+                self.findings.over(leg.settings.path, Finding.UNRESOLVED)
+
+    def _named(self, name: str, family: int) -> list[Leg]:
+        return [leg for legs in self._legs.values() for leg in legs if leg.target.name == name and leg.family == family]
+
+    # The tick
 
     def _arm(self, now: float) -> None:
         """One timer for everything: tick by tick while answers are awaited, else when the next probe is due."""
         if self._loop is None:
             return
-        grains = math.floor(min(_TICK, self._schedule.shortest / _TICKS_PER_PERIOD) / GRAIN + _ROUNDING)
+        grains = math.floor(min(_TICK, self._pace.shortest / _TICKS_PER_PERIOD) / GRAIN + _ROUNDING)
         tick = GRAIN * max(1, grains)
-        at = now if self._ledger.waiting else self._schedule.next_at()
+        at = now if self._ledger.waiting else self._pace.next_at()
         if at < math.inf:
             at = tick * max(math.ceil(at / tick - _ROUNDING), math.floor(now / tick + _ROUNDING) + 1)
         if self._timer and at == self._armed:
@@ -186,74 +232,77 @@ class Prober:
         stepped = self._clock.stepped(now, realtime_offset())
         if stepped:
             self._close(Outcome.VOID, lambda _: True)
-        for echo in tuple(self._sockets.values()):
-            self._read(echo)
+        for carrier in self._carriers:
+            self._read(carrier)
         if now - planned > _STALL and not stepped:
             self._close(Outcome.VOID, lambda _: True)
         # As of the time this tick was meant for: what ran out of patience while nobody was there to read has
         # one more tick to come.
         for flight, outcome in self._ledger.judge(planned):
-            if outcome is Outcome.LOST:
-                flight.owner.losses += 1
-                if flight.owner.losses == SILENT:
-                    flight.owner.use(self._next_identifier())
-            self._tell(flight, outcome)
-        for leg in self._schedule.take(now):
-            self._send(leg)
+            self._judged(flight, outcome, now)
+        due = self._pace.take(now)
+        if due:
+            self._send([*due, *self._diagnosis.checks()])
 
-    def _send(self, leg: Leg) -> None:
-        self._number = (self._number + 1) % _NUMBERS
-        now = time.monotonic()
-        flight = Flight(self._number, leg, leg.identifier, now, time.time_ns(), now + leg.settings.timeout)
-        if leg.send(self._number, now):
-            self._tell(flight, Outcome.LOCAL)
-        else:
-            self._ledger.sent(flight, leg.patience)
+    def _send(self, legs: Iterable[Leg]) -> None:
+        now, wall_ns = time.monotonic(), time.time_ns()
+        batches: dict[Carrier, list[Flight[Leg]]] = {}
+        for leg in legs:
+            self._number = number = (self._number + 1) % _NUMBERS
+            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout)
+            batches.setdefault(leg.carrier, []).append(flight)
+        for carrier, flights in batches.items():
+            for flight, error in zip(flights, carrier.send(flights), strict=True):
+                if not error:
+                    self._ledger.sent(flight)
+                    if flight.owner.refused_at > -math.inf:
+                        self._diagnosis.accepted(flight.owner, now)
+                elif flight.owner.checks is None:
+                    self._diagnosis.refused(flight.owner, error, now)
+                    self._tell(flight, LOCAL)
 
-    def _read(self, echo: EchoSocket) -> None:
-        for stamp in echo.stamps():
-            flight = self._ledger.find(stamp.number)
-            if flight is None:
-                continue
-            if stamp.queued:
-                flight.queued_ns = flight.queued_ns or stamp.at_ns
-            else:
-                flight.left_ns = stamp.at_ns
-                self._observe_queue(flight)
-        for arrival in echo.arrivals():
-            self._arrived(arrival)
-        if echo.overflowed:
-            self._close(Outcome.LOCAL, lambda flight: flight.owner.family == echo.family)
+    def _read(self, carrier: Carrier) -> None:
+        carrier.departures()
+        for heard in carrier.heard():
+            if isinstance(heard, Answer):
+                self._answered(heard.flight, heard.rtt)
+            elif self._ledger.erred(heard.flight):
+                self._tell(heard.flight, Outcome.ERROR)
+        if carrier.overflowed:
+            self._close(LOCAL, lambda flight: flight.owner.carrier is carrier)
 
-    def _observe_queue(self, flight: Flight[Leg]) -> None:
-        if flight.queued_ns:
-            wait = max(0, flight.left_ns - flight.queued_ns) / 1e9
-            before = self._queues.get(flight.owner.settings.path, wait)
-            self._queues[flight.owner.settings.path] = before + (wait - before) * _QUEUE_WEIGHT
-
-    def _arrived(self, arrival: Arrival) -> None:
-        message = arrival.message
-        if isinstance(message, Echo):
-            number = message.number
-        else:
-            # An error quotes no more than the sequence, the lower half of the number: the latest such probe.
-            number = (self._number - (self._number - message.sequence) % _SEQUENCES) % _NUMBERS
-        flight = self._ledger.find(number)
-        if flight is None or flight.identifier != message.identifier:
-            return
-        if isinstance(message, Quote):
-            if message.target == flight.owner.packed and self._ledger.erred(flight):
-                self._tell(flight, Outcome.ERROR)
-            return
-        if not flight.owner.sent(message.cookie, arrival.source):
-            return
+    def _answered(self, flight: Flight[Leg], rtt: float) -> None:
         outcome = self._ledger.answered(flight)
-        if outcome in (Outcome.REPLY, Outcome.LATE):
-            flight.owner.losses = 0
-            left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
-            self._tell(flight, outcome, max(0, (arrival.at_ns or time.time_ns()) - left_ns) / 1e9)
+        if outcome is REPLY or outcome is LATE:
+            leg = flight.owner
+            if flight.queued_ns and flight.left_ns:
+                self._observe_queue(leg, (flight.left_ns - flight.queued_ns) / 1e9)
+            if leg.losses or leg.limit or leg.checks:
+                self._diagnosis.answered(leg, flight.sent_at)
+            self._tell(flight, outcome, rtt)
         elif outcome:
             self._tell(flight, outcome)
+
+    def _observe_queue(self, leg: Leg, wait: float) -> None:
+        path = leg.settings.path
+        before = self._queues.get(path, wait)
+        self._queues[path] = before + (wait - before) * _QUEUE_WEIGHT
+
+    def _judged(self, flight: Flight[Leg], outcome: Outcome, now: float) -> None:
+        leg = flight.owner
+        if outcome is OVERDUE and (error := self._diagnosis.unroutable(leg, now)):
+            self._ledger.unsent(flight)
+            self._diagnosis.refused(leg, error, now)
+            outcome = LOCAL
+        elif outcome is LOCAL:
+            self._observe_queue(leg, flight.timeout)
+            self._diagnosis.stuck(leg, now)
+        elif outcome is LOST and self._diagnosis.lost(leg, flight.sent_at):
+            leg.carrier.renew(leg)
+        self._tell(flight, outcome)
+
+    def _settled(self, flight: Flight[Leg]) -> None:
+        flight.owner.carrier.settled(flight)
 
     def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:
         for flight in self._ledger.close(concerned):
@@ -261,19 +310,14 @@ class Prober:
 
     def _tell(self, flight: Flight[Leg], outcome: Outcome, rtt: float = 0.0) -> None:
         leg = flight.owner
-        self._on_outcome(Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.index))
+        if leg.checks is None:
+            self._on_outcome(Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.index))
 
 
 def _unobserved(_: float) -> None:
     pass
 
 
-def _check(settings: ProbeSettings) -> None:
-    for path in settings.paths:
-        if path.method != METHOD:
-            raise ProbeError(f"path {path.path}: probing by {path.method} is not available; method can be {METHOD}")
-
-
-def _route(path: ProbePath) -> tuple[object, ...]:
+def _packets(path: ProbePath) -> ProbePath:
     """What makes another path of a path: with any of it changed, no probe under way says anything of it."""
-    return path.device, path.mark, path.targets
+    return replace(path, interval=0.0, timeout=0.0, budget=None)

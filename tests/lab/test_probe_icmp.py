@@ -233,10 +233,11 @@ def test_a_next_hop_that_does_not_answer_arp_is_lost_with_an_error_as_hint() -> 
 
 
 def overflowing() -> Any:
-    from steerd.probe import icmp, prober
+    from steerd.probe import pace
+    from steerd.probe import wire as sockets
 
-    icmp._RECEIVE_BUFFER = 100_000
-    prober.phase = lambda _, __: 0.5  # all in the same tick
+    sockets.RECEIVE_BUFFER = 100_000
+    pace.phase = lambda _, __: 0.5  # all in the same tick
     wire()
     paths = [path(n, [f"10.98.{n // 250}.{n % 250 + 1}"], interval=0.5) for n in range(600)]
     return {**probe(paths, 2), "told": []}
@@ -319,9 +320,9 @@ def test_a_new_configuration_leaves_the_phase_of_the_others() -> None:
 
 
 def stamps_by_packet() -> Any:
-    from steerd.probe import icmp
+    from steerd.probe import wire as sockets
 
-    icmp._SCM_TS_OPT_ID = 250  # as on a kernel that does not know the option
+    sockets.SCM_TS_OPT_ID = 250  # as on a kernel that does not know the option
     with tunnels("v0") as _:
         return probe([path(1, both(1), interval=0.1)], 1.5)
 

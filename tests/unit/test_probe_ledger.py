@@ -8,8 +8,8 @@ TIMEOUT = 1.0
 
 
 def send(ledger: Ledger[str], number: int = 1, at: float = 100.0, patience: float = PATIENCE) -> Flight[str]:
-    flight = Flight(number, "fra1/wg0", 0x1234, at, 0, at + TIMEOUT)
-    ledger.sent(flight, patience)
+    flight = Flight(number, "fra1/wg0", 0x1234, at, 0, patience, TIMEOUT)
+    ledger.sent(flight)
     return flight
 
 
@@ -18,7 +18,7 @@ def judged(ledger: Ledger[str], now: float) -> list[tuple[int, Outcome]]:
 
 
 def test_an_answer_in_time_is_a_reply_and_the_next_a_duplicate():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     flight = send(ledger)
     assert judged(ledger, 100.05) == []
     assert ledger.answered(flight) is Outcome.REPLY
@@ -28,7 +28,7 @@ def test_an_answer_in_time_is_a_reply_and_the_next_a_duplicate():
 
 
 def test_no_answer_is_overdue_then_lost():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     send(ledger)
     assert judged(ledger, 100.095) == []
     assert judged(ledger, 100.1) == [(1, Outcome.OVERDUE)]
@@ -38,7 +38,7 @@ def test_no_answer_is_overdue_then_lost():
 
 
 def test_an_answer_to_an_overdue_probe_is_a_reply():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     flight = send(ledger)
     assert judged(ledger, 100.5) == [(1, Outcome.OVERDUE)]
     assert ledger.answered(flight) is Outcome.REPLY
@@ -46,7 +46,7 @@ def test_an_answer_to_an_overdue_probe_is_a_reply():
 
 
 def test_an_answer_to_a_lost_probe_is_late_then_duplicate():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     flight = send(ledger)
     judged(ledger, 101.0)
     assert ledger.answered(flight) is Outcome.LATE
@@ -55,20 +55,20 @@ def test_an_answer_to_a_lost_probe_is_late_then_duplicate():
 
 def test_every_lost_probe_was_overdue_first_even_with_no_patience_left():
     for patience in (TIMEOUT, 5 * TIMEOUT):
-        ledger: Ledger[str] = Ledger()
+        ledger: Ledger[str] = Ledger(lambda _: None)
         send(ledger, patience=patience)
         assert judged(ledger, 100.995) == []
         assert judged(ledger, 101.0) == [(1, Outcome.OVERDUE), (1, Outcome.LOST)]
 
 
 def test_both_verdicts_at_once_after_a_long_time():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     send(ledger)
     assert judged(ledger, 103.0) == [(1, Outcome.OVERDUE), (1, Outcome.LOST)]
 
 
 def test_an_error_is_told_once_and_settles_nothing():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     flight = send(ledger)
     assert ledger.erred(flight) is Outcome.ERROR
     assert ledger.erred(flight) is None
@@ -79,7 +79,7 @@ def test_an_error_is_told_once_and_settles_nothing():
 
 
 def test_closed_probes_are_never_heard_of_again():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     answered, lost, overdue, waiting = (send(ledger, n, 99.0 + n / 2) for n in (1, 2, 4, 5))
     ledger.answered(answered)
     assert judged(ledger, 101.5) == [(2, Outcome.OVERDUE), (2, Outcome.LOST), (4, Outcome.OVERDUE)]
@@ -90,14 +90,14 @@ def test_closed_probes_are_never_heard_of_again():
 
 
 def test_only_the_probes_concerned_are_closed():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     one, two = send(ledger, 1), send(ledger, 2)
     assert ledger.close(lambda flight: flight is one) == [one]
     assert ledger.answered(two) is Outcome.REPLY
 
 
 def test_a_probe_is_forgotten_some_seconds_after_its_timeout():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     send(ledger)
     judged(ledger, 105.9)
     assert ledger.find(1) is not None
@@ -106,7 +106,7 @@ def test_a_probe_is_forgotten_some_seconds_after_its_timeout():
 
 
 def test_memory_is_bounded():
-    ledger: Ledger[str] = Ledger()
+    ledger: Ledger[str] = Ledger(lambda _: None)
     for number in range(CAPACITY + 100):
         send(ledger, number)
     judged(ledger, 100.0)

@@ -1,0 +1,43 @@
+"""What an operator should know of how a path is probed: told once when it begins and once when it ends."""
+
+import logging
+from enum import StrEnum
+
+from steerd.core.settings import PathId
+
+_log = logging.getLogger("steerd.probe")
+
+
+class Finding(StrEnum):
+    LOCAL = "local"  # this machine can not send the probes
+    RATE_LIMITED = "rate-limited"  # the target seems to answer only so many
+    ICMP_ONLY = "icmp-only"  # the target answers ICMP, but not the method that is asked for
+    UNRESOLVED = "unresolved"  # the target's name has no address
+    BUDGET = "budget"  # the device's budget allows fewer probes than wanted
+
+
+class Findings:
+    """The findings that hold now, path by path, each with a sentence."""
+
+    def __init__(self) -> None:
+        self._found: dict[PathId, dict[Finding, str]] = {}
+
+    def found(self, path: PathId, finding: Finding, text: str) -> None:
+        """It holds; only news are logged."""
+        known = self._found.setdefault(path, {})
+        if finding not in known:
+            _log.warning("%s: %s", path, text)
+        known[finding] = text
+
+    def over(self, path: PathId, finding: Finding) -> None:
+        """It does not hold, or no more."""
+        known = self._found.get(path)
+        if known is not None and known.pop(finding, None) is not None:
+            _log.info("%s: no longer %s", path, finding.value)
+
+    def of(self, path: PathId) -> dict[Finding, str]:
+        return dict(self._found.get(path, {}))
+
+    def keep(self, paths: set[PathId]) -> None:
+        """Forget every other path."""
+        self._found = {path: known for path, known in self._found.items() if path in paths}

@@ -1,0 +1,66 @@
+"""Does a target answer only so many probes a second? Pure.
+
+A limiter of answers (a token bucket, or so many for each second) lets answers pass in a regular beat. Loss on the
+way does not: runs of answers and of losses have the lengths of a random walk, or come in bursts, which are less
+regular still. So what is compared is how much the beat, the time from one run of answers to the next, varies: its
+coefficient of variation against that of independent losses of the same share, ``q`` of probes answered. A run of
+answers is then geometric with mean ``1/(1-q)``, one of losses with mean ``1/q``, which gives a beat of mean
+``1/(q*(1-q))`` and variance ``q/(1-q)^2 + (1-q)/q^2``.
+"""
+
+from collections import deque
+from itertools import pairwise
+from math import sqrt
+from typing import Final
+
+WINDOW: Final = 128
+BEATS: Final = 8
+"""Beats that must be seen before anything is said."""
+LOSS: Final = 0.2
+"""A smaller share of loss is not worth a word."""
+REGULAR: Final = 0.4
+"""How much of the variation of random loss there may be."""
+
+
+class Limit:
+    """The last probes of one leg that loses some. Times of sending in seconds."""
+
+    def __init__(self) -> None:
+        self._answered: deque[float] = deque(maxlen=WINDOW)
+        self._lost: deque[float] = deque(maxlen=WINDOW)
+
+    def answered(self, sent_at: float) -> None:
+        self._answered.append(sent_at)
+
+    def lost(self, sent_at: float) -> None:
+        self._lost.append(sent_at)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all the probes remembered were answered since the last loss."""
+        return bool(self._answered) and (
+            not self._lost or sum(1 for at in self._answered if at > self._lost[-1]) >= WINDOW
+        )
+
+    def looks_limited(self) -> float | None:
+        """How many answers a second the target seems to give, or None if it does not look so."""
+        if len(self._answered) < BEATS or len(self._lost) < BEATS:
+            return None
+        began = max((times[0] for times in (self._answered, self._lost) if len(times) == WINDOW), default=0.0)
+        probes = sorted(
+            [(at, True) for at in self._answered if at >= began] + [(at, False) for at in self._lost if at >= began]
+        )
+        answers = sum(answered for _, answered in probes)
+        if not probes or not answers or 1.0 - answers / len(probes) < LOSS:
+            return None
+        starts = [at for (_, before), (at, answered) in pairwise(probes) if answered and not before]
+        beats = [after - at for at, after in pairwise(starts)]
+        if len(beats) < BEATS:
+            return None
+        mean = sum(beats) / len(beats)
+        variation = sqrt(sum((beat - mean) ** 2 for beat in beats) / len(beats)) / mean
+        q = answers / len(probes)
+        random = sqrt(q / (1.0 - q) ** 2 + (1.0 - q) / q**2) * q * (1.0 - q)
+        if variation > REGULAR * random:
+            return None
+        return answers / (probes[-1][0] - probes[0][0])

@@ -1,0 +1,90 @@
+"""When each leg is probed: as often as it is asked for, as far as its device's budget allows."""
+
+from collections.abc import Mapping
+
+from steerd.config.settings import probe_bytes
+from steerd.probe.budget import Budget
+from steerd.probe.findings import Finding, Findings
+from steerd.probe.leg import Leg
+from steerd.probe.schedule import Schedule, phase
+
+
+class Pace:
+    """The schedule of all legs, and the budgets of their devices. Times in seconds on the loop's clock."""
+
+    def __init__(self, seed: int, findings: Findings) -> None:
+        self._seed = seed
+        self._findings = findings
+        self._schedule: Schedule[Leg] = Schedule()
+        self._wanted: dict[Leg, float | None] = {}
+        self._budgets: dict[str, Budget[Leg]] = {}
+        self.next_at = self._schedule.next_at
+        self.take = self._schedule.take
+
+    @property
+    def skipped(self) -> int:
+        return self._schedule.skipped
+
+    @property
+    def shortest(self) -> float:
+        return self._schedule.shortest
+
+    def period(self, leg: Leg) -> float | None:
+        """The period in force; None: at rest."""
+        wanted = self._wanted.get(leg)
+        return None if wanted is None else wanted * self._stretch(leg)
+
+    def keep(self, leg: Leg) -> None:
+        """Know this leg, at rest if it is new."""
+        if leg not in self._wanted:
+            self._wanted[leg] = None
+            self._schedule.add(leg, phase(f"{leg.settings.path}#{leg.index}", self._seed))
+
+    def budget(self, rates: Mapping[str, float], now: float) -> None:
+        """What all the probes of a device may take, in bytes a second; those that are not named have no limit."""
+        for device in self._budgets.keys() | rates.keys():
+            self._budgets.pop(device, None)
+            if device in rates:
+                budget: Budget[Leg] = Budget(rates[device])
+                self._budgets[device] = budget
+                for leg in self._of(device):
+                    budget.want(leg, probe_bytes(leg.settings, leg.family), self._wanted[leg])
+            self._apply(device, now)
+
+    def remove(self, leg: Leg) -> None:
+        """Forget this leg; what it took of a budget is free when `budget` is called."""
+        del self._wanted[leg]
+        self._schedule.remove(leg)
+
+    def every(self, leg: Leg, period: float | None, now: float) -> None:
+        """Probe ``leg`` every ``period`` seconds from now on (None: let it rest), or as often as the budget allows."""
+        self._wanted[leg] = period
+        device = leg.settings.device
+        budget = self._budgets.get(device)
+        if budget is None or not budget.want(leg, probe_bytes(leg.settings, leg.family), period):
+            self._schedule.every(leg, self.period(leg), now)
+            return
+        self._apply(device, now)
+
+    def _apply(self, device: str, now: float) -> None:
+        for leg in self._of(device):
+            self._schedule.every(leg, self.period(leg), now)
+            self._tell(leg)
+
+    def _of(self, device: str) -> list[Leg]:
+        return [leg for leg in self._wanted if leg.settings.device == device]
+
+    def _stretch(self, leg: Leg) -> float:
+        budget = self._budgets.get(leg.settings.device)
+        return 1.0 if budget is None else budget.stretch
+
+    def _tell(self, leg: Leg) -> None:
+        wanted, path, budget = self._wanted[leg], leg.settings.path, self._budgets.get(leg.settings.device)
+        if budget is None or budget.stretch <= 1.0 or wanted is None:
+            self._findings.over(path, Finding.BUDGET)
+            return
+        text = (
+            f"the budget of {leg.settings.device}, {budget.rate:g} B/s, allows a probe every "
+            f"{wanted * budget.stretch:.3g} s where {wanted:.3g} s is wanted"
+        )
+        self._findings.found(path, Finding.BUDGET, text)
