@@ -2,38 +2,21 @@
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
 
 from steerd.cli.configuration import read
+from steerd.cli.log import log_to_stderr
 from steerd.config.problem import EX_CONFIG
 from steerd.config.settings import Config
-
-PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-
-
-class _Formatter(logging.Formatter):
-    """Plain lines; under systemd with ``<N>`` priorities (sd-daemon(3)) and without a time of their own."""
-
-    def __init__(self, *, journal: bool) -> None:
-        super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)-8s %(message)s")
-        self._journal = journal
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if not self._journal:
-            return text
-        prefix = f"<{PRIORITY.get(record.levelno, 6)}>"
-        return "\n".join(prefix + line for line in text.splitlines())
 
 
 def run(path: Path, *, dry_run: bool, level: str) -> int:
     """The daemon in the foreground. Returns 0 after a stop, 1 if it can not run, 78 for a bad configuration."""
     # Until there is something to reload, asking for it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _log(level)
+    log_to_stderr(level)
     config = read(path)
     if config is None:
         return EX_CONFIG
@@ -88,9 +71,3 @@ def _plan(config: Config) -> int:
         return 1
     print("\n".join(lines) if lines else "# the kernel already has all of it")
     return 0
-
-
-def _log(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
-    logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steerd import __version__
+from steerd.cli import arguments
 
 CONFIG = Path("/etc/steerd/steerd.toml")
 
@@ -34,6 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             from steerd.cli.run import cleanup
 
             return cleanup(options.config)
+        case "reflect":
+            from steerd.cli.reflect import LISTEN, reflect
+
+            return reflect(
+                options.listen or LISTEN,
+                key_file=options.key_file,
+                allow=options.allow,
+                rate=options.rate,
+                level=options.log_level,
+            )
     raise AssertionError(options.verb)
 
 
@@ -61,6 +72,28 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", action="store_true")
     demo.add_argument("--hold", action="store_true", help="keep the lab up at the end, until Ctrl-C")
     demo.add_argument("-c", "--config", type=Path, metavar="FILE", help="another configuration than the lab's own")
+
+    reflect = verbs.add_parser("reflect", help="answer the UDP probes (STAMP) of gateways: runs at a PoP")
+    reflect.add_argument(
+        "--listen",
+        type=arguments.endpoint,
+        action="append",
+        metavar="ADDR:PORT",
+        help="once for each; default: 0.0.0.0:862 and [::]:862",
+    )
+    reflect.add_argument("--key-file", type=Path, metavar="FILE", help="answer only what is signed with this key")
+    reflect.add_argument(
+        "--allow",
+        type=arguments.network,
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="answer only these sources",
+    )
+    reflect.add_argument(
+        "--rate", type=arguments.rate, default=100.0, metavar="N", help="answers a second to one source"
+    )
+    reflect.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
     cleanup = verbs.add_parser("cleanup", help="remove every kernel object that steerd owns; no daemon needed")
     _config(cleanup)

@@ -1,4 +1,4 @@
-"""The unit file, as systemd itself reads it."""
+"""The unit files, as systemd itself reads them."""
 
 import re
 import shutil
@@ -7,24 +7,26 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd" / "steerd.service"
+UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 
-def test_systemd_has_nothing_to_say_about_the_unit(tmp_path):
+@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.stem)
+def test_systemd_has_nothing_to_say_about_the_unit(tmp_path, file):
     """With a program in place: without one it says only that there is none."""
     program = tmp_path / "steerd"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    unit = tmp_path / "steerd.service"
-    unit.write_text(UNIT.read_text().replace("/usr/bin/steerd", str(program)))
+    unit = tmp_path / file.name
+    unit.write_text(file.read_text().replace("/usr/bin/steerd", str(program)))
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_the_unit_is_locked_down():
-    command = ["systemd-analyze", "security", "--offline=true", UNIT]
+@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.stem)
+def test_the_unit_is_locked_down(file):
+    command = ["systemd-analyze", "security", "--offline=true", file]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     exposure = re.search(r"Overall exposure level.*: ([\d.]+)", done.stdout)
     assert exposure is not None, done.stderr

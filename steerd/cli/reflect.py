@@ -1,0 +1,53 @@
+"""`steerd reflect`: the far end of probes by UDP."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from steerd.cli.log import log_to_stderr
+from steerd.notify import notify
+from steerd.probe.key import KeyFileError, read_key
+from steerd.probe.listener import PORT, Listener, ListenError, serve
+from steerd.probe.reflector import Network, Reflector
+
+LISTEN = (("0.0.0.0", PORT), ("::", PORT))  # noqa: S104 -- to be asked from anywhere is what it is for
+
+_REPORT = 60.0  # seconds
+
+_log = logging.getLogger("steerd.reflect")
+
+
+def reflect(
+    listen: Sequence[tuple[str, int]], *, key_file: Path | None, allow: Sequence[Network], rate: float, level: str
+) -> int:
+    """Answer STAMP until SIGTERM or SIGINT. Returns 0 after that, 1 if it can not run."""
+    log_to_stderr(level)
+    with ExitStack() as stack:
+        try:
+            key = read_key(key_file) if key_file else None
+            listeners = [Listener(address, port) for address, port in listen]
+        except (KeyFileError, ListenError) as error:
+            print(f"steerd reflect: {error}", file=sys.stderr)
+            return 1
+        for listener in listeners:
+            stack.callback(listener.close)
+        reflector = Reflector(key=key, allowed=allow, rate=rate, ports=[listener.port for listener in listeners])
+        where = ", ".join(str(listener) for listener in listeners)
+        _log.info("reflecting on %s, %s", where, "authenticated" if key else "unauthenticated")
+        notify(READY="1", STATUS=f"reflecting on {where}")
+        serve(listeners, reflector, every=_REPORT, report=lambda: _log.debug("%s", _counts(reflector)))
+    notify(STOPPING="1")
+    _log.info("%s", _counts(reflector))
+    return 0
+
+
+def _counts(reflector: Reflector) -> str:
+    dropped = sorted((reason.value, count) for reason, count in reflector.dropped.items())
+    reasons = f" ({', '.join(f'{reason} {count}' for reason, count in dropped)})" if dropped else ""
+    total = sum(reflector.dropped.values())
+    return (
+        f"received {reflector.received}, reflected {reflector.reflected}, dropped {total}{reasons};"
+        f" {reflector.sessions} sessions"
+    )
