@@ -1,0 +1,166 @@
+"""Loss and delay variation of each direction of a path, from what a stateful reflector says. Pure.
+
+Such a reflector counts the packets of a session that reach it, and writes the number on each answer (RFC 8762,
+section 4): of the probes without an answer, those that it did not count were lost on the way out, the others on the
+way back. A stateless reflector writes the probe's own number. Which kind it is shows as soon as a number is missing
+among ours: only the stateless one leaves the same gap. So a session starts with one (`numbers`).
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import count
+from typing import Final, NamedTuple
+
+WINDOW: Final = 128
+"""Settled probes that loss is counted over."""
+
+_REMEMBERED: Final = 4096  # probes, settled or not
+_REORDERED: Final = 64  # an answer that is more than so many behind is from another count
+_WEIGHT: Final = 1 / 16  # of a new difference (RFC 3550, section 6.4.1)
+
+
+class Directions(NamedTuple):
+    """What is known of the way out to the target and of the way back: the share of packets lost, and the delay
+    variation in seconds. None: not known."""
+
+    loss_out: float | None = None
+    loss_back: float | None = None
+    variation_out: float | None = None
+    variation_back: float | None = None
+
+
+def numbers() -> Iterator[int]:
+    """The sequence numbers of a session: from 0, one is left out, and on."""
+    yield 0
+    yield from count(2)
+
+
+class _Probe:
+    __slots__ = ("counted", "settled")
+
+    def __init__(self) -> None:
+        self.settled = False
+        self.counted: list[int] = []  # the reflector's numbers on its answers; several if it was duplicated on the way
+
+
+class DirectionLog:
+    """The recent probes of one session. Sequence numbers rise with every call of `sent`."""
+
+    def __init__(self) -> None:
+        self._probes: OrderedDict[int, _Probe] = OrderedDict()
+        self._open = 0
+        self._numbers: dict[int, int] = {}  # the reflector's to ours
+        self._highest = -1  # of the reflector's numbers
+        self._stateful = False
+        self._out = _Variation()
+        self._back = _Variation()
+
+    def sent(self, sequence: int) -> None:
+        """A probe was handed to the kernel."""
+        self._probes[sequence] = _Probe()
+        self._open += 1
+        while len(self._probes) > _REMEMBERED or (
+            len(self._probes) - self._open > WINDOW and next(iter(self._probes.values())).settled
+        ):
+            self._forget(next(iter(self._probes)))
+
+    def settled(self, sequence: int) -> None:
+        """No answer is awaited any more; one that comes all the same still corrects what was counted."""
+        probe = self._probes.get(sequence)
+        if probe and not probe.settled:
+            probe.settled = True
+            self._open -= 1
+
+    def replied(self, sequence: int, number: int) -> bool:
+        """An answer to the probe ``sequence`` came with the reflector's ``number``. Whether it is the first."""
+        probe = self._probes.get(sequence)
+        if probe is None:
+            return False
+        if self._numbers.get(number, sequence) != sequence or number < self._highest - _REORDERED:
+            # It counts anew: it was started again, or had forgotten the session.
+            self._forget_before(sequence)
+            self._stateful = False
+            self._highest = max(self._numbers, default=-1)
+        if number != sequence:
+            self._stateful = True
+        first = not probe.counted
+        if number not in self._numbers:
+            self._numbers[number] = sequence
+            probe.counted.append(number)
+        self._highest = max(self._highest, number)
+        self.settled(sequence)
+        return first
+
+    def passed(self, out: float, back: float) -> None:
+        """The probe just answered took ``out`` and ``back`` seconds; both by two clocks, so that only their changes
+        and their sum mean anything."""
+        # No delay varies by more than a whole round trip: it was a clock that moved.
+        self._out.add(out, out + back)
+        self._back.add(back, out + back)
+
+    def gap(self) -> None:
+        """Answers may have been missed by our own fault: nothing sent so far is counted."""
+        self._forget_before(next(reversed(self._probes), -1) + 1)
+
+    def read(self) -> Directions:
+        """What the recent probes say."""
+        out, back = self._losses()
+        return Directions(out, back, self._out.value, self._back.value)
+
+    def _losses(self) -> tuple[float | None, float | None]:
+        """Between the first and the last probe answered: further out nobody can say where a probe was lost."""
+        probes = self._window()
+        answered = [place for place, probe in enumerate(probes) if probe.counted]
+        if len(answered) < 2:
+            return None, None
+        span = probes[answered[0] : answered[-1] + 1]
+        unanswered = len(span) - len(answered)
+        if not unanswered and not self._stateful:
+            return 0.0, 0.0
+        if not self._stateful:
+            return None, None
+        counted = [number for probe in span for number in probe.counted]
+        # Where packets overtook each other at the ends of the span, others' numbers lie between these.
+        back = min(unanswered, max(counted) - min(counted) + 1 - len(counted))
+        out = unanswered - back
+        return out / len(span), back / (len(span) - out)
+
+    def _window(self) -> list[_Probe]:
+        """The latest probes before the first that is still open: what comes after it is not complete."""
+        settled: list[_Probe] = []
+        for probe in self._probes.values():
+            if not probe.settled:
+                break
+            settled.append(probe)
+        return settled[-WINDOW:]
+
+    def _forget_before(self, sequence: int) -> None:
+        while self._probes and next(iter(self._probes)) < sequence:
+            self._forget(next(iter(self._probes)))
+
+    def _forget(self, sequence: int) -> None:
+        probe = self._probes.pop(sequence)
+        self._open -= not probe.settled
+        for number in probe.counted:
+            del self._numbers[number]
+
+
+class _Variation:
+    """The smoothed difference of one delay and the next."""
+
+    __slots__ = ("_before", "_limit", "value")
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+        self._before: float | None = None
+        self._limit = 0.0
+
+    def add(self, delay: float, limit: float) -> None:
+        """A delay of which only changes matter; one larger than this ``limit`` and the last one is none."""
+        if self._before is not None:
+            change = abs(delay - self._before)
+            if change <= max(limit, self._limit):
+                before = self.value or 0.0
+                self.value = before + (change - before) * _WEIGHT
+        self._before = delay
+        self._limit = limit
