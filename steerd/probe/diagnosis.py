@@ -11,7 +11,7 @@ from steerd.probe.limit import Limit
 from steerd.probe.lookup import RouteLookup, words
 
 _ROUTED_FOR: Final = 1.0  # seconds that the kernel's word on a route is believed
-_LOOK_EVERY: Final = 8  # losses in a row
+_LOOK_EVERY: Final = 16  # losses in a row
 _TROUBLE_OVER: Final = 10.0  # seconds without a refusal: what is refused now and then is one trouble
 
 

@@ -13,7 +13,10 @@ from itertools import pairwise
 from math import sqrt
 from typing import Final
 
-WINDOW: Final = 128
+WINDOW: Final = 512
+"""Probes remembered of each kind."""
+QUIET: Final = 128
+"""Answers on end after which losses are past."""
 BEATS: Final = 8
 """Beats that must be seen before anything is said."""
 LOSS: Final = 0.2
@@ -37,9 +40,9 @@ class Limit:
 
     @property
     def quiet(self) -> bool:
-        """Whether all the probes remembered were answered since the last loss."""
+        """Whether its losses are past."""
         return bool(self._answered) and (
-            not self._lost or sum(1 for at in self._answered if at > self._lost[-1]) >= WINDOW
+            not self._lost or sum(1 for at in self._answered if at > self._lost[-1]) >= QUIET
         )
 
     def looks_limited(self) -> float | None:

@@ -113,3 +113,49 @@ def test_memory_is_bounded():
     assert ledger.find(99) is None
     assert ledger.find(100) is not None
     assert ledger.waiting == CAPACITY
+
+
+def waits(flight: Flight[str], left_after: float | None) -> Flight[str]:
+    """The flight entered our own queue at once, and left it so many seconds later (None: not yet)."""
+    flight.queued_ns = 1
+    flight.left_ns = 0 if left_after is None else max(1, round(left_after * 1e9))
+    return flight
+
+
+def test_patience_and_timeout_count_from_when_the_probe_left_this_machine():
+    ledger: Ledger[str] = Ledger(lambda _: None)
+    waits(send(ledger), 0.5)
+    assert judged(ledger, 100.55) == []
+    assert judged(ledger, 100.6) == [(1, Outcome.OVERDUE)]
+    assert judged(ledger, 101.4) == []
+    assert judged(ledger, 101.5) == [(1, Outcome.LOST)]
+    assert ledger.waiting == 0
+
+
+def test_a_probe_in_our_own_queue_is_not_judged_and_one_that_never_left_is_local():
+    settled = []
+    ledger: Ledger[str] = Ledger(settled.append)
+    flight = waits(send(ledger), None)
+    assert judged(ledger, 100.9) == []
+    assert judged(ledger, 101.0) == [(1, Outcome.LOCAL)]
+    assert (ledger.waiting, settled) == (0, [flight])
+    assert ledger.answered(flight) is None
+
+
+def test_a_probe_that_left_its_queue_late_is_judged_from_then_on():
+    ledger: Ledger[str] = Ledger(lambda _: None)
+    flight = waits(send(ledger), None)
+    assert judged(ledger, 100.3) == []
+    waits(flight, 0.35)
+    assert judged(ledger, 100.44) == []
+    assert judged(ledger, 100.5) == [(1, Outcome.OVERDUE)]
+
+
+def test_who_is_told_of_an_overdue_probe_may_say_that_it_never_left():
+    ledger: Ledger[str] = Ledger(lambda _: None)
+    flight = send(ledger, patience=5.0)
+    for judgement in ledger.judge(101.0):
+        assert judgement == (flight, Outcome.OVERDUE)
+        ledger.unsent(flight)
+    assert ledger.waiting == 0
+    assert judged(ledger, 105.0) == []
