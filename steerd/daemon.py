@@ -36,6 +36,9 @@ from steerd.notify import notify, watchdog_period
 from steerd.probe.prober import ProbeError, Prober
 from steerd.route.router import RouteError, Router
 from steerd.store.store import Store
+from steerd.trace.request import Request as TraceRequest
+from steerd.trace.request import request as trace_request
+from steerd.trace.tracer import Record, Tracer
 from steerd.verbs import VERBS, answer
 
 if TYPE_CHECKING:
@@ -69,6 +72,7 @@ class Daemon:
         self.metrics.configure(config)
         self.metrics.reloaded(ok=True, wall_time=time.time())
         self.store = Store(config.store_path, record=config.record)
+        self.tracer = Tracer(self.traceable, self._traced)
         self._stop = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -210,6 +214,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tracer.close()
         await self._stop_share()
         for server in (self.control, self.export):
             if server is not None:
@@ -260,6 +265,10 @@ class Daemon:
             self.store.decided(fact, int(time.time() * 1000))
             if self._share is not None:
                 self._share.fact(fact)
+            self.tracer.switched(fact, time.monotonic())
+
+    def _traced(self, event_id: str, record: Record) -> None:
+        self.store.traced(event_id, int(time.time() * 1000), record)
 
     async def _asked(self, request: Request) -> Response:
         try:
@@ -268,6 +277,12 @@ class Daemon:
             verb = request["verb"]
             self.metrics.refused("control", verb if verb in VERBS else "unknown verb")
             raise
+
+    def traceable(self, path: PathId) -> TraceRequest | None:
+        """How a trace of this path would go now; None: it is not probed."""
+        settings = next((one for one in self.config.probe.paths if one.path == path), None)
+        probing = self.prober.report(path)
+        return None if settings is None or probing is None else trace_request(settings, probing.targets)
 
     def _remember(self) -> None:
         self.store.remember(self.driver.memory())

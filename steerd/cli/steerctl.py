@@ -81,7 +81,7 @@ def _failed(code: int, error: str) -> tuple[int, dict[str, Any]]:
 def _request(options: argparse.Namespace) -> dict[str, Any]:
     request = {
         key: value
-        for key in ("policy", "pop", "hard", "since")
+        for key in ("policy", "pop", "path", "hard", "since")
         if (value := getattr(options, key, None)) not in (None, False)
     }
     if getattr(options, "duration", None) is not None:
@@ -100,6 +100,8 @@ def _shown(options: argparse.Namespace, answer: dict[str, Any]) -> str:
         return tables.why(answer)
     if options.verb == "history":
         return tables.history(answer)
+    if options.verb == "trace":
+        return tables.trace(answer)
     lines = [*answer.get("warnings", ()), str(answer.get("text", "done"))]
     return "\n".join(lines)
 
@@ -152,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     drain("pop")
     drain("--for", dest="duration", type=_duration, metavar="1h", help="then the drain ends by itself")
     verb("undrain", "end a drain")("pop")
+    trace = verb("trace", "the way to a PoP hop by hop: where it goes wrong, and what fits through")
+    trace("pop")
+    trace("--path", metavar="NAME", help="this one only (default: all paths to the PoP, in turn)")
     verb("reload", "read the configuration again, as SIGHUP; waits until it is in force")
     return parser
 

@@ -5,7 +5,8 @@ import socket
 from typing import Any, Final
 
 TIMEOUT: Final = 10.0
-RELOAD_TIMEOUT: Final = 130.0
+TIMEOUTS: Final = {"reload": 130.0, "trace": 130.0}
+"""Seconds: of those that take longer, a little more than the daemon gives them."""
 
 
 class NotThereError(Exception):
@@ -28,7 +29,7 @@ def listening(path: str) -> bool:
 def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
     """The daemon's answer. NotThereError: there is no daemon; OSError: it does not answer, or not to us."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(RELOAD_TIMEOUT if request["verb"] == "reload" else TIMEOUT)
+        connection.settimeout(TIMEOUTS.get(request["verb"], TIMEOUT))
         try:
             connection.connect(path)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:

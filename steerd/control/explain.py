@@ -1,7 +1,9 @@
 """Why a policy is where it is, in sentences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from steerd.control import traces
 from steerd.control.times import milliseconds, span
 from steerd.core import cost
 from steerd.core.model import PolicyState, PolicyView, Reason, Switched, Terms
@@ -28,8 +30,9 @@ _FORCED = {
 }
 
 
-def explain(policy: PolicyView, now: float) -> list[str]:
-    """Lines of text: what is in use, the last decision with its figures, what was ruled out, what comes next."""
+def explain(policy: PolicyView, now: float, trace: Mapping[str, Any] | None = None) -> list[str]:
+    """Lines of text: what is in use, the last decision with its figures and the trace made after it, what was ruled
+    out, what comes next."""
     lines = [_now(policy)]
     if policy.state is PolicyState.HELD and policy.choice is None:
         lines.append("No path that it may use is usable: until one is, its traffic goes nowhere.")
@@ -42,6 +45,8 @@ def explain(policy: PolicyView, now: float) -> list[str]:
         lines.append(f"The kernel refused the last change: {policy.error}.")
     if policy.last is not None:
         lines += ["", *_decision(policy.last, now)]
+        if trace is not None:
+            lines += ["", *traces.after(trace)]
     ruled_out = {one.path: one.excluded for one in policy.candidates if one.excluded is not None}
     if ruled_out:
         lines += ["", "Ruled out now:", *_aligned([[path, why] for path, why in ruled_out.items()])]

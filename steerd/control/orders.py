@@ -1,6 +1,6 @@
 """Requests of operators as the engine's orders."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from steerd.config.durations import parse, show
@@ -21,6 +21,18 @@ def order(request: Request, now: float, *, pops: Collection[str], policies: Coll
     if verb is Verb.UNPIN:
         return Order(verb, policy)
     return Order(verb, policy, _known("PoP", request.get("pop"), pops), until, hard=request.get("hard") is True)
+
+
+def traced(request: Request, known: Mapping[str, Sequence[str]]) -> tuple[str, Sequence[str]]:
+    """The PoP that a trace is wanted of, and its paths; ``known`` are the paths of each PoP, as `POP/NAME`.
+    RefusedError: it names what is not there."""
+    pop = _known("PoP", request.get("pop"), known)
+    name = request.get("path")
+    if name is None:
+        return pop, known[pop]
+    names = {path.partition("/")[2]: path for path in known[pop]}
+    short = name.removeprefix(f"{pop}/") if isinstance(name, str) else name
+    return pop, [names[_known(f"path of {pop}", short, names)]]
 
 
 def since(request: Request) -> float:

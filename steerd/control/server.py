@@ -1,8 +1,8 @@
 """Newline-delimited JSON over a Unix socket: a request a line, an answer a line, in order.
 
 What a client may cost is bounded: the size of a request, the time it takes to send one or to read an answer,
-and how many clients there are. Answers are `{"ok": true, ...}` or `{"ok": false, "code": N, "error": TEXT}`,
-`code` being what steerctl exits with.
+and how many clients there are; what only its client wants (`ABANDONED`) ends when that is gone. Answers are
+`{"ok": true, ...}` or `{"ok": false, "code": N, "error": TEXT}`, `code` being what steerctl exits with.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +25,10 @@ IDLE: Final = 60.0
 """How long a client may say nothing, or leave an answer unread, in seconds."""
 HANDLE: Final = 120.0
 """How long an answer may take, in seconds: a reload waits for the kernel."""
+ABANDONED: Final = frozenset({"trace"})
+"""Verbs that change nothing, and take long: their work is cancelled when the client is gone."""
+LOOK: Final = 0.5
+"""How often it is looked whether such a client is still there, in seconds."""
 MODE: Final = 0o660
 
 Request = Mapping[str, Any]
@@ -36,6 +41,10 @@ class RefusedError(Exception):
     def __init__(self, text: str, *, code: int = 1, **more: Any) -> None:
         super().__init__(text)
         self.response: Response = {"ok": False, "code": code, "error": text, **more}
+
+
+class _GoneError(ConnectionResetError):
+    """The client left before its answer came."""
 
 
 class ControlServer:
@@ -109,22 +118,43 @@ class ControlServer:
                 return
             if not line.endswith(b"\n"):
                 return
-            writer.write(_line(await self._answer(line)))
+            writer.write(_line(await self._answer(line, writer)))
             async with asyncio.timeout(IDLE):
                 await writer.drain()
 
-    async def _answer(self, line: bytes) -> Response:
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> Response:
         try:
             request = _parsed(line)
             async with asyncio.timeout(HANDLE):
+                if request["verb"] in ABANDONED:
+                    return {"ok": True, **await _while_there(self._handle(request), writer)}
                 return {"ok": True, **await self._handle(request)}
         except RefusedError as refused:
             return refused.response
         except TimeoutError:
             return {"ok": False, "code": 1, "error": f"no answer within {HANDLE:.0f} s"}
+        except _GoneError:
+            raise
         except Exception:  # noqa: BLE001 (whatever a request meets, the next one is served)
             _log.exception("a request on the control socket failed")
             return {"ok": False, "code": 1, "error": "internal error: see the daemon's log"}
+
+
+async def _while_there(answer: Awaitable[Response], writer: asyncio.StreamWriter) -> Response:
+    """The answer; _GoneError: the client has gone before it came. One that only has nothing more to ask,
+    and has closed its end of the connection for that, is still there."""
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket").fileno(), 0)  # 0: a hang-up alone
+    work = asyncio.ensure_future(answer)
+    try:
+        while not (await asyncio.wait([work], timeout=LOOK))[0]:
+            if poll.poll(0):
+                raise _GoneError
+        return work.result()
+    finally:
+        if not work.done():
+            work.cancel()
+            await asyncio.wait([work])
 
 
 def _parsed(line: bytes) -> Request:

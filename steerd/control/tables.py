@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from steerd.control import traces
 from steerd.control.times import milliseconds, span
 
 _GOOD: Final = {"up", "steering"}
@@ -83,6 +84,11 @@ def history(answer: Mapping[str, Any]) -> str:
         ],
         colour=False,
     )
+
+
+def trace(answer: Mapping[str, Any]) -> str:
+    """Each path that was traced."""
+    return "\n\n".join("\n".join(traces.lines(record)) for record in answer["traces"])
 
 
 def _mark(state: str) -> str:

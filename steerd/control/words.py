@@ -37,8 +37,10 @@ def status(view: View, *, gateway: str = "", version: str = "") -> Json:
     }
 
 
-def why(view: View, policy: Any = None) -> Json:
-    """The last decision of one policy, or of each. RefusedError: there is no such policy."""
+def why(view: View, policy: Any = None, traces: Mapping[str, Json] | None = None) -> Json:
+    """The last decision of one policy, or of each, with those of the ``traces`` (by event id) that were made after
+    it. RefusedError: there is no such policy."""
+    found = traces or {}
     if policy is not None and not isinstance(policy, str):
         raise RefusedError("must name a policy")
     chosen = [one for one in view.policies if policy is None or one.policy == policy]
@@ -49,7 +51,7 @@ def why(view: View, policy: Any = None) -> Json:
             {
                 **_policy(one),
                 "outlook": one.outlook,
-                "last": _switched(one.last, view.now) if one.last else None,
+                "last": _switched(one.last, view.now, found.get(one.last.event_id)) if one.last else None,
                 "candidates": [
                     {
                         "path": candidate.path,
@@ -59,7 +61,7 @@ def why(view: View, policy: Any = None) -> Json:
                     }
                     for candidate in one.candidates
                 ],
-                "text": explain(one, view.now),
+                "text": explain(one, view.now, found.get(one.last.event_id) if one.last else None),
             }
             for one in chosen
         ]
@@ -69,6 +71,14 @@ def why(view: View, policy: Any = None) -> Json:
 def history(rows: Iterable[Mapping[str, Any]]) -> Json:
     """Kept decisions, in the order of `rows`: those of `Store.history`."""
     return {"switches": [_row(row) for row in rows]}
+
+
+def trace(pop: str, records: Sequence[Mapping[str, Any]]) -> Json:
+    """What was traced of a PoP's paths. RefusedError: nothing could be."""
+    if all(record.get("error") for record in records):
+        said = "; ".join(f"{record['path']}: {record['error']}" for record in records)
+        raise RefusedError(said or f"nothing is probed at {pop}")
+    return {"pop": pop, "traces": list(records)}
 
 
 def _policy(policy: PolicyView) -> Json:
@@ -107,7 +117,7 @@ def _path(path: PathView) -> Json:
     }
 
 
-def _switched(one: Switched, now: float) -> Json:
+def _switched(one: Switched, now: float, trace: Json | None) -> Json:
     return {
         "event_id": one.event_id,
         "from": one.old,
@@ -119,6 +129,7 @@ def _switched(one: Switched, now: float) -> Json:
         "evidence": {path: _terms(terms) for path, terms in one.evidence.items()},
         "excluded": dict(one.excluded),
         "margin": _terms(one.margin),
+        "trace": trace,
     }
 
 
@@ -131,6 +142,7 @@ def _row(row: Mapping[str, Any]) -> Json:
         "to": row.get("new"),
         **{key: row.get(key) for key in ("reason", "rule")},
         "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
+        "trace": (row.get("trace") or {}).get("verdict"),
     }
 
 

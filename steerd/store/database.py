@@ -19,14 +19,16 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS decisions (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (wall_ms);
+CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept: decisions by number and age (days), and the size of the file in bytes."""
+    """How much is kept: decisions and traces by number and age (days), and the size of the file in bytes."""
 
     decisions: int = 10_000
+    traces: int = 500
     days: float = 90.0
     size: int = 200 << 20
 
@@ -120,6 +122,32 @@ class Database:
         self._db.execute(
             "DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?", (self._limits.decisions,)
         )
+
+        self._prune_traces(oldest)
+
+    def _prune_traces(self, oldest: int) -> None:
+        """None without a decision: what is older than all of those, or more than may be."""
+        self._db.execute(
+            "DELETE FROM traces WHERE wall_ms < max(?, coalesce((SELECT min(wall_ms) FROM decisions), 0))", (oldest,)
+        )
+        self._db.execute(
+            "DELETE FROM traces WHERE wall_ms <= (SELECT wall_ms FROM traces ORDER BY wall_ms DESC LIMIT 1 OFFSET ?)",
+            (self._limits.traces,),
+        )
+
+    def add_trace(self, event_id: str, wall_ms: int, body: dict[str, Any]) -> None:
+        """Keep what was traced after a decision; ``wall_ms`` is the decision's, or later."""
+        self._db.execute("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", (event_id, wall_ms, json.dumps(body)))
+        self._prune_traces(0)
+
+    def traces(self, since_ms: int) -> dict[str, dict[str, Any]]:
+        """By the id of the decision."""
+        rows = self._db.execute("SELECT event_id, body FROM traces WHERE wall_ms >= ?", (since_ms,))
+        return {event_id: json.loads(body) for event_id, body in rows}
+
+    def trace(self, event_id: str) -> dict[str, Any] | None:
+        row = self._db.execute("SELECT body FROM traces WHERE event_id = ?", (event_id,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     def decisions(self, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
         """Wall time and body of the latest ones, newest first."""

@@ -7,11 +7,11 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from steerd.core.model import Event, Memory, Switched
 from steerd.core.settings import Settings
@@ -31,6 +31,7 @@ _SAID_EVERY: Final = 3600.0
 _FAILURES: Final = (sqlite3.Error, OSError, ValueError, TypeError)
 
 _Work = Callable[[Database], None]
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class StoredState:
 
 
 class Store:
-    """Decisions, memory and recordings in the folder `path`.
+    """Decisions with their traces, memory and recordings in the folder `path`.
 
     Everything but `open` and `close` returns at once. What cannot be written is given up, counted in `lost`,
     and logged once an hour. `wall` is the wall clock, in seconds.
@@ -110,24 +111,44 @@ class Store:
         """Keeps a decision."""
         self._do(lambda database: database.add_decision(wall_ms, to_json(switched)))
 
+    def traced(self, event_id: str, wall_ms: int, trace: Mapping[str, Any]) -> None:
+        """Keeps what was traced after a decision that is kept."""
+        self._do(lambda database: database.add_trace(event_id, wall_ms, dict(trace)))
+
     async def history(self, since_s: float, limit: int) -> list[dict[str, Any]]:
         """The decisions of the last `since_s` seconds, newest first, at most `limit`: `Switched` as JSON, with
-        `wall_ms`."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[dict[str, Any]]] = loop.create_future()
+        `wall_ms`, and with `trace` where one was made."""
         since_ms = int((self._wall() - since_s) * 1000)
 
-        def read(database: Database) -> None:
-            rows: list[dict[str, Any]] = []
+        def read(database: Database) -> list[dict[str, Any]]:
+            traces = database.traces(since_ms)
+            return [
+                {"wall_ms": wall_ms, **body, "trace": traces.get(body.get("event_id", ""))}
+                for wall_ms, body in database.decisions(since_ms, limit)
+            ]
+
+        return await self._read(read) or []
+
+    async def trace(self, event_id: str) -> dict[str, Any] | None:
+        """What was traced after this decision, or None."""
+        return await self._read(lambda database: database.trace(event_id))
+
+    async def _read(self, read: Callable[[Database], _Found]) -> _Found | None:
+        """What the thread finds; None if it can not look."""
+        if self._thread is None:
+            return None
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[_Found | None] = loop.create_future()
+
+        def work(database: Database) -> None:
+            found: _Found | None = None
             try:
-                rows = [{"wall_ms": wall, **body} for wall, body in database.decisions(since_ms, limit)]
+                found = read(database)
             finally:
                 with suppress(RuntimeError):  # the loop has ended
-                    loop.call_soon_threadsafe(_answer, answer, rows)
+                    loop.call_soon_threadsafe(_answer, answer, found)
 
-        if self._thread is None or not self._do(read):
-            return []
-        return await answer
+        return await answer if self._do(work) else None
 
     def close(self) -> None:
         """Writes what is waiting and ends the thread. Blocks, for some seconds at most."""
@@ -233,9 +254,9 @@ def _nothing(_: Database) -> None:
     """Wakes the thread."""
 
 
-def _answer(answer: asyncio.Future[list[dict[str, Any]]], rows: list[dict[str, Any]]) -> None:
+def _answer(answer: asyncio.Future[_Found | None], found: _Found | None) -> None:
     if not answer.done():
-        answer.set_result(rows)
+        answer.set_result(found)
 
 
 def _aged(stored: Any, wall: float) -> Memory:

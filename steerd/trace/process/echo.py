@@ -1,0 +1,110 @@
+"""Echo requests by icmplib, sent the way of a path's probes."""
+
+import os
+import socket
+import time
+from typing import Final
+
+from icmplib import ICMPLibError, ICMPRequest, ICMPv4Socket, ICMPv6Socket, SocketAddressError, SocketPermissionError
+
+from steerd.trace.process import sockets
+from steerd.trace.process.error import TraceError
+from steerd.trace.process.messages import IPV4, Kind, Message, quoted_echo
+from steerd.trace.process.sweep import Answer
+from steerd.trace.request import Aim, Request
+
+HEADERS: Final = {4: 28, 6: 48}
+"""Bytes of an echo request that are not payload."""
+USUAL: Final = {4: 84, 6: 104}
+"""Bytes of an echo request as `ping` sends it."""
+
+_COOKIE: Final = 16
+_TTL: Final = 64
+
+
+class _BoundV4(ICMPv4Socket):  # type: ignore[misc]  # icmplib has no types
+    """icmplib's socket on the path's device, with its mark; it sends only, an `IcmpListener` hears."""
+
+    def __init__(self, request: Request, aim: Aim) -> None:
+        super().__init__(aim.source)
+        _bind(self.sock, request, aim)
+
+
+class _BoundV6(ICMPv6Socket):  # type: ignore[misc]
+    """The same for IPv6."""
+
+    def __init__(self, request: Request, aim: Aim) -> None:
+        super().__init__(aim.source)
+        _bind(self.sock, request, aim)
+
+
+def _bind(sock: socket.socket, request: Request, aim: Aim) -> None:
+    sockets.send_as(sock, request)
+    sockets.never_fragment(sock, aim)
+    sockets.let_pass(sock, aim.family, ())
+
+
+class Echo:
+    """Probes by number, from 0 to 65,535. Payload and sequence add up to the same checksum each time, so that routers
+    which spread traffic by it send all of them one way."""
+
+    one_at_a_time = False
+
+    def __init__(self, request: Request, aim: Aim) -> None:
+        self.source = sockets.source(request, aim)
+        self._aim = aim
+        self._target = socket.inet_pton(sockets.family(aim), aim.address)
+        self._traffic_class = request.dscp << 2
+        self._identifier = int.from_bytes(os.urandom(2))
+        self._cookie = os.urandom(_COOKIE)
+        try:
+            self._socket = _BoundV4(request, aim) if aim.family == IPV4 else _BoundV6(request, aim)
+        except SocketPermissionError as error:
+            raise TraceError(sockets.NOT_ALLOWED) from error
+        except SocketAddressError as error:
+            raise TraceError(f"{aim.source} is no address of this machine") from error
+        self._listener = sockets.IcmpListener(aim)
+
+    def send(self, number: int, ttl: int = _TTL, size: int = 0) -> float:
+        """Send probe ``number`` as a packet of ``size`` bytes (0: the usual one). Returns when, CLOCK_REALTIME in
+        seconds. OSError: this machine refused it."""
+        tail = (number ^ 0xFFFF).to_bytes(2)
+        length = (size or USUAL[self._aim.family]) - HEADERS[self._aim.family]
+        payload = (self._cookie + tail).ljust(length, b"\0")
+        probe = ICMPRequest(
+            self._aim.address, self._identifier, number, payload, ttl=ttl, traffic_class=self._traffic_class
+        )
+        try:
+            self._socket.send(probe)
+        except ICMPLibError as error:
+            # icmplib words it; what refused is in the error that it caught.
+            raise _refusal(error) from error
+        return float(probe.time)
+
+    def heard(self, seconds: float) -> list[Answer]:
+        """What came of our probes, for as long as nothing has, up to ``seconds``."""
+        until = time.monotonic() + seconds
+        while True:
+            answers = [answer for heard in self._listener.heard() if (answer := self._answer(*heard)) is not None]
+            if answers or (left := until - time.monotonic()) <= 0:
+                return answers
+            sockets.wait([self._listener.socket], left)
+
+    def _answer(self, message: Message, source: str, at: float) -> Answer | None:
+        if message.kind is Kind.REPLY:
+            ours = message.identifier == self._identifier and message.body.startswith(self._cookie)
+            return Answer(message.sequence, source, at, target=True) if ours and source == self._aim.address else None
+        quoted = quoted_echo(self._aim.family, message.body)
+        if quoted is None or quoted.target != self._target or quoted.identifier != self._identifier:
+            return None
+        target = message.kind is not Kind.EXPIRED and source == self._aim.address
+        return Answer(quoted.sequence, source, at, message.text or None, message.mtu, target)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._listener.close()
+
+
+def _refusal(error: ICMPLibError) -> OSError:
+    cause = error.__context__
+    return cause if isinstance(cause, OSError) else OSError(str(error))

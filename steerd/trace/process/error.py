@@ -1,0 +1,5 @@
+"""Why a trace can not be made at all."""
+
+
+class TraceError(Exception):
+    """The message is for whoever asked for the trace."""

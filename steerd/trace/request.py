@@ -1,0 +1,72 @@
+"""What the daemon asks a tracing process: one path, as its probes take it."""
+
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from steerd.config.settings import IPV4, ProbePath
+
+LIMIT = 30.0
+"""Seconds after which a tracing process is killed, whatever it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A target of the path: ``family`` is 4 or 6, ``address`` numeric. ``source`` is where the probes come from; None:
+    what the routes say."""
+
+    family: int
+    address: str
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``mark`` leads to the path's own table; ``port`` is for TCP and UDP; ``dscp`` is that of the probes."""
+
+    path: str
+    device: str
+    mark: int
+    method: str
+    port: int
+    dscp: int
+    aims: tuple[Aim, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Request":
+        """Raises `ValueError` or `TypeError` for anything that `to_json` does not write."""
+        data: dict[str, Any] = json.loads(text)
+        aims = tuple(Aim(**aim) for aim in data.pop("aims"))
+        return cls(**data, aims=aims)
+
+
+def request(path: ProbePath, addresses: Sequence[str]) -> Request:
+    """How the probes of this path go. ``addresses`` are those of its targets now; a target that is still a name, for
+    want of an address, is left out."""
+    return Request(
+        path=path.path,
+        device=path.device,
+        mark=path.mark,
+        method=path.method,
+        port=path.port,
+        dscp=path.dscp,
+        aims=tuple(
+            Aim(target.family, numeric, target.source)
+            for target, address in zip(path.targets, addresses, strict=True)
+            if (numeric := _numeric(target.family, address)) is not None
+        ),
+    )
+
+
+def _numeric(family: int, address: str) -> str | None:
+    """The address as answers will have it."""
+    kind = socket.AF_INET if family == IPV4 else socket.AF_INET6
+    try:
+        return socket.inet_ntop(kind, socket.inet_pton(kind, address))
+    except OSError:
+        return None

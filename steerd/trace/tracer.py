@@ -1,0 +1,145 @@
+"""Makes traces, one at a time, each by a process of its own: for whoever asks, and after a path had to be left."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from steerd.core.model import Reason, Switched
+from steerd.core.settings import PathId
+from steerd.trace.limits import Limits
+from steerd.trace.request import LIMIT, Request
+
+_log = logging.getLogger(__name__)
+
+COMMAND: Final = (sys.executable, "-P", "-m", "steerd.trace")
+
+UNPLANNED: Final = frozenset({Reason.DOWN, Reason.BETTER})
+"""Switches that say something about the path before; all others were wanted, or say already what is wrong."""
+
+Record = Mapping[str, Any]
+"""What a trace found, as JSON: `steerd.trace.process.run.run`."""
+
+
+class BusyError(Exception):
+    """Another trace is being made."""
+
+
+class NoTraceError(Exception):
+    """The process did not bring a record: why."""
+
+
+class Tracer:
+    """``request`` says how a path's probes go, None if it is not known (any more); ``traced`` is given what a trace
+    by itself found, with the id of the decision that it belongs to."""
+
+    def __init__(
+        self,
+        request: Callable[[PathId], Request | None],
+        traced: Callable[[str, Record], None],
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._request = request
+        self._traced = traced
+        self._command = command
+        self._limits = Limits()
+        self._path: str | None = None
+        self._asked: list[Switched] = []
+        self._task: asyncio.Task[None] | None = None
+        self._warned = False
+
+    async def trace(self, requests: Sequence[Request], within: float) -> list[Record]:
+        """Traces of these paths in turn, none begun that could take longer than ``within`` seconds in all. Paths that
+        could not be traced have an ``error``. BusyError: another trace is being made."""
+        if self._path is not None:
+            raise BusyError(f"another trace is being made, of {self._path}: try again in a moment")
+        until = time.monotonic() + within
+        records: list[Record] = []
+        try:
+            for one in requests:
+                self._path = one.path
+                if time.monotonic() + LIMIT > until:
+                    records.append({"path": one.path, "error": "no time was left for it: ask for it alone"})
+                    continue
+                try:
+                    records.append(await self._run(one))
+                except NoTraceError as error:
+                    records.append({"path": one.path, "error": str(error)})
+        finally:
+            self._path = None
+        return records
+
+    def switched(self, switched: Switched, now: float) -> None:
+        """A choice changed: trace the path before, if that was not planned, and not too often. Nothing waits for its
+        turn; decisions that leave a path while it is being traced share that trace."""
+        if switched.reason not in UNPLANNED or switched.old is None:
+            return
+        if self._asked and self._path == switched.old:
+            self._asked.append(switched)
+            return
+        if self._path is not None or (request := self._request(switched.old)) is None:
+            return
+        if not self._limits.take(switched.old, now):
+            return
+        self._path, self._asked = switched.old, [switched]
+        self._task = asyncio.create_task(self._after(request), name="steerd-trace")
+
+    async def close(self) -> None:
+        """End a trace that is being made by itself. Those that were asked for end with whoever asked."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _after(self, request: Request) -> None:
+        try:
+            record = await self._run(request)
+            if error := record.get("error"):
+                raise NoTraceError(error)  # noqa: TRY301
+            now = time.monotonic()
+            for switched in self._asked:
+                self._traced(switched.event_id, {**record, "after_s": round(now - switched.at, 3)})
+            _log.info("trace of %s: %s", request.path, record.get("verdict"))
+        except NoTraceError as error:
+            _log.log(logging.DEBUG if self._warned else logging.WARNING, "no trace of %s: %s", request.path, error)
+            self._warned = True
+        finally:
+            self._path, self._asked = None, []
+
+    async def _run(self, request: Request) -> Record:
+        # scapy would keep its tables in the user's cache, and read them from there: it has none.
+        environment = {**os.environ, "XDG_CACHE_HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+            )
+        except OSError as error:
+            raise NoTraceError(f"its process can not be started: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(LIMIT):
+                output, errors = await process.communicate(request.to_json().encode())
+        except TimeoutError as error:
+            raise NoTraceError(f"it took longer than {LIMIT:.0f} s") from error
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return _record(output, errors, process.returncode)
+
+
+def _record(output: bytes, errors: bytes, code: int | None) -> Record:
+    try:
+        record = json.loads(output) if code == 0 else None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2][:200]
+        raise NoTraceError(f"its process ended with {code}{': ' + last if last else ''}")
+    return record

@@ -1,0 +1,118 @@
+"""What a trace means, in words. Pure: hops in, a sentence out."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+from steerd.trace.way import Hop, Mtu, MtuState, Way
+
+STEP: Final = 10.0
+"""Between two hops the delay grows by at least so much, in ms, ..."""
+SHARE: Final = 1 / 3
+"""... and by this share of the target's, before it is worth a word."""
+
+_LOOP: Final = 3
+
+
+def verdict(ways: Sequence[Way]) -> str:
+    """One sentence for a path: the families together where they fare alike."""
+    each = [(way.family, of_way(way)) for way in ways]
+    if len({text for _, text in each}) == 1:
+        return each[0][1]
+    return "; ".join(f"IPv{family}: {text}" for family, text in each) or "there is nothing to trace to"
+
+
+def of_way(way: Way) -> str:
+    """The sentence for one target."""
+    return "; ".join(part for part in (_where(way), _size(way.mtu)) if part)
+
+
+def _where(way: Way) -> str:
+    if way.refused is not None:
+        return f"this machine can not send: {way.refused}"
+    answering = [hop for hop in way.hops if hop.answered]
+    if not answering:
+        if way.reached:
+            return "the target answers, without telling at which hop"
+        return "nothing answers, not even the first hop: look at this side (of a tunnel, at both ends)"
+    last = answering[-1]
+    if last.target:
+        return _reached(way.hops, last)
+    if last.error is not None:
+        return _refused(way, last)
+    if loop := _loop(answering):
+        return loop
+    if way.reached:
+        return f"the target answers, beyond {_named(last)}, without telling at which hop"
+    return f"answers until {_named(last)}, nothing beyond"
+
+
+def _reached(hops: Sequence[Hop], target: Hop) -> str:
+    if target.error is not None:
+        return f'the target answers with "{target.error}"'
+    if target.hop == 1:
+        first = "the first hop is the target (a tunnel shows no hops)"
+        return first if target.answered == target.sent else f"{first}; it answers {target.answered} of {target.sent}"
+    findings = [text for text in (_loss(hops, target), _step(hops, target)) if text]
+    if findings:
+        return "; ".join(["the target answers", *findings])
+    within = "" if target.best_ms is None else f", in {_ms(target.best_ms)}"
+    return f"the target answers, at hop {target.hop}{within}"
+
+
+def _refused(way: Way, last: Hop) -> str:
+    if way.source in last.addresses:
+        return f'this machine itself says "{last.error}": look at this side'
+    # The router that can go no further answers for the hop behind it too: name it by where it was seen first.
+    who = next(hop for hop in way.hops if set(hop.addresses) & set(last.addresses))
+    return f'{_named(who)} says "{last.error}"'
+
+
+def _loss(hops: Sequence[Hop], target: Hop) -> str | None:
+    """Loss counts where it goes on to the target: a router between may just be short of time for answers."""
+    begins = None
+    for hop in reversed([hop for hop in hops if hop.hop <= target.hop and hop.answered]):
+        if hop.answered == hop.sent:
+            break
+        begins = hop
+    return f"loss begins at hop {begins.hop}" if begins is not None else None
+
+
+def _step(hops: Sequence[Hop], target: Hop) -> str | None:
+    """The greatest growth of delay that lasts: a later hop that answers faster takes an earlier one's delay back."""
+    lasting: list[tuple[int, float]] = []
+    floor = target.best_ms
+    for hop in reversed([hop for hop in hops if hop.hop <= target.hop and hop.best_ms is not None]):
+        floor = min(hop.best_ms or 0.0, floor) if floor is not None else hop.best_ms
+        lasting.append((hop.hop, floor or 0.0))
+    steps = [(after - before, first, second) for (second, after), (first, before) in pairwise(lasting)]
+    growth, first, second = max(steps, default=(0.0, 0, 0))
+    if growth < STEP or target.best_ms is None or growth < SHARE * target.best_ms:
+        return None
+    return f"the delay grows by {growth:.0f} ms between hop {first} and hop {second}"
+
+
+def _loop(answering: Sequence[Hop]) -> str | None:
+    seen: dict[str, list[int]] = {}
+    for hop in answering:
+        for address in hop.addresses:
+            seen.setdefault(address, []).append(hop.hop)
+    again = [(hops[0], address) for address, hops in seen.items() if len(hops) >= _LOOP]
+    if len(again) < 2:
+        return None
+    (first, one), (_, other) = sorted(again)[:2]
+    return f"goes in circles from hop {first} on, between {one} and {other}"
+
+
+def _size(mtu: Mtu | None) -> str | None:
+    if mtu is None or mtu.state is not MtuState.BLACK_HOLE:
+        return None
+    return f"packets of more than {mtu.size} bytes vanish without an error"
+
+
+def _named(hop: Hop) -> str:
+    return f"hop {hop.hop} ({', '.join(hop.addresses)})"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f} ms" if value < 1 else f"{value:.1f} ms"

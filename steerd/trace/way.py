@@ -1,0 +1,55 @@
+"""What a trace finds: hops, what fits through, and why it could not be sent at all."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """What the probes brought whose time to live ended at the ``hop``-th router; ``target``: it was the target itself.
+    ``addresses`` in the order in which they answered first; times in ms, without those of errors that no target sent;
+    ``error`` is what the answer refused with (`host unreachable`, `prohibited`, ...)."""
+
+    hop: int
+    sent: int
+    answered: int = 0
+    addresses: tuple[str, ...] = ()
+    best_ms: float | None = None
+    mean_ms: float | None = None
+    error: str | None = None
+    target: bool = False
+
+
+class MtuState(StrEnum):
+    FOUND = "found"
+    UNKNOWN = "unknown"  # the target does not answer echo requests
+    BLACK_HOLE = "black-hole"  # larger packets vanish, and nobody says so
+
+
+@dataclass(frozen=True, slots=True)
+class Mtu:
+    """The largest IP packet that came through, in bytes, and that of the device. ``reported_by`` is the router that
+    said it takes no larger one, None if none had to."""
+
+    state: MtuState
+    size: int | None
+    device: int
+    reported_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way to one target. ``source`` is the address that its probes came from. ``reached``: the target answered,
+    also where its answer does not tell at which hop. ``refused`` is why this machine could not send."""
+
+    family: int
+    target: str
+    source: str | None = None
+    hops: tuple[Hop, ...] = ()
+    reached: bool = False
+    mtu: Mtu | None = None
+    refused: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
