@@ -265,7 +265,8 @@ class Daemon:
             self.store.decided(fact, int(time.time() * 1000))
             if self._share is not None:
                 self._share.fact(fact)
-            self.tracer.switched(fact, time.monotonic())
+            if self.config.trace_after_switch:
+                self.tracer.switched(fact, time.monotonic())
 
     def _traced(self, event_id: str, record: Record) -> None:
         self.store.traced(event_id, int(time.time() * 1000), record)

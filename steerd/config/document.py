@@ -96,6 +96,10 @@ class Store(Table):
     record: bool = False
 
 
+class Trace(Table):
+    after_switch: bool = True
+
+
 class Path(Table):
     dev: Device
     name: Name | None = None
@@ -152,6 +156,7 @@ class Document(Table):
     export: Export = Export()
     control: Control = Control()
     store: Store = Store()
+    trace: Trace = Trace()
     pop: list[Pop | None] = []
     policy: list[Policy | None] = []
 
@@ -167,6 +172,7 @@ TABLES: dict[str, type[Table]] = {
     "export": Export,
     "control": Control,
     "store": Store,
+    "trace": Trace,
     "pop": Pop,
     "pop.paths": Path,
     "policy": Policy,

@@ -50,6 +50,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
         control_socket=control,
         store_path=path.parent / tables.store.path,
         record=tables.store.record,
+        trace_after_switch=tables.trace.after_switch,
         warnings=tuple(report.warnings),
     )
 

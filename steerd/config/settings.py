@@ -192,5 +192,6 @@ class Config:
     control_socket: Path
     store_path: Path
     record: bool
+    trace_after_switch: bool = True
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
