@@ -25,6 +25,7 @@ from steerd.core.model import (
     PolicyState,
     PopState,
     Probed,
+    ProbingView,
     Switched,
     View,
 )
@@ -136,7 +137,7 @@ class Daemon:
         self.driver = Driver(engine, record=self.store.record, cadence=self.prober.cadence, fact=self._fact)
         self.router = Router(
             config.route,
-            on_link=lambda path, up: self.driver.feed(Link(path, up)),
+            on_link=self._linked,
             on_installed=self.driver.feed,
             on_repair=self.metrics.repair,
         )
@@ -241,6 +242,11 @@ class Daemon:
         self._last_outcome = time.monotonic()
         self.metrics.probed(event)
         self.driver.feed(event)
+
+    def _linked(self, path: PathId, up: bool) -> None:
+        if up:
+            self.prober.renew(path)
+        self.driver.feed(Link(path, up))
 
     def _pop_state(self, event: PopState) -> None:
         self.driver.feed(event)
@@ -350,11 +356,11 @@ class Daemon:
     def _pops(self) -> set[str]:
         return {path.pop for path in self.config.core.paths}
 
-    def _snapshot(self) -> tuple[View, Mapping[tuple[PolicyId, int], int], Callable[[PathId], float]]:
+    def _snapshot(self) -> tuple[View, Mapping[tuple[PolicyId, int], int], Callable[[PathId], ProbingView | None]]:
         skipped = self.prober.skipped
         self.metrics.skipped(skipped - self._skipped)
         self._skipped = skipped
-        return self.driver.view(), self.router.installed(), self.prober.local_queue
+        return self.driver.view(), self.router.installed(), self.prober.report
 
     def _healthy(self) -> bool:
         """Progress in probing and in routing; that this is asked at all shows that the loop turns."""

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from steerd import __version__
-from steerd.control import orders, words
+from steerd.control import orders, probing, words
 from steerd.control.server import HANDLE, RefusedError, Request, Response
 from steerd.core.model import Verb
 from steerd.core.settings import PathId
@@ -27,6 +27,7 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
         case "status":
             return words.status(
                 daemon.driver.view(),
+                lambda path: probing.words(daemon.prober.report(path), daemon.metrics.outcomes(path)),
                 gateway=daemon.config.gateway,
                 version=__version__,
             )
@@ -52,7 +53,7 @@ async def _why(daemon: "Daemon", request: Request) -> Response:
     view = daemon.driver.view()
     last = [policy.last.event_id for policy in view.policies if policy.last is not None]
     traces = {event_id: trace for event_id in last if (trace := await daemon.store.trace(event_id)) is not None}
-    return words.why(view, request.get("policy"), traces)
+    return words.why(view, request.get("policy"), traces, lambda path: probing.words(daemon.prober.report(path), {}))
 
 
 async def _trace(daemon: "Daemon", request: Request) -> Response:

@@ -30,9 +30,14 @@ _FORCED = {
 }
 
 
-def explain(policy: PolicyView, now: float, trace: Mapping[str, Any] | None = None) -> list[str]:
-    """Lines of text: what is in use, the last decision with its figures and the trace made after it, what was ruled
-    out, what comes next."""
+def explain(
+    policy: PolicyView,
+    now: float,
+    trace: Mapping[str, Any] | None = None,
+    findings: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[str]:
+    """Lines of text: what is in use, the last decision with its figures and the trace made after it, what should be
+    known of how paths are probed, what was ruled out, what comes next."""
     lines = [_now(policy)]
     if policy.state is PolicyState.HELD and policy.choice is None:
         lines.append("No path that it may use is usable: until one is, its traffic goes nowhere.")
@@ -47,6 +52,9 @@ def explain(policy: PolicyView, now: float, trace: Mapping[str, Any] | None = No
         lines += ["", *_decision(policy.last, now)]
         if trace is not None:
             lines += ["", *traces.after(trace)]
+    noted = [[one.path, text] for one in policy.candidates for text in (findings or {}).get(one.path, {}).values()]
+    if noted:
+        lines += ["", "Of how its paths are probed:", *_aligned(noted)]
     ruled_out = {one.path: one.excluded for one in policy.candidates if one.excluded is not None}
     if ruled_out:
         lines += ["", "Ruled out now:", *_aligned([[path, why] for path, why in ruled_out.items()])]

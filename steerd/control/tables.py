@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from steerd.control import traces
+from steerd.control import probing, traces
 from steerd.control.times import milliseconds, span
 
 _GOOD: Final = {"up", "steering"}
@@ -56,6 +56,7 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
         parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
     notes = [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
+    notes += [note for path in answer["paths"] for note in probing.notes(path)]
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
 
 

@@ -4,7 +4,7 @@ Times are in seconds (`_s`), delays and costs in milliseconds (`_ms`), loss is a
 is null.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,11 +12,16 @@ from steerd.config.problem import nearest
 from steerd.control.explain import explain
 from steerd.control.server import RefusedError
 from steerd.core.model import PathView, PolicyView, Switched, Terms, View
+from steerd.core.settings import PathId
 
 Json = dict[str, Any]
 
 
-def status(view: View, *, gateway: str = "", version: str = "") -> Json:
+Probing = Callable[[PathId], Json]
+"""How a path is probed, as `steerd.control.probing` words it."""
+
+
+def status(view: View, probing: Probing = lambda _: {}, *, gateway: str = "", version: str = "") -> Json:
     """Policies, paths and drains as they are now."""
     costs: dict[str, Json] = {path.path: {} for path in view.paths}
     used: dict[str, list[str]] = {path.path: [] for path in view.paths}
@@ -31,16 +36,22 @@ def status(view: View, *, gateway: str = "", version: str = "") -> Json:
         "version": version,
         "epoch": view.epoch,
         "policies": [_policy(policy) for policy in view.policies],
-        "paths": [{**_path(path), "cost_ms": costs[path.path], "used_by": used[path.path]} for path in view.paths],
+        "paths": [
+            {**_path(path), **probing(path.path), "cost_ms": costs[path.path], "used_by": used[path.path]}
+            for path in view.paths
+        ],
         "drains": [{"pop": drain.pop, "origin": drain.origin, "left_s": _round(drain.left)} for drain in view.drains],
         "declined": dict(view.declined),
     }
 
 
-def why(view: View, policy: Any = None, traces: Mapping[str, Json] | None = None) -> Json:
+def why(
+    view: View, policy: Any = None, traces: Mapping[str, Json] | None = None, probing: Probing = lambda _: {}
+) -> Json:
     """The last decision of one policy, or of each, with those of the ``traces`` (by event id) that were made after
     it. RefusedError: there is no such policy."""
     found = traces or {}
+    findings: dict[str, Json] = {path.path: probing(path.path).get("findings", {}) for path in view.paths}
     if policy is not None and not isinstance(policy, str):
         raise RefusedError("must name a policy")
     chosen = [one for one in view.policies if policy is None or one.policy == policy]
@@ -58,10 +69,11 @@ def why(view: View, policy: Any = None, traces: Mapping[str, Json] | None = None
                         "terms_ms": _terms(candidate.terms),
                         "rank": _terms(candidate.rank),
                         "excluded": candidate.excluded,
+                        "findings": findings.get(candidate.path, {}),
                     }
                     for candidate in one.candidates
                 ],
-                "text": explain(one, view.now, found.get(one.last.event_id) if one.last else None),
+                "text": explain(one, view.now, found.get(one.last.event_id) if one.last else None, findings),
             }
             for one in chosen
         ]

@@ -21,6 +21,16 @@ class Outcome(Enum):
     VOID = "void"  # clock step, suspend, stall
 
 
+class Finding(StrEnum):
+    """What an operator should know of how a path is probed. The engine decides nothing on it."""
+
+    LOCAL = "local"  # this machine can not send the probes
+    RATE_LIMITED = "rate-limited"  # the target seems to answer only so many
+    ICMP_ONLY = "icmp-only"  # the target answers ICMP, but not the method that is asked for
+    UNRESOLVED = "unresolved"  # the target's name has no address
+    BUDGET = "budget"  # the device's budget allows fewer probes than wanted
+
+
 class PathState(StrEnum):
     UP = "up"
     SUSPECT = "suspect"  # a probe is overdue, or nothing was ever heard
@@ -216,6 +226,29 @@ class PathView:
     every: float | None
     patience: float
     hold: float
+
+
+class Directions(NamedTuple):
+    """What is known of the way out to a target and of the way back alone: the share of packets lost, and the delay
+    variation in seconds. None: not known."""
+
+    loss_out: float | None = None
+    loss_back: float | None = None
+    variation_out: float | None = None
+    variation_back: float | None = None
+
+
+class ProbingView(NamedTuple):
+    """How a path is probed, as the prober sees it. ``targets``: the address of each leg, or its name as long as that
+    is not resolved. ``every`` and ``local_queue`` in seconds, the first as the device's budget allows it (None: at
+    rest). ``findings`` with a sentence each. ``directions`` of each leg; None where the method can not tell."""
+
+    method: str
+    targets: tuple[str, ...]
+    every: float | None
+    local_queue: float
+    findings: Mapping[Finding, str]
+    directions: tuple[Directions | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from steerd import __version__
 from steerd.config.settings import Config
-from steerd.core.model import Declined, PathChanged, Probed, Switched, View
+from steerd.core.model import Declined, PathChanged, Probed, ProbingView, Switched, View
 from steerd.core.settings import PathId, PolicyId
 from steerd.export.series import FAMILIES, HEADERS, PathSeries, PolicySeries
 
@@ -77,10 +77,12 @@ class Metrics:
     def configure(self, config: Config) -> None:
         """Makes the series of the configuration's paths and policies; those of others go. What stays keeps its
         counts."""
+        directed = {path.path for path in config.probe.paths if path.method == "udp"}
         paths: dict[PathId, tuple[str, PathSeries]] = {}
         for path in config.core.paths:
             known = self._paths.get(path.path)
             paths[path.path] = known or (path.pop, PathSeries(path.path, path.pop))
+            paths[path.path][1].directed = path.path in directed
         policies: dict[PolicyId, PolicySeries] = {}
         for policy in config.core.policies:
             forbidden = {path for path, _ in policy.forbidden}
@@ -141,12 +143,17 @@ class Metrics:
     def skipped(self, n: int) -> None:
         self._skipped.inc(n)
 
-    def render(self, view: View, installed: Installed, local_queue: Callable[[PathId], float]) -> bytes:
-        """The whole page. `local_queue` gives the wait in our own queue for a path, in seconds."""
+    def outcomes(self, path: PathId) -> Mapping[str, int]:
+        """How many probes of a path became what."""
+        known = self._paths.get(path)
+        return {} if known is None else known[1].outcomes
+
+    def render(self, view: View, installed: Installed, probing: Callable[[PathId], ProbingView | None]) -> bytes:
+        """The whole page. `probing` gives what the prober says of a path."""
         page: dict[str, list[str]] = {family: [head] for family, head in HEADERS.items()}
         path_views = {path.path: path for path in view.paths}
         for path, (_, series) in self._paths.items():
-            series.add(page, path_views.get(path), local_queue(path))
+            series.add(page, path_views.get(path), probing(path))
         policy_views = {policy.policy: policy for policy in view.policies}
         for name, policy in self._policies.items():
             counts = [installed.get((name, family), 0) for family in FAMILIES]

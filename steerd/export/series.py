@@ -6,7 +6,17 @@ from typing import Final
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.core import cost
-from steerd.core.model import Outcome, PathState, PathView, PolicyState, PolicyView, Probed, Reason
+from steerd.core.model import (
+    Finding,
+    Outcome,
+    PathState,
+    PathView,
+    PolicyState,
+    PolicyView,
+    Probed,
+    ProbingView,
+    Reason,
+)
 from steerd.core.settings import PathId, PolicyId
 from steerd.export.text import header, lines, series
 
@@ -25,6 +35,11 @@ PATH_GAUGES: Final = {
     "steerd_path_loss_ratio": "Share of probes that were lost, recent ones counting more.",
     "steerd_path_local_queue_seconds": "Wait in this machine's own queue, no part of the path's RTT.",
 }
+FINDING: Final = "steerd_path_finding"
+INTERVAL: Final = "steerd_path_probe_interval_seconds"
+DIRECTION_LOSS: Final = "steerd_path_direction_loss_ratio"
+DIRECTION_VARIATION: Final = "steerd_path_direction_variation_seconds"
+DIRECTIONS: Final = ("out", "back")
 PATH_STATE: Final = "steerd_path_state"
 COST: Final = "steerd_path_cost_seconds"
 ACTIVE: Final = "steerd_policy_active"
@@ -36,6 +51,10 @@ HEADERS: Final = {
     PROBES: header(PROBES, "counter", "Probes by what became of them."),
     PROBE_RTT: header(PROBE_RTT, "histogram", "RTT of the probes that were answered."),
     **{name: header(name, "gauge", meaning) for name, meaning in PATH_GAUGES.items()},
+    FINDING: header(FINDING, "gauge", "1 for what an operator should know of how the path is probed."),
+    INTERVAL: header(INTERVAL, "gauge", "Seconds from probe to probe; NaN: at rest."),
+    DIRECTION_LOSS: header(DIRECTION_LOSS, "gauge", "Share of probes lost on the way out, or back (STAMP)."),
+    DIRECTION_VARIATION: header(DIRECTION_VARIATION, "gauge", "Delay variation on the way out, or back (STAMP)."),
     PATH_STATE: header(PATH_STATE, "gauge", "1 for the state that the path is in."),
     COST: header(COST, "gauge", "What a path costs a policy, term by term; the rule compares the total."),
     ACTIVE: header(ACTIVE, "gauge", "1 for the path that the policy uses."),
@@ -46,11 +65,24 @@ HEADERS: Final = {
 
 
 class PathSeries:
-    """What is counted and shown of a path."""
+    """What is counted and shown of a path. ``directed``: its probes tell one direction from the other."""
 
-    __slots__ = ("_buckets", "_gauges", "_outcomes", "_results", "_rtts", "_states", "_sum")
+    __slots__ = (
+        "_buckets",
+        "_directions",
+        "_findings",
+        "_gauges",
+        "_interval",
+        "_outcomes",
+        "_results",
+        "_rtts",
+        "_states",
+        "_sum",
+        "directed",
+    )
 
-    def __init__(self, path: PathId, pop: str) -> None:
+    def __init__(self, path: PathId, pop: str, *, directed: bool = False) -> None:
+        self.directed = directed
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._buckets = [0] * (len(RTT_BUCKETS) + 1)
         self._sum = 0.0
@@ -64,6 +96,17 @@ class PathSeries:
         ]
         self._gauges = {name: series(name, **labels) for name in PATH_GAUGES}
         self._states = [series(PATH_STATE, **labels, state=state.value) for state in PathState]
+        self._findings = {one.value: series(FINDING, **labels, finding=one.value) for one in Finding}
+        self._interval = (series(INTERVAL, **labels),)
+        self._directions = {
+            name: [series(name, **labels, direction=direction) for direction in DIRECTIONS]
+            for name in (DIRECTION_LOSS, DIRECTION_VARIATION)
+        }
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many probes became what."""
+        return {outcome.value: count for outcome, count in self._outcomes.items()}
 
     def probed(self, event: Probed) -> None:
         outcome = event.outcome
@@ -72,7 +115,7 @@ class PathSeries:
             self._buckets[bisect_left(RTT_BUCKETS, event.rtt)] += 1
             self._sum += event.rtt
 
-    def add(self, page: Mapping[str, list[str]], view: PathView | None, local_queue: float) -> None:
+    def add(self, page: Mapping[str, list[str]], view: PathView | None, probing: ProbingView | None) -> None:
         """Appends this path's lines to those of each family."""
         page[PROBES].append(lines(self._results, self._outcomes.values()))
         cumulative: list[float] = []
@@ -82,8 +125,18 @@ class PathSeries:
             cumulative.append(count)
         page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, count]))
         known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
-        for (name, prefix), value in zip(self._gauges.items(), (*known, local_queue), strict=True):
+        queue = 0.0 if probing is None else probing.local_queue
+        for (name, prefix), value in zip(self._gauges.items(), (*known, queue), strict=True):
             page[name].append(lines((prefix,), (value,)))
+        found = {} if probing is None else probing.findings
+        page[FINDING].append(lines(self._findings.values(), [int(name in found) for name in self._findings]))
+        page[INTERVAL].append(lines(self._interval, (None if probing is None else probing.every,)))
+        if self.directed:
+            legs = [leg for leg in (() if probing is None else probing.directions) if leg is not None]
+            out, back = [leg.loss_out for leg in legs], [leg.loss_back for leg in legs]
+            page[DIRECTION_LOSS].append(lines(self._directions[DIRECTION_LOSS], (_worst(out), _worst(back))))
+            out, back = [leg.variation_out for leg in legs], [leg.variation_back for leg in legs]
+            page[DIRECTION_VARIATION].append(lines(self._directions[DIRECTION_VARIATION], (_worst(out), _worst(back))))
         state = view.state if view is not None else None
         page[PATH_STATE].append(lines(self._states, [int(one is state) for one in PathState]))
 
@@ -125,6 +178,11 @@ class PolicySeries:
         for path, prefixes in self._costs.items():
             known = terms.get(path, {})
             page[COST].append(lines(prefixes, [_seconds(known.get(term)) for term in TERMS]))
+
+
+def _worst(legs: Iterable[float | None]) -> float | None:
+    """A path is as good as its worst leg; None: nothing is known of any."""
+    return max((leg for leg in legs if leg is not None), default=None)
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -5,14 +5,13 @@ A carrier knows packets and sockets, and nothing of time tables or outcomes. It 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from steerd.config.settings import ProbePath
+from steerd.core.model import Directions
 from steerd.probe.ledger import Flight
 from steerd.probe.leg import Leg
 
-if TYPE_CHECKING:
-    from steerd.probe.direction import Directions
 Find = Callable[[int], Flight[Leg] | None]
 """The flight with this number, as long as it is remembered."""
 
@@ -63,7 +62,7 @@ class Carrier(Protocol):
         present one in a dead state. Also after `Leg.aim`: what was sent to another address is past."""
         ...
 
-    def directions(self, leg: Leg) -> "Directions | None":
+    def directions(self, leg: Leg) -> Directions | None:
         """What is known of each direction alone; None: this method can not tell them apart."""
         ...
 

@@ -3,9 +3,10 @@
 import math
 from typing import Final
 
+from steerd.core.model import Finding
 from steerd.probe.carriers import ICMP, Carriers
 from steerd.probe.devices import Devices
-from steerd.probe.findings import Finding, Findings
+from steerd.probe.findings import Findings
 from steerd.probe.leg import SILENT, Leg
 from steerd.probe.limit import Limit
 from steerd.probe.lookup import RouteLookup, words

@@ -9,7 +9,11 @@ among ours: only the stateless one leaves the same gap. So a session starts with
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
+
+from steerd.core.model import Directions
+
+__all__ = ["DirectionLog", "Directions", "numbers"]
 
 WINDOW: Final = 128
 """Settled probes that loss is counted over."""
@@ -17,16 +21,6 @@ WINDOW: Final = 128
 _REMEMBERED: Final = 4096  # probes, settled or not
 _REORDERED: Final = 64  # an answer that is more than so many behind is from another count
 _WEIGHT: Final = 1 / 16  # of a new difference (RFC 3550, section 6.4.1)
-
-
-class Directions(NamedTuple):
-    """What is known of the way out to the target and of the way back: the share of packets lost, and the delay
-    variation in seconds. None: not known."""
-
-    loss_out: float | None = None
-    loss_back: float | None = None
-    variation_out: float | None = None
-    variation_back: float | None = None
 
 
 def numbers() -> Iterator[int]:

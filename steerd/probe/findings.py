@@ -1,19 +1,11 @@
 """What an operator should know of how a path is probed: told once when it begins and once when it ends."""
 
 import logging
-from enum import StrEnum
 
+from steerd.core.model import Finding
 from steerd.core.settings import PathId
 
 _log = logging.getLogger("steerd.probe")
-
-
-class Finding(StrEnum):
-    LOCAL = "local"  # this machine can not send the probes
-    RATE_LIMITED = "rate-limited"  # the target seems to answer only so many
-    ICMP_ONLY = "icmp-only"  # the target answers ICMP, but not the method that is asked for
-    UNRESOLVED = "unresolved"  # the target's name has no address
-    BUDGET = "budget"  # the device's budget allows fewer probes than wanted
 
 
 class Findings:

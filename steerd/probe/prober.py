@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from steerd.config.settings import ProbePath, ProbeSettings
-from steerd.core.model import Cadence, Outcome, Probed
+from steerd.core.model import Cadence, Finding, Outcome, Probed, ProbingView
 from steerd.core.settings import PathId
 from steerd.probe.carrier import Answer, Carrier
 from steerd.probe.carriers import Carriers
@@ -21,13 +21,12 @@ from steerd.probe.clock import ClockWatch, realtime_offset
 from steerd.probe.devices import Devices
 from steerd.probe.diagnosis import Diagnosis
 from steerd.probe.error import ProbeError
-from steerd.probe.findings import Finding, Findings
+from steerd.probe.findings import Findings
 from steerd.probe.icmp import Wired
 from steerd.probe.ledger import Flight, Ledger
 from steerd.probe.leg import Leg
 from steerd.probe.names import Names
 from steerd.probe.pace import Pace
-from steerd.probe.report import PathProbing
 from steerd.probe.schedule import GRAIN
 
 __all__ = ["ProbeError", "Prober"]
@@ -132,18 +131,18 @@ class Prober:
         """How long this path's probes wait in this machine's own queues, smoothed, in seconds."""
         return self._queues.get(path, 0.0)
 
-    def report(self, path: PathId) -> PathProbing | None:
+    def report(self, path: PathId) -> ProbingView | None:
         """How this path is probed now, and what is to be known of it; None: it is not."""
         legs = self._legs.get(path)
         if legs is None:
             return None
         periods = [period for leg in legs if (period := self._pace.period(leg)) is not None]
-        return PathProbing(
+        return ProbingView(
             method=legs[0].settings.method,
             targets=tuple(leg.address or leg.target.name or "" for leg in legs),
             every=min(periods, default=None),
             local_queue=self.local_queue(path),
-            findings={finding.value: text for finding, text in self.findings.of(path).items()},
+            findings=self.findings.of(path),
             directions=tuple(leg.carrier.directions(leg) for leg in legs),
         )
 

@@ -5,18 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.control import tables, words
+from steerd.control import probing, tables, words
 from steerd.control.orders import order, since
 from steerd.control.server import RefusedError
 from steerd.control.times import milliseconds, span
 from steerd.core.model import (
     CandidateView,
+    Directions,
     DrainView,
+    Finding,
     Order,
     PathState,
     PathView,
     PolicyState,
     PolicyView,
+    ProbingView,
     Reason,
     Switched,
     Verb,
@@ -315,3 +318,40 @@ def test_spans(seconds, text):
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.423, "0.42 ms"), (12.34, "12.3 ms"), (345.6, "346 ms")])
 def test_milliseconds(value, text):
     assert milliseconds(value) == text
+
+
+PROBED = ProbingView(
+    method="udp",
+    targets=("192.0.2.1", "fra1.example.net"),
+    every=2.0,
+    local_queue=0.0631,
+    findings={Finding.LOCAL: "a firewall on this machine drops the probes (EPERM)"},
+    directions=(Directions(0.25, 0.0, 0.001, None), None),
+)
+
+
+def test_status_tells_how_a_path_is_probed_and_its_table_what_is_worth_a_line():
+    path = probing.words(PROBED, {"reply": 7, "local": 3})
+    assert path == {
+        "method": "udp",
+        "targets": ["192.0.2.1", "fra1.example.net"],
+        "every_s": 2.0,
+        "local_queue_ms": 63.1,
+        "probes": {"reply": 7, "local": 3},
+        "findings": {"local": "a firewall on this machine drops the probes (EPERM)"},
+        "directions": [{"loss_out": 0.25, "loss_back": 0.0, "variation_out_ms": 1.0, "variation_back_ms": None}, None],
+    }
+    assert probing.notes({"path": "fra1/wg0", **path}) == [
+        "! fra1/wg0: a firewall on this machine drops the probes (EPERM)",
+        "! fra1/wg0: its probes wait 63.1 ms in this machine's own queue; no part of its RTT",
+        "  fra1/wg0: loses 25.0 % on the way out, 0.0 % on the way back",
+    ]
+    assert probing.words(None, {}) == {}
+    assert probing.notes({"path": "fra1/wg0"}) == []
+
+
+def test_why_tells_what_should_be_known_of_the_probing():
+    answer = words.why(VIEW, probing=lambda path: probing.words(PROBED, {}) if path == FRA else {})
+    text = "\n".join(answer["policies"][0]["text"])
+    assert "Of how its paths are probed:\n  fra1/wg-fra1  a firewall on this machine drops the probes (EPERM)" in text
+    assert text.count("firewall") == 1

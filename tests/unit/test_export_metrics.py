@@ -16,6 +16,8 @@ from steerd.core.engine import Engine
 from steerd.core.model import (
     CandidateView,
     Declined,
+    Directions,
+    Finding,
     Link,
     Memory,
     Outcome,
@@ -25,6 +27,7 @@ from steerd.core.model import (
     PolicyState,
     PolicyView,
     Probed,
+    ProbingView,
     Reason,
     Switched,
     View,
@@ -35,6 +38,16 @@ from steerd.export.metrics import Metrics
 A, B, C = PathId("fra1/wg0"), PathId("ams1/wg0"), PathId("nyc1/wg0")
 P = PolicyId("default")
 
+
+PROBING = ProbingView(
+    method="udp",
+    targets=("192.0.2.1", "fra1.example.net"),
+    every=0.5,
+    local_queue=0.0025,
+    findings={Finding.LOCAL: "a firewall drops the probes"},
+    directions=(None, Directions(0.25, None, None, 0.003)),
+)
+
 FAMILIES = [
     "steerd_build_info",
     "steerd_probes",
@@ -43,6 +56,10 @@ FAMILIES = [
     "steerd_path_jitter_seconds",
     "steerd_path_loss_ratio",
     "steerd_path_local_queue_seconds",
+    "steerd_path_finding",
+    "steerd_path_probe_interval_seconds",
+    "steerd_path_direction_loss_ratio",
+    "steerd_path_direction_variation_seconds",
     "steerd_path_cost_seconds",
     "steerd_path_state",
     "steerd_policy_active",
@@ -69,7 +86,7 @@ def config(*paths: PathId, policies: tuple[PolicySettings, ...] = (PolicySetting
         gateway="gw1",
         region="default",
         core=core,
-        probe=stages.ProbeSettings((), 1.0),
+        probe=stages.ProbeSettings((DIRECTED,), 1.0),
         route=stages.RouteSettings(210, 4200, 4200, 1, 1, 0, (), stages.OnStop.KEEP, (), ()),
         mqtt=None,
         export=stages.ExportSettings("127.0.0.1", 0),
@@ -79,13 +96,14 @@ def config(*paths: PathId, policies: tuple[PolicySettings, ...] = (PolicySetting
     )
 
 
+DIRECTED = stages.ProbePath(A, "fra1", "wg0", 1, (stages.Target(4, "192.0.2.1"),), 1.0, 1.0, method="udp", port=862)
 EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
 
 
-def page(metrics: Metrics, view: View = EMPTY, installed=None, queue=lambda _: 0.0) -> dict[tuple, float]:
+def page(metrics: Metrics, view: View = EMPTY, installed=None, probing=lambda _: None) -> dict[tuple, float]:
     """Every sample by name and sorted labels; a sample that comes twice is an error."""
     samples: dict[tuple, float] = {}
-    for family in text_string_to_metric_families(metrics.render(view, installed or {}, queue).decode()):
+    for family in text_string_to_metric_families(metrics.render(view, installed or {}, probing).decode()):
         assert family.documentation
         assert family.type in {"counter", "gauge", "histogram"}
         for sample in family.samples:
@@ -123,7 +141,7 @@ def metrics() -> Metrics:
 
 def test_every_family_of_the_contract_and_no_other(metrics):
     families = {
-        family.name for family in text_string_to_metric_families(metrics.render(EMPTY, {}, lambda _: 0).decode())
+        family.name for family in text_string_to_metric_families(metrics.render(EMPTY, {}, lambda _: None).decode())
     }
     assert families == set(FAMILIES)
 
@@ -175,12 +193,18 @@ def test_views_are_shown_in_base_units_and_one_hot(metrics):
         drains=(),
         declined={},
     )
-    samples = page(metrics, view, {(P, 4): 200_000}, lambda path: 0.0025 if path == A else 0.0)
+    samples = page(metrics, view, {(P, 4): 200_000}, lambda path: PROBING if path == A else None)
     labels = {"pop": "fra1", "path": A}
     assert one(samples, "steerd_path_rtt_seconds", **labels) == 0.03
     assert one(samples, "steerd_path_jitter_seconds", **labels) == 0.0015
     assert one(samples, "steerd_path_loss_ratio", **labels) == 0.01
     assert one(samples, "steerd_path_local_queue_seconds", **labels) == 0.0025
+    assert one(samples, "steerd_path_probe_interval_seconds", **labels) == 0.5
+    assert one(samples, "steerd_path_finding", **labels, finding="local") == 1
+    assert one(samples, "steerd_path_finding", **labels, finding="budget") == 0
+    assert one(samples, "steerd_path_finding", pop="ams1", path=B, finding="local") == 0
+    assert one(samples, "steerd_path_direction_loss_ratio", **labels, direction="out") == 0.25
+    assert one(samples, "steerd_path_direction_variation_seconds", **labels, direction="back") == 0.003
     assert one(samples, "steerd_path_cost_seconds", policy=P, **labels, term="total") == 0.0335
     assert one(samples, "steerd_policy_active", policy=P, **labels) == 1
     assert one(samples, "steerd_policy_active", policy=P, pop="ams1", path=B) == 0
@@ -273,7 +297,7 @@ def test_whatever_the_names_the_page_parses(names):
 
 
 def test_no_line_is_malformed(metrics):
-    for line in metrics.render(EMPTY, {}, lambda _: 0.0).decode().splitlines():
+    for line in metrics.render(EMPTY, {}, lambda _: None).decode().splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)*\})? (NaN|[-+0-9.e]+)', line), line
 
 
@@ -282,7 +306,7 @@ def test_two_thousand_paths_render_without_a_stall():
     paths = [PathId(f"pop{n}/wg{n}") for n in range(2000)]
     metrics.configure(config(*paths))
     view = View(1.0, 1, tuple(path_view(path, rtt=1.0, jitter=0.1) for path in paths), (), (), {})
-    metrics.render(view, {}, lambda _: 0.0)
+    metrics.render(view, {}, lambda _: None)
     begun = time.process_time()
-    metrics.render(view, {}, lambda _: 0.0)
+    metrics.render(view, {}, lambda _: None)
     assert time.process_time() - begun < 0.5

@@ -27,7 +27,7 @@ def serving(scenario, state: State | None = None):
     def snapshot():
         if state.fails:
             raise RuntimeError("a bug")
-        return EMPTY, {}, lambda _: 0.0
+        return EMPTY, {}, lambda _: None
 
     async def run():
         endpoint = ExportServer(
