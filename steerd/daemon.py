@@ -129,7 +129,7 @@ class Daemon:
         engine = Engine(config.core, stored.memory, now=now, epoch=stored.epoch, draw=draw)
         self.store.begin(settings=config.core, memory=stored.memory, seed=seed, epoch=stored.epoch, now=now)
         try:
-            self.prober = Prober(config.probe, on_outcome=self._probed, seed=seed)
+            self.prober = Prober(config.probe, on_outcome=self._probed, seed=seed, addresses=stored.addresses)
         except ProbeError as error:
             self.store.close()
             raise StartError(str(error)) from error
@@ -292,7 +292,7 @@ class Daemon:
         return None if settings is None or probing is None else trace_request(settings, probing.targets)
 
     def _remember(self) -> None:
-        self.store.remember(self.driver.memory())
+        self.store.remember(self.driver.memory(), self.prober.addresses())
 
     async def _housekeep(self) -> None:
         period = watchdog_period()

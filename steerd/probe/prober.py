@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -55,9 +55,11 @@ class Prober:
         *,
         on_outcome: Callable[[Probed], None],
         seed: int,
+        addresses: Mapping[tuple[str, int], str] | None = None,
         wired: Wired | None = None,
     ) -> None:
-        """``seed`` spreads gateways apart in phase; ``wired`` makes a wire of a raw socket (None: the best)."""
+        """``seed`` spreads gateways apart in phase; ``addresses`` are those that `addresses` told in an earlier run;
+        ``wired`` makes a wire of a raw socket (None: the best)."""
         self.lag: Callable[[float], None] = _unobserved
         self.findings = Findings()
         self._settings = settings
@@ -69,7 +71,7 @@ class Prober:
         devices = Devices()
         self._carriers = Carriers(self._ledger.find, devices, wired)
         self._diagnosis = Diagnosis(self._carriers, devices, self.findings)
-        self._names = Names(self._resolved, self._name_noted)
+        self._names = Names(self._resolved, self._name_noted, addresses)
         self._queues: dict[PathId, float] = {}
         self._clock = ClockWatch(0.0, 0.0)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,6 +132,10 @@ class Prober:
     def local_queue(self, path: PathId) -> float:
         """How long this path's probes wait in this machine's own queues, smoothed, in seconds."""
         return self._queues.get(path, 0.0)
+
+    def addresses(self) -> Mapping[tuple[str, int], str]:
+        """Those of the targets that are names, by name and family: worth keeping for when DNS is down."""
+        return self._names.known()
 
     def report(self, path: PathId) -> ProbingView | None:
         """How this path is probed now, and what is to be known of it; None: it is not."""

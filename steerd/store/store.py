@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -34,12 +34,17 @@ _Work = Callable[[Database], None]
 _Found = TypeVar("_Found")
 
 
+Addresses = Mapping[tuple[str, int], str]
+
+
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """What an earlier run left. `epoch` is this run's: greater than any before it."""
+    """What an earlier run left. `epoch` is this run's: greater than any before it. `addresses` are those of targets
+    that are host names, by name and family."""
 
     epoch: int
     memory: Memory
+    addresses: Addresses = field(default_factory=dict)
 
 
 class Store:
@@ -63,7 +68,7 @@ class Store:
         self._limits = limits or Limits()
         self._wall = wall
         self._work: queue.Queue[_Work | None] = queue.Queue(_QUEUE)
-        self._memory: tuple[Memory, int] | None = None
+        self._memory: tuple[Memory, Addresses, int] | None = None
         self._header: Header | None = None
         self._chunk: list[tuple[float, Event]] = []
         self._chunks: deque[list[tuple[float, Event]]] = deque()
@@ -75,19 +80,20 @@ class Store:
         raises: without a usable folder everything works, and nothing survives."""
         database = Database(self._path, self._limits)
         wall = self._wall()
-        epoch, memory = int(wall), Memory()
+        epoch, memory, addresses = int(wall), Memory(), _addresses(None)
         try:
             stored = database.get("epoch")
             epoch = max(stored + 1 if isinstance(stored, int) else 0, epoch)
             database.put("epoch", epoch)
             memory = _aged(database.get("memory"), wall)
+            addresses = _addresses(database.get("addresses"))
             database.prune(int(wall * 1000))
             database.commit()
         except sqlite3.Error as error:
             self._failed(error)
         self._thread = threading.Thread(target=self._run, args=(database,), name="store", daemon=True)
         self._thread.start()
-        return StoredState(epoch, memory)
+        return StoredState(epoch, memory, addresses)
 
     def begin(self, *, settings: Settings, memory: Memory, seed: int, epoch: int, now: float) -> None:
         """Starts this run's recording, if there is to be one: with all that the engine was made with."""
@@ -102,9 +108,9 @@ class Store:
         if len(self._chunk) >= _CHUNK or now - self._chunk[0][0] >= _CHUNK_SECONDS:
             self._flush_chunk()
 
-    def remember(self, memory: Memory) -> None:
-        """Keeps the engine's memory; only the latest counts."""
-        self._memory = (memory, int(self._wall() * 1000))
+    def remember(self, memory: Memory, addresses: Addresses | None = None) -> None:
+        """Keeps the engine's memory, and the addresses of targets that are names; only the latest counts."""
+        self._memory = (memory, addresses or {}, int(self._wall() * 1000))
         self._wake()
 
     def decided(self, switched: Switched, wall_ms: int) -> None:
@@ -203,7 +209,8 @@ class Store:
         """One transaction; after a failure one for each piece, so that a bad one spoils no other."""
         latest, self._memory = self._memory, None
         if latest is not None:
-            memory, wall_ms = latest
+            memory, addresses, wall_ms = latest
+            batch.append(lambda db: db.put("addresses", [[*key, address] for key, address in addresses.items()]))
             batch.append(lambda db: db.put("memory", {"wall_ms": wall_ms, "memory": to_json(memory)}))
         try:
             for work in batch:
@@ -257,6 +264,14 @@ def _nothing(_: Database) -> None:
 def _answer(answer: asyncio.Future[_Found | None], found: _Found | None) -> None:
     if not answer.done():
         answer.set_result(found)
+
+
+def _addresses(stored: Any) -> Addresses:
+    """The targets' addresses, if what was stored is such."""
+    try:
+        return {(str(name), int(family)): str(address) for name, family, address in stored}
+    except (TypeError, ValueError):
+        return {}
 
 
 def _aged(stored: Any, wall: float) -> Memory:

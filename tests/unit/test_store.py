@@ -265,3 +265,20 @@ def test_no_recording_unless_asked_for(tmp_path):
     store.record(EVENTS[0][1], 1.0)
     store.close()
     assert not list(tmp_path.glob("recording-*"))
+
+
+def test_addresses_of_named_targets_survive_and_what_is_no_address_list_is_left(tmp_path):
+    store = Store(tmp_path)
+    assert store.open().addresses == {}
+    store.remember(Memory(), {("fra1.example.net", 4): "192.0.2.1", ("fra1.example.net", 6): "2001:db8::1"})
+    store.close()
+    store = Store(tmp_path)
+    assert store.open().addresses == {("fra1.example.net", 4): "192.0.2.1", ("fra1.example.net", 6): "2001:db8::1"}
+    store.close()
+    database = sqlite3.connect(tmp_path / "steerd.db")
+    database.execute("UPDATE meta SET value = '[[1], 2]' WHERE key = 'addresses'")
+    database.commit()
+    database.close()
+    store = Store(tmp_path)
+    assert store.open().addresses == {}
+    store.close()
