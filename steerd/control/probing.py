@@ -17,6 +17,7 @@ def words(probing: ProbingView | None, outcomes: Mapping[str, int]) -> dict[str,
     return {
         "method": probing.method,
         "targets": list(probing.targets),
+        "names": list(probing.names),
         "every_s": None if probing.every is None else round(probing.every, 3),
         "local_queue_ms": round(probing.local_queue * 1e3, 3),
         "probes": dict(outcomes),

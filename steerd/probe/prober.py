@@ -5,6 +5,7 @@ timer for the next. Nothing is read between ticks: the kernel's stamps do not ag
 """
 
 import asyncio
+import logging
 import math
 import random
 import time
@@ -30,6 +31,8 @@ from steerd.probe.pace import Pace
 from steerd.probe.schedule import GRAIN
 
 __all__ = ["ProbeError", "Prober"]
+
+_log = logging.getLogger("steerd.probe")
 
 _TICK: Final = 0.05  # seconds, at most: it is wake-ups that cost, more than probes
 _TICKS_PER_PERIOD: Final = 10  # at least, as far as the grid is fine enough
@@ -71,6 +74,7 @@ class Prober:
         devices = Devices()
         self._carriers = Carriers(self._ledger.find, devices, wired)
         self._diagnosis = Diagnosis(self._carriers, devices, self.findings)
+        self._name_notes: dict[tuple[str, int], str] = {}
         self._names = Names(self._resolved, self._name_noted, addresses)
         self._queues: dict[PathId, float] = {}
         self._clock = ClockWatch(0.0, 0.0)
@@ -150,6 +154,9 @@ class Prober:
             local_queue=self.local_queue(path),
             findings=self.findings.of(path),
             directions=tuple(leg.carrier.directions(leg) for leg in legs),
+            names=tuple(
+                self._name_notes.get((leg.target.name, leg.family), leg.target.name) for leg in legs if leg.target.name
+            ),
         )
 
     # What is probed
@@ -197,9 +204,11 @@ class Prober:
         leg.carrier.renew(leg)
 
     def _name_noted(self, name: str, family: int, text: str, failing: bool) -> None:
+        said = self._name_notes[name, family] = f"{name}: {text}"
+        _log.info("%s", said)
         for leg in self._named(name, family):
             if failing:
-                self.findings.found(leg.settings.path, Finding.UNRESOLVED, text)
+                self.findings.found(leg.settings.path, Finding.UNRESOLVED, said)
             else:
                 self.findings.over(leg.settings.path, Finding.UNRESOLVED)
 

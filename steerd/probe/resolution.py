@@ -77,10 +77,14 @@ class Resolution:
         told, self._remembered = before is not None and not self._remembered, False
         self._failures, self._reason = 0, ""
         if before in good:
-            return None if told and not was_failing else Note(f"resolved: {before}{_among(good)}", failing=False)
+            return (
+                None
+                if told and not was_failing
+                else Note(f"resolved: {before}{_among('still among', good)}", failing=False)
+            )
         self.address = good[0]
         instead = f", instead of {before}, which is not among its addresses" if before else ""
-        return Note(f"resolved: {self.address}{_among(good)}{instead}", failing=False)
+        return Note(f"resolved: {self.address}{_among('the first of', good)}{instead}", failing=False)
 
     def failed(self, reason: str, took: float, now: float) -> Note | None:
         """There is no answer, or none that can be used. The address in use stays."""
@@ -130,5 +134,6 @@ def words(error: OSError, family: int) -> str:
     return error.strerror or "the resolver failed"
 
 
-def _among(good: Sequence[str]) -> str:
-    return f" (of {len(good)} addresses)" if len(good) > 1 else ""
+def _among(place: str, good: Sequence[str]) -> str:
+    """Why this one of several."""
+    return f" ({place} {len(good)} addresses)" if len(good) > 1 else ""

@@ -169,7 +169,7 @@ def test_a_name_is_followed_through_its_life() -> None:
     assert told[1] == ["fra1.example", 4, "resolved: 10.0.0.1", False]
     assert told[2] == ["fra1.example", 4, "10.0.0.1"]
     changed, address, gone, refused = told[3:7]
-    assert changed[2].startswith(f"resolved: {address[2]} (of 2 addresses), instead of 10.0.0.1")
+    assert changed[2].startswith(f"resolved: {address[2]} (the first of 2 addresses), instead of 10.0.0.1")
     assert address[2] in ("10.0.0.2", "10.0.0.3")  # as the C library sorts them
     assert gone[2:] == [f"not resolved: there is no such name; {address[2]} stays in use", True]
     assert refused[2:] == [

@@ -327,6 +327,7 @@ PROBED = ProbingView(
     local_queue=0.0631,
     findings={Finding.LOCAL: "a firewall on this machine drops the probes (EPERM)"},
     directions=(Directions(0.25, 0.0, 0.001, None), None),
+    names=("fra1.example.net: not resolved: there is no such name",),
 )
 
 
@@ -335,6 +336,7 @@ def test_status_tells_how_a_path_is_probed_and_its_table_what_is_worth_a_line():
     assert path == {
         "method": "udp",
         "targets": ["192.0.2.1", "fra1.example.net"],
+        "names": ["fra1.example.net: not resolved: there is no such name"],
         "every_s": 2.0,
         "local_queue_ms": 63.1,
         "probes": {"reply": 7, "local": 3},

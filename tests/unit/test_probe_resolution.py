@@ -31,12 +31,13 @@ def test_it_is_asked_for_at_once_and_then_every_five_minutes_or_so():
 def test_the_address_in_use_is_kept_while_it_is_among_the_answers():
     one = Resolution("fra1", 4, None)
     said = one.answered(["10.0.0.3", "10.0.0.1", "10.0.0.2", "10.0.0.3"], 0.01, 0.0)
-    assert said == Note("resolved: 10.0.0.3 (of 3 addresses)", failing=False)
+    assert said == Note("resolved: 10.0.0.3 (the first of 3 addresses)", failing=False)
     assert one.answered(["10.0.0.1", "10.0.0.2", "10.0.0.3"], 0.01, 300.0) is None
     assert one.address == "10.0.0.3"
     said = one.answered(["10.0.0.2", "10.0.0.1"], 0.01, 600.0)
     assert said == Note(
-        "resolved: 10.0.0.2 (of 2 addresses), instead of 10.0.0.3, which is not among its addresses", failing=False
+        "resolved: 10.0.0.2 (the first of 2 addresses), instead of 10.0.0.3, which is not among its addresses",
+        failing=False,
     )
     assert one.address == "10.0.0.2"
 
