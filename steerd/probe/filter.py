@@ -1,4 +1,4 @@
-"""The filter that the kernel runs on each ICMP packet: only answers to our own probes wake us."""
+"""The filters that the kernel runs on each packet of a raw socket: only answers to our own probes are queued."""
 
 import contextlib
 import ctypes
@@ -18,6 +18,9 @@ _AND, _LSH, _ADD_X, _TAX = 0x54, 0x64, 0x0C, 0x07
 _JEQ, _RET = 0x15, 0x06
 _ACCEPT = 0xFFFF
 
+# Of the TCP header: where things are, and its flags.
+_TCP_SEQUENCE, _TCP_FLAGS = 4, 13
+_FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 
 _NEXT = ""
 _Instruction = tuple[int, int] | tuple[int, int, str, str] | str
@@ -62,6 +65,26 @@ def echo_filter(family: int, identifiers: int, tag: bytes) -> bytes:
             (_AND, IDENTIFIER_MASK),
             (_JEQ, identifiers, "accept", "drop"),
             "accept",
+            (_RET, _ACCEPT),
+            "drop",
+            (_RET, 0),
+        ]
+    )
+
+
+def refusal_filter(family: int) -> bytes:
+    """A classic BPF program that accepts what refuses a connection: a TCP segment with RST and ACK, no SYN or FIN, and
+    a sequence number of zero, as a SYN is answered where nobody listens (RFC 9293, section 3.10.7.1)."""
+    begin: list[_Instruction] = [(_LDX_HEADER_LENGTH, 0)] if family == IPV4 else []
+    load_b, load_w = (_LD_B_IND, _LD_W_IND) if family == IPV4 else (_LD_B_ABS, _LD_W_ABS)
+    return _assemble(
+        [
+            *begin,
+            (load_b, _TCP_FLAGS),
+            (_AND, _FIN | _SYN | _RST | _ACK),
+            (_JEQ, _RST | _ACK, _NEXT, "drop"),
+            (load_w, _TCP_SEQUENCE),
+            (_JEQ, 0, _NEXT, "drop"),
             (_RET, _ACCEPT),
             "drop",
             (_RET, 0),

@@ -168,7 +168,9 @@ class Session:
             found += 1
             answer = self._proved(data, address)
             if answer:
-                yield Reflection(answer, self.asked[answer.sender_sequence].number, _stamp(ancillary) or time.time_ns())
+                yield Reflection(
+                    answer, self.asked[answer.sender_sequence].number, wire.received(ancillary) or time.time_ns()
+                )
         self.overflowed = found >= _MANY and self._drops.overflowed(found)
 
     def _proved(self, data: bytes, address: tuple[str, int]) -> stamp.ReflectedPacket | None:
@@ -183,11 +185,3 @@ class Session:
             return None
         # A reflector that knows nothing of identifiers leaves it zero (RFC 8972, section 3).
         return answer if answer.ssid in (0, self._ssid) else None
-
-
-def _stamp(ancillary: Ancillary) -> int:
-    """When a packet came, CLOCK_REALTIME in ns; 0: the kernel did not say."""
-    for level, kind, value in ancillary:
-        if level == socket.SOL_SOCKET and kind == wire.SO_TIMESTAMPING:
-            return wire.nanoseconds(value)
-    return 0

@@ -128,6 +128,14 @@ def nanoseconds(stamps: bytes) -> int:
     return int(seconds * 1_000_000_000 + rest)
 
 
+def received(ancillary: Ancillary) -> int:
+    """When the packet with these control messages came, CLOCK_REALTIME in ns; 0: the kernel did not say."""
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:
+            return nanoseconds(value)
+    return 0
+
+
 class Drops:
     """Tells whether the receive buffer of ``sock`` overflowed."""
 

@@ -76,7 +76,7 @@ class Ticks:
         while (now := time.monotonic()) < end:
             self.read(now)
             if sending and now >= self._due:
-                self._due = max(self._due + self._every, now)
+                self._due = max(self._due + self._every, now + self._every / 2)
                 self.send(now)
             time.sleep(tick)
         self.read(time.monotonic())
