@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sim check format run bench-daemon bench-replay lock clean
+.PHONY: help demo test test-sim check format run bench-daemon bench-probe bench-replay lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ run: $(VENV)/run.stamp ## the daemon in the foreground, with CONFIG=config/steer
 bench-daemon: $(VENV)/dev.stamp ## memory and CPU of the daemon with 50 paths
 	@tools/need mosquitto ip
 	$(BIN)/python -m bench.daemon $(BENCH)
+
+bench-probe: $(VENV)/dev.stamp ## cost and accuracy of probing against fping, icmplib and smokeping_prober (8 minutes)
+	@tools/need ip fping prometheus-smokeping-prober
+	$(BIN)/python -m bench.probe $(BENCH)
 
 bench-replay: $(VENV)/dev.stamp ## replay against merely reading CSV; TRACES="..." adds files
 	$(BIN)/python -m bench.replay $(TRACES)
