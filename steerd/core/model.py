@@ -239,9 +239,13 @@ class Directions(NamedTuple):
 
 
 class ProbingView(NamedTuple):
-    """How a path is probed, as the prober sees it. ``targets``: the address of each leg, or its name as long as that
-    is not resolved; ``names``: of each that has a name, which address it has and why. ``every`` and ``local_queue`` in seconds, the first as the device's budget allows it (None: at
-    rest). ``findings`` with a sentence each. ``directions`` of each leg; None where the method can not tell."""
+    """How a path is probed, as the prober sees it.
+
+    ``targets``: the address of each leg, or its name as long as that is not resolved; ``names``: of each that has a
+    name, which address it has and why. ``every`` and ``local_queue`` in seconds, the first as the device's budget
+    allows it (None: at rest). ``findings`` with a sentence each. ``directions`` of each leg; None where the method
+    can not tell.
+    """
 
     method: str
     targets: tuple[str, ...]

@@ -10,11 +10,10 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 
-from steerd.config.settings import ProbePath, ProbeSettings
-from steerd.core.model import Cadence, Finding, Outcome, Probed, ProbingView
+from steerd.config.settings import ProbeSettings
+from steerd.core.model import Cadence, Outcome, Probed, ProbingView
 from steerd.core.settings import PathId
 from steerd.probe.carrier import Answer, Carrier
 from steerd.probe.carriers import Carriers
@@ -26,8 +25,8 @@ from steerd.probe.findings import Findings
 from steerd.probe.icmp import Wired
 from steerd.probe.ledger import Flight, Ledger
 from steerd.probe.leg import Leg
-from steerd.probe.names import Names
 from steerd.probe.pace import Pace
+from steerd.probe.roster import Roster
 from steerd.probe.schedule import GRAIN
 
 __all__ = ["ProbeError", "Prober"]
@@ -68,14 +67,12 @@ class Prober:
         self._settings = settings
         self._on_outcome = on_outcome
         self._number = random.SystemRandom().getrandbits(32)
-        self._legs: dict[PathId, list[Leg]] = {}
         self._pace: Pace = Pace(seed, self.findings)
         self._ledger: Ledger[Leg] = Ledger(self._settled)
         devices = Devices()
         self._carriers = Carriers(self._ledger.find, devices, wired)
+        self._roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
         self._diagnosis = Diagnosis(self._carriers, devices, self.findings)
-        self._name_notes: dict[tuple[str, int], str] = {}
-        self._names = Names(self._resolved, self._name_noted, addresses)
         self._queues: dict[PathId, float] = {}
         self._clock = ClockWatch(0.0, 0.0)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,7 +91,7 @@ class Prober:
         """Open the sockets and probe from the running loop. Raises `ProbeError`."""
         self._loop = asyncio.get_running_loop()
         self._clock = ClockWatch(time.monotonic(), realtime_offset())
-        self._names.start(self._loop)
+        self._roster.names.start(self._loop)
         try:
             self.configure(self._settings)
         except ProbeError:
@@ -107,7 +104,7 @@ class Prober:
             self._timer.cancel()
         self._timer = None
         self._loop = None
-        self._names.stop()
+        self._roster.names.stop()
         self._diagnosis.close()
         self._carriers.close()
 
@@ -116,21 +113,26 @@ class Prober:
         unless its setting changed. Raises `ProbeError` and changes nothing."""
         if self._loop is not None:
             self._carriers.open(settings)
-            self._replace_legs(settings)
+            self._roster.configure(settings, time.monotonic())
+            kept = set(self._roster)
+            self._ledger.close(lambda flight: flight.owner not in kept)
+            self._diagnosis.forget(kept)
+            paths = {path.path for path in settings.paths}
+            self._queues = {path: wait for path, wait in self._queues.items() if path in paths}
         self._settings = settings
         self._arm(time.monotonic())
 
     def cadence(self, wanted: Cadence) -> None:
         """Follow the engine: from the next tick on if that is sooner than what was planned."""
         now = time.monotonic()
-        for leg in self._legs.get(wanted.path, ()):
+        for leg in self._roster.of(wanted.path):
             leg.patience = wanted.patience
             self._pace.every(leg, wanted.every, now)
         self._arm(now)
 
     def renew(self, path: PathId) -> None:
         """The way of this path's packets changed: what a NAT on it knew of the old identifier is void."""
-        for leg in self._legs.get(path, ()):
+        for leg in self._roster.of(path):
             leg.carrier.renew(leg)
 
     def local_queue(self, path: PathId) -> float:
@@ -139,12 +141,12 @@ class Prober:
 
     def addresses(self) -> Mapping[tuple[str, int], str]:
         """Those of the targets that are names, by name and family: worth keeping for when DNS is down."""
-        return self._names.known()
+        return self._roster.names.known()
 
     def report(self, path: PathId) -> ProbingView | None:
         """How this path is probed now, and what is to be known of it; None: it is not."""
-        legs = self._legs.get(path)
-        if legs is None:
+        legs = self._roster.of(path)
+        if not legs:
             return None
         periods = [period for leg in legs if (period := self._pace.period(leg)) is not None]
         return ProbingView(
@@ -154,66 +156,8 @@ class Prober:
             local_queue=self.local_queue(path),
             findings=self.findings.of(path),
             directions=tuple(leg.carrier.directions(leg) for leg in legs),
-            names=tuple(
-                self._name_notes.get((leg.target.name, leg.family), leg.target.name) for leg in legs if leg.target.name
-            ),
+            names=self._roster.said_of_names(path),
         )
-
-    # What is probed
-
-    def _replace_legs(self, settings: ProbeSettings) -> None:
-        now = time.monotonic()
-        made: dict[PathId, list[Leg]] = {}
-        kept: set[Leg] = set()
-        for path in settings.paths:
-            old = self._legs.get(path.path, [])
-            if old and _packets(old[0].settings) == _packets(path):
-                made[path.path] = old
-                kept.update(old)
-            else:
-                made[path.path] = self._carriers.legs(path)
-        gone = [leg for legs in self._legs.values() for leg in legs if leg not in kept]
-        before, self._legs = self._legs, made
-        for leg in gone:
-            self._pace.remove(leg)
-            leg.carrier.drop(leg)
-        for path in settings.paths:
-            for leg in made[path.path]:
-                again = leg not in kept or leg.settings.interval != path.interval
-                leg.settings = path
-                self._pace.keep(leg)
-                if again:
-                    self._pace.every(leg, path.interval, now)
-        self._pace.budget({path.device: path.budget for path in settings.paths if path.budget is not None}, now)
-        self._ledger.close(lambda flight: flight.owner not in kept)
-        self._diagnosis.forget(kept)
-        self._queues = {path: wait for path, wait in self._queues.items() if path in made}
-        self.findings.keep({path for path in made if path in before})
-        self._names.watch({(leg.target.name, leg.family) for legs in made.values() for leg in legs if leg.target.name})
-        for (name, family), address in self._names.known().items():
-            self._resolved(name, family, address)
-
-    def _resolved(self, name: str, family: int, address: str) -> None:
-        for leg in self._named(name, family):
-            if leg.address != address:
-                self._aim(leg, address)
-
-    def _aim(self, leg: Leg, address: str) -> None:
-        self._ledger.close(lambda flight: flight.owner is leg)
-        leg.aim(address)
-        leg.carrier.renew(leg)
-
-    def _name_noted(self, name: str, family: int, text: str, failing: bool) -> None:
-        said = self._name_notes[name, family] = f"{name}: {text}"
-        _log.info("%s", said)
-        for leg in self._named(name, family):
-            if failing:
-                self.findings.found(leg.settings.path, Finding.UNRESOLVED, said)
-            else:
-                self.findings.over(leg.settings.path, Finding.UNRESOLVED)
-
-    def _named(self, name: str, family: int) -> list[Leg]:
-        return [leg for legs in self._legs.values() for leg in legs if leg.target.name == name and leg.family == family]
 
     # The tick
 
@@ -318,6 +262,9 @@ class Prober:
     def _settled(self, flight: Flight[Leg]) -> None:
         flight.owner.carrier.settled(flight)
 
+    def _forget(self, leg: Leg) -> None:
+        self._ledger.close(lambda flight: flight.owner is leg)
+
     def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:
         for flight in self._ledger.close(concerned):
             self._tell(flight, outcome)
@@ -330,8 +277,3 @@ class Prober:
 
 def _unobserved(_: float) -> None:
     pass
-
-
-def _packets(path: ProbePath) -> ProbePath:
-    """What makes another path of a path: with any of it changed, no probe under way says anything of it."""
-    return replace(path, interval=0.0, timeout=0.0, budget=None)

@@ -72,8 +72,8 @@ def dead() -> Any:
         async def look(prober: Prober) -> None:
             for _ in range(20):
                 await asyncio.sleep(0.1)
-                for each, (leg, _) in prober._legs.items():
-                    seen[each].add(leg.identifier)
+                for leg in prober._roster:
+                    seen[f"{leg.settings.pop}-{leg.family}"].add(leg.identifier)
 
         found = probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.2, look)
         return {**found, "identifiers": {each: len(used) for each, used in seen.items()}}
@@ -90,7 +90,7 @@ def test_a_dead_path_is_overdue_and_lost_and_its_neighbour_is_not() -> None:
     lost = [at for outcome, at in of["pop2/wg0"] if outcome == "lost"]
     assert len(lost) >= 12
     assert lost == overdue[: len(lost)]
-    assert found["identifiers"] == {"pop1/wg0": 1, "pop2/wg0": 2}
+    assert found["identifiers"] == {"pop1-4": 1, "pop1-6": 1, "pop2-4": 2, "pop2-6": 2}
 
 
 def late() -> Any:

@@ -1,0 +1,100 @@
+"""Whom we probe: the legs of every path, kept over a new configuration as far as it leaves them alone."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from steerd.config.settings import ProbePath, ProbeSettings
+from steerd.core.model import Finding
+from steerd.core.settings import PathId
+from steerd.probe.carriers import Carriers
+from steerd.probe.findings import Findings
+from steerd.probe.leg import Leg
+from steerd.probe.names import Key, Names
+from steerd.probe.pace import Pace
+
+_log = logging.getLogger("steerd.probe")
+
+
+class Roster:
+    """The legs by path. ``turned`` is called with a leg that is to be probed at another address: what was sent to the
+    one before says nothing of it. ``names`` keeps the addresses of targets that are names."""
+
+    def __init__(
+        self,
+        carriers: Carriers,
+        pace: Pace,
+        findings: Findings,
+        turned: Callable[[Leg], None],
+        addresses: Mapping[Key, str] | None,
+    ) -> None:
+        self._carriers = carriers
+        self._pace = pace
+        self._findings = findings
+        self._turned = turned
+        self._legs: dict[PathId, list[Leg]] = {}
+        self._said: dict[Key, str] = {}
+        self.names = Names(self._resolved, self._noted, addresses)
+
+    def __iter__(self) -> Iterator[Leg]:
+        return (leg for legs in self._legs.values() for leg in legs)
+
+    def of(self, path: PathId) -> list[Leg]:
+        """The path's legs; none: it is not probed."""
+        return self._legs.get(path, [])
+
+    def configure(self, settings: ProbeSettings, now: float) -> None:
+        """Probe these paths; those that were probed before keep their legs, and those their phase, and their cadence
+        unless its setting changed. Raises `ProbeError` and changes nothing."""
+        made: dict[PathId, list[Leg]] = {}
+        for path in settings.paths:
+            old = self.of(path.path)
+            made[path.path] = old if old and _packets(old[0].settings) == _packets(path) else self._carriers.legs(path)
+        kept = {leg for legs in made.values() for leg in legs}.intersection(self)
+        for leg in self:
+            if leg not in kept:
+                self._pace.remove(leg)
+                leg.carrier.drop(leg)
+        self._findings.keep({path for path, legs in made.items() if kept.issuperset(legs)})
+        self._legs = made
+        for path in settings.paths:
+            for leg in made[path.path]:
+                again = leg not in kept or leg.settings.interval != path.interval
+                leg.settings = path
+                self._pace.keep(leg)
+                if again:
+                    self._pace.every(leg, path.interval, now)
+        self._pace.budget({path.device: path.budget for path in settings.paths if path.budget is not None}, now)
+        self.names.watch({(leg.target.name, leg.family) for leg in self if leg.target.name})
+        for key, address in self.names.known().items():
+            self._resolved(*key, address)
+
+    def said_of_names(self, path: PathId) -> tuple[str, ...]:
+        """Of each of the path's targets that has a name: which address it has, and why."""
+        return tuple(
+            self._said.get((leg.target.name, leg.family), leg.target.name) for leg in self.of(path) if leg.target.name
+        )
+
+    def _resolved(self, name: str, family: int, address: str) -> None:
+        for leg in self._named(name, family):
+            if leg.address != address:
+                self._turned(leg)
+                leg.aim(address)
+                leg.carrier.renew(leg)
+
+    def _noted(self, name: str, family: int, text: str, failing: bool) -> None:
+        said = self._said[name, family] = f"{name}: {text}"
+        _log.info("%s", said)
+        for leg in self._named(name, family):
+            if failing:
+                self._findings.found(leg.settings.path, Finding.UNRESOLVED, said)
+            else:
+                self._findings.over(leg.settings.path, Finding.UNRESOLVED)
+
+    def _named(self, name: str, family: int) -> list[Leg]:
+        return [leg for leg in self if leg.target.name == name and leg.family == family]
+
+
+def _packets(path: ProbePath) -> ProbePath:
+    """What makes another path of a path: with any of it changed, no probe under way says anything of it."""
+    return replace(path, interval=0.0, timeout=0.0, budget=None)
