@@ -54,7 +54,8 @@ MAX_PAYLOAD = 1472
 _IP_HEADER = {IPV4: 20, IPV6: 40}
 _ICMP_HEADER = _UDP_HEADER = 8
 _TCP_HEADER = 20
-_SYN_OPTIONS = 20
+_TCP_OPTIONS = (20, 12, 12)
+"""Of the SYN, of the ACK that ends the handshake, and of the RST that takes it back."""
 
 
 def payload_bytes(path: ProbePath) -> int:
@@ -66,11 +67,10 @@ def payload_bytes(path: ProbePath) -> int:
 
 
 def probe_bytes(path: ProbePath, family: int) -> int:
-    """Bytes of IP that one probe of the path sends in this family (4 or 6). With TCP that is a SYN, and the RST
-    that takes it back."""
+    """Bytes of IP that one probe of the path sends in this family (4 or 6), when it is answered."""
     header = _IP_HEADER[family]
     if path.method == "tcp":
-        return header + _TCP_HEADER + _SYN_OPTIONS + header + _TCP_HEADER
+        return sum(header + _TCP_HEADER + options for options in _TCP_OPTIONS)
     return header + (_ICMP_HEADER if path.method == "icmp" else _UDP_HEADER) + payload_bytes(path)
 
 

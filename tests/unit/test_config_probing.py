@@ -228,8 +228,8 @@ def test_a_default_port_for_the_paths_that_are_not_probed_by_icmp(loaded):
         ("icmp", 4, 1472, 1500),
         ("udp", 4, 0, 72),
         ("udp", 6, 112, 160),
-        ("tcp", 4, 0, 100),
-        ("tcp", 6, 0, 140),
+        ("tcp", 4, 0, 164),
+        ("tcp", 6, 0, 224),
     ],
 )
 def test_bytes_on_the_wire(method, family, size, expected):
