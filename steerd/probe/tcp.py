@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.probe import descriptors
@@ -33,16 +33,12 @@ _WORDS_OF_PEER: Final = (0, errno.ECONNRESET, errno.EPIPE)  # connected, and per
 _SILENCE: Final = errno.ETIMEDOUT
 
 
-class _Attempt:
-    """One connection. ``refused`` is whether the kernel said so at once, as it may on this very machine."""
+class _Attempt(NamedTuple):
+    """One connection. ``began_ns`` is CLOCK_REALTIME."""
 
-    __slots__ = ("began_ns", "flight", "refused", "sock")
-
-    def __init__(self, flight: Flight[Leg], sock: socket.socket, began_ns: int, *, refused: bool) -> None:
-        self.flight = flight
-        self.sock = sock
-        self.began_ns = began_ns
-        self.refused = refused
+    flight: Flight[Leg]
+    sock: socket.socket
+    began_ns: int
 
 
 class TcpCarrier:
@@ -108,11 +104,11 @@ class TcpCarrier:
             code = sock.connect_ex((leg.address, leg.settings.port))
         except OSError as error:
             code = error.errno or errno.EIO
-        if code not in (0, errno.EINPROGRESS, errno.ECONNREFUSED):
+        if code not in (0, errno.EINPROGRESS):
             sock.close()
             return code
         flight.identifier = sock.fileno()
-        self._attempts[sock.fileno()] = _Attempt(flight, sock, began_ns, refused=code == errno.ECONNREFUSED)
+        self._attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
         self._descriptors[flight.number] = sock.fileno()
         self._epoll.register(sock.fileno(), select.EPOLLOUT)
         return 0
@@ -147,7 +143,7 @@ class TcpCarrier:
                 attempt.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
             )
             known = self._find(attempt.flight.number) is not None
-            if known and not repeated and (error == errno.ECONNREFUSED or attempt.refused):
+            if known and not repeated and error == errno.ECONNREFUSED:
                 peer = attempt.flight.owner
                 port = attempt.sock.getsockname()[1]
                 refused.append((attempt, Connection(port, peer.packed, peer.settings.port)))

@@ -288,7 +288,7 @@ def test_the_answer_to_a_repeated_syn_is_none():
 
 
 def local() -> Any:
-    """On this very machine the kernel answers before connect() is back."""
+    """On this very machine the kernel has answered before connect() is back."""
     wire()
     namespaces.enter("far")
     stop = threading.Event()
