@@ -8,6 +8,7 @@ from steerd.probe.devices import Devices
 from steerd.probe.error import ProbeError
 from steerd.probe.icmp import EchoCarrier, Wired
 from steerd.probe.leg import Leg
+from steerd.probe.tcp import TcpCarrier
 from steerd.probe.udp import UdpCarrier
 
 ICMP = "icmp"
@@ -19,6 +20,7 @@ class Carriers:
     def __init__(self, find: Find, devices: Devices, wired: Wired | None) -> None:
         self._makers: dict[str, Callable[[int], Carrier]] = {
             ICMP: lambda family: EchoCarrier(family, find, devices, wired),
+            "tcp": lambda family: TcpCarrier(family, find),
             "udp": lambda family: UdpCarrier(family, find, devices),
         }
         self._carriers: dict[tuple[str, int], Carrier] = {}

@@ -1,11 +1,11 @@
 """What goes wrong on this side, or only seems to go wrong on the way: no path is blamed for it."""
 
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,16 @@ def test_a_missing_route_is_local_though_the_kernel_sends_what_is_bound_to_a_dev
     assert set(found["by_path"]["pop3/wg0"]) == {"reply"}
 
 
+def shape(rate: str, burst: int, limit: int) -> None:
+    """A queue before v0 that is emptied at this rate."""
+    options = ["rate", rate, "burst", str(burst), "limit", str(limit)]
+    subprocess.run(["tc", "qdisc", "add", "dev", "v0", "root", "tbf", *options], check=True)
+
+
 def saturated() -> Any:
     """Two PoPs as far away; the queue before the first one's device is full of somebody else's traffic."""
     with tunnels("v0", "v1") as _:
-        subprocess.run("tc qdisc add dev v0 root tbf rate 4mbit burst 3000 limit 30000".split(), check=True)
+        shape("4mbit", burst=3000, limit=30_000)
         flood = subprocess.Popen([sys.executable, "-c", FLOOD, "10.64.1.1", "500"])
         try:
             return probe([path(1, both(1), interval=0.05), path(2, both(2), "v1", interval=0.05)], 2.5)
@@ -111,7 +117,7 @@ def test_a_full_uplink_shows_as_local_queue_and_neither_as_rtt_nor_as_loss() -> 
 
 def choked() -> Any:
     wire()
-    subprocess.run("tc qdisc add dev v0 root tbf rate 8kbit burst 200 limit 400".split(), check=True)
+    shape("8kbit", burst=200, limit=400)
     return probe([path(n, [f"10.98.0.{n + 1}"], interval=0.1, timeout=0.5) for n in range(5)], 2.5)
 
 
@@ -193,13 +199,13 @@ def sockets() -> Any:
     paths = [path(n, [f"10.98.0.{n + 1}"]) for n in range(100)]
 
     async def main() -> tuple[int, int]:
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         prober = Prober(ProbeSettings(tuple(paths), 0.2), on_outcome=lambda _: None, seed=1)
         prober.start()
         await asyncio.sleep(0.3)
-        during = len(os.listdir("/proc/self/fd"))
+        during = len(list(Path("/proc/self/fd").iterdir()))
         prober.close()
-        return during - before, len(os.listdir("/proc/self/fd")) - before
+        return during - before, len(list(Path("/proc/self/fd").iterdir())) - before
 
     return asyncio.run(main())
 
@@ -251,7 +257,7 @@ def test_a_path_added_by_a_reload_is_probed_within_one_interval_and_others_keep_
     assert len(found["first"]) == 10
     assert max(found["first"]) < 0.4 + 0.06
     before = [sent for name, _, sent in found["told"] if name == "pop1/wg0"]
-    for one, two in zip(before, before[1:], strict=False):
+    for one, two in pairwise(before):
         assert two - one == pytest.approx(0.4, abs=0.06)
 
 
