@@ -194,18 +194,22 @@ def test_an_answer_counts_only_with_cookie_source_identifier_and_number() -> Non
     assert found["by_path"]["pop5/wg0"]["reply"] > 10
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def sockets() -> Any:
     wire()
     paths = [path(n, [f"10.98.0.{n + 1}"]) for n in range(100)]
 
     async def main() -> tuple[int, int]:
-        before = len(list(Path("/proc/self/fd").iterdir()))
+        before = descriptors()
         prober = Prober(ProbeSettings(tuple(paths), 0.2), on_outcome=lambda _: None, seed=1)
         prober.start()
         await asyncio.sleep(0.3)
-        during = len(list(Path("/proc/self/fd").iterdir()))
+        during = descriptors()
         prober.close()
-        return during - before, len(list(Path("/proc/self/fd").iterdir())) - before
+        return during - before, descriptors() - before
 
     return asyncio.run(main())
 
