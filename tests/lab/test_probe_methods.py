@@ -1,16 +1,20 @@
 """The prober with everything that a path may ask of it: names, methods, overrides."""
 
 import asyncio
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.core.model import Probed
+from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.prober import Prober
-from tests.lab.probing import path
+from tests.lab.probing import path, probe, wire
 from tests.lab.test_probe_names import NameServer, quickly, resolver
 
 pytestmark = pytest.mark.lab
@@ -77,3 +81,63 @@ def test_a_name_is_probed_as_soon_as_it_has_an_address_and_follows_it() -> None:
     assert moved[1][0] == "127.0.0.9"
     assert moved[3][1] == ["reply"]
     assert known == [[["fra1.example", 4], "127.0.0.9"]]
+
+
+def by_all() -> Any:
+    """A target each by ICMP, TCP (accepted, refused, swallowed) and UDP, with and without a key."""
+    wire()
+    namespaces.ip(
+        """rule add priority 100 lookup local
+           rule del priority 0
+           rule add ipproto tcp dport 444 blackhole priority 5""",
+        "far",
+    )
+    key = Path("/run/stamp.key")
+    key.write_text("ab" * 32)
+    far = [
+        namespaces.spawn("far", [sys.executable, "-c", ACCEPT]),
+        namespaces.spawn("far", [sys.executable, "-m", "steerd.cli.steerd", "reflect", "--listen", "10.9.0.2:862"]),
+        namespaces.spawn(
+            "far",
+            [sys.executable, "-m", "steerd.cli.steerd", "reflect", "--listen", "10.9.0.2:863", "--key-file", str(key)],
+        ),
+    ]
+    try:
+        time.sleep(1.0)
+        told = {"timeout": 0.3, "interval": 0.1}
+        return probe(
+            [
+                path(1, ["10.98.0.1"], **told),
+                path(2, ["10.9.0.2"], method="tcp", port=443, **told),
+                path(3, ["10.9.0.2"], method="tcp", port=442, **told),
+                path(4, ["10.9.0.2"], method="tcp", port=444, **told),
+                path(5, ["10.9.0.2"], method="udp", port=862, **told),
+                path(6, ["10.9.0.2"], method="udp", port=863, key_file=key, size=200, **told),
+                path(7, ["10.9.0.2"], method="udp", port=863, **told),
+            ],
+            3,
+        )
+    finally:
+        for process in far:
+            process.terminate()
+            process.wait(5)
+
+
+ACCEPT = """
+import socket
+s = socket.create_server(("10.9.0.2", 443))
+while True:
+    s.accept()[0].close()
+"""
+
+
+def test_every_method_measures_and_one_that_the_target_refuses_is_told_from_a_dead_path() -> None:
+    found = scene("by_all")
+    for number in (1, 2, 3, 5, 6):
+        assert set(found["by_path"][f"pop{number}/wg0"]) == {"reply"}, number
+        assert max(found["rtts"][f"pop{number}/wg0"]) < 0.02
+        assert not found["findings"][f"pop{number}/wg0"]
+    for number, method, port in ((4, "TCP", 444), (7, "UDP", 863)):
+        assert set(found["by_path"][f"pop{number}/wg0"]) == {"overdue", "lost"}
+        text = found["findings"][f"pop{number}/wg0"]["icmp-only"]
+        assert text == f"the target answers ICMP, but nothing by {method} at port {port}"
