@@ -95,7 +95,7 @@ def _wrapped(text: str) -> list[str]:
             done[-1] += f" {word}"
         else:
             done.append(f"{'  ' if done else ''}{word}")
-    return done
+    return [_cut(line) for line in done]
 
 
 def _cut(line: str) -> str:

@@ -63,9 +63,14 @@ def _reached(hops: Sequence[Hop], target: Hop) -> str:
 def _refused(way: Way, last: Hop) -> str:
     if way.source in last.addresses:
         return f'this machine itself says "{last.error}": look at this side'
+    said = f'says "{last.error}"'
     # The router that can go no further answers for the hop behind it too: name it by where it was seen first.
     who = next(hop for hop in way.hops if set(hop.addresses) & set(last.addresses))
-    return f'{_named(who)} says "{last.error}"'
+    before = next((hop for hop in reversed(way.hops) if hop.hop < who.hop and hop.answered), None)
+    if who.error is None or who.hop == 1 or (before is not None and before.hop == who.hop - 1):
+        return f"{_named(who)} {said}"
+    # Routers ration such answers: the first one need not be that of the router's own hop.
+    return f"{', '.join(who.addresses)}, {f'beyond {_named(before)}' if before else 'before any hop'}, {said}"
 
 
 def _loss(hops: Sequence[Hop], target: Hop) -> str | None:
@@ -97,11 +102,10 @@ def _loop(answering: Sequence[Hop]) -> str | None:
     for hop in answering:
         for address in hop.addresses:
             seen.setdefault(address, []).append(hop.hop)
-    again = [(hops[0], address) for address, hops in seen.items() if len(hops) >= _LOOP]
-    if len(again) < 2:
+    again = sorted((hops[0], address) for address, hops in seen.items() if len(hops) >= _LOOP)
+    if not again:
         return None
-    (first, one), (_, other) = sorted(again)[:2]
-    return f"goes in circles from hop {first} on, between {one} and {other}"
+    return f"goes in circles from hop {again[0][0]} on, by {' and '.join(address for _, address in again[:2])}"
 
 
 def _size(mtu: Mtu | None) -> str | None:

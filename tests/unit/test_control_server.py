@@ -20,7 +20,16 @@ async def handle(request):
             raise ValueError("a bug")
         case "wait":
             await asyncio.sleep(60)
+        case "trace":
+            try:
+                await asyncio.sleep(request.get("takes", 60))
+            except asyncio.CancelledError:
+                CANCELLED.append(request)
+                raise
     return {"echo": request}
+
+
+CANCELLED: list[dict] = []
 
 
 def serving(path, scenario):
@@ -144,3 +153,47 @@ def test_a_dead_socket_is_replaced_and_a_living_one_is_not(tmp_path):
     with pytest.raises(FileExistsError, match="is no socket"):
         serving(path, second)
     assert path.read_text() == "precious"
+
+
+def test_a_trace_ends_when_whoever_asked_for_it_has_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "LOOK", 0.02)
+    CANCELLED.clear()
+
+    async def leave():
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(b'{"verb":"trace"}\n')
+        await asyncio.sleep(0.1)
+        assert not CANCELLED
+        writer.close()
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if CANCELLED:
+                return
+
+    serving(tmp_path / "s", leave)
+    assert CANCELLED == [{"verb": "trace"}]
+
+
+def test_a_trace_goes_on_for_who_only_has_nothing_more_to_ask(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "LOOK", 0.02)
+    CANCELLED.clear()
+    (answer,) = ask(tmp_path / "s", b'{"verb":"trace","takes":0.2}\n')
+    assert answer["ok"]
+    assert not CANCELLED
+
+
+def test_a_stop_ends_a_trace(tmp_path):
+    CANCELLED.clear()
+
+    async def run():
+        control = ControlServer(tmp_path / "s", handle)
+        await control.start()
+        _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(b'{"verb":"trace"}\n')
+        await asyncio.sleep(0.1)
+        await control.stop()
+        assert CANCELLED == [{"verb": "trace"}]
+        writer.close()
+        await writer.wait_closed()
+
+    asyncio.run(run())

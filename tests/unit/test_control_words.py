@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from steerd.control import probing, tables, words
-from steerd.control.orders import order, since
+from steerd.control.orders import order, since, traced
 from steerd.control.server import RefusedError
 from steerd.control.times import milliseconds, span
 from steerd.core.model import (
@@ -254,7 +254,139 @@ def test_history():
     assert tables.history({"switches": []}) == "No switch."
 
 
+def hop(number: int, *addresses: str, answered: int = 3, best: float | None = None, **more: object) -> dict:
+    known = {
+        "hop": number, "sent": 3, "answered": answered, "addresses": list(addresses), "best_ms": best, "mean_ms": best,
+        "error": None, "target": False,
+    }  # fmt: skip
+    return {**known, **more}
+
+
+def leg(*hops: dict, **more: object) -> dict:
+    known = {
+        "family": 4, "target": "198.51.100.7", "source": "192.0.2.1", "hops": list(hops), "reached": True,
+        "mtu": {"state": "found", "size": 1400, "device": 1500, "reported_by": "203.0.113.2"}, "refused": None,
+        "verdict": "v",
+    }  # fmt: skip
+    return {**known, **more}
+
+
+TRACE = {
+    "path": "ams1/lte", "device": "wwan0", "method": "tcp", "port": 443, "took_s": 2.31, "error": None,
+    "verdict": "answers until hop 1 (203.0.113.1), nothing beyond",
+    "legs": [
+        leg(
+            hop(1, "203.0.113.1", best=1.25),
+            *(hop(number, answered=0) for number in range(2, 5)),
+            hop(5, "203.0.113.2", "203.0.113.3", answered=2, best=20.0, error="prohibited"),
+            hop(6, "198.51.100.7", best=123.0, target=True),
+        ),
+    ],
+}  # fmt: skip
+
+TRACED = """\
+ams1/lte: by tcp port 443 through wwan0, in 2.3s
+
+IPv4 to 198.51.100.7 from 192.0.2.1
+HOP  ADDRESS                   ANSWERED     BEST     MEAN
+  1  203.0.113.1                 3 of 3  1.2 ms   1.2 ms
+2-4  -                           0 of 9       -        -
+  5  203.0.113.2, 203.0.113.3    2 of 3  20.0 ms  20.0 ms  prohibited
+  6  198.51.100.7                3 of 3   123 ms   123 ms  target
+MTU: 1400, says 203.0.113.2 (the device's is 1500)
+
+Verdict: answers until hop 1 (203.0.113.1), nothing beyond."""
+
+
+def test_a_trace_as_text():
+    answer = as_sent(words.trace("ams1", [TRACE, {"path": "ams1/fibre", "error": "the device eth9 is not there"}]))
+    assert answer["pop"] == "ams1"
+    text = tables.trace(answer)
+    assert [line.split() for line in text.splitlines()[:-2]] == [line.split() for line in TRACED.splitlines()]
+    assert text.endswith("\n\nams1/fibre: not traced: the device eth9 is not there")
+
+
+@pytest.mark.parametrize(
+    ("mtu", "said"),
+    [
+        (None, "MTU: not measured"),
+        ({"state": "found", "size": 1500, "device": 1500, "reported_by": None}, "MTU: 1500, the device's"),
+        ({"state": "found", "size": 1400, "device": 1500, "reported_by": None}, "MTU: 1400 (the device's is 1500)"),
+        (
+            {"state": "unknown", "size": None, "device": 1500, "reported_by": None},
+            "MTU: unknown, the target does not answer echo requests",
+        ),
+        (
+            {"state": "black-hole", "size": 1400, "device": 1500, "reported_by": None},
+            "MTU: 1400, larger packets vanish without an error (the device's is 1500)",
+        ),
+    ],
+)
+def test_what_fits_through_as_text(mtu, said):
+    text = tables.trace(words.trace("ams1", [{**TRACE, "legs": [leg(mtu=mtu)]}]))
+    assert said in text.splitlines()
+
+
+def test_a_trace_is_never_wider_than_100_columns():
+    addresses = [f"2001:db8:1234:5678:90ab:cdef:1234:{n:x}" for n in (0x1111, 0x2222, 0x3333)]
+    wide = {**TRACE, "path": "p" * 120, "verdict": "word " * 60, "legs": [leg(hop(1, *addresses))]}
+    lines = tables.trace(words.trace("ams1", [wide])).splitlines()
+    told = tables.why(words.why(VIEW, traces={"1700000000-3": {**wide, "after_s": 2.0}})).splitlines()
+    lines += told[told.index("Trace of") : told.index("Ruled out now:")]
+    assert sum(line.strip().startswith("HOP") for line in lines) == 2
+    assert max(map(len, lines)) == 100
+
+
+def test_nothing_that_could_be_traced_is_a_refusal():
+    with pytest.raises(RefusedError, match="ams1/lte: the device wwan0 is down; ams1/fibre: no"):
+        words.trace(
+            "ams1", [{"path": "ams1/lte", "error": "the device wwan0 is down"}, {"path": "ams1/fibre", "error": "no"}]
+        )
+
+
+def test_why_tells_the_trace_of_the_path_before():
+    answer = as_sent(words.why(VIEW, traces={"1700000000-3": {**TRACE, "after_s": 2.31}, "1700000000-2": {}}))
+    lines = tables.why(answer).splitlines()
+    at = lines.index("Trace of ams1/lte, 2.3s after: answers until hop 1 (203.0.113.1), nothing beyond.")
+    assert lines[at - 1] == ""
+    assert lines[at + 1] == "  IPv4 to 198.51.100.7"
+    assert lines[at + 3].split() == ["1", "203.0.113.1", "3", "of", "3", "1.2", "ms", "1.2", "ms"]
+    assert answer["policies"][0]["last"]["trace"]["verdict"] == TRACE["verdict"]
+    row = {"wall_ms": 1, "event_id": "1-2", "policy": "default", "trace": {**TRACE}}
+    assert words.history([row])["switches"][0]["trace"] == TRACE["verdict"]
+
+
 POPS, POLICIES = {"fra1", "ams1"}, {"default"}
+PATHS = {"fra1": ["fra1/wg-fra1"], "ams1": ["ams1/fibre", "ams1/lte"]}
+
+
+@pytest.mark.parametrize(
+    ("request_", "found"),
+    [
+        ({"pop": "ams1"}, ("ams1", ["ams1/fibre", "ams1/lte"])),
+        ({"pop": "ams1", "path": "lte"}, ("ams1", ["ams1/lte"])),
+        ({"pop": "ams1", "path": "ams1/lte"}, ("ams1", ["ams1/lte"])),
+    ],
+)
+def test_what_is_to_be_traced(request_, found):
+    assert traced(request_, PATHS) == found
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"pop": "ams2"}, 'there is no PoP "ams2"; did you mean "ams1"?'),
+        ({}, "must name a PoP"),
+        ({"pop": "ams1", "path": "fiber"}, 'there is no path of ams1 "fiber"; did you mean "fibre"?'),
+        ({"pop": "ams1", "path": "fra1/wg-fra1"}, 'there is no path of ams1 "fra1/wg-fra1"; known: fibre, lte'),
+        ({"pop": "ams1", "path": 5}, "must name a path of ams1"),
+        ({"pop": "ams1", "path": []}, "must name a path of ams1"),
+    ],
+)
+def test_what_can_not_be_traced(request_, said):
+    with pytest.raises(RefusedError) as caught:
+        traced(request_, PATHS)
+    assert str(caught.value) == said
 
 
 @pytest.mark.parametrize(

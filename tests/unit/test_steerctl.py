@@ -31,6 +31,7 @@ def daemon(tmp_path):
         "status": STATUS,
         "why": {"policies": [{"text": ["one", "two"]}]},
         "history": {"switches": []},
+        "trace": {"pop": "fra1", "traces": []},
         "drain": {"text": "fra1 is drained for 1h00m"},
     }
 
@@ -77,6 +78,8 @@ def daemon(tmp_path):
         (["unpin", "p"], {"verb": "unpin", "policy": "p"}),
         (["drain", "fra1", "--for", "30m"], {"verb": "drain", "pop": "fra1", "for": 1800.0}),
         (["undrain", "fra1"], {"verb": "undrain", "pop": "fra1"}),
+        (["trace", "fra1"], {"verb": "trace", "pop": "fra1"}),
+        (["trace", "fra1", "--path", "wg0"], {"verb": "trace", "pop": "fra1", "path": "wg0"}),
     ],
 )
 def test_each_verb_asks_what_it_should(daemon, arguments, request_, capsys):

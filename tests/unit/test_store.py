@@ -109,6 +109,49 @@ def test_decisions_are_bounded_by_number_and_age(tmp_path):
     db.close()
 
 
+def test_traces_are_kept_with_their_decisions_and_go_with_them(tmp_path):
+    clock = Clock()
+    store = Store(tmp_path, wall=clock, limits=Limits(decisions=20, traces=5, days=1.0))
+    store.open()
+    for n in range(4):
+        store.decided(switched(n), int(clock.at * 1000))
+        if n % 2:
+            store.traced(f"7-{n}", int(clock.at * 1000) + 2000, {"verdict": f"it was {n}"})
+
+    async def ask() -> tuple[list, object, object]:
+        rows = [(row["event_id"], (row["trace"] or {}).get("verdict")) for row in await store.history(60, 9)]
+        return rows, await store.trace("7-1"), await store.trace("7-2")
+
+    rows, one, two = asyncio.run(ask())
+    assert rows == [("7-3", "it was 3"), ("7-2", None), ("7-1", "it was 1"), ("7-0", None)]
+    assert (one, two) == ({"verdict": "it was 1"}, None)
+    for n in range(10, 20):
+        clock.at += 1
+        store.decided(switched(n), int(clock.at * 1000))
+        store.traced(f"7-{n}", int(clock.at * 1000), {"verdict": "later"})
+    assert kept(store) == [f"7-{n}" for n in range(15, 20)]
+    clock.at += 100
+    for n in range(20, 60):
+        store.decided(switched(n), int(clock.at * 1000))
+    assert kept(store) == []
+    store.traced("7-59", int(clock.at * 1000), {"verdict": "last"})
+    assert kept(store) == ["7-59"]
+    store.close()
+    assert asyncio.run(store.trace("7-59")) is None
+    clock.at += 100_000.0
+    store.open()
+    assert kept(store) == []
+    store.close()
+
+
+def kept(store: Store) -> list[str]:
+    asyncio.run(store.history(1, 1))  # waits for the thread
+    with sqlite3.connect(store._path / NAME) as db:
+        found = [row[0] for row in db.execute("SELECT event_id FROM traces ORDER BY wall_ms")]
+    db.close()
+    return found
+
+
 def test_a_full_disk_is_survived_and_said_once(tmp_path, caplog):
     store = Store(tmp_path, wall=Clock(), limits=Limits(size=64 << 10))
     store.open()

@@ -9,7 +9,9 @@ from steerd.trace.way import Hop
 HOPS: Final = 30
 PROBES: Final = 3
 SILENT: Final = 5
-"""After so many hops in a row without an answer the walk ends; so many are asked at once, too."""
+"""After so many hops in a row without an answer the walk ends."""
+AT_ONCE: Final = 8
+"""So many hops are asked at once: most walks end among the first ones."""
 PATIENCE: Final = 1.0
 """How long answers are waited for, in seconds; later ones still count until the walk ends."""
 GAP: Final = 0.05
@@ -54,9 +56,10 @@ class Sweep:
 
     def run(self) -> tuple[Hop, ...]:
         """OSError: this machine refuses to send at all."""
-        for first in range(1, HOPS + 1, SILENT):
-            self._ask(range(first, first + SILENT))
-            if self._end() is not None or self.reached or self._silent() >= SILENT:
+        for first in range(1, HOPS + 1, AT_ONCE):
+            before = {answer.source for answer in self._answers.values()}
+            self._ask(range(first, min(first + AT_ONCE, HOPS + 1)))
+            if self._end() is not None or self.reached or self._silent() >= SILENT or self._circles(first, before):
                 break
         hops = [self._hop(ttl) for ttl in range(1, self._last() + 1)]
         return tuple(hops[: self._end()])
@@ -112,6 +115,10 @@ class Sweep:
     def _silent(self) -> int:
         heard = max((_ttl(number) for number in self._answers), default=0)
         return max((_ttl(number) for number in self._sent), default=0) - heard
+
+    def _circles(self, first: int, before: set[str]) -> bool:
+        """Whether all that answered from this hop on are routers that were met before."""
+        return {answer.source for number, answer in self._answers.items() if _ttl(number) >= first} <= before
 
     def _end(self) -> int | None:
         """The hop at which the walk ends: the target's, or the first error behind which nobody answered otherwise."""
