@@ -38,6 +38,7 @@ class Refusals:
             raise ProbeError(f"cannot open a raw TCP socket for IPv{family}: {error.strerror}") from None
         try:
             self._socket.setblocking(False)
+            wire.enlarge(self._socket)
             packet_filter.attach(self._socket, packet_filter.refusal_filter(family))
             self._socket.setsockopt(socket.SOL_SOCKET, wire.SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
         except OSError:
