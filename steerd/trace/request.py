@@ -2,14 +2,20 @@
 
 import json
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from steerd.config.settings import IPV4, ProbePath
 
+COMMAND = (sys.executable, "-P", "-m", "steerd.trace")
+
 LIMIT = 30.0
 """Seconds after which a tracing process is killed, whatever it does."""
+
+SIZE = "size"
+"""A method that measures what fits through, and walks nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import os
-import sys
+import signal
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,9 @@ from typing import Any, Final
 from steerd.core.model import Reason, Switched
 from steerd.core.settings import PathId
 from steerd.trace.limits import Limits
-from steerd.trace.request import LIMIT, Request
+from steerd.trace.request import COMMAND, LIMIT, Request
 
 _log = logging.getLogger(__name__)
-
-COMMAND: Final = (sys.executable, "-P", "-m", "steerd.trace")
 
 UNPLANNED: Final = frozenset({Reason.DOWN, Reason.BETTER})
 """Switches that say something about the path before; all others were wanted, or say already what is wrong."""
@@ -117,7 +115,7 @@ class Tracer:
         environment = {**os.environ, "XDG_CACHE_HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+                *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
             )
         except OSError as error:
             raise NoTraceError(f"its process can not be started: {error.strerror}") from error
@@ -129,7 +127,7 @@ class Tracer:
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)  # and what it has started itself
                 await process.wait()
         return _record(output, errors, process.returncode)
 

@@ -121,9 +121,24 @@ def whole() -> Any:
             "without the mark": trace(mark=0),
             "without a device": trace(device="right9"),
         }
+        for method in ("icmp", "tcp"):
+            request = REQUEST.format(method=method, port=TCP, mark=MARK, target=POP[0])
+            command = namespaces.command("gw", [sys.executable, "-c", request])
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+            found[f"{method} loads"] = done.stdout.split()
         half_open = namespaces.command("pop", ["cat", "/proc/net/tcp6"])
         lines = subprocess.run(half_open, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
         return {**found, "half open": [line for line in lines if line.split()[3] == "03"]}
+
+
+REQUEST = """
+import sys
+from steerd.trace.process.run import run
+from steerd.trace.request import Aim, Request
+record = run(Request("pop/right1", "right1", {mark}, "{method}", {port}, 0, (Aim(4, "{target}"),)))
+assert record["legs"][0]["mtu"]["size"] == 1500, record
+print(*({{"scapy", "icmplib"}} & set(sys.modules)))
+"""
 
 
 def test_each_method_finds_every_hop_in_both_families_down_the_path_alone() -> None:
@@ -145,6 +160,7 @@ def test_each_method_finds_every_hop_in_both_families_down_the_path_alone() -> N
     assert without[1] == "this machine can not send: Network is unreachable"
     assert "nothing answers" in without[0]
     assert found["without a device"] == {"path": "pop/right1", "error": "the device right9 is not there"}
+    assert (found["icmp loads"], found["tcp loads"]) == (["icmplib"], ["scapy"])
     # Nothing but the path's own mark leads to the target: what the kernel would reset by itself stays half open.
     assert found["half open"] == []
 
