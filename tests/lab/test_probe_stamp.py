@@ -75,12 +75,18 @@ def reflected() -> Any:
     found = {}
     for family, target in ((4, "10.9.0.2"), (6, "fd09::2")):
         legs = [path(target), path(target, 2, size=300, dscp=46)]
-        probed = probing(*legs, family=family).run(0.6)
+        probed = probing(*legs, family=family).run(0.4)
         probed.run(0.05, sending=False)
         found[family] = [[probed.counts(leg), probed.median(leg), probed.directions(leg)] for leg in (0, 1)]
         found[family].append(all(flight.left_ns >= flight.queued_ns > 0 for flight in probed.flights))
         probed.carrier.close()
-    return {"legs": found, "counted": reflecting.stop()}
+    probed = probing(path(), every=0.01)
+    for _ in range(6):
+        probed.run(0.03)
+        probed.send(time.monotonic())
+        time.sleep(0.05)
+    blocked = [probed.counts(), probed.rtts()[len(probed.rtts()) * 9 // 10]]
+    return {"legs": found, "blocked": blocked, "counted": reflecting.stop()}
 
 
 def test_the_reflector_answers_in_both_families_and_every_size():
@@ -90,47 +96,60 @@ def test_the_reflector_answers_in_both_families_and_every_size():
         assert stamped
         for counts, median, (loss_out, loss_back, variation_out, variation_back) in legs:
             assert set(counts) == {"reply"}
-            assert counts["reply"] >= 15
+            assert counts["reply"] >= 10
             assert 0 < median < 0.002
             assert (loss_out, loss_back) == (0, 0)
             assert 0 < variation_out < 0.005
             assert 0 < variation_back < 0.005
-    assert found["counted"]["received"] == found["counted"]["reflected"] >= 60
+    # A loop that is blocked for 50 ms again and again does not show in the RTTs.
+    counts, p90 = found["blocked"]
+    assert set(counts) == {"reply"}
+    assert p90 < 0.005
+    assert found["counted"]["received"] == found["counted"]["reflected"] >= 40
     assert found["counted"]["dropped"] == 0
 
 
-def through(options: dict[str, Any], seconds: float = 0.8) -> Any:
-    """Probe through a relay."""
+WAYS = {
+    "out": {"out": {"drop": 5}},
+    "back": {"back": {"drop": 5}},
+    "both": {"out": {"drop": 10}, "back": {"drop": 4, "double": 5}},
+    "slow": {"back": {"delay": 0.005}},
+}
+
+
+def through() -> Any:
+    """Probe through a relay, by one way after the other."""
     wire()
-    reflecting = Reflecting("--listen", "127.0.0.1:8862")
-    command = [sys.executable, "-m", "tests.lab.relay"]
-    options = {"listen": ["10.9.0.2", PORT], "target": ["127.0.0.1", 8862], **options}
-    relay = namespaces.spawn("far", [*command, json.dumps(options)], stdout=subprocess.PIPE)
-    relay.stdout.readline()
-    probed = probing(path(timeout=0.2), every=0.008).run(seconds, tick=0.002)
-    probed.run(0.25, sending=False)
-    relay.kill()
-    return {"counts": probed.counts(), "directions": probed.directions(), "counted": reflecting.stop()}
+    reflecting = Reflecting("--listen", "127.0.0.1:8862", "--rate", "1000")
+    found = {}
+    for name, way in WAYS.items():
+        options = {"listen": ["10.9.0.2", PORT], "target": ["127.0.0.1", 8862], **way}
+        command = [sys.executable, "-m", "tests.lab.relay", json.dumps(options)]
+        relay = namespaces.spawn("far", command, stdout=subprocess.PIPE)
+        relay.stdout.readline()
+        probed = probing(path(timeout=0.15), every=0.008).run(0.55, tick=0.002)
+        probed.run(0.2, sending=False)
+        relay.kill()
+        relay.wait()
+        found[name] = [probed.counts(), probed.directions()]
+    reflecting.stop()
+    return found
 
 
-def test_loss_is_that_of_its_direction():
-    found = scene("through", {"out": {"drop": 5}})
-    assert found["counts"]["lost"] > 8
-    assert found["directions"][:2] == [pytest.approx(0.2, abs=0.02), 0]
-    found = scene("through", {"back": {"drop": 5}})
-    assert found["counts"]["lost"] > 8
-    assert found["directions"][:2] == [0, pytest.approx(0.2, abs=0.02)]
-
-
-def test_loss_of_both_directions_and_what_is_doubled():
-    found = scene("through", {"out": {"drop": 10}, "back": {"drop": 4, "double": 5}})
-    assert found["counts"]["duplicate"] > 5
-    assert found["directions"][:2] == [pytest.approx(0.1, abs=0.03), pytest.approx(0.25, abs=0.03)]
-
-
-def test_variation_is_that_of_its_direction():
-    found = scene("through", {"back": {"delay": 0.005}})
-    _, _, out, back = found["directions"]
+def test_loss_and_variation_are_those_of_their_direction():
+    found = scene("through")
+    share = {0.1: pytest.approx(0.1, abs=0.03), 0.2: pytest.approx(0.2, abs=0.03), 0.25: pytest.approx(0.25, abs=0.04)}
+    losses = {name: directions[:2] for name, (_, directions) in found.items()}
+    assert losses == {
+        "out": [share[0.2], 0],
+        "back": [0, share[0.2]],
+        "both": [share[0.1], share[0.25]],
+        "slow": [0, 0],
+    }
+    assert found["out"][0]["lost"] >= 5
+    assert found["back"][0]["lost"] >= 5
+    assert found["both"][0]["duplicate"] >= 3
+    *_, out, back = found["slow"][1]
     assert back == pytest.approx(0.005, rel=0.4)
     assert out < back / 2
 
@@ -140,13 +159,13 @@ def keys() -> Any:
     right, wrong = key_file("right.key"), key_file("wrong.key", KEY[::-1])
     reflecting = Reflecting("--key-file", str(right), "--rate", "1000")
     legs = [
-        path(key_file=right),
-        path(number=2, key_file=wrong),
-        path(number=3),
+        path(key_file=right, timeout=0.2),
+        path(number=2, key_file=wrong, timeout=0.2),
+        path(number=3, timeout=0.2),
         path(number=4, size=200, key_file=right),
     ]
-    probed = probing(*legs).run(0.4)
-    probed.run(0.5, sending=False)
+    probed = probing(*legs).run(0.3)
+    probed.run(0.25, sending=False)
     # A key replaced in its file is that of the next session.
     wrong.write_text(KEY)
     probed.carrier.renew(probed.legs[1])
@@ -176,12 +195,12 @@ def restarted() -> Any:
     first = Reflecting()
     probed = probing(path(timeout=0.2)).run(0.4)
     first.stop()
-    probed.run(0.25)
+    probed.run(0.2)
     before = probed.directions()
     second = Reflecting()
     probed.told.clear()
-    probed.run(0.5)
-    probed.run(0.25, sending=False)
+    probed.run(0.35)
+    probed.run(0.22, sending=False)
     second.stop()
     return {"before": before, "counts": probed.counts(), "after": probed.directions(), "refusals": probed.refusals}
 
@@ -279,8 +298,8 @@ def forged() -> Any:
     how = "right"
     with answering(answer):
         for how in (*FORGERIES, "right"):
-            probed = probing(path(timeout=0.1), every=0.02).run(0.15)
-            found[how] = [probed.run(0.15, sending=False).counts(), probed.directions()]
+            probed = probing(path(timeout=0.08), every=0.02).run(0.1)
+            found[how] = [probed.run(0.1, sending=False).counts(), probed.directions()]
     return found
 
 
@@ -437,24 +456,6 @@ def test_an_older_kernel_matches_stamps_by_the_packet():
     assert [set(counts) for counts in found["counts"]] == [{"reply"}, {"reply"}]
     assert found["stamped"]
     assert not found["refusals"]
-
-
-def blocked() -> Any:
-    wire()
-    reflecting = Reflecting()
-    probed = probing(path(), every=0.01)
-    for _ in range(10):
-        probed.run(0.05)
-        probed.send(time.monotonic())
-        time.sleep(0.05)
-    reflecting.stop()
-    return {"counts": probed.counts(), "p90": probed.rtts()[len(probed.rtts()) * 9 // 10]}
-
-
-def test_a_blocked_loop_does_not_show_in_the_rtts():
-    found = scene("blocked")
-    assert set(found["counts"]) == {"reply"}
-    assert found["p90"] < 0.005
 
 
 def multicast() -> Any:

@@ -104,8 +104,8 @@ def answered() -> Any:
         for family, target in ((4, "10.9.0.2"), (6, "fd09::2")):
             probed = probing(path(target), path(target, 2, CLOSED), family=family)
             # So slow a look that an RTT taken by our own clock would be far off.
-            probed.run(0.5, tick=0.04)
-            probed.run(0.1, sending=False)
+            probed.run(0.4, tick=0.04)
+            probed.run(0.08, sending=False)
             found[family] = [[probed.counts(leg), probed.median(leg)] for leg in (0, 1)]
             found[family].append(len(probed.carrier._attempts) + len(probed.carrier._descriptors))
             probed.carrier.close()
@@ -119,10 +119,10 @@ def test_accepted_and_refused_are_answers_with_the_rtt_that_the_kernel_saw():
         *legs, left = found["legs"][family]
         for counts, median in legs:
             assert set(counts) == {"reply"}
-            assert counts["reply"] >= 8
+            assert counts["reply"] >= 6
             assert 0.000_005 < median < 0.003
         assert left == 0
-    assert found["peers"] >= 16
+    assert found["peers"] >= 12
     assert found["states"] == []
     assert found["descriptors"] == 0
 
@@ -130,7 +130,7 @@ def test_accepted_and_refused_are_answers_with_the_rtt_that_the_kernel_saw():
 def silent() -> Any:
     wire()
     namespaces.ip("route add 10.98.0.0/16 via 10.9.0.2")
-    namespaces.ip("route add blackhole 10.98.1.0/24", "far")
+    namespaces.ip("route add blackhole 10.98.1.0/24\nroute add unreachable 10.98.2.0/24", "far")
     namespaces.ip("rule add fwmark 7 prohibit priority 10")
     namespaces.sysctl("far", ipv4__ip_forward=1, ipv4__icmp_ratelimit=0, ipv4__icmp_msgs_per_sec=100_000)
     before = descriptors()
@@ -139,6 +139,7 @@ def silent() -> Any:
         path("10.98.1.1", 3, mark=7, device=""),
         path("10.98.1.1", 4, device="none"),
         path("10.98.1.1", 5, source="10.9.0.77"),
+        path("10.98.2.1", 6, timeout=0.2),
     ]
     probed = probing(*paths)
     tcp.MOST = 100
@@ -146,47 +147,37 @@ def silent() -> Any:
     most = len(probed.carrier._attempts)
     probed.run(0.3, sending=False)
     left = len(probed.carrier._attempts)
+    silence, error = probed.counts(0), probed.counts(4)
     tcp.MOST = 3
     probed.told.clear()
     probed.run(0.15)
-    probed.carrier.drop(probed.legs[0])
+    for leg in probed.legs:
+        probed.carrier.drop(leg)
     dropped = len(probed.carrier._attempts)
     bounded = probed.counts(0)
     probed.carrier.close()
     with pytest.raises(ProbeError, match="needs a port"):
         probed.carrier.leg(path(port=0), 0)
     return {
-        "counts": bounded,
+        "silence": silence,
+        "error": error,
+        "bounded": bounded,
         "refusals": probed.refusals,
         "most": most,
         "left": [left, dropped, descriptors() - before],
     }
 
 
-def test_silence_is_lost_and_what_is_not_sent_is_local():
+def test_silence_is_lost_an_icmp_error_a_hint_and_what_is_not_sent_local():
     found = scene("silent")
     refusals = {int(number) for number in found["refusals"]}
     assert refusals == {errno.EACCES, errno.ENODEV, errno.EADDRNOTAVAIL, errno.EMFILE}
-    assert 5 <= found["most"] <= 13
+    assert set(found["silence"]) == {"overdue", "lost"}
+    assert set(found["error"]) == {"error", "overdue", "lost"}
+    assert 3 <= found["error"]["error"] <= found["error"]["lost"]  # the kernel limits how many it sends
+    assert 5 <= found["most"] <= 26
     assert found["left"] == [0, 0, 0]
-    assert found["counts"]["local"] >= 1
-
-
-def unreachable() -> Any:
-    wire()
-    namespaces.ip("route add 10.98.0.0/16 via 10.9.0.2")
-    namespaces.ip("route add blackhole 10.98.1.0/24\nroute add unreachable 10.98.2.0/24", "far")
-    namespaces.sysctl("far", ipv4__ip_forward=1, ipv4__icmp_ratelimit=0, ipv4__icmp_msgs_per_sec=100_000)
-    probed = probing(path("10.98.1.1", timeout=0.2), path("10.98.2.1", 2, timeout=0.2)).run(0.3)
-    probed.run(0.3, sending=False)
-    return [probed.counts(0), probed.counts(1)]
-
-
-def test_an_unreachable_target_is_an_error_as_hint():
-    silence, error = scene("unreachable")
-    assert set(silence) == {"overdue", "lost"}
-    assert set(error) == {"error", "overdue", "lost"}
-    assert 3 <= error["error"] <= error["lost"]  # the kernel limits how many it sends
+    assert found["bounded"]["local"] >= 1
 
 
 def carried() -> Any:
@@ -254,8 +245,8 @@ def forged() -> Any:
     found = []
     with far(answer):
         for off in (1, 0):  # noqa: B007 -- it is the answerer that uses it
-            probed = probing(path(timeout=0.2), every=0.03).run(0.3)
-            probed.run(0.25, sending=False)
+            probed = probing(path(timeout=0.2), every=0.03).run(0.2)
+            probed.run(0.22, sending=False)
             found.append([probed.counts(), probed.median()])
             probed.carrier.close()
     return found
