@@ -9,10 +9,8 @@ from pathlib import Path
 from steerd.cli.log import log_to_stderr
 from steerd.notify import notify
 from steerd.probe.key import KeyFileError, read_key
-from steerd.probe.listener import PORT, Listener, ListenError, serve
+from steerd.probe.listener import Listener, ListenError, everywhere, serve
 from steerd.probe.reflector import Network, Reflector
-
-LISTEN = (("0.0.0.0", PORT), ("::", PORT))  # noqa: S104 -- to be asked from anywhere is what it is for
 
 _REPORT = 60.0  # seconds
 
@@ -22,12 +20,13 @@ _log = logging.getLogger("steerd.reflect")
 def reflect(
     listen: Sequence[tuple[str, int]], *, key_file: Path | None, allow: Sequence[Network], rate: float, level: str
 ) -> int:
-    """Answer STAMP until SIGTERM or SIGINT. Returns 0 after that, 1 if it can not run."""
+    """Answer STAMP until SIGTERM or SIGINT, at all addresses if none is given to ``listen`` on. Returns 0 after that,
+    1 if it can not run."""
     log_to_stderr(level)
     with ExitStack() as stack:
         try:
             key = read_key(key_file) if key_file else None
-            listeners = [Listener(address, port) for address, port in listen]
+            listeners = [Listener(address, port) for address, port in listen or everywhere()]
         except (KeyFileError, ListenError) as error:
             print(f"steerd reflect: {error}", file=sys.stderr)
             return 1

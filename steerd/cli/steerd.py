@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return cleanup(options.config)
         case "reflect":
-            from steerd.cli.reflect import LISTEN, reflect
+            from steerd.cli.reflect import reflect
 
             return reflect(
-                options.listen or LISTEN,
+                options.listen,
                 key_file=options.key_file,
                 allow=options.allow,
                 rate=options.rate,
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         "--listen",
         type=arguments.endpoint,
         action="append",
+        default=[],
         metavar="ADDR:PORT",
         help="once for each; default: 0.0.0.0:862 and [::]:862",
     )

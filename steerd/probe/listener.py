@@ -38,6 +38,15 @@ _UNKNOWN_TTL = 255
 _WAKING = (signal.SIGTERM, signal.SIGINT)
 
 
+def everywhere() -> list[tuple[str, int]]:
+    """All addresses of this machine, which may have no IPv6 at all."""
+    found = [("0.0.0.0", PORT)]  # noqa: S104 -- to be asked from anywhere is what it is for
+    with contextlib.suppress(OSError):
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+        found.append(("::", PORT))
+    return found
+
+
 class ListenError(Exception):
     """A socket cannot be had. The message is one line for the operator."""
 
@@ -49,15 +58,17 @@ class Listener:
         """``address`` is numeric; an unspecified one serves all addresses of its family. Raises `ListenError`."""
         self.family = IPV6 if ":" in address else IPV4
         family = socket.AF_INET6 if self.family == IPV6 else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
-            self._set_up(sock)
-            # With the scope of a link-local address.
-            sock.bind(socket.getaddrinfo(address, port, family, flags=socket.AI_NUMERICHOST)[0][4])
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                self._set_up(self._socket)
+                # With the scope of a link-local address.
+                self._socket.bind(socket.getaddrinfo(address, port, family, flags=socket.AI_NUMERICHOST)[0][4])
+            except OSError:
+                self._socket.close()
+                raise
         except OSError as error:
-            sock.close()
             raise ListenError(f"cannot listen on {_written(address, port)}: {_reason(error, port)}") from None
-        self._socket = sock
 
     def _set_up(self, sock: socket.socket) -> None:
         sock.setblocking(False)

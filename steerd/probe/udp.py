@@ -23,6 +23,7 @@ PORT: Final = 862
 """The reflector's, unless the configuration has another."""
 
 _RETIRED: Final = 2  # sessions of one leg that are still listened to, besides the present one
+_LAST: Final = 0xFFFFFFFF  # sequence number of a session: 248 days at 200 a second
 _PRUNED: Final = 4  # probes forgotten with each one sent: more than come
 
 
@@ -139,6 +140,8 @@ class UdpCarrier:
             leg.options = wire.options(
                 leg.family, mark=own.mark, interface=interface, source=leg.target.source, dscp=own.dscp
             )
+        if leg.session and leg.session.sequence > _LAST:
+            self.renew(leg)
         while leg.retired and leg.retired[0][1] <= time.monotonic():
             self._end(leg.retired.pop(0)[0])
         if leg.session is None:

@@ -1,7 +1,9 @@
 """Probing by UDP against `steerd reflect` and against worse, on real packets."""
 
 import contextlib
+import ctypes
 import errno
+import io
 import json
 import re
 import signal
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from steerd.cli.steerd import main
 from steerd.config.settings import ProbePath
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
@@ -401,18 +404,22 @@ def renewed() -> Any:
         probed.carrier.renew(probed.legs[0])
         found.append(len(probed.carrier._sessions))
     probed.run(0.1)
+    probed.legs[0].session.sequence = 2**32 - 3  # soon at its end
+    probed.run(0.2)
     probed.run(0.1, sending=False)
+    last = probed.legs[0].session.sequence
     probed.carrier.drop(probed.legs[0])
     left = len(probed.carrier._sessions)
     probed.run(0.1, sending=False)
     reflecting.stop()
-    return {"counts": probed.counts(), "sessions": found, "left": left, "sent": len(probed.flights)}
+    return {"counts": probed.counts(), "sessions": found, "left": left, "sent": len(probed.flights), "last": last}
 
 
 def test_a_new_session_does_not_lose_the_answers_to_the_old_one():
     found = scene("renewed")
     assert found["counts"] == {"reply": found["sent"]}
     assert found["sessions"] == [1, 2, 2, 2, 2]
+    assert 2 <= found["last"] < 20
     assert found["left"] == 0
 
 
@@ -486,3 +493,14 @@ def test_the_reflector_answers_hosts_only():
     found = scene("multicast")
     assert found["answered"] == {"10.9.0.2": "10.9.0.2"}
     assert (found["counted"]["not-unicast"], found["counted"]["source-port"]) == (1, 1)
+
+
+def unprivileged() -> Any:
+    ctypes.CDLL(None).capset(struct.pack("=II", 0x20080522, 0), bytes(24))
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        return [main(["reflect"]), said.getvalue()]
+
+
+def test_without_the_right_to_its_port_the_reflector_says_so():
+    said = "steerd reflect: cannot listen on 0.0.0.0:862: port 862 needs CAP_NET_BIND_SERVICE\n"
+    assert scene("unprivileged") == [1, said]
