@@ -100,7 +100,10 @@ class Capture:
 
 def main(device: str, file: str) -> None:
     with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ALL)) as packets:
-        packets.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER)
+        try:
+            packets.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER)
+        except PermissionError:  # in a user namespace; what is then missed is noticed
+            packets.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         packets.setsockopt(socket.SOL_SOCKET, _TIMESTAMPNS, 1)
         packets.bind((device, 0))
         print("ready", flush=True)

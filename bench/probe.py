@@ -73,7 +73,7 @@ def delayed(number: int) -> list[str]:
 def run(scenario: str, seconds: float, folder: Path) -> Iterator[Result]:
     """The scenario's probers, one after the other."""
     if scenario == "a":
-        for contender in all_contenders(folder):
+        for contender in (*all_contenders(folder), Fping(folder, burst=True)):
             yield cost("a", contender, Load(fast(1000), 1.0, "v0", seconds, detail=False))
     elif scenario == "b":
         for contender in all_contenders(folder):
