@@ -7,29 +7,17 @@ import asyncio
 import ctypes
 import json
 import sys
-import time
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from steerd.config.settings import ProbePath, ProbeSettings, Target
-from steerd.core.model import Cadence, Outcome, Probed
-from steerd.core.settings import PathId
-from steerd.probe.batch import Batch
-from steerd.probe.clock import realtime_offset
-from steerd.probe.icmp import Wired
-from steerd.probe.prober import Prober
-from steerd.probe.single import Single
-
-WIRES: dict[str, Wired] = {"batch": Batch, "single": Single}
 TIMEOUT = 1.0
 SETTLED = TIMEOUT + 0.3
 
 
 @dataclass(frozen=True)
 class Task:
-    """``prober`` is "steerd" or "icmplib". ``wire``: of steerd, one of `WIRES`. ``detail``: each RTT, not only how
+    """``prober`` is "steerd" or "icmplib". ``wire``: of steerd, "batch" or "single". ``detail``: each RTT, not only how
     many. ``count``: of icmplib, which probes so often and not until it is told. ``blocked``: steerd's loop stands still
     for 50 ms in every 200."""
 
@@ -47,59 +35,8 @@ class Task:
         return [sys.executable, "-m", "bench.subject", json.dumps(asdict(self))]
 
 
-async def steerd(task: Task) -> dict[str, Any]:
-    paths = tuple(
-        ProbePath(
-            PathId(f"{target}/a"), target, task.device, 0, (Target(4, target),), interval=task.interval, timeout=TIMEOUT
-        )
-        for target in task.targets
-    )
-    counts: Counter[Outcome] = Counter()
-    replies: list[tuple[str, float, float]] = []
-
-    def count(event: Probed) -> None:
-        counts[event.outcome] += 1
-
-    def keep(event: Probed) -> None:
-        counts[event.outcome] += 1
-        if event.outcome is Outcome.REPLY:
-            replies.append((event.path.removesuffix("/a"), event.sent_at, event.rtt))
-
-    prober = Prober(
-        ProbeSettings(paths, task.interval),
-        on_outcome=keep if task.detail else count,
-        seed=1,
-        wired=WIRES[task.wire],
-    )
-    prober.start()
-    asked = asyncio.create_task(told_to_stop())
-    while not asked.done():
-        if task.blocked:
-            await asyncio.sleep(0.15)
-            time.sleep(0.05)  # noqa: ASYNC251 -- that is the point
-        else:
-            await asyncio.wait([asked])
-    for path in paths:
-        prober.cadence(Cadence(path.path, None, TIMEOUT))
-    await asyncio.sleep(SETTLED)
-    prober.close()
-    offset = realtime_offset()
-    return {
-        "received": counts[Outcome.REPLY],
-        "outcomes": {outcome.value: number for outcome, number in counts.items()},
-        "skipped": prober.skipped,
-        "replies": [(target, round((sent_at + offset) * 1e9), rtt) for target, sent_at, rtt in replies],
-    }
-
-
-async def told_to_stop() -> None:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    await reader.read()
-
-
 async def icmplib(task: Task) -> dict[str, Any]:
-    from icmplib import async_multiping  # noqa: PLC0415 -- its memory is its own
+    from icmplib import async_multiping  # noqa: PLC0415 -- nobody else's memory
 
     hosts = await async_multiping(
         task.targets, count=task.count, interval=task.interval, timeout=TIMEOUT, concurrent_tasks=len(task.targets)
@@ -108,6 +45,12 @@ async def icmplib(task: Task) -> dict[str, Any]:
         "received": sum(len(host.rtts) for host in hosts),
         "rtts": {host.address: [rtt / 1000 for rtt in host.rtts] for host in hosts},
     }
+
+
+async def steerd(task: Task) -> dict[str, Any]:
+    from bench.ours import probe  # noqa: PLC0415 -- nobody else's memory
+
+    return await probe(task)
 
 
 def main() -> None:
