@@ -60,7 +60,7 @@ def chain() -> Iterator[None]:
             ipv4__ip_forward=1,
             ipv6__conf__all__forwarding=1,
             ipv6__conf__default__accept_dad=0,
-            ipv4__icmp_ratelimit=0,
+            ipv4__icmp_ratemask=0,  # a rate limit of 0 would empty the bucket of other errors, which it shares
             ipv6__icmp__ratelimit=0,
         )
     for link, (left, right) in enumerate(pairwise(CHAIN), 1):

@@ -21,6 +21,9 @@ from steerd.trace.process.sweep import HOPS, PROBES, Answer
 from steerd.trace.request import Aim, Request
 
 _NUMBERS: Final = range(1, HOPS * PROBES + 1)
+_APART: Final = 1 << 24
+"""Between the TCP sequence numbers of two probes: one within the other's window would be taken for its damage, and
+answered with a reset."""
 _TTL: Final = 64
 _HEADER: Final = {4: 20, 6: 40}
 _QUOTED: Final = 8  # bytes of TCP or UDP: all that many routers quote, and all that scapy is given
@@ -67,10 +70,10 @@ class Flow:
         return IPv6(src=self.source, dst=self.target, hlim=ttl, tc=self._dscp << 2)
 
     def _sequence(self, number: int) -> int:
-        return (self._number + number) & 0xFFFFFFFF
+        return (self._number + number * _APART) & 0xFFFFFFFF
 
     def _payload(self, number: int) -> bytes:
-        return self._sequence(number).to_bytes(4).ljust(_STAMP, b"\0")
+        return ((self._number + number) & 0xFFFFFFFF).to_bytes(4).ljust(_STAMP, b"\0")
 
     def quoted(self, quoted: bytes) -> int | None:
         """The number of our probe of which these are the first bytes; None for any other packet."""
@@ -83,7 +86,7 @@ class Flow:
             if transport is None or network.dst != self.target or (transport.sport, transport.dport) != self.ports:
                 return None
             if self._tcp:
-                return self._known(transport.seq - self._number)
+                return self._of_sequence(transport.seq)
             if self._v4:
                 return self._known(network.id - self._id)
         except Exception:  # noqa: BLE001 (what garbage makes of scapy is nobody's news)
@@ -99,7 +102,7 @@ class Flow:
             segment = network.getlayer(TCP)
             if segment is None or (segment.dport, segment.sport) != self.ports or not segment.flags.A:
                 return None, None
-            return self._known(segment.ack - 1 - self._number), segment
+            return self._of_sequence(segment.ack - 1), segment
         except Exception:  # noqa: BLE001
             return None, None
 
@@ -114,6 +117,10 @@ class Flow:
             if number is None and len(data) >= _PAYLOAD
             else number
         )
+
+    def _of_sequence(self, sequence: int) -> int | None:
+        number, rest = divmod((sequence - self._number) & 0xFFFFFFFF, _APART)
+        return None if rest else self._known(number)
 
     def _known(self, number: int) -> int | None:
         number &= 0xFFFFFFFF
