@@ -185,7 +185,7 @@ class Batch:
                 ):
                     continue
                 number, packet = (identity, b"") if numbered else (None, bytes(data[at * size : at * size + length]))
-                yield Stamp(number, info == wire.SCM_TSTAMP_SCHED, seconds * 1_000_000_000 + rest, packet)
+                yield number, info == wire.SCM_TSTAMP_SCHED, seconds * 1_000_000_000 + rest, packet
 
     def arrivals(self) -> Iterator[Arrival]:
         found = 0
@@ -199,7 +199,7 @@ class Batch:
                 used, _, length = received(headers, at * _HEADER.size + _CONTROL_LENGTH)
                 _, top, kind, seconds, rest = unpack(control, at * _CONTROL)
                 stamped = used >= _STAMPED.size and kind == wire.SO_TIMESTAMPING and top == socket.SOL_SOCKET
-                yield Arrival(
+                yield (
                     data[at * size : at * size + length],
                     bytes(names[at * _NAME + first : at * _NAME + last]),
                     seconds * 1_000_000_000 + rest if stamped else 0,

@@ -111,17 +111,22 @@ class EchoCarrier:
         errors = [0] * len(flights)
         parcels: list[tuple[bytes, int, Any]] = []
         places: list[int] = []
+        interfaces: dict[str, int] = {"": 0}
         for at, flight in enumerate(flights):
             leg = cast("EchoLeg", flight.owner)
-            refused = self._address(leg)
-            if refused:
+            device = leg.settings.device
+            interface = interfaces.get(device)
+            if interface is None:
+                interface = interfaces[device] = self._devices.index(device)
+            if interface != leg.interface and (refused := self._address(leg, interface)):
                 errors[at] = refused
                 continue
+            number = flight.number
             flight.identifier = leg.identifier
-            self._number = flight.number
-            echo = packet.echo_request(leg.head, leg.cookie, flight.number, leg.padding)
-            parcels.append((echo, flight.number, leg.envelope))
+            parcels.append((packet.echo_request(leg.head, leg.cookie, number, leg.padding), number, leg.envelope))
             places.append(at)
+        if parcels:
+            self._number = parcels[-1][1]
         for at, parcel, error in zip(places, parcels, self._wire.send(parcels), strict=True):
             if error:
                 errors[at] = self._again(flights[at], parcel) if error == errno.ENODEV else error
@@ -131,18 +136,14 @@ class EchoCarrier:
         """Deleted and made again since it was looked up, the device has another index."""
         leg = cast("EchoLeg", flight.owner)
         self._devices.forget(leg.settings.device)
-        refused = self._address(leg)
+        refused = self._address(leg, self._devices.index(leg.settings.device))
         return refused or self._wire.send([(*parcel[:2], leg.envelope)])[0]
 
-    def _address(self, leg: EchoLeg) -> int:
-        """Make sure that the leg's envelope leads to its device; the errno if it can not."""
-        device = leg.settings.device
-        interface = self._devices.index(device) if device else 0
-        if interface == leg.interface:
-            return 0
+    def _address(self, leg: EchoLeg, interface: int) -> int:
+        """Make an envelope that leads to the device of this index; the errno if none can be made."""
         if not leg.packed:
             return errno.EDESTADDRREQ
-        if device and not interface:
+        if leg.settings.device and not interface:
             return errno.ENODEV
         if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
             self.renew(leg)

@@ -72,7 +72,7 @@ class Single:
                 _, origin, _, _, _, info, identity = wire.EXTENDED_ERROR.unpack_from(data)
                 if origin == wire.SO_EE_ORIGIN_TIMESTAMPING:
                     number = identity if self._numbered else None
-                    return Stamp(number, info == wire.SCM_TSTAMP_SCHED, at_ns, packet)
+                    return number, info == wire.SCM_TSTAMP_SCHED, at_ns, packet
         return None
 
     def arrivals(self) -> Iterator[Arrival]:
@@ -85,5 +85,5 @@ class Single:
                 for level, kind, value in ancillary:
                     if level == socket.SOL_SOCKET and kind == wire.SO_TIMESTAMPING:
                         at_ns = wire.nanoseconds(value)
-                yield Arrival(memoryview(data), socket.inet_pton(self._family, address[0].partition("%")[0]), at_ns)
+                yield memoryview(data), socket.inet_pton(self._family, address[0].partition("%")[0]), at_ns
         self.overflowed = self._drops.overflowed(count)

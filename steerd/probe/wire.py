@@ -7,7 +7,7 @@ use makes no difference to anybody else.
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from steerd.config.settings import IPV4
 
@@ -46,23 +46,13 @@ _FULL: Final = 64  # packets found waiting at once: with fewer, the buffer was n
 Ancillary = list[tuple[int, int, bytes]]
 
 
-class Stamp(NamedTuple):
-    """A probe on its way out of this machine, CLOCK_REALTIME in ns: it entered our queue (``queued``), or left it.
-    ``number`` is what it was sent with; None: the kernel is too old to say, and gives the ``packet`` back, behind
-    headers of any length."""
+Stamp = tuple[int | None, bool, int, bytes]
+"""A probe on its way out of this machine: the number it was sent with, whether it entered our queue or (False) left it,
+and when, CLOCK_REALTIME in ns. Without a number the kernel is too old to say, and gives the packet back, behind headers
+of any length. Plain tuples, here and below: there are three of them for each probe."""
 
-    number: int | None
-    queued: bool
-    at_ns: int
-    packet: bytes
-
-
-class Arrival(NamedTuple):
-    """A packet received. ``source`` is the sender's packed address, ``at_ns`` 0 if the kernel did not stamp it."""
-
-    data: memoryview
-    source: bytes
-    at_ns: int
+Arrival = tuple[memoryview, bytes, int]
+"""A packet received: its data, the sender's packed address, and when (0: the kernel did not stamp it)."""
 
 
 class Wire(Protocol):
