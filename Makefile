@@ -18,7 +18,7 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (5 minutes at most)
 	@tools/need mosquitto ip
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)  # most lab tests wait for packets, not for a core
 
 test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)
