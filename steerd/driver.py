@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Final, assert_never
 
-from steerd.core.engine import Engine
+from steerd.core.engine import STALL, Engine
 from steerd.core.model import (
     Cadence,
     Declined,
@@ -29,16 +29,21 @@ log = logging.getLogger("steerd")
 CHATTER: Final = frozenset({PathState.UP, PathState.SUSPECT})
 """States between which a path may go several times a minute: told at debug level."""
 
+SILENCE: Final = STALL / 2.0
+"""Seconds without an event after which a mere wake-up is recorded too: from a longer silence alone a replay could not
+tell a quiet time, which the engine went through, from a stall, which it skips."""
+
 
 class Driver:
-    """The engine's hands. ``record`` sees every event before the engine does; ``fact`` every fact after it;
+    """The engine's hands. ``record`` sees every event before the engine does (None: it woke up after a long silence);
+    ``fact`` every fact after it;
     ``cadence`` tells the prober. Wanted routes wait, the latest of each policy, for `steering`."""
 
     def __init__(
         self,
         engine: Engine,
         *,
-        record: Callable[[Event, float], None],
+        record: Callable[[Event | None, float], None],
         cadence: Callable[[Cadence], None],
         fact: Callable[[Switched | PathChanged | Declined], None],
     ) -> None:
@@ -52,12 +57,14 @@ class Driver:
         self._steers: dict[PolicyId, tuple[Steer, float]] = {}
         self._wanted = asyncio.Event()
         self._declined: str | None = None
+        self._recorded_at = -inf
 
     def feed(self, event: Event | None) -> None:
         """Give the engine an event (None: the time alone), and carry out what it wants."""
         now = time.monotonic()
-        if event is not None:
+        if event is not None or now - self._recorded_at > SILENCE:
             self._record(event, now)
+            self._recorded_at = now
         effects = self.engine.feed(event, now)
         if effects:
             self._carry_out(effects, now)

@@ -43,3 +43,23 @@ def rate(text: str) -> float:
     if not 0.0 < number < math.inf:
         raise ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def duration(text: str) -> float:
+    """Seconds, from `250ms`, `2s`, `5m`, `1h`, `1d` or a number of seconds."""
+    from steerd.config.durations import parse
+
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def price(text: str) -> float:
+    """What a switch costs, in ms*s, from `10ms for 10s`."""
+    from steerd.config.values import switch_price
+
+    try:
+        return switch_price(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} {error}") from None

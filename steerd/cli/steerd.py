@@ -24,9 +24,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return check(options.file)
         case "replay":
-            from steerd.cli.replay import replay
+            from steerd.cli.replay import Options, replay
 
-            return replay(options.config, options.traces, as_json=options.json)
+            baselines = not options.json if options.baselines is None else options.baselines
+            chosen = Options(options.json, baselines, options.price, options.plot, options.policy)
+            return replay(options.config, options.traces, chosen)
+        case "export-trace":
+            from steerd.cli.export_trace import export_trace
+
+            return export_trace(options.config, since=options.since, output=options.output, leg=options.leg)
         case "demo":
             from steerd.lab.demo import demo
 
@@ -66,7 +72,40 @@ def _parser() -> argparse.ArgumentParser:
     replay = verbs.add_parser("replay", help="the configuration's rule over recorded samples")
     replay.add_argument("-c", "--config", type=Path, metavar="FILE", help="default: the rule's defaults, any path")
     replay.add_argument("--json", action="store_true")
-    replay.add_argument("traces", type=Path, nargs="+", metavar="TRACE", help="CSV, plain, .gz or .xz")
+    replay.add_argument(
+        "--baselines",
+        action=argparse.BooleanOptionalAction,
+        help="other rules beside it: babeld's, Tailscale's, mwan3's, ... (default: without --json)",
+    )
+    replay.add_argument(
+        "--price",
+        type=arguments.price,
+        action="append",
+        default=[],
+        metavar="'10ms for 10s'",
+        help="settle the same choices at this price of a switch too; once for each",
+    )
+    replay.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the one trace: RTTs, choices, switches")
+    replay.add_argument("--policy", metavar="NAME", help="of a recording: whose figures (default: the first's)")
+    replay.add_argument(
+        "traces",
+        type=Path,
+        nargs="+",
+        metavar="TRACE",
+        help="CSV, plain, .gz or .xz; a daemon's recording-*.jsonl.gz; or a folder of them",
+    )
+
+    export = verbs.add_parser("export-trace", help="the daemon's recordings as a trace")
+    _config(export)
+    export.add_argument(
+        "--since", type=arguments.duration, default=86400.0, metavar="1d", help="how far back (default: 1d)"
+    )
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.csv[.gz|.xz]", help="default: standard output, as CSV"
+    )
+    export.add_argument(
+        "--leg", type=int, choices=[0, 1], default=0, help="which target of a path that has two (default: 0, the first)"
+    )
 
     demo = verbs.add_parser("demo", help="a lab of emulated PoPs with the real daemon: shows what it does")
     demo.add_argument("--json", action="store_true")

@@ -5,7 +5,7 @@ lost probe the path's median + `LOST`; each switch pays the price C; the first `
 path that has no row at some time pays what it paid last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf, nan
 from statistics import median
@@ -29,14 +29,68 @@ class Score(NamedTuple):
     gap_left: float
 
 
+Choices = Sequence[tuple[int, PathId | None]]
+"""From which sample on which path is in use; None: none yet. The first begins with sample 0."""
+
+
+class Account:
+    """What each path brought and would have cost at every sample of a trace, and so what any choices cost."""
+
+    def __init__(self, columns: Mapping[PathId, list[float | None]], samples: int) -> None:
+        for column in columns.values():
+            _fill(column, samples)
+        self.columns = columns
+        self.samples = samples
+        self.costs = {path: _paid(column) for path, column in columns.items()} if samples else {}
+        self.untouched = {path for path, cost in self.costs.items() if cost is columns[path]}
+        """Paths all of whose samples cost what was measured: none was lost, none costs more than may be."""
+        self._optima: dict[float, float] = {}
+
+    def spans(self, choices: Choices) -> Iterator[tuple[PathId | None, int, int]]:
+        """Which path pays for the counted samples from which one to which one (that one left out)."""
+        ends = [begin for begin, _ in choices[1:]] + [self.samples]
+        for (begin, choice), end in zip(choices, ends, strict=True):
+            first = max(begin, FREE)
+            if first < end:
+                yield choice, first, end
+
+    def score(self, choices: Choices, price: float) -> Score:
+        """Settle at ``price`` ms per switch."""
+        counted = self.samples - FREE
+        if counted <= 0:
+            return Score(0, nan, nan, nan, nan)
+        stay = sum(self.costs[self.start()][FREE:])
+        got = self._got(choices, price)
+        best = self._optima.get(price)
+        if best is None:
+            best = self._optima[price] = _optimum(list(self.costs.values()), price)
+        gap = (got - best) / (stay - best) if stay > best else nan
+        return Score(counted, got / counted, stay / counted, best / counted, gap)
+
+    def start(self) -> PathId:
+        """The path that was best at the first sample."""
+        first = {path: inf if column[0] is None else column[0] for path, column in self.columns.items()}
+        return min(first, key=first.__getitem__)
+
+    def _got(self, choices: Choices, price: float) -> float:
+        paid = 0.0
+        last: PathId | None = None
+        for choice, begin, end in self.spans(choices):
+            if choice != last and last is not None:
+                paid += price
+            paid += RTT_MAX * (end - begin) if choice is None else sum(self.costs[choice][begin:end])
+            last = choice
+        return paid
+
+
 class Ledger:
-    """Collects what each path would have cost, sample by sample, and which of them was in use."""
+    """Collects what the probes of each path brought, sample by sample, and which path was in use."""
 
     def __init__(self) -> None:
         self.rows = 0
+        self.choices: list[tuple[int, PathId | None]] = [(0, None)]
         self._columns: dict[PathId, list[float | None]] = {}  # None: lost
         self._samples = 0
-        self._choices: list[tuple[int, PathId | None]] = [(0, None)]  # from which sample on; None: none yet
         # Samples with the same paths pile up row by row, and are cut into columns when other paths come: most
         # traces are one pile, and slicing that costs next to nothing.
         self._paths: Sequence[PathId] = ()
@@ -52,25 +106,19 @@ class Ledger:
     def choose(self, path: PathId | None) -> None:
         """From the next sample on ``path`` is in use, and pays."""
         self._cut()
-        self._choices.append((self._samples, path))
+        self.choices.append((self._samples, path))
+
+    def account(self) -> Account:
+        """All that was collected."""
+        self._cut()
+        for _, path in self.choices:
+            if path is not None:
+                self._columns.setdefault(path, [])  # in use, and never heard
+        return Account(self._columns, self._samples)
 
     def score(self, price: float) -> Score:
-        """Settle the account at ``price`` ms per switch."""
-        self._cut()
-        length = self._samples
-        counted = length - FREE
-        if counted <= 0:
-            return Score(max(0, counted), nan, nan, nan, nan)
-        costs: dict[PathId, list[float]] = {}
-        for path, column in self._columns.items():
-            _fill(column, length)
-            costs[path] = _paid(column)
-        first = {path: inf if column[0] is None else column[0] for path, column in self._columns.items()}
-        stay = sum(costs[min(first, key=first.__getitem__)][FREE:])
-        got = self._got(costs, price)
-        best = _optimum(list(costs.values()), price)
-        gap = (got - best) / (stay - best) if stay > best else nan
-        return Score(counted, got / counted, stay / counted, best / counted, gap)
+        """Settle at ``price`` ms per switch."""
+        return self.account().score(self.choices, price)
 
     def _cut(self) -> None:
         pile, width, begin = self._pile, len(self._paths), self._samples
@@ -85,20 +133,6 @@ class Ledger:
         self._samples += len(pile) // width
         self._pile = []
 
-    def _got(self, costs: dict[PathId, list[float]], price: float) -> float:
-        paid = 0.0
-        last: PathId | None = None
-        ends = [begin for begin, _ in self._choices[1:]] + [self._samples]
-        for (begin, choice), end in zip(self._choices, ends, strict=True):
-            counted = range(max(begin, FREE), end)
-            if not counted:
-                continue
-            if choice != last and last is not None:
-                paid += price
-            paid += RTT_MAX * len(counted) if choice is None else sum(costs[choice][counted.start : end])
-            last = choice
-        return paid
-
 
 def _fill(column: list[float | None], length: int) -> None:
     """A path that has no row at some time is worth there what it was worth last."""
@@ -109,9 +143,9 @@ def _paid(column: list[float | None]) -> list[float]:
     """What each sample of a path costs whoever is on it."""
     paid = [value for value in column if value is not None]
     if len(paid) < len(column):
-        lost = median(paid) + LOST if paid else RTT_MAX
-        paid = [lost if value is None else value for value in column]
-    return paid if max(paid) <= RTT_MAX else [value if value < RTT_MAX else RTT_MAX for value in paid]
+        lost = min(median(paid) + LOST, RTT_MAX) if paid else RTT_MAX
+        return [lost if value is None else min(value, RTT_MAX) for value in column]
+    return column if max(paid) <= RTT_MAX else [min(value, RTT_MAX) for value in paid]  # type: ignore[return-value]
 
 
 def _optimum(costs: list[list[float]], price: float) -> float:

@@ -5,9 +5,10 @@ import gzip
 import lzma
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
 from math import inf
 from pathlib import Path
-from typing import Final, TextIO
+from typing import IO, Final, TextIO
 
 from steerd.core.model import Swept
 from steerd.core.settings import PathId
@@ -33,6 +34,13 @@ class Trace:
         self.cut_short = False
         """Set with the last group if rows are missing at its end: a decision needs all rows of its time."""
         self._known = known
+        self._raw: IO[bytes] | None = None
+
+    @property
+    def bytes_read(self) -> int:
+        """How far the file has been read, as it lies on the disk."""
+        raw = self._raw
+        return raw.tell() if raw is not None and not raw.closed and raw.seekable() else 0
 
     def groups(self) -> Iterator[Swept]:
         """The rows, all of one time together.
@@ -42,11 +50,13 @@ class Trace:
         """
         line = 1
         try:
-            with _open(self.file) as stream:
+            with self.file.open("rb") as self._raw, _decoded(self._raw, self.file.suffix) as stream:
                 reader = csv.reader(stream)
                 header = next(reader, None)
+                if header is None:
+                    raise self._error(1, f"is empty: a trace begins with {','.join(HEADER)!r}")
                 if header != HEADER:
-                    raise self._error(1, f"the header is {','.join(header or [])!r}, not {','.join(HEADER)!r}")
+                    raise self._error(1, f"the header is {','.join(header):.60}, not {','.join(HEADER)}")
                 try:
                     yield from self._gather(filter(None, reader))  # a blank line is no row
                 finally:
@@ -109,8 +119,11 @@ class Trace:
 
 
 @contextmanager
-def _open(file: Path) -> Iterator[TextIO]:
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(file.suffix, open)
+def _decoded(raw: IO[bytes], suffix: str) -> Iterator[TextIO]:
+    opener = {".gz": gzip.open, ".xz": lzma.open}.get(suffix)
     # utf-8-sig: without the mark that some spreadsheets begin a file with.
-    with opener(file, "rt", encoding="utf-8-sig", newline="") as stream:  # type: ignore[operator]
+    if opener is None:
+        yield TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        return
+    with opener(raw, "rt", encoding="utf-8-sig", newline="") as stream:  # type: ignore[operator]
         yield stream

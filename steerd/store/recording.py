@@ -1,13 +1,15 @@
 """Recordings: every engine event with its time, after a header that holds all that the engine began with.
 
 One gzip file of JSON lines a run, `recording-EPOCH.jsonl.gz`. Batches are gzip members of their own: after a
-crash all but the last batch can be read. The first line is the header.
+crash all but the last batch can be read. The first line is the header, every other one `[time, event]`; an event
+that is null is a mere wake-up, kept where the silence was long.
 """
 
 import gzip
 import json
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -21,6 +23,12 @@ RUN_MAX: Final = 256 << 20
 """Bytes of one recording: it ends there, so that what it holds still replays exactly."""
 TOTAL_MAX: Final = 512 << 20
 """Bytes of all recordings in a folder: the oldest go."""
+PATTERN: Final = "recording-*.jsonl.gz"
+AGE_MAX: Final = 14 * 86_400.0
+"""Seconds that a recording covers, and for which it is kept after its end."""
+
+Entry = tuple[float, Event | None]
+"""What the engine was fed, and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +47,28 @@ class Header:
 class Recording:
     """The file being written. Blocks; for the store's own thread."""
 
-    def __init__(self, folder: Path, header: Header, *, run_max: int = RUN_MAX, total_max: int = TOTAL_MAX) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: Header,
+        *,
+        run_max: int = RUN_MAX,
+        total_max: int = TOTAL_MAX,
+        age_max: float = AGE_MAX,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._left = run_max
-        _make_room(folder, total_max - run_max)
+        self._until = header.now + age_max
+        _make_room(folder, total_max - run_max, wall() - age_max)
         self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
         line = {"version": VERSION, **{name: to_json(getattr(header, name)) for name in Header.__slots__}}
         self._write([json.dumps(line)])
 
-    def append(self, events: Sequence[tuple[float, Event]]) -> None:
-        """OSError: they cannot be written, or the recording has reached its greatest size."""
-        self._write([json.dumps([now, to_json(event)], separators=(",", ":")) for now, event in events])
+    def append(self, events: Sequence[Entry]) -> None:
+        """OSError: they cannot be written, or the recording has reached its greatest size or age."""
+        if events and events[-1][0] > self._until:
+            raise OSError("it has reached its greatest age")
+        self._write([json.dumps([now, event and to_json(event)], separators=(",", ":")) for now, event in events])
 
     def _write(self, lines: Sequence[str]) -> None:
         member = gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=1, mtime=0)
@@ -62,33 +82,44 @@ class Recording:
         self._file.close()
 
 
-def _make_room(folder: Path, allowed: int) -> None:
-    files = sorted(folder.glob("recording-*.jsonl.gz"), key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in files:
-        allowed -= file.stat().st_size
-        if allowed < 0:
+def _make_room(folder: Path, allowed: int, since: float) -> None:
+    """Removes recordings that ended before ``since``, and the oldest beyond ``allowed`` bytes."""
+    for file in recordings(folder)[::-1]:
+        status = file.stat()
+        allowed -= status.st_size
+        if allowed < 0 or status.st_mtime < since:
             file.unlink()
 
 
-def read(file: Path) -> tuple[Header, Iterator[tuple[float, Event]]]:
-    """A recording's header and its events, read as they are asked for. A last batch that was cut off by a crash is
-    left out. RecordError: not a recording; OSError: it cannot be read."""
+def recordings(folder: Path) -> Sequence[Path]:
+    """The recordings in a folder, the one that was written to last at the end."""
+    return sorted(folder.glob(PATTERN), key=lambda file: file.stat().st_mtime)
+
+
+def read(file: Path) -> tuple[Header, Iterator[Entry]]:
+    """A recording's header and what the engine was fed, read as it is asked for. A last batch that was cut off by a
+    crash is left out. RecordError: not a recording, or a line that is none; OSError: it cannot be read."""
     lines = _lines(file)
     try:
-        first: Any = json.loads(next(lines))
-        if first["version"] != VERSION:
-            raise RecordError(f"{file}: a recording of version {first['version']}")
-        header = Header(
-            settings=from_json(first["settings"]),
-            memory=from_json(first["memory"]),
-            seed=int(first["seed"]),
-            epoch=int(first["epoch"]),
-            now=float(first["now"]),
-            wall_ms=int(first["wall_ms"]),
-        )
-    except (StopIteration, ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{file}: not a recording: {error}") from error
+        header = _header(json.loads(next(lines, "")))
+    except RecordError as error:
+        raise RecordError(f"{file}:1: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{file}:1: not the beginning of a recording") from error
     return header, _events(file, lines)
+
+
+def _header(first: Any) -> Header:
+    if first["version"] != VERSION:
+        raise RecordError(f"a recording of version {first['version']}; this steerd reads version {VERSION}")
+    return Header(
+        settings=from_json(first["settings"]),
+        memory=from_json(first["memory"]),
+        seed=int(first["seed"]),
+        epoch=int(first["epoch"]),
+        now=float(first["now"]),
+        wall_ms=int(first["wall_ms"]),
+    )
 
 
 def _lines(file: Path) -> Iterator[str]:
@@ -99,10 +130,10 @@ def _lines(file: Path) -> Iterator[str]:
         return  # cut off
 
 
-def _events(file: Path, lines: Iterator[str]) -> Iterator[tuple[float, Event]]:
+def _events(file: Path, lines: Iterator[str]) -> Iterator[Entry]:
     for number, line in enumerate(lines, 2):
         try:
             now, event = json.loads(line)
-            yield float(now), from_json(event)
+            yield float(now), None if event is None else from_json(event)
         except (ValueError, TypeError) as error:
-            raise RecordError(f"{file} line {number}: {error}") from error
+            raise RecordError(f"{file}:{number}: {error}") from error

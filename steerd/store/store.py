@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from steerd.core.model import Event, Memory, Switched
 from steerd.core.settings import Settings
 from steerd.store.database import Database, Limits
-from steerd.store.recording import Header, Recording
+from steerd.store.recording import Entry, Header, Recording
 from steerd.store.records import RecordError, from_json, to_json
 
 _log = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ class Store:
         self._work: queue.Queue[_Work | None] = queue.Queue(_QUEUE)
         self._memory: tuple[Memory, Addresses, int] | None = None
         self._header: Header | None = None
-        self._chunk: list[tuple[float, Event]] = []
-        self._chunks: deque[list[tuple[float, Event]]] = deque()
+        self._chunk: list[Entry] = []
+        self._chunks: deque[list[Entry]] = deque()
         self._silent_until = 0.0
         self._thread: threading.Thread | None = None
 
@@ -100,8 +100,8 @@ class Store:
         if self._record:
             self._header = Header(settings, memory, seed, epoch, now, int(self._wall() * 1000))
 
-    def record(self, event: Event, now: float) -> None:
-        """Appends an engine event to the recording, in batches; nothing without a recording."""
+    def record(self, event: Event | None, now: float) -> None:
+        """Appends what the engine was fed to the recording, in batches; nothing without a recording."""
         if self._header is None:
             return
         self._chunk.append((now, event))
@@ -239,7 +239,7 @@ class Store:
             return recording
         try:
             if recording is None and self._header is not None:
-                recording = Recording(self._path, self._header)
+                recording = Recording(self._path, self._header, wall=self._wall)
             while recording is not None and self._chunks:
                 recording.append(self._chunks.popleft())
         except (OSError, TypeError) as error:

@@ -84,6 +84,7 @@ def test_what_is_no_text_or_no_file_is_said_in_words(tmp_path):
     [
         (["1,a,20", "0,a,20"], 3, "sorted"),
         (["0,a,twenty"], 2, "twenty"),
+        (["0,a,20", "", "1,a,x"], 4, "x"),
         (["0,a"], 2, "not a row"),
         (["0,a,20,5"], 2, "not a row"),
         (["nan,a,20"], 2, "time"),
@@ -103,6 +104,9 @@ def test_a_wrong_header_and_a_missing_file_are_said(tmp_path):
         replay(write(tmp_path / "t.csv", [], header="time,path,rtt"), Settings())
     with pytest.raises(TraceError, match="No such file"):
         replay(tmp_path / "none.csv", Settings())
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with pytest.raises(TraceError, match=r"empty\.csv:1: is empty"):
+        replay(tmp_path / "empty.csv", Settings())
     (tmp_path / "broken.csv.xz").write_bytes(b"no xz at all")
     with pytest.raises(TraceError, match="can not be read"):
         replay(tmp_path / "broken.csv.xz", Settings())
@@ -193,7 +197,10 @@ def test_the_command_prints_an_object_for_one_trace_and_a_list_for_more(tmp_path
     assert main(["replay", "--json", trace, trace]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
     assert main(["replay", trace]) == 0
-    assert "1 switches after the first choice" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "regret (steerd)" in shown
+    assert "babeld" in shown
+    assert "a -> b  (better)" in shown
 
 
 def test_the_command_fails_with_one_line(tmp_path, capsys):

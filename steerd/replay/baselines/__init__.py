@@ -1,0 +1,40 @@
+"""Other rules, to compare with: what they would have used on the samples of a trace.
+
+Each is written from its published behaviour; its docstring says from which, and what of it a trace can not show.
+None is the engine's: they see samples, and say which path they would use.
+
+A rule is shown every sample, however seldom it would measure by itself: compared are decisions, not probing.
+Counts (mwan3's five lost pings) are of samples, times (babeld's half-life) are seconds of the trace. What a rule
+leaves to its operator's preference, an order of paths, is the order of their RTTs when they were first heard.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from steerd.core.settings import PathId
+from steerd.replay.baselines.babel import Babel
+from steerd.replay.baselines.cassandra import Cassandra
+from steerd.replay.baselines.mwan3 import Mwan3
+from steerd.replay.baselines.plain import InstantBest, SmoothedMargin, StayAtStart
+from steerd.replay.baselines.tailscale import Tailscale
+
+
+class Baseline(Protocol):
+    """One rule over one trace."""
+
+    def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:
+        """What the probes of one time brought: RTTs in ms, None for a lost one; ``time`` in seconds never goes
+        back. The path in use from now on; None: none was ever usable."""
+        ...
+
+
+BASELINES: Final[Mapping[str, Callable[[], Baseline]]] = {
+    "stay at start": StayAtStart,
+    "instant best": InstantBest,
+    "EWMA 0.1 + 3 ms": SmoothedMargin,
+    "babeld": Babel,
+    "Tailscale": Tailscale,
+    "mwan3": Mwan3,
+    "Cassandra": Cassandra,
+}
+"""By the names that reports give them, in the order of reports."""

@@ -1,0 +1,70 @@
+"""What a replay found: the choices of the rule and of others beside it, and the account they are settled on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from steerd.core.settings import PathId, RegretSettings, Settings
+from steerd.replay.figures import figures, moves
+from steerd.replay.price import Account, Choices
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One trace or recording, replayed.
+
+    ``switches`` are as ``steerd replay --json`` prints them. ``names`` gives the paths by the names that the trace
+    has for them, ``prices`` (ms per switch) the rule's own first. ``times`` are those of the samples, if they
+    were kept. ``more`` goes into the summary beside the figures.
+    """
+
+    trace: str
+    rule: str
+    rows: int
+    names: Mapping[str, PathId]
+    switches: Sequence[Mapping[str, Any]]
+    seconds: float
+    account: Account
+    choices: Choices
+    prices: Sequence[float]
+    baselines: Mapping[str, Choices] = field(default_factory=dict)
+    times: Sequence[float] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def report(self) -> dict[str, Any]:
+        """The object that ``steerd replay --json`` prints for one trace."""
+        own = self.figures(self.choices)
+        own["switches"] = sum(1 for switch in self.switches if switch["from"] is not None)
+        summary = {"rows": self.rows, "paths": list(self.names), "rule": self.rule, **own, **self.more}
+        if self.baselines:
+            summary["baselines"] = [{"rule": name, **self.figures(choices)} for name, choices in self.baselines.items()]
+        return {"trace": self.trace, "switches": list(self.switches), "summary": summary}
+
+    def figures(self, choices: Choices) -> dict[str, Any]:
+        """What these choices brought; None where there is nothing to tell. J and gap left at the rule's own price,
+        and at all prices if there are more."""
+        scores = [{"price": price, **self.account.score(choices, price)._asdict()} for price in self.prices]
+        found: dict[str, Any] = {
+            "switches": moves(choices),
+            **scores[0],
+            **figures(self.account, choices, self.seconds)._asdict(),
+        }
+        if len(scores) > 1:
+            found["prices"] = [
+                {name: _known(one[name]) for name in ("price", "j", "j_start", "j_optimum", "gap_left")}
+                for one in scores
+            ]
+        return {name: _known(value) for name, value in found.items()}
+
+
+def _known(value: Any) -> Any:
+    return None if value != value else value  # noqa: PLR0124 (NaN)
+
+
+def own_price(settings: Settings) -> float:
+    """The price, in ms per switch, that the rule goes by, or the default one's for a rule without a price."""
+    return (settings.rule if isinstance(settings.rule, RegretSettings) else RegretSettings()).price
+
+
+def rule_name(settings: Settings) -> str:
+    return "regret" if isinstance(settings.rule, RegretSettings) else "threshold"

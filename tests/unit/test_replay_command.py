@@ -1,0 +1,159 @@
+"""`steerd replay` and `steerd export-trace` as they are typed, right and wrong."""
+
+import gzip
+import json
+import lzma
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from steerd.cli.steerd import main
+from steerd.core.settings import Settings
+from steerd.replay import picture
+from steerd.replay.baselines import BASELINES
+from steerd.replay.run import run
+from tests.unit.test_replay import step, write
+
+
+@pytest.fixture
+def trace(tmp_path):
+    return write(tmp_path / "t.csv", step())
+
+
+def told(capsys, *arguments):
+    """The exit code, standard output and the lines of standard error."""
+    try:
+        code = main([str(one) for one in arguments])
+    except SystemExit as error:
+        code = error.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err.splitlines()
+
+
+CONTRACT = ["time_s", "from", "to", "reason"]
+
+
+def test_json_is_as_promised_and_has_no_baselines_unless_asked(trace, capsys):
+    _, out, _ = told(capsys, "replay", "--json", trace)
+    report = json.loads(out)
+    assert list(report) == ["trace", "switches", "summary"]
+    assert all(list(one) == CONTRACT for one in report["switches"])
+    summary = report["summary"]
+    assert "baselines" not in summary
+    assert "prices" not in summary
+    assert summary["rule"] == "regret"
+    assert summary["rtt_p95_ms"] == pytest.approx(70.0)
+    _, out, _ = told(capsys, "replay", "--json", "--baselines", trace)
+    rules = json.loads(out)["summary"]["baselines"]
+    assert [one["rule"] for one in rules] == list(BASELINES)
+    stay = rules[0]
+    assert (stay["j"], stay["gap_left"], stay["switches"]) == (summary["j_start"], 1.0, 0)
+
+
+def test_the_baselines_can_be_left_out_of_the_table(trace, capsys):
+    assert "babeld" in told(capsys, "replay", trace)[1]
+    assert "babeld" not in told(capsys, "replay", "--no-baselines", trace)[1]
+
+
+def test_prices_settle_the_same_choices(trace, capsys):
+    _, out, _ = told(
+        capsys, "replay", "--json", trace, "--price", "10ms for 10s", "--price", "1ms for 1s", "--price", "5ms for 1m"
+    )
+    summary = json.loads(out)["summary"]
+    assert [one["price"] for one in summary["prices"]] == [100.0, 1.0, 300.0]
+    own, cheap, dear = summary["prices"]
+    assert {name: summary[name] for name in own} == own
+    switches, counted = summary["switches"], summary["samples"]
+    assert dear["j"] - own["j"] == pytest.approx(200.0 * switches / counted)
+    assert own["j"] - cheap["j"] == pytest.approx(99.0 * switches / counted)
+    assert dear["j_start"] == own["j_start"]
+    assert cheap["j_optimum"] < own["j_optimum"]
+    code, _, said = told(capsys, "replay", trace, "--price", "10ms")
+    assert code == 2
+    assert "10ms for 10s" in said[-1]
+
+
+def test_a_folder_means_the_traces_in_it_and_in_its_folders(tmp_path, trace, capsys):
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    for name in ("b/2.csv.xz", "b/1.csv.gz", "b/c/deep.csv", "b/README.md", "z.csv"):
+        write(tmp_path / name, step())
+    _, out, _ = told(capsys, "replay", "--json", tmp_path)
+    assert [one["trace"] for one in json.loads(out)] == [
+        str(tmp_path / name) for name in ("t.csv", "z.csv", "b/1.csv.gz", "b/2.csv.xz")
+    ]
+    code, out, _ = told(capsys, "replay", tmp_path / "b", trace)
+    assert code == 0
+    assert "all 4 traces together" in out
+    _, out, _ = told(capsys, "replay", "--json", tmp_path / "b" / "c")
+    assert isinstance(json.loads(out), dict)
+
+
+def test_wrong_things_are_said_in_one_line(tmp_path, trace, capsys):
+    (tmp_path / "none").mkdir()
+    cut = lzma.compress(trace.read_bytes() * 50)
+    (tmp_path / "cut.csv.xz").write_bytes(cut[: len(cut) // 2])
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(trace.read_bytes())[:-20])
+    for wrong, what in [
+        ("none", "no trace in it"),
+        ("missing.csv", "No such file"),
+        ("cut.csv.xz", ": can not be read: Compressed file ended"),
+        ("cut.csv.gz", "can not be read: Compressed file ended"),
+    ]:
+        code, _, said = told(capsys, "replay", "--no-baselines", tmp_path / wrong)
+        assert (code, len(said)) == (1, 1), wrong
+        assert said[0].startswith(f"steerd replay: {tmp_path / wrong}:")
+        assert what in said[0]
+    assert told(capsys, "replay", "--plot", tmp_path / "p.svg", trace, trace)[::2] == (
+        2,
+        ["steerd replay: --plot draws one trace, not 2"],
+    )
+    code, _, said = told(capsys, "replay", "--plot", tmp_path / "no" / "p.svg", trace)
+    assert (code, len(said)) == (1, 1)
+    assert told(capsys, "replay")[0] == 2
+
+
+def test_a_picture_shows_paths_choices_losses_and_reasons(tmp_path, capsys):
+    rows = [row for row in step() if row != "31,b,30"]
+    rows.insert(63, "31,b,")
+    name = tmp_path / "<odd> & named.csv"
+    assert told(capsys, "replay", write(name, rows), "--plot", tmp_path / "p.svg")[0] == 0
+    text = (tmp_path / "p.svg").read_text()
+    root = ET.fromstring(text)
+    said = "\n".join(element.text or "" for element in root.iter())
+    assert "a to b, better" in said
+    assert "better: b" in said
+    assert "lost" in said
+    assert "<odd> & named.csv" in said
+    rects = [element for element in root.iter("{http://www.w3.org/2000/svg}rect") if len(element)]
+    assert [rect[0].text for rect in rects] == ["a", "b"]
+    assert sum(float(rect.get("width")) for rect in rects) == pytest.approx(picture.WIDTH, abs=20)
+    assert "prefers-color-scheme:dark" in text
+
+
+@pytest.mark.parametrize("rows", [[], ["5,a,20"], ["5,a,"], [f"{n},a," for n in range(40)], ["1e9,a,0", "1e9,b,0"]])
+def test_a_picture_of_next_to_nothing_is_one_too(tmp_path, rows, capsys):
+    assert told(capsys, "replay", write(tmp_path / "t.csv", rows), "--plot", tmp_path / "p.svg")[0] == 0
+    ET.parse(tmp_path / "p.svg")
+
+
+def test_a_picture_of_a_long_trace_is_small_and_hides_no_spike(tmp_path, capsys):
+    rows = [f"{n},p{p},{'' if n % 97 == p else 30 + 10 * p + n % 13}" for n in range(20_000) for p in range(10)]
+    rows[100_004] = "10000,p4,9000"
+    assert (
+        told(capsys, "replay", "--no-baselines", write(tmp_path / "t.csv", rows), "--plot", tmp_path / "p.svg")[0] == 0
+    )
+    text = (tmp_path / "p.svg").read_text()
+    assert len(text) < 1_000_000
+    assert "the highest is 9000 ms" in text
+    assert f"{picture.LEFT + picture.WIDTH // 2} {picture.TOP:.1f}" in text
+
+
+def test_replaying_with_somebody_looking_on_changes_nothing(tmp_path, trace):
+    seen = []
+
+    class Watcher:
+        def sample(self, trace, swept):
+            seen.append(swept.sent_at)
+
+    assert run(trace, Settings(), watchers=[Watcher()]).report() == run(trace, Settings()).report()
+    assert seen == [float(n) for n in range(60)]
