@@ -29,10 +29,23 @@ _CLASSES: Final[dict[str, type]] = {
 def _hints(cls: type) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else list(hints)
-    return {name: hints[name] for name in names}
+    return {name: _plain(hints[name]) for name in names}
 
 
+def _plain(hint: Any) -> Any:
+    """A name given to a type is that type. Within others it is looked through when it is met."""
+    while isinstance(hint, typing.NewType):
+        hint = hint.__supertype__
+    return hint
+
+
+_SIMPLE: Final = frozenset({str, float, int, bool})
 _FIELDS: Final = {name: _hints(cls) for name, cls in _CLASSES.items()}
+_MEMBERS: Final[Mapping[Any, Mapping[str, Enum]]] = {
+    hint: {member.value: member for member in hint}
+    for hint in (*vars(model).values(), *vars(settings).values())
+    if isinstance(hint, type) and issubclass(hint, Enum)
+}
 
 
 class RecordError(ValueError):
@@ -69,8 +82,11 @@ def from_json(data: Any) -> Any:
 
 def _read(hint: Any, data: Any) -> Any:
     """`data` as the type that `hint` asks for. RecordError: it is something else."""
-    while isinstance(hint, typing.NewType):
-        hint = hint.__supertype__
+    if type(data) is hint and hint in _SIMPLE:  # most of all there is
+        return data
+    if hint in _MEMBERS and isinstance(data, str) and data in _MEMBERS[hint]:
+        return _MEMBERS[hint][data]
+    hint = _plain(hint)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return _one_of(inner, data)
@@ -82,9 +98,6 @@ def _read(hint: Any, data: Any) -> Any:
         return {key: _read(inner[1], item) for key, item in data.items()}
     elif hint is float and type(data) in (float, int):
         return data
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        if data in {member.value for member in hint}:
-            return hint(data)
     elif isinstance(hint, type) and hint.__name__ in _CLASSES:
         record = from_json(data)
         if type(record) is hint:

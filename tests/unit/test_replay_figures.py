@@ -26,7 +26,7 @@ def account(columns, choices=()):
 
 
 def test_the_figures_by_hand():
-    """a costs 20, 20, 40, lost; b 30 each; a is left before the last sample but one of it was paid."""
+    """The worked example of docs/replay.md."""
     columns = {"a": [20.0, 20.0, 40.0, None], "b": [30.0, 30.0, 30.0, 30.0]}
     found = figures(*account(columns, [(-20, "a"), (2, "b"), (3, "a")]), 7200.0)
     lost = 20.0 + 200.0  # a's median (the free samples are 20 too)
@@ -36,6 +36,9 @@ def test_the_figures_by_hand():
     assert found.excess_ms == pytest.approx((0 + 0 + 0 + lost - 30) / 4)
     assert found.slow_ratio == 0.25
     assert found.switches_per_hour == 1.0
+    score = account(columns)[0].score([(0, "a"), (22, "b"), (23, "a")], 100.0)
+    assert score[1:4] == (122.5, 75.0, 30.0)
+    assert score.gap_left == pytest.approx((122.5 - 30) / (75 - 30))
     stayed = figures(*account(columns, [(-20, "a")]), 7200.0)
     assert stayed.slow_ratio == 0.5  # 40 is more than 1.2 times 30
     assert stayed.excess_ms == pytest.approx((10 + lost - 30) / 4)

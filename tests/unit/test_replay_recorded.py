@@ -13,6 +13,7 @@ import pytest
 from steerd.core.engine import Engine
 from steerd.core.model import Configured, Installed, Link, Memory, Outcome, Probed, Steer, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.driver import Driver
 from steerd.replay.export import rows
 from steerd.replay.recorded import effects, replay
 from steerd.store.recording import AGE_MAX, Header, Recording, read, recordings
@@ -89,6 +90,20 @@ def test_a_long_quiet_time_replays_as_long_as_some_wake_up_in_it_was_kept(tmp_pa
     assert [effect for _, effect in effects(header, kept)] == wanted
 
 
+def test_the_driver_tells_a_long_silence_from_a_short_one(monkeypatch):
+    monkeypatch.setattr("steerd.driver.SILENCE", 0.05)
+    engine = Engine(replace(SETTINGS, round=0.0), Memory(), now=time.monotonic(), epoch=1, draw=Random(1).random)
+    kept = []
+    driver = Driver(engine, record=lambda event, now: kept.append(event), cadence=print, fact=lambda fact: None)
+    driver.feed(Link(P, up=True))
+    driver.feed(None)
+    assert kept == [Link(P, True)]
+    time.sleep(0.06)
+    driver.feed(None)
+    driver.feed(None)
+    assert kept == [Link(P, True), None]
+
+
 def test_a_recording_is_settled_by_rounds_for_one_policy(tmp_path, capsys):
     fed, wanted = driven()
     file = write(tmp_path, [(now, event) for now, event in fed if event is not None])
@@ -115,7 +130,7 @@ def test_a_recording_is_settled_by_rounds_for_one_policy(tmp_path, capsys):
     code, out, _ = told(capsys, "replay", file, "--plot", tmp_path / "p.svg")
     assert code == 0
     assert "users: fra1/wg0 -> ams1/wg0" in out
-    assert "down (forced)" in (tmp_path / "p.svg").read_text()
+    assert "absent (forced)" in (tmp_path / "p.svg").read_text()
 
 
 def probed(path, outcome, sent_at, rtt=0.0, leg=0):

@@ -5,7 +5,7 @@ cassandra.yaml for the defaults (since 4.0); Dropwizard Metrics, ExponentiallyDe
 WeightedSnapshot.java for the median.
 
 Not shown: the reservoir keeps 100 samples, chosen at random with a strong preference for the newest; here the newest
-100 are kept, and what that leaves out weighs less than a millionth in the median at 5 samples a second or fewer.
+100 of the last 20 s are kept, and what that leaves out weighs less than a millionth at 5 samples a second or fewer.
 The order that the snitch below gives (racks, data centers) is the operator's, see `Preference`. No replica compacts.
 """
 
@@ -24,6 +24,9 @@ ALPHA: Final = 0.75
 
 WINDOW_SIZE: Final = 100
 """Samples of a replica that are kept."""
+
+WEIGHTS: Final = tuple(exp(-ALPHA * age) for age in range(21))
+"""By age in seconds."""
 
 UPDATE_INTERVAL: Final = 0.1
 """Seconds from one look at the scores to the next (dynamic_snitch_update_interval)."""
@@ -50,7 +53,8 @@ class Reservoir:
     def median(self) -> int:
         """The value up to which the weights of all lower ones make at most a half."""
         newest = self._samples[-1][0]
-        ordered = sorted((value, exp(ALPHA * (second - newest))) for second, value in self._samples)
+        oldest = newest - len(WEIGHTS) + 1
+        ordered = sorted((value, WEIGHTS[newest - second]) for second, value in self._samples if second >= oldest)
         weights = [weight for _, weight in ordered]
         before = [0.0, *accumulate(weights)]
         return ordered[bisect_right(before, before[-1] / 2.0, hi=len(ordered)) - 1][0]
