@@ -59,7 +59,7 @@ class Recording:
     ) -> None:
         self._left = run_max
         self._until = header.now + age_max
-        _make_room(folder, total_max - run_max, wall() - age_max)
+        make_room(folder, total_max - run_max, wall() - age_max)
         self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
         line = {"version": VERSION, **{name: to_json(getattr(header, name)) for name in Header.__slots__}}
         self._write([json.dumps(line)])
@@ -82,8 +82,9 @@ class Recording:
         self._file.close()
 
 
-def _make_room(folder: Path, allowed: int, since: float) -> None:
-    """Removes recordings that ended before ``since``, and the oldest beyond ``allowed`` bytes."""
+def make_room(folder: Path, allowed: int, since: float) -> None:
+    """Removes recordings that ended before ``since`` (wall time), and the oldest beyond ``allowed`` bytes. OSError: it
+    can not."""
     for file in recordings(folder)[::-1]:
         status = file.stat()
         allowed -= status.st_size

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from steerd.core.model import Event, Memory, Switched
 from steerd.core.settings import Settings
 from steerd.store.database import Database, Limits
-from steerd.store.recording import Entry, Header, Recording
+from steerd.store.recording import AGE_MAX, TOTAL_MAX, Entry, Header, Recording, make_room
 from steerd.store.records import RecordError, from_json, to_json
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ _CHUNK_SECONDS: Final = 5.0
 
 _CHUNKS: Final = 64
 _SAID_EVERY: Final = 3600.0
+_TIDIED_EVERY: Final = 3600.0
 _FAILURES: Final = (sqlite3.Error, OSError, ValueError, TypeError)
 
 _Work = Callable[[Database], None]
@@ -73,6 +74,7 @@ class Store:
         self._chunk: list[Entry] = []
         self._chunks: deque[list[Entry]] = deque()
         self._silent_until = 0.0
+        self._tidied_at = wall()
         self._thread: threading.Thread | None = None
 
     def open(self) -> StoredState:
@@ -201,6 +203,7 @@ class Store:
             more = None not in batch
             self._write(database, [work for work in batch if work is not None])
             recording = self._write_recording(recording)
+            self._tidy()
         if recording is not None:
             recording.close()
         database.close()
@@ -250,6 +253,13 @@ class Store:
                 recording.close()
             return None
         return recording
+
+    def _tidy(self) -> None:
+        """Recordings grow old while a daemon runs for months."""
+        if self._record and self._wall() - self._tidied_at >= _TIDIED_EVERY:
+            self._tidied_at = self._wall()
+            with suppress(OSError):
+                make_room(self._path, TOTAL_MAX, self._tidied_at - AGE_MAX)
 
     def _failed(self, error: Exception) -> None:
         if time.monotonic() >= self._silent_until:

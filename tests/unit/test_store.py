@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import time
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ from steerd.core.engine import Engine
 from steerd.core.model import DrainMemory, HoldMemory, Memory, Outcome, PinMemory, Probed, Reason, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.store.database import NAME, Limits
-from steerd.store.recording import Recording, read
+from steerd.store.recording import AGE_MAX, Recording, read
 from steerd.store.records import RecordError
 from steerd.store.store import Store
 
@@ -293,6 +294,21 @@ def test_a_recording_is_bounded(tmp_path):
     size = (tmp_path / "recording-15.jsonl.gz").stat().st_size
     Recording(tmp_path, header, run_max=size, total_max=3 * size + 9).close()
     assert len(list(tmp_path.glob("recording-*"))) == 3
+
+
+def test_recordings_grow_old_while_the_daemon_runs(tmp_path):
+    clock = Clock(at=time.time())
+    store = Store(tmp_path, record=True, wall=clock)
+    store.open()
+    old = recorded(tmp_path, epoch=5)
+    store.remember(MEMORY)
+    kept(store)
+    assert old.exists()
+    clock.at += AGE_MAX + 60.0
+    store.remember(MEMORY)
+    kept(store)
+    store.close()
+    assert not old.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"time_s,path,rtt_ms\n", b"\x1f\x8b\x08\x00"])
