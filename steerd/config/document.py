@@ -17,6 +17,7 @@ from steerd.config.values import (
     PrefixText,
     Rate,
     Timeout,
+    Weight,
 )
 
 Method = Literal["icmp", "tcp", "udp"]
@@ -130,6 +131,13 @@ class Pop(Table):
     paths: list[Path | None]
 
 
+class Weights(Table):
+    rtt: Weight = 1.0
+    jitter: Weight = 1.0
+    loss: Weight = 1.0
+    bias: Weight = 1.0
+
+
 class Policy(Table):
     name: Name
     prefixes: list[str | None] = []
@@ -141,6 +149,11 @@ class Policy(Table):
     sources: Annotated[list[PrefixText], Field(alias="from")] = []
     iif: list[Device] = []
     own_traffic: bool = False
+    objective: Literal["cost", "mos"] = "cost"
+    codec: Literal["g711-plc", "g711", "g729a", "g723.1", "gsm-efr"] = "g711-plc"
+    weights: Weights = Weights()
+    prefer: dict[str, Annotated[float, values.milliseconds(0, 10)]] = {}
+    min_dwell: Annotated[float, values.duration(0, 86400)] = 0.0
     flows: Annotated[str, values.supported(("move",), ("pin",))] = "move"
 
 
@@ -176,5 +189,6 @@ TABLES: dict[str, type[Table]] = {
     "pop": Pop,
     "pop.paths": Path,
     "policy": Policy,
+    "policy.weights": Weights,
 }
 """By their place in the file: what each table may hold."""

@@ -1,6 +1,6 @@
 """Policies against the PoPs and against each other: who may carry what, and which prefixes collide."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
@@ -17,17 +17,20 @@ _COLLISIONS = 10
 _TAG = "tag:"
 
 Forbidden = tuple[tuple[PathId, str], ...]
+Preferred = tuple[tuple[PathId, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """A policy with its prefixes read, and the paths that it may never use with the reason for each."""
+    """A policy with its prefixes read, the paths that it may never use with the reason for each, and those that are
+    worth something to it, in ms."""
 
     written: Policy
     order: int
     prefixes: Prefixes
     excepted: Prefixes
     forbidden: Forbidden
+    preferred: Preferred
 
 
 def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[CheckedPolicy]:
@@ -46,8 +49,10 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         prefixes = joined(texts.packed)
         families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
         forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
+        _objective(policy, key, report)
+        preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
         lists.append((policy, texts))
-        found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden))
+        found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
     if len(seen) > POLICY_TABLES:
         report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
     _selectors([one.written for one in found], report)
@@ -129,6 +134,29 @@ def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report
         if families and not families & path.families
     ]
     return tuple(forbidden)
+
+
+def _objective(policy: Policy, key: str, report: Report) -> None:
+    """What the policy's objective has no use for."""
+    idle = policy.weights.model_fields_set & {"rtt", "jitter", "loss"} if policy.objective == "mos" else set()
+    left_out = f'does nothing with objective = "{policy.objective}": must be left out'
+    for term in sorted(idle):
+        report.error(f"{key}.weights.{term}", getattr(policy.weights, term), left_out)
+    if policy.objective != "mos" and "codec" in policy.model_fields_set and not report.touched(f"{key}.objective"):
+        report.error(f"{key}.codec", policy.codec, left_out)
+
+
+def _preferred(policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report) -> Preferred:
+    """What each path is worth to the policy: all tags of its PoP together. Warns of tags that change nothing."""
+    candidates = [path for path in pops.paths if path.path not in forbidden]
+    for tag in policy.prefer:
+        if not any(tag in tags for tags in pops.tags.values()):
+            known = nearest(tag, [one for tags in pops.tags.values() for one in tags])
+            report.warn(f"{key}.prefer.{tag}", f"no PoP has this tag; {known}")
+        elif not any(tag in path.pop.tags for path in candidates):
+            report.warn(f"{key}.prefer.{tag}", f"no PoP that policy {policy.name} may use has this tag")
+    worths = ((path.path, sum(policy.prefer.get(tag, 0.0) for tag in set(path.pop.tags))) for path in candidates)
+    return tuple((path, worth) for path, worth in worths if worth)
 
 
 def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> None:

@@ -16,12 +16,18 @@ from steerd.config.problem import ConfigError, Problem, Report, nearest
 _MAX_FILE = 64 << 20
 _ROUNDS = 8
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_HEADERS = {"pop": "[[pop]]", "policy": "[[policy]]", "pop.paths": "an entry of a PoP's paths"}
+_HEADERS = {
+    "pop": "[[pop]]",
+    "policy": "[[policy]]",
+    "pop.paths": "an entry of a PoP's paths",
+    "policy.weights": "a policy's weights",
+}
 _WORDS = {
     "string_type": 'must be text, in quotes: "..."',
     "string_too_short": "must not be empty",
     "bool_type": "must be true or false",
     "list_type": "must be a list: [...]",
+    "dict_type": "must be a table: { ... }",
 }
 
 

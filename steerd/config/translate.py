@@ -23,6 +23,8 @@ from steerd.config.settings import (
     Target,
 )
 from steerd.core.settings import (
+    Codec,
+    Objective,
     PathSettings,
     PolicyId,
     PolicySettings,
@@ -44,10 +46,7 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
     ways = tuple(_path(tables, path) for path in paths)
     return Settings(
         paths=ways,
-        policies=tuple(
-            PolicySettings(PolicyId(policy.written.name), policy.forbidden, WhenNone(policy.written.when_none))
-            for policy in policies
-        ),
+        policies=tuple(_policy(policy) for policy in policies),
         rule=(
             RegretSettings(tables.steer.switch_price)
             if tables.steer.rule == "regret"
@@ -58,6 +57,23 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         loss_penalty=tables.score.loss_penalty,
         jitter_weight=tables.score.jitter_weight,
         ignore_below=tables.steer.ignore_below,
+    )
+
+
+def _policy(policy: CheckedPolicy) -> PolicySettings:
+    own = policy.written
+    return PolicySettings(
+        policy=PolicyId(own.name),
+        forbidden=policy.forbidden,
+        when_none=WhenNone(own.when_none),
+        objective=Objective(own.objective),
+        codec=Codec(own.codec),
+        rtt_weight=own.weights.rtt,
+        jitter_weight=own.weights.jitter,
+        loss_weight=own.weights.loss,
+        bias_weight=own.weights.bias,
+        preferred=policy.preferred,
+        min_dwell=own.min_dwell,
     )
 
 

@@ -97,11 +97,11 @@ def _margin(rule: str, margin: Terms) -> str:
             f"{get('cap', 0):.0f} ms*s was reached. A switch costs {get('price', 0):.0f} ms*s."
         )
     if rule == "confident" and {"gain", "stderr", "horizon", "price"} <= set(margin):
-        sure = get("gain", 0) - 1.64 * get("stderr", 0)
+        gain, error = get("gain", 0), get("stderr", 0)
         return (
-            f"Less 1.64 standard errors of {milliseconds(get('stderr', 0))}, a gain of {milliseconds(sure)} is sure: "
-            f"over {get('horizon', 0):.0f} s that pays {sure * get('horizon', 0):.0f} ms*s, and a switch costs "
-            f"{get('price', 0):.0f} ms*s."
+            f"It cost {milliseconds(gain)} more than the new path is used to, {gain / max(error, 1e-9):.1f} standard "
+            f"errors from chance: over {get('horizon', 0):.0f} s that is {gain * get('horizon', 0):.0f} ms*s, and a "
+            f"switch costs {get('price', 0):.0f} ms*s."
         )
     if rule == "threshold" and {"needed", "held", "hold"} <= set(margin):
         return (
@@ -118,13 +118,16 @@ def _evidence(last: Switched) -> list[str]:
     first = [path for path in (last.new, last.old) if path is not None and path in last.evidence]
     rest = sorted(set(last.evidence) - set(first), key=lambda path: last.evidence[path].get("total", 0.0))
     shown = [name for name in _TERMS if any(terms.get(name) for terms in last.evidence.values())]
+    if any("mos" in terms for terms in last.evidence.values()):
+        shown.append("mos")
     header = ["cost in ms", *shown, "samples"]
     return _aligned([header, *([path, *_figures(last.evidence[path], shown)] for path in [*first, *rest])], right=True)
 
 
 def _figures(terms: Mapping[str, float], shown: list[str]) -> list[str]:
     samples = terms.get("samples")
-    return [*(f"{terms.get(name, 0.0):.1f}" for name in shown), "-" if samples is None else f"{samples:.0f}"]
+    costs = [f"{terms.get(name, 0.0):.{2 if name == 'mos' else 1}f}" for name in shown]
+    return [*costs, "-" if samples is None else f"{samples:.0f}"]
 
 
 def _aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:

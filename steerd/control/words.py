@@ -101,6 +101,7 @@ def _policy(policy: PolicyView) -> Json:
         "runner_up": policy.runner_up,
         "wanted": policy.wanted,
         "since_s": _round(policy.since),
+        "dwell_s": _round(policy.dwell),
         "pin": (
             {"pop": policy.pin, "hard": policy.pin_hard, "left_s": _round(policy.pin_for)}
             if policy.pin is not None

@@ -61,7 +61,7 @@ class Decisions:
         policy.refresh(self.drains, now)
         if policy.current is not None:
             verdict = policy.rule.observe(policy.field, policy.current, dt, now)
-            if verdict is not None and policy.pending_since is None:
+            if verdict is not None and policy.pending_since is None and not policy.dwell(now):
                 self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
                 return
         self._keep_up(policy, now)
@@ -137,8 +137,9 @@ class Decisions:
             if path.samples:
                 regret = policy.standings[path.id].regret
                 evidence[path.id] = {
-                    **path.terms(),
+                    **policy.terms(path.id),
                     "samples": float(path.samples),
+                    **policy.shown(path.id),
                     **({} if regret is None else {"regret": regret}),
                 }
             why = policy.excluded(path.id, self.drains, now)

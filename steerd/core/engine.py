@@ -146,7 +146,9 @@ class Engine(Decisions):
         for policy in self.policies.values():
             if now >= policy.stale_at or policy.pending_since is not None or policy.current is None:
                 self._look(policy, now, dt)
-            elif (verdict := policy.rule.observe(policy.field, policy.current, dt, now)) is not None:
+            elif (
+                verdict := policy.rule.observe(policy.field, policy.current, dt, now)
+            ) is not None and not policy.dwell(now):
                 self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY

@@ -6,7 +6,8 @@ answer that is handled late, or out of order, weighs as if it had been handled a
 How a belief starts. The first reply sets the mean to itself and the standard deviation to an eighth of
 itself (at least the floor), a prior that is worth one sample. While fewer samples are in memory than the
 half-life would keep, each new one weighs ``1/(n+1)``, so the mean of the first few is their plain mean.
-Loss starts at 0, jitter at 0.
+Loss starts at 0, jitter at 0. The *level* is a mean with the long half-life of loss and jitter: what a path is
+used to.
 """
 
 from math import exp2, inf, nan, sqrt
@@ -37,6 +38,14 @@ SLOW: Final = 5.0
 """Loss and jitter are rarer news than RTT: their half-life is this many times the RTT's. At one probe a
 second and the default half-life of 2 s, jitter then moves by 1/15 per sample, as RFC 3550 has it (1/16)."""
 
+JUMP_MAX: Final = 3.0
+"""A difference of two samples counts as jitter up to this many times the usual one: what is more is a spike, or a
+step, and the mean's to tell."""
+
+NOISE_FLOOR_MS: Final = 0.5
+GAUSSIAN: Final = 1.128
+"""The mean difference of two normal samples, in standard deviations: 2/sqrt(pi)."""
+
 PENDING_MAX: Final = 64
 
 
@@ -59,6 +68,7 @@ class Estimate:
         "jitter",
         "last_reply",
         "last_rtt",
+        "level",
         "loss",
         "mean",
         "n",
@@ -80,6 +90,7 @@ class Estimate:
         self.n = 0.0
         self.samples = 0
         self.jitter = 0.0
+        self.level = 0.0
         self.loss = 0.0
         self.last_rtt = 0.0
         self.last_reply = -inf
@@ -124,7 +135,16 @@ class Estimate:
         self.variance = variance + spread * (d2 - variance)
         jump = rtt - self.last_rtt
         self.last_rtt = rtt
-        self.jitter += self._slow * ((jump if jump > 0.0 else -jump) - self.jitter)
+        if jump < 0.0:
+            jump = -jump
+        slow, jitter = self._slow, self.jitter
+        young = 1.0 / self.samples
+        if young > slow:
+            slow = young
+        elif jump > JUMP_MAX * jitter and jump > JUMP_MAX * NOISE_FLOOR_MS:
+            jump = JUMP_MAX * (jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS)
+        self.jitter = jitter + slow * (jump - jitter)
+        self.level += slow * (rtt - self.level)
         if self.loss:
             if self._loss_at == last:
                 self.loss *= self._kept_loss
@@ -165,8 +185,22 @@ class Estimate:
         memory."""
         return self._variance_at_least() / (self.n if self.n > 1.0 else 1.0)
 
+    @property
+    def scatter(self) -> float:
+        """Standard deviation of single samples about their present level, in ms, from the differences of those that
+        follow each other: steps and slow swings are no part of it."""
+        scatter = self.jitter / GAUSSIAN
+        return scatter if scatter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
+
+    @property
+    def level_error2(self) -> float:
+        """The squared standard error of the level, in ms^2."""
+        scatter, slow, samples = self.scatter, self._slow, self.samples
+        kept = (2.0 - slow) / slow if slow > 0.0 else inf
+        return scatter * scatter / max(1.0, min(samples, kept))
+
     def _first(self, rtt: float, sent_at: float) -> None:
-        self.mean = self.last_rtt = rtt
+        self.mean = self.level = self.last_rtt = rtt
         self.variance = max(SD_FLOOR_MS, rtt / 8.0) ** 2
         self.n = 1.0
         self.samples = 1

@@ -169,8 +169,8 @@ class Switched(NamedTuple):
 
     ``rule`` says by what: ``regret``, ``confident``, ``threshold``, ``forced``, ``first`` or ``kernel``.
     ``evidence`` gives per candidate the cost's terms, ``total``, and what else the rule looked at, in ms
-    (``regret`` in ms*s, ``samples`` a count); ``excluded`` the paths that were ruled out, and why;
-    ``margin`` what the rule's test compared.
+    (``regret`` in ms*s, ``samples`` a count, ``mos`` from 1 to 4.5); ``excluded`` the paths that were ruled out,
+    and why; ``margin`` what the rule's test compared.
     """
 
     event_id: str
@@ -282,6 +282,7 @@ class PolicyView:
     candidates: tuple[CandidateView, ...]
     last: Switched | None
     outlook: str  # what would have to change for the choice to change
+    dwell: float = 0.0  # seconds for which only force may move it: what is left of its min_dwell
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,13 +40,15 @@ class Path:
         "_half_life",
         "_jitter_weight",
         "_loss_penalty",
-        "_pricing",
         "cadence",
         "cost",
         "health",
         "id",
         "legs",
+        "level",
         "missed",
+        "missing",
+        "pricing",
         "settings",
         "spot",
         "steady",
@@ -65,11 +67,13 @@ class Path:
         self.up = False
         self.steady = False  # up, with one leg: an answer can not change its health
         self.cost = inf  # until every leg has answered
-        self.spot = inf  # the cost with the last RTT in place of the mean
+        self.spot = inf  # what the last probe paid: the cost with its RTT, or what a loss costs, for what is believed
+        self.level = inf  # the cost with the level in place of the mean
+        self.missing = False  # whether the newest probe is overdue
         self.cadence: Cadence | None = None  # the last one asked for
         self.missed = False  # whether any probe was ever overdue
         self.urgent = False  # a rival of a choice that is under suspicion
-        self._pricing = pricing
+        self.pricing = pricing
         self._jitter_weight = pricing.jitter_weight
         self._loss_penalty = pricing.loss_penalty
         self._bias = settings.bias
@@ -85,7 +89,7 @@ class Path:
             self._half_life = half_life
         self.settings = settings
         self.health.down_after = settings.down_after
-        self._pricing = pricing
+        self.pricing = pricing
         self._jitter_weight = pricing.jitter_weight
         self._loss_penalty = pricing.loss_penalty
         self._bias = settings.bias
@@ -115,6 +119,9 @@ class Path:
         belief.overdue(sent_at)
         if belief.samples and sent_at < belief.last_reply:
             return False  # a newer probe was answered: this one alone went missing
+        if not self.missing:
+            self.missing = True
+            self._price()
         changed = self.health.overdue(leg, sent_at, now)
         if changed:
             self._changed()
@@ -135,6 +142,7 @@ class Path:
         if changed and self._changed() is RECOVERING:
             self.forget()  # the old belief was of another time
         self.legs[leg].reply(rtt, sent_at)
+        self.missing = False
         self._price()
         return changed
 
@@ -143,16 +151,17 @@ class Path:
         probe, so the cost is summed here, without the calls."""
         leg = self._first
         leg.reply(rtt, sent_at)
+        self.missing = False
         mean = leg.mean
         if mean > BOUNDED_ABOVE:
             self._price()
             return
-        beside = self._jitter_weight * leg.jitter
+        beside = self._jitter_weight * leg.jitter + self._bias
+        self.spot = leg.last_rtt + beside
         if leg.loss:
             beside += self._loss_penalty * leg.loss
-        beside += self._bias
         self.cost = mean + beside
-        self.spot = leg.last_rtt + beside
+        self.level = leg.level + beside
 
     def link(self, up: bool, now: float) -> bool:
         """The path's device came or went. True if the path's health changed."""
@@ -165,7 +174,8 @@ class Path:
     def forget(self) -> None:
         for leg in self.legs:
             leg.forget()
-        self.cost = self.spot = inf
+        self.cost = self.spot = self.level = inf
+        self.missing = False
 
     @property
     def pop(self) -> str:
@@ -192,6 +202,16 @@ class Path:
         return legs[0].error2 if len(legs) == 1 else max(leg.error2 for leg in legs)
 
     @property
+    def scatter(self) -> float:
+        legs = self.legs
+        return legs[0].scatter if len(legs) == 1 else max(leg.scatter for leg in legs)
+
+    @property
+    def level_error2(self) -> float:
+        legs = self.legs
+        return legs[0].level_error2 if len(legs) == 1 else max(leg.level_error2 for leg in legs)
+
+    @property
     def patience(self) -> float:
         """After how many seconds a probe is overdue."""
         timeout = self.settings.timeout
@@ -212,7 +232,7 @@ class Path:
 
     def terms(self) -> dict[str, float]:
         """The cost, term by term, in ms; empty before every leg has answered."""
-        return dict(self._pricing.terms(self.legs, self.settings.bias)) if self.samples else {}
+        return dict(self.pricing.terms(self.legs, self.settings.bias)) if self.samples else {}
 
     def _every(self, *, chosen: bool) -> float | None:
         settings, state = self.settings, self.health.state
@@ -233,8 +253,11 @@ class Path:
 
     def _price(self) -> None:
         if not self.samples:
-            self.cost = self.spot = inf
+            self.cost = self.spot = self.level = inf
             return
-        worst = self._first if len(self.legs) == 1 else max(self.legs, key=self._pricing.leg)
-        self.cost = self._pricing.leg(worst) + self.settings.bias
-        self.spot = self.cost + worst.last_rtt - worst.mean
+        worst = self._first if len(self.legs) == 1 else max(self.legs, key=self.pricing.leg)
+        self.cost = self.pricing.leg(worst) + self.settings.bias
+        beside = self.cost - min(worst.mean, RTT_MAX)
+        self.level = min(worst.level, RTT_MAX) + beside
+        paid = worst.mean + self._loss_penalty if self.missing else worst.last_rtt
+        self.spot = min(paid, RTT_MAX) + beside - self._loss_penalty * worst.loss

@@ -4,12 +4,15 @@ The order of precedence: what the policy forbids, drain, hard pin, health, soft 
 """
 
 from collections.abc import Mapping
-from math import inf
+from math import inf, log2
 from typing import Final
 
-from steerd.core.model import PathState, PolicyState, Reason, Switched
+from steerd.core.cost import tariff
+from steerd.core.health import HOLD_BASE
+from steerd.core.model import PathState, PolicyState, Reason, Switched, Terms
 from steerd.core.orders import Drains, Pin
 from steerd.core.path import Path
+from steerd.core.quote import Quote
 from steerd.core.rules import Rule, Standing
 from steerd.core.settings import PathId, PolicySettings
 
@@ -51,12 +54,35 @@ class Policy:
         self.rule = rule
         self.forbidden = dict(settings.forbidden)
         self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
+        worths = dict(settings.preferred)
+        self.priced: dict[PathId, Path | Quote] = {}
+        for id_, path in self.paths.items():
+            own = tariff(settings, path.pricing)
+            self.priced[id_] = path if own is None else Quote(path, own, worths.get(id_, 0.0))
         self.standings = {id_: old.get(id_) or Standing(path) for id_, path in self.paths.items()}
         for id_, standing in self.standings.items():
-            standing.belief = self.paths[id_]
+            standing.belief = self.priced[id_]
         self.stale_at = -inf
 
+    # What it costs
+
+    def terms(self, path: PathId) -> Terms:
+        """What this policy takes the path to cost, term by term, in ms; empty when nothing is known."""
+        return self.priced[path].terms()
+
+    def shown(self, path: PathId) -> Terms:
+        """What else this policy looks at of the path: ``mos`` where that is its objective."""
+        priced = self.priced[path]
+        return priced.shown() if isinstance(priced, Quote) else {}
+
     # What is allowed
+
+    def dwell(self, now: float) -> float:
+        """For how many more seconds only force may move the policy: its ``min_dwell`` from the last switch. What an
+        earlier run left counts as switched to when it was adopted."""
+        if self.since is None:
+            return 0.0
+        return max(0.0, self.since + self.settings.min_dwell - now)
 
     def excluded(self, path: PathId, drains: Drains, now: float) -> str | None:
         """Why the policy may not move to this path now, or None."""
@@ -206,10 +232,9 @@ class Policy:
             self.field.append(standing)
             if mine:
                 self.current = standing
-            standing.open = (
-                now >= health.hold_until
-                and self.excluded(path.id, drains, now) is None
-                and (pin is None or path.pop == pin.pop or not self._pin_usable(pin, drains, now))
+            standing.doubt = log2(1.0 + health.hold_length / HOLD_BASE) if now < health.hold_until else 0.0
+            standing.open = self.excluded(path.id, drains, now) is None and (
+                pin is None or path.pop == pin.pop or not self._pin_usable(pin, drains, now)
             )
             for time in (health.hold_until, self._refused.get(path.id, (0.0,))[0]):
                 if now < time < stale_at:
@@ -245,5 +270,5 @@ class Policy:
             drains.discourages(path.pop),
             not health.answering,
             health.state is not PathState.UP or health.held(now) > 0.0,
-            path.cost,
+            self.priced[path.id].cost,
         )

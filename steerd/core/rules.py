@@ -6,72 +6,49 @@ of price. Costs in ms, time in seconds, prices and regrets in ms*s.
 """
 
 from collections.abc import Sequence
-from math import inf, sqrt
-from typing import Final, NamedTuple, Protocol
+from math import exp2, inf, sqrt
+from typing import Final, Protocol
 
+from steerd.core.excursions import SHORT, Excursions
 from steerd.core.model import Terms
-from steerd.core.settings import PathId, RegretSettings, Settings, ThresholdSettings
+from steerd.core.settings import RegretSettings, Settings
+from steerd.core.standing import SAMPLES_MIN, Belief, Standing, Verdict
+from steerd.core.threshold import Threshold
 
-SAMPLES_MIN: Final = 5
-"""Never move to a path that answered less often."""
+__all__ = ["Belief", "Regret", "Rule", "Standing", "Threshold", "Verdict", "make"]
 
-Z: Final = 1.64
-"""One-sided 95 %."""
+CAP: Final = 1.0
+"""Regrets are capped at so many prices above the least one."""
 
-CAP: Final = 1.5
-"""Regrets are capped at this many prices above the least one."""
+ONE_ALONE: Final = 0.99
+"""An excursion that is not expected to last counts for less than this share of a price in its first `SHORT`
+seconds: no single sample moves anything."""
 
-CONFIDENT_MIN: Final = 2.0
-"""Independent samples that a mean needs before it is trusted: one is never confident."""
+HIGH: Final = 0.5
+"""An excursion stands as long as it costs more than this share of a price in `SHORT` seconds."""
 
-CORROBORATION: Final = 0.5
-"""The confident test also wants so many prices of excess *paid*, sample by sample: a burst that costs less
-than that moves nothing, however sure its mean is."""
+THERE_AND_BACK: Final = 1.5
+"""An excursion counts in full at once if it is expected to cost so many prices: one to leave, and half the time
+another to come back."""
 
+CORROBORATION: Final = 0.4
+"""The confident test wants this share of a price to have been paid beyond what the rival is used to."""
 
-class Belief(Protocol):
-    """What a rule reads of a path. ``cost`` in ms, and ``spot``: the same with the last RTT in place of the mean;
-    ``error2``: the squared standard error of the mean, in ms^2; ``n``: the independent samples behind that;
-    ``samples``: all answers since it was last new; ``up``: nothing speaks against it at the moment."""
+NOT_BY_CHANCE: Final = 3.0
+BY_FAR_NOT: Final = 4.5
+CONFIDENT: Final = 3.4
+"""Standard errors. Regret must be this far from chance against the rival's level, or so far against what the rival
+cost meanwhile; the confident test, which sees less, asks for more."""
 
-    @property
-    def id(self) -> PathId: ...
-    @property
-    def cost(self) -> float: ...
-    @property
-    def spot(self) -> float: ...
-    @property
-    def error2(self) -> float: ...
-    @property
-    def n(self) -> float: ...
-    @property
-    def samples(self) -> int: ...
-    @property
-    def up(self) -> bool: ...
+RECURRENCE: Final = 60.0
+"""Seconds: the half-life with which the rest of an excursion is counted. One alone is made up for meanwhile by what the
+path is better otherwise; those that come again and again add up, as random loss does."""
 
+COMMON: Final = 2.0
+"""Standard deviations of single samples: a rival whose last probe was so far above is on the rise itself."""
 
-class Standing:
-    """A path as one policy's rule sees it: the belief, and what the rule itself remembers. ``open``: the policy
-    may move there while it is up. ``regret``: None for a path that is new to the rule, or back."""
-
-    __slots__ = ("belief", "better_since", "excess", "open", "path", "regret")
-
-    def __init__(self, belief: Belief) -> None:
-        self.path = belief.id
-        self.belief = belief
-        self.open = True
-        self.forget()
-
-    def forget(self) -> None:
-        self.regret: float | None = None
-        self.excess = 0.0
-        self.better_since: float | None = None
-
-
-class Verdict(NamedTuple):
-    to: PathId
-    rule: str
-    margin: Terms
+OUTLIER: Final = 3.5
+"""Standard deviations of single samples: in the confident test what is beyond them counts no more."""
 
 
 class Rule(Protocol):
@@ -103,41 +80,48 @@ class Regret:
     *Regret* is the capped work function of metrical task systems on a uniform space (Borodin, Linial, Saks,
     "An optimal on-line algorithm for metrical task system", J. ACM 39(4), 1992): each path keeps what
     having been on it would have cost beyond the best, capped; the current path is left when it sits at the
-    cap. What was paid is counted sample by sample; that there is something to gain is asked of the means.
-    *Confidence* leaves earlier, when the means differ beyond their error by enough to pay the price within
-    the horizon, and part of the price was already paid.
+    cap, and noise alone would not have brought it there. An excursion counts in full only if such excursions last
+    (`steerd.core.excursions`). *Confidence* leaves earlier: a path that for some samples costs more than a rival is
+    used to, by so much that staying for the horizon would cost a price, and surely so.
     """
 
-    __slots__ = ("_cap", "_horizon", "_ignore", "_price")
+    __slots__ = ("_began", "_cap", "_drift", "_excursions", "_for", "_horizon", "_ignore", "_plain", "_price")
 
     def __init__(self, settings: RegretSettings, ignore_below: float) -> None:
         self._price = settings.price
         self._horizon = settings.horizon
         self._ignore = ignore_below
+        self._plain = settings.plain
         self._cap = CAP * settings.price
+        self._drift = settings.price / settings.horizon
+        self._excursions = Excursions()
+        self._began: int | None = None  # samples that the current path had when it ceased to be the best
+        self._for = 0.0  # for how many seconds it has not been
 
     def observe(self, field: Sequence[Standing], current: Standing, dt: float, now: float) -> Verdict | None:  # noqa: ARG002
         if len(field) == 1:  # nobody to compare with
-            current.regret = current.excess = 0.0
+            current.regret = 0.0
             return None
-        if not self._account(field, current, dt):
+        if dt <= 0.0:
             return None
-        best: Verdict | None = None
-        here = current.belief.cost
-        lowest = here - self._ignore
-        for rival in field:
-            belief = rival.belief
-            cost = belief.cost
-            if cost >= lowest or not (rival.open and belief.up) or belief.samples < SAMPLES_MIN:
-                continue
-            rule = self._test(current, rival)
-            if rule is not None:
-                best, lowest = Verdict(rival.path, rule, self._margin(current, rival)), cost
-        return best
+        paid = self._account(field, current, dt)
+        if not current.regret:
+            if self._began is not None:
+                self._end_window(field)
+            if self._plain:
+                return None
+        else:
+            self._watch(field, current, paid, dt)
+            if current.regret >= self._cap:
+                verdict = self._regret(field, current)
+                if verdict is not None:
+                    return verdict
+        return None if self._plain else self._confident(field, current)
 
     def moved(self, field: Sequence[Standing]) -> None:
+        self._end_window(field)
         for one in field:
-            one.excess = 0.0
+            one.begin()
 
     def outlook(self, field: Sequence[Standing], current: Standing) -> str:
         rivals = [one for one in field if one is not current and one.open]
@@ -150,28 +134,38 @@ class Regret:
         regret = current.regret or 0.0
         return (
             f"{rival.path} is {gain:.1f} ms cheaper: at this difference {current.path} is left within "
-            f"{(self._cap - regret) / gain:.0f} s (regret {regret:.0f} of {self._cap:.0f} ms*s)"
+            f"{(self._cap - regret + (rival.regret or 0.0)) / gain:.0f} s "
+            f"(regret {regret:.0f} of {self._cap:.0f} ms*s)"
         )
 
-    def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> bool:
-        """Add this round to every path's regret, and to what staying has cost against each rival. True if some
-        rival is cheaper by enough to matter."""
-        here = current.belief
-        paid = here.spot - self._ignore  # what was really paid: means only learn of it later
-        low = cheapest = inf
+    def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> float:
+        """Add this round to every path's regret, and to what the current path costs beyond each rival's level.
+        Returns what the current path counts for, in ms."""
+        here = current.belief.spot
+        cheapest = here
+        for one in field:
+            spot = one.belief.spot
+            if spot < cheapest:
+                cheapest = spot
+        ceiling = inf if self._plain else cheapest + ONE_ALONE * self._price / (dt if dt > SHORT else SHORT)
+        paid = here
+        low = inf
+        beyond = here - self._drift
         for one in field:
             belief = one.belief
-            if belief.cost < cheapest:
-                cheapest = belief.cost
             spot = belief.spot
+            if spot > ceiling or one.out:
+                spot = self._counted(one, spot, cheapest, dt)
+            if one.owed > 0.0:
+                spot += self._settle(one, dt)
             if one.regret is not None:
                 one.regret = regret = one.regret + spot * dt
                 if regret < low:
                     low = regret
-            more = paid - spot
-            if more > 0.0 or one.excess > 0.0:
-                excess = one.excess + more * dt
-                one.excess = excess if excess > 0.0 else 0.0
+            if one is current:
+                paid = spot
+            elif one.excess > 0.0 or beyond > belief.level:
+                self._exceed(one, current, beyond - _used_to(belief), dt)
         cap = self._cap
         for one in field:
             if one.regret is not None:
@@ -180,29 +174,119 @@ class Regret:
             else:
                 # A path that is new or back does not win by being new, unless all are: then they start level.
                 one.regret = cap if low < inf else 0.0
-        return cheapest < here.cost - self._ignore
+        return paid
 
-    def _test(self, current: Standing, rival: Standing) -> str | None:
-        """Which of the two tests says to move from ``current`` to ``rival``."""
-        if current.regret is None or rival.regret is None:
-            return None
-        if current.regret >= self._cap and rival.regret <= self._cap - self._price:
-            return "regret"
-        here, there = current.belief, rival.belief
-        gain = here.cost - there.cost
-        if gain * self._horizon <= self._price or rival.excess < CORROBORATION * self._price:
-            return None
-        if here.n < CONFIDENT_MIN or there.n < CONFIDENT_MIN:
-            return None
-        if (gain - Z * sqrt(here.error2 + there.error2)) * self._horizon > self._price:
-            return "confident"
-        return None
+    def _counted(self, one: Standing, spot: float, cheapest: float, dt: float) -> float:
+        """What counts of a path that is on an excursion, or just was."""
+        span = dt if dt > SHORT else SHORT
+        costs = (spot - cheapest) * span
+        high = costs > HIGH * self._price
+        if one.kind is not None:
+            one.age += dt
+            if one.age >= span * (1.0 - 1e-9):
+                self._excursions.saw(one.kind, lasted=high)
+                one.kind = None
+        elif costs >= self._price and not one.out:
+            one.kind, one.age = int(one.belief.missing), 0.0
+        one.out = high
+        if costs < self._price:
+            return spot
+        if costs * self._excursions.ahead(int(one.belief.missing)) >= THERE_AND_BACK * self._price:
+            return spot
+        counted = cheapest + ONE_ALONE * self._price / span
+        one.owed += (spot - counted) * dt
+        return counted
 
-    def _margin(self, current: Standing, rival: Standing) -> Terms:
-        here, there = current.belief, rival.belief
+    def _settle(self, one: Standing, dt: float) -> float:
+        """What counts now of excursions that did not count in full, in ms."""
+        paid = one.owed * (1.0 - exp2(-dt / RECURRENCE))
+        one.owed = one.owed - paid if one.owed > paid + 1e-3 else 0.0
+        return paid / dt
+
+    def _exceed(self, rival: Standing, current: Standing, more: float, dt: float) -> None:
+        """The current path cost ``more`` ms beyond the rival's level than what would not pay the price in time."""
+        most = CORROBORATION * self._price / (dt if dt > SHORT else SHORT)
+        if more + self._drift > most:
+            most = max(most, OUTLIER * current.belief.scatter)
+            more = min(more, most - self._drift)
+        if rival.excess <= 0.0:
+            rival.excess_for, rival.excess_from = 0.0, current.belief.samples - 1
+        rival.excess_for += dt
+        rival.excess = max(0.0, rival.excess + more * dt)
+
+    def _watch(self, field: Sequence[Standing], current: Standing, paid: float, dt: float) -> None:
+        """Since the current path was last the best: what it cost beyond the others."""
+        here = current.belief
+        if self._began is None:
+            self._began = here.samples - 1
+        self._for += dt
+        for one in field:
+            one.above += (paid - one.belief.level) * dt
+            one.beyond += (here.spot - one.belief.spot) * dt
+
+    def _end_window(self, field: Sequence[Standing]) -> None:
+        self._began, self._for = None, 0.0
+        for one in field:
+            one.above = one.beyond = 0.0
+
+    def _regret(self, field: Sequence[Standing], current: Standing) -> Verdict | None:
+        """The current path sits at the cap: the move to the path that is least to be regretted."""
+        best: Standing | None = None
+        for one in field:
+            if not self._eligible(one, current) or one.regret is None or one.regret > self._cap / 2.0:
+                continue
+            # A hold-down ranks, it does not forbid: what is worth so many prices more is worth the doubt.
+            if one.beyond < one.doubt * self._price:
+                continue
+            if best is None or (one.regret, one.belief.spot) < (best.regret, best.belief.spot):
+                best = one
+        if best is None:
+            return None
+        gain = best.beyond / self._for
+        here, there = current.belief, best.belief
+        n = max(1, here.samples - (self._began or 0))
+        single2 = here.scatter**2 / n
+        error = sqrt(single2 + there.level_error2)
+        if self._plain:
+            return Verdict(best.path, "regret", self._margin(current, best, gain, error))
+        if gain <= self._ignore:
+            return None
+        if best.above / self._for < NOT_BY_CHANCE * error:
+            error = sqrt(single2 + there.scatter**2 / n)
+            if gain < BY_FAR_NOT * error:
+                return None
+        return Verdict(best.path, "regret", self._margin(current, best, gain, error))
+
+    def _confident(self, field: Sequence[Standing], current: Standing) -> Verdict | None:
+        """The move to the path of the lowest level of those that the current one surely costs more than."""
+        best: Verdict | None = None
+        here = current.belief
+        lowest = here.spot - self._ignore
+        for one in field:
+            if one.excess < CORROBORATION * self._price:
+                continue
+            there = one.belief
+            level = _used_to(there)
+            if level >= lowest or there.missing or one.doubt or not self._eligible(one, current):
+                continue
+            n = here.samples - one.excess_from
+            if n < 2:
+                continue
+            gain = one.excess / one.excess_for + self._drift
+            error = sqrt(here.scatter**2 / n + there.level_error2)
+            if gain >= CONFIDENT * error:
+                lowest = level
+                best = Verdict(one.path, "confident", self._margin(current, one, gain, error))
+        return best
+
+    def _eligible(self, one: Standing, current: Standing) -> bool:
+        belief = one.belief
+        return one is not current and one.open and belief.up and belief.samples >= SAMPLES_MIN
+
+    def _margin(self, current: Standing, rival: Standing, gain: float, error: float) -> Terms:
         return {
-            "gain": here.cost - there.cost,
-            "stderr": sqrt(here.error2 + there.error2),
+            "gain": gain,
+            "stderr": error,
             "regret": current.regret or 0.0,
             "excess": rival.excess,
             "price": self._price,
@@ -211,53 +295,12 @@ class Regret:
         }
 
 
-class Threshold:
-    """Better by a margin, for a time: what most peers do."""
-
-    __slots__ = ("_ignore", "_settings")
-
-    def __init__(self, settings: ThresholdSettings, ignore_below: float) -> None:
-        self._settings = settings
-        self._ignore = ignore_below
-
-    def observe(self, field: Sequence[Standing], current: Standing, dt: float, now: float) -> Verdict | None:
-        needed = self._needed(current)
-        limit = current.belief.cost - needed
-        best: Standing | None = None
-        for rival in field:
-            belief = rival.belief
-            if belief.cost >= limit or not (rival.open and belief.up) or belief.samples < SAMPLES_MIN:
-                rival.better_since = None
-                continue
-            if rival.better_since is None:
-                rival.better_since = now - dt
-            held = now - rival.better_since >= self._settings.hold
-            if held and (best is None or belief.cost < best.belief.cost):
-                best = rival
-        if best is None or best.better_since is None:
-            return None
-        margin = {
-            "gain": current.belief.cost - best.belief.cost,
-            "needed": needed,
-            "held": now - best.better_since,
-            "hold": self._settings.hold,
-        }
-        return Verdict(best.path, "threshold", margin)
-
-    def moved(self, field: Sequence[Standing]) -> None:
-        for one in field:
-            one.better_since = None
-
-    def outlook(self, field: Sequence[Standing], current: Standing) -> str:
-        rivals = [one for one in field if one is not current and one.open]
-        if not rivals:
-            return "no rival may be used now"
-        rival = min(rivals, key=lambda one: one.belief.cost)
-        gain = current.belief.cost - rival.belief.cost
-        needed = self._needed(current)
-        if gain > needed:
-            return f"{rival.path} is {gain:.1f} ms cheaper: it has to stay so for {self._settings.hold:g} s"
-        return f"{rival.path}, the cheapest rival, would have to become {needed - gain:.1f} ms cheaper"
-
-    def _needed(self, current: Standing) -> float:
-        return max(self._settings.margin * current.belief.cost, self._settings.margin_ms, self._ignore)
+def _used_to(rival: Belief) -> float:
+    """What a rival may be expected to cost, in ms. Its level, but that is slow to rise: so not less than its present
+    mean, nor than its last probe if that is far above both, as when all paths of an uplink become slow at once."""
+    expected = rival.level
+    cost = rival.cost
+    if cost > expected:
+        expected = cost
+    spot = rival.spot
+    return spot if spot > expected + COMMON * rival.scatter else expected

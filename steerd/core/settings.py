@@ -17,6 +17,23 @@ class WhenNone(StrEnum):
     BLOCK = "block"
 
 
+class Objective(StrEnum):
+    """What a policy's cost is made of."""
+
+    COST = "cost"  # delay, jitter and loss, each at its weight
+    MOS = "mos"  # how a call sounds
+
+
+class Codec(StrEnum):
+    """What speech is coded with, where the objective is how it sounds; ``G711_PLC`` conceals lost packets."""
+
+    G711_PLC = "g711-plc"
+    G711 = "g711"
+    G729A = "g729a"
+    G723 = "g723.1"
+    GSM_EFR = "gsm-efr"
+
+
 @dataclass(frozen=True, slots=True)
 class PathSettings:
     """One way to one PoP.
@@ -45,20 +62,33 @@ class PolicySettings:
 
     ``forbidden`` maps each path that this policy may never use to the reason, for people
     (``"region us is not among de, fr"``). Every other path is a candidate.
+
+    The weights multiply those terms of the cost for this policy alone; with ``objective`` MOS only that of the bias
+    counts, and ``codec`` does. ``preferred`` gives paths that are worth something to this policy, in ms, by which
+    they are cheaper. For ``min_dwell`` seconds after a switch only force moves the policy.
     """
 
     policy: PolicyId
     forbidden: tuple[tuple[PathId, str], ...] = ()
     when_none: WhenNone = WhenNone.KEEP
+    objective: Objective = Objective.COST
+    codec: Codec = Codec.G711_PLC
+    rtt_weight: float = 1.0
+    jitter_weight: float = 1.0
+    loss_weight: float = 1.0
+    bias_weight: float = 1.0
+    preferred: tuple[tuple[PathId, float], ...] = ()
+    min_dwell: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RegretSettings:
     """The default rule. ``price`` is what a switch costs, in ms*s; ``horizon`` is how far the confident
-    test looks ahead, in seconds."""
+    test looks ahead, in seconds. ``plain``: the work function alone, of which bounds are proven."""
 
     price: float = 100.0
-    horizon: float = 20.0
+    horizon: float = 12.0
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from steerd.core.model import (
     CandidateView,
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from steerd.core.engine import Engine
     from steerd.core.path import Path
     from steerd.core.policy import Policy
+
+ONLY_SECONDS: Final = 90.0
+"""Times longer than this are told in minutes."""
 
 
 def view(engine: Engine, now: float) -> View:
@@ -99,7 +102,7 @@ def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
     candidates = [
         CandidateView(
             path=path.id,
-            terms=path.terms(),
+            terms=policy.terms(path.id),
             excluded=policy.excluded(path.id, engine.drains, now),
             rank={
                 name: value
@@ -109,7 +112,8 @@ def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
                     ("hold", path.health.held(now)),
                 )
                 if value is not None
-            },
+            }
+            | dict(policy.shown(path.id)),
         )
         for path in policy.paths.values()
     ]
@@ -128,11 +132,20 @@ def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
         pin_for=_left(pin.until, now) if pin is not None else None,
         candidates=tuple(candidates),
         last=policy.last,
-        outlook=_outlook(policy),
+        outlook=_outlook(policy, now),
+        dwell=policy.dwell(now),
     )
 
 
-def _outlook(policy: Policy) -> str:
+def _outlook(policy: Policy, now: float) -> str:
+    left = policy.dwell(now)
+    if left and policy.wanted is not None:
+        span = f"{left / 60.0:.0f} min" if left > ONLY_SECONDS else f"{left:.0f} s"
+        return f"may not move for another {span} (min_dwell) unless it has to; then: {_unhindered(policy)}"
+    return _unhindered(policy)
+
+
+def _unhindered(policy: Policy) -> str:
     current = policy.standings.get(policy.wanted) if policy.wanted is not None else None
     if current is None:
         return "the first path that answers is taken"

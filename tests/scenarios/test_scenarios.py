@@ -1,8 +1,9 @@
 """Scenarios as data: a network over time, and what must come of it. See the TOML files beside this one.
 
-``[[path]]``: name, optional pop and uplink, then ``weather`` changes (see `tests.sim.network.Weather`), times
-in seconds. ``[[expect]]``: in the time from ``after`` to ``before`` there is exactly one switch, to ``to`` for
-``reason``; ``none = true``: there is no switch at all. Unknown fields are refused.
+``[[path]]``: name, optional pop, uplink and bias, then ``weather`` changes (see `tests.sim.network.Weather`), times
+in seconds. ``[[policy]]``: name and `PolicySettings`; without any there is one, "all". ``[[expect]]``: in the time
+from ``after`` to ``before`` there is exactly one switch (of ``policy``, if more than one), to ``to`` for ``reason``;
+``none = true``: there is no switch at all. Unknown fields are refused.
 """
 
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 
 from steerd.core.model import Order, PolicyState, PopState, Verb
 from steerd.core.settings import (
+    Objective,
     PathId,
     PathSettings,
     PolicyId,
@@ -53,6 +55,7 @@ def test_scenario(scenario, seed):
                 id_,
                 pop,
                 one.pop("uplink", id_),
+                bias=one.pop("bias", 0.0),
                 interval=1 / rate,
                 standby_interval=1 / rate,
                 down_after=one.pop("down_after", 0.0),
@@ -61,8 +64,9 @@ def test_scenario(scenario, seed):
         assert not one, f"unknown fields {one}"
     rule = ThresholdSettings(**scenario.pop("threshold")) if "threshold" in scenario else None
     price = scenario.pop("price", 100.0)
-    policy = PolicySettings(POLICY, when_none=WhenNone(scenario.pop("when_none", "keep")))
-    settings = Settings(tuple(paths), (policy,), rule or RegretSettings(price), round=1 / rate)
+    plain = PolicySettings(POLICY, when_none=WhenNone(scenario.pop("when_none", "keep")))
+    policies = tuple(policy(one) for one in scenario.pop("policy", [])) or (plain,)
+    settings = Settings(tuple(paths), policies, rule or RegretSettings(price), round=1 / rate)
     driver = Driver(settings, lines, seed=seed)
     for event in scenario.pop("event", []):
         at = event.pop("at")
@@ -74,10 +78,17 @@ def test_scenario(scenario, seed):
     for state in states:
         driver.at(state["at"], lambda: seen.append(driver.engine.view(driver.now).policies[0].state))
     driver.run(until)
-    told = [f"{one.at:.2f} {one.old} -> {one.new} {one.reason} {one.rule}" for one in driver.switches()]
+    told = [f"{one.at:.2f} {one.policy}: {one.old} -> {one.new} {one.reason} {one.rule}" for one in driver.switches()]
     for expect in expected:
         check(driver, expect, told)
     assert seen == [PolicyState(state["is"]) for state in states]
+
+
+def policy(written):
+    """Settings by name, with ``preferred`` as a table."""
+    made = {"objective": Objective(written.pop("objective", "cost"))}
+    made["preferred"] = tuple((PathId(path), worth) for path, worth in written.pop("preferred", {}).items())
+    return PolicySettings(PolicyId(written.pop("name")), **made, **written)
 
 
 def happen(driver, event):
@@ -93,7 +104,11 @@ def happen(driver, event):
 
 
 def check(driver, expect, told):
-    within = [one for one in driver.switches() if expect["after"] < one.at <= expect["before"]]
+    within = [
+        one
+        for one in driver.switches()
+        if expect["after"] < one.at <= expect["before"] and expect.get("policy", one.policy) == one.policy
+    ]
     if expect.get("none"):
         assert not within, told
         return

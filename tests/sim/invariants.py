@@ -1,11 +1,21 @@
 """A seeded hour: what may happen at random, and what must hold whatever happens."""
 
+from dataclasses import replace
 from random import Random
 
 from steerd.core.engine import Engine
 from steerd.core.model import Effect, Memory, Order, PathState, PolicyState, PopState, Reason, Steer, Switched, Verb
 from steerd.core.rules import SAMPLES_MIN
-from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings, ThresholdSettings, WhenNone
+from steerd.core.settings import (
+    Objective,
+    PathId,
+    PathSettings,
+    PolicyId,
+    PolicySettings,
+    Settings,
+    ThresholdSettings,
+    WhenNone,
+)
 from tests.sim.driver import Driver
 from tests.sim.network import season
 
@@ -45,12 +55,14 @@ class Hour:
         self.settings = Settings(
             paths=tuple(paths),
             policies=(
-                PolicySettings(PolicyId("one"), forbidden, rng.choice(list(WhenNone))),
-                PolicySettings(PolicyId("two")),
+                replace(self._policy("one"), forbidden=forbidden, when_none=rng.choice(list(WhenNone))),
+                self._policy("two"),
             ),
             rule=rule,
             round=interval,
         )
+        self.dwells = {policy.policy: policy.min_dwell for policy in self.settings.policies}
+        self.moved_at: dict[PolicyId, float] = {}
         self.drained: set[str] = set()
         self.failing = rng.random() < 0.3
         self.restarted_at = 0.0
@@ -66,6 +78,25 @@ class Hour:
         if self.seed % 20 == 0:
             self._check_repeats()
         return self.driver
+
+    def _policy(self, name: str) -> PolicySettings:
+        """Every other one asks for something special."""
+        rng = Random(f"{self.seed}/{name}")
+        if rng.random() < 0.5:
+            return PolicySettings(PolicyId(name))
+        weights = [rng.choice([0.0, 0.5, 1.0, 1.0, 3.0]) for _ in range(4)]
+        return PolicySettings(
+            PolicyId(name),
+            (),
+            WhenNone.KEEP,
+            rng.choice([Objective.COST, Objective.COST, Objective.MOS]),
+            rtt_weight=max(0.5, weights[0]),
+            jitter_weight=weights[1],
+            loss_weight=weights[2],
+            bias_weight=weights[3],
+            preferred=tuple((path, rng.choice([3.0, 20.0, 500.0])) for path in self.ids if rng.random() < 0.3),
+            min_dwell=rng.choice([0.0, 0.0, 20.0, 120.0]),
+        )
 
     def _applies(self, steer: Steer) -> tuple[float, str | None]:
         if self.failing and self.rng.random() < 0.2:
@@ -100,11 +131,17 @@ class Hour:
         if isinstance(effect, Switched) and effect.new is not None and effect.rule != "kernel":
             self._hold(self.pop_of[effect.new] not in self.drained, f"moved to {effect.new}, which is drained")
             self._hold(effect.new != effect.old, "a switch to the same path")
+            total = effect.evidence[effect.new]["total"]
+            self._hold(total >= 0.0, f"{effect.new} costs {total} ms")
             state = self.driver.engine.paths[effect.new].health.state if hasattr(self.driver, "engine") else None
             self._hold(state not in (PathState.DOWN, PathState.ABSENT), f"moved to {effect.new}, which is {state}")
             if effect.reason is Reason.BETTER and effect.rule != "forced":
                 samples = self.driver.engine.paths[effect.new].samples
                 self._hold(samples >= SAMPLES_MIN, f"a price move to {effect.new}, heard {samples} times")
+                stayed = now - self.moved_at.get(effect.policy, -HOUR)
+                self._hold(stayed >= self.dwells[effect.policy] - 1e-6, f"a price move after {stayed:.2f} s")
+        if isinstance(effect, Switched):
+            self.moved_at[effect.policy] = now
 
     def _check(self) -> None:
         now, engine = self.driver.now, self.driver.engine

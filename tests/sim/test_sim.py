@@ -7,7 +7,7 @@ import pytest
 
 from steerd.core import health
 from steerd.core.policy import Policy
-from steerd.core.rules import Regret
+from steerd.core.rules import Regret, Verdict
 from tests.sim.__main__ import hour
 from tests.sim.invariants import BrokenError, Hour
 
@@ -30,11 +30,20 @@ def lawless(monkeypatch):
 
 def restless(monkeypatch):
     """The rule moves for any difference, and back."""
-    monkeypatch.setattr(Regret, "_test", lambda *_: "regret")
-    monkeypatch.setattr("steerd.core.rules.SAMPLES_MIN", 0)
+
+    def cheapest(_, field, current, *__):
+        best = min(field, key=lambda one: one.belief.spot)
+        return None if best is current else Verdict(best.path, "regret", {})
+
+    monkeypatch.setattr(Regret, "observe", cheapest)
 
 
-@pytest.mark.parametrize("fault", [deaf, lawless, restless])
+def hasty(monkeypatch):
+    """No policy keeps to its min_dwell."""
+    monkeypatch.setattr(Policy, "dwell", lambda *_: 0.0)
+
+
+@pytest.mark.parametrize("fault", [deaf, lawless, restless, hasty])
 def test_a_broken_engine_is_caught(monkeypatch, fault):
     fault(monkeypatch)
     hours = [Hour(seed) for seed in range(30)]

@@ -81,7 +81,7 @@ def test_every_mistake_gets_its_message(monkeypatch, capsys):
     assert check(file) == 78
     said = capsys.readouterr().err
     assert said == (HERE / "test_config_mistakes.txt").read_text()
-    assert len(said.splitlines()) == 16
+    assert len(said.splitlines()) == 21
 
 
 def test_check_counts_and_warns(write, capsys):

@@ -166,6 +166,7 @@ def test_status_as_json():
     assert answer["policies"] == [
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
+            "dwell_s": 0.0,
             "pin": None, "error": None,
         }
     ]  # fmt: skip
@@ -198,6 +199,18 @@ def test_why_as_text_and_json():
             words.why(VIEW, odd)
 
 
+def test_why_shows_how_a_call_sounds_and_what_is_preferred():
+    evidence = {
+        AMS: terms(38.0, 3.25, 2.0, samples=400.0, mos=4.104),
+        FRA: {**terms(30.0, 1.0, samples=410.0, mos=4.386), "prefer": -5.0},
+    }
+    answer = words.why(replace(VIEW, policies=(replace(POLICY, last=SWITCHED._replace(evidence=evidence)),)))
+    shown = [line.split() for line in answer["policies"][0]["text"] if "4." in line or "cost in ms" in line]
+    assert shown[0][3:] == ["rtt", "jitter", "loss", "prefer", "total", "mos", "samples"]
+    assert shown[1] == [FRA, "30.0", "1.0", "0.0", "-5.0", "31.0", "4.39", "410"]
+    assert shown[2][-2:] == ["4.10", "400"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -213,7 +226,7 @@ def test_why_as_text_and_json():
             "because the path before went down.",
         ),
         ({"last": SWITCHED._replace(rule="first", old=None, reason=Reason.START)}, "no path to fra1/wg-fra1, because"),
-        ({"last": SWITCHED._replace(rule="confident")}, "a gain of 10.9 ms is sure: over 20 s that pays 219 ms*s"),
+        ({"last": SWITCHED._replace(rule="confident")}, "more than the new path is used to, 15.3 standard errors"),
         (
             {
                 "last": SWITCHED._replace(
