@@ -188,10 +188,12 @@ class Regret:
                 one.kind = None
         elif costs >= self._price and not one.out:
             one.kind, one.age = int(one.belief.missing), 0.0
-        one.out = high
+        first, one.out = not one.out, high
         if costs < self._price:
             return spot
-        if costs * self._excursions.ahead(int(one.belief.missing)) >= THERE_AND_BACK * self._price:
+        missing = one.belief.missing
+        # That one probe is missing is for health to judge, however slowly it is probed.
+        if not (missing and first) and costs * self._excursions.ahead(int(missing)) >= THERE_AND_BACK * self._price:
             return spot
         counted = cheapest + ONE_ALONE * self._price / span
         one.owed += (spot - counted) * dt
