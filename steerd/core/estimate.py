@@ -139,10 +139,12 @@ class Estimate:
             jump = -jump
         slow, jitter = self._slow, self.jitter
         young = 1.0 / self.samples
+        usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
         if young > slow:
             slow = young
-        elif jump > JUMP_MAX * jitter and jump > JUMP_MAX * NOISE_FLOOR_MS:
-            jump = JUMP_MAX * (jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS)
+            usual = max(usual, self.level / 8.0)  # as much as is believed before there is anything to compare
+        if jump > JUMP_MAX * usual:
+            jump = JUMP_MAX * usual
         self.jitter = jitter + slow * (jump - jitter)
         self.level += slow * (rtt - self.level)
         if self.loss:

@@ -265,6 +265,8 @@ def reloads() -> Any:
         )
         found["check"] = [checked.returncode, len(checked.stderr.strip().splitlines())]
 
+        # Ten samples of each: the first ones come late, while devices learn their neighbours.
+        until(lambda: all(one["state"] == "up" and one["samples"] >= 10 for one in status(world)["paths"]))
         FILE.write_text(config.replace("fra1", "gone").replace("tun-gone", "tun-none"))
         found["renamed"] = ask(world, "reload")[0]
         until(lambda: status(world)["policies"][0]["choice"] == "ams1/tun-ams1")
