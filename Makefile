@@ -18,7 +18,13 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (5 minutes at most)
 	@tools/need mosquitto ip
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)  # most lab tests wait for packets, not for a core
+ifdef TESTS
+	$(BIN)/python -m pytest $(TESTS)
+else
+	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
+endif
 
 test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)

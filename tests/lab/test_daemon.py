@@ -20,7 +20,7 @@ from steerd.lab.enclosure import run
 from steerd.lab.gateway import METRICS, TENANT
 from steerd.lab.world import World
 
-pytestmark = [pytest.mark.lab, pytest.mark.broker]
+pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
 
 SOCKET = "/run/steerd-lab/control.sock"
 FILE = Path("/run/steerd-lab/steerd.toml")

@@ -13,7 +13,7 @@ from steerd.lab.line import Conditions
 from steerd.lab.world import PopSpec, World
 from tests.lab.test_daemon import FILE, ask, metric, start, status, until
 
-pytestmark = [pytest.mark.lab, pytest.mark.broker]
+pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
 
 POPS = (
     PopSpec("fra1", "de", Conditions(delay_ms=20.0)),

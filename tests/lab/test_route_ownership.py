@@ -20,7 +20,7 @@ from steerd.core.settings import PathId
 from steerd.route.router import RouteError, cleanup, plan
 from tests.lab.test_route_world import PROTOCOL, Gateway, Heard, ip, ours, path, policy, settings, steer
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.alone, pytest.mark.lab]
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
 
 EVERYTHING = ("0.0.0.0/0", "::/0")

@@ -24,7 +24,11 @@ from steerd.share.share import Share
 
 SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 MOSQUITTO = shutil.which("mosquitto", path=SEARCHED)
-pytestmark = [pytest.mark.broker, pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")]
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.broker,
+    pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed"),
+]
 
 ROOT = "steer/v1/acme"
 STATE, SCORE, EVENT = (f"{ROOT}/gw/eu/gw1/{kind}" for kind in ("state", "score", "event"))
