@@ -31,6 +31,9 @@ THERE_AND_BACK: Final = 1.5
 """An excursion counts in full at once if it is expected to cost so many prices: one to leave, and half the time
 another to come back."""
 
+DRIFT: Final = 0.5
+"""Of what would pay the price within the horizon: what costs less than this share more is not added up."""
+
 CORROBORATION: Final = 0.4
 """The confident test wants this share of a price to have been paid beyond what the rival is used to."""
 
@@ -93,7 +96,7 @@ class Regret:
         self._ignore = ignore_below
         self._plain = settings.plain
         self._cap = CAP * settings.price
-        self._drift = settings.price / settings.horizon
+        self._drift = DRIFT * settings.price / settings.horizon
         self._excursions = Excursions()
         self._began: int | None = None  # samples that the current path had when it ceased to be the best
         self._for = 0.0  # for how many seconds it has not been

@@ -70,10 +70,10 @@ def test_regret_moves_when_a_price_was_paid_and_the_advantage_of_before_is_used_
 
 
 def test_confidence_moves_when_a_rival_is_surely_used_to_less():
-    """20 ms more are 11.7 beyond what would not pay the price in 12 s: four rounds of that are 40 ms*s."""
+    """20 ms more are 15.8 beyond half of what would pay the price in 12 s: three rounds of that are 40 ms*s."""
     standings = preferred(field(a=40.0, b=20.0), "a")
     when, verdict = rounds(Regret(RegretSettings(), 2.0), standings, "a", 100)
-    assert (when, verdict.to, verdict.rule) == (3, "b", "confident")
+    assert (when, verdict.to, verdict.rule) == (2, "b", "confident")
     assert verdict.margin["gain"] == pytest.approx(20.0)
 
 
