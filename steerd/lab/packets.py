@@ -96,6 +96,9 @@ def answer(packet: bytes, seen: Seen, carrier: int) -> bytes:
         _CARRIER.pack_into(out, at + 8 + _CARRIER_AT, carrier)
         if packet[at + 6 : at + 8] != b"\0\0":
             _correct(out, at + 6, 0, carrier)
+            # A sum of 0 says "none", which IPv6 does not accept: the other zero is sent in its place (RFC 768).
+            if out[at + 6 : at + 8] == b"\0\0":
+                out[at + 6 : at + 8] = b"\xff\xff"
     return bytes(out)
 
 
