@@ -1,137 +1,188 @@
-"""Up, suspect, down, recovering, absent: every legal transition, and the damping."""
+"""Up, suspect, down, recovering, absent: every legal transition, and what it takes."""
 
 import itertools
 
 import pytest
 
-from steerd.core.health import HOLD_BASE, HOLD_MAX, TRANSITIONS, Health, Signal
+from steerd.core.health import TRANSITIONS, Health, Signal
 from steerd.core.model import PathState
 
+UP, SUSPECT, DOWN = PathState.UP, PathState.SUSPECT, PathState.DOWN
+RECOVERING, ABSENT = PathState.RECOVERING, PathState.ABSENT
 
-def health(*, legs=1, down_after=0.0, state=None):
-    one = Health(legs=legs, down_after=down_after, now=0.0, draw=lambda: 0.0)
-    if state is PathState.UP:
-        one.answered(0, 0.0)
-        for leg in range(1, legs):
-            one.answered(leg, 0.0)
+
+def health(*, legs=1, down_after=0.0, state=None, now=0.0):
+    one = Health(legs=legs, down_after=down_after, now=now, draw=lambda: 0.0)
+    if state is UP:
+        for leg in range(legs):
+            one.answered(leg, now)
     return one
 
 
-def take_down(one, now):
-    for n in range(3):
-        one.overdue(0, now + n * 0.1, now + n * 0.1 + 0.05)
-    assert one.state is PathState.DOWN
-    return now + 0.25
-
-
-def bring_up(one, now):
-    for n in range(4):
-        one.answered(0, now + n)
-    assert one.state is PathState.UP
-    return now + 3.0
+def silence(one, *times, leg=0):
+    """Probes sent at these times are overdue 0.1 s later. Whether each changed the state."""
+    return [one.overdue(leg, sent_at, sent_at + 0.1) for sent_at in times]
 
 
 def test_a_new_path_is_suspect_until_it_answers():
     one = health()
-    assert (one.state, one.doubted_at) == (PathState.SUSPECT, None)
+    assert (one.state, one.doubted_at) == (SUSPECT, None)
     assert one.answered(0, 1.0)
-    assert one.state is PathState.UP
+    assert one.state is UP
+
+
+def test_each_change_says_why_and_since_when():
+    """What `steerctl` and the journal tell of a path's life."""
+    one = health(now=5.0)
+    story = [
+        (None, SUSPECT, "nothing heard yet", 5.0),
+        (lambda: one.answered(0, 6.0), UP, "answers", 6.0),
+        (lambda: one.overdue(0, 7.0, 7.1), SUSPECT, "a probe is overdue", 7.1),
+        (lambda: one.overdue(0, 7.2, 7.3), SUSPECT, "a probe is overdue", 7.1),
+        (lambda: one.overdue(0, 7.4, 7.5), DOWN, "3 probes in a row unanswered over 0.50 s", 7.5),
+        (lambda: one.answered(0, 8.0), RECOVERING, "answers again", 8.0),
+        (lambda: one.answered(0, 9.5), RECOVERING, "answers again", 8.0),
+        (lambda: one.answered(0, 11.0), UP, "answered for 3 s; ranks last for 8 s", 11.0),
+        (lambda: one.answered(0, 11.5), UP, "answered for 3 s; ranks last for 8 s", 11.0),
+        (
+            lambda: one.link(up=False, now=12.0),
+            ABSENT,
+            "its device is down or not there, or the kernel refuses its next hop",
+            12.0,
+        ),
+        (lambda: one.link(up=True, now=13.0), DOWN, "its device is back; nothing heard yet", 13.0),
+    ]
+    for step, state, reason, since in story:
+        before = one.state
+        changed = step() if step else False
+        assert changed is (one.state is not before)
+        assert (one.state, one.reason, one.since) == (state, reason, since)
+
+
+@pytest.mark.parametrize(
+    ("state", "gone", "answering"),
+    [(UP, False, True), (SUSPECT, False, False), (DOWN, True, False), (RECOVERING, False, True), (ABSENT, True, False)],
+)
+def test_what_carries_nothing_and_what_answers(state, gone, answering):
+    one = health()
+    one.state = state
+    assert (one.gone, one.answering) == (gone, answering)
 
 
 def test_three_in_a_row_are_down():
-    one = health(state=PathState.UP)
-    assert one.overdue(0, 10.0, 10.1)
-    assert one.state is PathState.SUSPECT
-    assert not one.overdue(0, 10.2, 10.3)
-    assert one.overdue(0, 10.4, 10.5)
-    assert one.state is PathState.DOWN
-    assert one.doubted_at == 10.0
-    assert "3 probes in a row" in one.reason
+    one = health(state=UP)
+    assert silence(one, 10.0, 10.2) == [True, False]
+    assert one.state is SUSPECT
+    assert silence(one, 10.4) == [True]
+    assert (one.state, one.doubted_at) == (DOWN, 10.0)
+
+
+def test_a_path_that_never_answered_is_down_after_three_as_well():
+    one = health()
+    assert silence(one, 1.0, 2.0) == [False, False]
+    assert one.state is SUSPECT
+    assert silence(one, 3.0) == [True]
+    assert one.state is DOWN
 
 
 def test_any_answer_cancels():
-    one = health(state=PathState.UP)
-    one.overdue(0, 10.0, 10.1)
-    one.overdue(0, 10.2, 10.3)
+    one = health(state=UP)
+    silence(one, 10.0, 10.2)
     assert one.answered(0, 10.35)
-    one.overdue(0, 10.4, 10.5)
-    one.overdue(0, 10.6, 10.7)
-    assert one.state is PathState.SUSPECT
+    assert (one.state, one.doubted_at) == (UP, None)
+    silence(one, 10.4, 10.6)
+    assert (one.state, one.doubted_at) == (SUSPECT, 10.4)
 
 
 def test_down_after_asks_for_time_as_well():
-    one = health(down_after=2.0, state=PathState.UP)
+    one = health(down_after=2.0, state=UP)
     for n in range(19):
         one.overdue(0, 10.0 + n * 0.1, 10.05 + n * 0.1)
-    assert one.state is PathState.SUSPECT
+    assert one.state is SUSPECT
     one.overdue(0, 11.95, 12.0)
-    assert one.state is PathState.DOWN
+    assert (one.state, one.since) == (DOWN, 12.0)
+    assert one.reason == "20 probes in a row unanswered over 2.00 s"
 
 
-def test_one_leg_is_enough_to_go_down_and_all_are_needed_to_come_back():
-    one = health(legs=2, state=PathState.UP)
+def test_down_after_counts_from_the_silence_that_lasts():
+    """An answer between two silences starts the time anew, also while a path recovers."""
+    one = health(down_after=1.0, state=UP)
+    silence(one, 10.0, 10.2)
+    one.answered(0, 10.4)
+    silence(one, 10.5, 10.7, 10.9)
+    assert one.state is SUSPECT
+    silence(one, 11.4)
+    assert one.state is DOWN
+    one.answered(0, 20.0)
+    silence(one, 20.5)
+    one.answered(0, 21.0)
+    silence(one, 22.0, 22.2, 22.4)
+    assert one.state is RECOVERING
+    silence(one, 22.9)
+    assert one.state is DOWN
+
+
+def test_what_is_gone_can_not_be_doubted():
+    one = health(state=UP)
+    silence(one, 10.0, 10.2, 10.4)
+    assert silence(one, 10.6, 10.8, 11.0) == [False] * 3
+    assert (one.state, one.since, one.doubted_at) == (DOWN, 10.5, 10.0)
+    one.link(up=False, now=12.0)
+    assert silence(one, 12.0, 13.0, 14.0) == [False] * 3
+    assert (one.state, one.since) == (ABSENT, 12.0)
+
+
+def test_one_leg_is_enough_to_go_down():
+    one = health(legs=2, state=UP)
     for n in range(3):
         one.answered(0, 10.0 + n * 0.1)
         one.overdue(1, 10.0 + n * 0.1, 10.05 + n * 0.1)
-    assert one.state is PathState.DOWN
+    assert one.state is DOWN
 
 
-def test_recovery_takes_time_and_replies_and_no_overdue_probe():
-    one = health(state=PathState.UP)
-    now = take_down(one, 10.0)
-    one.answered(0, now + 1.0)
-    assert one.state is PathState.RECOVERING
-    one.answered(0, now + 2.0)
-    one.overdue(0, now + 2.5, now + 2.6)
-    one.answered(0, now + 4.5)
-    assert one.state is PathState.RECOVERING
-    one.answered(0, now + 5.0)
-    one.answered(0, now + 5.7)
-    assert one.state is PathState.UP
-    assert one.held(now + 5.7) == HOLD_BASE
+def test_each_leg_counts_its_own_silence():
+    """Two overdue probes on each of two legs are not four in a row."""
+    one = health(legs=2, state=UP)
+    silence(one, 10.0, 10.2, leg=0)
+    silence(one, 10.1, 10.3, leg=1)
+    assert one.state is SUSPECT
 
 
-def test_three_overdue_in_recovery_are_down_again():
-    one = health(state=PathState.UP)
-    now = take_down(one, 10.0)
-    one.answered(0, now)
-    take_down(one, now + 0.1)
-
-
-def test_hold_downs_grow_with_relapses_and_are_bounded():
-    one = health(state=PathState.UP)
-    now, holds = 10.0, []
-    for _ in range(12):
-        now = bring_up(one, take_down(one, now) + 0.5)
-        holds.append(one.hold_length)
-    assert holds[0] == HOLD_BASE
-    assert holds[1] == pytest.approx(HOLD_BASE + 2 * HOLD_BASE, rel=0.02)
-    assert all(before < after for before, after in itertools.pairwise(holds[:6]))
-    assert holds[-1] == HOLD_MAX
-
-
-def test_the_memory_of_hold_downs_halves_in_ten_minutes():
-    one = health(state=PathState.UP)
-    now = bring_up(one, take_down(one, 10.0))
-    bring_up(one, take_down(one, now + 600.0 - 3.25))
-    assert one.hold_length == pytest.approx(HOLD_BASE + 2 * HOLD_BASE / 2, rel=0.02)
+def test_all_legs_are_needed_to_be_trusted_again():
+    one = health(legs=2, state=UP)
+    silence(one, 10.0, leg=0)
+    silence(one, 10.1, leg=1)
+    assert not one.answered(0, 10.2)
+    assert (one.state, one.doubted_at) == (SUSPECT, 10.0)
+    assert one.answered(1, 10.3)
+    assert (one.state, one.doubted_at) == (UP, None)
 
 
 def test_an_unplugged_path_is_absent_at_once_and_proves_itself_when_back():
-    one = health(state=PathState.UP)
+    one = health(state=UP)
     assert one.link(up=False, now=5.0)
-    assert one.state is PathState.ABSENT
-    assert not one.overdue(0, 5.0, 5.1)
+    assert one.state is ABSENT
     assert not one.answered(0, 5.2)
     assert one.link(up=True, now=6.0)
-    assert one.state is PathState.DOWN
+    assert one.state is DOWN
     assert one.answered(0, 6.1)
-    assert one.state is PathState.RECOVERING
+    assert one.state is RECOVERING
+
+
+def test_a_device_that_is_back_owes_no_probes_from_before():
+    one = health(legs=2, state=UP)
+    silence(one, 10.0, 10.2, leg=1)
+    one.link(up=False, now=10.3)
+    one.link(up=True, now=11.0)
+    assert one.answered(0, 11.1)
+    silence(one, 11.2, leg=1)
+    assert one.state is RECOVERING
 
 
 def test_a_link_that_was_always_up_changes_nothing():
-    one = health(state=PathState.UP)
-    assert not one.link(up=True, now=5.0)
+    one = health(state=UP)
+    assert one.link(up=True, now=5.0) is False
+    assert (one.state, one.reason, one.since) == (UP, "answers", 0.0)
 
 
 def test_what_the_table_does_not_name_changes_nothing():

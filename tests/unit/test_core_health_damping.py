@@ -1,0 +1,146 @@
+"""Coming back: what a path that was down must show, and for how long it ranks behind others."""
+
+import itertools
+
+import pytest
+
+from steerd.core.health import Health
+from steerd.core.model import PathState
+
+UP, DOWN, RECOVERING = PathState.UP, PathState.DOWN, PathState.RECOVERING
+
+
+def down(now, *, legs=1, draw=0.0):
+    """A path that has just gone down."""
+    one = Health(legs=legs, down_after=0.0, now=now, draw=lambda: draw)
+    return fail(one, now)
+
+
+def fail(one, now):
+    for _ in range(3):
+        one.overdue(0, now - 0.1, now)
+    assert one.state is DOWN
+    return one
+
+
+def recover(one, now):
+    """Answers until it is up, at ``now``."""
+    for before in (3.0, 1.5, 0.0):
+        one.answered(0, now - before)
+    assert one.state is UP
+    return one
+
+
+@pytest.mark.parametrize(
+    ("answers", "state"),
+    [
+        ([0.0, 1.5, 2.99], RECOVERING),
+        ([0.0, 1.5, 3.0], UP),
+        ([0.0, 0.1, 0.2, 0.3], RECOVERING),
+        ([0.0, 10.0], RECOVERING),
+        ([0.0, 10.0, 10.1], UP),
+    ],
+    ids=["too-soon", "three-seconds", "many-at-once", "two-answers", "three-answers"],
+)
+def test_recovery_takes_three_seconds_and_three_answers(answers, state):
+    one = down(100.0)
+    told = [one.answered(0, 100.0 + time) for time in answers]
+    assert one.state is state
+    assert told == [True] + [False] * (len(answers) - 2) + [state is UP]
+
+
+def test_an_overdue_probe_starts_the_proof_anew():
+    one = down(100.0)
+    for time in (101.0, 102.0):
+        one.answered(0, time)
+    assert one.overdue(0, 102.4, 102.5) is False
+    for time in (103.0, 104.0, 105.0, 105.4):
+        one.answered(0, time)
+    assert one.state is RECOVERING  # enough answers, not yet 3 s
+    one.answered(0, 105.5)
+    assert one.state is UP
+
+
+def test_answers_before_an_overdue_probe_do_not_count():
+    one = down(100.0)
+    for time in (101.0, 102.0, 103.0):
+        one.answered(0, time)
+    one.overdue(0, 103.4, 103.5)
+    for time in (106.6, 106.7):
+        one.answered(0, time)
+    assert one.state is RECOVERING  # long enough, two answers
+    one.answered(0, 106.8)
+    assert one.state is UP
+
+
+def test_three_overdue_in_recovery_are_down_again():
+    one = down(100.0)
+    one.answered(0, 101.0)
+    assert [one.overdue(0, time, time + 0.1) for time in (101.2, 101.4, 101.6)] == [False, False, True]
+    assert one.state is DOWN
+
+
+def test_a_leg_that_stays_silent_keeps_the_path_from_coming_back():
+    one = down(100.0, legs=2)
+    assert one.answered(0, 101.0)  # the first answer on any leg begins the proof
+    one.overdue(1, 101.0, 101.5)
+    for time in (102.0, 103.0, 104.0, 105.0, 106.0):
+        assert not one.answered(0, time)
+    assert one.answered(1, 106.5) is False
+    assert one.answered(0, 107.0) is False
+    assert one.answered(1, 107.5) is True
+    assert one.state is UP
+
+
+@pytest.mark.parametrize(("draw", "length"), [(0.0, 8.0), (0.5, 7.6), (1.0, 7.2)])
+def test_the_first_hold_down_is_eight_seconds_less_up_to_a_tenth(draw, length):
+    one = recover(down(100.0, draw=draw), 105.0)
+    assert one.hold_length == pytest.approx(length)
+    assert one.held(105.0) == pytest.approx(length)
+    assert one.held(109.0) == pytest.approx(length - 4.0)
+    assert one.held(105.0 + length + 1.0) == 0.0
+    assert one.reason == f"answered for 3 s; ranks last for {length:.0f} s"
+
+
+def test_a_path_that_was_never_down_is_not_held():
+    one = Health(legs=1, down_after=0.0, now=50.0, draw=lambda: 0.0)
+    assert one.held(50.0) == 0.0
+    one.answered(0, 51.0)
+    assert (one.held(51.0), one.hold_length) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("draw", "apart", "length"),
+    [
+        (0.0, 600.0, 8.0 + 2 * 4.0),  # half of 8 s is remembered
+        (0.0, 1200.0, 8.0 + 2 * 2.0),
+        (0.0, 300.0, 8.0 + 2 * 8.0 * 0.5**0.5),
+        (1.0, 600.0, 0.9 * (8.0 + 2 * 3.6)),  # what was drawn off is not remembered
+    ],
+)
+def test_a_hold_down_is_eight_seconds_and_twice_what_is_remembered_of_the_last(draw, apart, length):
+    """The memory halves every ten minutes, counted from one return to the next."""
+    one = recover(down(100.0, draw=draw), 105.0)
+    recover(fail(one, 105.0 + apart - 5.0), 105.0 + apart)
+    assert one.hold_length == pytest.approx(length)
+    assert one.held(105.0 + apart + 1.0) == pytest.approx(length - 1.0)
+
+
+@pytest.mark.parametrize(("draw", "most"), [(0.0, 600.0), (1.0, 540.0)])
+def test_hold_downs_grow_with_relapses_to_ten_minutes_at_most(draw, most):
+    one, now, lengths = down(100.0, draw=draw), 105.0, []
+    for _ in range(12):
+        lengths.append(recover(one, now).hold_length)
+        now += 5.0
+        fail(one, now - 4.0)
+    assert all(before < after for before, after in itertools.pairwise(lengths[:6]))
+    assert lengths[-1] == pytest.approx(most)
+
+
+def test_damping_outlives_a_restart():
+    one = down(1000.0)
+    one.restore(length=100.0, age=595.0, left=50.0, now=1000.0)
+    assert one.held(1000.0) == 50.0
+    assert one.held(1049.0) == 1.0
+    recover(one, 1005.0)
+    assert one.hold_length == pytest.approx(8.0 + 2 * 50.0)  # 100 s, ten minutes ago
