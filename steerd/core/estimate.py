@@ -157,7 +157,7 @@ class Estimate:
     def overdue(self, sent_at: float) -> None:
         """Remember how much time this probe stands for, should it be settled as lost."""
         seen = self._last_overdue
-        if self.samples and self.last_reply > seen:
+        if self.last_reply > seen:
             seen = self.last_reply
         if sent_at <= seen:
             return
@@ -241,5 +241,4 @@ class Estimate:
     def _loss_weight(self, sent_at: float) -> float:
         gap = self._gaps.get(sent_at, 0.0)
         age = self._loss_at - sent_at
-        weight = 1.0 - exp2(-gap / self._slow_half_life)
-        return weight * exp2(-age / self._slow_half_life) if age else weight
+        return (1.0 - exp2(-gap / self._slow_half_life)) * exp2(-age / self._slow_half_life)

@@ -79,6 +79,12 @@ def test_the_first_differences_count_up_to_three_eighths_of_the_level():
     assert fed(2.0, 10.0).jitter == pytest.approx(3 * 0.5 / 2)  # an eighth would be 0.25 ms
 
 
+@pytest.mark.parametrize(("step", "counts"), [(9.99, 3 * 10.0), (10.0, 3 * 0.5), (20.0, 3 * 0.5)])
+def test_probed_as_slowly_as_jitter_halves_there_is_no_early_on(step, counts):
+    """Then the second sample weighs a half by its time alone."""
+    assert fed(80.0, 280.0, step=step).jitter == pytest.approx(counts * max(0.5, 1 - 2 ** (-step / 10)))
+
+
 def test_early_on_the_usual_difference_is_the_larger_of_what_was_seen_and_believed():
     """80, 110 and so on: 15, 20, 22.5 ms of jitter are more than an eighth of the level."""
     estimate = fed(80.0, 110.0, 80.0, 110.0)

@@ -58,6 +58,11 @@ def test_outliers_on_both_sides_stay_outliers():
     assert in_a_row == pytest.approx((up_again + 400.0) / 2)
 
 
+def test_two_in_a_row_are_a_step_after_an_outlier_on_the_other_side_too():
+    _, one, two = means(200.0, 300.0, 100.0, 100.0)
+    assert two == pytest.approx((one + 100.0) / 2)
+
+
 def test_outliers_with_a_calm_answer_between_them_stay_outliers():
     """After the calm one the variance is 3/4 of 36."""
     _, calm, again = means(200.0, 300.0, 206.0, 300.0)
@@ -99,8 +104,8 @@ def test_exactly_three_deviations_are_no_outlier():
     assert seen.mean == pytest.approx(95.0 + 3 * 500.0**0.5 / 2)
     half = steady(10.0, 11.5)
     assert steady(10.0, 11.5, 500.0).mean == pytest.approx(half.mean + 3 * half.sd / 2)
-    fiftieth = steady(50.0, 53.0)
-    assert steady(50.0, 53.0, 500.0).mean == pytest.approx(fiftieth.mean + 3 * fiftieth.sd / 2)
+    fiftieth = steady(150.0, 159.0)
+    assert steady(150.0, 159.0, 900.0).mean == pytest.approx(fiftieth.mean + 3 * fiftieth.sd / 2)
 
 
 @pytest.mark.parametrize(("rtt", "off"), [(10.0, 1.4), (10.0, 1.0), (200.0, 11.0), (200.0, 5.0)])
