@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sim check format run bench-daemon bench-probe bench-replay lock clean
+.PHONY: help demo test test-sim mutation check format run bench-daemon bench-probe bench-replay lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ endif
 
 test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)
+
+mutation: $(VENV)/mutation.stamp ## change the core in small ways: do its tests notice? MODULES="health" for that one (5 minutes)
+	$(BIN)/python tools/mutation.py $(MODULES)
 
 check: $(VENV)/dev.stamp ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -58,9 +61,11 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	  pyproject.toml --group build -o requirements/run.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  pyproject.toml --group mutation -c requirements/dev.txt -o requirements/mutation.txt
 
 clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml
@@ -70,3 +75,7 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 	@tools/venv $(PYTHON) $(VENV) requirements/dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/mutation.stamp: $(VENV)/dev.stamp requirements/mutation.txt
+	@tools/venv $(PYTHON) $(VENV) requirements/mutation.txt
+	@touch $@
