@@ -62,7 +62,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
-	  pyproject.toml --group mutation -c requirements/dev.txt -o requirements/mutation.txt
+	  --group mutation -c requirements/dev.txt -o requirements/mutation.txt
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

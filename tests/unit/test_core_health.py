@@ -82,7 +82,7 @@ def test_a_path_that_never_answered_is_down_after_three_as_well():
     assert silence(one, 1.0, 2.0) == [False, False]
     assert one.state is SUSPECT
     assert silence(one, 3.0) == [True]
-    assert one.state is DOWN
+    assert (one.state, one.reason) == (DOWN, "3 probes in a row unanswered over 2.10 s")
 
 
 def test_any_answer_cancels():

@@ -139,8 +139,8 @@ def test_hold_downs_grow_with_relapses_to_ten_minutes_at_most(draw, most):
 
 def test_damping_outlives_a_restart():
     one = down(1000.0)
-    one.restore(length=100.0, age=595.0, left=50.0, now=1000.0)
+    one.restore(length=100.0, age=300.0, left=50.0, now=1000.0)
     assert one.held(1000.0) == 50.0
     assert one.held(1049.0) == 1.0
-    recover(one, 1005.0)
+    recover(one, 1300.0)
     assert one.hold_length == pytest.approx(8.0 + 2 * 50.0)  # 100 s, ten minutes ago
