@@ -17,6 +17,12 @@ LOOK: Final = 256
 WIDTH: Final = 24
 
 
+def bar(share: float, what: str) -> None:
+    """Draws a bar of this share, from 0 to 1, on standard error, over the one before it."""
+    drawn = "#" * round(WIDTH * share)
+    print(f"\r\x1b[K[{drawn:<{WIDTH}}] {100 * share:3.0f} %  {what}", end="", file=sys.stderr, flush=True)
+
+
 class Progress:
     """How far a number of files have been replayed, by their bytes."""
 
@@ -37,9 +43,7 @@ class Progress:
         if not self.shown:
             return
         self._next = monotonic() + EVERY
-        share = min(1.0, (self._done + read) / self._total)
-        bar = "#" * round(WIDTH * share)
-        print(f"\r\x1b[K[{bar:<{WIDTH}}] {100 * share:3.0f} %  {file.name:.40}", end="", file=sys.stderr, flush=True)
+        bar(min(1.0, (self._done + read) / self._total), f"{file.name:.40}")
 
     def finished(self, file: Path) -> None:
         """This file is done: the line is cleared for what is printed of it."""

@@ -47,12 +47,8 @@ class Account:
         self._optima: dict[float, float] = {}
 
     def spans(self, choices: Choices) -> Iterator[tuple[PathId | None, int, int]]:
-        """Which path pays for the counted samples from which one to which one (that one left out)."""
-        ends = [begin for begin, _ in choices[1:]] + [self.samples]
-        for (begin, choice), end in zip(choices, ends, strict=True):
-            first = max(begin, FREE)
-            if first < end:
-                yield choice, first, end
+        """See `spans`."""
+        return spans(choices, self.samples)
 
     def score(self, choices: Choices, price: float) -> Score:
         """Settle at ``price`` ms per switch."""
@@ -81,6 +77,15 @@ class Account:
             paid += RTT_MAX * (end - begin) if choice is None else sum(self.costs[choice][begin:end])
             last = choice
         return paid
+
+
+def spans(choices: Choices, samples: int) -> Iterator[tuple[PathId | None, int, int]]:
+    """Which path pays for the counted samples from which one to which one (that one left out)."""
+    ends = [begin for begin, _ in choices[1:]] + [samples]
+    for (begin, choice), end in zip(choices, ends, strict=True):
+        first = max(begin, FREE)
+        if first < end:
+            yield choice, first, end
 
 
 class Ledger:

@@ -10,11 +10,28 @@ from steerd.core.engine import Engine
 from steerd.core.model import Configured, Effect, Installed, Memory, Steer, Swept, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.replay.outcome import Outcome, own_price, rule_name
-from steerd.replay.price import Ledger
+from steerd.replay.price import Choices, Ledger
 from steerd.replay.trace import Trace
 
 EPOCH = 1
 POLICY = PolicyId("trace")
+
+
+class Rows(Protocol):
+    """What can be replayed: a `Trace`, or one that is kept in memory. The attributes are as there."""
+
+    paths: dict[str, PathId]
+    cut_short: bool
+
+    def groups(self) -> Iterator[Swept]: ...
+
+
+class Choosing(Protocol):
+    """What is told of each sample, and then of the choice that was made on it, if one was: a `Ledger`, or less."""
+
+    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None]) -> None: ...
+
+    def choose(self, path: PathId | None) -> None: ...
 
 
 class Watcher(Protocol):
@@ -41,42 +58,62 @@ def run(file: Path, settings: Settings, *, prices: Sequence[float] = (), watcher
     Raises:
         TraceError: see `Trace.groups`.
     """
-    one = _Run(file, settings)
-    one.feed(watchers)
+    trace, ledger = Trace(file, names(settings)), Ledger()
+    one = _Run(trace, settings, ledger)
+    one.feed(_watched(trace, watchers) if watchers else trace.groups())
     own = own_price(settings)
-    account = one.ledger.account()
+    account = ledger.account()
     return Outcome(
         trace=str(file),
         rule=rule_name(settings),
-        rows=one.ledger.rows,
-        names=one.trace.paths,
+        rows=ledger.rows,
+        names=trace.paths,
         switches=one.switches,
         seconds=one.until - one.since,
         account=account,
-        choices=one.ledger.choices,
+        choices=ledger.choices,
         prices=(own, *(price for price in prices if price != own)),
     )
 
 
+def choices(rows: Rows, settings: Settings) -> Choices:
+    """From which sample on the engine would have used which path, and nothing else: for those who replay the same
+    rows again and again, and have priced them once."""
+    one = _Run(rows, settings, chosen := _Chosen())
+    one.feed(rows.groups())
+    return chosen.choices
+
+
+class _Chosen:
+    def __init__(self) -> None:
+        self.choices: list[tuple[int, PathId | None]] = [(0, None)]
+        self._samples = 0
+
+    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None]) -> None:  # noqa: ARG002
+        self._samples += 1
+
+    def choose(self, path: PathId | None) -> None:
+        self.choices.append((self._samples, path))
+
+
 class _Run:
-    def __init__(self, file: Path, settings: Settings) -> None:
-        known = _names(settings)
-        self.trace = Trace(file, known)
-        self.ledger = Ledger()
+    def __init__(self, trace: Rows, settings: Settings, ledger: Choosing) -> None:
+        self.trace = trace
+        self.ledger = ledger
         self.switches: list[dict[str, Any]] = []
         self.since = self.until = 0.0
         # A trace has one sequence of choices: the first policy's. Rounds end where a time ends.
         policies = settings.policies[:1] or (PolicySettings(POLICY),)
         self._settings = replace(settings, policies=policies, round=0.0)
-        self._discover = not known
+        self._discover = not settings.paths
         self._engine: Engine | None = None
 
-    def feed(self, watchers: Sequence[Watcher]) -> None:
+    def feed(self, groups: Iterator[Swept]) -> None:
         ledger, paths = self.ledger, self.trace.paths
         met = 0
         engine = None
         time = 0.0
-        for swept in self._watched(watchers) if watchers else self.trace.groups():
+        for swept in groups:
             time = swept.sent_at
             ledger.add(swept.paths, swept.rtts)
             if len(paths) > met:
@@ -90,21 +127,15 @@ class _Run:
                 self._carry_out(effects, engine, time)
         self.until = time
 
-    def _watched(self, watchers: Sequence[Watcher]) -> Iterator[Swept]:
-        for swept in self.trace.groups():
-            for watcher in watchers:
-                watcher.sample(self.trace, swept)
-            yield swept
-
     def _carry_out(self, effects: Sequence[Effect], engine: Engine, time: float) -> None:
         for effect in effects:
             if isinstance(effect, Steer):
                 engine.feed(Installed(effect.policy, effect.best, effect.runner_up), time)
             elif isinstance(effect, Switched):
                 self.ledger.choose(effect.new)
-                names = {path: name for name, path in self.trace.paths.items()}
-                old = names[effect.old] if effect.old is not None else None
-                new = names[effect.new] if effect.new is not None else None
+                called = {path: name for name, path in self.trace.paths.items()}
+                old = called[effect.old] if effect.old is not None else None
+                new = called[effect.new] if effect.new is not None else None
                 self.switches.append({"time_s": time, "from": old, "to": new, "reason": str(effect.reason)})
 
     def _meet(self, time: float) -> Engine:
@@ -120,12 +151,19 @@ class _Run:
         return self._engine
 
 
-def _names(settings: Settings) -> Mapping[str, PathId]:
+def _watched(trace: Trace, watchers: Sequence[Watcher]) -> Iterator[Swept]:
+    for swept in trace.groups():
+        for watcher in watchers:
+            watcher.sample(trace, swept)
+        yield swept
+
+
+def names(settings: Settings) -> Mapping[str, PathId]:
     """A trace may call a path by its full name, or by its PoP's where that has only one."""
-    names: dict[str, PathId] = {}
+    known: dict[str, PathId] = {}
     pops = [path.pop for path in settings.paths]
     for path in settings.paths:
-        names[path.path] = path.path
+        known[path.path] = path.path
         if pops.count(path.pop) == 1:
-            names.setdefault(path.pop, path.path)
-    return names
+            known.setdefault(path.pop, path.path)
+    return known
