@@ -98,6 +98,21 @@ class Together:
     def __init__(self, bench: Bench, processes: int) -> None:
         self._parts = range(len(bench.parts))
         self._pool = ProcessPoolExecutor(processes, get_context("fork"), _begin, (bench,))
+
+    def __enter__(self) -> Self:
+        try:
+            self._fork()
+        except BaseException:  # also a Ctrl-C that came while it was blocked
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _fork(self) -> None:
         # A Ctrl-C goes to all processes of the terminal, and is the parent's to answer: workers begin with it
         # blocked, and stay so.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -106,12 +121,7 @@ class Together:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def _end(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         for process in active_children():  # what they are at is of no use to anybody now
             process.terminate()
