@@ -44,6 +44,7 @@ def test_the_first_sample_is_the_mean_and_an_eighth_of_it_the_deviation():
     estimate = fed(80.0)
     assert (estimate.mean, estimate.sd, estimate.n, estimate.jitter, estimate.loss) == (80.0, 10.0, 1.0, 0.0, 0.0)
     assert (estimate.level, estimate.last_rtt, estimate.last_reply, estimate.samples) == (80.0, 80.0, 0.0, 1)
+    assert fed(84.0).variance == 10.5**2
     assert fed(2.0).variance == 0.25  # an eighth would be less than the floor of 0.5 ms
 
 
@@ -76,6 +77,9 @@ def test_the_fourth_variance_is_no_plain_mean_any_more():
     estimate.reply(84.0, 0.6)
     assert estimate.variance == pytest.approx(before + (1 - 2**-0.1) * (16.0 - before))
     assert estimate.mean == pytest.approx(81.0)  # the mean is a plain one for longer
+    before = estimate.variance
+    estimate.reply(81.0, 0.8)
+    assert estimate.variance == pytest.approx(before * 2**-0.1)
 
 
 @pytest.mark.parametrize("dt", [0.5, 1.0, 2.0, 3.0, 8.0])

@@ -75,6 +75,7 @@ def test_the_first_differences_count_up_to_three_eighths_of_the_level():
     """As much as is believed of a path's deviation before there is anything to compare."""
     assert fed(80.0, 280.0).jitter == pytest.approx(3 * 10.0 / 2)
     assert fed(80.0, 10.0).jitter == pytest.approx(3 * 10.0 / 2)
+    assert fed(84.0, 284.0).jitter == pytest.approx(3 * 10.5 / 2)
     assert fed(80.0, 105.0).jitter == pytest.approx(25.0 / 2)
     assert fed(2.0, 10.0).jitter == pytest.approx(3 * 0.5 / 2)  # an eighth would be 0.25 ms
 

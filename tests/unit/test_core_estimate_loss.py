@@ -125,6 +125,7 @@ def test_a_late_answer_undoes_its_loss_exactly():
     assert estimate.loss == pytest.approx(0.5)
     estimate.reply(20.0, 30.0)
     assert estimate.loss == pytest.approx(0.25)
+    estimate.reply(20.0, 35.0)
     estimate.undo_loss(20.0)
     assert estimate.loss == pytest.approx(0.0)
 

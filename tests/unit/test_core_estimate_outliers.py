@@ -68,6 +68,7 @@ def test_outliers_with_a_calm_answer_between_them_stay_outliers():
     _, calm, again = means(200.0, 300.0, 206.0, 300.0)
     assert calm == pytest.approx(206.0)
     assert again == pytest.approx(206.0 + 3 * 27.0**0.5 / 2, rel=1e-3)
+    assert means(200.0, 300.0, 206.0, 100.0)[2] == pytest.approx(206.0 - 3 * 27.0**0.5 / 2, rel=1e-3)
 
 
 def test_a_new_start_knows_of_no_outlier_before():
