@@ -69,9 +69,11 @@ def test_one_round_counts_for_what_it_takes_at_most(dt, scatter, counts):
     assert added(standings) == (pytest.approx((counts - 6.0) * dt), dt)
 
 
-def test_it_is_left_when_two_fifths_of_a_price_are_added_up():
+@pytest.mark.parametrize("samples", [1, 100, 101])
+def test_it_is_left_when_two_fifths_of_a_price_are_added_up(samples):
     """10 ms more are 5 a second: 8 rounds, exactly."""
     one, standings = rule(), settled(a=30.0, b=20.0)
+    standings["a"].belief.samples = samples
     standings["a"].belief.scatter = 2.0
     standings["b"].belief.level_error2 = 0.25
     verdicts = [look(one, standings) for _ in range(8)]
