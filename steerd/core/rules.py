@@ -157,7 +157,7 @@ class Regret:
         for one in field:
             belief = one.belief
             spot = belief.spot
-            if spot > ceiling or one.out:
+            if spot > ceiling or one.out or one.kind is not None:
                 spot = self._counted(one, spot, cheapest, dt)
             if one.owed > 0.0:
                 spot += self._settle(one, dt)

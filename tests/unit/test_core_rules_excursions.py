@@ -148,13 +148,24 @@ def test_where_they_last_the_next_counts_at_once(then, dt, rounds):
         assert counts(one, standings, spot) is full
 
 
+@pytest.mark.parametrize(("dt", "rounds"), [(0.1, 10), (0.3, 4), (0.5, 2), (1.0, 1)])
 @pytest.mark.parametrize("then", [70.0, 20.0])
-def test_where_they_pass_the_next_must_cost_more_to_count_at_once(then):
+def test_where_they_pass_the_next_must_cost_more_to_count_at_once(then, dt, rounds):
     """One of four did: expected for a third of a second, it counts from 450 ms on."""
     for spot, full in ((470.0, True), (469.9, False)):
         one, standings = scene()
-        excursion(one, standings, then, rounds=1, dt=1.0)
+        excursion(one, standings, then, rounds=rounds, dt=dt)
         assert counts(one, standings, spot) is full
+
+
+@pytest.mark.parametrize("dt", [0.1, 0.3, 0.5, 1.0])
+def test_spikes_alone_are_learned_to_be_alone_at_any_rate(dt):
+    """Each is over in the next round; after thirty the next is expected to last for less than a thirtieth of a second."""
+    one, standings = scene()
+    for _ in range(30):
+        look(one, standings, c=220.0, dt=dt)
+        calm(one, standings, rounds=round(5 / dt), dt=dt)
+    assert one._excursions.ahead(0) == pytest.approx(1 / 32)
 
 
 def test_each_is_learned_from_once_however_long():
