@@ -160,7 +160,7 @@ def test_where_they_pass_the_next_must_cost_more_to_count_at_once(then, dt, roun
 
 @pytest.mark.parametrize("dt", [0.1, 0.3, 0.5, 1.0])
 def test_spikes_alone_are_learned_to_be_alone_at_any_rate(dt):
-    """Each is over in the next round; after thirty the next is expected to last for less than a thirtieth of a second."""
+    """Each is over in the next round; after thirty one is expected to last for a 32nd of a second."""
     one, standings = scene()
     for _ in range(30):
         look(one, standings, c=220.0, dt=dt)
