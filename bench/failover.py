@@ -1,6 +1,6 @@
 """What patience costs: fail-overs for bursts that heal by themselves, against the time that a dead path is kept.
 
-``python -m bench.failover [-c FILE] [--interval 0.2] [--deaths 20] [--json] [--plot FILE.svg] TRACE...``
+``python -m bench.failover [-c FILE] [--interval 0.2] [--deaths 20] [--mix N] [--json] [--plot FILE.svg] TRACE...``
 
 Each trace is replayed with several values of ``down_after`` and otherwise the shipped defaults, or the ``[score]`` and
 ``[steer]`` of FILE. ``--interval`` says how many seconds lie between two samples, where a trace's own times do not.
@@ -9,6 +9,8 @@ A *burst* is a run of lost probes of the path in use. A switch belongs to it fro
 answer: health made it (*down*), or the switch rule did, for what the losses cost (*better*; some of these only happen
 to fall together). A *death*: the path in use answers nothing more from a seeded moment on, at which all paths answer,
 while at least one rival goes on answering every probe.
+
+``--mix N`` pairs the paths of the traces anew, N times at random, each path from any of them: more hours of the same.
 """
 
 import argparse
@@ -84,6 +86,18 @@ def rows(file: Path, interval: float | None) -> Rows:
         raise TraceError(f"{file}: has no rows")
     paths = tuple(trace.paths.values())
     return Rows(paths, tuple(times), tuple(tuple(one.get(path) for path in paths) for one in samples))
+
+
+def mixed(traces: Sequence[Rows], count: int) -> list[Rows]:
+    """As many traces as asked for, each path's column from any of those given, as long as the shortest of its own."""
+    random = Random("mix")
+    found = []
+    for _ in range(count):
+        picked = [random.choice(traces) for _ in traces[0].paths]
+        shortest = min(picked, key=lambda one: len(one.times))
+        columns = [[row[n] for row in one.rtts] for n, one in enumerate(picked)]
+        found.append(Rows(traces[0].paths, shortest.times, tuple(zip(*columns, strict=False))))
+    return found
 
 
 def moves(trace: Rows, settings: Settings, down_after: float, death: int | None = None) -> Iterator[Move]:
@@ -208,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-c", dest="config", type=Path, metavar="FILE", help="configuration; default: the defaults")
     parser.add_argument("--interval", type=float, help="seconds between samples; default: the trace's own times")
     parser.add_argument("--deaths", type=int, default=20, metavar="N", help="in each trace (default: %(default)s)")
+    parser.add_argument("--mix", type=int, metavar="N", help="N traces with paths from any of those given")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the curve")
     parser.add_argument("traces", type=Path, nargs="+", metavar="TRACE")
@@ -221,6 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TraceError as error:
         print(f"bench.failover: {error}", file=sys.stderr)
         return 1
+    if options.mix:
+        if any(trace.paths != traces[0].paths for trace in traces):
+            parser.error("--mix needs traces of the same paths")
+        traces = mixed(traces, options.mix)
     results = [measure(traces, settings, value, options.deaths) for value in VALUES]
     if options.plot is not None:
         options.plot.write_text(plot(results), encoding="utf-8")
