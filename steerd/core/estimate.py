@@ -42,6 +42,10 @@ JUMP_MAX: Final = 3.0
 """A difference of two samples counts as jitter up to this many times the usual one: what is more is a spike, or a
 step, and the mean's to tell."""
 
+HELD: Final = 1.0 - 1e-6
+"""Within so many seconds the very same RTT is no second measurement but the first one, held: by what recorded it, or by
+a clock too coarse to tell. It keeps its weight in time, and is no further evidence."""
+
 NOISE_FLOOR_MS: Final = 0.5
 GAUSSIAN: Final = 1.128
 """The mean difference of two normal samples, in standard deviations: 2/sqrt(pi)."""
@@ -62,6 +66,8 @@ class Estimate:
         "_kept_loss",
         "_last_overdue",
         "_loss_at",
+        "_news_at",
+        "_news_slow",
         "_slow",
         "_slow_half_life",
         "_spread",
@@ -93,7 +99,8 @@ class Estimate:
         self.level = 0.0
         self.loss = 0.0
         self.last_rtt = 0.0
-        self.last_reply = -inf
+        self.last_reply = self._news_at = -inf
+        self._news_slow = 0.0
         self._clipped = 0
         self._last_overdue = -inf
         self._loss_at = 0.0
@@ -111,7 +118,6 @@ class Estimate:
                 return  # an older probe, answered late: the newer answer has spoken for its time
             self._weigh(dt)
         self.last_reply = sent_at
-        self.samples += 1
         weight, spread = self._fast, self._spread
         n, kept = self.n, self._kept
         if n != kept:
@@ -134,19 +140,24 @@ class Estimate:
         self.mean = mean + weight * d
         self.variance = variance + spread * (d2 - variance)
         jump = rtt - self.last_rtt
-        self.last_rtt = rtt
-        if jump < 0.0:
-            jump = -jump
-        slow, jitter = self._slow, self.jitter
-        young = 1.0 / self.samples
-        usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
-        if young > slow:
-            slow = young
-            usual = max(usual, self.level / 8.0)  # as much as is believed before there is anything to compare
-        if jump > JUMP_MAX * usual:
-            jump = JUMP_MAX * usual
-        self.jitter = jitter + slow * (jump - jitter)
-        self.level += slow * (rtt - self.level)
+        if jump or sent_at - self._news_at >= HELD:
+            self.samples += 1
+            self.last_rtt = rtt
+            if jump < 0.0:
+                jump = -jump
+            slow, jitter = self._slow, self.jitter
+            if last != self._news_at:  # an RTT was held: this one stands for all the time since then
+                slow = 1.0 - exp2((self._news_at - sent_at) / self._slow_half_life)
+            self._news_at, self._news_slow = sent_at, slow
+            young = 1.0 / self.samples
+            usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
+            if young > slow:
+                slow = young
+                usual = max(usual, self.level / 8.0)  # as much as is believed before there is anything to compare
+            if jump > JUMP_MAX * usual:
+                jump = JUMP_MAX * usual
+            self.jitter = jitter + slow * (jump - jitter)
+            self.level += slow * (rtt - self.level)
         if self.loss:
             if self._loss_at == last:
                 self.loss *= self._kept_loss
@@ -197,7 +208,7 @@ class Estimate:
     @property
     def level_error2(self) -> float:
         """The squared standard error of the level, in ms^2."""
-        scatter, slow, samples = self.scatter, self._slow, self.samples
+        scatter, slow, samples = self.scatter, self._news_slow, self.samples
         kept = (2.0 - slow) / slow if slow > 0.0 else inf
         return scatter * scatter / max(1.0, min(samples, kept))
 
@@ -206,7 +217,7 @@ class Estimate:
         self.variance = max(SD_FLOOR_MS, rtt / 8.0) ** 2
         self.n = 1.0
         self.samples = 1
-        self.last_reply = sent_at
+        self.last_reply = self._news_at = sent_at
 
     def _weigh(self, dt: float) -> None:
         """The weights of a sample that stands for ``dt``. With live clocks every step differs, so this is hot too."""

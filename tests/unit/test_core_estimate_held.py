@@ -1,0 +1,64 @@
+"""The same RTT again within a second is the measurement from before, held: it keeps its weight in time, and is no
+further evidence."""
+
+from math import pi, sqrt
+from random import Random
+
+import pytest
+
+from steerd.core.estimate import Estimate
+
+_draw = Random(4)
+NOISE = tuple(_draw.gauss(40.0, 5.0) for _ in range(120))
+
+
+def held(rtts, copies, every=1.0):
+    """Each RTT ``copies`` times, at equal intervals, until the next is there ``every`` seconds later."""
+    estimate = Estimate(2.0)
+    for second, rtt in enumerate(rtts):
+        for copy in range(copies):
+            estimate.reply(rtt, (second + copy / copies) * every)
+    return estimate
+
+
+@pytest.mark.parametrize("copies", [2, 5, 10])
+@pytest.mark.parametrize("every", [0.5, 1.0])
+def test_what_is_held_is_believed_as_what_was_measured_once(copies, every):
+    once, often = held(NOISE, 1, every), held(NOISE, copies, every)
+    for name in ("samples", "jitter", "scatter", "level", "level_error2"):
+        assert getattr(often, name) == pytest.approx(getattr(once, name)), name
+
+
+def test_while_it_is_held_the_mean_goes_on_to_it():
+    """The second since 3.8 s weighs 1 - 2^-0.5."""
+    estimate = held([20.0, 20.0, 20.0, 22.0], 5)
+    estimate.variance = 1e6
+    before = estimate.mean
+    estimate.reply(22.0, 4.8)
+    assert estimate.mean == pytest.approx(before + (22.0 - before) * (1 - 2**-0.5))
+
+
+@pytest.mark.parametrize(("after", "samples"), [(0.2, 1), (0.999, 1), (1.0, 2), (1.5, 2)])
+def test_after_a_second_the_same_rtt_is_measured_again(after, samples):
+    estimate = Estimate(2.0)
+    estimate.reply(20.0, 7.0)
+    estimate.reply(20.0, 7.0 + after)
+    assert estimate.samples == samples
+    assert estimate.last_reply == 7.0 + after
+
+
+def test_another_rtt_is_news_at_once():
+    estimate = Estimate(2.0)
+    estimate.reply(20.0, 0.0)
+    estimate.reply(20.001, 0.001)
+    assert estimate.samples == 2
+
+
+def test_a_change_weighs_for_all_the_time_that_the_old_one_was_held():
+    """After 100 s of noise: 5 ms more than the last one, held for a second, weigh 1 - 2^-0.1 in the jitter."""
+    estimate = held(NOISE[:100], 5)
+    before, last = estimate.jitter, estimate.last_rtt
+    estimate.reply(last + 5.0, 100.0)
+    assert estimate.jitter == pytest.approx(before + (5.0 - before) * (1 - 2**-0.1))
+    assert estimate.level_error2 == pytest.approx(estimate.scatter**2 / ((1 + 2**-0.1) / (1 - 2**-0.1)))
+    assert estimate.scatter == pytest.approx(estimate.jitter / (2 / sqrt(pi)), rel=1e-3)
