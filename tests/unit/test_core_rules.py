@@ -1,43 +1,26 @@
 """The switch rules, with beliefs written by hand."""
 
 import random
-from dataclasses import dataclass
 
 import pytest
 
 from steerd.core.excursions import Excursions
 from steerd.core.rules import Regret, Standing, Threshold
 from steerd.core.settings import RegretSettings, ThresholdSettings
-
-
-@dataclass
-class Belief:
-    """A path that costs ``cost``, and whose last probe paid ``paid``, if that is another matter."""
-
-    id: str
-    cost: float
-    scatter: float = 0.5
-    samples: int = 100
-    up: bool = True
-    missing: bool = False
-    paid: float | None = None
-    used_to: float | None = None
-
-    @property
-    def spot(self):
-        return self.cost if self.paid is None else self.paid
-
-    @property
-    def level(self):
-        return self.cost if self.used_to is None else self.used_to
-
-    @property
-    def level_error2(self):
-        return self.scatter**2 / 27
+from tests.unit.beliefs import Belief
 
 
 def field(**costs):
-    return {name: Standing(Belief(name, cost)) for name, cost in costs.items()}
+    standings = {name: Standing(Belief(name, cost)) for name, cost in costs.items()}
+    scatter(standings, 0.5)
+    return standings
+
+
+def scatter(standings, sd):
+    """Single samples scatter so much; what a path is used to is known by 27 of them."""
+    for one in standings.values():
+        one.belief.scatter = sd
+        one.belief.level_error2 = sd**2 / 27
 
 
 def rounds(rule, standings, current, count, dt=1.0, start=0.0, costs=None):
@@ -79,8 +62,7 @@ def test_confidence_moves_when_a_rival_is_surely_used_to_less():
 
 def test_noise_makes_confidence_wait():
     standings = preferred(field(a=40.0, b=20.0), "a")
-    for one in standings.values():
-        one.belief.scatter = 20.0
+    scatter(standings, 20.0)
     when, _ = rounds(Regret(RegretSettings(), 2.0), standings, "a", 100)
     assert when > 6
 
@@ -189,8 +171,7 @@ def test_a_move_clears_what_was_seen_of_the_path_before():
 @pytest.mark.parametrize(("sd", "hz"), [(3, 0.2), (3, 1), (10, 0.2), (10, 1), (10, 5)])
 def test_equal_noise_moves_it_ten_times_an_hour_at_most(sd, hz):
     rule, standings, draw = Regret(RegretSettings(), 2.0), field(a=40.0, b=40.0, c=40.0), random.Random(1)
-    for one in standings.values():
-        one.belief.scatter = sd
+    scatter(standings, sd)
     current, moves, hours = "a", 0, 3
     for n in range(int(hours * 3600 * hz)):
         for one in standings.values():

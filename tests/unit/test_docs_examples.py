@@ -6,18 +6,9 @@ from pathlib import Path
 import pytest
 
 from steerd.cli.check import check
+from tests.unit.test_config_load import POLICY, POP
 
 DOCS = Path(__file__).parents[2] / "docs"
-POP = """
-[[pop]]
-name = "fra1"
-paths = [{ dev = "wg-fra1", target = "10.64.1.1" }]
-"""
-POLICY = """
-[[policy]]
-name = "default"
-prefixes = ["0.0.0.0/0"]
-"""
 
 
 def blocks():
