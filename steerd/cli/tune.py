@@ -1,6 +1,7 @@
 """`steerd tune`: better knobs for the network of these traces, if there are any."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ def tune_command(config: Path, traces: Sequence[Path], options: Options) -> int:
     try:
         return _tune(config, traces, options)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process ends now: a second one has nothing to add
         print("steerd tune: interrupted; nothing was written", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
