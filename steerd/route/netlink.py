@@ -1,4 +1,4 @@
-"""One rtnetlink socket: framing, batches, acknowledgements, dumps. Knows nothing of what it carries."""
+"""One netlink socket: framing, batches, acknowledgements, dumps. Knows nothing of what it carries."""
 
 import errno
 import os
@@ -19,6 +19,9 @@ NLM_F_ACK_TLVS = 0x200
 
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
+
+NETLINK_ROUTE = 0
+NETLINK_NETFILTER = 12
 
 SOL_NETLINK = 270
 NETLINK_ADD_MEMBERSHIP = 1
@@ -96,10 +99,13 @@ def frames(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 class Connection:
-    """A blocking rtnetlink socket, used by one thread. ``changes`` counts the messages sent by `change`."""
+    """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`.
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    ``protocol`` is the netlink family: `NETLINK_ROUTE` or `NETLINK_NETFILTER`.
+    """
+
+    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
@@ -161,6 +167,23 @@ class Connection:
                     refusals.append(Refusal(base + number - first, code, _words(code, flags, body)))
                 if number == last:
                     return refusals
+
+    def ask(self, kind: int, body: bytes) -> list[bytes]:
+        """The bodies of the answer to a single request. Raises `NetlinkError` with the kernel's errno on a refusal."""
+        self._number += 1
+        wanted = self._number
+        self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_ACK, wanted, 0) + body)
+        found: list[bytes] = []
+        while True:
+            for answer, flags, number, content in frames(self._receive()):
+                if number != wanted:
+                    continue
+                if answer == NLMSG_ERROR:
+                    code = -_ERRNO.unpack_from(content)[0]
+                    if code:
+                        raise NetlinkError(code, _words(code, flags, content))
+                    return found
+                found.append(content)
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of everything that the kernel lists for this request, as one consistent picture.
