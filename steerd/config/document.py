@@ -70,6 +70,8 @@ class Route(Table):
     bypass_mark: Annotated[int, BeforeValidator(values.mark)] = 0
     management: list[PrefixText] = []
     on_stop: Literal["keep", "cleanup", "block"] = "keep"
+    nft_table: Annotated[str, BeforeValidator(values.nft_table)] = "steerd"
+    clamp_mss: bool = True
 
 
 class Mqtt(Table):
@@ -154,7 +156,9 @@ class Policy(Table):
     weights: Weights = Weights()
     prefer: dict[str, Annotated[float, values.milliseconds(0, 10)]] = {}
     min_dwell: Annotated[float, values.duration(0, 86400)] = 0.0
-    flows: Annotated[str, values.supported(("move",), ("pin",))] = "move"
+    flows: Literal["auto", "pin", "move"] = "auto"
+    max_drain: Annotated[float, values.duration(0, 7 * 86400)] = 3600.0
+    leak_guard: bool | None = None
 
 
 class Document(Table):

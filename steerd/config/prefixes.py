@@ -52,6 +52,11 @@ def count(prefixes: Prefixes) -> int:
     return len(prefixes.v4) // _V4 + len(prefixes.v6) // _V6
 
 
+def has_default(prefixes: Prefixes) -> bool:
+    """Whether a default route is among them, of either family: sorted, it is the first."""
+    return prefixes.v4.startswith(bytes(_V4)) or prefixes.v6.startswith(bytes(_V6))
+
+
 def joined(packed: Iterable[bytes]) -> Prefixes:
     """Sorted, without duplicates, by family."""
     ordered = sorted(set(packed))

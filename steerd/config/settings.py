@@ -84,7 +84,8 @@ class ProbeSettings:
 @dataclass(frozen=True, slots=True)
 class RoutePath:
     """A path as the kernel sees it. `via`/`via6` are next hops; `families` those that it carries. `mark` leads
-    to `table`, the path's own."""
+    to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
+    was no number left for it)."""
 
     path: PathId
     device: str
@@ -94,6 +95,7 @@ class RoutePath:
     uplink: str
     mark: int
     table: int
+    inbound_mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,29 @@ class Prefixes:
     v6: bytes = b""
 
 
+class Flows(StrEnum):
+    """What becomes of established connections at a switch: they move too, or stay where they are while new ones take
+    the new path; AUTO: they stay where the kernel and `nft` can do it."""
+
+    AUTO = "auto"
+    PIN = "pin"
+    MOVE = "move"
+
+
+class Guard(StrEnum):
+    """Whether a policy's traffic may be forwarded by its paths' devices only. USUAL: yes, but a gateway without `nft`
+    does without; ALWAYS: yes, or steerd does not start."""
+
+    OFF = "off"
+    USUAL = "usual"
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePolicy:
     """A policy as the kernel sees it. `order` is its place in the file, from 0. Empty `sources` and `iifs`
-    select everything forwarded."""
+    select everything forwarded. `allowed` are the paths that it may use (None: all); `max_drain` is how long its
+    connections may stay on a path that was left, in seconds."""
 
     policy: PolicyId
     table: int
@@ -119,6 +140,10 @@ class RoutePolicy:
     iifs: tuple[str, ...] = ()
     own_traffic: bool = False
     when_none: WhenNone = WhenNone.KEEP
+    guard: Guard = Guard.OFF
+    flows: Flows = Flows.MOVE
+    max_drain: float = 3600.0
+    allowed: frozenset[PathId] | None = None
 
 
 class OnStop(StrEnum):
@@ -145,6 +170,10 @@ class RouteSettings:
     policies: tuple[RoutePolicy, ...]
     nexthop_objects: bool = True
     """False forces the batched replace that serves kernels without nexthop objects."""
+    nft_table: str = "steerd"
+    """The one table of nftables, of family inet, that is ours."""
+    clamp_mss: bool = False
+    """Whether TCP connections are told at their start what the path's MTU leaves them."""
 
 
 POLICY_TABLES = 100

@@ -9,10 +9,13 @@ from steerd.config.files import located
 from steerd.config.numbering import number
 from steerd.config.policies import CheckedPolicy
 from steerd.config.pops import CheckedPath
+from steerd.config.prefixes import has_default
 from steerd.config.settings import (
     IPV4,
     IPV6,
     POLICY_TABLES,
+    Flows,
+    Guard,
     MqttSettings,
     OnStop,
     ProbePath,
@@ -154,9 +157,26 @@ def _shift(tables: Document) -> int:
     return (tables.route.mark & -tables.route.mark).bit_length() - 1
 
 
+def _inbound_marks(tables: Document, marks: dict[str, int]) -> dict[str, int]:
+    """As `_marks`, for connections that came in; as far as there are numbers left."""
+    most = capacity(tables.route.mark)
+    names = [f"{path} inbound" for path in sorted(marks)][: most - len(marks)]
+    numbers = number(names, most, (mark - 1 for mark in marks.values()))
+    return {name.removesuffix(" inbound"): at + 1 for name, at in numbers.items()}
+
+
+def _guard(policy: CheckedPolicy) -> Guard:
+    asked = policy.written.leak_guard
+    if asked is not None:
+        return Guard.ALWAYS if asked else Guard.OFF
+    return Guard.USUAL if has_default(policy.prefixes) else Guard.OFF
+
+
 def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy]) -> RouteSettings:
     own = tables.route
     marks, shift = _marks(tables, paths), _shift(tables)
+    inbound = _inbound_marks(tables, marks)
+    everyone = frozenset(path.path for path in paths)
     places = number((policy.written.name for policy in policies), POLICY_TABLES)
     return RouteSettings(
         protocol=own.protocol,
@@ -177,6 +197,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 uplink=path.written.uplink or path.path,
                 mark=marks[path.path] << shift,
                 table=own.table + POLICY_TABLES + marks[path.path],
+                inbound_mark=inbound.get(path.path, 0) << shift,
             )
             for path in paths
         ),
@@ -191,10 +212,16 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 iifs=tuple(policy.written.iif),
                 own_traffic=policy.written.own_traffic,
                 when_none=WhenNone(policy.written.when_none),
+                guard=_guard(policy),
+                flows=Flows(policy.written.flows),
+                max_drain=policy.written.max_drain,
+                allowed=everyone - {path for path, _reason in policy.forbidden},
             )
             for policy in policies
         ),
         nexthop_objects=own.nexthop_objects,
+        nft_table=own.nft_table,
+        clamp_mss=own.clamp_mss,
     )
 
 

@@ -11,8 +11,10 @@ from steerd.config.durations import HOW, parse, show
 from steerd.config.prefixes import pack, unpack
 from steerd.config.settings import MAX_PAYLOAD
 
+_NFT_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
-_DEVICE = re.compile(r"[^\s/:]{1,15}")
+_DEVICE = re.compile(r'[^\s/:"*\\]{1,15}')
+"""What the kernel allows, but for what would mean something else within a rule of nftables."""
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):(\d{1,5})", re.ASCII)
 _PRICE = re.compile(r"(\S+) +for +(\S+)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -71,20 +73,6 @@ def number(low: float, high: float) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def supported(known: tuple[str, ...], later: tuple[str, ...]) -> BeforeValidator:
-    """One of `known`; one of `later` is understood, and refused."""
-
-    def check(value: object) -> str:
-        words = " or ".join(f'"{word}"' for word in known)
-        if value in later:
-            raise ValueError(f"is not supported yet by this version; must be {words}")
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"must be {words}")
-        return value
-
-    return BeforeValidator(check)
-
-
 def unsupported(value: object) -> list[str]:
     if value != []:
         raise ValueError("is not supported yet by this version; must be left out")
@@ -94,6 +82,12 @@ def unsupported(value: object) -> list[str]:
 def name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError('must be a name: a letter or digit, then up to 62 letters, digits, ".", "_" or "-"')
+    return value
+
+
+def nft_table(value: object) -> str:
+    if not isinstance(value, str) or not _NFT_TABLE.fullmatch(value):
+        raise ValueError('must be the name of a table of nftables: a letter, then up to 31 letters, digits or "_"')
     return value
 
 

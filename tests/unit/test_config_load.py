@@ -257,7 +257,10 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
         (POP + POLICY.replace('"0.0.0.0/0"', '"0.0.0.0/0", 5'), "policy[0].prefixes[1]: must be text, in quotes"),
         (POP + POLICY + 'pops = ["fra2"]', 'policy[0].pops[0]: matches no PoP; did you mean "fra1"?'),
         (POP + POLICY + 'regions = ["fr"]', "policy[0]: has no path: must match at least one PoP in the regions fr"),
-        (POP + POLICY + 'flows = "pin"', "policy[0].flows: is not supported yet by this version"),
+        (POP + POLICY + 'flows = "stay"', "policy[0].flows: "),
+        (POP + POLICY + 'max_drain = "8d"', "policy[0].max_drain: must be a duration from"),
+        (POP + POLICY + "leak_guard = 1", "policy[0].leak_guard: "),
+        (POP + POLICY + '[route]\nnft_table = "my-table"', "route.nft_table: must be the name of a table of nftables"),
         (POP + POLICY + 'except = ["0.0.0.0/0"]', "policy[0].except[0]: is one of the prefixes too"),
         (POP + POLICY + POLICY, "policy[1].name: must be unique: policy[0] has this name"),
         (
