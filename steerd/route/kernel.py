@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 from steerd.config.settings import POLICY_TABLES, RouteSettings
 from steerd.route import link_codec, nexthop_codec, numbers, prefixes, route_codec, rule_codec
 from steerd.route.diff import Change, Verb
+from steerd.route.listing import Listing
 from steerd.route.netlink import Connection, Message, NetlinkError, Refusal
 from steerd.route.objects import Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
 from steerd.route.prefixes import FAMILIES
@@ -118,8 +119,7 @@ class Kernel:
         routes: dict[Kind, bytes] = {}
         for family in self.families:
             request = route_codec.dump_request(family, protocol=settings.protocol)
-            bodies = dump(route_codec.RTM_GETROUTE, request)
-            decoded = route_codec.decode(family, bodies, names, settings.protocol).ours
+            decoded = self._routes(family, request, names).found(settings.protocol).ours
             routes |= {kind: packed for kind, packed in decoded.items() if kind.table in tables}
         others = Foreign()
         if foreign:
@@ -132,12 +132,15 @@ class Kernel:
             for table in sorted(used):
                 request = route_codec.dump_request(family, table=table)
                 try:
-                    bodies = self._connection.dump(route_codec.RTM_GETROUTE, request)
+                    found = self._routes(family, request, names)
                 except NetlinkError as error:
                     if error.errno == errno.ENOENT:  # no such table yet
                         continue
                     raise
-                yield from route_codec.decode(family, bodies, names, settings.protocol).foreign
+                yield from found.found(settings.protocol).foreign
+
+    def _routes(self, family: int, request: bytes, names: Mapping[int, str]) -> Listing:
+        return self._connection.dump_into(route_codec.RTM_GETROUTE, request, lambda: Listing(family, names))
 
     def apply(self, changes: Iterable[Change], settings: RouteSettings) -> list[Refused]:
         """All of them in order, whatever is refused. What is gone already, or there already, is no refusal."""

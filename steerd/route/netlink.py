@@ -4,9 +4,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
@@ -40,6 +40,7 @@ _RECEIVE = 1 << 18
 _RECEIVE_BUFFER = 8 << 20
 _TIMEOUT = 20.0
 _DUMP_ATTEMPTS = 8
+_INTERRUPTED = "the kernel's tables changed under every attempt to read them"
 _ERRNO = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")
 _ATTR_MASK = 0x3FFF
@@ -60,6 +61,20 @@ class Refusal(NamedTuple):
     place: int
     errno: int
     text: str
+
+
+class Reader(Protocol):
+    """What takes in a dump as it comes."""
+
+    def take(self, body: bytes) -> None:
+        """One message."""
+
+    def take_many(self, datagram: bytes) -> int:
+        """Messages at the start of a datagram, all with the first one's type, flags and number. Returns where they
+        end: the rest comes one by one."""
+
+
+ReaderT = TypeVar("ReaderT", bound=Reader)
 
 
 class NetlinkError(OSError):
@@ -86,9 +101,9 @@ def attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def frames(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """``(type, flags, sequence number, body)`` of each message in a datagram."""
-    at, end = 0, len(datagram)
+def frames(datagram: bytes, at: int = 0) -> Iterator[tuple[int, int, int, bytes]]:
+    """``(type, flags, sequence number, body)`` of each message in a datagram, from the place ``at`` on."""
+    end = len(datagram)
     unpack = HEADER.unpack_from
     while at + 16 <= end:
         length, kind, flags, number, _port = unpack(datagram, at)
@@ -190,20 +205,38 @@ class Connection:
 
         Raises `NetlinkError` with the kernel's errno on a refusal.
         """
+        found: list[bytes] = []
         for _ in range(_DUMP_ATTEMPTS):
-            found = self._dump_once(kind, body)
-            if found is not None:
+            if self._dump_once(kind, body, found.append):
                 return found
-        raise DumpInterruptedError(0, "the kernel's tables changed under every attempt to read them")
+            found.clear()
+        raise DumpInterruptedError(0, _INTERRUPTED)
 
-    def _dump_once(self, kind: int, body: bytes) -> list[bytes] | None:
+    def dump_into(self, kind: int, body: bytes, reader: Callable[[], ReaderT]) -> ReaderT:
+        """As `dump`, but into what ``reader`` makes, as it comes: for lists too long to be held twice."""
+        for _ in range(_DUMP_ATTEMPTS):
+            one = reader()
+            if self._dump_once(kind, body, one.take, one.take_many):
+                return one
+        raise DumpInterruptedError(0, _INTERRUPTED)
+
+    def _dump_once(
+        self,
+        kind: int,
+        body: bytes,
+        take: Callable[[bytes], object],
+        take_many: Callable[[bytes], int] = lambda _: 0,
+    ) -> bool:
+        """False: something changed meanwhile, and what was taken is no whole."""
         self._number += 1
         wanted = self._number
         self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, wanted, 0) + body)
-        found: list[bytes] = []
         interrupted = False
         while True:
-            for answer, flags, number, content in frames(self._receive()):
+            datagram = self._receive()
+            _, _, first_flags, first_number, _ = HEADER.unpack_from(datagram)
+            plain = first_number == wanted and not first_flags & NLM_F_DUMP_INTR
+            for answer, flags, number, content in frames(datagram, take_many(datagram) if plain else 0):
                 if number != wanted:
                     continue
                 interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
@@ -211,8 +244,8 @@ class Connection:
                     code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0
                     if code:
                         raise NetlinkError(code, _words(code, flags, content))
-                    return None if interrupted else found
-                found.append(content)
+                    return not interrupted
+                take(content)
 
     def _receive(self) -> bytes:
         try:

@@ -11,7 +11,7 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from steerd.route import link_codec, netlink, nexthop_codec, prefixes, route_codec, rule_codec, watch
+from steerd.route import link_codec, listing, netlink, nexthop_codec, prefixes, route_codec, rule_codec, watch
 from steerd.route.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
 
 PROTOCOL = 210
@@ -75,7 +75,7 @@ def test_routes(drawn):
             seen.append((socket.inet_pton(FAMILY[family], address) if address else b"", found["dst_len"]))
         assert [a + bytes((n,)) if n else prefixes.DEFAULT[family] for a, n in seen] == prefixes.split(family, packed)
         # And back, by the fast way (the kernel's order of attributes) or the slow one.
-        ours, foreign = route_codec.decode(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
+        ours, foreign = listing.decode(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
         assert ours == {kind: packed}
         assert foreign == []
 
@@ -87,11 +87,73 @@ def test_routes_by_pyroute2(family, order):
     attributes = [("RTA_TABLE", 4200), ("RTA_DST", prefix), ("RTA_PRIORITY", 7), ("RTA_OIF", 9), ("RTA_GATEWAY", via)]
     fields = {"family": FAMILY[family], "dst_len": 32, "proto": 99, "type": 1, "table": 252, "scope": 0}
     body = written_by_pyroute2(rtmsg, fields, attributes[::order])
-    found = route_codec.decode(family, [body, body], {9: "eth9"}, 99)
+    found = listing.decode(family, [body, body], {9: "eth9"}, 99)
     kind = Kind(family, 4200, 7, RouteType.UNICAST, device="eth9", via=via)
     entry = socket.inet_pton(FAMILY[family], prefix) + b"\x20"
     assert found.ours == {kind: entry * 2}
-    assert route_codec.decode(family, [body], {}, PROTOCOL).foreign == [(99, kind._replace(device="if9"))]
+    assert listing.decode(family, [body], {}, PROTOCOL).foreign == [(99, kind._replace(device="if9"))]
+
+
+def listed(family: int, kind: Kind, packed: bytes) -> list[netlink.Message]:
+    """As the kernel does: the table before the destination."""
+    found = []
+    for message in route_codec.add(Routes(kind, packed), PROTOCOL, {"eth0": 3}):
+        head, rest = message.body[:12], message.body[12:]
+        end = {4: 8, 6: 20}[family] if message.body[1] else 0
+        found.append(message._replace(body=head + rest[end : end + 8] + rest[:end] + rest[end + 8 :]))
+    return found
+
+
+@given(
+    families.flatmap(lambda family: st.tuples(st.just(family), st.lists(prefixes_of(family), min_size=1, max_size=40))),
+    st.lists(st.sampled_from([0, 0, 0, 0, 1, 2]), min_size=40, max_size=40),
+    st.integers(0, 3),
+)
+def test_routes_taken_by_the_datagram_are_those_taken_one_by_one(drawn, more, shift):
+    family, entries = drawn
+    kinds = [
+        Kind(family, 4200, 1024, RouteType.UNICAST, nexthop=42_000_001),
+        Kind(family, 4200, 0xFFFFFFFF, RouteType.UNREACHABLE),
+        Kind(family, 4200, 1024, RouteType.UNICAST, device="eth0"),
+    ]
+    messages = [
+        message
+        for entry, number in zip(entries, more, strict=False)
+        # Mostly a route and its shadow; now and then not.
+        for kind in ([kinds[0], kinds[1]], [kinds[1]], [kinds[2], kinds[1]])[number]
+        for message in listed(family, kind, entry)
+    ][shift:]
+    datagram = b"".join(
+        netlink.HEADER.pack(16 + len(body), route_codec.RTM_NEWROUTE, 2, 7, 1) + body for _, _, body in messages
+    )
+    taken = listing.Listing(family, {3: "eth0"})
+    at = taken.take_many(datagram)
+    for *_, body in netlink.frames(datagram, at):
+        taken.take(body)
+    assert taken.found(PROTOCOL) == listing.decode(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_route_and_its_shadow_over_and_over_are_taken_at_once(family):
+    packed = b"".join(bytes((20, n, *bytes({4: 2, 6: 14}[family]), 16)) for n in range(100))
+    ways = listed(family, Kind(family, 4200, 1024, RouteType.UNICAST, nexthop=42_000_001), packed)
+    shadows = listed(family, Kind(family, 4200, 0xFFFFFFFF, RouteType.UNREACHABLE), packed)
+    datagram = b"".join(whole(one) for pair in zip(ways, shadows, strict=True) for one in pair)
+    taken = listing.Listing(family, {})
+    assert taken.take_many(datagram) == len(datagram)
+    assert list(taken.found(PROTOCOL).ours.values()) == [packed, packed]
+    # Another message among them, or one cut short: nothing is taken that was not looked at.
+    for place in (16 + 5, 16 + 7, len(datagram) // 2 & ~3 | 1, len(datagram) - 1):
+        spoilt = bytearray(datagram)
+        spoilt[place] ^= 0xFF
+        taken = listing.Listing(family, {})
+        at = taken.take_many(bytes(spoilt))
+        for *_, body in netlink.frames(bytes(spoilt), at):
+            taken.take(body)
+        one_by_one = [body for *_, body in netlink.frames(bytes(spoilt))]
+        assert taken.found(PROTOCOL) == listing.decode(family, one_by_one, {}, PROTOCOL)
+    for end in (0, 8, 20, 60, 130, len(datagram) - 4):
+        listing.Listing(family, {}).take_many(datagram[:end])
 
 
 RULES = [
