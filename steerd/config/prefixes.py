@@ -3,7 +3,9 @@
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from steerd.config.problem import Report
 from steerd.config.settings import Prefixes
@@ -59,9 +61,10 @@ def has_default(prefixes: Prefixes) -> bool:
 
 def joined(packed: Iterable[bytes]) -> Prefixes:
     """Sorted, without duplicates, by family."""
-    ordered = sorted(set(packed))
+    unique = packed if isinstance(packed, set) else set(packed)
     return Prefixes(
-        v4=b"".join(one for one in ordered if len(one) == _V4), v6=b"".join(one for one in ordered if len(one) == _V6)
+        v4=b"".join(sorted([one for one in unique if len(one) == _V4])),
+        v6=b"".join(sorted([one for one in unique if len(one) == _V6])),
     )
 
 
@@ -75,16 +78,33 @@ def covered(packed: bytes, by: set[bytes]) -> bool:
     )
 
 
+class Written(NamedTuple):
+    """Prefixes as they were written: a list at `key`, by place, or a whole file, which is not kept as lines."""
+
+    key: str
+    file: Path | None
+    text: list[tuple[int, str]] | str
+
+    def each(self) -> Iterator[tuple[int, str]]:
+        """Line (or place in the list) and prefix."""
+        if not isinstance(self.text, str):
+            yield from self.text
+            return
+        for at, line in enumerate(StringIO(self.text), 1):
+            if text := line.partition("#")[0].strip():
+                yield at, text
+
+
 @dataclass(slots=True)
 class PrefixList:
-    """Prefixes as they were written, so that each can be named again: `texts` by place."""
+    """A set of prefixes, of which each can be named as it was written."""
 
-    texts: list[tuple[str, Path | None, list[tuple[int, str]]]] = field(default_factory=list)
+    written: list[Written] = field(default_factory=list)
     packed: set[bytes] = field(default_factory=set)
 
     def add(self, key: str, texts: Iterable[str | None], report: Report) -> None:
         """Takes in the list at `key`; reports what is no prefix. None stands for an entry reported before."""
-        self._take(key, None, [(at, text) for at, text in enumerate(texts) if text is not None], report)
+        self._take(Written(key, None, [(at, text) for at, text in enumerate(texts) if text is not None]), report)
 
     def add_file(self, key: str, file: Path, report: Report) -> None:
         """Takes in a file with one prefix a line (`#` starts a comment); reports what cannot be read."""
@@ -92,20 +112,20 @@ class PrefixList:
             if file.stat().st_size > _MAX_FILE:
                 report.error(key, str(file), "must be a file of at most 64 MiB")
                 return
-            lines = file.read_text(encoding="utf-8").splitlines()
+            text = file.read_text(encoding="utf-8")
         except OSError as error:
             report.error(key, str(file), f"must be a file that can be read: {error.strerror}")
             return
         except ValueError:
             report.error(key, str(file), "must be a text file, one prefix a line")
             return
-        numbered = ((at, line.partition("#")[0].strip()) for at, line in enumerate(lines, 1))
-        self._take(key, file, [(at, text) for at, text in numbered if text], report)
+        self._take(Written(key, file, text), report)
 
-    def _take(self, key: str, file: Path | None, texts: list[tuple[int, str]], report: Report) -> None:
-        self.texts.append((key, file, texts))
+    def _take(self, written: Written, report: Report) -> None:
+        self.written.append(written)
+        key, file, _ = written
         wrong = 0
-        for at, text in texts:
+        for at, text in written.each():
             try:
                 self.packed.add(pack(text))
             except ValueError as error:
@@ -117,11 +137,11 @@ class PrefixList:
 
     def place(self, packed: bytes) -> str:
         """Where this prefix was written first."""
-        for key, file, texts in self.texts:
-            for at, text in texts:
+        for written in self.written:
+            for at, text in written.each():
                 try:
                     if pack(text) == packed:
-                        return f"{file} line {at}" if file else f"{key}[{at}]"
+                        return f"{written.file} line {at}" if written.file else f"{written.key}[{at}]"
                 except ValueError:
                     continue
         return ""
