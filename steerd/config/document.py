@@ -43,12 +43,14 @@ class Probe(Table):
     dscp: CodePoint = 0
     key_file: FilePath | None = None
     budget: Rate | None = None
+    mtu_interval: Annotated[float, values.duration_or_never(1, 86_400)] = 60.0
 
 
 class Score(Table):
     half_life: Annotated[float, values.duration(0.1, 3600)] = 2.0
     loss_penalty: Annotated[float, values.milliseconds(0, 10)] = 200.0
     jitter_weight: Annotated[float, values.number(0, 100)] = 1.0
+    mtu_penalty: Annotated[float, values.milliseconds(0, 10)] = 100.0
 
 
 class Steer(Table):

@@ -79,6 +79,8 @@ class ProbeSettings:
     paths: tuple[ProbePath, ...]
     grid: float
     """The shortest interval in use, in seconds: the period of the probing grid."""
+    mtu_interval: float = 0.0
+    """How often it is looked which size of packets gets through each path, in seconds; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         loss_penalty=tables.score.loss_penalty,
         jitter_weight=tables.score.jitter_weight,
         ignore_below=tables.steer.ignore_below,
+        mtu_penalty=tables.score.mtu_penalty,
     )
 
 
@@ -127,6 +128,7 @@ def probe(tables: Document, settings: Settings, paths: Sequence[CheckedPath], fo
             for path, way in zip(paths, settings.paths, strict=True)
         ),
         grid=settings.round,
+        mtu_interval=tables.probe.mtu_interval,
     )
 
 

@@ -50,6 +50,18 @@ def duration(low: float, high: float) -> BeforeValidator:
     return BeforeValidator(lambda value: _seconds(value, low, high))
 
 
+def duration_or_never(low: float, high: float) -> BeforeValidator:
+    """As `duration`; 0 is never."""
+
+    def check(value: object) -> float:
+        try:
+            return parse(value) and _seconds(value, low, high)
+        except ValueError:
+            raise ValueError(f'must be "0s" (never) or a duration from {show(low)} to {show(high)}: {HOW}') from None
+
+    return BeforeValidator(check)
+
+
 def milliseconds(low: float, high: float) -> BeforeValidator:
     """As `duration` (the bounds in seconds), in ms."""
     return BeforeValidator(lambda value: round(_seconds(value, low, high) * 1000.0, 9))

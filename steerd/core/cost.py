@@ -17,7 +17,7 @@ RTT_MAX: Final = 2000.0
 JITTER_MAX: Final = 1000.0
 """Bounds of the terms, in ms: no single measurement outweighs everything else for ever."""
 
-TERMS: Final = ("rtt", "jitter", "loss", "load", "backbone", "bias", "prefer")
+TERMS: Final = ("rtt", "jitter", "loss", "load", "backbone", "bias", "mtu", "prefer")
 
 LEAST_LEFT: Final = 0.1
 """A preferred path costs at least this share of what it costs others: cheap, but never less than nothing, and
@@ -26,19 +26,20 @@ of two preferred paths the better one stays the cheaper one."""
 
 class Pricing:
     """How a belief is priced. ``load`` and ``backbone`` are what PoPs tell of themselves; they are 0 as long
-    as none does."""
+    as none does. ``mtu_penalty`` is what a black hole for large packets costs, in ms."""
 
-    __slots__ = ("jitter_weight", "loss_penalty")
+    __slots__ = ("jitter_weight", "loss_penalty", "mtu_penalty")
 
     def __init__(self, settings: Settings) -> None:
         self.jitter_weight = settings.jitter_weight
         self.loss_penalty = settings.loss_penalty
+        self.mtu_penalty = settings.mtu_penalty
 
-    def terms(self, legs: Sequence[Estimate], bias: float) -> Terms:
+    def terms(self, legs: Sequence[Estimate], bias: float, mtu: float) -> Terms:
         """The cost in ms, term by term, with ``total``: their sum. A path costs what its worst leg costs."""
         worst = max(legs, key=self.leg)
         jitter = self.jitter_weight * min(worst.jitter, JITTER_MAX)
-        return named(Measured(min(worst.mean, RTT_MAX), jitter, self.loss_penalty * worst.loss), bias)
+        return named(Measured(min(worst.mean, RTT_MAX), jitter, self.loss_penalty * worst.loss), bias, mtu)
 
     def leg(self, leg: Estimate) -> float:
         """The cost of one leg, without bias."""
@@ -58,10 +59,10 @@ class Measured(NamedTuple):
     loss: float
 
 
-def named(measured: Measured, bias: float, prefer: float = 0.0) -> Terms:
+def named(measured: Measured, bias: float, mtu: float, prefer: float = 0.0) -> Terms:
     """The terms by name, with their sum, ``total``; ``prefer`` is 0 or less."""
-    terms = {**dict.fromkeys(TERMS, 0.0), **measured._asdict(), "bias": bias, "prefer": prefer}
-    return {**terms, "total": sum(measured) + bias + prefer}
+    terms = {**dict.fromkeys(TERMS, 0.0), **measured._asdict(), "bias": bias, "mtu": mtu, "prefer": prefer}
+    return {**terms, "total": sum(measured) + bias + mtu + prefer}
 
 
 class Tariff(Protocol):

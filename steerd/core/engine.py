@@ -22,6 +22,7 @@ from steerd.core.model import (
     Order,
     Outcome,
     PathChanged,
+    PathMtu,
     PathState,
     PolicyState,
     PopState,
@@ -156,7 +157,7 @@ class Engine(Decisions):
 
     # Events
 
-    def _told(self, event: Installed | Link | PopState | Order | Configured | None, now: float) -> None:
+    def _told(self, event: Installed | Link | PathMtu | PopState | Order | Configured | None, now: float) -> None:
         match event:
             case None:
                 pass
@@ -164,6 +165,8 @@ class Engine(Decisions):
                 self._installed(event, now)
             case Link():
                 self._link(event, now)
+            case PathMtu():
+                self._sized(event)
             case PopState():
                 self._pop_state(event, now)
             case Order():
@@ -232,6 +235,14 @@ class Engine(Decisions):
         before = path.health.state
         if path.link(event.up, now):
             self._health_changed(path, before, now)
+
+    def _sized(self, event: PathMtu) -> None:
+        """A black hole is a matter of price: the rules look at the end of the round, and nothing is forced."""
+        path = self.paths.get(event.path)
+        if path is None:
+            self._decline(event, "unknown path")
+        else:
+            path.sized(event)
 
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health

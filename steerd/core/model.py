@@ -93,6 +93,21 @@ class Link(NamedTuple):
     up: bool
 
 
+class PathMtu(NamedTuple):
+    """The largest IP packet, in bytes, that gets to the path's targets and back, and the one that its device claims to
+    carry. ``told``: who sends a larger one is told so by ICMP (RFC 1191, RFC 8201), and learns to send smaller ones."""
+
+    path: PathId
+    mtu: int
+    device_mtu: int
+    told: bool = False
+
+    @property
+    def black_hole(self) -> bool:
+        """Whether packets that the device takes vanish on the way, and nobody says so (RFC 2923)."""
+        return self.mtu < self.device_mtu and not self.told
+
+
 class PopState(NamedTuple):
     """What a PoP says of itself. ``load`` 0 to 1, or None when it does not say; ``age`` in seconds."""
 
@@ -135,7 +150,7 @@ class Configured(NamedTuple):
     settings: Settings
 
 
-Event = Probed | Swept | Link | PopState | Order | Installed | Configured
+Event = Probed | Swept | Link | PathMtu | PopState | Order | Installed | Configured
 
 
 # Effects, wanted state: idempotent, the latest replaces the former.
@@ -209,7 +224,8 @@ Effect = Cadence | Steer | Switched | PathChanged | Declined
 @dataclass(frozen=True, slots=True)
 class PathView:
     """What is believed of a path. RTT, sd, jitter in ms; ``age`` is the time since the last reply, in
-    seconds (None: never heard); ``hold`` is how long it still ranks behind others."""
+    seconds (None: never heard); ``hold`` is how long it still ranks behind others. ``size`` is what was found last of
+    how large packets may be (None: nothing yet)."""
 
     path: PathId
     pop: str
@@ -226,6 +242,7 @@ class PathView:
     every: float | None
     patience: float
     hold: float
+    size: PathMtu | None = None
 
 
 class Directions(NamedTuple):
@@ -338,3 +355,4 @@ class Memory:
     pins: tuple[PinMemory, ...] = ()
     drains: tuple[DrainMemory, ...] = ()
     holds: tuple[HoldMemory, ...] = field(default=())
+    sizes: tuple[PathMtu, ...] = ()

@@ -7,7 +7,7 @@ from typing import Final
 from steerd.core.cost import JITTER_MAX, RTT_MAX, Pricing
 from steerd.core.estimate import Estimate
 from steerd.core.health import Health
-from steerd.core.model import Cadence, Outcome, PathState, Probed
+from steerd.core.model import Cadence, Outcome, PathMtu, PathState, Probed
 from steerd.core.settings import PathId, PathSettings
 
 UP, ABSENT, RECOVERING = PathState.UP, PathState.ABSENT, PathState.RECOVERING
@@ -34,7 +34,7 @@ class Path:
     round only reads them."""
 
     __slots__ = (
-        "_bias",
+        "_beside",
         "_draw",
         "_first",
         "_half_life",
@@ -50,6 +50,7 @@ class Path:
         "missing",
         "pricing",
         "settings",
+        "size",
         "spot",
         "steady",
         "up",
@@ -73,10 +74,11 @@ class Path:
         self.cadence: Cadence | None = None  # the last one asked for
         self.missed = False  # whether any probe was ever overdue
         self.urgent = False  # a rival of a choice that is under suspicion
+        self.size: PathMtu | None = None  # how large packets may be, when that was found out last
         self.pricing = pricing
         self._jitter_weight = pricing.jitter_weight
         self._loss_penalty = pricing.loss_penalty
-        self._bias = settings.bias
+        self._beside = settings.bias  # what it costs whatever its probes bring: bias and penalty
         self._half_life = half_life
         self._draw = draw
 
@@ -92,8 +94,7 @@ class Path:
         self.pricing = pricing
         self._jitter_weight = pricing.jitter_weight
         self._loss_penalty = pricing.loss_penalty
-        self._bias = settings.bias
-        self._price()
+        self._price_beside()
 
     def probed(self, event: Probed, now: float) -> bool:
         """Take the outcome of one probe. True if the path's health changed."""
@@ -156,7 +157,7 @@ class Path:
         if mean > BOUNDED_ABOVE:
             self._price()
             return
-        beside = self._jitter_weight * leg.jitter + self._bias
+        beside = self._jitter_weight * leg.jitter + self._beside
         self.spot = leg.last_rtt + beside
         if leg.loss:
             beside += self._loss_penalty * leg.loss
@@ -171,6 +172,11 @@ class Path:
         self.forget()
         return True
 
+    def sized(self, event: PathMtu) -> None:
+        """It was found how large packets may be. What is believed of delay and loss does not depend on it."""
+        self.size = event
+        self._price_beside()
+
     def forget(self) -> None:
         for leg in self.legs:
             leg.forget()
@@ -180,6 +186,11 @@ class Path:
     @property
     def pop(self) -> str:
         return self.settings.pop
+
+    @property
+    def penalty(self) -> float:
+        """What the path costs more because large packets vanish on it, in ms."""
+        return self.pricing.mtu_penalty if self.size is not None and self.size.black_hole else 0.0
 
     @property
     def samples(self) -> int:
@@ -232,7 +243,7 @@ class Path:
 
     def terms(self) -> dict[str, float]:
         """The cost, term by term, in ms; empty before every leg has answered."""
-        return dict(self.pricing.terms(self.legs, self.settings.bias)) if self.samples else {}
+        return dict(self.pricing.terms(self.legs, self.settings.bias, self.penalty)) if self.samples else {}
 
     def _every(self, *, chosen: bool) -> float | None:
         settings, state = self.settings, self.health.state
@@ -251,12 +262,16 @@ class Path:
         self.steady = self.up and len(self.legs) == 1
         return state
 
+    def _price_beside(self) -> None:
+        self._beside = self.settings.bias + self.penalty
+        self._price()
+
     def _price(self) -> None:
         if not self.samples:
             self.cost = self.spot = self.level = inf
             return
         worst = self._first if len(self.legs) == 1 else max(self.legs, key=self.pricing.leg)
-        self.cost = self.pricing.leg(worst) + self.settings.bias
+        self.cost = self.pricing.leg(worst) + self._beside
         beside = self.cost - min(worst.mean, RTT_MAX)
         self.level = min(worst.level, RTT_MAX) + beside
         paid = worst.mean + self._loss_penalty if self.missing else worst.last_rtt

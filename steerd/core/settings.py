@@ -107,7 +107,8 @@ class Settings:
 
     ``round`` is the period, in seconds, at whose ends the rules look; 0 means that the driver ends the
     rounds itself with `Swept` (replay does) and brings samples of its own, so that no cadence is asked
-    for. ``ignore_below`` in ms: never switch for less.
+    for. ``ignore_below`` in ms: never switch for less. ``mtu_penalty`` in ms: what a path costs more on which large
+    packets vanish.
     """
 
     paths: tuple[PathSettings, ...] = ()
@@ -118,3 +119,4 @@ class Settings:
     loss_penalty: float = 200.0
     jitter_weight: float = 1.0
     ignore_below: float = 2.0
+    mtu_penalty: float = 100.0

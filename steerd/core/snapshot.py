@@ -52,6 +52,7 @@ def memory(engine: Engine, now: float) -> Memory:
             for path in engine.paths.values()
             if path.health.hold_length > 0.0
         ),
+        sizes=tuple(path.size for path in engine.paths.values() if path.size is not None),
     )
 
 
@@ -69,6 +70,10 @@ def restore(engine: Engine, remembered: Memory, now: float) -> None:
         path = engine.paths.get(hold.path)
         if path is not None:
             path.health.restore(length=hold.length, age=hold.age, left=hold.left, now=now)
+    for size in remembered.sizes:
+        path = engine.paths.get(size.path)
+        if path is not None:
+            path.sized(size)
 
 
 def _left(until: float | None, now: float) -> float | None:
@@ -95,6 +100,7 @@ def _path(path: Path, now: float) -> PathView:
         every=path.cadence.every if path.cadence is not None else None,
         patience=path.patience,
         hold=health.held(now),
+        size=path.size,
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from steerd.core import voice
 from steerd.core.cost import JITTER_MAX, RTT_MAX, TERMS, Pricing, tariff
+from steerd.core.model import PathMtu
 from steerd.core.path import Path
 from steerd.core.quote import Quote
 from steerd.core.settings import Codec, Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
@@ -29,16 +30,17 @@ policies = st.builds(
     preferred=st.floats(0.0, 10_000.0).map(lambda worth: ((A, worth),)),
 )
 beliefs = st.tuples(st.floats(0.01, 5000.0), st.floats(0.0, 3000.0), st.floats(0.0, 1.0), st.floats(0.0, 10_000.0))
+penalties = st.floats(0.0, 10_000.0)
 
 
-def quote(policy, rtt, jitter, loss, bias):
-    common = Pricing(Settings())
+def quote(policy, rtt, jitter, loss, bias, penalty=0.0):
+    common = Pricing(Settings(mtu_penalty=penalty))
     path = Path(PathSettings(A, "a", "a", bias=bias), common, half_life=2.0, now=0.0, draw=lambda: 0.0)
     (leg,) = path.legs
     leg.reply(rtt, 0.0)
     leg.mean = leg.level = leg.last_rtt = rtt
     leg.jitter, leg.loss = jitter, loss
-    path.configure(path.settings, common, half_life=2.0, now=0.0)
+    path.sized(PathMtu(A, 1400, 1500))
     own = tariff(policy, common)
     assume(own is not None)
     return Quote(path, own, dict(policy.preferred)[A])
@@ -54,9 +56,17 @@ def test_what_is_worse_is_never_cheaper(policy, belief, which, more):
     assert after.level >= before.level * (1.0 - 1e-12)
 
 
-@given(policies, beliefs)
-def test_costs_are_bounded_and_the_sum_of_their_terms(policy, belief):
-    one = quote(policy, *belief)
+@given(policies, beliefs, penalties, penalties)
+def test_a_greater_penalty_is_never_cheaper(policy, belief, penalty, more):
+    before, after = quote(policy, *belief, penalty), quote(policy, *belief, penalty + more)
+    assert after.cost >= before.cost * (1.0 - 1e-12)
+    assert after.spot >= before.spot * (1.0 - 1e-12)
+    assert after.level >= before.level * (1.0 - 1e-12)
+
+
+@given(policies, beliefs, penalties)
+def test_costs_are_bounded_and_the_sum_of_their_terms(policy, belief, penalty):
+    one = quote(policy, *belief, penalty)
     terms = one.terms()
     assert one.cost >= 0.0
     assert isfinite(one.cost)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.core.model import Order, PopState, Verb
+from steerd.core.model import Order, PathMtu, PopState, Verb
 from steerd.core.settings import (
     Objective,
     PathId,
@@ -99,6 +99,8 @@ def happen(driver, event):
     verb = event.pop("do")
     if verb == "restart":
         driver.restart()
+    elif verb == "mtu":
+        driver.feed(PathMtu(PathId(event["path"]), event["mtu"], event["device_mtu"], event.get("told", False)))
     elif verb == "pop-state":
         driver.feed(PopState(event["pop"], event["accepting"]))
     elif verb in ("drain", "undrain"):

@@ -68,11 +68,12 @@ def test_the_example_is_valid_and_means_the_defaults(loaded):
     assert not example.warnings
     for key in ("gateway", "region", "export", "record", "mqtt"):
         assert getattr(example, key) == getattr(bare, key)
-    for key in ("rule", "round", "half_life", "loss_penalty", "jitter_weight", "ignore_below"):
+    for key in ("rule", "round", "half_life", "loss_penalty", "jitter_weight", "ignore_below", "mtu_penalty"):
         assert getattr(example.core, key) == getattr(bare.core, key)
     for key in ("protocol", "table", "rule_priority", "nexthop_base", "mark_mask", "bypass_mark", "on_stop"):
         assert getattr(example.route, key) == getattr(bare.route, key)
     assert example.core.paths[0].interval == bare.core.paths[0].interval == 1.0
+    assert example.probe.mtu_interval == bare.probe.mtu_interval == 60.0
 
 
 def test_every_mistake_gets_its_message(monkeypatch, capsys):
@@ -102,6 +103,7 @@ def test_values_reach_the_stages(loaded):
         standby_interval = 2
         [score]
         loss_penalty = "50ms"
+        mtu_penalty = "1s"
         [steer]
         switch_price = "5ms for 1m"
         [route]
@@ -136,6 +138,7 @@ def test_values_reach_the_stages(loaded):
     assert config.core.round == config.probe.grid == 0.5
     assert config.core.rule == RegretSettings(price=300.0)
     assert config.core.loss_penalty == 50.0
+    assert config.core.mtu_penalty == 1000.0
     assert config.core.policies[0].when_none is WhenNone.BLOCK
     assert config.probe.paths[0].targets == (Target(4, "10.64.1.1"), Target(6, "fd00::1"))
     assert [path.families for path in config.route.paths] == [{4, 6}, {6}]

@@ -49,6 +49,19 @@ def test_what_nobody_asked_for(loaded):
     assert path.targets == (Target(4, "10.64.1.1"),)
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"), [('"0s"', 0.0), ("0", 0.0), ('"1s"', 1.0), ('"10m"', 600.0), ("86400", 86_400.0)]
+)
+def test_the_mtu_is_probed_as_often_as_asked_or_never(loaded, written, seconds):
+    assert loaded("", probe=f"mtu_interval = {written}").probe.mtu_interval == seconds
+
+
+@pytest.mark.parametrize("written", ['"999ms"', '"25h"', "-1", "true", '""', '"often"', "[]"])
+def test_the_mtu_is_not_probed_without_a_pause(refused, written):
+    (problem,) = refused("", probe=f"mtu_interval = {written}")
+    assert problem.startswith('probe.mtu_interval: must be "0s" (never) or a duration from 1s to 1d')
+
+
 def test_each_method_has_a_port_of_its_own(loaded):
     paths = loaded('method = "tcp"', 'method = "udp"', 'method = "icmp"', HTTPS).probe.paths
     assert [(path.method, path.port) for path in paths] == [("tcp", 443), ("udp", 862), ("icmp", 0), ("tcp", 8443)]

@@ -7,7 +7,7 @@ import pytest
 
 from steerd.core.cost import TERMS, Pricing
 from steerd.core.engine import Engine
-from steerd.core.model import Installed, Link, Memory, Outcome, Probed, Steer, Swept
+from steerd.core.model import Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Swept
 from steerd.core.path import Path
 from steerd.core.policy import Policy
 from steerd.core.quote import Quote
@@ -71,8 +71,8 @@ def test_weights_multiply_their_term():
     assert one.cost == 30.0 + 4.0 + 10.0 + 6.0
     belief = quote({"rtt_weight": 0.5, "jitter_weight": 2.0, "loss_weight": 3.0, "bias_weight": 10.0}, one)
     assert belief.terms() == {
-        "rtt": 15.0, "jitter": 8.0, "loss": 30.0, "load": 0.0, "backbone": 0.0, "bias": 60.0, "prefer": 0.0,
-        "total": 113.0,
+        "rtt": 15.0, "jitter": 8.0, "loss": 30.0, "load": 0.0, "backbone": 0.0, "bias": 60.0, "mtu": 0.0,
+        "prefer": 0.0, "total": 113.0,
     }  # fmt: skip
     assert (belief.cost, belief.level) == (113.0, 118.0)
 
@@ -301,3 +301,44 @@ def test_what_was_adopted_dwells_too():
     assert choice(engine) == A
     sweep(engine, [90.0, 20.0], times=range(50, 52))
     assert choice(engine) == B
+
+
+HOLE, PASSES = PathMtu(A, 1380, 1420), PathMtu(A, 1420, 1420)
+
+
+@pytest.mark.parametrize("by", [{}, {"rtt_weight": 2.0}, {"bias_weight": 0.0}, {"objective": Objective.MOS}])
+def test_a_black_hole_costs_its_penalty_whatever_the_policy_weighs(by):
+    one = path(rtt=30.0, jitter=4.0, loss=0.02, bias=6.0)
+    belief = seen(by, one)
+    before = (belief.cost, belief.spot, belief.level, belief.scatter, belief.level_error2)
+    one.sized(HOLE)
+    assert (belief.cost, belief.spot, belief.level) == pytest.approx([part + 100.0 for part in before[:3]])
+    assert (belief.scatter, belief.level_error2) == before[3:]
+    assert belief.terms()["mtu"] == 100.0
+    assert belief.terms()["total"] == pytest.approx(belief.cost)
+    one.sized(PASSES)
+    assert (belief.cost, belief.spot, belief.level) == before[:3]
+    assert belief.terms()["mtu"] == 0.0
+
+
+def test_a_penalty_holds_for_every_sample_and_over_new_settings():
+    one = path(rtt=30.0)
+    one.link(True, 0.0)
+    one.sized(HOLE)
+    for n in range(1, 20):  # also while it is steady, where the cost is summed in another place
+        one.probed(Probed(A, Outcome.REPLY, float(n), 0.030), n + 0.03)
+        assert one.cost == pytest.approx(130.0)
+        assert one.terms()["mtu"] == 100.0
+    assert one.steady
+    one.configure(one.settings, Pricing(replace(COMMON, mtu_penalty=7.0)), half_life=2.0, now=20.0)
+    assert one.cost == pytest.approx(37.0)
+    one.configure(one.settings, Pricing(replace(COMMON, mtu_penalty=0.0)), half_life=2.0, now=20.0)
+    assert one.cost == pytest.approx(30.0)
+
+
+def test_a_router_that_says_so_makes_no_black_hole():
+    one = path(rtt=30.0)
+    one.sized(PathMtu(A, 1380, 1420, told=True))
+    assert one.terms()["mtu"] == 0.0
+    assert one.cost == 30.0
+    assert not PASSES.black_hole

@@ -14,6 +14,7 @@ from steerd.core.model import (
     Memory,
     Order,
     Outcome,
+    PathMtu,
     PathState,
     PolicyState,
     PopState,
@@ -203,6 +204,7 @@ def test_an_undrain_by_another_origin_is_declined():
         (Probed(PathId("x/y"), Outcome.REPLY, 0.0, 0.1), "unknown path"),
         (Probed(A, Outcome.REPLY, 0.0, 0.1, leg=1), "unknown path"),
         (Link(PathId("x/y"), up=True), "unknown path"),
+        (PathMtu(PathId("x/y"), 1380, 1420), "unknown path"),
         (PopState("x", accepting=False), "unknown PoP"),
         (Order(Verb.DRAIN, "x"), "unknown PoP"),
         (Order(Verb.PIN, "x", "a"), "unknown policy"),
@@ -242,6 +244,24 @@ def test_memory_restores_orders_and_damping():
     kept = again.memory(0.0)
     assert [(one.pop, one.left) for one in kept.drains] == [("a", 88.0)]
     assert [(one.pop, one.hard, one.left) for one in kept.pins] == [("b", True, None)]
+
+
+def test_a_black_hole_is_a_matter_of_price_and_is_remembered():
+    engine = steering(make(A, B), rtts={B: 0.030})
+    engine.feed(Installed(ALL, A, B), 10.0)
+    assert not engine.feed(PathMtu(A, 1380, 1420), 10.0)  # nothing is forced: the rules look at the round's end
+    for n in range(10, 15):
+        for path in (A, B):
+            engine.feed(Probed(path, Outcome.REPLY, n + 0.1, 0.02 if path == A else 0.03), n + 0.2)
+    switch = engine.policies[ALL].last
+    assert (switch.old, switch.new, switch.reason) == (A, B, Reason.BETTER)
+    assert (switch.evidence[A]["mtu"], switch.evidence[B]["mtu"]) == (100.0, 0.0)
+    assert switch.at <= 13.0
+    view = {path.path: path.size for path in engine.view(15.0).paths}
+    assert view == {A: PathMtu(A, 1380, 1420), B: None}
+    again = steering(make(A, B, memory=engine.memory(15.0)), best=B)
+    assert again.policies[ALL].terms(A)["mtu"] == 100.0
+    assert again.policies[ALL].last is None
 
 
 def test_sleeping_long_is_void_time():
