@@ -2,8 +2,9 @@
 
 import socket
 from bisect import bisect_left
-from collections.abc import Iterable
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import wraps
 from ipaddress import ip_network
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
@@ -14,6 +15,7 @@ WIDTH = {IPV4: 5, IPV6: 17}
 ADDRESS_FAMILY = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 DEFAULT = {IPV4: bytes(5), IPV6: bytes(17)}
 """The packed set that holds the default route alone."""
+_REMEMBERED = 32 << 20
 
 
 def of_family(prefixes: Prefixes, family: int) -> bytes:
@@ -45,43 +47,78 @@ def pack(family: int, texts: Iterable[str]) -> bytes:
     return join(n.network_address.packed + bytes((n.prefixlen,)) for n in networks if n.version == family)
 
 
-@lru_cache(maxsize=256)
+def _remembered(work: Callable[..., bytes]) -> Callable[..., bytes]:
+    """The latest results, as many as `_REMEMBERED` bytes hold: each comparison with the kernel asks for the same again,
+    but after a reload nobody does, and 200,000 prefixes are two megabytes."""
+    kept: OrderedDict[tuple[int, tuple[bytes, ...]], bytes] = OrderedDict()
+    room = _REMEMBERED
+
+    @wraps(work)
+    def remembering(family: int, *packs: bytes) -> bytes:
+        nonlocal room
+        if (family, packs) in kept:
+            kept.move_to_end((family, packs))
+            return kept[family, packs]
+        found = kept[family, packs] = work(family, *packs)
+        room -= len(found) + sum(map(len, packs))
+        while room < 0:
+            (_, oldest), result = kept.popitem(last=False)
+            room += len(result) + sum(map(len, oldest))
+        return found
+
+    return remembering
+
+
 def union(family: int, *packs: bytes) -> bytes:
     filled = [one for one in packs if one]
-    if len(filled) == 1:
-        return filled[0]
-    return join(entry for one in filled for entry in split(family, one))
+    return filled[0] if len(filled) == 1 else _union(family, *filled)
 
 
-@lru_cache(maxsize=256)
+@_remembered
+def _union(family: int, *packs: bytes) -> bytes:
+    return join(entry for one in packs for entry in split(family, one))
+
+
 def minus(family: int, packed: bytes, taken: bytes) -> bytes:
     """Without the very prefixes that ``taken`` holds too."""
-    if not taken or not packed:
-        return packed
+    return _minus(family, packed, taken) if packed and taken else packed
+
+
+@_remembered
+def _minus(family: int, packed: bytes, taken: bytes) -> bytes:
     return join(set(split(family, packed)).difference(split(family, taken)))
 
 
-@lru_cache(maxsize=256)
 def outside(family: int, packed: bytes, covers: bytes) -> bytes:
     """Without the prefixes that lie within (or are) one of ``covers``."""
-    if not covers or not packed:
-        return packed
-    entries = split(family, packed)
-    bits = (WIDTH[family] - 1) * 8
+    return _outside(family, packed, covers) if packed and covers else packed
+
+
+@_remembered
+def _outside(family: int, packed: bytes, covers: bytes) -> bytes:
+    width = WIDTH[family]
+    bits = (width - 1) * 8
+    left = packed
     for cover in split(family, covers):
         length = cover[-1]
-        low = int.from_bytes(cover[:-1])
-        high = low | ((1 << (bits - length)) - 1)
+        last = int.from_bytes(cover[:-1]) | ((1 << (bits - length)) - 1)
         # Sorted by address, what lies within the cover is one run, but for shorter prefixes at its start.
-        start = bisect_left(entries, cover[:-1])
-        end = bisect_left(entries, high.to_bytes(bits // 8) + b"\xff")
-        entries[start:end] = [entry for entry in entries[start:end] if entry[-1] < length]
-    return b"".join(entries)
+        start = _place(left, width, cover[:-1]) * width
+        end = _place(left, width, last.to_bytes(width - 1) + b"\xff") * width
+        shorter = b"".join(entry for entry in split(family, left[start:end]) if entry[-1] < length)
+        left = left[:start] + shorter + left[end:]
+    return left
+
+
+def _place(packed: bytes, width: int, entry: bytes) -> int:
+    """How many come before this one."""
+    return bisect_left(
+        range(len(packed) // width), entry, key=lambda place: packed[place * width : (place + 1) * width]
+    )
 
 
 def holds(family: int, packed: bytes, entry: bytes) -> bool:
     """Whether the set has this very prefix."""
     width = WIDTH[family]
-    places = range(len(packed) // width)
-    at = bisect_left(places, entry, key=lambda place: packed[place * width : (place + 1) * width])
+    at = _place(packed, width, entry)
     return packed[at * width : (at + 1) * width] == entry
