@@ -10,8 +10,6 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any, Final
 
 from steerd import __version__
-from steerd.config.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
 from steerd.control.server import ControlServer, RefusedError, Request, Response
 from steerd.core.engine import Engine
@@ -35,6 +33,7 @@ from steerd.export.metrics import Metrics
 from steerd.export.server import ExportServer
 from steerd.notify import notify, watchdog_period
 from steerd.probe.prober import ProbeError, Prober
+from steerd.reload import Reload
 from steerd.route.router import RouteError, Router
 from steerd.store.store import Store
 from steerd.trace.request import Request as TraceRequest
@@ -74,8 +73,15 @@ class Daemon:
         self.metrics.reloaded(ok=True, wall_time=time.time())
         self.store = Store(config.store_path, record=config.record)
         self.tracer = Tracer(self.traceable, self._traced)
+        self.reloads = Reload(
+            current=lambda: self.config,
+            take_up=self._take_up,
+            began=lambda: notify(RELOADING="1"),
+            ended=self._reloaded,
+            refused=lambda: self.metrics.refused("config", "reload"),
+            spawn=self._spawn,
+        )
         self._stop = asyncio.Event()
-        self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._share: Share | None = None
@@ -91,7 +97,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stop.set)
         try:
             await self._start()
-            loop.add_signal_handler(SIGHUP, lambda: self._spawn(self._reload_on_signal()))
+            loop.add_signal_handler(SIGHUP, lambda: self._spawn(self.reloads.on_signal()))
             notify(READY="1", STATUS=self._status())
             log.info("steerd %s is ready: %s", __version__, self._status())
             await self._stop.wait()
@@ -99,19 +105,6 @@ class Daemon:
             await self._close()
         if self._failure is not None:
             raise self._failure
-
-    async def reload(self) -> Sequence[str]:
-        """Parse the file whole, then swap. Returns every problem; a bad file changes nothing."""
-        async with self._reloading:
-            notify(RELOADING="1")
-            problems = await self._reload()
-            self.metrics.reloaded(not problems, time.time())
-            for problem in problems:
-                log.error("not reloaded: %s", problem)
-            if problems:
-                self.metrics.refused("config", "reload")
-            notify(READY="1", STATUS=self._status())
-            return problems
 
     def order(self, order: Order) -> str | None:
         """Give an operator's order, and keep it. Returns why it was declined, or None."""
@@ -220,6 +213,7 @@ class Daemon:
         for server in (self.control, self.export):
             if server is not None:
                 await server.stop()
+        self.reloads.stop()
         await self.router.stop()
         self._remember()
         await asyncio.to_thread(self.store.close)
@@ -308,14 +302,8 @@ class Daemon:
 
     # Reload
 
-    async def _reload_on_signal(self) -> None:
-        await self.reload()
-
-    async def _reload(self) -> Sequence[str]:
-        try:
-            config = await asyncio.to_thread(load, self.config.source)
-        except ConfigError as error:
-            return [str(problem) for problem in error.problems]
+    async def _take_up(self, config: Config) -> Sequence[str]:
+        """Swap the configuration. Returns what is in the way, and has changed nothing then."""
         old = self.config
         for name in ("control_socket", "store_path", "record"):
             if getattr(config, name) != getattr(old, name):
@@ -348,8 +336,11 @@ class Daemon:
             self._start_share()
         elif self._share is not None:
             self._share.watch(self._pops())
-        log.info("reloaded %s", config.source)
         return []
+
+    def _reloaded(self, ok: bool) -> None:
+        self.metrics.reloaded(ok, time.time())
+        notify(READY="1", STATUS=self._status())
 
     # What others look at
 

@@ -1,13 +1,21 @@
 """What steerctl may ask of the daemon: each request to its answer."""
 
+import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from steerd import __version__
+from steerd.config.durations import show
+from steerd.config.load import load
+from steerd.config.problem import ConfigError
 from steerd.control import orders, probing, words
 from steerd.control.server import HANDLE, RefusedError, Request, Response
 from steerd.core.model import Verb
 from steerd.core.settings import PathId
+from steerd.plan import plan
+from steerd.reload import TrialError
+from steerd.route.router import RouteError
 from steerd.trace.tracer import BusyError
 
 if TYPE_CHECKING:
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
 HISTORY_MAX: Final = 1000
 EX_CONFIG: Final = 78
 ORDERS: Final = frozenset(verb.value for verb in Verb)
-VERBS: Final = ORDERS | {"status", "why", "history", "reload", "trace"}
+VERBS: Final = ORDERS | {"status", "why", "history", "reload", "confirm", "plan", "trace"}
 TRACE_WITHIN: Final = HANDLE - 5.0
 """Seconds for all paths of a PoP: less than the control socket gives an answer."""
 
@@ -25,12 +33,13 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
     """Serve one request. RefusedError: it can not be done."""
     match request["verb"]:
         case "status":
-            return words.status(
+            said = words.status(
                 daemon.driver.view(),
                 lambda path: probing.words(daemon.prober.report(path), daemon.metrics.outcomes(path)),
                 gateway=daemon.config.gateway,
                 version=__version__,
             )
+            return {**said, "reload": daemon.reloads.state()}
         case "why":
             return await _why(daemon, request)
         case "history":
@@ -39,14 +48,49 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
         case "trace":
             return await _trace(daemon, request)
         case "reload":
-            problems = await daemon.reload()
-            if problems:
-                raise RefusedError("the configuration was refused", code=EX_CONFIG, problems=list(problems))
-            return {}
+            return await _reload(daemon, request)
+        case "confirm":
+            try:
+                daemon.reloads.confirm()
+            except TrialError as error:
+                raise RefusedError(str(error)) from error
+            return {"text": "confirmed: the configuration stays in force"}
+        case "plan":
+            return await _plan(daemon)
         case verb if verb in ORDERS:
             return _order(daemon, request)
         case verb:
             raise RefusedError(f"there is no verb {verb!r}")
+
+
+async def _reload(daemon: "Daemon", request: Request) -> Response:
+    within = orders.confirm_within(request)
+    try:
+        problems = await daemon.reloads.reload(within)
+    except TrialError as error:
+        raise RefusedError(str(error)) from error
+    if problems:
+        raise _refused(problems)
+    if within is None:
+        return {}
+    text = f"in force for {show(within)}, and then taken back, unless `steerctl confirm` comes first"
+    return {"confirm_within_s": within, "text": text}
+
+
+async def _plan(daemon: "Daemon") -> Response:
+    try:
+        config = await asyncio.to_thread(load, daemon.config.source)
+        return await plan(daemon.config, config, daemon.driver.view())
+    except ConfigError as error:
+        raise _refused([str(problem) for problem in error.problems]) from error
+    except RouteError as error:
+        raise _refused([str(error)]) from error
+    except OSError as error:
+        raise RefusedError(f"the kernel's routes can not be read: {error}") from error
+
+
+def _refused(problems: Sequence[str]) -> RefusedError:
+    return RefusedError("the configuration was refused", code=EX_CONFIG, problems=list(problems))
 
 
 async def _why(daemon: "Daemon", request: Request) -> Response:

@@ -81,7 +81,7 @@ def _failed(code: int, error: str) -> tuple[int, dict[str, Any]]:
 def _request(options: argparse.Namespace) -> dict[str, Any]:
     request = {
         key: value
-        for key in ("policy", "pop", "path", "hard", "since")
+        for key in ("policy", "pop", "path", "hard", "since", "confirm")
         if (value := getattr(options, key, None)) not in (None, False)
     }
     if getattr(options, "duration", None) is not None:
@@ -102,6 +102,8 @@ def _shown(options: argparse.Namespace, answer: dict[str, Any]) -> str:
         return tables.history(answer)
     if options.verb == "trace":
         return tables.trace(answer)
+    if options.verb == "plan":
+        return tables.plan(answer)
     lines = [*answer.get("warnings", ()), str(answer.get("text", "done"))]
     return "\n".join(lines)
 
@@ -114,12 +116,21 @@ def _json(answer: dict[str, Any], *, one_line: bool = False) -> str:
 
 def _duration(text: str) -> float:
     try:
-        seconds = parse(text)
+        seconds = parse(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if not seconds > 0:
         raise argparse.ArgumentTypeError("must be more than nothing")
     return seconds
+
+
+def _confirmable(text: str) -> float:
+    from steerd.control.orders import confirmable
+
+    try:
+        return confirmable(_duration(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,7 +168,10 @@ def _parser() -> argparse.ArgumentParser:
     trace = verb("trace", "the way to a PoP hop by hop: where it goes wrong, and what fits through")
     trace("pop")
     trace("--path", metavar="NAME", help="this one only (default: all paths to the PoP, in turn)")
-    verb("reload", "read the configuration again, as SIGHUP; waits until it is in force")
+    reload = verb("reload", "read the configuration again, as SIGHUP; waits until it is in force")
+    reload("--confirm", type=_confirmable, metavar="60s", help="then back to what was in force, unless confirmed")
+    verb("confirm", "keep what `reload --confirm` has put into force")
+    verb("plan", "what a reload would change in the kernel, in order, as `ip` commands; changes nothing")
     return parser
 
 

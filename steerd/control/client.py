@@ -5,7 +5,7 @@ import socket
 from typing import Any, Final
 
 TIMEOUT: Final = 10.0
-TIMEOUTS: Final = {"reload": 130.0, "trace": 130.0}
+TIMEOUTS: Final = {"reload": 130.0, "plan": 130.0, "trace": 130.0}
 """Seconds: of those that take longer, a little more than the daemon gives them."""
 
 

@@ -9,6 +9,8 @@ from steerd.control.server import RefusedError, Request
 from steerd.core.model import Order, Verb
 
 FOR_MAX: Final = 366 * 86400.0
+CONFIRM_MIN: Final = 1.0
+CONFIRM_MAX: Final = 86400.0
 
 
 def order(request: Request, now: float, *, pops: Collection[str], policies: Collection[str]) -> Order:
@@ -41,6 +43,23 @@ def since(request: Request) -> float:
         return parse(request.get("since", 86400.0))
     except ValueError as error:
         raise RefusedError(f"since: {error}") from error
+
+
+def confirm_within(request: Request) -> float | None:
+    """How long a reload waits to be confirmed, in seconds; None: it need not be. RefusedError: that is no such time."""
+    if request.get("confirm") is None:
+        return None
+    try:
+        return confirmable(parse(request["confirm"]))
+    except ValueError as error:
+        raise RefusedError(f"confirm: {error}") from error
+
+
+def confirmable(seconds: float) -> float:
+    """The same seconds. ValueError: too short to confirm anything in, or so long that it is forgotten."""
+    if not CONFIRM_MIN <= seconds <= CONFIRM_MAX:
+        raise ValueError(f"must be from {show(CONFIRM_MIN)} to {show(CONFIRM_MAX)}")
+    return seconds
 
 
 def _known(what: str, name: Any, known: Collection[str]) -> str:

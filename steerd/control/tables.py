@@ -55,7 +55,8 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
     if answer["drains"]:
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
         parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
-    notes = [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
+    notes = [_reload(answer["reload"])] if answer.get("reload") else []
+    notes += [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
     notes += [note for path in answer["paths"] for note in probing.notes(path)]
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
 
@@ -90,6 +91,23 @@ def history(answer: Mapping[str, Any]) -> str:
 def trace(answer: Mapping[str, Any]) -> str:
     """Each path that was traced."""
     return "\n\n".join("\n".join(traces.lines(record)) for record in answer["traces"])
+
+
+def plan(answer: Mapping[str, Any]) -> str:
+    """Commands as they are; what else there is to say, in comments."""
+    lines = list(answer["lines"]) or ["# the kernel already has all of it"]
+    if left := answer["total"] - len(answer["lines"]):
+        lines.append(f"# and {left} more: `steerd run --dry-run` prints all")
+    return "\n".join([*lines, *(f"# {note}" for note in answer["notes"])])
+
+
+def _reload(reload: Mapping[str, Any]) -> str:
+    if reload["state"] == "unconfirmed":
+        left = span(reload["left_s"])
+        return f"! the last reload waits for `steerctl confirm`: {left} left, then it is taken back"
+    if reload["state"] == "taken-back":
+        return f"! the last reload was not confirmed, and was taken back {span(reload['ago_s'])} ago"
+    return f"! the last reload was not confirmed, but could not be taken back: {'; '.join(reload['problems'])}"
 
 
 def _mark(state: str) -> str:

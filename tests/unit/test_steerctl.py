@@ -33,11 +33,12 @@ def daemon(tmp_path):
         "history": {"switches": []},
         "trace": {"pop": "fra1", "traces": []},
         "drain": {"text": "fra1 is drained for 1h00m"},
+        "plan": {"lines": ["ip rule add priority 4202"], "total": 1, "notes": ["a switch follows"]},
     }
 
     async def handle(request):
         asked.append(request)
-        if request["verb"] == "reload":
+        if request["verb"] == "reload" and "confirm" not in request:
             raise RefusedError("the configuration was refused", code=78, problems=["a: b", "c: d"])
         if request.get("pop") == "nowhere":
             raise RefusedError('there is no PoP "nowhere"')
@@ -79,6 +80,11 @@ def daemon(tmp_path):
         (["drain", "fra1", "--for", "30m"], {"verb": "drain", "pop": "fra1", "for": 1800.0}),
         (["undrain", "fra1"], {"verb": "undrain", "pop": "fra1"}),
         (["trace", "fra1"], {"verb": "trace", "pop": "fra1"}),
+        (["reload", "--confirm", "90s"], {"verb": "reload", "confirm": 90.0}),
+        (["reload", "--confirm", "1.5"], {"verb": "reload", "confirm": 1.5}),
+        (["reload", "--confirm", "1d"], {"verb": "reload", "confirm": 86400.0}),
+        (["confirm"], {"verb": "confirm"}),
+        (["plan"], {"verb": "plan"}),
         (["trace", "fra1", "--path", "wg0"], {"verb": "trace", "pop": "fra1", "path": "wg0"}),
     ],
 )
@@ -99,6 +105,8 @@ def test_what_is_printed(daemon, capsys):
     assert capsys.readouterr().out == "one\ntwo\n"
     main(["--socket", path, "drain", "fra1"])
     assert capsys.readouterr().out == "fra1 is drained for 1h00m\n"
+    main(["--socket", path, "plan"])
+    assert capsys.readouterr().out == "ip rule add priority 4202\n# a switch follows\n"
     main(["--socket", path, "undrain", "fra1"])
     assert capsys.readouterr().out == "done\n"
 
@@ -161,7 +169,20 @@ def test_a_daemon_that_has_no_time(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["pin", "p"], ["drain"], ["drain", "a", "--for", "soon"], ["history", "--since", "0"]]
+    "arguments",
+    [
+        [],
+        ["pin", "p"],
+        ["drain"],
+        ["drain", "a", "--for", "soon"],
+        ["history", "--since", "0"],
+        ["confirm", "60s"],
+        ["reload", "--confirm"],
+        *(
+            ["reload", "--confirm", time]
+            for time in ("0", "0s", "999ms", "-5s", "24h1m", "25h", "1000000d", "soon", "")
+        ),
+    ],
 )
 def test_usage(arguments, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -1,0 +1,172 @@
+"""The real daemon's reloads on trial, and its plans: what they promise is what the kernel then has."""
+
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from steerd.lab.enclosure import run
+from steerd.lab.world import World
+from tests.lab.test_daemon import FILE, LOG, MISTAKES, SOCKET, ask, metric, start, state_of_kernel, status, until
+
+pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
+
+FRA, AMS = "fra1/tun-fra1", "ams1/tun-ams1"
+GOOD = "steerd_config_last_reload_successful"
+
+
+def scene(name: str, *arguments: Any) -> Any:
+    return run(f"{__name__}:{name}", *arguments, timeout=90)
+
+
+def text(world: World, *arguments: str) -> tuple[int, str, str]:
+    """As `ask`, but as people see it."""
+    command = [sys.executable, "-m", "steerd.cli.steerctl", "--socket", SOCKET, *arguments]
+    process = world.spawn("gw", command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output, errors = process.communicate(timeout=20)
+    return process.returncode, output, errors
+
+
+def choice(world: World) -> Any:
+    return status(world)["policies"][0]["choice"]
+
+
+def settled(world: World) -> None:
+    """Ten samples of each path: the first ones come late, while devices learn their neighbours."""
+    until(lambda: all(one["state"] == "up" and one["samples"] >= 10 for one in status(world)["paths"]))
+    until(lambda: choice(world) == FRA and status(world)["policies"][0]["runner_up"] == AMS)
+
+
+def moved(config: str) -> str:
+    """A file that takes traffic from fra1 to ams1, and IPv6 off the policy."""
+    return config.replace('name = "users"', 'name = "users"\npops = ["ams1"]').replace(', "2001:2::/48"]', "]")
+
+
+def on_trial() -> Any:
+    found: dict[str, Any] = {}
+    with World(rate=50) as world:
+        config = world.gateway_config()
+        daemon = start(world, config)
+        settled(world)
+        found["nothing"] = ask(world, "confirm")
+        FILE.write_text(MISTAKES.read_text())
+        found["bad"] = [ask(world, "reload", "--confirm", "60s")[0], status(world)["reload"], metric(GOOD)]
+        FILE.write_text(config)
+        assert ask(world, "reload")[0] == 0
+        settled(world)
+        before, began = state_of_kernel(), time.monotonic()
+
+        FILE.write_text(moved(config))
+        found["reload"] = ask(world, "reload", "--confirm", "6s")
+        found["pending"] = [status(world)["reload"], metric(GOOD)]
+        found["shown"] = text(world, "status")[1]
+        until(lambda: choice(world) == AMS)
+        found["moved"] = state_of_kernel() != before
+        found["second"] = [ask(world, "reload")[0], text(world, "reload", "--confirm", "1h")]
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: LOG.read_text().count("not reloaded: the last reload waits to be confirmed") == 1)
+        until(lambda: status(world)["reload"]["state"] == "taken-back")
+        found["good after"] = metric(GOOD)
+        found["shown after"] = text(world, "status")[1]
+        found["late"] = text(world, "confirm")
+        until(lambda: choice(world) == FRA and state_of_kernel() == before)
+        ended = time.monotonic()
+        time.sleep(1.1)
+        window = world.traffic.between(began, ended)
+        found["by_pop"] = sorted(window.by_pop)
+
+        found["again"] = ask(world, "reload", "--confirm", "3s")[0]
+        until(lambda: choice(world) == AMS)
+        found["confirm"] = text(world, "confirm")
+        time.sleep(4.0)
+        found["confirmed"] = [choice(world), status(world)["reload"], metric(GOOD)]
+
+        FILE.write_text(config)
+        assert ask(world, "reload", "--confirm", "1h")[0] == 0
+        daemon.terminate()
+        found["stopped"] = daemon.wait(15)
+    found["log"] = LOG.read_text()
+    return found
+
+
+def test_a_reload_that_is_not_confirmed_goes_back_and_one_that_is_stays() -> None:
+    found = scene("on_trial")
+    assert found["nothing"] == [1, {"ok": False, "code": 1, "error": "nothing waits for confirmation"}]
+    assert found["bad"] == [78, None, 0]
+    code, answer = found["reload"]
+    assert (code, answer["ok"], answer["confirm_within_s"]) == (0, True, 6)
+    (pending, good) = found["pending"]
+    assert (pending["state"], good) == ("unconfirmed", 1)
+    assert 3.0 < pending["left_s"] <= 6.0
+    assert "! the last reload waits for `steerctl confirm`: " in found["shown"]
+    assert found["moved"]
+    plain, (code, output, errors) = found["second"]
+    assert (plain, code, output) == (1, 1, "")
+    assert errors.startswith("steerctl: the last reload waits to be confirmed, for ")
+    assert found["good after"] == 0
+    assert "! the last reload was not confirmed, and was taken back 0." in found["shown after"]
+    code, _, errors = found["late"]
+    assert code == 1
+    assert "nothing waits for confirmation: the last reload was not confirmed in time" in errors
+    assert found["by_pop"] == ["ams1", "fra1"]
+    assert found["again"] == 0
+    assert found["confirm"] == [0, "confirmed: the configuration stays in force\n", ""]
+    assert found["confirmed"] == [AMS, None, 1]
+    assert found["stopped"] == 0
+    assert "on trial: the configuration before it comes back in 6s" in found["log"]
+    assert "<4>" not in found["log"]
+    assert "the reload was not confirmed within 6s: what was in force before it is again" in found["log"]
+    assert "stopped before the last reload was confirmed: the next start takes up" in found["log"]
+    assert "Traceback" not in found["log"]
+
+
+def planned() -> Any:
+    found: dict[str, Any] = {}
+    with World(rate=50) as world:
+        config = world.gateway_config()
+        start(world, config)
+        settled(world)
+        before = state_of_kernel()
+        found["same"] = text(world, "plan")
+        FILE.write_text(moved(config))
+        found["moved"] = ask(world, "plan")
+        found["shown"] = text(world, "plan")
+        FILE.write_text(MISTAKES.read_text())
+        found["bad"] = [ask(world, "plan"), text(world, "plan")]
+        found["reload says"] = text(world, "reload")
+        FILE.write_text(config.replace("[route]", "[route]\ntable = 5000\nrule_priority = 5000"))
+        found["ranges"] = ask(world, "plan")
+        found["changed"] = state_of_kernel() != before
+        FILE.write_text(moved(config))
+        assert ask(world, "reload")[0] == 0
+        until(lambda: choice(world) == AMS)
+        found["after"] = ask(world, "plan")
+    return found
+
+
+def test_a_plan_is_what_a_reload_then_does() -> None:
+    found = scene("planned")
+    nothing = "# the kernel already has all of it"
+    assert found["same"] == [0, nothing + "\n", ""]
+    code, answer = found["moved"]
+    assert code == 0
+    assert answer["total"] == len(answer["lines"])
+    assert any(line.startswith("ip -6 route del unreachable 2001:2::/48 table ") for line in answer["lines"])
+    assert all(line.startswith(("ip -6 rule del ", "ip -6 route del ", "ip nexthop del ")) for line in answer["lines"])
+    (note,) = answer["notes"]
+    assert note.startswith(f"policy users: the file rules out its path {FRA}: ")
+    assert found["shown"] == [0, "\n".join([*answer["lines"], f"# {note}"]) + "\n", ""]
+    (code, answer), (text_code, output, errors) = found["bad"]
+    assert (code, text_code, output) == (78, 78, "")
+    assert errors == found["reload says"][2]
+    assert len(answer["problems"]) == len(errors.splitlines()) - 1
+    code, answer = found["ranges"]
+    assert code == 0
+    assert any("priority 5031 lookup 50" in line for line in answer["lines"])
+    assert answer["notes"] == ["[route] numbers change: what lies within the former ones is removed after that"]
+    assert not found["changed"]
+    assert found["after"][1]["lines"] == []
+    assert found["after"][1]["notes"] == []
