@@ -177,6 +177,16 @@ class RouteSettings:
     clamp_mss: bool = False
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
 
+    @property
+    def guards(self) -> bool:
+        """Whether any policy has a leak guard."""
+        return any(policy.guard is not Guard.OFF for policy in self.policies)
+
+    @property
+    def pins(self) -> bool:
+        """Whether established connections of any policy stay where they are."""
+        return any(policy.flows is not Flows.MOVE for policy in self.policies)
+
 
 POLICY_TABLES = 100
 """Tables kept for policies: `table` to `table + 99`; the paths' tables follow."""

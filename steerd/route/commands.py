@@ -14,6 +14,11 @@ def lines(difference: Difference, protocol: int) -> list[str]:
     return [line for change in changes for line in _change(change, protocol)]
 
 
+def nft_lines(text: str) -> list[str]:
+    """One transaction of `nft`, as a shell takes it."""
+    return ["nft --file - <<'END'", *text.splitlines(), "END"]
+
+
 def _change(change: Change, protocol: int) -> Iterator[str]:
     verb, thing = change
     word = {Verb.ADD: "add", Verb.REPLACE: "replace", Verb.REMOVE: "del"}[verb]

@@ -12,6 +12,7 @@ RTM_DELLINK = 17
 RTM_GETLINK = 18
 
 _HEADER = struct.Struct("=BBHiII")  # family, padding, type, index, flags, change
+_U32 = struct.Struct("=I")
 _IFF_UP = 0x1
 _IFF_RUNNING = 0x40  # the operational state is up, or the driver does not know one (TUN, WireGuard)
 _IFF_LOWER_UP = 0x10000  # carrier
@@ -21,6 +22,7 @@ _SKIP_STATISTICS = struct.pack("=I", 1 << 3)
 
 class _Ifla(IntEnum):
     IFNAME = 3
+    MTU = 4
     LINKINFO = 18
     EXT_MASK = 29
 
@@ -41,4 +43,5 @@ def decode_one(body: bytes) -> Device:
     name = values.get(_Ifla.IFNAME, b"").rstrip(b"\0").decode(errors="replace")
     info = dict(attributes(values.get(_Ifla.LINKINFO, b""), 0))
     vrf = info.get(_IFLA_INFO_SLAVE_KIND, b"").rstrip(b"\0") == b"vrf"
-    return Device(index, name, flags & _USABLE == _USABLE, vrf)
+    mtu = _U32.unpack(values.get(_Ifla.MTU, bytes(4)))[0]
+    return Device(index, name, flags & _USABLE == _USABLE, vrf, mtu)

@@ -111,12 +111,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device. ``up``: exists, enabled, and with carrier or a state that the driver does not know."""
+    """A network device. ``up``: exists, enabled, and with carrier or a state that the driver does not know. ``mtu`` in
+    bytes; 0: not told."""
 
     index: int
     name: str
     up: bool
     vrf: bool = False
+    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,13 @@ from steerd.route.desired import Choice, Circumstances, desired, ways_out
 from steerd.route.diff import difference
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel
+from steerd.route.nft.firewall import Firewall, ours
+from steerd.route.nft.ruleset import removal
 from steerd.route.numbers import allocate
-from steerd.route.objects import State
+from steerd.route.objects import Seen, State
 from steerd.route.prefixes import FAMILIES
-from steerd.route.selection import selections
+from steerd.route.protect import Carrying, Protection, carrying
+from steerd.route.selection import Selection, selections
 
 _ROUNDS = 3
 
@@ -24,6 +27,22 @@ def cleanup(settings: RouteSettings) -> int:
 
     Returns how many there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed.
     """
+    # The guard goes last: until then nothing takes another way.
+    return _remove_objects(settings) + _remove_table(settings)
+
+
+def _remove_table(settings: RouteSettings) -> int:
+    with Firewall() as firewall:
+        if not ours(firewall, settings):
+            return 0
+        try:
+            firewall.hold(settings.nft_table, "")
+        except OSError as error:
+            raise RouteError(f"table inet {settings.nft_table} of nftables could not be removed: {error}") from error
+    return 1
+
+
+def _remove_objects(settings: RouteSettings) -> int:
     with Kernel() as kernel:
         state = kernel.read(settings).ours
         found = size(state)
@@ -38,6 +57,22 @@ def cleanup(settings: RouteSettings) -> int:
             words = "; ".join(sorted({one.text for one in refused})) or "it comes back"
             raise RouteError(f"{size(state)} of {found} kernel objects could not be removed: {words}")
         return found
+
+
+def guard(settings: RouteSettings) -> bool:
+    """Puts our table of nftables in place, as far as configuration and kernel tell what belongs into it: for the time
+    before the daemon starts. Returns whether there is one to put. Raises `RouteError`."""
+    with Kernel() as kernel, Protection() as protection:
+        protection.check(settings)
+        seen = kernel.read(settings)
+        chosen = selections(settings, seen.ours.rules)
+        adopted = adopt(settings, chosen, seen.ours)
+        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
+        try:
+            protection.hold(settings, chosen, seen.devices, carrying(settings, adopted.choices, paths))
+        except OSError as error:
+            raise RouteError(f"nftables: {error}") from error
+        return bool(protection.text)
 
 
 def plan(settings: RouteSettings, choices: Mapping[PolicyId, tuple[PathId | None, PathId | None]]) -> list[str]:
@@ -63,7 +98,18 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, tuple[PathId | None
             adopted.strangers, usable, ids, kernel.families, settings.nexthop_objects and kernel.nexthop_objects
         )
         state = desired(settings, chosen, wanted, circumstances)
-        return commands.lines(difference(seen.ours, state), settings.protocol)
+        lines = commands.lines(difference(seen.ours, state), settings.protocol)
+        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
+        return [*_table_lines(settings, chosen, seen, carrying(settings, wanted, paths)), *lines]
+
+
+def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: Seen, carry: Carrying) -> list[str]:
+    """What `nft` would be given, as a shell takes it; nothing where the table's own word is that it has it already."""
+    with Protection(readonly=True) as protection:
+        text = protection.describe(settings, chosen, seen.devices, carry)
+        if protection.stands(settings, text):
+            return []
+        return commands.nft_lines(text or removal(settings.nft_table))
 
 
 def size(state: State) -> int:

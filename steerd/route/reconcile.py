@@ -21,6 +21,7 @@ from steerd.route.numbers import Ids, WayOut, allocate
 from steerd.route.objects import Group, Nexthop, Routes, Seen, State
 from steerd.route.prefixes import FAMILIES
 from steerd.route.present import Present
+from steerd.route.protect import Carrying, Protection, carrying
 from steerd.route.selection import Selection, selections
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,17 @@ class Outcome:
 
 
 class Reconciler:
-    """Owns the wanted state: settings and choices. After each call ``links`` and ``counts`` are as read back."""
+    """Owns the wanted state: settings and choices. After each call ``links`` and ``counts`` are as read back.
 
-    def __init__(self, settings: RouteSettings, kernel: Kernel) -> None:
+    Without ``protection`` nothing is done in nftables.
+    """
+
+    def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None) -> None:
         self.links: dict[PathId, bool] = {}
         self.counts: dict[tuple[PolicyId, int], int] = {}
         self._settings = settings
         self._kernel = kernel
+        self._protection = protection
         self._objects = settings.nexthop_objects and kernel.nexthop_objects
         self._selections: tuple[Selection, ...] = ()
         self._choices: dict[PolicyId, Choice] = {}
@@ -66,8 +71,16 @@ class Reconciler:
         self._choices = adopted.choices
         self._retired = adopted.strangers
         self._ids = Ids(adopted.groups, {})
+        self._seen = seen
+        self._protect(self._carrying(), must=True)
         self._converge()
+        self._protect(self._carrying())
         return self._outcome(everything=True)
+
+    @property
+    def chosen(self) -> AbstractSet[PathId]:
+        """The paths that policies use."""
+        return {choice.best for choice in self._choices.values() if choice.best is not None}
 
     @property
     def indexes(self) -> AbstractSet[int]:
@@ -92,6 +105,7 @@ class Reconciler:
             retired = set(self._retired)
             if fresh or not self._switch(policy, choice) or retired != set(self._retired):
                 self._converge()
+                self._protect(self._carrying())
             error = self._unfulfilled(policy, choice) or self._stragglers(policy)
         except OSError as failure:
             error = f"netlink: {failure}"
@@ -101,18 +115,31 @@ class Reconciler:
     def repair(self) -> Outcome:
         """Reads everything again and puts right what is not as wanted."""
         before, complete = dict(self.links), not self._refused
+        repairs: Counter[str] = Counter(nft=self.protect())
         first = self._converge()
-        repairs: Counter[str] = Counter()
         if self.links == before and complete:
             # What went with a device is the kernel's doing, not a meddler's, and what it refused until now
             # was never there: restored, but not counted.
             for change in (*first.additions, *first.removals):
                 repairs[label(change)] += size(change)
-        return self._outcome(repairs)
+        self._protect(self._carrying())
+        return self._outcome(+repairs)
+
+    def protect(self) -> bool:
+        """Has nftables and main read again, and our table put right. Returns whether somebody had changed it."""
+        return self._protect(self._carrying())
+
+    def size(self, path: PathId, mtu: int) -> None:
+        """The largest packet that passes the path, in bytes."""
+        if self._protection:
+            self._protection.size(path, mtu)
+            self._protect(self._carrying())
 
     def configure(self, settings: RouteSettings) -> Outcome:
         """Raises `RouteError` before anything is changed."""
-        _seen, chosen = self._check(settings)
+        seen, chosen = self._check(settings)
+        before, self._seen = self._carrying(everything=True), seen
+        self._protect(before, settings, chosen, must=True)
         old, self._settings, self._selections = self._settings, settings, chosen
         self._objects = settings.nexthop_objects and self._kernel.nexthop_objects
         former = {**self._retired, **{path.path: path for path in old.paths}}
@@ -128,6 +155,7 @@ class Reconciler:
         self._drop_retired()
         self._converge()
         self._remove_leftovers(old)
+        self._protect(self._carrying())
         return self._outcome(everything=True)
 
     def block(self) -> None:
@@ -147,7 +175,34 @@ class Reconciler:
             raise RouteError(found)
         if not self._kernel.may_change(settings):
             raise RouteError("routes may not be changed here: steerd needs the capability CAP_NET_ADMIN")
+        if self._protection:
+            self._protection.check(settings)
         return seen, chosen
+
+    def _protect(
+        self,
+        carry: Carrying,
+        settings: RouteSettings | None = None,
+        selections: tuple[Selection, ...] | None = None,
+        *,
+        must: bool = False,
+    ) -> bool:
+        """``must``: raises `RouteError`. Else what can not be is said, and tried again with the next look."""
+        if self._protection is None:
+            return False
+        try:
+            return self._protection.hold(
+                settings or self._settings, selections or self._selections, self._seen.devices, carry
+            )
+        except OSError as error:
+            if must:
+                raise RouteError(f"nftables: {error}") from error
+            log.error("nftables: %s", error)  # noqa: TRY400 (the message is nft's own; a traceback adds nothing)
+            return False
+
+    def _carrying(self, *, everything: bool = False) -> Carrying:
+        paths = {**self._retired, **{path.path: path for path in self._settings.paths}}
+        return carrying(self._settings, self._choices, paths, everything=everything)
 
     def _wanted(self, seen: Seen) -> State:
         settings = self._settings
@@ -281,6 +336,8 @@ class Reconciler:
     def _remove_leftovers(self, old: RouteSettings) -> None:
         """What the former settings' ranges held outside of the present ones."""
         new = self._settings
+        if self._protection and old.nft_table != new.nft_table:
+            self._protection.remove(old.nft_table)
         if (old.table, old.rule_priority, old.nexthop_base, old.protocol, old.mark_mask) == (
             new.table,
             new.rule_priority,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,11 +11,16 @@ from typing import TypeVar
 from steerd.config.settings import OnStop, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
+from steerd.route.conntrack import forget
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel
+from steerd.route.nft.watch import NftWatch
 from steerd.route.objects import Device
 from steerd.route.once import cleanup, plan
+from steerd.route.pace import Pace
+from steerd.route.protect import Protection
 from steerd.route.reconcile import Outcome, Reconciler
+from steerd.route.release import Release
 from steerd.route.watch import Watch
 
 __all__ = ["RouteError", "Router", "cleanup", "plan"]
@@ -24,11 +30,6 @@ log = logging.getLogger(__name__)
 _DEBOUNCE = 0.05
 """Seconds from the first notice to the look at it: changes come in flocks."""
 _FULL_COMPARISON = 60.0
-_REPAIRS_AT_ONCE = 10
-_REPAIRS_PER_SECOND = 1.0
-"""When someone undoes every repair: ten without delay, then one a second. Devices never wait for it."""
-_REST = 4.0
-"""Times as long as the last comparison took, we keep still after it, whatever changes but a device."""
 
 _T = TypeVar("_T")
 
@@ -38,7 +39,7 @@ class Router:
 
     ``on_link(path, up)`` when a path's device comes or goes; ``on_installed`` when the kernel's state of a
     policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right, object
-    being ``rule``, ``nexthop``, ``group`` or ``route``. All are called on the event loop, after `start`.
+    being ``rule``, ``nexthop``, ``group``, ``route`` or ``nft``. All are called on the event loop, after `start`.
     """
 
     def __init__(
@@ -57,13 +58,17 @@ class Router:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
+        self._release = Release()
         self._links: dict[PathId, bool] = {}
         self._noticed = 0  # how often a device was; a reading that was under way meanwhile knows no better
         self._counts: Mapping[tuple[PolicyId, int], int] = {}
         self._kernel: Kernel | None = None
         self._reconciler: Reconciler | None = None
         self._watch: Watch | None = None
-        self._tending: asyncio.Task[None] | None = None
+        self._protection: Protection | None = None
+        self._nft_watch: NftWatch | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> tuple[Installed, ...]:
         """Checks, adopts what is there, completes it, and starts watching.
@@ -73,17 +78,23 @@ class Router:
         """
         try:
             self._kernel = kernel = await self._on_worker(Kernel)
-            reconciler = Reconciler(self._settings, kernel)
+            self._protection = protection = await self._on_worker(Protection)
+            reconciler = Reconciler(self._settings, kernel, protection)
             # Before the first reading, so that nothing falls in between.
             self._watch = Watch(
                 protocol=self._settings.protocol,
                 port=kernel.port,
                 on_device=self._device_noticed,
                 on_address=self._address_noticed,
+                on_main=self._surroundings.set,
                 on_change=self._changed.set,
                 on_overrun=self._overrun_noticed,
+                main=protection.follows_main(self._settings),
             )
             outcome = await self._on_worker(reconciler.start)
+            if protection.can:
+                self._nft_watch = NftWatch(self._settings.nft_table, self._surroundings.set)
+                self._surroundings.set()  # for what fell in between
         except OSError as error:
             await self._close()
             raise RouteError(f"the kernel's routes can not be read: {error}") from error
@@ -92,8 +103,15 @@ class Router:
             raise
         self._reconciler = reconciler
         self._links, self._counts = dict(reconciler.links), reconciler.counts
-        asyncio.get_running_loop().add_reader(self._watch.fileno(), self._watch.read)
-        self._tending = asyncio.create_task(self._tend(reconciler), name="steerd-route")
+        loop = asyncio.get_running_loop()
+        for watch in (self._watch, self._nft_watch):
+            if watch:
+                loop.add_reader(watch.fileno(), watch.read)
+        self._chose(reconciler)
+        self._tasks = [
+            asyncio.create_task(self._tend(reconciler), name="steerd-route"),
+            asyncio.create_task(self._follow(reconciler), name="steerd-route-surroundings"),
+        ]
         return outcome.installed
 
     async def steer(self, wanted: Steer) -> Installed:
@@ -105,7 +123,24 @@ class Router:
         async with self._turn:
             installed = await self._on_worker(lambda: reconciler.steer(wanted))
             self._counts = reconciler.counts
+            self._chose(reconciler)
+            await self._let_go()
         return installed
+
+    def lost(self, path: PathId) -> None:
+        """The path is down: connections pinned to it are let go of, as soon as no policy uses it."""
+        self._release.lost(path)
+        self._surroundings.set()
+
+    def found(self, path: PathId) -> None:
+        """The path answers again."""
+        self._release.found(path)
+
+    async def size(self, path: PathId, mtu: int) -> None:
+        """The largest packet that passes the path, in bytes: what TCP connections are told when they open."""
+        reconciler = self._running()
+        async with self._turn:
+            await self._on_worker(lambda: reconciler.size(path, mtu))
 
     async def configure(self, settings: RouteSettings) -> tuple[Installed, ...]:
         """Takes up new settings: additions first, then removals; `links` has all of them then, without ``on_link``
@@ -117,9 +152,13 @@ class Router:
             except OSError as error:
                 raise RouteError(f"the kernel's routes can not be read: {error}") from error
             self._settings = settings
-            if self._watch and self._kernel:
-                self._watch.retarget(settings.protocol, self._kernel.port)
+            if self._watch and self._kernel and self._protection:
+                follow = self._protection.follows_main(settings)
+                self._watch.retarget(settings.protocol, self._kernel.port, main=follow)
+            if self._nft_watch:
+                self._nft_watch.retarget(settings.nft_table)
             self._links, self._counts = dict(reconciler.links), reconciler.counts
+            self._chose(reconciler)
         return outcome.installed
 
     def links(self) -> Mapping[PathId, bool]:
@@ -132,11 +171,10 @@ class Router:
 
     async def stop(self) -> None:
         """Leaves, clears or blocks what is there, as ``on_stop`` says. Safe to repeat."""
-        if self._tending:
-            self._tending.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._tending
-            self._tending = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         reconciler, self._reconciler = self._reconciler, None
         try:
             if reconciler:
@@ -154,6 +192,7 @@ class Router:
     # What happens by itself.
 
     def _device_noticed(self, device: Device, gone: bool) -> None:
+        self._surroundings.set()  # IPv4 routes of main go with their device without a word
         concerned = [path.path for path in self._settings.paths if path.device == device.name]
         renamed = self._reconciler is not None and device.index in self._reconciler.indexes
         if not concerned and not renamed:
@@ -176,35 +215,69 @@ class Router:
         self._changed.set()
 
     async def _tend(self, reconciler: Reconciler) -> None:
-        loop = asyncio.get_running_loop()
-        credit, rest, last = float(_REPAIRS_AT_ONCE), 0.0, loop.time()
+        pace = Pace(asyncio.get_running_loop().time)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FULL_COMPARISON):
                     await self._changed.wait()
-            now = loop.time()
-            credit = min(credit + (now - last) * _REPAIRS_PER_SECOND, _REPAIRS_AT_ONCE)
-            last = now
-            wait = max(rest, (1 - credit) / _REPAIRS_PER_SECOND)
-            if wait > 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._urgent.wait()
+            await pace.wait(self._urgent)
             await asyncio.sleep(_DEBOUNCE)
             self._changed.clear()
             self._urgent.clear()
-            began = loop.time()
-            try:
+            with pace.work() as work:
+                try:
+                    async with self._turn:
+                        noticed = self._noticed
+                        outcome = await self._on_worker(reconciler.repair)
+                        self._publish(reconciler, outcome, fresh=noticed == self._noticed)
+                        self._chose(reconciler)
+                    work.repaired = bool(outcome.repairs)
+                except OSError as error:
+                    log.warning("the kernel's routes could not be compared: %s", error)
+                    work.repaired = True  # not at once again
+
+    async def _follow(self, reconciler: Reconciler) -> None:
+        """Main, nftables, pinned connections: what changes without our rules, routes and nexthops changing."""
+        loop = asyncio.get_running_loop()
+        pace = Pace(loop.time)
+        while True:
+            deadline = self._release.deadline(self._max_drain()) if self._pins() else math.inf
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(max(deadline - loop.time(), 0.0), _FULL_COMPARISON)):
+                    await self._surroundings.wait()
+            await self._let_go()
+            await pace.wait(self._urgent)
+            await asyncio.sleep(_DEBOUNCE)
+            self._surroundings.clear()
+            with pace.work() as work:
                 async with self._turn:
-                    noticed = self._noticed
-                    outcome = await self._on_worker(reconciler.repair)
-                    self._publish(reconciler, outcome, fresh=noticed == self._noticed)
-                if outcome.repairs:
-                    credit -= 1
-            except OSError as error:
-                log.warning("the kernel's routes could not be compared: %s", error)
-                credit -= 1  # not at once again
-            rest = _REST * (loop.time() - began)
+                    work.repaired = await self._on_worker(reconciler.protect)
+                if work.repaired:
+                    self._on_repair("nft")
+
+    def _chose(self, reconciler: Reconciler) -> None:
+        paths = [path.path for path in self._settings.paths]
+        self._release.chose(paths, reconciler.chosen, asyncio.get_running_loop().time())
+
+    async def _let_go(self) -> None:
+        if not self._pins():
+            return
+        due = self._release.due(asyncio.get_running_loop().time(), self._max_drain())
+        paths = {path.path: path for path in self._settings.paths}
+        marks = [paths[one.path].mark for one in due if one.path in paths]
+        marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
+        if not marks:
+            return
+        try:
+            await self._on_worker(lambda: forget(marks, self._settings.mark_mask))
+        except OSError as error:
+            log.warning("connections pinned to %s could not be let go of: %s", ", ".join(o.path for o in due), error)
+
+    def _pins(self) -> bool:
+        return self._protection is not None and self._protection.pins(self._settings)
+
+    def _max_drain(self) -> float:
+        return max((policy.max_drain for policy in self._settings.policies), default=math.inf)
 
     def _publish(self, reconciler: Reconciler, outcome: Outcome, *, fresh: bool) -> None:
         self._counts = reconciler.counts
@@ -233,13 +306,16 @@ class Router:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
 
     async def _close(self) -> None:
-        if self._watch:
-            asyncio.get_running_loop().remove_reader(self._watch.fileno())
-            self._watch.close()
-            self._watch = None
-        if self._kernel:
-            # Whatever the worker is at, such as a comparison that was given up on, still uses the socket.
+        for watch in (self._watch, self._nft_watch):
+            if watch:
+                asyncio.get_running_loop().remove_reader(watch.fileno())
+                watch.close()
+        self._watch = self._nft_watch = None
+        parts = [part for part in (self._kernel, self._protection) if part]
+        if parts:
+            # Whatever the worker is at, such as a comparison that was given up on, still uses the sockets.
             await self._on_worker(lambda: None)
-            self._kernel.close()
-            self._kernel = None
+        for part in parts:
+            part.close()
+        self._kernel = self._protection = None
         self._worker.shutdown(wait=False)

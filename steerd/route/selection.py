@@ -8,7 +8,7 @@ Priorities, from `RouteSettings.rule_priority` on:
 
 ====== ====================================================================================
 +0     bypass mark: main
-+1     a path's mark: the path's table
++1     a path's mark, or that of connections that came in by it: the path's table
 +2     main, but for its default route
 +3     bypass mark: to +99 (when main had nothing)
 +10    own traffic, selections in the order of the file
@@ -174,8 +174,10 @@ def fixed_rules(settings: RouteSettings, families: Iterable[int]) -> list[Rule]:
             mark = settings.bypass_mark
             found.append(Rule(family, first + BYPASS, Action.LOOKUP, MAIN, mark=mark, mask=FULL_MASK))
         found += [
-            Rule(family, first + PATHS, Action.LOOKUP, path.table, mark=path.mark, mask=settings.mark_mask)
+            Rule(family, first + PATHS, Action.LOOKUP, path.table, mark=mark, mask=settings.mark_mask)
             for path in settings.paths
+            for mark in (path.mark, path.inbound_mark if settings.pins else 0)
+            if mark
         ]
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from steerd.route import link_codec, nexthop_codec, route_codec
 from steerd.route.netlink import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, frames, widen
-from steerd.route.objects import Device
+from steerd.route.objects import MAIN, Device
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,10 @@ _SO_ATTACH_FILTER = 26
 _BPF_LD_W, _BPF_LD_H, _BPF_LD_B = 0x20, 0x28, 0x30
 _BPF_JEQ, _BPF_RET = 0x15, 0x06
 _AT_TYPE, _AT_PORT = 4, 12
-_AT_ROUTE_PROTOCOL, _AT_NEXTHOP_PROTOCOL = 16 + 5, 16 + 2
+_IN_ROUTE_PROTOCOL = 5
+_AT_ROUTE_TABLE, _AT_ROUTE_PROTOCOL, _AT_NEXTHOP_PROTOCOL = 16 + 4, 16 + _IN_ROUTE_PROTOCOL, 16 + 2
+_NO_TABLE = 256  # more than the field holds
+_ROUTES = (route_codec.RTM_NEWROUTE, route_codec.RTM_DELROUTE)
 _ADDRESSES = (20, 21)  # RTM_NEWADDR, RTM_DELADDR
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, device index
 _PER_WAKING = 64
@@ -32,8 +35,8 @@ class Watch:
     """A listening socket.
 
     ``on_device(device, gone)`` for each link message, ``on_address(index)`` for each address that came or went
-    on a device, ``on_change()`` for everything else that may concern us, ``on_overrun()`` when messages were
-    lost: then everything must be read again.
+    on a device, ``on_main()`` when others change the main table, if ``main`` asks for it; ``on_change()`` for
+    everything else that may concern us, ``on_overrun()`` when messages were lost: then everything must be read again.
     """
 
     def __init__(
@@ -43,9 +46,13 @@ class Watch:
         port: int,
         on_device: Callable[[Device, bool], None],
         on_address: Callable[[int], None],
+        on_main: Callable[[], None],
         on_change: Callable[[], None],
         on_overrun: Callable[[], None],
+        main: bool = False,
     ) -> None:
+        self._protocol = protocol
+        self._on_main = on_main
         self._on_device = on_device
         self._on_address = on_address
         self._on_change = on_change
@@ -55,7 +62,7 @@ class Watch:
         )
         try:
             widen(self._socket)
-            self._attach(program(protocol, port))
+            self._attach(program(protocol, port, main=main))
             self._socket.bind((0, 0))
             for group in _GROUPS:
                 try:
@@ -73,9 +80,10 @@ class Watch:
     def close(self) -> None:
         self._socket.close()
 
-    def retarget(self, protocol: int, port: int) -> None:
-        """For settings with another protocol number."""
-        self._attach(program(protocol, port))
+    def retarget(self, protocol: int, port: int, *, main: bool) -> None:
+        """For settings with another protocol number, or another interest in main."""
+        self._protocol = protocol
+        self._attach(program(protocol, port, main=main))
 
     def _attach(self, code: bytes) -> None:
         buffer = ctypes.create_string_buffer(code)
@@ -102,12 +110,15 @@ class Watch:
                     self._on_device(link_codec.decode_one(body), kind == link_codec.RTM_DELLINK)
                 elif kind in _ADDRESSES:
                     self._on_address(_IFADDRMSG.unpack_from(body)[-1])
+                elif kind in _ROUTES and body[_IN_ROUTE_PROTOCOL] != self._protocol:
+                    self._on_main()
                 else:
                     self._on_change()
 
 
-def program(protocol: int, port: int) -> bytes:
-    """A classic BPF filter: not what we did ourselves, and of routes and nexthops only those of our protocol.
+def program(protocol: int, port: int, *, main: bool = False) -> bytes:
+    """A classic BPF filter: not what we did ourselves; of routes and nexthops only those of our protocol, and with
+    ``main`` the routes of the main table, whose they may be.
 
     20,000 changes by a routing daemon must not wake us. Netlink is in the machine's byte order, BPF loads in
     the network's: constants are turned round.
@@ -121,18 +132,20 @@ def program(protocol: int, port: int) -> bytes:
 
     steps = [
         (_BPF_LD_W, 0, 0, _AT_PORT),
-        (_BPF_JEQ, 10, 0, word(port)),  # 1: ours: drop
+        (_BPF_JEQ, 12, 0, word(port)),  # 1: ours: drop
         (_BPF_LD_H, 0, 0, _AT_TYPE),
         (_BPF_JEQ, 4, 0, half(route_codec.RTM_NEWROUTE)),  # 3 -> 8
         (_BPF_JEQ, 3, 0, half(route_codec.RTM_DELROUTE)),
-        (_BPF_JEQ, 4, 0, half(nexthop_codec.RTM_NEWNEXTHOP)),  # 5 -> 10
-        (_BPF_JEQ, 3, 0, half(nexthop_codec.RTM_DELNEXTHOP)),
+        (_BPF_JEQ, 6, 0, half(nexthop_codec.RTM_NEWNEXTHOP)),  # 5 -> 12
+        (_BPF_JEQ, 5, 0, half(nexthop_codec.RTM_DELNEXTHOP)),
         (_BPF_RET, 0, 0, 0xFFFFFFFF),  # 7: keep
         (_BPF_LD_B, 0, 0, _AT_ROUTE_PROTOCOL),
-        (_BPF_JEQ, 3, 2, protocol),  # 9 -> 13, else 12
+        (_BPF_JEQ, 5, 0, protocol),  # 9 -> 15
+        (_BPF_LD_B, 0, 0, _AT_ROUTE_TABLE),
+        (_BPF_JEQ, 3, 2, MAIN if main else _NO_TABLE),  # 11 -> 15, else 14
         (_BPF_LD_B, 0, 0, _AT_NEXTHOP_PROTOCOL),
         (_BPF_JEQ, 1, 0, protocol),
-        (_BPF_RET, 0, 0, 0),  # 12: drop
+        (_BPF_RET, 0, 0, 0),  # 14: drop
         (_BPF_RET, 0, 0, 0xFFFFFFFF),
     ]
     return b"".join(struct.pack("=HBBI", *step) for step in steps)

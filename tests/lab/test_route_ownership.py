@@ -110,7 +110,8 @@ def test_a_restart_moves_nothing_whatever_the_order_in_the_file(gateway, objects
         for name, best, other in (("p0", "a", "b"), ("p1", "b", "c"), ("p2", "c", "a")):
             await router.steer(steer(name, best, other))
         # As after a kill: nothing is stopped, only gone.
-        router._tending.cancel()
+        for task in router._tasks:
+            task.cancel()
         await router._close()
         said = {}
         for given in (first, settings(PATHS[::-1], policies, objects=objects), second):
@@ -523,14 +524,15 @@ def test_an_overrun_means_reading_everything_again(gateway):
         router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
         await router.steer(steer("all", "a", "b"))
-        router._tending.cancel()  # deaf for a while
+        for task in router._tasks:
+            task.cancel()  # deaf for a while
         asyncio.get_running_loop().remove_reader(router._watch.fileno())
         ip("rule", "del", "priority", "4231")
         router._watch._socket.setsockopt(1, 8, 1)  # SO_RCVBUF: the smallest there is
         batch = "\n".join(f"route replace 10.{n % 250}.0.0/16 dev wan table 4200 protocol 210" for n in range(2000))
         batch_of(batch)
         asyncio.get_running_loop().add_reader(router._watch.fileno(), router._watch.read)
-        router._tending = asyncio.create_task(router._tend(router._reconciler))
+        router._tasks = [asyncio.create_task(router._tend(router._reconciler))]
         await asyncio.sleep(SETTLED)
         assert "4231" in ip("rule")
         assert "10.7.0.0/16" not in ip("route", "show", "table", "4200")

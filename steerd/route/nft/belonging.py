@@ -1,0 +1,89 @@
+"""Which policy a packet belongs to, decided as the kernel's rules and tables decide it, in rules of nftables. Pure.
+
+Selectors are asked in the order of the file, then the longest prefix wins. nftables knows no longest match, so prefixes
+are laid out as disjoint ranges.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_network
+
+from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
+from steerd.route import prefixes
+from steerd.route.desired import steered
+from steerd.route.intervals import Range, every, flatten
+from steerd.route.nft import words
+from steerd.route.prefixes import FAMILIES
+from steerd.route.selection import Selection
+
+_MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
+
+Verdict = Callable[[RoutePolicy], str]
+"""What a packet that belongs to the policy comes to, in nft's words; it ends the search."""
+
+
+def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
+    """What no policy is about: bypassed packets, multicast (which no unicast route moves), management, and what main
+    knows better."""
+    lines = [f"meta mark {settings.bypass_mark:#x} {verdict}"] if settings.bypass_mark else []
+    for family in FAMILIES:
+        protocol = words.PROTOCOL[family]
+        lines.append(f"{protocol} daddr {_MULTICAST[family]} {verdict}")
+        if management := merged(family, prefixes.pack(family, settings.management)):
+            lines.append(f"{protocol} daddr {{ {words.ranges(family, management)} }} {verdict}")
+        lines.append(f"{protocol} daddr @main{family} {verdict}")
+    return lines
+
+
+def merged(family: int, packed: bytes) -> Iterable[Range]:
+    """The addresses of a set of prefixes, as the widest ranges."""
+    return list(flatten(family, ((entry, True) for entry in prefixes.split(family, packed))))
+
+
+def devices(settings: RouteSettings, policy: RoutePolicy) -> frozenset[str]:
+    """Those of the paths that the policy may use."""
+    allowed = policy.allowed
+    return frozenset(path.device for path in settings.paths if allowed is None or path.path in allowed)
+
+
+def classify(
+    settings: RouteSettings, selections: Sequence[Selection], name: str, verdict: Verdict, *, own: bool = False
+) -> tuple[list[str], list[str]]:
+    """Chains named from ``name`` on, and the rules that lead to them: what belongs to a policy comes to its verdict,
+    and what belongs to none comes out at the end. ``own``: of the gateway's own traffic, not of forwarded."""
+    chains: list[str] = []
+    rules: list[str] = []
+    for at, selection in enumerate(one for one in selections if one.selectors.own == own):
+        for family in FAMILIES:
+            sources = [one for one in selection.selectors.sources if ip_network(one).version == family]
+            if selection.selectors.sources and not sources:
+                continue
+            found = _lookup(settings, selection, family, verdict)
+            if not found:
+                continue
+            chain = f"{name}_{at}_{family}"
+            protocol = words.PROTOCOL[family]
+            if list(found) == [every(family)]:
+                chains.append(words.chain(chain, found.values()))
+            else:
+                elements = words.verdicts(family, found)
+                chains.append(words.chain(chain, [f"{protocol} daddr vmap {{ {elements} }}"]))
+            match = [f"meta nfproto {words.PROTOCOL_FAMILY[family]}"]
+            if selection.selectors.iifs:
+                match.append(f"iifname {words.names(selection.selectors.iifs)}")
+            if sources:
+                addresses = words.ranges(family, merged(family, prefixes.pack(family, sources)))
+                match.append(f"{protocol} saddr {{ {addresses} }}")
+            rules.append(f"{' '.join(match)} jump {chain}")
+    return chains, rules
+
+
+def _lookup(settings: RouteSettings, selection: Selection, family: int, verdict: Verdict) -> dict[Range, str]:
+    management = prefixes.pack(family, settings.management)
+    entries: list[tuple[bytes, str | None]] = []
+    for policy in selection.policies:
+        word = verdict(policy)
+        entries += [(entry, word) for entry in prefixes.split(family, steered(policy, family, management))]
+    for policy in selection.policies:
+        excepted = prefixes.of_family(policy.excepted, family)
+        entries += [(entry, None) for entry in prefixes.split(family, excepted)]
+    return flatten(family, entries)

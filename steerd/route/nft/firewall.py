@@ -1,0 +1,179 @@
+"""Our table in the kernel: put there by `nft`, and watched over by the number of nftables' generations.
+
+Each transaction of anybody's counts nftables' generation up by one. A table that was right at a generation is right
+as long as that stands, so that to compare costs one question. Synchronous; for one thread.
+"""
+
+import errno
+import logging
+import shutil
+import struct
+import subprocess
+from typing import Self
+
+from steerd.config.settings import RouteSettings
+from steerd.route.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
+from steerd.route.nft.ruleset import COMMENT, removal
+
+log = logging.getLogger(__name__)
+
+_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_GET_TABLE, _GET_GENERATION = _SUBSYSTEM | 1, _SUBSYSTEM | 16
+_HEADER = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: family, version, resource
+_INET_HEADER = struct.pack("=BBH", 1, 0, 0)  # NFPROTO_INET
+_TABLE_NAME, _TABLE_USERDATA = 1, 6
+_GENERATION_ID = 1
+_COMMENT_TYPE = 0  # NFTNL_UDATA_TABLE_COMMENT
+
+_NO_SUCH_TABLE = {errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL}
+"""The latter two where the kernel has no nftables, or none for this family."""
+
+_TIMEOUT = 30.0
+_ATTEMPTS = 5
+_PROGRAM = "nft"
+_USUAL_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
+
+
+class FirewallError(OSError):
+    """`nft` is not there, or refused what it was given; the message has its words."""
+
+
+class Firewall:
+    """One table of family inet. ``wanted`` is what `hold` was asked for last."""
+
+    def __init__(self) -> None:
+        self.program = find_nft()
+        self.wanted = ""
+        self._table = ""
+        self._listing = ""
+        self._generation = -1
+        try:
+            self._connection: Connection | None = Connection(NETLINK_NETFILTER)
+        except OSError:
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+
+    def refusal(self, text: str) -> str | None:
+        """Why this kernel would not take a table, in the words of `nft`; None: it would. Changes nothing."""
+        try:
+            self._run("--check", "--file", "-", text=text)
+        except FirewallError as error:
+            return str(error)
+        return None
+
+    def hold(self, table: str, text: str) -> bool:
+        """Have the table in the kernel be exactly ``text``, one transaction of `nft`; empty: have none. Returns whether
+        somebody had changed it since. Raises `FirewallError`."""
+        settled = (table, text) == (self._table, self.wanted)
+        if settled and self._is_as_it_was():
+            return False
+        for _ in range(_ATTEMPTS):
+            before = self._next_generation()
+            if text:
+                self._run("--file", "-", text=text)
+            elif self.owner(table) is not None:
+                self._run("--file", "-", text=removal(table))
+            else:
+                before -= 1  # nothing was done
+            self._table, self.wanted = table, text
+            self._listing = self._list() if text else ""
+            self._generation = self._read_generation()
+            if self._generation == before:
+                break
+            # Somebody else was at it in between: what was read may be another's work.
+        else:
+            log.warning("nftables changes all the time: table inet %s may not be as it should be", table)
+        return settled
+
+    def owner(self, table: str) -> str | None:
+        """The comment of the table of this name; None: there is no such table."""
+        if self._connection is None:
+            return None
+        try:
+            bodies = self._connection.ask(_GET_TABLE, _INET_HEADER + attribute(_TABLE_NAME, table.encode() + b"\0"))
+        except NetlinkError as error:
+            if error.errno in _NO_SUCH_TABLE:
+                return None
+            raise
+        for kind, value in attributes(bodies[0], len(_HEADER)) if bodies else ():
+            if kind == _TABLE_USERDATA and len(value) > 2 and value[0] == _COMMENT_TYPE:
+                return value[2 : 2 + value[1]].rstrip(b"\0").decode(errors="replace")
+        return ""
+
+    def _is_as_it_was(self) -> bool:
+        generation = self._read_generation()
+        if generation == self._generation:
+            return True
+        if self._list() != self._listing or self._read_generation() != generation:
+            return False
+        self._generation = generation
+        return True
+
+    def _list(self) -> str:
+        if self.owner(self._table) is None:
+            return ""
+        return self._run("--stateless", "list", "table", "inet", self._table)
+
+    def _next_generation(self) -> int:
+        return self._read_generation() + 1
+
+    def _read_generation(self) -> int:
+        if self._connection is None:
+            return -1
+        for body in self._connection.ask(_GET_GENERATION, _HEADER):
+            for kind, value in attributes(body, len(_HEADER)):
+                if kind == _GENERATION_ID:
+                    return int.from_bytes(value)
+        return -1
+
+    def _run(self, *words: str, text: str = "") -> str:
+        if self._connection is None:
+            raise FirewallError("this kernel has no nftables")
+        if self.program is None:
+            raise FirewallError("nft is not installed (on Debian: the package nftables)")
+        try:
+            done = subprocess.run(
+                [self.program, *words], input=text, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
+        if done.returncode:
+            raise FirewallError(f"nft: {_first_line(done.stderr)}")
+        return done.stdout
+
+
+def find_nft() -> str | None:
+    """Where `nft` is: a service's PATH may lack the folders of system programs."""
+    return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=_USUAL_PLACES)
+
+
+def ours(firewall: Firewall, settings: RouteSettings) -> bool:
+    """Whether there is a table of the settings' name, and it is ours."""
+    owner = firewall.owner(settings.nft_table)
+    return owner is not None and owner.startswith(f"{COMMENT}{settings.protocol},")
+
+
+def collision(firewall: Firewall, settings: RouteSettings) -> str | None:
+    """Why the table's name can not be ours, or None."""
+    owner = firewall.owner(settings.nft_table)
+    if owner is None or ours(firewall, settings):
+        return None
+    whose = f"whose comment is '{owner}'" if owner else "without steerd's comment"
+    return (
+        f"there is a table inet {settings.nft_table} of nftables, {whose}, which is not steerd's "
+        f"(protocol {settings.protocol}): choose another route.nft_table, or remove it"
+    )
+
+
+def _first_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else "failed without a word"

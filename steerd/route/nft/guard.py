@@ -1,0 +1,60 @@
+"""The leak guard: what belongs to a guarded policy leaves by the devices of its own paths, or not at all. Pure.
+
+It is asked about forwarded packets after all routing, and needs no rule, route or nexthop of ours to hold. Towards what
+main knows better than by a default route any device will do: LAN and containers stay reachable.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from steerd.config.settings import IPV4, IPV6, Guard, RoutePolicy, RouteSettings
+from steerd.core.settings import PolicyId
+from steerd.route import prefixes
+from steerd.route.nft import belonging, words
+from steerd.route.selection import Selection
+
+Carrying = Mapping[PolicyId, frozenset[str]]
+
+
+def guard(settings: RouteSettings, selections: Sequence[Selection], carrying: Carrying, *, answers: bool) -> list[str]:
+    """The chains. ``carrying`` are devices that carry a policy's traffic now though no path that it may use has them;
+    ``answers``: connections that came in by a path are answered by it, though the policy could not choose it."""
+    chains = []
+    for policy in sorted(settings.policies, key=lambda one: one.order):
+        if policy.guard is Guard.OFF:
+            continue
+        ways = belonging.devices(settings, policy) | carrying.get(policy.policy, frozenset())
+        leave = [f"oifname {words.names(ways)} accept"] if ways else []
+        drop = f'counter drop comment "{policy.policy}: by no other way"'
+        chains.append(words.chain(f"guard_{policy.order}", [*leave, drop]))
+    relevant = [_without_narrower(settings, one) for one in selections]
+
+    def verdict(policy: RoutePolicy) -> str:
+        return "accept" if policy.guard is Guard.OFF else f"goto guard_{policy.order}"
+
+    deep, lookups = belonging.classify(settings, relevant, "guarded", verdict)
+    rules = ["type filter hook forward priority filter + 5; policy accept;", *belonging.left_alone(settings, "accept")]
+    if answers:
+        rules.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 oifname @paths accept")
+    return [*chains, *deep, words.chain("guard", [*rules, *lookups])]
+
+
+def _without_narrower(settings: RouteSettings, selection: Selection) -> Selection:
+    """Without the unguarded policies whose traffic would leave by no other device if it fell to a guarded default:
+    that saves a hundred thousand ranges."""
+    whole = None
+    for policy in selection.policies:
+        both = all(
+            prefixes.holds(family, prefixes.of_family(policy.prefixes, family), prefixes.DEFAULT[family])
+            for family in (IPV4, IPV6)
+            if any(prefixes.of_family(one.prefixes, family) for one in selection.policies)
+        )
+        if both and policy.guard is not Guard.OFF:
+            whole = belonging.devices(settings, policy)
+    if whole is None:
+        return selection
+    kept = tuple(
+        policy
+        for policy in selection.policies
+        if policy.guard is not Guard.OFF or policy.excepted or not belonging.devices(settings, policy) <= whole
+    )
+    return Selection(selection.selectors, kept, selection.rank, selection.table)

@@ -1,0 +1,103 @@
+"""Connections that stay where they are: marks in conntrack. Pure.
+
+The first packet that leaves by a path marks its connection; later ones take the mark over, which leads them to that
+path's own table whatever the policy's choice is by then. A connection that came in by a path has another mark, which
+leads its answers to the same table, so that the two can be let go of apart.
+"""
+
+from collections.abc import Sequence
+
+from steerd.config.settings import IPV4, IPV6, Flows, RoutePath, RoutePolicy, RouteSettings
+from steerd.route.nft import words
+from steerd.route.nft.belonging import classify, left_alone
+from steerd.route.selection import Selection
+
+
+def pins(settings: RouteSettings, selections: Sequence[Selection]) -> list[str]:
+    mask = settings.mark_mask
+    alone = {path.device: path for path in settings.paths if _alone(settings, path)}
+    chains = []
+    for path in settings.paths:
+        for mark in (path.mark, path.inbound_mark):
+            if mark:
+                chains.append(
+                    words.chain(
+                        f"lead_{mark:x}", [f"meta mark set meta mark and {~mask & words.ALL_BITS:#x} or {mark:#x}"]
+                    )
+                )
+                chains.append(
+                    words.chain(f"mark_{mark:x}", [f"ct mark set ct mark and {~mask & words.ALL_BITS:#x} or {mark:#x}"])
+                )
+    came = {f'"{device}"': f"mark_{path.inbound_mark:x}" for device, path in alone.items() if path.inbound_mark}
+    chains.append(words.chain("came", [f"iifname vmap {{ {words.jumps(came)} }}"] if came else []))
+    left = {f'"{device}"': f"mark_{path.mark:x}" for device, path in alone.items()}
+    rules = [f"oifname vmap {{ {words.jumps(left)} }}"] if left else []
+    for path in settings.paths:
+        for family, via in ((IPV4, path.via), (IPV6, path.via6)):
+            if path.device not in alone and via:
+                rules.append(
+                    f'oifname "{path.device}" rt {words.PROTOCOL[family]} nexthop {via} goto mark_{path.mark:x}'
+                )
+    chains.append(words.chain("left", rules))
+
+    outbound = words.jumps({f"{path.mark:#x}": f"lead_{path.mark:x}" for path in settings.paths})
+    inbound = words.jumps(
+        {f"{path.inbound_mark:#x}": f"lead_{path.inbound_mark:x}" for path in settings.paths if path.inbound_mark}
+    )
+    unmarked = f"ct mark and {mask:#x} == 0"
+    chains.append(
+        words.chain(
+            "arriving",
+            [
+                "type filter hook prerouting priority mangle + 5; policy accept;",
+                f"iifname @paths ct direction original {unmarked} goto came",
+                "iifname @paths return",
+                f"ct direction original ct mark and {mask:#x} vmap {{ {outbound} }}",
+                *([f"ct direction reply ct mark and {mask:#x} vmap {{ {inbound} }}"] if inbound else []),
+                *_answer_by_main(settings, unmarked),
+            ],
+        )
+    )
+    new = f"ct direction original {unmarked} oifname @paths"
+
+    def verdict(policy: RoutePolicy) -> str:
+        return "accept" if policy.flows is Flows.MOVE else "goto left"
+
+    for own, base, hook in (
+        (False, "leaving", "type filter hook forward priority mangle + 5; policy accept;"),
+        (True, "own_leaving", "type filter hook output priority mangle + 6; policy accept;"),
+    ):
+        deep, lookups = classify(settings, selections, f"{base}_as", verdict, own=own)
+        if lookups:
+            probes = [f"meta mark and {mask:#x} != 0 return"] if own else []
+            chains += [
+                *deep,
+                words.chain(f"{base}_new", [*left_alone(settings, "accept"), *lookups]),
+                words.chain(base, [hook, *probes, f"{new} jump {base}_new"]),
+            ]
+    own_policies = any(selection.selectors.own for selection in selections)
+    chains.append(
+        words.chain(
+            "own_answers",
+            [
+                "type route hook output priority mangle + 5; policy accept;",
+                "meta mark != 0 return",  # a probe, a tunnel's outer packet: its sender knows the way
+                *([f"ct direction reply ct mark and {mask:#x} vmap {{ {inbound} }}"] if inbound else []),
+                *([f"ct direction original ct mark and {mask:#x} vmap {{ {outbound} }}"] if own_policies else []),
+                *(_answer_by_main(settings, unmarked) if own_policies else []),
+            ],
+        )
+    )
+    return chains
+
+
+def _answer_by_main(settings: RouteSettings, unmarked: str) -> list[str]:
+    """What came in by no path of ours is answered as if we were not there, where there is a mark that says so."""
+    if not settings.bypass_mark:
+        return []
+    return [f"ct direction reply {unmarked} meta mark set {settings.bypass_mark:#x}"]
+
+
+def _alone(settings: RouteSettings, path: RoutePath) -> bool:
+    """Whether the device tells the path: no other path has it."""
+    return all(one is path or one.device != path.device for one in settings.paths)

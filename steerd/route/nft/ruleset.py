@@ -1,0 +1,89 @@
+"""Our one table of nftables, as the text that `nft -f` takes. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from steerd.config.settings import IPV4, IPV6, Prefixes, RouteSettings
+from steerd.core.settings import PolicyId
+from steerd.route import prefixes
+from steerd.route.nft import words
+from steerd.route.nft.belonging import merged
+from steerd.route.nft.guard import guard
+from steerd.route.nft.pins import pins
+from steerd.route.prefixes import FAMILIES
+from steerd.route.selection import Selection
+
+COMMENT = "steerd, protocol "
+"""How the comment of our table begins: what tells it from another of its name."""
+
+_HEADERS = {IPV4: 40, IPV6: 60}
+"""Bytes of the IP and TCP headers without options: what RFC 9293, 3.7.1 takes from the MTU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What besides the settings goes into the table.
+
+    ``main`` is what main knows better than by a default route; ``carrying`` the devices that carry a policy's traffic
+    now though no path that it may use has them; ``mtus`` the largest packet that each device's path takes, in bytes.
+    ``can_guard``, ``can_pin`` and ``can_clamp`` say what this kernel can do.
+    """
+
+    main: Prefixes = field(default_factory=Prefixes)
+    carrying: Mapping[PolicyId, frozenset[str]] = field(default_factory=dict)
+    mtus: Mapping[str, int] = field(default_factory=dict)
+    can_guard: bool = True
+    can_pin: bool = True
+    can_clamp: bool = True
+
+
+def ruleset(settings: RouteSettings, selections: Iterable[Selection], surroundings: Surroundings) -> str:
+    """The whole table as one transaction that replaces what is there; empty when there is nothing for it to do."""
+    known = list(selections)
+    pinned = surroundings.can_pin and settings.pins
+    chains: list[str] = []
+    if surroundings.can_guard and settings.guards:
+        chains += guard(settings, known, surroundings.carrying, answers=pinned)
+    if pinned:
+        chains += pins(settings, known)
+    if surroundings.can_clamp and settings.clamp_mss:
+        chains += _clamp(settings, surroundings.mtus)
+    if not chains:
+        return ""
+    body = "\n".join([*_sets(settings, surroundings.main), *chains])
+    comment = f'\tcomment "{COMMENT}{settings.protocol}, {sha256(body.encode()).hexdigest()[:16]}"'
+    return f"{removal(settings.nft_table)}table inet {settings.nft_table} {{\n{comment}\n{body}\n}}\n"
+
+
+def removal(table: str) -> str:
+    """`add` first, so that `delete` never fails. With what follows it is one transaction: no moment is without."""
+    return f"add table inet {table}\ndelete table inet {table}\n"
+
+
+def _clamp(settings: RouteSettings, mtus: Mapping[str, int]) -> list[str]:
+    """Both ends of a TCP connection are told what the path's MTU leaves for data, in the segments that open it. A size
+    is only ever lowered: the kernel sees to that."""
+    rules = []
+    for device in sorted({path.device for path in settings.paths} & mtus.keys()):
+        for family in FAMILIES:
+            size = mtus[device] - _HEADERS[family]
+            for way in ("iifname", "oifname"):
+                match = f'meta nfproto {words.PROTOCOL_FAMILY[family]} {way} "{device}"'
+                rules.append(f"{match} tcp option maxseg size set {size}")
+    if not rules:
+        return []
+    base = "type filter hook forward priority mangle + 5; policy accept;"
+    return [words.chain("sizes", rules), words.chain("clamp", [base, "tcp flags & (syn | rst) == syn jump sizes"])]
+
+
+def _sets(settings: RouteSettings, main: Prefixes) -> list[str]:
+    found = []
+    for family in FAMILIES:
+        elements = words.ranges(family, merged(family, prefixes.of_family(main, family)))
+        lines = [f"type {words.ADDRESS_TYPE[family]}", "flags interval"]
+        lines += [f"elements = {{ {elements} }}"] if elements else []
+        found.append(words.block(f"set main{family}", lines))
+    names = {path.device for path in settings.paths}
+    lines = ["type ifname", *([f"elements = {words.names(names)}"] if names else [])]
+    return [*found, words.block("set paths", lines)]

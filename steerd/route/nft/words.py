@@ -1,0 +1,54 @@
+"""Pieces of what `nft -f` takes."""
+
+import socket
+from collections.abc import Iterable, Mapping
+
+from steerd.config.settings import IPV4, IPV6
+from steerd.route import prefixes
+from steerd.route.intervals import Range
+
+PROTOCOL = {IPV4: "ip", IPV6: "ip6"}
+PROTOCOL_FAMILY = {IPV4: "ipv4", IPV6: "ipv6"}
+ADDRESS_TYPE = {IPV4: "ipv4_addr", IPV6: "ipv6_addr"}
+ALL_BITS = 0xFFFFFFFF
+
+
+def chain(name: str, rules: Iterable[str]) -> str:
+    return block(f"chain {name}", rules)
+
+
+def block(head: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"\t{head} {{", *(f"\t\t{line}" for line in lines), "\t}"])
+
+
+def names(devices: Iterable[str]) -> str:
+    """A set of devices."""
+    return "{ " + ", ".join(f'"{device}"' for device in sorted(devices)) + " }"
+
+
+def jumps(targets: Mapping[str, str]) -> str:
+    """The elements of a verdict map: from a key, in nft's words, to the chain to go on in."""
+    return ", ".join(f"{key} : goto {targets[key]}" for key in sorted(targets))
+
+
+def ranges(family: int, found: Iterable[Range]) -> str:
+    """The elements of a set."""
+    return ", ".join(_range(family, one) for one in found)
+
+
+def verdicts(family: int, found: Mapping[Range, str]) -> str:
+    """The elements of a verdict map."""
+    return ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
+
+
+def _range(family: int, one: Range) -> str:
+    bits = 8 * (prefixes.WIDTH[family] - 1)
+    size = one.last - one.first + 1
+    first, last = (_address(family, number) for number in one)
+    if size & (size - 1) == 0 and one.first % size == 0:
+        return f"{first}/{bits - size.bit_length() + 1}"
+    return f"{first}-{last}"
+
+
+def _address(family: int, number: int) -> str:
+    return socket.inet_ntop(prefixes.ADDRESS_FAMILY[family], number.to_bytes(prefixes.WIDTH[family] - 1))
