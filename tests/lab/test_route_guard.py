@@ -1,0 +1,299 @@
+"""The leak guard on real packets: what belongs to a policy leaves by its paths or not at all, whatever breaks."""
+
+import asyncio
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from steerd.config.settings import Guard, OnStop
+from steerd.core.model import Installed
+from steerd.route.once import guard
+from steerd.route.router import RouteError, cleanup
+from tests.lab.test_route_world import LAN_HOST, Gateway, Heard, echo, ip, ipv4, path, policy, settings, steer
+
+pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.nft]
+
+EVERYTHING = ("0.0.0.0/0", "::/0")
+SETTLED = 0.5
+"""Seconds in which what somebody did is noticed and put right, with a margin."""
+PATHS = (path(1, "a"), path(2, "b"), path(3, "c"))
+ALL = policy("all", 0, *EVERYTHING, guard=Guard.USUAL)
+
+
+@pytest.fixture
+def gateway():
+    with Gateway("a", "b", "c") as one:
+        yield one
+
+
+def nft(text: str, *words: str) -> str:
+    done = subprocess.run(
+        ["nft", *(words or ("-f", "-"))], input=text, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ruleset() -> str:
+    return nft("", "-s", "list", "ruleset")
+
+
+def both(gateway, times=5):
+    gateway.send("10.1.2.3", times)
+    gateway.send("2001:db8::1", times)
+
+
+def deafen(router):
+    for task in router._tasks:
+        task.cancel()
+
+
+def test_nothing_leaves_before_the_first_choice_and_the_lan_stays_reachable(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        both(gateway)
+        assert gateway.arrivals() == {}
+        gateway.send_own("10.1.2.3")
+        assert gateway.arrivals() == {"wan": 1}  # the gateway's own
+        gateway.send("203.0.113.77", 2)  # on the uplink's own network: main knows it
+        assert gateway.arrivals() == {"wan": 2}
+        await router.steer(steer("all", "a"))
+        both(gateway)
+        assert gateway.arrivals() == {"a": 10}
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_without_rules_routes_devices_or_daemon_nothing_leaks(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        both(gateway)
+        assert gateway.arrivals() == {"a": 10}
+        deafen(router)  # as if it was dead
+        for family in ("-4", "-6"):
+            for line in ip(family, "rule").splitlines():
+                if "proto 210" in line:
+                    ip(family, "rule", "del", "priority", line.split(":")[0])
+        both(gateway)
+        assert gateway.arrivals() == {}
+        ip("link", "set", "dev", "a", "down")
+        both(gateway)
+        assert gateway.arrivals() == {}
+        await router.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("on_stop", list(OnStop))
+def test_the_guard_outlives_a_stop_unless_all_is_to_go(gateway, on_stop):
+    async def run():
+        given = settings(PATHS, (ALL,), on_stop=on_stop)
+        router = Heard().router(given)
+        await router.start()
+        await router.steer(steer("all", "b"))
+        await router.steer(steer("all", None))
+        both(gateway)
+        assert gateway.arrivals() == {}
+        await router.stop()
+        both(gateway)
+        if on_stop is OnStop.CLEANUP:
+            assert ruleset() == ""
+            assert gateway.arrivals()["wan"] == 10
+        else:
+            assert gateway.arrivals() == {}
+            assert "chain guard" in ruleset()
+            cleanup(given)
+            assert ruleset() == ""
+
+    asyncio.run(run())
+
+
+def test_what_is_left_to_main_may_leave_by_it(gateway):
+    corp = policy("corp", 1, "10.64.0.0/10", guard=Guard.OFF)
+    given = settings(
+        PATHS,
+        (replace(ALL, excepted=policy("", 0, "10.9.0.0/16").prefixes), corp),
+        management=("198.51.100.0/24",),
+        bypass_mark=0x51,
+    )
+
+    async def run():
+        router = Heard().router(given)
+        await router.start()
+        await router.steer(steer("all", "a"))
+        for address in ("10.9.1.1", "198.51.100.7"):
+            gateway.send(address, 2)
+            assert gateway.arrivals() == {"wan": 2}, address
+        ip("route", "add", "10.200.0.0/16", "dev", "wan")  # as when a container network comes up
+        await asyncio.sleep(SETTLED)
+        gateway.send("10.200.1.1", 2)
+        assert gateway.arrivals() == {"wan": 2}
+        ip("route", "del", "10.200.0.0/16", "dev", "wan")
+        await asyncio.sleep(SETTLED)
+        gateway.send("10.200.1.1", 2)
+        assert gateway.arrivals() == {"a": 2}
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_each_policy_is_kept_to_its_own_devices(gateway):
+    """Longest prefix first, as the routes have it: `corp` is not guarded and may leave by `c`, nobody else may."""
+    given = settings(
+        PATHS,
+        (
+            replace(ALL, allowed=frozenset({"pop/a", "pop/b"})),
+            policy("corp", 1, "10.0.0.0/8", allowed=frozenset({"pop/c"})),
+            policy("lab", 2, "10.5.0.0/16", guard=Guard.ALWAYS, allowed=frozenset({"pop/b"})),
+        ),
+    )
+
+    async def run():
+        router = Heard().router(given)
+        await router.start()
+        for name, best in (("all", "a"), ("corp", "c"), ("lab", "b")):
+            await router.steer(steer(name, best))
+        gateway.send("172.20.0.1", 2)
+        gateway.send("10.1.1.1", 3)
+        gateway.send("10.5.1.1", 4)
+        assert gateway.arrivals() == {"a": 2, "c": 3, "b": 4}
+        deafen(router)
+        ip("rule", "add", "priority", "100", "lookup", "77")
+        ip("route", "add", "default", "dev", "c", "table", "77")
+        gateway.send("172.20.0.1", 2)
+        gateway.send("10.1.1.1", 3)
+        gateway.send("10.5.1.1", 4)
+        assert gateway.arrivals() == {"c": 3}
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_what_somebody_does_to_it_is_put_right_and_counted(gateway):
+    heard = Heard()
+
+    async def run():
+        router = heard.router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        await asyncio.sleep(SETTLED)
+        right = ruleset()
+        for times, harm in enumerate(
+            (
+                "flush ruleset",
+                "delete table inet steerd",
+                "flush chain inet steerd guard",
+                'insert rule inet steerd guard oifname "wan" accept',
+                "add element inet steerd main4 { 8.8.8.8 }",
+            ),
+            1,
+        ):
+            nft(harm)
+            assert ruleset() != right
+            await asyncio.sleep(SETTLED)
+            assert ruleset() == right, harm
+            assert heard.repairs["nft"] == times
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_foreign_tables_are_left_as_they_are(gateway):
+    nft("table inet steerd_other {\n chain c {\n type filter hook forward priority 0;\n ip daddr 9.9.9.9 drop\n }\n}\n")
+    nft('table ip nat {\n chain post {\n type nat hook postrouting priority 100;\n oifname "wan" masquerade\n }\n}\n')
+    before = ruleset()
+    given = settings(PATHS, (ALL,))
+
+    async def run():
+        router = Heard().router(given)
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        await router.configure(replace(given, nft_table="elsewhere"))
+        assert "table inet elsewhere" in ruleset()
+        assert "table inet steerd {" not in ruleset()
+        await router.configure(replace(given, policies=(replace(ALL, guard=Guard.OFF),)))
+        assert ruleset() == before
+        await router.configure(given)
+        await router.stop()
+
+    asyncio.run(run())
+    cleanup(given)
+    assert ruleset() == before
+
+
+def test_another_table_of_the_name_is_a_collision(gateway):
+    nft("add table inet steerd")
+
+    async def run():
+        with pytest.raises(RouteError, match="table inet steerd of nftables, without steerd's comment"):
+            await Heard().router(settings(PATHS, (ALL,))).start()
+
+    asyncio.run(run())
+    assert cleanup(settings(PATHS, (ALL,))) == 0
+    assert "table inet steerd" in ruleset()
+
+
+def test_a_guard_without_nft_is_refused_where_it_was_asked_for(gateway, monkeypatch):
+    monkeypatch.setattr("steerd.route.nft.firewall.find_nft", lambda: None)
+
+    async def run():
+        with pytest.raises(RouteError, match="policy all: leak_guard can not be had: nft is not installed"):
+            await Heard().router(settings(PATHS, (replace(ALL, guard=Guard.ALWAYS),))).start()
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        assert await router.steer(steer("all", "a")) == Installed("all", "pop/a", None)
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_before_the_daemon_it_is_loaded_from_the_configuration_alone(gateway):
+    given = settings(PATHS, (ALL,))
+    assert guard(given)
+    both(gateway)
+    assert gateway.arrivals() == {}
+    assert gateway.ping_from_lan("192.168.50.1")
+    before = ruleset()
+    assert guard(given)
+    assert ruleset() == before
+
+
+def test_traffic_on_a_path_that_the_configuration_drops_goes_on_until_there_is_a_choice(gateway):
+    given = settings(PATHS, (ALL,))
+
+    async def run():
+        router = Heard().router(given)
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        await router.configure(replace(given, paths=PATHS[1:]))
+        both(gateway)
+        assert gateway.arrivals() == {"a": 10}
+        await router.steer(steer("all", "b"))
+        both(gateway)
+        assert gateway.arrivals() == {"b": 10}
+        deafen(router)
+        ip("rule", "add", "priority", "100", "lookup", "77")
+        ip("route", "add", "default", "dev", "a", "table", "77")
+        gateway.send("10.1.2.3", 3)
+        assert gateway.arrivals() == {}
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_answers_from_the_tunnels_reach_the_lan(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        gateway.pinger.sendto(echo(9), ("10.1.2.3", 0))
+        gateway.inject("a", ipv4("10.1.2.3", LAN_HOST, echo(9, kind=0)))
+        assert gateway.pinger.recv(2048)[24:26] == b"\0\x09"
+        await router.stop()
+
+    asyncio.run(run())
