@@ -249,6 +249,7 @@ class Router:
             await pace.wait(self._urgent)
             await asyncio.sleep(_DEBOUNCE)
             self._surroundings.clear()
+            await self._let_go()  # of what died while we waited
             with pace.work() as work:
                 async with self._turn:
                     work.repaired = await self._on_worker(reconciler.protect)

@@ -118,7 +118,7 @@ class Gateway:
         ip("addr", "add", f"{WAN_ADDRESS}/24", "dev", "wan")
         ip("route", "add", "default", "dev", "wan")
         ip("-6", "route", "add", "default", "dev", "wan")
-        lan = new_namespace()
+        self.lan = lan = new_namespace()
         self._stack.callback(os.close, lan)
         peer = f"/proc/{os.getpid()}/fd/{lan}"
         ip("link", "add", "lan", "type", "veth", "peer", "name", "eth0", "netns", peer)
