@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from steerd.lab.packets import Kind, answer, read
+from steerd.lab.packets import Kind, answer, read, too_big
 
 Send = Callable[[bytes], None]
 
@@ -17,12 +17,14 @@ Send = Callable[[bytes], None]
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """``delay_ms`` is the round trip's, ``jitter_ms`` its standard deviation, ``loss`` a ratio; a dead PoP answers
-    nothing."""
+    nothing. Packets of more than ``mtu`` bytes vanish, or, if it ``tells``, come back as an ICMP error that says so."""
 
     delay_ms: float = 20.0
     jitter_ms: float = 0.0
     loss: float = 0.0
     dead: bool = False
+    mtu: int = 65_535
+    tells: bool = False
 
 
 class Log:
@@ -77,8 +79,15 @@ class Line:
         if conditions.dead or (conditions.loss and self._random.random() < conditions.loss):
             self._dropped.add(now, seen.sequence)
             return
+        if len(packet) > conditions.mtu:
+            self._dropped.add(now, seen.sequence)
+            if not conditions.tells:
+                return
+            reply = too_big(packet, seen, conditions.mtu)
+        else:
+            reply = answer(packet, seen, self._number)
         delay = max(0.0, self._random.gauss(conditions.delay_ms, conditions.jitter_ms)) / 1000
-        heapq.heappush(self._answers, (now + delay, next(self._order), answer(packet, seen, self._number), send))
+        heapq.heappush(self._answers, (now + delay, next(self._order), reply, send))
 
     def run(self, now: float) -> None:
         """Apply the changes and send the answers that are due."""

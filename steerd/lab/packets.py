@@ -102,6 +102,31 @@ def answer(packet: bytes, seen: Seen, carrier: int) -> bytes:
     return bytes(out)
 
 
+def too_big(packet: bytes, seen: Seen, limit: int) -> bytes:
+    """The ICMP error of a router that passes on no more than ``limit`` bytes: fragmentation needed (RFC 1191), or
+    packet too big (RFC 4443). It comes from where the packet was to go."""
+    if seen.family == 4:
+        message = struct.pack("!BBHHH", 3, 4, 0, 0, limit) + packet[: seen.transport_at + 8]
+        header = (
+            struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(message), 0, 0, 64, _ICMP, 0) + packet[16:20] + packet[12:16]
+        )
+        return _summed(header, 10) + _summed(message, 2)
+    message = struct.pack("!BBHI", 2, 0, 0, limit) + packet[: 1280 - _IPV6_HEADER - 8]
+    addresses = packet[24:40] + packet[8:24]
+    pseudo = addresses + struct.pack("!II", len(message), _ICMPV6)
+    header = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 64) + addresses
+    return header + _summed(pseudo + message, len(pseudo) + 2)[len(pseudo) :]
+
+
+def _summed(packet: bytes, at: int) -> bytes:
+    """With the checksum (RFC 1071) in its place."""
+    even = packet + bytes(len(packet) % 2)
+    total = sum(struct.unpack(f"!{len(even) // 2}H", even))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return packet[:at] + struct.pack("!H", total ^ 0xFFFF) + packet[at + 2 :]
+
+
 def _correct(packet: bytearray, at: int, before: int, after: int) -> None:
     """Correct the checksum at ``at`` for one 16-bit word that changed (RFC 1624)."""
     (checksum,) = struct.unpack_from("!H", packet, at)

@@ -91,10 +91,14 @@ class Pop:
         jitter_ms: float | None = None,
         loss: float | None = None,
         dead: bool | None = None,
+        mtu: int | None = None,
+        tells: bool | None = None,
         at: float | None = None,
     ) -> None:
         """Change what is given, ``at`` a time or at once; see `Conditions` for the units."""
-        given = {"delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead}
+        given = {
+            "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead, "mtu": mtu, "tells": tells,
+        }  # fmt: skip
         change = {name: value for name, value in given.items() if value is not None}
         self._ask(pop=self.name, change=change, at=time.monotonic() if at is None else at)
 

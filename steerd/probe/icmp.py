@@ -66,24 +66,13 @@ class EchoCarrier:
         self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
         self._rotation = draw.getrandbits(16)
         self._number = 0  # of the newest probe
-        sock = _open(family)
+        sock = open_socket(family, self._identifiers, self._tag)
         try:
-            self._set_up(sock)
+            wire.enlarge(sock)
             self._wire = (wired or (Batch if AVAILABLE else Single))(sock, family)
         except OSError:
             sock.close()
             raise
-
-    def _set_up(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        echo_filter.attach(sock, echo_filter.echo_filter(self._family, self._identifiers, self._tag))
-        if self._family != IPV4:
-            # The kernel copies each message to each raw socket that lets its type pass; the filter comes after.
-            passing = [*ERRORS[self._family], ECHO_REPLY[self._family]]
-            blocked = (1 << 256) - 1 - sum(1 << kind for kind in passing)
-            words = struct.pack("@8I", *((blocked >> 32 * word) & 0xFFFFFFFF for word in range(8)))
-            sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, words)
-        wire.enlarge(sock)
 
     @property
     def overflowed(self) -> bool:
@@ -189,6 +178,25 @@ class EchoCarrier:
     def _next_identifier(self) -> int:
         self._rotation += 1
         return self._identifiers | (self._rotation & ~IDENTIFIER_MASK)
+
+
+def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
+    """A raw socket that hears the answers to echo requests with this tag and these bits of the identifier, and errors
+    that quote them. Raises `ProbeError`."""
+    sock = _open(family)
+    try:
+        sock.setblocking(False)
+        echo_filter.attach(sock, echo_filter.echo_filter(family, identifiers, tag))
+        if family != IPV4:
+            # The kernel copies each message to each raw socket that lets its type pass; the filter comes after.
+            passing = [*ERRORS[family], ECHO_REPLY[family]]
+            blocked = (1 << 256) - 1 - sum(1 << kind for kind in passing)
+            words = struct.pack("@8I", *((blocked >> 32 * word) & 0xFFFFFFFF for word in range(8)))
+            sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, words)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _open(family: int) -> socket.socket:

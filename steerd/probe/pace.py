@@ -18,7 +18,8 @@ class Pace:
         self._findings = findings
         self._schedule: Schedule[Leg] = Schedule()
         self._wanted: dict[Leg, float | None] = {}
-        self._budgets: dict[str, Budget[Leg]] = {}
+        self._beside: dict[Leg, tuple[int, float]] = {}
+        self._budgets: dict[str, Budget[tuple[Leg, bool]]] = {}  # whether it is what is sent beside its probes
         self.next_at = self._schedule.next_at
         self.take = self._schedule.take
 
@@ -33,7 +34,12 @@ class Pace:
     def period(self, leg: Leg) -> float | None:
         """The period in force; None: at rest."""
         wanted = self._wanted.get(leg)
-        return None if wanted is None else wanted * self._stretch(leg)
+        return None if wanted is None else wanted * self.stretch(leg)
+
+    def stretch(self, leg: Leg) -> float:
+        """By what factor the budget of the leg's device stretches its periods."""
+        budget = self._budgets.get(leg.settings.device)
+        return 1.0 if budget is None else budget.stretch
 
     def keep(self, leg: Leg) -> None:
         """Know this leg, at rest if it is new."""
@@ -46,23 +52,41 @@ class Pace:
         for device in self._budgets.keys() | rates.keys():
             self._budgets.pop(device, None)
             if device in rates:
-                budget: Budget[Leg] = Budget(rates[device])
+                budget: Budget[tuple[Leg, bool]] = Budget(rates[device])
                 self._budgets[device] = budget
                 for leg in self._of(device):
-                    budget.want(leg, probe_bytes(leg.settings, leg.family), self._wanted[leg])
+                    budget.want((leg, False), probe_bytes(leg.settings, leg.family), self._wanted[leg])
+                    if leg in self._beside:
+                        budget.want((leg, True), *self._beside[leg])
             self._apply(device, now)
 
     def remove(self, leg: Leg) -> None:
         """Forget this leg; what it took of a budget is free when `budget` is called."""
         del self._wanted[leg]
+        self._beside.pop(leg, None)
         self._schedule.remove(leg)
+
+    def beside(self, leg: Leg, size: int, period: float, now: float) -> None:
+        """So many bytes are sent every ``period`` seconds beside the leg's probes, and count for the same budget."""
+        if self._beside.get(leg) != (size, period):
+            self._beside[leg] = size, period
+            budget = self._budgets.get(leg.settings.device)
+            if budget is not None and budget.want((leg, True), size, period):
+                self._apply(leg.settings.device, now)
+
+    def alone(self, leg: Leg, now: float) -> None:
+        """Nothing is sent beside the leg's probes any more."""
+        if self._beside.pop(leg, None) is not None:
+            budget = self._budgets.get(leg.settings.device)
+            if budget is not None and budget.want((leg, True), 0, None):
+                self._apply(leg.settings.device, now)
 
     def every(self, leg: Leg, period: float | None, now: float) -> None:
         """Probe ``leg`` every ``period`` seconds from now on (None: let it rest), or as often as the budget allows."""
         self._wanted[leg] = period
         device = leg.settings.device
         budget = self._budgets.get(device)
-        if budget is None or not budget.want(leg, probe_bytes(leg.settings, leg.family), period):
+        if budget is None or not budget.want((leg, False), probe_bytes(leg.settings, leg.family), period):
             self._schedule.every(leg, self.period(leg), now)
             return
         self._apply(device, now)
@@ -74,10 +98,6 @@ class Pace:
 
     def _of(self, device: str) -> list[Leg]:
         return [leg for leg in self._wanted if leg.settings.device == device]
-
-    def _stretch(self, leg: Leg) -> float:
-        budget = self._budgets.get(leg.settings.device)
-        return 1.0 if budget is None else budget.stretch
 
     def _tell(self, leg: Leg) -> None:
         wanted, path, budget = self._wanted[leg], leg.settings.path, self._budgets.get(leg.settings.device)

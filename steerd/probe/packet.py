@@ -15,6 +15,9 @@ ECHO_REPLY = {4: 0, 6: 129}
 ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
 """ICMP types: destination unreachable, (packet too big,) time exceeded, parameter problem."""
 
+FRAGMENTATION_NEEDED, PACKET_TOO_BIG = (3, 4), 2
+"""Type and code with which IPv4 says so (RFC 1191), and the type with which IPv6 does (RFC 4443, section 3.2)."""
+
 IDENTIFIER_MASK = 0xFC00
 """The identifier's bits that tell this process' probes; it draws the rest anew when a path goes silent."""
 
@@ -26,6 +29,7 @@ _HEAD = struct.Struct("!BBHH")
 _TAIL = struct.Struct("!H16sIIH")
 _ECHO = struct.Struct("!B3xHH16sI")
 _QUOTED_ECHO = struct.Struct("!B3xHH")
+_UNREACHABLE = struct.Struct("!BB4xH")
 PAYLOAD = 56
 """Bytes behind the header of an echo, as `ping` sends them."""
 _USED = COOKIE_SIZE + 10
@@ -44,11 +48,13 @@ class Echo(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """The echo request that an ICMP error quotes. ``target`` is the packed address it was sent to."""
+    """The echo request that an ICMP error quotes. ``target`` is the packed address it was sent to; ``limit`` the
+    largest packet that the error's sender would pass on, in bytes (0: it does not say; None: the error is another)."""
 
     identifier: int
     sequence: int
     target: bytes
+    limit: int | None = None
 
 
 def head(family: int, identifier: int, cookie: bytes) -> bytes:
@@ -89,7 +95,7 @@ def read(family: int, data: bytes | memoryview) -> Echo | Quote | None:
         _, identifier, sequence, cookie, number = _ECHO.unpack_from(data, start)
         return Echo(identifier, sequence, cookie, number)
     if kind in ERRORS[family]:
-        return _quote(family, data[start + ICMP_HEADER :])
+        return _quote(family, data[start + ICMP_HEADER :], _limit(family, data[start : start + ICMP_HEADER]))
     return None
 
 
@@ -102,7 +108,14 @@ def number_in(packet: bytes, tag: bytes) -> int | None:
     return int(number)
 
 
-def _quote(family: int, quoted: bytes | memoryview) -> Quote | None:
+def _limit(family: int, header: bytes | memoryview) -> int | None:
+    kind, code, limit4 = _UNREACHABLE.unpack(header)
+    if family == IPV4:
+        return int(limit4) if (kind, code) == FRAGMENTATION_NEEDED else None
+    return int.from_bytes(header[4:], "big") if kind == PACKET_TOO_BIG else None
+
+
+def _quote(family: int, quoted: bytes | memoryview, limit: int | None) -> Quote | None:
     if family == IPV4:
         start = (quoted[0] & 0xF) * 4 if quoted else 0
         address = slice(16, 20)
@@ -114,4 +127,4 @@ def _quote(family: int, quoted: bytes | memoryview) -> Quote | None:
     if len(quoted) < shortest:
         return None
     kind, identifier, sequence = _QUOTED_ECHO.unpack_from(quoted, start)
-    return Quote(identifier, sequence, bytes(quoted[address])) if kind == ECHO[family] else None
+    return Quote(identifier, sequence, bytes(quoted[address]), limit) if kind == ECHO[family] else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from steerd.config.settings import ProbeSettings
-from steerd.core.model import Cadence, Outcome, Probed, ProbingView
+from steerd.core.model import Cadence, Outcome, PathMtu, Probed, ProbingView
 from steerd.core.settings import PathId
 from steerd.probe.carrier import Answer, Carrier
 from steerd.probe.carriers import Carriers
@@ -25,6 +25,7 @@ from steerd.probe.findings import Findings
 from steerd.probe.icmp import Wired
 from steerd.probe.ledger import Flight, Ledger
 from steerd.probe.leg import Leg
+from steerd.probe.mtu import MtuProber
 from steerd.probe.pace import Pace
 from steerd.probe.roster import Roster
 from steerd.probe.schedule import GRAIN
@@ -73,11 +74,21 @@ class Prober:
         self._carriers = Carriers(self._ledger.find, devices, wired)
         self._roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
         self._diagnosis = Diagnosis(self._carriers, devices, self.findings)
+        self._mtu = MtuProber(seed, self._pace)
         self._queues: dict[PathId, float] = {}
         self._clock = ClockWatch(0.0, 0.0)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed = math.inf
+
+    @property
+    def on_mtu(self) -> Callable[[PathMtu], None]:
+        """Called when it was found that another size of packets gets through a path: assign what is to know it."""
+        return self._mtu.on_mtu
+
+    @on_mtu.setter
+    def on_mtu(self, told: Callable[[PathMtu], None]) -> None:
+        self._mtu.on_mtu = told
 
     @property
     def skipped(self) -> int:
@@ -92,6 +103,7 @@ class Prober:
         self._loop = asyncio.get_running_loop()
         self._clock = ClockWatch(time.monotonic(), realtime_offset())
         self._roster.names.start(self._loop)
+        self._mtu.start(self._loop)
         try:
             self.configure(self._settings)
         except ProbeError:
@@ -105,6 +117,7 @@ class Prober:
         self._timer = None
         self._loop = None
         self._roster.names.stop()
+        self._mtu.close()
         self._diagnosis.close()
         self._carriers.close()
 
@@ -113,8 +126,10 @@ class Prober:
         unless its setting changed. Raises `ProbeError` and changes nothing."""
         if self._loop is not None:
             self._carriers.open(settings)
+            self._mtu.open(settings)
             self._roster.configure(settings, time.monotonic())
             kept = set(self._roster)
+            self._mtu.configure(settings, self._roster)
             self._ledger.close(lambda flight: flight.owner not in kept)
             self._diagnosis.forget(kept)
             paths = {path.path for path in settings.paths}
@@ -132,8 +147,10 @@ class Prober:
 
     def renew(self, path: PathId) -> None:
         """The way of this path's packets changed: what a NAT on it knew of the old identifier is void."""
-        for leg in self._roster.of(path):
+        legs = self._roster.of(path)
+        for leg in legs:
             leg.carrier.renew(leg)
+        self._mtu.renew(legs)
 
     def local_queue(self, path: PathId) -> float:
         """How long this path's probes wait in this machine's own queues, smoothed, in seconds."""
@@ -264,6 +281,7 @@ class Prober:
 
     def _forget(self, leg: Leg) -> None:
         self._ledger.close(lambda flight: flight.owner is leg)
+        self._mtu.renew([leg])
 
     def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:
         for flight in self._ledger.close(concerned):

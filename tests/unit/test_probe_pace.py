@@ -78,3 +78,20 @@ def test_a_leg_that_is_removed_leaves_its_share():
     pace.remove(legs[0])
     pace.budget({"lte0": float(probe_bytes(legs[0].settings, 4))}, 1.0)
     assert pace.period(legs[1]) == pytest.approx(1.0)
+
+
+def test_what_is_sent_beside_the_probes_counts_for_the_same_budget():
+    one, other = leg("a"), leg("b")
+    size = float(probe_bytes(one.settings, 4))
+    pace, findings = paced([one, other], 2.0 * size)
+    pace.beside(one, int(60 * size), 60.0, 0.0)  # as much as its probes take
+    assert pace.stretch(one) == pace.stretch(other) == pytest.approx(1.5)
+    assert (pace.period(one), pace.period(other)) == pytest.approx((1.5, 1.5))
+    assert findings.of(one.settings.path)
+    pace.budget({"lte0": 3.0 * size}, 1.0)
+    assert pace.stretch(one) == pytest.approx(1.0)
+    pace.budget({"lte0": 2.0 * size}, 2.0)
+    assert pace.stretch(one) == pytest.approx(1.5)
+    pace.alone(one, 3.0)
+    assert pace.period(other) == pytest.approx(1.0)
+    assert not findings.of(one.settings.path)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steerd.probe.filter import echo_filter
-from steerd.probe.packet import IDENTIFIER_MASK, Echo, Quote, echo_request, head, number_in, read
+from steerd.probe.packet import IDENTIFIER_MASK, Echo, echo_request, head, number_in, read
 
 TAG = b"\xde\xad\xbe\xef"
 COOKIE = TAG + bytes(range(12))
@@ -82,7 +82,26 @@ def test_errors_tell_what_they_quote(scapy):
     targets = {4: bytes([10, 64, 1, 1]), 6: b"\xfd\x64" + bytes(13) + b"\x01"}
     for family, packets in errors(scapy).items():
         for packet in packets:
-            assert read(family, packet) == Quote(IDENTIFIER, NUMBER & 0xFFFF, targets[family])
+            found = read(family, packet)
+            assert found is not None
+            assert found[:3] == (IDENTIFIER, NUMBER & 0xFFFF, targets[family])
+
+
+def test_the_size_that_an_error_allows_is_read_and_of_no_other_error(scapy):
+    inet, inet6 = scapy
+    quoted = bytes(inet.IP(src="10.64.1.2", dst="10.64.1.1") / request(4))
+    quoted6 = bytes(inet6.IPv6(src="fd64::2", dst="fd64::1", nh=58) / request(6))
+
+    def limit(family, *packets):
+        return [read(family, packet).limit for packet in packets]
+
+    four = [inet.ICMP(type=3, code=code, nexthopmtu=mtu) for code, mtu in ((4, 1400), (4, 0), (4, 65535))]
+    others = [inet.ICMP(type=3, code=1), inet.ICMP(type=3, code=3), inet.ICMP(type=11)]
+    head = inet.IP(src="192.0.2.1")
+    assert limit(4, *(bytes(head / one / quoted) for one in four)) == [1400, 0, 65535]
+    assert limit(4, *(bytes(head / one / quoted) for one in others)) == [None] * 3
+    six = [inet6.ICMPv6PacketTooBig(mtu=1400), inet6.ICMPv6DestUnreach(), inet6.ICMPv6TimeExceeded()]
+    assert limit(6, *(bytes(one / quoted6) for one in six)) == [1400, None, None]
 
 
 @given(st.sampled_from([4, 6]), st.binary(max_size=120))

@@ -1,0 +1,84 @@
+"""Path MTU on real packets: what vanishes, what is told, what costs nothing."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from steerd.config.settings import ProbeSettings
+from steerd.core.model import PathMtu, Probed
+from steerd.lab import namespaces
+from steerd.lab.enclosure import run
+from steerd.probe.prober import Prober
+from tests.lab.probing import both, path, tunnels
+
+MTU = 1498  # near the device's, where a search from below meets nothing that vanishes, and is short
+
+pytestmark = pytest.mark.lab
+
+
+def scene(name: str, *arguments: Any) -> Any:
+    return run(f"{__name__}:{name}", *arguments, timeout=30)
+
+
+def sizes(ask: Any) -> Any:
+    """Three PoPs: one that large packets get to, one that drops them, one that says so. Then the device of the first
+    takes no more than 1400 bytes, and the second drops nothing."""
+    ask(pop="v1", change={"mtu": MTU}, at=0.0)
+    ask(pop="v2", change={"mtu": MTU, "tells": True}, at=0.0)
+    told: list[tuple[float, PathMtu]] = []
+    news = asyncio.Event()
+    probed: list[Probed] = []
+    paths = [path(n, both(n), f"v{n - 1}", mark=n) for n in (1, 2, 3)]
+
+    async def main() -> Any:
+        prober = Prober(ProbeSettings(tuple(paths), 0.2, mtu_interval=3600.0), on_outcome=probed.append, seed=1)
+        began = time.monotonic()
+
+        def on_mtu(event: PathMtu) -> None:
+            told.append((time.monotonic() - began, event))
+            news.set()
+
+        async def until(count: int) -> None:
+            async with asyncio.timeout(8):
+                while len(told) < count:
+                    news.clear()
+                    await news.wait()
+
+        prober.on_mtu = on_mtu
+        prober.start()
+        await until(3)
+        await asyncio.sleep(0.5)
+        first = len(told)
+        ask(pop="v1", change={"mtu": 65535}, at=0.0)
+        namespaces.ip("link set v0 mtu 1400")
+        changed = time.monotonic() - began
+        prober.renew(paths[1].path)
+        await until(first + 2)
+        prober.close()
+        return {
+            "first": [[at, *event] for at, event in told[:first]],
+            "then": [[at - changed, *event] for at, event in told[first:]],
+            "outcomes": sorted({event.outcome.value for event in probed}),
+        }
+
+    return asyncio.run(main())
+
+
+def found() -> Any:
+    with tunnels("v0", "v1", "v2") as ask:
+        return sizes(ask)
+
+
+def test_a_black_hole_is_told_from_a_smaller_mtu_and_both_from_none() -> None:
+    result = scene("found")
+    first = {name: (mtu, device, told) for _, name, mtu, device, told in result["first"]}
+    assert first == {
+        "pop1/wg0": (1500, 1500, False), "pop2/wg0": (MTU, 1500, False), "pop3/wg0": (MTU, 1500, True),
+    }  # fmt: skip
+    assert len(result["first"]) == 3
+    then = {name: (mtu, device, told) for _, name, mtu, device, told in result["then"]}
+    assert then == {"pop1/wg0": (1400, 1400, False), "pop2/wg0": (1500, 1500, False)}
+    assert all(1.0 <= at <= 2.6 for at, *_ in result["then"])
+    assert result["outcomes"] == ["reply"]
