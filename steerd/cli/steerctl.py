@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     reload = verb("reload", "read the configuration again, as SIGHUP; waits until it is in force")
     reload("--confirm", type=_confirmable, metavar="60s", help="then back to what was in force, unless confirmed")
     verb("confirm", "keep what `reload --confirm` has put into force")
-    verb("plan", "what a reload would change in the kernel, in order, as `ip` commands; changes nothing")
+    verb("plan", "what a reload would change in the kernel, in order, as commands; changes nothing")
     return parser
 
 

@@ -48,7 +48,8 @@ def moved(config: str) -> str:
 def on_trial() -> Any:
     found: dict[str, Any] = {}
     with World(rate=50) as world:
-        config = world.gateway_config()
+        # Connections move with their policy: what is looked at is where they go.
+        config = world.gateway_config().replace("[[policy]]", '[[policy]]\nflows = "move"')
         daemon = start(world, config)
         settled(world)
         found["nothing"] = ask(world, "confirm")
@@ -155,7 +156,11 @@ def test_a_plan_is_what_a_reload_then_does() -> None:
     assert code == 0
     assert answer["total"] == len(answer["lines"])
     assert any(line.startswith("ip -6 route del unreachable 2001:2::/48 table ") for line in answer["lines"])
-    assert all(line.startswith(("ip -6 rule del ", "ip -6 route del ", "ip nexthop del ")) for line in answer["lines"])
+    routing = [line for line in answer["lines"] if line.startswith("ip ")]
+    assert all(line.startswith(("ip -6 rule del ", "ip -6 route del ", "ip nexthop del ")) for line in routing)
+    table = answer["lines"][: -len(routing)]
+    assert (table[0], table[-1]) == ("nft --file - <<'END'", "END")
+    assert not any("2001:2::" in line for line in table)
     (note,) = answer["notes"]
     assert note.startswith(f"policy users: the file rules out its path {FRA}: ")
     assert found["shown"] == [0, "\n".join([*answer["lines"], f"# {note}"]) + "\n", ""]
