@@ -1,0 +1,106 @@
+"""Plans as they are printed, for whole configurations: `tests/golden/plan/*.txt`, from the files beside them.
+
+A change to what steerd puts into the kernel shows here as what an operator would see of it. When it is meant::
+
+    STEERD_GOLDEN=write make test TESTS=tests/unit/test_route_golden.py
+
+writes all of them anew; read the difference before it is committed. A case is a list of steps, each from the state
+that the one before it left; the first finds an empty kernel. That the kernel takes these lines, and that they come to
+what the daemon does, is asserted in `tests/lab/test_route_golden.py`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from steerd.config.load import load
+from steerd.config.settings import RouteSettings
+from steerd.route import commands
+from steerd.route.adopt import adopt
+from steerd.route.desired import Choice, Circumstances, desired, ways_out
+from steerd.route.diff import difference
+from steerd.route.numbers import allocate
+from steerd.route.objects import State
+from steerd.route.prefixes import FAMILIES
+from steerd.route.selection import selections
+
+FOLDER = Path(__file__).parents[1] / "golden" / "plan"
+
+
+class Step(NamedTuple):
+    """A configuration taken up, and what is then chosen anew."""
+
+    what: str
+    file: str
+    choices: Mapping[str, tuple[str | None, str | None]] = {}
+
+
+FRA, AMS, LTE = "fra/fra", "ams/ams", "lte/lte"
+CASES = {
+    "gateway": [
+        Step("the first start: probes alone", "gateway.toml"),
+        Step("the first choices", "gateway.toml", {"cloud": (FRA, AMS), "guests": (AMS, FRA)}),
+        Step("a switch", "gateway.toml", {"cloud": (AMS, FRA)}),
+        Step("blocked", "gateway.toml", {"cloud": (None, None)}),
+    ],
+    "via": [
+        Step("by the path that carries IPv4 alone", "via.toml", {"all": (LTE, AMS)}),
+        Step("by the one that carries both", "via.toml", {"all": (AMS, LTE)}),
+    ],
+    "own": [Step("own traffic too", "own.toml", {"all": (FRA, AMS), "lan": (AMS, None)})],
+    "plain": [
+        Step("without nexthop objects", "plain.toml", {"cloud": (FRA, AMS), "guests": (AMS, FRA)}),
+        Step("a switch", "plain.toml", {"cloud": (AMS, FRA)}),
+    ],
+    "removed": [
+        Step("two tunnels", "gateway.toml", {"cloud": (AMS, FRA), "guests": (FRA, AMS)}),
+        Step("one is removed: traffic stays on it", "removed.toml"),
+        Step("until there is a choice", "removed.toml", {"cloud": (FRA, None)}),
+        Step("adopted as it is", "removed.toml"),
+    ],
+}
+
+
+def settings_of(step: Step) -> RouteSettings:
+    return load(FOLDER / step.file).route
+
+
+def golden(case: str) -> list[list[str]]:
+    """The lines of each step, as they are kept."""
+    steps = (FOLDER / f"{case}.txt").read_text().split("# ")[1:]
+    return [[line for line in step.splitlines()[1:] if line] for step in steps]
+
+
+def planned(settings: RouteSettings, step: Step, found: State) -> State:
+    """What there should be, on a machine where every device is up and nothing is refused."""
+    chosen = selections(settings, found.rules)
+    adopted = adopt(settings, chosen, found)
+    choices = adopted.choices | {policy: Choice(*choice) for policy, choice in step.choices.items()}
+    ways = ways_out([*settings.paths, *adopted.strangers.values()])
+    policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
+    ids = allocate(settings, policies, ways, found, adopted.groups)
+    circumstances = Circumstances(adopted.strangers, ways, ids, nexthop_objects=settings.nexthop_objects)
+    return desired(settings, chosen, choices, circumstances)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_plans_are_as_they_were(case):
+    state, text = State(), []
+    for step in CASES[case]:
+        settings = settings_of(step)
+        wanted = planned(settings, step, state)
+        shown = commands.lines(difference(state, wanted), settings.protocol)
+        text.append("\n".join([f"# {step.what} ({step.file})", *shown]) + "\n")
+        assert not difference(wanted, planned(settings, step, wanted)), "a plan is not at rest when it is done"
+        state = wanted
+    if os.environ.get("STEERD_GOLDEN") == "write":
+        (FOLDER / f"{case}.txt").write_text("\n".join(text))
+    assert "\n".join(text) == (FOLDER / f"{case}.txt").read_text()
+
+
+def test_every_golden_file_has_its_case():
+    assert {file.stem for file in FOLDER.glob("*.txt")} == set(CASES)
+    assert {file.name for file in FOLDER.glob("*.toml")} == {step.file for steps in CASES.values() for step in steps}
