@@ -60,7 +60,8 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         loss_penalty=tables.score.loss_penalty,
         jitter_weight=tables.score.jitter_weight,
         ignore_below=tables.steer.ignore_below,
-        mtu_penalty=tables.score.mtu_penalty,
+        # What is not looked at any more must not cost for ever.
+        mtu_penalty=tables.score.mtu_penalty if tables.probe.mtu_interval > 0.0 else 0.0,
     )
 
 

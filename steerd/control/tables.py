@@ -57,6 +57,7 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
         parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
     notes = [_reload(answer["reload"])] if answer.get("reload") else []
     notes += [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
+    notes += [f"! {path['path']}: {said}" for path in answer["paths"] if path.get("black_hole") for said in _size(path)]
     notes += [note for path in answer["paths"] for note in probing.notes(path)]
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
 
@@ -125,7 +126,16 @@ def _cost(costs: Mapping[str, float]) -> str:
 def _note(path: Mapping[str, Any]) -> str:
     if path["state"] != "up":
         return str(path["reason"])
-    return f"was down: ranks last for {span(path['hold_s'])}" if path["hold_s"] else ""
+    said = [f"was down: ranks last for {span(path['hold_s'])}"] if path["hold_s"] else []
+    return "; ".join([*_size(path), *said])
+
+
+def _size(path: Mapping[str, Any]) -> list[str]:
+    """How large packets may be, if that is less than the device says."""
+    mtu = path.get("mtu")
+    if mtu is None or mtu >= path["device_mtu"]:
+        return []
+    return [f"MTU {mtu} of {path['device_mtu']}{': large packets vanish' if path['black_hole'] else ''}"]
 
 
 def _pin(pin: Mapping[str, Any] | None) -> str:

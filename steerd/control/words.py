@@ -127,6 +127,9 @@ def _path(path: PathView) -> Json:
         "age_s": _round(path.age),
         "every_s": _round(path.every),
         "hold_s": _round(path.hold),
+        "mtu": path.size and path.size.mtu,
+        "device_mtu": path.size and path.size.device_mtu,
+        "black_hole": path.size is not None and path.size.black_hole,
     }
 
 

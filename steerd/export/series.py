@@ -34,6 +34,7 @@ PATH_GAUGES: Final = {
     "steerd_path_jitter_seconds": "Smoothed difference of RTTs that follow each other; NaN: nothing is known.",
     "steerd_path_loss_ratio": "Share of probes that were lost, recent ones counting more.",
     "steerd_path_local_queue_seconds": "Wait in this machine's own queue, no part of the path's RTT.",
+    "steerd_path_mtu_bytes": "Largest IP packet that gets through; NaN: not known.",
 }
 FINDING: Final = "steerd_path_finding"
 INTERVAL: Final = "steerd_path_probe_interval_seconds"
@@ -126,7 +127,8 @@ class PathSeries:
         page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, count]))
         known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
         queue = 0.0 if probing is None else probing.local_queue
-        for (name, prefix), value in zip(self._gauges.items(), (*known, queue), strict=True):
+        mtu = None if view is None or view.size is None else view.size.mtu
+        for (name, prefix), value in zip(self._gauges.items(), (*known, queue, mtu), strict=True):
             page[name].append(lines((prefix,), (value,)))
         found = {} if probing is None else probing.findings
         page[FINDING].append(lines(self._findings.values(), [int(name in found) for name in self._findings]))

@@ -13,11 +13,14 @@ from steerd.lab.packets import Kind, answer, read, too_big
 
 Send = Callable[[bytes], None]
 
+_DONT_FRAGMENT = 0x40  # in the byte of IPv4's flags
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """``delay_ms`` is the round trip's, ``jitter_ms`` its standard deviation, ``loss`` a ratio; a dead PoP answers
-    nothing. Packets of more than ``mtu`` bytes vanish, or, if it ``tells``, come back as an ICMP error that says so."""
+    nothing. Packets of more than ``mtu`` bytes that may not be fragmented vanish, or, if it ``tells``, bring an ICMP
+    error that says so."""
 
     delay_ms: float = 20.0
     jitter_ms: float = 0.0
@@ -79,7 +82,7 @@ class Line:
         if conditions.dead or (conditions.loss and self._random.random() < conditions.loss):
             self._dropped.add(now, seen.sequence)
             return
-        if len(packet) > conditions.mtu:
+        if len(packet) > conditions.mtu and (seen.family == 6 or packet[6] & _DONT_FRAGMENT):
             self._dropped.add(now, seen.sequence)
             if not conditions.tells:
                 return

@@ -53,7 +53,9 @@ def test_what_nobody_asked_for(loaded):
     ("written", "seconds"), [('"0s"', 0.0), ("0", 0.0), ('"1s"', 1.0), ('"10m"', 600.0), ("86400", 86_400.0)]
 )
 def test_the_mtu_is_probed_as_often_as_asked_or_never(loaded, written, seconds):
-    assert loaded("", probe=f"mtu_interval = {written}").probe.mtu_interval == seconds
+    config = loaded("", probe=f"mtu_interval = {written}")
+    assert config.probe.mtu_interval == seconds
+    assert config.core.mtu_penalty == (100.0 if seconds else 0.0)
 
 
 @pytest.mark.parametrize("written", ['"999ms"', '"25h"', "-1", "true", '""', '"often"', "[]"])

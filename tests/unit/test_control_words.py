@@ -15,6 +15,7 @@ from steerd.core.model import (
     DrainView,
     Finding,
     Order,
+    PathMtu,
     PathState,
     PathView,
     PolicyState,
@@ -161,6 +162,34 @@ def test_a_path_that_was_down_says_how_long_it_ranks_last():
     assert "default  was down: ranks last for 12s" in tables.status(as_sent(words.status(held)), colour=False)
 
 
+@pytest.mark.parametrize(
+    ("size", "hold", "note"),
+    [
+        (PathMtu(FRA, 1380, 1420), 0.0, "MTU 1380 of 1420: large packe…"),
+        (PathMtu(FRA, 1380, 1420, told=True), 0.0, "MTU 1380 of 1420"),
+        (PathMtu(FRA, 1380, 1420, told=True), 12.0, "MTU 1380 of 1420; was down: r…"),
+        (PathMtu(FRA, 1420, 1420), 0.0, ""),
+    ],
+)
+def test_a_path_says_how_large_packets_may_be(size, hold, note):
+    answer = as_sent(words.status(replace(VIEW, paths=(path(FRA, size=size, hold=hold),))))
+    text = tables.status(answer, colour=False).splitlines()
+    (line,) = (line for line in text if line.startswith(FRA))
+    assert ("! fra1/wg-fra1: MTU 1380 of 1420: large packets vanish" in text) == size.black_hole
+    assert line.endswith(f"default  {note}".rstrip())
+    (one,) = answer["paths"]
+    assert (one["mtu"], one["device_mtu"], one["black_hole"]) == (size.mtu, size.device_mtu, size.black_hole)
+
+
+def test_why_has_the_penalty_of_a_black_hole():
+    evidence = {AMS: terms(20.0, 1.0, mtu=100.0), FRA: terms(30.0, 1.0, mtu=0.0)}
+    evidence[AMS]["total"] = 121.0
+    policy = replace(POLICY, last=SWITCHED._replace(evidence=evidence))
+    text = words.why(replace(VIEW, policies=(policy,)))["policies"][0]["text"]
+    assert "  cost in ms     rtt  jitter    mtu  total  samples" in text
+    assert "  ams1/lte      20.0     1.0  100.0  121.0        -" in text
+
+
 def test_status_as_json():
     answer = as_sent(words.status(VIEW, gateway="gw1", version="0.1.0"))
     assert answer["policies"] == [
@@ -173,7 +202,8 @@ def test_status_as_json():
     assert answer["paths"][0] == {
         "path": FRA, "pop": "fra1", "uplink": "eth0", "state": "up", "reason": "answers", "since_s": 3600.0,
         "rtt_ms": 30.04, "rtt_sd_ms": 0.8, "jitter_ms": 1.0, "loss": 0.0, "samples": 410, "age_s": 0.42, "every_s": 1.0,
-        "hold_s": 0.0, "cost_ms": {"default": 31.0}, "used_by": ["default"],
+        "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "cost_ms": {"default": 31.0},
+        "used_by": ["default"],
     }  # fmt: skip
     assert answer["paths"][2]["rtt_ms"] is None
     assert answer["drains"] == [{"pop": "nyc1", "origin": "operator", "left_s": 3000.0}]

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from steerd.core.model import (
     Memory,
     Outcome,
     PathChanged,
+    PathMtu,
     PathState,
     PathView,
     PolicyState,
@@ -56,6 +58,7 @@ FAMILIES = [
     "steerd_path_jitter_seconds",
     "steerd_path_loss_ratio",
     "steerd_path_local_queue_seconds",
+    "steerd_path_mtu_bytes",
     "steerd_path_finding",
     "steerd_path_probe_interval_seconds",
     "steerd_path_direction_loss_ratio",
@@ -184,11 +187,14 @@ def test_probes_are_counted_by_result_and_answers_measured(metrics):
 
 
 def test_views_are_shown_in_base_units_and_one_hot(metrics):
-    terms = {"rtt": 30.0, "jitter": 1.5, "loss": 2.0, "total": 33.5}
+    terms = {"rtt": 30.0, "jitter": 1.5, "loss": 2.0, "mtu": 100.0, "total": 133.5}
     view = View(
         now=1.0,
         epoch=1,
-        paths=(path_view(A, rtt=30.0, jitter=1.5, loss=0.01), path_view(B, PathState.DOWN)),
+        paths=(
+            replace(path_view(A, rtt=30.0, jitter=1.5, loss=0.01), size=PathMtu(A, 1380, 1420)),
+            path_view(B, PathState.DOWN),
+        ),
         policies=(policy_view(A, (CandidateView(A, terms, None, {}), CandidateView(C, {}, "region", {}))),),
         drains=(),
         declined={},
@@ -205,7 +211,10 @@ def test_views_are_shown_in_base_units_and_one_hot(metrics):
     assert one(samples, "steerd_path_finding", pop="ams1", path=B, finding="local") == 0
     assert one(samples, "steerd_path_direction_loss_ratio", **labels, direction="out") == 0.25
     assert one(samples, "steerd_path_direction_variation_seconds", **labels, direction="back") == 0.003
-    assert one(samples, "steerd_path_cost_seconds", policy=P, **labels, term="total") == 0.0335
+    assert one(samples, "steerd_path_cost_seconds", policy=P, **labels, term="total") == 0.1335
+    assert one(samples, "steerd_path_cost_seconds", policy=P, **labels, term="mtu") == 0.1
+    assert one(samples, "steerd_path_mtu_bytes", **labels) == 1380
+    assert isnan(one(samples, "steerd_path_mtu_bytes", pop="ams1", path=B))
     assert one(samples, "steerd_policy_active", policy=P, **labels) == 1
     assert one(samples, "steerd_policy_active", policy=P, pop="ams1", path=B) == 0
     assert one(samples, "steerd_routes_installed", policy=P, family="ipv4") == 200_000
