@@ -20,6 +20,7 @@ from steerd.core.model import (
     Link,
     Order,
     PathChanged,
+    PathMtu,
     PolicyState,
     PopState,
     Probed,
@@ -127,6 +128,7 @@ class Daemon:
             self.store.close()
             raise StartError(str(error)) from error
         self.prober.lag = self.metrics.loop_lag
+        self.prober.on_mtu = self._sized
         self.driver = Driver(engine, record=self.store.record, cadence=self.prober.cadence, fact=self._fact)
         self.router = Router(
             config.route,
@@ -241,6 +243,11 @@ class Daemon:
         if up:
             self.prober.renew(path)
         self.driver.feed(Link(path, up))
+
+    def _sized(self, event: PathMtu) -> None:
+        """Another size of packets gets through a path. A restart is not to forget a black hole."""
+        self.driver.feed(event)
+        self._remember()
 
     def _pop_state(self, event: PopState) -> None:
         self.driver.feed(event)

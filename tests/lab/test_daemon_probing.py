@@ -164,3 +164,33 @@ def test_a_path_added_or_made_again_is_probed_at_once() -> None:
     # Within an interval of 0.5 s for the one, two for the other; and what it takes to look by steerctl.
     assert found["added"] < 0.5 + 1.5
     assert found["again"] < 1.0 + 1.0
+
+
+def swallowed() -> Any:
+    """The nearest PoP drops large packets, without a word."""
+    found: dict[str, Any] = {}
+    with World(POPS[:2]) as world:
+        world.pops["fra1"].set(mtu=1498)
+        config = world.gateway_config(interval="200ms")
+        start(world, config.replace("[probe]", '[probe]\nmtu_interval = "1s"'))
+        until(lambda: of(world, CHOICE)["black_hole"], 10)
+        marked = time.monotonic()
+        until(lambda: status(world)["policies"][0]["choice"] != CHOICE, 10)
+        found["moved"] = time.monotonic() - marked
+        found["path"] = of(world, CHOICE)
+        labels = f'pop="fra1",path="{CHOICE}"'
+        found["bytes"] = metric(f"steerd_path_mtu_bytes{{{labels}}}")
+        found["cost"] = metric(f'steerd_path_cost_seconds{{policy="users",{labels},term="mtu"}}')
+        found["why"] = "\n".join(ask(world, "why")[1]["policies"][0]["text"])
+        found["switches"] = [(one["to"], one["reason"]) for one in ask(world, "history")[1]["switches"]]
+    return found
+
+
+def test_a_path_on_which_large_packets_vanish_is_marked_and_left() -> None:
+    found = scene("swallowed")
+    assert found["moved"] < 3.0  # 90 ms more at a price of 10 ms for 10 s
+    assert (found["path"]["mtu"], found["path"]["device_mtu"], found["path"]["state"]) == (1498, 1500, "up")
+    assert found["path"]["loss"] == 0.0  # nothing that is small was lost
+    assert (found["bytes"], found["cost"]) == (1498, pytest.approx(0.1))
+    assert " mtu " in found["why"]
+    assert found["switches"] == [["ams1/tun-ams1", "better"], [CHOICE, "start"]]
