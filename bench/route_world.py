@@ -3,6 +3,7 @@ are two ways out. In the network namespace of this process, which an enclosure m
 
 import asyncio
 import contextlib
+import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from bench.stream import Stream, address
+from bench.stream import CORES, Stream, address
 from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.model import Steer
 from steerd.core.settings import PathId, PolicyId
@@ -71,6 +72,8 @@ class World:
         self.devices: dict[str, Tun] = {}
 
     def __enter__(self) -> Self:
+        # For what this process starts, too; the stream has the rest.
+        os.sched_setaffinity(0, CORES[:-1] or CORES)
         for name, value in {
             "ipv4/ip_forward": 1,
             "ipv6/conf/all/forwarding": 1,

@@ -2,7 +2,7 @@
 
 Every packet carries its number and the moment of its sending. What the gateway does with it is done while it is
 written, so the moment of sending tells what was in force: it does not matter how soon the receiver gets to it. Sender
-and receiver are processes of their own, ``python -m bench.stream JSON``; both end with their standard input.
+and receiver are processes of their own, ``python -m bench.stream JSON CORE``; both end with their standard input.
 """
 
 import array
@@ -24,6 +24,7 @@ from steerd.lab.tun import Tun
 
 SECONDS = 60.0
 """No stream is longer, whatever happens."""
+CORES = sorted(os.sched_getaffinity(0))
 _DESTINATIONS = 512
 _PAUSE = 0.0003
 _BURST = 200  # packets sent late, at most, in one go
@@ -85,6 +86,8 @@ class Stream:
     def __init__(self, source: Tun, sinks: Iterable[Tun], *, prefixes: int, rate: float, folder: Path) -> None:
         self._names = [sink.name for sink in sinks]
         self._file = folder / "arrivals"
+        # A switch is one long stay in the kernel, which may not be preempted: the stream has a core of its own.
+        self._core = CORES[-1]
         self._send = {"source": source.fileno(), "prefixes": prefixes, "rate": rate}
         self._receive = {"sinks": [sink.fileno() for sink in sinks], "file": str(self._file)}
         self._open = contextlib.ExitStack()
@@ -104,7 +107,7 @@ class Stream:
     def _start(self, task: dict[str, Any], handles: Any) -> subprocess.Popen[str]:
         process = self._open.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "bench.stream", json.dumps(task)],
+                [sys.executable, "-m", "bench.stream", json.dumps(task), str(self._core)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -196,7 +199,7 @@ _LENGTHS = {len(packet(family, 0)) for family in (4, 6)}
 
 
 def main() -> None:
-    # Neither may wait for a core while the other, or a subject, has one.
+    os.sched_setaffinity(0, {int(sys.argv[2])})
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     task = json.loads(sys.argv[1])

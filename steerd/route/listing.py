@@ -102,6 +102,11 @@ class Listing:
             entries.extend(packed)
         return end
 
+    @property
+    def size(self) -> int:
+        """How many routes were taken in."""
+        return sum(map(len, self._found.values())) // (self._width + 1)
+
     def found(self, protocol: int) -> Found:
         """All that was taken in."""
         filled = {key: entries for key, entries in self._found.items() if entries}
