@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Installed, Link, Memory, Outcome, Probed, Steer, Switched
+from steerd.core.model import Configured, Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.driver import Driver
 from steerd.replay.export import rows
@@ -32,7 +32,7 @@ SETTINGS = Settings(
 HEADER = Header(SETTINGS, Memory(), seed=42, epoch=7, now=1000.0, wall_ms=1_700_000_000_000)
 
 
-def driven(silence=0.0):
+def driven(silence=0.0, *, hole=False):
     """A gateway's day in two minutes: what its engine was fed, with every wake-up, and all that it wanted."""
     engine = Engine(SETTINGS, Memory(), now=1000.0, epoch=7, draw=Random(42).random)
     draw, fed, wanted = Random(1), [], []
@@ -56,6 +56,8 @@ def driven(silence=0.0):
         feed(Probed(path, Outcome.OVERDUE if bad else Outcome.REPLY, now - rtt, rtt), now)
         if bad:
             feed(Probed(path, Outcome.LOST, now - rtt), now + 0.01)
+        if n == 400 and hole:
+            feed(PathMtu(P, 1380, 1420), now + 0.02)
     feed(Link(P, up=False), 1000.0 + 121.0 + silence)
     feed(Configured(replace(SETTINGS, round=1.0)), 1000.0 + 121.5 + silence)
     return fed, wanted
@@ -75,6 +77,15 @@ def test_every_effect_comes_again_in_order(tmp_path):
     header, kept = read(write(tmp_path, events))
     assert [effect for _, effect in effects(header, kept)] == wanted
     assert sum(isinstance(effect, Switched) for effect in wanted) > 4
+
+
+def test_a_black_hole_and_what_it_cost_come_again(tmp_path):
+    fed, wanted = driven(hole=True)
+    header, kept = read(write(tmp_path, fed))
+    assert [effect for _, effect in effects(header, kept)] == wanted
+    moved = [one for one in wanted if isinstance(one, Switched) and one.evidence.get(P, {}).get("mtu")]
+    assert [(one.policy, one.old, one.new) for one in moved][:1] == [(USERS, P, Q)]
+    assert 1100.0 < moved[0].at < 1104.0
 
 
 def test_a_long_quiet_time_replays_as_long_as_some_wake_up_in_it_was_kept(tmp_path):

@@ -1,0 +1,49 @@
+"""What the kernel says of devices and addresses, on the devices that there are: reading asks for no privilege."""
+
+import socket
+import struct
+
+from steerd.probe.links import Device, Links
+
+NEW, LOST, LINK = 20, 21, 16
+
+
+def message(kind: int, interface: int, address: str = "fd00::1") -> bytes:
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    cache = struct.pack("=HH", 20, 6) + bytes(16)  # IFA_CACHEINFO: lifetimes
+    body = struct.pack("=BBBBi", socket.AF_INET6, 64, 0, 0, interface) + cache + struct.pack("=HH", 20, 1) + packed
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+
+
+def heard(*datagrams: bytes) -> list[set[int] | None]:
+    told: list[set[int] | None] = []
+    links = Links(told.append)
+    links._socket.close()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+    links._socket = ours
+    for datagram in datagrams:
+        theirs.send(datagram)
+        links.read()
+    theirs.close()
+    links.close()
+    return told
+
+
+def test_an_address_is_news_when_it_comes_and_when_it_goes_and_not_when_it_is_renewed():
+    came, renewed, went = message(NEW, 7), message(NEW, 7), message(LOST, 7)
+    assert heard(came, renewed, went, came) == [{7}, set(), {7}, {7}]
+    assert heard(message(NEW, 7) + message(NEW, 8), message(NEW, 8, "fd00::2")) == [{7, 8}, {8}]
+
+
+def test_what_else_changes_of_a_device_is_for_others_to_compare():
+    assert heard(message(LINK, 7)) == [set()]
+    assert heard(b"", message(NEW, 7)[:20], bytes(64)) == [set()] * 3
+
+
+def test_a_device_that_is_up_has_an_index_and_an_mtu_and_others_are_none():
+    links = Links(lambda _: None)
+    assert links.device("lo") in (None, Device(socket.if_nametoindex("lo"), 65536))
+    assert links.device("none-such") is None
+    assert links.device("a-name-that-is-much-too-long-for-a-device") is None
+    links.close()
