@@ -45,11 +45,17 @@ def moved(config: str) -> str:
     return config.replace('name = "users"', 'name = "users"\npops = ["ams1"]').replace(', "2001:2::/48"]', "]")
 
 
+def flowing(config: str, flows: str) -> str:
+    """What becomes of open connections, whatever the lab says of it."""
+    lines = [line for line in config.splitlines(keepends=True) if not line.startswith("flows")]
+    return "".join(lines).replace("[[policy]]", f'[[policy]]\nflows = "{flows}"')
+
+
 def on_trial() -> Any:
     found: dict[str, Any] = {}
     with World(rate=50) as world:
         # Connections move with their policy: what is looked at is where they go.
-        config = world.gateway_config().replace("[[policy]]", '[[policy]]\nflows = "move"')
+        config = flowing(world.gateway_config(), "move")
         daemon = start(world, config)
         settled(world)
         found["nothing"] = ask(world, "confirm")
@@ -127,7 +133,7 @@ def test_a_reload_that_is_not_confirmed_goes_back_and_one_that_is_stays() -> Non
 def planned() -> Any:
     found: dict[str, Any] = {}
     with World(rate=50) as world:
-        config = world.gateway_config()
+        config = flowing(world.gateway_config(), "pin")  # for which nftables is needed
         start(world, config)
         settled(world)
         before = state_of_kernel()
