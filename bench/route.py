@@ -48,7 +48,7 @@ def subjects(number: int) -> Iterator[dict[str, Any]]:
 
 
 def memory(number: int) -> float:
-    found: dict[str, float] = run("bench.route_memory:daemon", number, timeout=60.0)
+    found: dict[str, float] = run("bench.route_memory:daemon", number, timeout=90.0)
     return found["rss_mb"]
 
 
