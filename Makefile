@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route lock clean
+.PHONY: help demo test test-nft test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,9 +22,13 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone and not nft"
+	$(BIN)/python -m pytest -m "alone and not nft"
 endif
+
+test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connections: needs nftables
+	@tools/need mosquitto ip nft
+	$(BIN)/python -m pytest -m nft
 
 test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)

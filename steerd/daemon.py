@@ -21,6 +21,7 @@ from steerd.core.model import (
     Order,
     PathChanged,
     PathMtu,
+    PathState,
     PolicyState,
     PopState,
     Probed,
@@ -49,6 +50,9 @@ log = logging.getLogger("steerd")
 
 REMEMBER_EVERY: Final = 30.0
 """Pins and drains are kept at once; hold-downs, which change by themselves, so often, in seconds."""
+
+GONE: Final = frozenset({PathState.DOWN, PathState.ABSENT})
+"""What connections pinned to a path do not survive."""
 
 PROGRESS_WITHIN: Final = 30.0
 """Without an outcome of any probe for so long, in seconds, the watchdog is not fed."""
@@ -247,6 +251,7 @@ class Daemon:
     def _sized(self, event: PathMtu) -> None:
         """Another size of packets gets through a path. A restart is not to forget a black hole."""
         self.driver.feed(event)
+        self._spawn(self.router.size(event.path, event.mtu))
         self._remember()
 
     def _pop_state(self, event: PopState) -> None:
@@ -268,6 +273,11 @@ class Daemon:
 
     def _fact(self, fact: Switched | PathChanged | Declined) -> None:
         self.metrics.fact(fact)
+        if isinstance(fact, PathChanged):
+            if fact.new in GONE:
+                self.router.lost(fact.path)
+            else:
+                self.router.found(fact.path)
         if isinstance(fact, Switched):
             self.store.decided(fact, int(time.time() * 1000))
             if self._share is not None:

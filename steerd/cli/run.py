@@ -1,4 +1,4 @@
-"""`steerd run` and `steerd cleanup`."""
+"""`steerd run`, `steerd guard` and `steerd cleanup`."""
 
 import asyncio
 import logging
@@ -57,6 +57,24 @@ def cleanup(path: Path) -> int:
         print(f"steerd cleanup: {error}", file=sys.stderr)
         return 1
     print(f"removed {removed} kernel objects")
+    return 0
+
+
+def guard(path: Path) -> int:
+    """Put the leak guard in place before anything else runs. Returns 0, 1 if it can not be, 78 for a bad
+    configuration."""
+    from steerd.route.once import guard as protect
+    from steerd.route.router import RouteError
+
+    config = read(path)
+    if config is None:
+        return EX_CONFIG
+    try:
+        there = protect(config.route)
+    except (RouteError, OSError) as error:
+        print(f"steerd guard: {error}", file=sys.stderr)
+        return 1
+    print(f"table inet {config.route.nft_table} is in place" if there else "nothing to guard")
     return 0
 
 

@@ -50,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from steerd.cli.run import cleanup
 
             return cleanup(options.config)
+        case "guard":
+            from steerd.cli.run import guard
+
+            return guard(options.config)
         case "reflect":
             from steerd.cli.reflect import reflect
 
@@ -167,6 +171,9 @@ def _parser() -> argparse.ArgumentParser:
         "--rate", type=arguments.rate, default=100.0, metavar="N", help="answers a second to one source"
     )
     reflect.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
+
+    guard = verbs.add_parser("guard", help="put the leak guard in place: for the time before the daemon starts")
+    _config(guard)
 
     cleanup = verbs.add_parser("cleanup", help="remove every kernel object that steerd owns; no daemon needed")
     _config(cleanup)

@@ -60,6 +60,7 @@ path = "{directory}/store"
 [[policy]]
 name = "{POLICY}"
 prefixes = [{listed}]
+flows = "move"  # users talk without an end here: what a switch does would never be seen
 """
     for pop in pops:
         text += f"""
