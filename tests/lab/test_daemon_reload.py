@@ -12,7 +12,7 @@ from steerd.lab.enclosure import run
 from steerd.lab.world import World
 from tests.lab.test_daemon import FILE, LOG, MISTAKES, SOCKET, ask, metric, start, state_of_kernel, status, until
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
+pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 FRA, AMS = "fra1/tun-fra1", "ams1/tun-ams1"
 GOOD = "steerd_config_last_reload_successful"
@@ -154,6 +154,7 @@ def planned() -> Any:
     return found
 
 
+@pytest.mark.nft
 def test_a_plan_is_what_a_reload_then_does() -> None:
     found = scene("planned")
     nothing = "# the kernel already has all of it"
