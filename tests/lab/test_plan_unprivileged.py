@@ -14,7 +14,7 @@ from steerd.config.load import load
 from steerd.core.model import Steer
 from tests.lab.test_route_world import Gateway, Heard, ip
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab]
+pytestmark = pytest.mark.lab
 
 FILE = """\
 [[pop]]
