@@ -1,0 +1,66 @@
+"""Whether systemd-networkd runs here and is free to remove what it did not write itself."""
+
+from collections.abc import Iterator
+from configparser import ConfigParser, Error
+from pathlib import Path
+from typing import Final
+
+_KEYS: Final = ("ManageForeignRoutingPolicyRules", "ManageForeignRoutes", "ManageForeignNextHops")
+"""networkd.conf(5). With yes, the default, networkd removes what it does not know whenever it configures a link."""
+_FOLDERS: Final = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
+_NO: Final = {"no", "false", "off", "0"}
+_DROP_IN: Final = "/etc/systemd/networkd.conf.d/steerd.conf"
+_COMM: Final = "systemd-network"
+"""systemd-networkd as the kernel calls it: 15 characters."""
+
+
+def networkd_advice(root: Path = Path("/")) -> str | None:
+    """What to write so that systemd-networkd leaves rules, routes and nexthops of others alone, in one line; None: it
+    does not run, or was told already. Only files under ``root`` are read."""
+    if not _runs(root):
+        return None
+    settings = _settings(root)
+    free = [key for key in _KEYS if settings.get(key, "yes").strip().lower() not in _NO]
+    if not free:
+        return None
+    lines = "\\n".join(["[Network]", *(f"{key}=no" for key in free)])
+    return (
+        f"systemd-networkd removes what it does not know; `printf '{lines}\\n' >{_DROP_IN}` and "
+        "`systemctl restart systemd-networkd` keep it from that"
+    )
+
+
+def _runs(root: Path) -> bool:
+    return any(_read(process / "comm").strip() == _COMM for process in (root / "proc").glob("[0-9]*"))
+
+
+def _settings(root: Path) -> dict[str, str]:
+    """As networkd comes to them: one networkd.conf, then all drop-ins in the order of their names, the last one wins.
+    Of files of one name the one in the first folder counts."""
+    main = next((path for folder in _FOLDERS if (path := root / folder / "networkd.conf").is_file()), None)
+    drop_ins: dict[str, Path] = {}
+    for folder in _FOLDERS:
+        for path in (root / folder / "networkd.conf.d").glob("*.conf"):
+            drop_ins.setdefault(path.name, path)
+    found: dict[str, str] = {}
+    for path in [*([main] if main else []), *(drop_ins[name] for name in sorted(drop_ins))]:
+        found.update(_network(_read(path)))
+    return found
+
+
+def _network(text: str) -> Iterator[tuple[str, str]]:
+    parser = ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # keys keep their case
+    try:
+        parser.read_string(text)
+    except Error:
+        return
+    if parser.has_section("Network"):
+        yield from parser.items("Network")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,55 @@
+"""systemd-networkd: whether it runs, and whether it was told to leave others' routes alone."""
+
+from pathlib import Path
+
+import pytest
+
+from steerd.route.culprits import networkd_advice
+
+ALL = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=false\nManageForeignNextHops=0\n"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write(tmp_path / "proc/300/comm", "systemd-network\n")
+    return tmp_path
+
+
+def test_where_it_does_not_run_there_is_nothing_to_say(tmp_path: Path) -> None:
+    write(tmp_path / "proc/300/comm", "systemd-resolve\n")
+    assert networkd_advice(tmp_path) is None
+
+
+def test_by_default_it_removes_what_it_does_not_know(root: Path) -> None:
+    advice = networkd_advice(root)
+    assert advice is not None
+    for key in ("ManageForeignRoutingPolicyRules=no", "ManageForeignRoutes=no", "ManageForeignNextHops=no"):
+        assert key in advice
+    assert "\n" not in advice
+
+
+@pytest.mark.parametrize("place", ["etc/systemd/networkd.conf", "usr/lib/systemd/networkd.conf.d/50-x.conf"])
+def test_once_told_it_is_left_in_peace(root: Path, place: str) -> None:
+    write(root / place, ALL)
+    assert networkd_advice(root) is None
+
+
+def test_only_what_is_still_free_is_named_and_the_last_drop_in_wins(root: Path) -> None:
+    write(root / "etc/systemd/networkd.conf", ALL)
+    write(root / "run/systemd/networkd.conf.d/90-back.conf", "[Network]\nManageForeignRoutes=yes\n")
+    advice = networkd_advice(root)
+    assert advice is not None
+    assert "ManageForeignRoutes=no" in advice
+    assert "ManageForeignNextHops" not in advice
+    write(root / "etc/systemd/networkd.conf.d/90-back.conf", "")  # masks the one of its name in /run
+    assert networkd_advice(root) is None
+
+
+def test_a_file_that_is_no_ini_changes_nothing(root: Path) -> None:
+    write(root / "etc/systemd/networkd.conf", "what = is this\n[Network\n")
+    assert networkd_advice(root) is not None
