@@ -8,6 +8,8 @@ from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
 
 IPV4 = 4
 IPV6 = 6
+AUTO = "auto"
+"""In the place of a next hop: that of main's default route through the path's device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ class ProbeSettings:
 
 @dataclass(frozen=True, slots=True)
 class RoutePath:
-    """A path as the kernel sees it. `via`/`via6` are next hops; `families` those that it carries. `mark` leads
-    to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
+    """A path as the kernel sees it. `via`/`via6` are next hops, or `AUTO`; `families` those that it carries. `mark`
+    leads to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
     was no number left for it)."""
 
     path: PathId

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator
 from steerd.config import rates
 from steerd.config.durations import HOW, parse, show
 from steerd.config.prefixes import pack, unpack
-from steerd.config.settings import MAX_PAYLOAD
+from steerd.config.settings import AUTO, MAX_PAYLOAD
 
 _NFT_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
@@ -26,6 +26,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _MAX_HOST = 253
 _LEAST_RATE, _MOST_RATE = 1.0, 1e9
+_AUTOMATIC = f'"{AUTO}", for that of the main table\'s default route through the device'
 _MAPPED = bytes(10) + b"\xff\xff"
 _DSCP = {
     **{f"CS{n}": 8 * n for n in range(8)},
@@ -123,14 +124,18 @@ def _numeric(value: object, family: socket.AddressFamily) -> str | None:
 
 
 def via(value: object) -> str:
+    if value == AUTO:
+        return AUTO
     if (address := _numeric(value, socket.AF_INET)) is None:
-        raise ValueError('must be the IPv4 address of a next hop, such as "192.0.2.1"')
+        raise ValueError(f'must be the IPv4 address of a next hop, such as "192.0.2.1", or {_AUTOMATIC}')
     return address
 
 
 def via6(value: object) -> str:
+    if value == AUTO:
+        return AUTO
     if (address := _numeric(value, socket.AF_INET6)) is None:
-        raise ValueError('must be the IPv6 address of a next hop, such as "fe80::1"')
+        raise ValueError(f'must be the IPv6 address of a next hop, such as "fe80::1", or {_AUTOMATIC}')
     return address
 
 

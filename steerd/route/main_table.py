@@ -16,7 +16,7 @@ from steerd.route.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 
 _HEADER_SIZE = 12  # struct rtmsg
 _AT_LENGTH, _AT_PROTOCOL, _AT_TYPE = 1, 5, 7
-_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH = 1, 4, 5, 6, 9
+_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA = 1, 4, 5, 6, 9, 18
 _U32 = struct.Struct("=I")
 _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
@@ -38,11 +38,13 @@ class DefaultRoute(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Main:
     """``specific`` is what main knows better than by a default route; ``defaults`` are sorted, the one in use first of
-    its family. ``complete`` is False where there was too much of it to take in."""
+    its family. ``complete`` is False where there was too much of it to take in. ``up`` has the numbers of the devices
+    that are up, by name."""
 
     specific: Prefixes = field(default_factory=Prefixes)
     defaults: tuple[DefaultRoute, ...] = ()
     complete: bool = True
+    up: Mapping[str, int] = field(default_factory=dict)
 
 
 class MainTable:
@@ -85,7 +87,8 @@ class MainTable:
                     complete = False
             specific[family] = join(entries)
         ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
-        return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete)
+        up = {one.name: one.index for one in devices.values() if one.up}
+        return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, up)
 
 
 def _destination(family: int, body: bytes) -> bytes:
@@ -95,9 +98,10 @@ def _destination(family: int, body: bytes) -> bytes:
 
 
 def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[DefaultRoute]:
-    if body[_AT_TYPE] != RouteType.UNICAST:
-        return
     values = dict(attributes(body, _HEADER_SIZE))
+    # The next hop of another family (RFC 5549) is nothing to steer by, and without it there would be no next hop.
+    if body[_AT_TYPE] != RouteType.UNICAST or _VIA in values:
+        return
     metric = _U32.unpack(values.get(_PRIORITY, bytes(4)))[0]
     hops = [(values[_OIF], values.get(_GATEWAY))] if _OIF in values else _hops(values.get(_MULTIPATH, b""))
     for index, gateway in hops:
@@ -112,5 +116,7 @@ def _hops(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         length = int.from_bytes(data[:2], sys.byteorder)
         if length < 8:
             return
-        yield data[4:8], dict(attributes(data[:length], 8)).get(_GATEWAY)
+        values = dict(attributes(data[:length], 8))
+        if _VIA not in values:
+            yield data[4:8], values.get(_GATEWAY)
         data = data[(length + 3) & ~3 :]

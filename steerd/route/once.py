@@ -18,6 +18,7 @@ from steerd.route.objects import Seen, State
 from steerd.route.prefixes import FAMILIES
 from steerd.route.protect import Carrying, Protection, carrying
 from steerd.route.selection import Selection, selections
+from steerd.route.surroundings import Surroundings
 
 _ROUNDS = 3
 
@@ -62,7 +63,8 @@ def _remove_objects(settings: RouteSettings) -> int:
 def guard(settings: RouteSettings) -> bool:
     """Puts our table of nftables in place, as far as configuration and kernel tell what belongs into it: for the time
     before the daemon starts. Returns whether there is one to put. Raises `RouteError`."""
-    with Kernel() as kernel, Protection() as protection:
+    with Kernel() as kernel, Protection() as protection, Surroundings() as surroundings:
+        settings = surroundings.resolve(settings)
         protection.check(settings)
         seen = kernel.read(settings)
         chosen = selections(settings, seen.ours.rules)
@@ -80,7 +82,8 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, tuple[PathId | None
 
     A policy without an entry keeps what it has. Raises `RouteError` on a collision.
     """
-    with Kernel() as kernel:
+    with Kernel() as kernel, Surroundings() as surroundings:
+        settings = surroundings.resolve(settings)
         seen = kernel.read(settings, foreign=True)
         try:
             chosen = selections(settings, seen.ours.rules)

@@ -13,6 +13,7 @@ from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.conntrack import forget
 from steerd.route.error import RouteError
+from steerd.route.gateways import automatic
 from steerd.route.kernel import Kernel
 from steerd.route.nft.watch import NftWatch
 from steerd.route.objects import Device
@@ -21,6 +22,7 @@ from steerd.route.pace import Pace
 from steerd.route.protect import Protection
 from steerd.route.reconcile import Outcome, Reconciler
 from steerd.route.release import Release
+from steerd.route.surroundings import Surroundings
 from steerd.route.watch import Watch
 
 __all__ = ["RouteError", "Router", "cleanup", "plan"]
@@ -51,6 +53,7 @@ class Router:
         on_repair: Callable[[str], None],
     ) -> None:
         self._settings = settings
+        self._effective = settings  # with the gateways that main names
         self._on_link = on_link
         self._on_installed = on_installed
         self._on_repair = on_repair
@@ -67,6 +70,7 @@ class Router:
         self._reconciler: Reconciler | None = None
         self._watch: Watch | None = None
         self._protection: Protection | None = None
+        self._around: Surroundings | None = None
         self._nft_watch: NftWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -79,7 +83,7 @@ class Router:
         try:
             self._kernel = kernel = await self._on_worker(Kernel)
             self._protection = protection = await self._on_worker(Protection)
-            reconciler = Reconciler(self._settings, kernel, protection)
+            self._around = around = await self._on_worker(Surroundings)
             # Before the first reading, so that nothing falls in between.
             self._watch = Watch(
                 protocol=self._settings.protocol,
@@ -89,8 +93,10 @@ class Router:
                 on_main=self._surroundings.set,
                 on_change=self._changed.set,
                 on_overrun=self._overrun_noticed,
-                main=protection.follows_main(self._settings),
+                main=protection.follows_main(self._settings) or automatic(self._settings),
             )
+            self._effective = await self._on_worker(lambda: around.resolve(self._settings))
+            reconciler = Reconciler(self._effective, kernel, protection)
             outcome = await self._on_worker(reconciler.start)
             if protection.can:
                 self._nft_watch = NftWatch(self._settings.nft_table, self._surroundings.set)
@@ -148,12 +154,13 @@ class Router:
         reconciler = self._running()
         async with self._turn:
             try:
-                outcome = await self._on_worker(lambda: reconciler.configure(settings))
+                effective = await self._on_worker(lambda: self._resolved(settings))
+                outcome = await self._on_worker(lambda: reconciler.configure(effective))
             except OSError as error:
                 raise RouteError(f"the kernel's routes can not be read: {error}") from error
-            self._settings = settings
+            self._settings, self._effective = settings, effective
             if self._watch and self._kernel and self._protection:
-                follow = self._protection.follows_main(settings)
+                follow = self._protection.follows_main(settings) or automatic(settings)
                 self._watch.retarget(settings.protocol, self._kernel.port, main=follow)
             if self._nft_watch:
                 self._nft_watch.retarget(settings.nft_table)
@@ -252,9 +259,28 @@ class Router:
             await self._let_go()  # of what died while we waited
             with pace.work() as work:
                 async with self._turn:
+                    await self._adapt(reconciler)
                     work.repaired = await self._on_worker(reconciler.protect)
                 if work.repaired:
                     self._on_repair("nft")
+
+    async def _adapt(self, reconciler: Reconciler) -> None:
+        """Takes up the gateways that main names now. Within a turn."""
+        try:
+            effective = await self._on_worker(lambda: self._resolved(self._settings))
+            if effective == self._effective:
+                return
+            noticed = self._noticed
+            outcome = await self._on_worker(lambda: reconciler.configure(effective))
+        except (OSError, RouteError) as error:
+            log.warning("the gateways of the main table could not be taken up: %s", error)
+            return
+        self._effective = effective
+        self._publish(reconciler, outcome, fresh=noticed == self._noticed)
+        self._chose(reconciler)
+
+    def _resolved(self, settings: RouteSettings) -> RouteSettings:
+        return self._around.resolve(settings) if self._around else settings
 
     def _chose(self, reconciler: Reconciler) -> None:
         paths = [path.path for path in self._settings.paths]
@@ -312,11 +338,11 @@ class Router:
                 asyncio.get_running_loop().remove_reader(watch.fileno())
                 watch.close()
         self._watch = self._nft_watch = None
-        parts = [part for part in (self._kernel, self._protection) if part]
+        parts = [part for part in (self._kernel, self._protection, self._around) if part]
         if parts:
             # Whatever the worker is at, such as a comparison that was given up on, still uses the sockets.
             await self._on_worker(lambda: None)
         for part in parts:
             part.close()
-        self._kernel = self._protection = None
+        self._kernel = self._protection = self._around = None
         self._worker.shutdown(wait=False)
