@@ -139,6 +139,7 @@ class Daemon:
             on_link=self._linked,
             on_installed=self.driver.feed,
             on_repair=self.metrics.repair,
+            on_failure=self._failed,
         )
 
     async def _start(self) -> None:
@@ -232,9 +233,12 @@ class Daemon:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.critical("stopping: a task failed; the kernel keeps what it has", exc_info=error)
-            self._failure = error
-            self._stop.set()
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        log.critical("stopping: a task failed; the kernel keeps what it has", exc_info=error)
+        self._failure = error
+        self._stop.set()
 
     # Events in, facts out
 

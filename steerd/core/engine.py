@@ -306,7 +306,7 @@ class Engine(Decisions):
         policy.stale_at = -inf
         if event.error is None and (event.best == policy.wanted):
             policy.pending_since = None
-            policy.error = None
+            policy.error = event.mismatch
             if event.best is not None:
                 policy.accepted(event.best)
             return None
@@ -322,7 +322,7 @@ class Engine(Decisions):
             return None
         policy.pending_since = None
         if event.error is None:
-            policy.error = None  # what was refused before is past
+            policy.error = event.mismatch  # what was refused before is past
         adopted = policy.wanted is None and policy.last is None and event.error is None
         old, policy.wanted, policy.wanted_runner = policy.wanted, event.best, event.runner_up
         policy.since = now

@@ -138,12 +138,14 @@ class Order(NamedTuple):
 
 class Installed(NamedTuple):
     """What the kernel has now: after adoption, apply and repair alike. ``error``: the apply failed, and
-    ``best`` and ``runner_up`` tell what is there instead."""
+    ``best`` and ``runner_up`` tell what is there instead. ``mismatch``: all of it is there, and still the kernel sends
+    the policy's packets another way; no other choice would mend that, so it is shown and not acted upon."""
 
     policy: PolicyId
     best: PathId | None
     runner_up: PathId | None = None
     error: str | None = None
+    mismatch: str | None = None
 
 
 class Configured(NamedTuple):

@@ -14,6 +14,14 @@ def lines(difference: Difference, protocol: int) -> list[str]:
     return [line for change in changes for line in _change(change, protocol)]
 
 
+def first_line(change: Change, protocol: int) -> str:
+    """The change in one line, as long as it may be: of routes, the first."""
+    thing = change.thing
+    if isinstance(thing, Routes):
+        change = change._replace(thing=thing._replace(prefixes=thing.prefixes[: prefixes.WIDTH[thing.kind.family]]))
+    return next(_change(change, protocol), "")
+
+
 def nft_lines(text: str) -> list[str]:
     """One transaction of `nft`, as a shell takes it."""
     return ["nft --file - <<'END'", *text.splitlines(), "END"]

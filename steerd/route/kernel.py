@@ -3,15 +3,18 @@
 import errno
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple, Self
 
 from steerd.config.settings import POLICY_TABLES, RouteSettings
-from steerd.route import link_codec, nexthop_codec, numbers, prefixes, route_codec, rule_codec
+from steerd.route import address_codec, link_codec, nexthop_codec, numbers, prefixes, route_codec, rule_codec
 from steerd.route.diff import Change, Verb
 from steerd.route.listing import Listing
 from steerd.route.netlink import Connection, Message, NetlinkError, Refusal
-from steerd.route.objects import Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
+from steerd.route.objects import MAIN, Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
 from steerd.route.prefixes import FAMILIES
+from steerd.route.samples import Sample, Way
 
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EINVAL, errno.EPROTONOSUPPORT}
 
@@ -174,6 +177,28 @@ class Kernel:
                 return [make(thing, protocol)]
             case Routes():
                 return (route_codec.remove if removing else route_codec.add)(thing, protocol, self._indexes)
+
+    def addresses(self) -> dict[str, list[IPv4Interface | IPv6Interface]]:
+        """The gateway's own, by device, as of the last reading of devices."""
+        names = {index: name for name, index in self._indexes.items()}
+        found: dict[str, list[IPv4Interface | IPv6Interface]] = {}
+        for body in self._connection.dump(address_codec.RTM_GETADDR, address_codec.DUMP_REQUEST):
+            index, address = address_codec.decode(body)
+            if address and index in names:
+                found.setdefault(names[index], []).append(address)
+        return found
+
+    def way(self, sample: Sample) -> Way:
+        """Where the kernel would send such a packet now. Raises `NetlinkError` where nowhere, or where it would not
+        take it in at all."""
+        iif = self._indexes.get(sample.iif, 0)
+        ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif)
+        index, table, length = route_codec.decode_lookup(self._connection.ask(route_codec.RTM_GETROUTE, ask())[0])
+        if table == MAIN:
+            entry = self._connection.ask(route_codec.RTM_GETROUTE, ask(entry=True))
+            _, table, length = route_codec.decode_lookup(entry[0])
+        name = next((name for name, number in self._indexes.items() if number == index), "")
+        return Way(name, table, length if table == MAIN else None)
 
     def buckets(self, group: int) -> Counter[int]:
         """How many buckets of a group each nexthop has."""

@@ -113,6 +113,11 @@ def frames(datagram: bytes, at: int = 0) -> Iterator[tuple[int, int, int, bytes]
         at += (length + 3) & ~3
 
 
+def sender(datagram: bytes) -> int:
+    """The address of the socket whose request a notification tells of; 0: the kernel itself."""
+    return int(HEADER.unpack_from(datagram)[-1]) if len(datagram) >= HEADER.size else 0
+
+
 class Connection:
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`.
 

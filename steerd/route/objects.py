@@ -137,3 +137,8 @@ class Seen:
     ours: State
     devices: Mapping[str, Device]
     foreign: Foreign = field(default_factory=Foreign)
+
+    def up(self, device: str) -> bool:
+        """Whether the device is there, and up."""
+        found = self.devices.get(device)
+        return found is not None and found.up

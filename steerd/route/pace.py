@@ -6,8 +6,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 _AT_ONCE = 10
-_PER_SECOND = 1.0
-"""When someone undoes every repair: ten without delay, then one a second. What is urgent never waits for it."""
+_PER_SECOND = 4.0
+"""When someone undoes every repair: ten without delay, then so many a second. What is urgent never waits for it, and
+what is fought over waits longer: `steerd.route.disputes`."""
 _REST = 4.0
 """Times as long as the last look took, we keep still after it, whatever changes but what is urgent."""
 

@@ -122,3 +122,14 @@ def holds(family: int, packed: bytes, entry: bytes) -> bool:
     width = WIDTH[family]
     at = _place(packed, width, entry)
     return packed[at * width : (at + 1) * width] == entry
+
+
+def longest(family: int, packed: bytes, address: bytes) -> int | None:
+    """The length of the longest prefix of the set that holds the address; None: there is none."""
+    bits = 8 * (WIDTH[family] - 1)
+    number = int.from_bytes(address)
+    for length in range(bits, -1, -1):
+        first = number >> bits - length << bits - length
+        if holds(family, packed, first.to_bytes(bits // 8) + bytes((length,))):
+            return length
+    return None

@@ -6,25 +6,31 @@ from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from math import inf
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.adopt import adopt, names
 from steerd.route.collisions import collision
-from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, ways_out, weigh
-from steerd.route.diff import Change, Difference, Verb, difference, equivalent, label, size
+from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, ways_out
+from steerd.route.diff import Difference, difference, label, size
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel, Refused
-from steerd.route.netlink import NetlinkError
 from steerd.route.numbers import Ids, WayOut, allocate
-from steerd.route.objects import Group, Nexthop, Routes, Seen, State
+from steerd.route.objects import Nexthop, Routes, Seen, State
 from steerd.route.prefixes import FAMILIES
 from steerd.route.present import Present
 from steerd.route.protect import Carrying, Protection, carrying
+from steerd.route.quarrel import Quarrel
 from steerd.route.selection import Selection, selections
+from steerd.route.switch import regroup, regrouped, stragglers
+from steerd.route.verify import Verifier
 
 log = logging.getLogger(__name__)
+
+_AGAIN = 5.0
+"""Seconds until the kernel is asked again about what it does otherwise than it should."""
 
 _ROUNDS = 5
 """Attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another."""
@@ -39,7 +45,8 @@ class Outcome:
 
 
 class Reconciler:
-    """Owns the wanted state: settings and choices. After each call ``links`` and ``counts`` are as read back.
+    """Owns the wanted state: settings and choices. After each call ``links`` and ``counts`` are as read back, and
+    ``retry_at`` is when to `repair` again even if nothing is noticed, by the clock that `repair` is given.
 
     Without ``protection`` nothing is done in nftables.
     """
@@ -60,6 +67,10 @@ class Reconciler:
         self._complained: set[WayOut] = set()
         self._said: dict[PolicyId, Installed] = {}
         self._former: dict[PolicyId, Choice] = {}
+        self._verifier = Verifier(kernel)
+        self._mismatches: dict[PolicyId, str] = {}
+        self._quarrel = Quarrel()
+        self.retry_at = inf
 
     # What the router asks for.
 
@@ -75,6 +86,7 @@ class Reconciler:
         self._protect(self._carrying(), must=True)
         self._converge()
         self._protect(self._carrying())
+        self._examine()
         return self._outcome(everything=True)
 
     @property
@@ -107,15 +119,19 @@ class Reconciler:
                 self._converge()
                 self._protect(self._carrying())
             error = self._unfulfilled(policy, choice) or self._stragglers(policy)
+            self._examine(policy)
         except OSError as failure:
             error = f"netlink: {failure}"
         self._former = {}
         return self._say(policy, error)
 
-    def repair(self) -> Outcome:
-        """Reads everything again and puts right what is not as wanted."""
+    def repair(self, now: float, *, calm: bool = True, remover: int = 0) -> Outcome:
+        """Reads everything again and puts right what is not as wanted. ``now`` in seconds; ``calm``: no device came or
+        went since the last look; ``remover``: the netlink address of who last removed something, as far as known."""
         before, complete = dict(self.links), not self._refused
-        repairs: Counter[str] = Counter(nft=self.protect())
+        repairs: Counter[str] = Counter(nft=self.protect(now))
+        # What goes with a device is nobody's work, and nor is what the kernel refused until now.
+        self._quarrel.look(now, blame=calm and complete)
         first = self._converge()
         if self.links == before and complete:
             # What went with a device is the kernel's doing, not a meddler's, and what it refused until now
@@ -123,11 +139,17 @@ class Reconciler:
             for change in (*first.additions, *first.removals):
                 repairs[label(change)] += size(change)
         self._protect(self._carrying())
+        self._quarrel.report(remover)
+        self._examine()
+        self.retry_at = min(self._quarrel.deadline, now + _AGAIN if self._mismatches else inf)
         return self._outcome(+repairs)
 
-    def protect(self) -> bool:
+    def protect(self, now: float) -> bool:
         """Has nftables and main read again, and our table put right. Returns whether somebody had changed it."""
-        return self._protect(self._carrying())
+        changed = self._protect(self._carrying())
+        if changed:
+            self._quarrel.table_changed(self._settings.nft_table, now)
+        return changed
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes."""
@@ -150,12 +172,14 @@ class Reconciler:
             if policy in remaining
         }
         self._said = {policy: said for policy, said in self._said.items() if policy in remaining}
+        self._quarrel = Quarrel()
         current = {path.path for path in settings.paths}
         self._retired = {name: path for name, path in former.items() if name not in current}
         self._drop_retired()
         self._converge()
         self._remove_leftovers(old)
         self._protect(self._carrying())
+        self._examine()
         return self._outcome(everything=True)
 
     def block(self) -> None:
@@ -210,7 +234,7 @@ class Reconciler:
         ways = ways_out(paths)
         policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
         self._ids = allocate(settings, policies, ways, seen.ours, self._ids.groups)
-        usable = {way for way in ways if _up(seen, way.device) and way not in self._refused}
+        usable = {way for way in ways if seen.up(way.device) and way not in self._refused}
         everyone = {path.path: path for path in paths}
         for policy, former in self._former.items():
             choice = self._choices[policy]
@@ -226,7 +250,7 @@ class Reconciler:
         first: Difference | None = None
         for _ in range(_ROUNDS):
             seen = self._seen = self._kernel.read(self._settings)
-            found = difference(seen.ours, self._wanted(seen))
+            found = self._quarrel.leave(difference(seen.ours, self._wanted(seen)), self._settings.protocol)
             first = first or found
             if not found:
                 break
@@ -262,7 +286,7 @@ class Reconciler:
         """Takes over what the kernel has now: a runner-up that stepped in is the choice from now on."""
         self.links = {
             # A way that the kernel refuses in every family leads nowhere, whatever its device says.
-            path.path: _up(self._seen, path.device) and not ways_out([path]) <= self._refused.keys()
+            path.path: self._seen.up(path.device) and not ways_out([path]) <= self._refused.keys()
             for path in self._settings.paths
         }
         present = self._present()
@@ -297,39 +321,22 @@ class Reconciler:
         """One message per family on what was last read. False: that was not enough, look again and converge."""
         if not self._objects:
             return False
-        ours, present = self._seen.ours, self._present()
-        paths = {path.path: path for path in self._settings.paths}
-        known = {WayOut(one.family, one.device, one.via) for one in ours.nexthops.values()}
-        usable = {way for way in ways_out(paths.values()) if way in known and _up(self._seen, way.device)}
-        changes: list[tuple[Verb, Group]] = []
-        for family in self._kernel.families:
-            number = self._ids.groups.get((policy, family), 0)
-            members = possible(choice, paths, usable, family)
-            group = ours.groups.get(number)
-            if group and members:
-                wanted = Group(number, weigh([self._ids.nexthops[way] for way in members]))
-                if not equivalent(group, wanted):
-                    changes.append((Verb.REPLACE, wanted))
-            elif group:
-                changes.append((Verb.REMOVE, group))
-            elif members and present.steers(policy, family):
-                return False
-        if choice.best is not None and not any(way in usable for way in ways_out([paths[choice.best]])):
+        changes = regroup(
+            self._settings,
+            policy,
+            choice,
+            families=self._kernel.families,
+            ids=self._ids,
+            seen=self._seen,
+            present=self._present(),
+        )
+        if changes is None:
             return False
-        refused = self._kernel.apply((Change(*one) for one in changes), self._settings)
+        refused = self._kernel.apply(changes, self._settings)
         if refused:
             self._learn(refused)
             return False
-        groups = dict(ours.groups)
-        gone = set()
-        for verb, group in changes:
-            if verb == Verb.REMOVE:
-                gone.add(group.id)
-                del groups[group.id]
-            else:
-                groups[group.id] = group
-        routes = {kind: packed for kind, packed in ours.routes.items() if kind.nexthop not in gone}
-        self._seen = Seen(State(ours.rules, ours.nexthops, groups, routes), self._seen.devices)
+        self._seen = Seen(regrouped(self._seen.ours, changes), self._seen.devices)
         self._look()
         return True
 
@@ -362,37 +369,56 @@ class Reconciler:
         if choice.best is None or self._present().choice(policy).best == choice.best:
             return None
         path = next(path for path in self._settings.paths if path.path == choice.best)
-        if not _up(self._seen, path.device):
+        if not self._seen.up(path.device):
             return f"device {path.device} of path {path.path} is down or not there"
         words = {self._refused[way] for way in ways_out([path]) if way in self._refused}
         return f"path {path.path} can not be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
 
     def _stragglers(self, policy: PolicyId) -> str | None:
-        """Whether every bucket of the policy's groups is on the best member: a replace alone proves nothing."""
+        """What of the policy's traffic is not on the chosen path yet."""
         if not self._objects:
             return None
         for family in self._kernel.families:
             group = self._seen.ours.groups.get(self._ids.groups.get((policy, family), 0))
-            if group is None:
-                continue
-            left = self._elsewhere(group)
-            if left:
-                # A lone member gets every bucket; then the runner-up comes back, and gets none.
-                lone = group._replace(members=group.members[:1])
-                self._kernel.apply([Change(Verb.REPLACE, lone), Change(Verb.REPLACE, group)], self._settings)
-                left = self._elsewhere(group)
-            if left:
-                return f"{left} of {group.buckets} buckets of nexthop group {group.id} are not on the chosen path"
+            if group and (words := stragglers(self._kernel, self._settings, group)):
+                return words
         return None
 
-    def _elsewhere(self, group: Group) -> int:
+    def _examine(self, policy: PolicyId | None = None) -> None:
+        """Asks the kernel where it sends the packets of this policy, or of all."""
         try:
-            buckets = self._kernel.buckets(group.id)
-        except NetlinkError as error:
-            if error.errno == errno.ENOENT:  # died since: the next pass will tell
-                return 0
-            raise
-        return buckets.total() - buckets[group.members[0][0]]
+            self._verifier.prepare(self._settings, self._selections, self._seen.devices)
+        except OSError as error:
+            log.warning("the gateway's addresses can not be read: %s", error)
+            return
+        before = self._mismatches
+        concerned = self._choices.keys() if policy is None else {policy}
+        kept = {} if policy is None else {one: words for one, words in before.items() if one != policy}
+        found = {one: words for one in concerned if (words := self._verify(one))}
+        for one in sorted(concerned):
+            if one in found and before.get(one) != found[one]:
+                log.error("%s: %s", one, found[one])
+            elif one in before and one not in found:
+                log.info("%s: the kernel sends its packets where they belong again", one)
+        self._mismatches = kept | found
+        if found:
+            self.retry_at = 0.0
+
+    def _verify(self, policy: PolicyId) -> str | None:
+        """What the kernel does with the policy's packets instead of what was asked for."""
+        present = self._present()
+        asked = self._choices[policy]
+        paths = {**self._retired, **{path.path: path for path in self._settings.paths}}
+        usable = {way for way in ways_out(paths.values()) if self._seen.up(way.device) and way not in self._refused}
+        expected: dict[int, str | None] = {}
+        for family in self._kernel.families:
+            if present.steers(policy, family):
+                ways = possible(asked, paths, usable, family)
+                expected[family] = ways[0].device if ways else None
+        try:
+            return self._verifier.mismatch(policy, expected)
+        except OSError as error:
+            return f"netlink: {error}"
 
     def _say(self, policy: PolicyId, error: str | None = None) -> Installed:
         real = self._present().choice(policy)
@@ -401,7 +427,7 @@ class Reconciler:
             real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
         if real.runner_up not in known:
             real = Choice(real.best)
-        said = Installed(policy, real.best, real.runner_up, error)
+        said = Installed(policy, real.best, real.runner_up, error, None if error else self._mismatches.get(policy))
         self._said[policy] = said
         return said
 
@@ -410,15 +436,10 @@ class Reconciler:
         for policy in self._choices:
             before = self._said.get(policy)
             now = self._say(policy)
-            if everything or before is None or now[:3] != before[:3]:
+            if everything or before is None or now._replace(error=None) != before._replace(error=None):
                 told.append(now)
         return Outcome(tuple(told), repairs or {})
 
 
 def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:
     return any(possible(choice, paths, usable, family) for family in FAMILIES)
-
-
-def _up(seen: Seen, device: str) -> bool:
-    found = seen.devices.get(device)
-    return found is not None and found.up

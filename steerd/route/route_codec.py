@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 from steerd.config.settings import IPV4, IPV6
-from steerd.route.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute
+from steerd.route.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
 from steerd.route.objects import Kind, Routes, RouteType
 from steerd.route.prefixes import ADDRESS_FAMILY, split
 
@@ -24,10 +24,13 @@ _NARROW_TABLES = 256
 _SCOPE_UNIVERSE = 0
 _SCOPE_LINK = 253
 _SCOPE_NOWHERE = 255
+_RTM_F_LOOKUP_TABLE, _RTM_F_FIB_MATCH = 0x1000, 0x2000
 
 
 class Rta(IntEnum):
     DST = 1
+    SRC = 2
+    IIF = 3
     OIF = 4
     GATEWAY = 5
     PRIORITY = 6
@@ -53,6 +56,29 @@ def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
     """0 stands for all."""
     header = _HEADER.pack(ADDRESS_FAMILY[family], 0, 0, 0, table if table < _NARROW_TABLES else 0, protocol, 0, 0, 0)
     return header + (attribute(Rta.TABLE, _U32.pack(table)) if table else b"")
+
+
+def lookup_request(family: int, destination: bytes, source: bytes, iif: int, *, entry: bool = False) -> bytes:
+    """Where would a packet go? ``iif`` 0: one that starts here. ``entry``: asks for the route that decides, instead of
+    what it comes to."""
+    bits = 8 * len(destination)
+    table = _RTM_F_LOOKUP_TABLE if family == IPV4 else 0  # IPv6 tells the table anyway, and refuses to be asked
+    flags = _RTM_F_FIB_MATCH if entry else table
+    header = _HEADER.pack(ADDRESS_FAMILY[family], bits, 8 * len(source), 0, 0, 0, 0, 0, flags)
+    parts = [attribute(Rta.DST, destination)]
+    if source:
+        parts.append(attribute(Rta.SRC, source))
+    if iif:
+        parts.append(attribute(Rta.IIF, _U32.pack(iif)))
+    return header + b"".join(parts)
+
+
+def decode_lookup(body: bytes) -> tuple[int, int, int]:
+    """The device's number (0: none), the table, and the length of the prefix that decided (of no use but for an
+    ``entry``)."""
+    values = dict(attributes(body, _HEADER.size))
+    device, table = (_U32.unpack(values.get(kind, bytes(4)))[0] for kind in (Rta.OIF, Rta.TABLE))
+    return device, table or body[4], body[1]
 
 
 def _tail(kind: Kind, indexes: Mapping[str, int]) -> bytes:

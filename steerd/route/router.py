@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from steerd.config.settings import OnStop, RouteSettings
@@ -41,7 +42,8 @@ class Router:
 
     ``on_link(path, up)`` when a path's device comes or goes; ``on_installed`` when the kernel's state of a
     policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right, object
-    being ``rule``, ``nexthop``, ``group``, ``route`` or ``nft``. All are called on the event loop, after `start`.
+    being ``rule``, ``nexthop``, ``group``, ``route`` or ``nft``; ``on_failure(error)`` when nobody looks after the
+    kernel any more, because of a mistake in this program. All are called on the event loop, after `start`.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Router:
         on_link: Callable[[PathId, bool], None],
         on_installed: Callable[[Installed], None],
         on_repair: Callable[[str], None],
+        on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
         self._settings = settings
         self._effective = settings  # with the gateways that main names
         self._on_link = on_link
         self._on_installed = on_installed
         self._on_repair = on_repair
+        self._on_failure = on_failure or _outright
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-route")
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -114,10 +118,13 @@ class Router:
             if watch:
                 loop.add_reader(watch.fileno(), watch.read)
         self._chose(reconciler)
+        self._heed(reconciler)
         self._tasks = [
             asyncio.create_task(self._tend(reconciler), name="steerd-route"),
             asyncio.create_task(self._follow(reconciler), name="steerd-route-surroundings"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
         return outcome.installed
 
     async def steer(self, wanted: Steer) -> Installed:
@@ -130,6 +137,7 @@ class Router:
             installed = await self._on_worker(lambda: reconciler.steer(wanted))
             self._counts = reconciler.counts
             self._chose(reconciler)
+            self._heed(reconciler)
             await self._let_go()
         return installed
 
@@ -166,6 +174,7 @@ class Router:
                 self._nft_watch.retarget(settings.nft_table)
             self._links, self._counts = dict(reconciler.links), reconciler.counts
             self._chose(reconciler)
+            self._heed(reconciler)
         return outcome.installed
 
     def links(self) -> Mapping[PathId, bool]:
@@ -198,6 +207,10 @@ class Router:
 
     # What happens by itself.
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._on_failure(error)
+
     def _device_noticed(self, device: Device, gone: bool) -> None:
         self._surroundings.set()  # IPv4 routes of main go with their device without a word
         concerned = [path.path for path in self._settings.paths if path.device == device.name]
@@ -222,10 +235,12 @@ class Router:
         self._changed.set()
 
     async def _tend(self, reconciler: Reconciler) -> None:
-        pace = Pace(asyncio.get_running_loop().time)
+        loop = asyncio.get_running_loop()
+        pace = Pace(loop.time)
+        seen = self._noticed
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_FULL_COMPARISON):
+                async with asyncio.timeout(min(max(reconciler.retry_at - loop.time(), 0.0), _FULL_COMPARISON)):
                     await self._changed.wait()
             await pace.wait(self._urgent)
             await asyncio.sleep(_DEBOUNCE)
@@ -234,8 +249,10 @@ class Router:
             with pace.work() as work:
                 try:
                     async with self._turn:
-                        noticed = self._noticed
-                        outcome = await self._on_worker(reconciler.repair)
+                        noticed, calm, seen = self._noticed, seen == self._noticed, self._noticed
+                        remover = self._watch.remover if self._watch else 0
+                        look = partial(reconciler.repair, loop.time(), calm=calm, remover=remover)
+                        outcome = await self._on_worker(look)
                         self._publish(reconciler, outcome, fresh=noticed == self._noticed)
                         self._chose(reconciler)
                     work.repaired = bool(outcome.repairs)
@@ -260,9 +277,13 @@ class Router:
             with pace.work() as work:
                 async with self._turn:
                     await self._adapt(reconciler)
-                    work.repaired = await self._on_worker(reconciler.protect)
+                    work.repaired = await self._on_worker(partial(reconciler.protect, loop.time()))
                 if work.repaired:
                     self._on_repair("nft")
+
+    def _heed(self, reconciler: Reconciler) -> None:
+        if reconciler.retry_at <= asyncio.get_running_loop().time():
+            self._changed.set()
 
     async def _adapt(self, reconciler: Reconciler) -> None:
         """Takes up the gateways that main names now. Within a turn."""
@@ -346,3 +367,7 @@ class Router:
             part.close()
         self._kernel = self._protection = self._around = None
         self._worker.shutdown(wait=False)
+
+
+def _outright(error: BaseException) -> None:
+    log.critical("the kernel's routes are looked after no more", exc_info=error)

@@ -7,8 +7,8 @@ import socket
 import struct
 from collections.abc import Callable
 
-from steerd.route import link_codec, nexthop_codec, route_codec
-from steerd.route.netlink import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, frames, widen
+from steerd.route import address_codec, link_codec, nexthop_codec, route_codec, rule_codec
+from steerd.route.netlink import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, frames, sender, widen
 from steerd.route.objects import MAIN, Device
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ _IN_ROUTE_PROTOCOL = 5
 _AT_ROUTE_TABLE, _AT_ROUTE_PROTOCOL, _AT_NEXTHOP_PROTOCOL = 16 + 4, 16 + _IN_ROUTE_PROTOCOL, 16 + 2
 _NO_TABLE = 256  # more than the field holds
 _ROUTES = (route_codec.RTM_NEWROUTE, route_codec.RTM_DELROUTE)
-_ADDRESSES = (20, 21)  # RTM_NEWADDR, RTM_DELADDR
-_IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, device index
+_ADDRESSES = (address_codec.RTM_NEWADDR, address_codec.RTM_DELADDR)
+_REMOVALS = (route_codec.RTM_DELROUTE, rule_codec.RTM_DELRULE, nexthop_codec.RTM_DELNEXTHOP)
 _PER_WAKING = 64
 """Datagrams read before the loop gets its turn again."""
 
@@ -37,6 +37,7 @@ class Watch:
     ``on_device(device, gone)`` for each link message, ``on_address(index)`` for each address that came or went
     on a device, ``on_main()`` when others change the main table, if ``main`` asks for it; ``on_change()`` for
     everything else that may concern us, ``on_overrun()`` when messages were lost: then everything must be read again.
+    ``remover`` is the netlink address of who last removed something of our protocol; 0: not known.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Watch:
         on_overrun: Callable[[], None],
         main: bool = False,
     ) -> None:
+        self.remover = 0
         self._protocol = protocol
         self._on_main = on_main
         self._on_device = on_device
@@ -109,10 +111,12 @@ class Watch:
                         continue
                     self._on_device(link_codec.decode_one(body), kind == link_codec.RTM_DELLINK)
                 elif kind in _ADDRESSES:
-                    self._on_address(_IFADDRMSG.unpack_from(body)[-1])
+                    self._on_address(address_codec.device_index(body))
                 elif kind in _ROUTES and body[_IN_ROUTE_PROTOCOL] != self._protocol:
                     self._on_main()
                 else:
+                    if kind in _REMOVALS:
+                        self.remover = sender(datagram) or self.remover
                     self._on_change()
 
 

@@ -263,7 +263,7 @@ def test_a_group_that_someone_turned_is_turned_back(gateway):
     asyncio.run(run())
 
 
-def test_someone_who_undoes_every_repair_is_not_raced(gateway):
+def test_someone_who_undoes_every_repair_is_not_raced(gateway, caplog):
     heard = Heard()
 
     async def run():
@@ -274,10 +274,14 @@ def test_someone_who_undoes_every_repair_is_not_raced(gateway):
         while asyncio.get_running_loop().time() < until:
             await asyncio.to_thread(ip, "rule", "del", "priority", "4231", check=False)
             await asyncio.sleep(0.01)
-        assert 10 <= heard.repairs["rule"] <= 13  # ten at once, then one a second
-        ip("link", "set", "dev", "a", "down")  # and a device does not wait for that
+        assert 10 <= heard.repairs["rule"] <= 13  # ten at once, then at growing intervals
+        assert "somebody undoes `ip rule add not iif lo priority 4231" in caplog.text
+        assert any(one.mismatch for one in heard.installed)  # without the rule the kernel sends it by main
+        ip("rule", "del", "priority", "4202")  # another object does not wait for that
+        ip("link", "set", "dev", "a", "down")  # and nor does a device
         await asyncio.sleep(0.25)
-        assert heard.installed == [Installed("all", "pop/b")]
+        assert heard.installed[-1][:2] == ("all", "pop/b")
+        assert " suppress_prefixlength 0 " in ip("rule")
         await router.stop()
 
     asyncio.run(run())
@@ -551,7 +555,7 @@ def test_neither_twenty_thousand_foreign_changes_nor_our_own_wake_us(gateway):
         await router.start()
         await asyncio.sleep(SETTLED)
         repair = router._reconciler.repair
-        router._reconciler.repair = lambda: passes.append(1) or repair()
+        router._reconciler.repair = lambda *of, **how: passes.append(1) or repair(*of, **how)
         await router.steer(steer("all", "a", "b"))
         await router.steer(steer("all", "b", "a"))
         batch = "\n".join(f"route add 10.{n // 250}.{n % 250}.0/24 dev wan protocol 99" for n in range(20_000))
@@ -594,3 +598,16 @@ def test_another_reader_sees_what_was_meant(gateway):
             assert (main.get_attr("FRA_TABLE"), main.get_attr("FRA_SUPPRESS_PREFIXLEN")) == (254, 0)
             (last,) = [one for one in rules if one.get_attr("FRA_PRIORITY") == 4231]
             assert (last.get_attr("FRA_TABLE"), last.get_attr("FRA_IIFNAME"), last["flags"] & 2) == (4200, "lo", 2)
+
+
+def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog):
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        router._reconciler.repair = None
+        ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
+        await asyncio.sleep(SETTLED)
+        assert "looked after no more" in caplog.text
+        await router.stop()
+
+    asyncio.run(run())

@@ -1,0 +1,67 @@
+"""Wars over kernel objects: somebody removes again what we put back, again and again. Pure: time is given.
+
+One who does that now and then is named, and repaired after as fast as ever. One who answers each repair at once would
+have us turn in circles: that object is then put back at growing intervals, and all others as fast as ever.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
+
+AGAIN_AND_AGAIN: Final = 5
+"""Removals of one object within `MEMORY` of each other that are no accident any more."""
+MEMORY: Final = 600.0
+AT_ONCE: Final = 1.0
+"""Seconds: what is gone sooner after it was put back was removed in answer to that."""
+IN_A_ROW: Final = 10
+"""So many such answers, and we begin to wait."""
+LONGEST_WAIT: Final = 10.0
+"""Seconds: so long an object may be missing at worst, with the war over."""
+
+
+@dataclass(slots=True)
+class _Dispute:
+    times: int = 0
+    answers: int = 0
+    put: float = float("-inf")
+    until: float = 0.0
+    said: bool = False
+
+
+class Disputes:
+    """Keeps count by object; what an object is called is up to the caller. Times are in seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, _Dispute] = {}
+        self.declared: list[tuple[Hashable, int]] = []
+        """Objects that are fought over since the caller last cleared this, with how often they were removed."""
+
+    def missing(self, thing: Hashable, now: float) -> bool:
+        """The object is not there. Returns whether it may be put back now, and takes it that it then is."""
+        dispute = self._known.setdefault(thing, _Dispute())
+        if now < dispute.until:
+            return False
+        if dispute.until:  # the wait is over
+            dispute.until = 0.0
+            dispute.put = now
+            return True
+        age = now - dispute.put
+        dispute.times = dispute.times + 1 if age <= MEMORY else 1
+        dispute.answers = dispute.answers + 1 if age <= AT_ONCE else 0
+        dispute.said = dispute.said and age <= MEMORY
+        if dispute.times >= AGAIN_AND_AGAIN and not dispute.said:
+            dispute.said = True
+            self.declared.append((thing, dispute.times))
+        if dispute.answers >= IN_A_ROW:
+            dispute.until = now + min(2.0 ** (dispute.answers - IN_A_ROW), LONGEST_WAIT)
+            return False
+        dispute.put = now
+        return True
+
+    def deadline(self) -> float:
+        """When the next object that waits may be put back; infinity: none does."""
+        return min((one.until for one in self._known.values() if one.until), default=float("inf"))
+
+    def forget(self, now: float) -> None:
+        """Drops what has been at peace for long: what is remembered stays as small as the number of quarrels."""
+        self._known = {thing: one for thing, one in self._known.items() if max(one.put, one.until) + MEMORY > now}

@@ -1,0 +1,110 @@
+"""What the kernel really does with a policy's packets is asked of the kernel, and what is wrong with it is said."""
+
+import asyncio
+
+import pytest
+
+from steerd.config.settings import IPV4, IPV6
+from steerd.route.kernel import Kernel
+from steerd.route.selection import selections
+from steerd.route.verify import Verifier
+from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
+
+pytestmark = [pytest.mark.alone, pytest.mark.lab]
+
+PATHS = (path(1, "a"), path(2, "b"))
+ALL = policy("all", 0, "0.0.0.0/0", "::/0")
+
+
+@pytest.fixture
+def gateway():
+    with Gateway("a", "b") as one:
+        yield one
+
+
+async def until(holds, seconds=8.0):
+    end = asyncio.get_running_loop().time() + seconds
+    while not holds():
+        assert asyncio.get_running_loop().time() < end
+        await asyncio.sleep(0.05)
+
+
+def mismatches(heard):
+    return [one.mismatch for one in heard.installed]
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [
+        ("-4", "the kernel sends 128.0.0.1 from 192.168.50.2 iif lan by wan, table 77, not by a"),
+        ("-6", "the kernel sends 8000::1 from fd00:50::2 iif lan by wan, table 77, not by a"),
+    ],
+)
+def test_a_rule_of_another_before_ours_is_seen_and_told_until_it_goes(gateway, family, words):
+    heard = Heard()
+
+    async def run():
+        router = heard.router(settings(PATHS, (ALL,)))
+        await router.start()
+        assert await router.steer(steer("all", "a", "b")) == ("all", "pop/a", "pop/b", None, None)
+        ip(family, "route", "add", "default", "dev", "wan", "table", "77")
+        ip(family, "rule", "add", "priority", "100", "iif", "lan", "lookup", "77")
+        installed = await router.steer(steer("all", "a"))
+        assert (installed.best, installed.error, installed.mismatch) == ("pop/a", None, words)
+        before = len(heard.installed)
+        ip(family, "rule", "del", "priority", "100")  # of another's protocol: nobody tells us
+        await until(lambda: heard.installed[before:] and heard.installed[-1].mismatch is None)
+        assert heard.installed[-1][:2] == ("all", "pop/a")
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_what_main_knows_better_is_meant_so(gateway):
+    narrow = policy("all", 0, "198.51.0.0/16", "2001:db8::/32")
+    for words in (["-4", "route", "add", "198.51.0.0/16"], ["-6", "route", "add", "2001:db8::/32"]):
+        ip(*words, "dev", "wan")
+
+    async def run():
+        router = Heard().router(settings(PATHS, (narrow,)))
+        await router.start()
+        assert (await router.steer(steer("all", "a"))).mismatch is None
+        assert (await router.steer(steer("all", None))).mismatch is None
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_a_blocked_policy_whose_packets_leave_all_the_same_is_told(gateway):
+    ip("route", "add", "default", "dev", "wan", "table", "77")
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        assert (await router.steer(steer("all", None))).mismatch is None
+        ip("rule", "add", "priority", "100", "iif", "lan", "lookup", "77")
+        words = (await router.steer(steer("all", None))).mismatch
+        assert words is not None
+        assert words.endswith("by wan, table 77, though it is to be blocked")
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_policies_are_told_apart_and_a_gateway_that_takes_nothing_in_is_no_mismatch(gateway):
+    outer, inner = policy("outer", 0, "10.0.0.0/8"), policy("inner", 1, "10.128.0.0/9")
+    config = settings(PATHS, (outer, inner))
+    with Kernel() as kernel:
+        seen = kernel.read(config)
+        verifier = Verifier(kernel)
+        verifier.prepare(config, selections(config), seen.devices)
+        samples = verifier.samples
+        assert set(samples) == {("outer", IPV4), ("inner", IPV4)}
+        assert {one.destination[1] < 128 for one in samples["outer", IPV4]} == {True}
+        assert {one.destination[1] < 128 for one in samples["inner", IPV4]} == {False}
+        assert verifier.mismatch("inner", {IPV4: "wan"}) is None  # by main's default: no rules yet
+        assert "not by a" in verifier.mismatch("inner", {IPV4: "a"})
+        gateway.sysctl("ipv4/conf/lan/forwarding", 0)
+        assert verifier.mismatch("inner", {IPV4: "a"}) is None
+        assert verifier.mismatch("inner", {IPV6: "a"}) is None  # nothing to ask about
