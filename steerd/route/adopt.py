@@ -11,7 +11,7 @@ from typing import NamedTuple
 from steerd.config.settings import IPV4, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import prefixes
-from steerd.route.desired import Choice, steered, way_out
+from steerd.route.desired import Choice, steered, way_out, ways_out
 from steerd.route.numbers import WayOut
 from steerd.route.objects import BUCKETS, METRIC, SHADOW_METRIC, Kind, RouteType, State
 from steerd.route.prefixes import FAMILIES
@@ -114,7 +114,9 @@ def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathI
     if path is None or any(one.path == path for one in settings.paths):
         return path
     gone = ways.get(path)
+    if gone is None or not ways_out([gone]):  # what leads nowhere, for want of a gateway, resembles all that does
+        return path
     for one in settings.paths:
-        if gone and all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):
+        if all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):
             return one.path
     return path

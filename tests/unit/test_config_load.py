@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from steerd.cli.check import check
 from steerd.config.load import ConfigError, load
-from steerd.config.settings import Config, OnStop, Target
+from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import RegretSettings, ThresholdSettings, WhenNone
 from steerd.route.selection import selections
 
@@ -170,6 +170,13 @@ def test_a_standby_interval_is_the_interval_unless_given(loaded):
     assert config.core.paths[0].standby_interval == config.core.round == 0.2
 
 
+def test_a_next_hop_may_be_left_to_main(loaded):
+    (both,) = loaded(POP.replace('"10.64.1.1"', '"10.64.1.1", via = "auto", via6 = "auto"')).route.paths
+    assert (both.via, both.via6, both.families) == (AUTO, AUTO, {4, 6})
+    (one,) = loaded(POP.replace('"10.64.1.1"', '"10.64.1.1", via = "auto"')).route.paths
+    assert (one.via, one.via6, one.families) == (AUTO, None, {4})
+
+
 THREE_POPS = """
 [[pop]]
 name = "fra1"
@@ -249,6 +256,10 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
         (
             POP.replace('"10.64.1.1"', '"10.64.1.1", via6 = "10.0.0.1"'),
             "pop[0].paths[0].via6: must be the IPv6 address",
+        ),
+        (
+            POP.replace('"10.64.1.1"', '"10.64.1.1", via = "dhcp"'),
+            'pop[0].paths[0].via: must be the IPv4 address of a next hop, such as "192.0.2.1", or "auto", for that of',
         ),
         (
             POP.replace('"10.64.1.1"', '"10.64.1.1", via6 = "fe80::1"'),
