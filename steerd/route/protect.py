@@ -109,12 +109,14 @@ class Protection:
                 self._complain("main", "the main table is too big for the leak guard: some of it is guarded too")
         mtus = self._mtus(settings, devices)
         # A policy may have a hundred thousand prefixes: made anew only for a reason.
-        inputs = (settings, selections, self.main.specific, dict(carry), mtus)
+        uplinks = frozenset(one.device for one in self.main.defaults)
+        inputs = (settings, selections, self.main.specific, uplinks, dict(carry), mtus)
         if inputs != self._inputs:
             surroundings = Surroundings(
                 self.main.specific,
                 carry,
                 mtus,
+                uplinks,
                 can_guard="guard" in self.can,
                 can_pin="pin" in self.can,
                 can_clamp="clamp" in self.can,

@@ -17,6 +17,9 @@ from steerd.route.selection import Selection
 
 _MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
 
+_FEW = 1_000
+"""To find the prefixes that lie within so many others is cheap."""
+
 Verdict = Callable[[RoutePolicy], str]
 """What a packet that belongs to the policy comes to, in nft's words; it ends the search."""
 
@@ -46,10 +49,17 @@ def devices(settings: RouteSettings, policy: RoutePolicy) -> frozenset[str]:
 
 
 def classify(
-    settings: RouteSettings, selections: Sequence[Selection], name: str, verdict: Verdict, *, own: bool = False
+    settings: RouteSettings,
+    selections: Sequence[Selection],
+    name: str,
+    verdict: Verdict,
+    *,
+    own: bool = False,
+    rest: str | None = None,
 ) -> tuple[list[str], list[str]]:
     """Chains named from ``name`` on, and the rules that lead to them: what belongs to a policy comes to its verdict,
-    and what belongs to none comes out at the end. ``own``: of the gateway's own traffic, not of forwarded."""
+    and what belongs to none comes out at the end. ``own``: of the gateway's own traffic, not of forwarded. ``rest``:
+    what belongs to none is never asked about, and may come to this verdict: that can save every prefix of a policy."""
     chains: list[str] = []
     rules: list[str] = []
     for at, selection in enumerate(one for one in selections if one.selectors.own == own):
@@ -57,7 +67,7 @@ def classify(
             sources = [one for one in selection.selectors.sources if ip_network(one).version == family]
             if selection.selectors.sources and not sources:
                 continue
-            found = _lookup(settings, selection, family, verdict)
+            found = _lookup(settings, selection, family, verdict, rest)
             if not found:
                 continue
             chain = f"{name}_{at}_{family}"
@@ -77,12 +87,21 @@ def classify(
     return chains, rules
 
 
-def _lookup(settings: RouteSettings, selection: Selection, family: int, verdict: Verdict) -> dict[Range, str]:
+def _lookup(
+    settings: RouteSettings, selection: Selection, family: int, verdict: Verdict, rest: str | None
+) -> dict[Range, str]:
     management = prefixes.pack(family, settings.management)
+    mine = [(verdict(policy), steered(policy, family, management)) for policy in selection.policies]
+    named = prefixes.union(family, *(packed for word, packed in mine if word != rest))
     entries: list[tuple[bytes, str | None]] = []
-    for policy in selection.policies:
-        word = verdict(policy)
-        entries += [(entry, word) for entry in prefixes.split(family, steered(policy, family, management))]
+    if rest is not None and any(packed for _, packed in mine) and prefixes.count(family, named) <= _FEW:
+        for word, packed in mine:
+            listed = packed if word != rest else prefixes.minus(family, packed, prefixes.outside(family, packed, named))
+            entries += [(entry, word) for entry in prefixes.split(family, listed)]
+        # Of equal prefixes the first counts: a policy's own default route comes before what stands for all.
+        return flatten(family, [*entries, (prefixes.DEFAULT[family], rest)])
+    for word, packed in mine:
+        entries += [(entry, word) for entry in prefixes.split(family, packed)]
     for policy in selection.policies:
         excepted = prefixes.of_family(policy.excepted, family)
         entries += [(entry, None) for entry in prefixes.split(family, excepted)]

@@ -6,7 +6,7 @@ main knows better than by a default route any device will do: LAN and containers
 
 from collections.abc import Mapping, Sequence
 
-from steerd.config.settings import IPV4, IPV6, Guard, RoutePolicy, RouteSettings
+from steerd.config.settings import IPV4, IPV6, Guard, Prefixes, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route import prefixes
 from steerd.route.nft import belonging, words
@@ -55,6 +55,8 @@ def _without_narrower(settings: RouteSettings, selection: Selection) -> Selectio
     kept = tuple(
         policy
         for policy in selection.policies
-        if policy.guard is not Guard.OFF or policy.excepted or not belonging.devices(settings, policy) <= whole
+        if policy.guard is not Guard.OFF
+        or policy.excepted != Prefixes()
+        or not belonging.devices(settings, policy) <= whole
     )
     return Selection(selection.selectors, kept, selection.rank, selection.table)

@@ -6,6 +6,7 @@ leads its answers to the same table, so that the two can be let go of apart.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import IPV4, IPV6, Flows, RoutePath, RoutePolicy, RouteSettings
 from steerd.route.nft import words
@@ -13,7 +14,8 @@ from steerd.route.nft.belonging import classify, left_alone
 from steerd.route.selection import Selection
 
 
-def pins(settings: RouteSettings, selections: Sequence[Selection]) -> list[str]:
+def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: AbstractSet[str]) -> list[str]:
+    """The chains. ``uplinks`` are the devices of main's default routes."""
     mask = settings.mark_mask
     alone = {path.device: path for path in settings.paths if _alone(settings, path)}
     chains = []
@@ -63,11 +65,14 @@ def pins(settings: RouteSettings, selections: Sequence[Selection]) -> list[str]:
     def verdict(policy: RoutePolicy) -> str:
         return "accept" if policy.flows is Flows.MOVE else "goto left"
 
+    # Where main does not use the paths' devices, all that leaves by them belongs to a policy: main's own routes to what
+    # lies behind them were let pass before that.
+    rest = "goto left" if uplinks.isdisjoint(path.device for path in settings.paths) else None
     for own, base, hook in (
         (False, "leaving", "type filter hook forward priority mangle + 5; policy accept;"),
         (True, "own_leaving", "type filter hook output priority mangle + 6; policy accept;"),
     ):
-        deep, lookups = classify(settings, selections, f"{base}_as", verdict, own=own)
+        deep, lookups = classify(settings, selections, f"{base}_as", verdict, own=own, rest=rest)
         if lookups:
             probes = [f"meta mark and {mask:#x} != 0 return"] if own else []
             chains += [

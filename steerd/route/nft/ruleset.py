@@ -27,12 +27,14 @@ class Surroundings:
 
     ``main`` is what main knows better than by a default route; ``carrying`` the devices that carry a policy's traffic
     now though no path that it may use has them; ``mtus`` the largest packet that each device's path takes, in bytes.
-    ``can_guard``, ``can_pin`` and ``can_clamp`` say what this kernel can do.
+    ``uplinks`` are the devices of main's default routes. ``can_guard``, ``can_pin`` and ``can_clamp`` say what this
+    kernel can do.
     """
 
     main: Prefixes = field(default_factory=Prefixes)
     carrying: Mapping[PolicyId, frozenset[str]] = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
+    uplinks: frozenset[str] = frozenset()
     can_guard: bool = True
     can_pin: bool = True
     can_clamp: bool = True
@@ -46,7 +48,7 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], surroundin
     if surroundings.can_guard and settings.guards:
         chains += guard(settings, known, surroundings.carrying, answers=pinned)
     if pinned:
-        chains += pins(settings, known)
+        chains += pins(settings, known, surroundings.uplinks)
     if surroundings.can_clamp and settings.clamp_mss:
         chains += _clamp(settings, surroundings.mtus)
     if not chains:
