@@ -39,7 +39,7 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
                 gateway=daemon.config.gateway,
                 version=__version__,
             )
-            return {**said, "reload": daemon.reloads.state()}
+            return {**said, "reload": daemon.reloads.state(), "remarks": list(daemon.router.remarks())}
         case "why":
             return await _why(daemon, request)
         case "history":

@@ -56,6 +56,7 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
         parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
     notes = [_reload(answer["reload"])] if answer.get("reload") else []
+    notes += [f"! {remark}" for remark in answer.get("remarks", ())]
     notes += [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
     notes += [f"! {path['path']}: {said}" for path in answer["paths"] if path.get("black_hole") for said in _size(path)]
     notes += [note for path in answer["paths"] for note in probing.notes(path)]

@@ -34,7 +34,7 @@ def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], G
     known = {
         (family, device): gateway
         for (family, device), gateway in (before or {}).items()
-        if main.up.get(device) == gateway.device_index
+        if main.up(device) == gateway.device_index
     }
     found: dict[tuple[int, str], list[str]] = {}
     lowest: dict[tuple[int, str], int] = {}
@@ -46,7 +46,7 @@ def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], G
         former = known.get(key)
         # Of routers that are worth the same, the kernel may name another first each time.
         via = former.via if former and former.via in equals else equals[0]
-        known[key] = Gateway(via, main.up.get(key[1], 0))
+        known[key] = Gateway(via, main.up(key[1]) or 0)
     return known
 
 

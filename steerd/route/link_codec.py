@@ -23,11 +23,15 @@ _SKIP_STATISTICS = struct.pack("=I", 1 << 3)
 class _Ifla(IntEnum):
     IFNAME = 3
     MTU = 4
+    LINK = 5
     LINKINFO = 18
     EXT_MASK = 29
+    LINK_NETNSID = 37
 
 
-_IFLA_INFO_SLAVE_KIND = 4
+_IFLA_INFO_KIND, _IFLA_INFO_SLAVE_KIND = 1, 4
+_BESIDE = {b"", b"veth", b"dsa"}
+"""Kinds whose link is not a device that they are on: the other end of a cable, a switch's port to the processor."""
 
 DUMP_REQUEST = _HEADER.pack(0, 0, 0, 0, 0, 0) + attribute(_Ifla.EXT_MASK, _SKIP_STATISTICS)
 
@@ -44,4 +48,6 @@ def decode_one(body: bytes) -> Device:
     info = dict(attributes(values.get(_Ifla.LINKINFO, b""), 0))
     vrf = info.get(_IFLA_INFO_SLAVE_KIND, b"").rstrip(b"\0") == b"vrf"
     mtu = _U32.unpack(values.get(_Ifla.MTU, bytes(4)))[0]
-    return Device(index, name, flags & _USABLE == _USABLE, vrf, mtu)
+    elsewhere = _Ifla.LINK_NETNSID in values or info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0") in _BESIDE
+    lower = 0 if elsewhere else _U32.unpack(values.get(_Ifla.LINK, bytes(4)))[0]
+    return Device(index, name, flags & _USABLE == _USABLE, vrf, mtu, lower)

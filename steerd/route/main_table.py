@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.route import link_codec, route_codec
 from steerd.route.netlink import Connection, NetlinkError, attributes
-from steerd.route.objects import MAIN, RouteType
+from steerd.route.objects import MAIN, Device, RouteType
 from steerd.route.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 
 _HEADER_SIZE = 12  # struct rtmsg
@@ -38,13 +38,18 @@ class DefaultRoute(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Main:
     """``specific`` is what main knows better than by a default route; ``defaults`` are sorted, the one in use first of
-    its family. ``complete`` is False where there was too much of it to take in. ``up`` has the numbers of the devices
-    that are up, by name."""
+    its family. ``complete`` is False where there was too much of it to take in. ``devices``, by name, are those that
+    there were."""
 
     specific: Prefixes = field(default_factory=Prefixes)
     defaults: tuple[DefaultRoute, ...] = ()
     complete: bool = True
-    up: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
+
+    def up(self, device: str) -> int | None:
+        """The device's number; None: it is down or not there."""
+        found = self.devices.get(device)
+        return found.index if found and found.up else None
 
 
 class MainTable:
@@ -87,8 +92,7 @@ class MainTable:
                     complete = False
             specific[family] = join(entries)
         ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
-        up = {one.name: one.index for one in devices.values() if one.up}
-        return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, up)
+        return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, devices)
 
 
 def _destination(family: int, body: bytes) -> bytes:

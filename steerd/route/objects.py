@@ -112,13 +112,14 @@ class State:
 @dataclass(frozen=True, slots=True)
 class Device:
     """A network device. ``up``: exists, enabled, and with carrier or a state that the driver does not know. ``mtu`` in
-    bytes; 0: not told."""
+    bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none."""
 
     index: int
     name: str
     up: bool
     vrf: bool = False
     mtu: int = 0
+    lower: int = 0
 
 
 @dataclass(frozen=True, slots=True)

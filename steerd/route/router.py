@@ -75,6 +75,7 @@ class Router:
         self._watch: Watch | None = None
         self._protection: Protection | None = None
         self._around: Surroundings | None = None
+        self._remarks: tuple[str, ...] = ()
         self._nft_watch: NftWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -104,7 +105,6 @@ class Router:
             outcome = await self._on_worker(reconciler.start)
             if protection.can:
                 self._nft_watch = NftWatch(self._settings.nft_table, self._surroundings.set)
-                self._surroundings.set()  # for what fell in between
         except OSError as error:
             await self._close()
             raise RouteError(f"the kernel's routes can not be read: {error}") from error
@@ -119,6 +119,7 @@ class Router:
                 loop.add_reader(watch.fileno(), watch.read)
         self._chose(reconciler)
         self._heed(reconciler)
+        self._surroundings.set()  # for what fell in between
         self._tasks = [
             asyncio.create_task(self._tend(reconciler), name="steerd-route"),
             asyncio.create_task(self._follow(reconciler), name="steerd-route-surroundings"),
@@ -175,6 +176,7 @@ class Router:
             self._links, self._counts = dict(reconciler.links), reconciler.counts
             self._chose(reconciler)
             self._heed(reconciler)
+        self._surroundings.set()
         return outcome.installed
 
     def links(self) -> Mapping[PathId, bool]:
@@ -184,6 +186,10 @@ class Router:
     def installed(self) -> Mapping[tuple[PolicyId, int], int]:
         """Routes that lead on, by policy and family (4 or 6), as last read back from the kernel."""
         return self._counts
+
+    def remarks(self) -> tuple[str, ...]:
+        """What around us keeps routing from doing all that is asked of it, one line each, as last seen."""
+        return self._remarks
 
     async def stop(self) -> None:
         """Leaves, clears or blocks what is there, as ``on_stop`` says. Safe to repeat."""
@@ -231,6 +237,7 @@ class Router:
 
     def _overrun_noticed(self) -> None:
         log.warning("notifications from the kernel were lost: reading everything again")
+        self._surroundings.set()
         self._urgent.set()
         self._changed.set()
 
@@ -288,7 +295,8 @@ class Router:
     async def _adapt(self, reconciler: Reconciler) -> None:
         """Takes up the gateways that main names now. Within a turn."""
         try:
-            effective = await self._on_worker(lambda: self._resolved(self._settings))
+            effective = await self._on_worker(self._looked)
+            self._remark()
             if effective == self._effective:
                 return
             noticed = self._noticed
@@ -299,6 +307,15 @@ class Router:
         self._effective = effective
         self._publish(reconciler, outcome, fresh=noticed == self._noticed)
         self._chose(reconciler)
+
+    def _looked(self) -> RouteSettings:
+        return self._around.look(self._settings, pinned=self._pins()) if self._around else self._effective
+
+    def _remark(self) -> None:
+        before, self._remarks = self._remarks, self._around.remarks if self._around else ()
+        for remark in self._remarks:
+            if remark not in before:
+                log.warning("%s", remark)
 
     def _resolved(self, settings: RouteSettings) -> RouteSettings:
         return self._around.resolve(settings) if self._around else settings

@@ -1,17 +1,28 @@
 """What routing learns from what is around it. Synchronous: runs on routing's worker thread."""
 
+from pathlib import Path
+from time import monotonic
 from typing import Self
 
 from steerd.config.settings import RouteSettings
+from steerd.route import remarks
+from steerd.route.culprits import networkd_advice
 from steerd.route.gateways import Gateways, automatic, learn, resolve
 from steerd.route.main_table import MainTable
 
+_RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
+_ADVICE_EVERY = 60.0
+"""Seconds between two looks at what other programs run: main may change many times a second."""
+
 
 class Surroundings:
-    """Reads, never writes. ``gateways`` are those known as of the last look."""
+    """Reads, never writes. ``remarks`` are those of the last look, one line each."""
 
     def __init__(self) -> None:
-        self.gateways: Gateways = {}
+        self.remarks: tuple[str, ...] = ()
+        self._gateways: Gateways = {}
+        self._advice: str | None = None
+        self._advice_due = 0.0
         self._main_table = MainTable()
 
     def __enter__(self) -> Self:
@@ -27,5 +38,35 @@ class Surroundings:
         """The settings in effect now. Raises `NetlinkError`."""
         if not automatic(settings):
             return settings
-        self.gateways = learn(self._main_table.read(), self.gateways)
-        return resolve(settings, self.gateways)
+        self._gateways = learn(self._main_table.read(), self._gateways)
+        return resolve(settings, self._gateways)
+
+    def look(self, settings: RouteSettings, *, pinned: bool) -> RouteSettings:
+        """As `resolve`, and sees what there is to remark; ``pinned``: connections are. Raises `NetlinkError`."""
+        main = self._main_table.read()
+        self._gateways = learn(main, self._gateways)
+        found = [
+            *remarks.waiting(settings, main, self._gateways),
+            *remarks.shadowed(settings, main),
+            *remarks.shared_fate(settings, main.devices),
+        ]
+        if pinned:
+            found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})
+        if advice := self._networkd():
+            found.append(advice)
+        self.remarks = tuple(found)
+        return resolve(settings, self._gateways)
+
+    def _networkd(self) -> str | None:
+        now = monotonic()
+        if now >= self._advice_due:
+            self._advice, self._advice_due = networkd_advice(), now + _ADVICE_EVERY
+        return self._advice
+
+
+def _rp_filter(device: str) -> int:
+    """What is in effect: the larger of the device's and that of all."""
+    try:
+        return max(int(Path(_RP_FILTER.format(name)).read_text()) for name in ("all", device))
+    except (OSError, ValueError):  # no such device now, or no IPv4
+        return 0

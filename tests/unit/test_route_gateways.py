@@ -10,6 +10,7 @@ from steerd.core.settings import PathId
 from steerd.route.desired import way_out
 from steerd.route.gateways import automatic, learn, resolve, unknown
 from steerd.route.main_table import DefaultRoute, Main
+from steerd.route.objects import Device
 from tests.unit.test_route_desired import settings
 
 UP = {"eth0": 2, "ppp0": 3}
@@ -25,7 +26,8 @@ def path(
 
 
 def main(*defaults: DefaultRoute, up: dict[str, int] = UP) -> Main:
-    return Main(defaults=tuple(sorted(defaults, key=lambda one: (one.family, one.metric))), up=up)
+    devices = {name: Device(number, name, True) for name, number in up.items()}
+    return Main(defaults=tuple(sorted(defaults, key=lambda one: (one.family, one.metric))), devices=devices)
 
 
 def ways(one: RoutePath, known) -> list[str | None]:
