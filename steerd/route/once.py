@@ -1,6 +1,7 @@
 """What needs no daemon: cleaning up, and saying what would be done."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from steerd.config.settings import RouteSettings
 from steerd.core.settings import PathId, PolicyId
@@ -109,6 +110,8 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, tuple[PathId | None
 def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: Seen, carry: Carrying) -> list[str]:
     """What `nft` would be given, as a shell takes it; nothing where the table's own word is that it has it already."""
     with Protection(readonly=True) as protection:
+        with suppress(OSError):  # whose table it is cannot be asked without privileges
+            protection.check(settings)
         text = protection.describe(settings, chosen, seen.devices, carry)
         if protection.stands(settings, text):
             return []

@@ -5,12 +5,12 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from math import inf
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
+from steerd.route.account import Account, Outcome
 from steerd.route.adopt import adopt, names
 from steerd.route.collisions import collision
 from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, ways_out
@@ -25,7 +25,6 @@ from steerd.route.protect import Carrying, Protection, carrying
 from steerd.route.quarrel import Quarrel
 from steerd.route.selection import Selection, selections
 from steerd.route.switch import regroup, regrouped, stragglers
-from steerd.route.verify import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +33,6 @@ _AGAIN = 5.0
 
 _ROUNDS = 5
 """Attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a pass found and did. ``installed`` has the policies whose state differs from what was said before."""
-
-    installed: tuple[Installed, ...] = ()
-    repairs: Mapping[str, int] = field(default_factory=dict)
 
 
 class Reconciler:
@@ -65,10 +56,8 @@ class Reconciler:
         self._seen = Seen(State(), {})
         self._refused: dict[WayOut, str] = {}
         self._complained: set[WayOut] = set()
-        self._said: dict[PolicyId, Installed] = {}
         self._former: dict[PolicyId, Choice] = {}
-        self._verifier = Verifier(kernel)
-        self._mismatches: dict[PolicyId, str] = {}
+        self._account = Account(kernel)
         self._quarrel = Quarrel()
         self.retry_at = inf
 
@@ -141,7 +130,7 @@ class Reconciler:
         self._protect(self._carrying())
         self._quarrel.report(remover)
         self._examine()
-        self.retry_at = min(self._quarrel.deadline, now + _AGAIN if self._mismatches else inf)
+        self.retry_at = min(self._quarrel.deadline, now + _AGAIN if self._account.wrong else inf)
         return self._outcome(+repairs)
 
     def protect(self, now: float) -> bool:
@@ -171,7 +160,7 @@ class Reconciler:
             for policy, choice in self._choices.items()
             if policy in remaining
         }
-        self._said = {policy: said for policy, said in self._said.items() if policy in remaining}
+        self._account.keep(remaining)
         self._quarrel = Quarrel()
         current = {path.path for path in settings.paths}
         self._retired = {name: path for name, path in former.items() if name not in current}
@@ -386,59 +375,15 @@ class Reconciler:
 
     def _examine(self, policy: PolicyId | None = None) -> None:
         """Asks the kernel where it sends the packets of this policy, or of all."""
-        try:
-            self._verifier.prepare(self._settings, self._selections, self._seen.devices)
-        except OSError as error:
-            log.warning("the gateway's addresses can not be read: %s", error)
-            return
-        before = self._mismatches
-        concerned = self._choices.keys() if policy is None else {policy}
-        kept = {} if policy is None else {one: words for one, words in before.items() if one != policy}
-        found = {one: words for one in concerned if (words := self._verify(one))}
-        for one in sorted(concerned):
-            if one in found and before.get(one) != found[one]:
-                log.error("%s: %s", one, found[one])
-            elif one in before and one not in found:
-                log.info("%s: the kernel sends its packets where they belong again", one)
-        self._mismatches = kept | found
-        if found:
+        self._account.examine(self._present(), self._seen, self._refused, None if policy is None else {policy})
+        if self._account.wrong:
             self.retry_at = 0.0
 
-    def _verify(self, policy: PolicyId) -> str | None:
-        """What the kernel does with the policy's packets instead of what was asked for."""
-        present = self._present()
-        asked = self._choices[policy]
-        paths = {**self._retired, **{path.path: path for path in self._settings.paths}}
-        usable = {way for way in ways_out(paths.values()) if self._seen.up(way.device) and way not in self._refused}
-        expected: dict[int, str | None] = {}
-        for family in self._kernel.families:
-            if present.steers(policy, family):
-                ways = possible(asked, paths, usable, family)
-                expected[family] = ways[0].device if ways else None
-        try:
-            return self._verifier.mismatch(policy, expected)
-        except OSError as error:
-            return f"netlink: {error}"
-
     def _say(self, policy: PolicyId, error: str | None = None) -> Installed:
-        real = self._present().choice(policy)
-        known = {path.path for path in self._settings.paths}
-        if real.best is not None and real.best not in known:
-            real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
-        if real.runner_up not in known:
-            real = Choice(real.best)
-        said = Installed(policy, real.best, real.runner_up, error, None if error else self._mismatches.get(policy))
-        self._said[policy] = said
-        return said
+        return self._account.say(self._present(), policy, error)
 
     def _outcome(self, repairs: Mapping[str, int] | None = None, *, everything: bool = False) -> Outcome:
-        told = []
-        for policy in self._choices:
-            before = self._said.get(policy)
-            now = self._say(policy)
-            if everything or before is None or now._replace(error=None) != before._replace(error=None):
-                told.append(now)
-        return Outcome(tuple(told), repairs or {})
+        return Outcome(self._account.changed(self._present(), everything=everything), repairs or {})
 
 
 def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:

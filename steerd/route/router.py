@@ -12,6 +12,7 @@ from typing import TypeVar
 from steerd.config.settings import OnStop, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
+from steerd.route.account import Outcome
 from steerd.route.conntrack import forget
 from steerd.route.error import RouteError
 from steerd.route.gateways import automatic
@@ -21,7 +22,7 @@ from steerd.route.objects import Device
 from steerd.route.once import cleanup, plan
 from steerd.route.pace import Pace
 from steerd.route.protect import Protection
-from steerd.route.reconcile import Outcome, Reconciler
+from steerd.route.reconcile import Reconciler
 from steerd.route.release import Release
 from steerd.route.surroundings import Surroundings
 from steerd.route.watch import Watch
