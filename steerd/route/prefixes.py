@@ -110,6 +110,29 @@ def _outside(family: int, packed: bytes, covers: bytes) -> bytes:
     return left
 
 
+def within(family: int, packed: bytes, covers: bytes) -> bytes:
+    """Only the prefixes that lie within (or are) one of ``covers``, of which there may be as many."""
+    return _within(family, packed, covers) if packed and covers else b""
+
+
+@_remembered
+def _within(family: int, packed: bytes, covers: bytes) -> bytes:
+    width = WIDTH[family]
+    bits = (width - 1) * 8
+    found: list[bytes] = []
+    last = b""  # of the outermost cover so far: no prefix that starts up to there is larger than the cover
+    at, end = 0, len(covers)
+    for place in range(0, len(packed), width):
+        entry = packed[place : place + width]
+        while at < end and (cover := covers[at : at + width]) <= entry:
+            if cover[:-1] > last:
+                last = (int.from_bytes(cover[:-1]) | ((1 << (bits - cover[-1])) - 1)).to_bytes(width - 1)
+            at += width
+        if entry[:-1] <= last:
+            found.append(entry)
+    return b"".join(found)
+
+
 def _place(packed: bytes, width: int, entry: bytes) -> int:
     """How many come before this one."""
     return bisect_left(

@@ -31,7 +31,7 @@ def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
         for family in FAMILIES:
             wanted = steered(policy, family, management[family])
             covers = prefixes.of_family(main.specific, family)
-            hidden = prefixes.minus(family, wanted, prefixes.outside(family, wanted, covers))
+            hidden = prefixes.within(family, wanted, covers)
             total += prefixes.count(family, wanted)
             number += prefixes.count(family, hidden)
             width = prefixes.WIDTH[family]

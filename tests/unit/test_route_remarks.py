@@ -115,3 +115,20 @@ def test_a_path_waits_for_its_gateway_only_while_its_device_is_up():
     route = DefaultRoute(4, "eth0", "192.0.2.1", 0, 16)
     now = main(defaults=(route,), eth0=Device(2, "eth0", True))
     assert not list(waiting(given_settings, now, learn(now)))
+
+
+packs = st.lists(
+    st.builds(
+        lambda address, length: str(ip_network((address << 27, length), strict=False)),
+        st.integers(0, 31),
+        st.integers(0, 6),
+    ),
+    max_size=12,
+).map(lambda texts: prefixes.pack(4, texts))
+
+
+@given(packs, packs)
+def test_within_and_outside_are_all_there_is(packed, covers):
+    within, outside = prefixes.within(4, packed, covers), prefixes.outside(4, packed, covers)
+    assert prefixes.union(4, within, outside) == packed
+    assert prefixes.minus(4, within, outside) == within

@@ -1,0 +1,95 @@
+"""What a router remarks of real surroundings, and that it is so."""
+
+import asyncio
+import logging
+import time
+
+import pytest
+
+from steerd.config.settings import AUTO, Flows
+from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
+
+pytestmark = [pytest.mark.alone, pytest.mark.lab]
+
+FOLLOWING = path(3, "c", via=AUTO, carries="4")
+"""A path for whose sake main is watched."""
+WAITS = "path pop/c: carries no IPv4 until main has a default route through c"
+
+
+@pytest.fixture
+def gateway():
+    with Gateway("a", "b", "c") as one:
+        yield one
+
+
+async def until(condition) -> None:
+    end = time.monotonic() + 2.0
+    while not condition():
+        assert time.monotonic() < end, "in vain"
+        await asyncio.sleep(0.02)
+
+
+def test_shadowed_prefixes_are_remarked_while_main_has_them_and_really_go_by_main(gateway, caplog):
+    async def run():
+        given = settings((path(1, "a"), FOLLOWING), (policy("p", 0, "10.1.2.0/24", "10.2.0.0/16", "2001:db8::/32"),))
+        ip("route", "add", "10.1.0.0/16", "dev", "wan")
+        router = Heard().router(given)
+        await router.start()
+        await until(lambda: len(router.remarks()) == 2)
+        shadow = next(one for one in router.remarks() if one != WAITS)
+        assert shadow.startswith("policy p: 1 of 3 prefixes")
+        assert shadow.endswith("10.1.2.0/24 by 10.1.0.0/16")
+        await router.steer(steer("p", "a"))
+        gateway.send("10.1.2.3", 3)
+        gateway.send("10.2.0.1", 2)
+        assert gateway.arrivals() == {"wan": 3, "a": 2}
+        ip("route", "add", "192.168.99.0/24", "dev", "wan")  # looked at again, and nothing new
+        await asyncio.sleep(0.3)
+        ip("route", "del", "10.1.0.0/16", "dev", "wan")
+        await until(lambda: router.remarks() == (WAITS,))
+        gateway.send("10.1.2.3", 3)
+        assert gateway.arrivals() == {"a": 3}
+        ip("route", "add", "default", "dev", "c", "metric", "9")
+        await until(lambda: router.remarks() == ())
+        ip("-6", "route", "add", "2001:db8::/16", "dev", "wan")
+        await until(lambda: len(router.remarks()) == 1)
+        await router.stop()
+        said = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+        assert sorted(said) == sorted([shadow, WAITS, said[-1]])
+        assert said[-1].endswith("2001:db8::/32 by 2001::/16")
+
+    asyncio.run(run())
+
+
+def test_uplinks_that_are_on_one_device_are_remarked(gateway):
+    async def run():
+        for name in ("m1", "m2"):
+            ip("link", "add", name, "link", "lan", "type", "macvlan", "mode", "bridge")
+            ip("link", "set", name, "up")
+        router = Heard().router(settings((path(1, "m1"), path(2, "m2"), path(3, "a")), (policy("p", 0, "10.0.0.0/8"),)))
+        await router.start()
+        await until(router.remarks)
+        (said,) = router.remarks()
+        assert said.startswith("uplinks m1, m2 share the fate of lan, which m1, m2 are on")
+        await router.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.nft
+def test_strict_filtering_is_remarked_where_connections_are_pinned(gateway):
+    async def run():
+        paths = (path(1, "a"), path(2, "b"))
+        gateway.sysctl("ipv4/conf/a/rp_filter", 1)
+        gateway.sysctl("ipv4/conf/b/rp_filter", 2)
+        router = Heard().router(settings(paths, (policy("p", 0, "10.0.0.0/8", flows=Flows.PIN),)))
+        await router.start()
+        await until(router.remarks)
+        (said,) = router.remarks()
+        assert said.startswith("a: rp_filter is in effect as 1")
+        assert "net.ipv4.conf.a.rp_filter=2" in said
+        await router.configure(settings(paths, (policy("p", 0, "10.0.0.0/8"),)))
+        await until(lambda: not router.remarks())
+        await router.stop()
+
+    asyncio.run(run())
