@@ -52,6 +52,12 @@ def test_status_tells_of_a_trial(reload, said):
     assert text.splitlines()[1:] == ([] if said is None else ["", said])
 
 
+def test_status_tells_of_remarks_below_the_reload():
+    reload = {"state": "unconfirmed", "left_s": 41.2}
+    text = tables.status({**STATUS, "reload": reload, "remarks": ["one thing", "another"]}, colour=False)
+    assert text.splitlines()[3:] == ["! one thing", "! another"]
+
+
 def test_a_plan_as_text():
     one = {"lines": ["ip rule add priority 1"], "total": 1, "notes": []}
     assert tables.plan(one) == "ip rule add priority 1"

@@ -1,0 +1,39 @@
+"""The real daemon says what keeps it from steering all that it is to steer, and that it does no longer."""
+
+from typing import Any
+
+import pytest
+
+from steerd.lab import namespaces
+from steerd.lab.enclosure import run
+from steerd.lab.world import World
+from tests.lab.test_daemon import LOG, ask, start, status, until
+from tests.lab.test_daemon_reload import text
+
+pytestmark = [pytest.mark.lab, pytest.mark.broker]
+
+
+def shadowed() -> Any:
+    found: dict[str, Any] = {}
+    with World(rate=50) as world:
+        daemon = start(world, world.gateway_config())
+        found["before"] = [one for one in status(world)["remarks"] if "never steered" in one]
+        namespaces.ip("route add 198.18.0.0/15 dev lo", "gw")
+        assert ask(world, "reload")[0] == 0  # where nothing else asks for it, main is looked at once a minute
+        until(lambda: any("never steered" in one for one in status(world)["remarks"]))
+        found["remarks"] = [one for one in status(world)["remarks"] if "never steered" in one]
+        found["shown"] = text(world, "status")[1]
+        daemon.terminate()
+        found["code"] = daemon.wait(15)
+    found["log"] = LOG.read_text()
+    return found
+
+
+def test_status_and_log_tell_of_prefixes_that_main_takes_first() -> None:
+    found = run(f"{__name__}:shadowed", timeout=90)
+    assert found["before"] == []
+    (said,) = found["remarks"]
+    assert said.endswith("198.18.0.0/15")
+    assert f"\n! {said}\n" in f"{found['shown']}\n"
+    assert found["log"].count(said) == 1
+    assert found["code"] == 0
