@@ -210,6 +210,14 @@ def test_a_default_that_goes_is_remembered_until_another_comes_or_the_device_goe
         async with Running() as running:
             await running.router.steer(steer("p", "eth1"))
             before = ours()
+            for rounds in range(300):  # a lease is renewed
+                gateway.send("10.1.2.3")
+                gateway.send("2001:db8::1")
+                if rounds in (100, 200):
+                    default("del" if rounds == 100 else "add", 1)
+                await asyncio.sleep(0.002)
+            assert gateway.arrivals() == {"router1": 600}
+            assert ours() == before
             default("del", 1)
             await asyncio.sleep(0.5)
             assert both(gateway) == {"router1": 10}
@@ -266,6 +274,7 @@ def test_a_restart_adopts_and_a_reload_may_turn_to_auto_and_back(gateway):
             assert both(gateway) == {"router2": 10}
             await running.router.configure(CONFIGURED)
             assert both(gateway) == {"router1": 10}
+            await asyncio.sleep(0.3)  # what a reload itself looks at is looked at
             default("replace", 2)
             await until(lambda: way(4) == "default via 10.9.0.2 dev eth1")
             assert both(gateway) == {"router2": 10}
