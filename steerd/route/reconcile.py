@@ -360,6 +360,8 @@ class Reconciler:
         path = next(path for path in self._settings.paths if path.path == choice.best)
         if not self._seen.up(path.device):
             return f"device {path.device} of path {path.path} is down or not there"
+        if not ways_out([path]):
+            return f"path {path.path} has no next hop: main has no default route by {path.device}"
         words = {self._refused[way] for way in ways_out([path]) if way in self._refused}
         return f"path {path.path} can not be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
 
