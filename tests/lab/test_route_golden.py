@@ -16,7 +16,7 @@ from steerd.route.once import plan
 from tests.lab.test_route_world import Gateway, Heard, ip
 from tests.unit.test_route_golden import CASES, Step, golden, settings_of
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab]
+pytestmark = pytest.mark.lab
 
 NEXT_HOP = "100.64.7.1"
 

@@ -9,7 +9,7 @@ import pytest
 from steerd.config.settings import AUTO, Flows
 from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab]
+pytestmark = pytest.mark.lab
 
 FOLLOWING = path(3, "c", via=AUTO, carries="4")
 """A path for whose sake main is watched."""

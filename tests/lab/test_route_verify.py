@@ -10,7 +10,7 @@ from steerd.route.selection import selections
 from steerd.route.verify import Verifier
 from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab]
+pytestmark = pytest.mark.lab
 
 PATHS = (path(1, "a"), path(2, "b"))
 ALL = policy("all", 0, "0.0.0.0/0", "::/0")
