@@ -152,6 +152,7 @@ class Policy(Table):
     when_none: Literal["keep", "block"] = "keep"
     sources: Annotated[list[PrefixText], Field(alias="from")] = []
     iif: list[Device] = []
+    fwmark: Annotated[tuple[int, int], BeforeValidator(values.marked)] = (0, 0)
     own_traffic: bool = False
     objective: Literal["cost", "mos"] = "cost"
     codec: Literal["g711-plc", "g711", "g729a", "g723.1", "gsm-efr"] = "g711-plc"

@@ -56,6 +56,7 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
     if len(seen) > POLICY_TABLES:
         report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
     _selectors([one.written for one in found], report)
+    _marks(tables, report)
     _own_traffic(tables, report)
     _collisions(lists, report)
     return found
@@ -64,11 +65,27 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
 def _selectors(policies: Sequence[Policy], report: Report) -> None:
     """Each different selector takes a rule priority of its own."""
     for what, most, kinds in (
-        ("from and iif", SELECTORS, {(frozenset(one.sources), frozenset(one.iif)) for one in policies}),
-        ("from with own_traffic", OWN_SELECTORS, {frozenset(one.sources) for one in policies if one.own_traffic}),
+        (
+            "from, iif and fwmark",
+            SELECTORS,
+            {(frozenset(one.sources), frozenset(one.iif), one.fwmark) for one in policies},
+        ),
+        (
+            "from and fwmark with own_traffic",
+            OWN_SELECTORS,
+            {(frozenset(one.sources), one.fwmark) for one in policies if one.own_traffic},
+        ),
     ):
         if len(kinds) > most:
             report.error("policy", None, f"there are {len(kinds)} different {what}: must be at most {most}")
+
+
+def _marks(tables: Document, report: Report) -> None:
+    ours = tables.route.mark
+    for order, policy in enumerate(tables.policy):
+        if policy is not None and policy.fwmark[1] & ours:
+            found = "{:#x}/{:#x}".format(*policy.fwmark)
+            report.error(f"policy[{order}].fwmark", found, f"must share no bit with route.mark {ours:#x}")
 
 
 def _own_traffic(tables: Document, report: Report) -> None:
@@ -163,7 +180,8 @@ def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> N
     """Equal prefixes under equal selectors: which of the policies would be meant?"""
     found = 0
     for (one, texts), (other, others) in combinations(lists, 2):
-        if {*one.sources} != {*other.sources} or {*one.iif} != {*other.iif}:
+        mine, theirs = (({*each.sources}, {*each.iif}, each.fwmark) for each in (one, other))
+        if mine != theirs:
             continue
         for packed in sorted(texts.packed & others.packed):
             found += 1

@@ -132,8 +132,9 @@ class Guard(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RoutePolicy:
     """A policy as the kernel sees it. `order` is its place in the file, from 0. Empty `sources` and `iifs`
-    select everything forwarded. `allowed` are the paths that it may use (None: all); `max_drain` is how long its
-    connections may stay on a path that was left, in seconds."""
+    select everything forwarded; `fwmark` is the mark that packets must have, and the bits of it that count (none: any).
+    `allowed` are the paths that it may use (None: all); `max_drain` is how long its connections may stay on a path that
+    was left, in seconds."""
 
     policy: PolicyId
     table: int
@@ -142,6 +143,7 @@ class RoutePolicy:
     excepted: Prefixes = field(default_factory=Prefixes)
     sources: tuple[str, ...] = ()
     iifs: tuple[str, ...] = ()
+    fwmark: tuple[int, int] = (0, 0)
     own_traffic: bool = False
     when_none: WhenNone = WhenNone.KEEP
     guard: Guard = Guard.OFF

@@ -213,6 +213,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 excepted=policy.excepted,
                 sources=tuple(policy.written.sources),
                 iifs=tuple(policy.written.iif),
+                fwmark=policy.written.fwmark,
                 own_traffic=policy.written.own_traffic,
                 when_none=WhenNone(policy.written.when_none),
                 guard=_guard(policy),

@@ -245,6 +245,20 @@ def mark_mask(value: object) -> int:
     return mask
 
 
+def marked(value: object) -> tuple[int, int]:
+    """A packet mark and the bits of it that count, from `0x10/0xff`, as `ip rule` takes it."""
+    words = value.split("/") if isinstance(value, str) else []
+    try:
+        wanted, counts = map(mark, words)
+    except ValueError:
+        wanted, counts = 1, 0
+    if wanted & ~counts or not counts:
+        raise ValueError(
+            'must be a mark and its mask, such as "0x10/0xff", with no bit of the mark outside of the mask'
+        )
+    return wanted, counts
+
+
 def percent(value: object) -> float:
     """A ratio, from `10%`."""
     text = value.strip().removesuffix("%") if isinstance(value, str) and value.strip().endswith("%") else ""

@@ -106,7 +106,7 @@ def desired(
             in_family = [one for one in policies if prefixes.of_family(one.prefixes, family)]
             if in_family:
                 active.append((selection, family))
-                for kind, packed in _table(settings, family, selection, in_family, targets).items():
+                for kind, packed in _table(settings, family, selection.table, in_family, targets).items():
                     routes[kind] = packed
                     used.add(kind.nexthop)
     rules = [*fixed_rules(settings, circumstances.families), *steering_rules(settings, active)]
@@ -144,20 +144,19 @@ def possible(
 def _table(
     settings: RouteSettings,
     family: int,
-    selection: Selection,
+    table: int,
     policies: list[RoutePolicy],
     targets: Mapping[tuple[PolicyId, int], Kind],
 ) -> dict[Kind, bytes]:
-    table = selection.table
     management = prefixes.pack(family, settings.management)
     routes: dict[Kind, bytes] = {}
     throws = management
     shadows: list[bytes] = []
-    for policy in policies:
-        wanted = steered(policy, family, management)
-        if selection.selectors.own:
-            # Policies that differ in input interfaces only meet here: the first in the file has the prefix.
-            wanted = prefixes.minus(family, wanted, prefixes.union(family, *shadows))
+    each = [steered(policy, family, management) for policy in policies]
+    # Policies that differ in input interfaces only meet in own traffic: the first in the file has the prefix.
+    meet = sum(map(len, each)) != len(prefixes.union(family, *each))
+    for policy, asked in zip(policies, each, strict=True):
+        wanted = prefixes.minus(family, asked, prefixes.union(family, *shadows)) if meet else asked
         shadows.append(wanted)
         throws = prefixes.union(family, throws, prefixes.of_family(policy.excepted, family))
         if target := targets.get((policy.policy, family)):

@@ -192,7 +192,7 @@ class Kernel:
         """Where the kernel would send such a packet now. Raises `NetlinkError` where nowhere, or where it would not
         take it in at all."""
         iif = self._indexes.get(sample.iif, 0)
-        ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif)
+        ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif, sample.mark)
         index, table, length = route_codec.decode_lookup(self._connection.ask(route_codec.RTM_GETROUTE, ask())[0])
         if table == MAIN:
             entry = self._connection.ask(route_codec.RTM_GETROUTE, ask(entry=True))

@@ -36,6 +36,7 @@ class Rta(IntEnum):
     PRIORITY = 6
     MULTIPATH = 9
     TABLE = 15
+    MARK = 16
     NH_ID = 30
 
 
@@ -58,7 +59,9 @@ def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
     return header + (attribute(Rta.TABLE, _U32.pack(table)) if table else b"")
 
 
-def lookup_request(family: int, destination: bytes, source: bytes, iif: int, *, entry: bool = False) -> bytes:
+def lookup_request(
+    family: int, destination: bytes, source: bytes, iif: int, mark: int = 0, *, entry: bool = False
+) -> bytes:
     """Where would a packet go? ``iif`` 0: one that starts here. ``entry``: asks for the route that decides, instead of
     what it comes to."""
     bits = 8 * len(destination)
@@ -70,6 +73,8 @@ def lookup_request(family: int, destination: bytes, source: bytes, iif: int, *, 
         parts.append(attribute(Rta.SRC, source))
     if iif:
         parts.append(attribute(Rta.IIF, _U32.pack(iif)))
+    if mark:
+        parts.append(attribute(Rta.MARK, _U32.pack(mark)))
     return header + b"".join(parts)
 
 

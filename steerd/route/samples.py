@@ -9,7 +9,7 @@ from steerd.core.settings import PolicyId
 from steerd.route import prefixes
 from steerd.route.desired import steered
 from steerd.route.objects import Device
-from steerd.route.selection import LOOPBACK, Selection
+from steerd.route.selection import LOOPBACK, Selection, Selectors
 
 _PREFIXES = 8
 """So many of a policy's prefixes, spread over all of them, are looked at for a sample."""
@@ -25,10 +25,14 @@ class Sample(NamedTuple):
     destination: bytes
     source: bytes
     iif: str
+    mark: int = 0
 
     def __str__(self) -> str:
-        source = f" from {ip_address(self.source)}" if self.source else ""
-        return f"{ip_address(self.destination)}{source}" + (f" iif {self.iif}" if self.iif else "")
+        parts = [str(ip_address(self.destination))]
+        parts += [f"from {ip_address(self.source)}"] if self.source else []
+        parts += [f"iif {self.iif}"] if self.iif else []
+        parts += [f"mark {self.mark:#x}"] if self.mark else []
+        return " ".join(parts)
 
 
 class Way(NamedTuple):
@@ -50,20 +54,33 @@ def samples(
     """For each policy and family, as long as there is any: some samples, of which no other policy has a longer match.
     ``addresses`` are those of the gateway by device."""
     found: dict[tuple[PolicyId, int], list[Sample]] = {}
+    forwarded = sorted((one for one in selections if not one.selectors.own), key=lambda one: one.rank)
     for family in families:
-        for selection in selections:
-            if selection.selectors.own:
-                continue
+        for place, selection in enumerate(forwarded):
             origin = _origin(settings, selection, family, devices, addresses)
             if origin is None:
                 continue
+            source, iif = origin
+            mark = selection.selectors.fwmark[0]
+            before = [one for one in forwarded[:place] if _selects(one.selectors, source, iif, mark)]
             for policy in selection.policies:
-                destinations = _destinations(settings, selection, policy, family)
+                destinations = _destinations(settings, selection, before, policy, family)
                 if destinations:
                     found[policy.policy, family] = [
-                        Sample(policy.policy, family, destination, *origin) for destination in destinations
+                        Sample(policy.policy, family, destination, source, iif, mark) for destination in destinations
                     ]
     return found
+
+
+def _selects(selectors: Selectors, source: bytes, iif: str, mark: int) -> bool:
+    """Whether a packet that comes in so is one that the selectors are about."""
+    wanted, mask = selectors.fwmark
+    networks = [ip_network(one) for one in selectors.sources]
+    return (
+        mark & mask == wanted
+        and (not selectors.iifs or iif in selectors.iifs)
+        and (not networks or any(ip_address(source) in one for one in networks))
+    )
 
 
 def _origin(
@@ -93,8 +110,12 @@ def _origin(
     return None
 
 
-def _destinations(settings: RouteSettings, selection: Selection, policy: RoutePolicy, family: int) -> list[bytes]:
+def _destinations(
+    settings: RouteSettings, selection: Selection, before: Sequence[Selection], policy: RoutePolicy, family: int
+) -> list[bytes]:
+    """Addresses that are the policy's, and that none of the selections ``before`` it takes."""
     management = prefixes.pack(family, settings.management)
+    taken = [steered(one, family, management) for earlier in before for one in earlier.policies]
     mine = steered(policy, family, management)
     rest = [steered(one, family, management) for one in selection.policies if one is not policy]
     exceptions = [prefixes.of_family(one.excepted, family) for one in selection.policies]
@@ -103,10 +124,17 @@ def _destinations(settings: RouteSettings, selection: Selection, policy: RoutePo
     for entry in _spread(family, mine):
         for address in _within(family, entry):
             length = prefixes.longest(family, mine, address) or 0
-            if all((prefixes.longest(family, one, address) or -1) < length for one in others):
+            if any(prefixes.longest(family, one, address) is not None for one in taken):
+                continue
+            if all(_longest(family, one, address) < length for one in others):
                 found.append(address)
                 break
     return found
+
+
+def _longest(family: int, packed: bytes, address: bytes) -> int:
+    length = prefixes.longest(family, packed, address)
+    return -1 if length is None else length
 
 
 def _spread(family: int, packed: bytes) -> list[bytes]:

@@ -18,7 +18,7 @@ Priorities, from `RouteSettings.rule_priority` on:
 ====== ====================================================================================
 
 The jump at +30 exists because the kernel's ``not`` inverts a rule's whole match: "from X and not from the
-gateway itself" cannot be said in one rule. A rule without a source prefix says it itself and needs no jump.
+gateway itself" cannot be said in one rule. A rule without a source prefix or a mark says it itself and needs no jump.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,11 +43,13 @@ LOOPBACK = "lo"
 
 
 class Selectors(NamedTuple):
-    """``sources`` and ``iifs`` sorted; both empty: everything forwarded, or, with ``own``, everything local."""
+    """``sources`` and ``iifs`` sorted; both empty: everything forwarded, or, with ``own``, everything local.
+    ``fwmark``: the mark, and the bits of it that count; (0, 0): any."""
 
     own: bool
     sources: tuple[str, ...]
     iifs: tuple[str, ...]
+    fwmark: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +67,34 @@ class Selection:
         return (OWN if self.selectors.own else FORWARDED) + self.rank
 
 
-Match = tuple[int, str, str, bool]
-"""(family, source, input interface, inverted): what a selecting rule looks at."""
+class Match(NamedTuple):
+    """What a selecting rule looks at."""
+
+    family: int
+    source: str
+    iif: str
+    invert: bool
+    mark: int = 0
+    mask: int = 0
 
 
 def matches(selectors: Selectors) -> list[Match]:
     """One per rule, in both families where the selectors allow."""
     found: list[Match] = []
+    fwmark = selectors.fwmark
     for family in FAMILIES:
         sources = [one for one in selectors.sources if ip_network(one).version == family]
         if selectors.sources and not sources:
             continue
         for source in sources or [""]:
             if selectors.own:
-                found.append((family, source, LOOPBACK, False))
+                found.append(Match(family, source, LOOPBACK, False, *fwmark))
             elif selectors.iifs:
-                found += [(family, source, iif, False) for iif in selectors.iifs]
+                found += [Match(family, source, iif, False, *fwmark) for iif in selectors.iifs]
+            elif source or any(fwmark):
+                found.append(Match(family, source, "", False, *fwmark))
             else:
-                found.append((family, source, "" if source else LOOPBACK, not source))
+                found.append(Match(family, "", LOOPBACK, True))
     return found
 
 
@@ -96,9 +108,9 @@ def selections(settings: RouteSettings, rules: Iterable[Rule] = ()) -> tuple[Sel
     for policy in sorted(settings.policies, key=lambda one: one.order):
         sources = tuple(sorted({str(ip_network(one, strict=False)) for one in policy.sources}))
         iifs = tuple(sorted(set(policy.iifs)))
-        grouped.setdefault(Selectors(False, sources, iifs), []).append(policy)
+        grouped.setdefault(Selectors(False, sources, iifs, policy.fwmark), []).append(policy)
         if policy.own_traffic:
-            grouped.setdefault(Selectors(True, sources, ()), []).append(policy)
+            grouped.setdefault(Selectors(True, sources, (), policy.fwmark), []).append(policy)
     tables = _tables(settings, grouped, _found_tables(settings, rules))
     ranks = {True: 0, False: 0}
     room = {True: JUMP - OWN, False: END - FORWARDED}
@@ -110,7 +122,7 @@ def selections(settings: RouteSettings, rules: Iterable[Rule] = ()) -> tuple[Sel
             whose = "for the gateway's own traffic" if selectors.own else "for forwarded traffic"
             raise ValueError(
                 f"more than {room[selectors.own]} different selectors {whose}: "
-                f"give policies the same 'from' and 'iif' where they may share them"
+                f"give policies the same 'from', 'iif' and 'fwmark' where they may share them"
             )
         result.append(Selection(selectors, tuple(policies), rank, tables[selectors]))
     return tuple(result)
@@ -121,7 +133,8 @@ def _found_tables(settings: RouteSettings, rules: Iterable[Rule]) -> dict[frozen
     first = settings.rule_priority
     for rule in rules:
         if rule.action == Action.LOOKUP and OWN <= rule.priority - first < END and rule.priority - first != JUMP:
-            found.setdefault(rule.target, set()).add((rule.family, rule.source, rule.iif, rule.invert))
+            match = Match(rule.family, rule.source, rule.iif, rule.invert, rule.mark, rule.mask)
+            found.setdefault(rule.target, set()).add(match)
     return {frozenset(some): table for table, some in found.items()}
 
 
@@ -136,7 +149,7 @@ def _tables(
     both: dict[Selectors, Selectors] = {}
     for selectors, policies in grouped.items():
         # One table serves own and forwarded traffic when it would hold the same routes.
-        twin = Selectors(False, selectors.sources, ())
+        twin = selectors._replace(own=False)
         if selectors.own and list(grouped.get(twin, ())) == list(policies):
             both[selectors] = twin
     for selectors in grouped:
@@ -146,8 +159,8 @@ def _tables(
         wanted = {match for one in (selectors, *twins) for match in matches(one)}
         for match_set, table in found.items():
             # Families without prefixes have no rule, so what was found may be a part of what is possible.
-            families = {family for family, *_ in match_set}
-            if {one for one in wanted if one[0] in families} == match_set and table in room and table not in taken:
+            families = {one.family for one in match_set}
+            if {one for one in wanted if one.family in families} == match_set and table in room and table not in taken:
                 tables[selectors] = table
                 taken.add(table)
                 break
@@ -190,13 +203,24 @@ def steering_rules(settings: RouteSettings, active: Iterable[tuple[Selection, in
     families: set[int] = set()
     for selection, wanted in active:
         families.add(wanted)
-        for family, source, iif, invert in matches(selection.selectors):
-            if family != wanted:
+        for match in matches(selection.selectors):
+            if match.family != wanted:
                 continue
-            priority = first + selection.priority
-            found.append(Rule(family, priority, Action.LOOKUP, selection.table, source=source, iif=iif, invert=invert))
-            if source and not iif:
-                jumps.add(family)
+            found.append(
+                Rule(
+                    match.family,
+                    first + selection.priority,
+                    Action.LOOKUP,
+                    selection.table,
+                    mark=match.mark,
+                    mask=match.mask,
+                    source=match.source,
+                    iif=match.iif,
+                    invert=match.invert,
+                )
+            )
+            if not match.iif:
+                jumps.add(match.family)
     for family in sorted(families):
         found.append(Rule(family, first + SUPPRESS, Action.LOOKUP, MAIN, suppress=0))
         if family in jumps:

@@ -8,7 +8,7 @@ from steerd.config.settings import IPV4, IPV6
 from steerd.route.kernel import Kernel
 from steerd.route.selection import selections
 from steerd.route.verify import Verifier
-from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
+from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, settings, steer
 
 pytestmark = pytest.mark.lab
 
@@ -108,3 +108,45 @@ def test_policies_are_told_apart_and_a_gateway_that_takes_nothing_in_is_no_misma
         gateway.sysctl("ipv4/conf/lan/forwarding", 0)
         assert verifier.mismatch("inner", {IPV4: "a"}) is None
         assert verifier.mismatch("inner", {IPV6: "a"}) is None  # nothing to ask about
+
+
+def test_a_policy_is_asked_about_by_what_no_selection_before_it_takes(gateway):
+    office = policy("office", 0, "0.0.0.0/0", sources=("192.168.50.0/24",))
+    rest = policy("rest", 1, "0.0.0.0/0", "::/0")
+    config = settings(PATHS, (office, rest))
+
+    async def run():
+        router = Heard().router(config)
+        await router.start()
+        for one, best in (("office", "a"), ("rest", "b")):
+            assert (await router.steer(steer(one, best))).mismatch is None
+        await router.stop()
+
+    asyncio.run(run())
+    with Kernel() as kernel:
+        verifier = Verifier(kernel)
+        verifier.prepare(config, selections(config), kernel.read(config).devices)
+        assert set(verifier.samples) == {("office", IPV4), ("rest", IPV6)}  # of rest's IPv4 the LAN has nothing
+
+
+def test_packets_are_picked_by_their_mark_in_rules_guard_and_questions(gateway):
+    marked = policy("marked", 0, "0.0.0.0/0", "::/0", fwmark=(0x10, 0xF0))
+    plain = policy("plain", 1, "0.0.0.0/0", "::/0")
+
+    async def run():
+        router = Heard().router(settings(PATHS, (marked, plain)))
+        await router.start()
+        assert await router.steer(steer("marked", "a")) == ("marked", "pop/a", None, None, None)
+        assert await router.steer(steer("plain", "b")) == ("plain", "pop/b", None, None, None)
+        for family, address in (("-4", "192.0.2.9"), ("-6", "2a00::9")):
+            origin = ["from", "192.168.50.2" if family == "-4" else "fd00:50::2", "iif", "lan"]
+            for mark, device in (("0x13", "a"), ("0x23", "b"), ("0", "b")):
+                assert f"dev {device} " in ip(family, "route", "get", address, *origin, "mark", mark)
+        before = ours()
+        await router.stop()
+        again = Heard().router(settings(PATHS, (plain, marked)))  # the tables that the rules lead to are kept
+        assert [one[:2] for one in await again.start()] == [("marked", "pop/a"), ("plain", "pop/b")]
+        assert "fwmark 0x10/0xf0 lookup 4200" in before
+        await again.stop()
+
+    asyncio.run(run())

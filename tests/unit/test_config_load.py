@@ -349,8 +349,8 @@ def test_more_selectors_than_rule_priorities(problems, loaded):
         return POP + '[route]\nmanagement = ["192.0.2.0/24"]\n' + "".join(each.format(n=n) for n in range(number))
 
     for most, selector, what in (
-        (68, 'iif = ["eth{n}"]', "from and iif"),
-        (20, 'own_traffic = true\nfrom = ["192.0.2.{n}"]', "from with own_traffic"),
+        (68, 'iif = ["eth{n}"]', "from, iif and fwmark"),
+        (20, 'own_traffic = true\nfrom = ["192.0.2.{n}"]', "from and fwmark with own_traffic"),
     ):
         assert len(selections(loaded(policies(most, selector)).route)) >= most
         found = problems(policies(most + 1, selector))
@@ -452,3 +452,15 @@ def test_whatever_the_values_only_config_errors_come_out(tmp_path, data, monkeyp
         at[key] = deepcopy(data.draw(VALUES.filter(lambda value: value is not None)))
     monkeypatch.setattr(read, "toml", lambda _: raw)
     assert "not allowed here" not in str(refusal(tmp_path / "steerd.toml"))
+
+
+def test_packets_may_be_picked_by_their_mark(problems, loaded):
+    def policy(mark):
+        return POP + f'[[policy]]\nname = "p"\nprefixes = ["10.0.0.0/8"]\nfwmark = {mark}\n'
+
+    assert loaded(policy('"0x10/0xf0"')).route.policies[0].fwmark == (0x10, 0xF0)
+    for wrong in ('"0x10f/0xf0"', '"0x0/0x0"', '"0x10/"', '"0x10"', '"x"', "16", "true", '"0x1/0x1/0x1"'):
+        (found,) = problems(policy(wrong))
+        assert found.startswith('policy[0].fwmark: must be a mark and its mask, such as "0x10/0xff"')
+    (found,) = problems(policy('"0x01000000/0x0f000000"'))
+    assert found == "policy[0].fwmark: must share no bit with route.mark 0xff000000"

@@ -71,3 +71,10 @@ def test_the_short_form_says_of_every_policys_packet_what_the_long_one_says(
     address = data.draw(st.integers(where.first, where.last))
     (same,) = [word for span, word in short.items() if span.first <= address <= span.last]
     assert same == long[where]
+
+
+def test_a_policy_that_picks_packets_by_mark_is_guarded_by_mark() -> None:
+    marked = policy("m", 0, "0.0.0.0/0", "::/0", guard=Guard.USUAL, fwmark=(0x10, 0xF0))
+    found = text(marked)
+    assert "meta nfproto ipv4 meta mark and 0xf0 == 0x10 jump guarded_0_4" in found
+    assert "meta nfproto ipv6 meta mark and 0xf0 == 0x10 jump guarded_0_6" in found

@@ -80,6 +80,8 @@ def classify(
             match = [f"meta nfproto {words.PROTOCOL_FAMILY[family]}"]
             if selection.selectors.iifs:
                 match.append(f"iifname {words.names(selection.selectors.iifs)}")
+            if any(selection.selectors.fwmark):
+                match.append("meta mark and {1:#x} == {0:#x}".format(*selection.selectors.fwmark))
             if sources:
                 addresses = words.ranges(family, merged(family, prefixes.pack(family, sources)))
                 match.append(f"{protocol} saddr {{ {addresses} }}")
