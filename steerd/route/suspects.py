@@ -27,7 +27,7 @@ def suspects(port: int, root: Path = Path("/")) -> str:
         return f"it is {name} (process {port})" + (f": {_advice(known[1], root)}" if known else "")
     running = [_MANAGERS[one] for one in sorted(set(_processes(root)) & _MANAGERS.keys())]
     if not running:
-        return "no network manager that is known for it runs here: a script?"
+        return "no network manager that is known for it is to be seen here: a script?"
     return "of those that might, here run: " + "; ".join(f"{name} ({_advice(what, root)})" for name, what in running)
 
 

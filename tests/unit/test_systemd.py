@@ -31,3 +31,20 @@ def test_the_unit_is_locked_down(file):
     exposure = re.search(r"Overall exposure level.*: ([\d.]+)", done.stdout)
     assert exposure is not None, done.stderr
     assert float(exposure[1]) <= 2.0
+
+
+def test_the_guard_is_there_before_any_network_and_stays() -> None:
+    """`nftables.service` begins with a flush of all tables: the guard comes after it, the daemon after the guard."""
+    guard, daemon = ((UNITS[0].parent / f"{name}.service").read_text() for name in ("steerd-guard", "steerd"))
+
+    def values(unit: str, key: str) -> set[str]:
+        return {
+            word for line in unit.splitlines() if line.startswith(f"{key}=") for word in line.split("=", 1)[1].split()
+        }
+
+    assert "network-pre.target" in values(guard, "Before") & values(guard, "Wants")
+    assert "nftables.service" in values(guard, "After")
+    assert values(guard, "DefaultDependencies") == {"no"}
+    assert values(guard, "RemainAfterExit") == {"yes"}
+    assert "ExecStop" not in guard
+    assert "steerd-guard.service" in values(daemon, "After") & values(daemon, "Wants")
