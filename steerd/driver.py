@@ -18,6 +18,8 @@ from steerd.core.model import (
     Order,
     PathChanged,
     PathState,
+    Shared,
+    Shares,
     Steer,
     Switched,
     View,
@@ -121,6 +123,8 @@ class Driver:
                 case Switched():
                     log.info("%s", _sentence(effect))
                     self._fact(effect)
+                case Shared():
+                    log.info("%s: shared by %s: %s", effect.policy, _shares(effect.new), effect.why)
                 case PathChanged():
                     level = logging.DEBUG if {effect.old, effect.new} <= CHATTER else logging.INFO
                     log.log(level, "%s is %s: %s", effect.path, effect.new, effect.reason)
@@ -141,6 +145,10 @@ class Driver:
     def _wake(self) -> None:
         self._armed = inf
         self.feed(None)
+
+
+def _shares(shares: Shares) -> str:
+    return ", ".join(f"{share.path} {share.part * 100:.0f} %" for share in shares) or "nobody else"
 
 
 def _sentence(switched: Switched) -> str:

@@ -8,12 +8,13 @@ from steerd.config.settings import Config, RouteSettings
 from steerd.core.model import PolicyState, PolicyView, View
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.adopt import names
+from steerd.route.choice import Choice
 from steerd.route.router import plan as operations
 
 LINES_MAX: Final = 20_000
 """More than anybody reads; a policy may have ten times as many prefixes, and the answer is one line of JSON."""
 
-Choices = dict[PolicyId, tuple[PathId | None, PathId | None]]
+Choices = dict[PolicyId, Choice]
 
 
 async def plan(running: Config, given: Config, view: View) -> dict[str, Any]:
@@ -30,11 +31,12 @@ def choices(running: RouteSettings, given: RouteSettings, view: View) -> Choices
     remaining = {policy.policy for policy in given.policies}
     found: Choices = {}
     for policy in view.policies:
-        best, runner_up = (names(given, former, path) for path in (policy.choice, policy.runner_up))
-        if policy.policy not in remaining or (best is not None and best not in known):
+        had = Choice(policy.choice, policy.runner_up, policy.shares)
+        choice = had.renamed(lambda path: names(given, former, path))
+        if policy.policy not in remaining or (choice.best is not None and choice.best not in known):
             continue
-        if best is not None or policy.state is PolicyState.BLOCKED:
-            found[policy.policy] = best, runner_up if runner_up in known else None
+        if choice.best is not None or policy.state is PolicyState.BLOCKED:
+            found[policy.policy] = choice.among(known)
     return found
 
 
@@ -52,9 +54,9 @@ def notes(running: Config, given: Config, view: View) -> Iterator[str]:
 
 
 def _why_left(policy: PolicyView, running: Config, given: Config, forbidden: dict[PathId, str]) -> str | None:
-    path = names(given.route, {path.path: path for path in running.route.paths}, policy.choice)
-    if path is None:
+    if policy.choice is None:
         return None
+    path = names(given.route, {path.path: path for path in running.route.paths}, policy.choice)
     if all(one.path != path for one in given.route.paths):
         return f"the file does not name its path {path}"
     return f"the file rules out its path {path}: {forbidden[path]}" if path in forbidden else None

@@ -125,6 +125,7 @@ class Path(Table):
     dscp: CodePoint | None = None
     key_file: FilePath | None = None
     budget: Rate | None = None
+    capacity: Rate | None = None
 
 
 class Pop(Table):
@@ -159,6 +160,8 @@ class Policy(Table):
     weights: Weights = Weights()
     prefer: dict[str, Annotated[float, values.milliseconds(0, 10)]] = {}
     min_dwell: Annotated[float, values.duration(0, 86400)] = 0.0
+    spread: Annotated[int, values.integer(1, 8)] = 1
+    spread_within: Annotated[float, values.milliseconds(0.001, 10)] = 50.0
     flows: Literal["auto", "pin", "move"] = "auto"
     max_drain: Annotated[float, values.duration(0, 7 * 86400)] = 3600.0
     leak_guard: bool | None = None

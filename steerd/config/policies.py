@@ -50,6 +50,7 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
         forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
         _objective(policy, key, report)
+        _spread(tables, policy, key, dict(forbidden), pops, report)
         preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
         lists.append((policy, texts))
         found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
@@ -161,6 +162,26 @@ def _objective(policy: Policy, key: str, report: Report) -> None:
         report.error(f"{key}.weights.{term}", getattr(policy.weights, term), left_out)
     if policy.objective != "mos" and "codec" in policy.model_fields_set and not report.touched(f"{key}.objective"):
         report.error(f"{key}.codec", policy.codec, left_out)
+
+
+def _spread(
+    tables: Document, policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report
+) -> None:
+    if policy.spread == 1:
+        if "spread_within" in policy.model_fields_set:
+            report.error(f"{key}.spread_within", policy.spread_within, "does nothing with spread = 1: must be left out")
+        return
+    if not tables.route.nexthop_objects:
+        report.error(
+            f"{key}.spread", policy.spread, "takes nexthop groups: must be 1 with route.nexthop_objects = false"
+        )
+    candidates = [path for path in pops.paths if path.path not in forbidden]
+    if pops.whole and len(candidates) < 2:
+        report.warn(f"{key}.spread", f"policy {policy.name} may use one path only: nothing is shared")
+    unknown = [path for path in candidates if path.written.capacity is None]
+    if unknown and len(unknown) < len(candidates):
+        names = ", ".join(path.path for path in unknown)
+        report.error(f"{key}.spread", policy.spread, f"its paths have a capacity, but not {names}: must be all or none")
 
 
 def _preferred(policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report) -> Preferred:

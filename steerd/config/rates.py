@@ -1,10 +1,11 @@
-"""Rates as people write them: `500B/s`, `10kB/s`, `1.5MB/s`, `64KiB/s`, `1MiB/s`."""
+"""Rates as people write them: `500B/s`, `10kB/s`, `1.5MB/s`, `64KiB/s`, `1MiB/s`, `100Mbit/s`."""
 
 import re
 
 _BYTES = {"B": 1, "kB": 1000, "MB": 1_000_000, "KiB": 1 << 10, "MiB": 1 << 20}
-_TEXT = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(B|kB|MB|KiB|MiB)/s", re.ASCII)
-HOW = '"500B/s", "10kB/s", "1.5MB/s", "64KiB/s" or "1MiB/s"'
+_BYTES |= {"kbit": 125, "Mbit": 125_000, "Gbit": 125_000_000}
+_TEXT = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(B|kB|MB|KiB|MiB|kbit|Mbit|Gbit)/s", re.ASCII)
+HOW = '"500B/s", "10kB/s", "1.5MB/s", "64KiB/s" or "100Mbit/s"'
 
 
 def parse(value: object) -> float:

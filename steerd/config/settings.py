@@ -134,7 +134,7 @@ class RoutePolicy:
     """A policy as the kernel sees it. `order` is its place in the file, from 0. Empty `sources` and `iifs`
     select everything forwarded; `fwmark` is the mark that packets must have, and the bits of it that count (none: any).
     `allowed` are the paths that it may use (None: all); `max_drain` is how long its connections may stay on a path that
-    was left, in seconds."""
+    was left, in seconds; `spread` is how many paths may carry its traffic at a time."""
 
     policy: PolicyId
     table: int
@@ -150,6 +150,7 @@ class RoutePolicy:
     flows: Flows = Flows.MOVE
     max_drain: float = 3600.0
     allowed: frozenset[PathId] | None = None
+    spread: int = 1
 
 
 class OnStop(StrEnum):

@@ -79,6 +79,8 @@ def _policy(policy: CheckedPolicy) -> PolicySettings:
         bias_weight=own.weights.bias,
         preferred=policy.preferred,
         min_dwell=own.min_dwell,
+        spread=own.spread,
+        spread_within=own.spread_within,
     )
 
 
@@ -95,6 +97,7 @@ def _path(tables: Document, path: CheckedPath) -> PathSettings:
         timeout=_first(own.timeout, default.timeout),
         down_after=_first(own.down_after, default.down_after),
         legs=len(_targets(path)),
+        capacity=_first(own.capacity, 1.0),
     )
 
 
@@ -220,6 +223,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 flows=Flows(policy.written.flows),
                 max_drain=policy.written.max_drain,
                 allowed=everyone - {path for path, _reason in policy.forbidden},
+                spread=policy.written.spread,
             )
             for policy in policies
         ),

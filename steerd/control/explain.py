@@ -39,6 +39,9 @@ def explain(
     """Lines of text: what is in use, the last decision with its figures and the trace made after it, what should be
     known of how paths are probed, what was ruled out, what comes next."""
     lines = [_now(policy)]
+    if policy.shares:
+        parts = ", ".join(f"{share.path} {share.part * 100:.0f} %" for share in policy.shares)
+        lines.append(f"Its traffic is shared, by capacity and cost: {parts}.")
     if policy.state is PolicyState.HELD and policy.choice is None:
         lines.append("No path that it may use is usable: until one is, its traffic goes nowhere.")
     elif policy.state in _STATES:

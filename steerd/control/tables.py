@@ -24,7 +24,7 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
                 [
                     one["policy"],
                     _mark(one["state"]),
-                    one["choice"] or "-",
+                    _choice(one),
                     one["runner_up"] or "-",
                     span(one["since_s"]),
                     _pin(one["pin"]),
@@ -61,6 +61,11 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
     notes += [f"! {path['path']}: {said}" for path in answer["paths"] if path.get("black_hole") for said in _size(path)]
     notes += [note for path in answer["paths"] for note in probing.notes(path)]
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
+
+
+def _choice(policy: Mapping[str, Any]) -> str:
+    shares = [f"{one['path']} {one['part'] * 100:.0f} %" for one in policy.get("shares", ())]
+    return " + ".join(shares) or policy["choice"] or "-"
 
 
 def why(answer: Mapping[str, Any]) -> str:

@@ -29,8 +29,9 @@ def status(view: View, probing: Probing = lambda _: {}, *, gateway: str = "", ve
         for candidate in policy.candidates:
             if "total" in candidate.terms and candidate.path in costs:
                 costs[candidate.path][policy.policy] = _round(candidate.terms["total"])
-        if policy.choice in used:
-            used[policy.choice].append(policy.policy)
+        for one in dict.fromkeys([policy.choice, *(share.path for share in policy.shares)]):
+            if one in used:
+                used[one].append(policy.policy)
     return {
         "gateway": gateway,
         "version": version,
@@ -107,6 +108,7 @@ def _policy(policy: PolicyView) -> Json:
             if policy.pin is not None
             else None
         ),
+        "shares": [{"path": share.path, "part": _round(share.part)} for share in policy.shares],
         "error": policy.error,
     }
 

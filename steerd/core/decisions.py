@@ -14,7 +14,8 @@ from steerd.core.model import (
     PathState,
     PolicyState,
     Reason,
-    Steer,
+    Shared,
+    Shares,
     Switched,
     Terms,
 )
@@ -56,15 +57,18 @@ class Decisions:
     def _look(self, policy: Policy, now: float, dt: float | None) -> None:
         """Decide for one policy. ``dt``: a round ended, that covered so many seconds; None: something forced a
         look in between."""
-        if not self._may_stay(policy, now, dt) or dt is None:
+        if not self._may_stay(policy, now, dt):
             return
-        policy.refresh(self.drains, now)
-        if policy.current is not None:
-            verdict = policy.rule.observe(policy.field, policy.current, dt, now)
-            if verdict is not None and policy.pending_since is None and not policy.dwell(now):
-                self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
-                return
-        self._keep_up(policy, now)
+        if dt is not None:
+            policy.refresh(self.drains, now)
+            if policy.current is not None:
+                verdict = policy.rule.observe(policy.field, policy.current, dt, now)
+                if verdict is not None and policy.pending_since is None and not policy.dwell(now):
+                    self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
+                    return
+            self._keep_up(policy, now)
+        if policy.spread.active:
+            self._share(policy, now)
 
     def _may_stay(self, policy: Policy, now: float, dt: float | None) -> bool:
         """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
@@ -116,19 +120,44 @@ class Decisions:
 
     def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
         old, policy.wanted = policy.wanted, to
+        shared = policy.spread.shares
+        policy.spread.renew(self.drains, now)
         policy.wanted_runner = policy.second(policy.paths[to], self.drains, now) if to is not None else None
         policy.state = PolicyState.STEERING
         policy.since = now
         policy.stale_at = -inf
-        event_id = self._announce(policy, old, reason, rule, margin, now)
+        self._announce(policy, old, reason, rule, margin, now)
         policy.rule.moved(policy.field)
-        policy.pending_since = now
-        self._effects.append(Steer(policy.id, to, policy.wanted_runner, event_id))
+        self._tell_shares(policy, shared, now)
+        self._effects.append(policy.ask(now))
         self._cadences()
+
+    def _share(self, policy: Policy, now: float) -> None:
+        """Have other paths take part in the policy's traffic, where that is due."""
+        shared = policy.spread.shares
+        if policy.wanted is None or policy.refused(policy.wanted, now) or not policy.spread.review(self.drains, now):
+            return
+        policy.wanted_runner = policy.second(policy.paths[policy.wanted], self.drains, now)
+        self._tell_shares(policy, shared, now)
+        self._effects.append(policy.ask(now))
+        self._cadences()
+
+    def _tell_shares(self, policy: Policy, old: Shares, now: float) -> None:
+        new = policy.spread.shares
+        if new != old:
+            self._effects.append(Shared(policy.id, old, new, self._why_shared(policy, old, now), now))
+
+    def _why_shared(self, policy: Policy, old: Shares, now: float) -> str:
+        spread = policy.spread
+        reasons = [f"{share.path} joins" for share in spread.shares if all(one.path != share.path for one in old)]
+        for path in (share.path for share in old if not spread.uses(share.path)):
+            why = policy.excluded(path, self.drains, now) if path in policy.paths else "not configured"
+            reasons.append(f"{path} leaves" + (f" ({why})" if why else ""))
+        return ", ".join(reasons) or "costs changed"
 
     def _announce(
         self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
-    ) -> str:
+    ) -> None:
         self._events += 1
         policy.event_id = f"{self.epoch}-{self._events}"
         evidence: dict[PathId, Terms] = {}
@@ -149,7 +178,6 @@ class Decisions:
             policy.event_id, policy.id, old, policy.wanted, reason, now, rule, evidence, excluded, margin
         )
         self._effects.append(policy.last)
-        return policy.event_id
 
     def _keep_up(self, policy: Policy, now: float) -> None:
         """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
@@ -165,8 +193,7 @@ class Decisions:
             if second == policy.wanted_runner:
                 return
             policy.wanted_runner = second
-        policy.pending_since = now
-        self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
+        self._effects.append(policy.ask(now))
 
     def _cadences(self) -> None:
         if self.settings.round <= 0.0:
@@ -178,6 +205,7 @@ class Decisions:
             if current is None:
                 continue
             chosen.add(current.id)
+            chosen.update(share.path for share in policy.spread.shares)
             if current.health.doubted_at is not None and current.health.state is not PathState.RECOVERING:
                 doubted.append(policy)
         urgent = {path for policy in doubted for path in policy.paths if not policy.paths[path].health.gone}

@@ -28,7 +28,6 @@ from steerd.core.model import (
     PopState,
     Probed,
     Reason,
-    Steer,
     Swept,
     Terms,
     Verb,
@@ -151,6 +150,8 @@ class Engine(Decisions):
                 verdict := policy.rule.observe(policy.field, policy.current, dt, now)
             ) is not None and not policy.dwell(now):
                 self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
+            elif policy.spread.active:
+                self._share(policy, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
             self._cadences()
@@ -255,7 +256,7 @@ class Engine(Decisions):
             if (doubt and policy.settled) or path.id not in policy.paths:
                 continue
             policy.stale_at = -inf
-            forced = policy.wanted == path.id and health.gone
+            forced = health.gone and (policy.wanted == path.id or policy.spread.uses(path.id))
             if forced or policy.id in self._stranded:
                 self._look(policy, now, None)
         self._cadences()
@@ -302,7 +303,7 @@ class Engine(Decisions):
         if policy is None:
             return self._decline(event, "unknown policy")
         asked = policy.wanted if policy.pending_since is not None else None
-        policy.choice, policy.runner_up = event.best, event.runner_up
+        policy.choice, policy.runner_up, policy.shared = event.best, event.runner_up, event.shares
         policy.stale_at = -inf
         if event.error is None and (event.best == policy.wanted):
             policy.pending_since = None
@@ -317,14 +318,14 @@ class Engine(Decisions):
         elif policy.pending_since is not None:
             return None  # an older answer; the one to the last Steer is still to come
         elif event.best is None:  # taken away by somebody: ask again
-            policy.pending_since = now
-            self._effects.append(Steer(policy.id, policy.wanted, policy.wanted_runner, policy.event_id))
+            self._effects.append(policy.ask(now))
             return None
         policy.pending_since = None
         if event.error is None:
             policy.error = event.mismatch  # what was refused before is past
         adopted = policy.wanted is None and policy.last is None and event.error is None
         old, policy.wanted, policy.wanted_runner = policy.wanted, event.best, event.runner_up
+        policy.spread.adopt(event.shares)
         policy.since = now
         if adopted:
             policy.state = PolicyState.STEERING

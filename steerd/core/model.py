@@ -61,6 +61,17 @@ class Reason(StrEnum):
     KERNEL = "kernel"
 
 
+class Share(NamedTuple):
+    """Which part of a policy's traffic a path takes, from 0 to 1."""
+
+    path: PathId
+    part: float
+
+
+Shares = tuple[Share, ...]
+"""The choice's own first; they make up 1. Empty: the choice has all."""
+
+
 # Events: what happened.
 
 
@@ -146,6 +157,7 @@ class Installed(NamedTuple):
     runner_up: PathId | None = None
     error: str | None = None
     mismatch: str | None = None
+    shares: Shares = ()
 
 
 class Configured(NamedTuple):
@@ -168,12 +180,14 @@ class Cadence(NamedTuple):
 
 
 class Steer(NamedTuple):
-    """Point the policy at ``best``; None: nothing may be used, and the policy is to be blocked."""
+    """Point the policy at ``best``, and as ``shares`` say at others too; None: nothing may be used, and the policy is
+    to be blocked."""
 
     policy: PolicyId
     best: PathId | None
     runner_up: PathId | None
     event_id: str
+    shares: Shares = ()
 
 
 # Effects, facts: journal, store, metrics and MQTT word them for themselves.
@@ -210,6 +224,16 @@ class PathChanged(NamedTuple):
     at: float
 
 
+class Shared(NamedTuple):
+    """Other paths than before share a policy's traffic, or in other parts. ``why`` in words."""
+
+    policy: PolicyId
+    old: Shares
+    new: Shares
+    why: str
+    at: float
+
+
 class Declined(NamedTuple):
     """A known event that was not acted on, and why: counted, never silent."""
 
@@ -217,7 +241,7 @@ class Declined(NamedTuple):
     reason: str
 
 
-Effect = Cadence | Steer | Switched | PathChanged | Declined
+Effect = Cadence | Steer | Switched | Shared | PathChanged | Declined
 
 
 # Views: made when someone looks.
@@ -302,6 +326,7 @@ class PolicyView:
     last: Switched | None
     outlook: str  # what would have to change for the choice to change
     dwell: float = 0.0  # seconds for which only force may move it: what is left of its min_dwell
+    shares: Shares = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from typing import Final
 
 from steerd.core.cost import tariff
 from steerd.core.health import HOLD_BASE
-from steerd.core.model import PathState, PolicyState, Reason, Switched, Terms
+from steerd.core.model import PathState, PolicyState, Reason, Shares, Steer, Switched, Terms
 from steerd.core.orders import Drains, Pin
 from steerd.core.path import Path
 from steerd.core.quote import Quote
 from steerd.core.rules import Rule, Standing
 from steerd.core.settings import PathId, PolicySettings
+from steerd.core.spread import Spread
 
 STEERING: Final = PolicyState.STEERING
 
@@ -30,6 +31,7 @@ class Policy:
         self.id = settings.policy
         self.choice: PathId | None = None
         self.runner_up: PathId | None = None
+        self.shared: Shares = ()  # as the kernel has it; `spread` knows what was asked for
         self.wanted: PathId | None = None
         self.wanted_runner: PathId | None = None
         self.pending_since: float | None = None  # a Steer is out, and no Installed has answered it
@@ -45,6 +47,7 @@ class Policy:
         self.current: Standing | None = None  # the choice's, when it was made and its cost is known
         self.stale_at = -inf  # when `field` has to be made anew; -inf: now
         self._refused: dict[PathId, tuple[float, float, str]] = {}  # until, wait, error
+        self.spread = Spread(self)
         self.configure(settings, paths, rule)
 
     def configure(self, settings: PolicySettings, paths: Mapping[PathId, Path], rule: Rule) -> None:
@@ -75,6 +78,13 @@ class Policy:
         priced = self.priced[path]
         return priced.shown() if isinstance(priced, Quote) else {}
 
+    # What is asked of the kernel
+
+    def ask(self, now: float) -> Steer:
+        """For what is wanted; an answer is awaited from now on."""
+        self.pending_since = now
+        return Steer(self.id, self.wanted, self.wanted_runner, self.event_id, self.spread.shares)
+
     # What is allowed
 
     def dwell(self, now: float) -> float:
@@ -91,7 +101,7 @@ class Policy:
         candidate = self.paths[path]
         if drains.forbids(candidate.pop):
             return f"{candidate.pop} is drained ({drains.origin(candidate.pop)})"
-        if not self._pin_allows(candidate, drains):
+        if not self.pin_allows(candidate, drains):
             return f"the policy is pinned to {self.pin.pop}" if self.pin else None
         health = candidate.health
         if health.gone:
@@ -128,7 +138,7 @@ class Policy:
             return Reason.POLICY
         if drains.forbids(path.pop) or (drains.discourages(path.pop) and self._undrained(path, drains, now)):
             return Reason.DRAIN
-        if not self._pin_allows(path, drains):
+        if not self.pin_allows(path, drains):
             return Reason.PIN
         if path.health.state is PathState.ABSENT:
             return Reason.ABSENT
@@ -160,7 +170,7 @@ class Policy:
             not path.health.gone
             and (path.cost == inf or self.excluded(path.id, drains, now) is None)
             and not drains.forbids(path.pop)
-            and self._pin_allows(path, drains)
+            and self.pin_allows(path, drains)
             for path in self.paths.values()
         )
 
@@ -188,6 +198,7 @@ class Policy:
             path
             for path in self.paths.values()
             if path is not best
+            and not self.spread.uses(path.id)
             and path.health.state is PathState.UP
             and not drains.discourages(path.pop)
             and self.excluded(path.id, drains, now) is None
@@ -199,9 +210,9 @@ class Policy:
     def runner_up_serves(self, drains: Drains) -> bool:
         """Whether the present runner-up may stay: it is kept as long as it can do its work."""
         path = self.paths.get(self.wanted_runner) if self.wanted_runner is not None else None
-        if path is None or path.id == self.wanted:
+        if path is None or path.id == self.wanted or self.spread.uses(path.id):
             return False
-        if drains.discourages(path.pop) or not self._pin_allows(path, drains):
+        if drains.discourages(path.pop) or not self.pin_allows(path, drains):
             return False
         # One that was adopted and not heard yet may stay: nothing is known against it.
         return path.health.state in (PathState.UP, PathState.SUSPECT)
@@ -241,7 +252,7 @@ class Policy:
                     stale_at = time
         self.stale_at = stale_at
 
-    def _pin_allows(self, path: Path, drains: Drains) -> bool:
+    def pin_allows(self, path: Path, drains: Drains) -> bool:
         pin = self.pin
         if pin is None or not pin.hard or path.pop == pin.pop or drains.forbids(pin.pop):
             return True

@@ -42,7 +42,8 @@ class PathSettings:
     added cost in ms. ``interval`` is the active path's probing period and ``standby_interval`` that of the
     others; ``timeout`` is when an unanswered probe is settled as lost; ``down_after`` the least time
     without an answer before the path counts as down (all in seconds). ``legs`` is how many targets are
-    probed (one per family that has a target of its own); the path is as good as its worst leg.
+    probed (one per family that has a target of its own); the path is as good as its worst leg. ``capacity`` counts
+    against that of other paths only: how much more traffic it takes where several share it.
     """
 
     path: PathId
@@ -54,6 +55,7 @@ class PathSettings:
     timeout: float = 1.0
     down_after: float = 0.0
     legs: int = 1
+    capacity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class PolicySettings:
 
     The weights multiply those terms of the cost for this policy alone; with ``objective`` MOS only that of the bias
     counts, and ``codec`` does. ``preferred`` gives paths that are worth something to this policy, in ms, by which
-    they are cheaper. For ``min_dwell`` seconds after a switch only force moves the policy.
+    they are cheaper. For ``min_dwell`` seconds after a switch only force moves the policy. Up to ``spread`` paths
+    share its traffic, those that cost at most ``spread_within`` ms more than the choice.
     """
 
     policy: PolicyId
@@ -79,6 +82,8 @@ class PolicySettings:
     bias_weight: float = 1.0
     preferred: tuple[tuple[PathId, float], ...] = ()
     min_dwell: float = 0.0
+    spread: int = 1
+    spread_within: float = 50.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
         last=policy.last,
         outlook=_outlook(policy, now),
         dwell=policy.dwell(now),
+        shares=policy.shared,
     )
 
 

@@ -44,6 +44,7 @@ DIRECTIONS: Final = ("out", "back")
 PATH_STATE: Final = "steerd_path_state"
 COST: Final = "steerd_path_cost_seconds"
 ACTIVE: Final = "steerd_policy_active"
+SHARE: Final = "steerd_policy_share_ratio"
 POLICY_STATE: Final = "steerd_policy_state"
 SWITCHES: Final = "steerd_switches_total"
 ROUTES: Final = "steerd_routes_installed"
@@ -59,6 +60,7 @@ HEADERS: Final = {
     PATH_STATE: header(PATH_STATE, "gauge", "1 for the state that the path is in."),
     COST: header(COST, "gauge", "What a path costs a policy, term by term; the rule compares the total."),
     ACTIVE: header(ACTIVE, "gauge", "1 for the path that the policy uses."),
+    SHARE: header(SHARE, "gauge", "Which part of the policy's traffic the path is to take, as the kernel has it."),
     POLICY_STATE: header(POLICY_STATE, "gauge", "1 for the state that the policy is in."),
     SWITCHES: header(SWITCHES, "counter", "Changes of choice by reason."),
     ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
@@ -146,7 +148,7 @@ class PathSeries:
 class PolicySeries:
     """What is counted and shown of a policy. `candidates`: the paths that it may use, each with its PoP."""
 
-    __slots__ = ("_active", "_costs", "_routes", "_states", "_switched", "_switches", "policy")
+    __slots__ = ("_active", "_costs", "_parts", "_routes", "_states", "_switched", "_switches", "policy")
 
     def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]]) -> None:
         self.policy = policy
@@ -159,10 +161,12 @@ class PolicySeries:
     def choose(self, candidates: Iterable[tuple[PathId, str]]) -> None:
         """The configuration changed what the policy may use."""
         self._active: dict[PathId, str] = {}
+        self._parts: dict[PathId, str] = {}
         self._costs: dict[PathId, Sequence[str]] = {}
         for path, pop in candidates:
             labels = {"policy": self.policy, "pop": pop, "path": path}
             self._active[path] = series(ACTIVE, **labels)
+            self._parts[path] = series(SHARE, **labels)
             self._costs[path] = [series(COST, **labels, term=term) for term in TERMS]
 
     def switched(self, reason: Reason) -> None:
@@ -176,6 +180,8 @@ class PolicySeries:
         page[POLICY_STATE].append(lines(self._states, [int(one is state) for one in PolicyState]))
         choice = view.choice if view is not None else None
         page[ACTIVE].append(lines(self._active.values(), [int(path == choice) for path in self._active]))
+        parts = {share.path: share.part for share in view.shares} if view is not None and view.shares else {choice: 1.0}
+        page[SHARE].append(lines(self._parts.values(), [parts.get(path, 0.0) for path in self._parts]))
         terms = {candidate.path: candidate.terms for candidate in view.candidates} if view is not None else {}
         for path, prefixes in self._costs.items():
             known = terms.get(path, {})

@@ -130,7 +130,7 @@ class _Run:
     def _carry_out(self, effects: Sequence[Effect], engine: Engine, time: float) -> None:
         for effect in effects:
             if isinstance(effect, Steer):
-                engine.feed(Installed(effect.policy, effect.best, effect.runner_up), time)
+                engine.feed(Installed(effect.policy, effect.best, effect.runner_up, shares=effect.shares), time)
             elif isinstance(effect, Switched):
                 self.ledger.choose(effect.new)
                 called = {path: name for name, path in self.trace.paths.items()}

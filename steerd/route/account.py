@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from steerd.core.model import Installed
 from steerd.core.settings import PolicyId
-from steerd.route.desired import BLOCKED, Choice, possible, ways_out
+from steerd.route.choice import BLOCKED, carrying, ways_out, weighed
 from steerd.route.kernel import Kernel
 from steerd.route.numbers import WayOut
 from steerd.route.objects import Seen
@@ -47,9 +47,9 @@ class Account:
         known = {path.path for path in present.settings.paths}
         if real.best is not None and real.best not in known:
             real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
-        if real.runner_up not in known:
-            real = Choice(real.best)
-        said = Installed(policy, real.best, real.runner_up, error, None if error else self._mismatches.get(policy))
+        real = real.among(known)
+        mismatch = None if error else self._mismatches.get(policy)
+        said = Installed(policy, real.best, real.runner_up, error, mismatch, real.shares)
         self._said[policy] = said
         return said
 
@@ -86,11 +86,11 @@ class Account:
 
     def _mismatch(self, present: Present, policy: PolicyId, usable: AbstractSet[WayOut]) -> str | None:
         paths = {**present.retired, **{path.path: path for path in present.settings.paths}}
-        expected: dict[int, str | None] = {}
+        expected: dict[int, frozenset[str]] = {}
         for family in present.families:
             if present.steers(policy, family):
-                ways = possible(present.choices[policy], paths, usable, family)
-                expected[family] = ways[0].device if ways else None
+                ways = weighed(present.choices[policy], paths, usable, family)
+                expected[family] = frozenset(way.device for way in carrying(ways))
         try:
             return self._verifier.mismatch(policy, expected)
         except OSError as error:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from steerd.config.settings import IPV4, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import prefixes
-from steerd.route.desired import Choice, steered, way_out, ways_out
+from steerd.route.choice import BLOCKED, Choice, choice_of, way_out, ways_out
+from steerd.route.desired import steered
 from steerd.route.numbers import WayOut
-from steerd.route.objects import BUCKETS, METRIC, SHADOW_METRIC, Kind, RouteType, State
+from steerd.route.objects import BUCKETS, METRIC, RUNNER_UP_WEIGHT, SHADOW_METRIC, Kind, RouteType, State
 from steerd.route.prefixes import FAMILIES
 from steerd.route.selection import Selection
 
@@ -60,7 +61,7 @@ def adopt(settings: RouteSettings, selections: Iterable[Selection], state: State
     # Each policy has forwarded traffic, and there no two have the same prefix.
     for selection in (one for one in selections if not one.selectors.own):
         for policy in selection.policies:
-            ways: list[WayOut] = []
+            ways: list[tuple[WayOut, int]] = []
             for family in FAMILIES:
                 wanted = set(prefixes.split(family, steered(policy, family, management[family])))
                 if not wanted:
@@ -72,10 +73,10 @@ def adopt(settings: RouteSettings, selections: Iterable[Selection], state: State
                         groups.setdefault((policy.policy, family), kind.nexthop)
                     ways = ways or ways_of(state, kind)
                 if kind or table.most(wanted, SHADOW_METRIC, RouteType.UNREACHABLE):
-                    choices.setdefault(policy.policy, Choice(None))
+                    choices.setdefault(policy.policy, BLOCKED)
             if ways and choices[policy.policy].best is None:
-                named = [name_of(settings, way, strangers) for way in ways[:2]]
-                choices[policy.policy] = Choice(named[0], named[1] if len(named) > 1 else None)
+                named = [(name_of(settings, way, strangers), weight) for way, weight in ways]
+                choices[policy.policy] = choice_of(named)
     return Adopted(choices, groups, strangers)
 
 
@@ -84,14 +85,14 @@ def _resilient(state: State, number: int) -> bool:
     return group is not None and group.buckets == BUCKETS
 
 
-def ways_of(state: State, kind: Kind) -> list[WayOut]:
-    """Where routes of this kind lead, the heaviest first."""
+def ways_of(state: State, kind: Kind) -> list[tuple[WayOut, int]]:
+    """Where routes of this kind lead, with the weights there, those who only stand by last."""
     if not kind.nexthop:
-        return [WayOut(kind.family, kind.device, kind.via)] if kind.device else []
+        return [(WayOut(kind.family, kind.device, kind.via), RUNNER_UP_WEIGHT)] if kind.device else []
     group = state.groups.get(kind.nexthop)
-    members = sorted(group.members, key=lambda one: -one[1]) if group else [(kind.nexthop, 1)]
-    found = (state.nexthops.get(number) for number, _weight in members)
-    return [WayOut(one.family, one.device, one.via) for one in found if one]
+    members = sorted(group.members, key=lambda one: one[1] <= RUNNER_UP_WEIGHT) if group else [(kind.nexthop, 1)]
+    found = ((state.nexthops.get(number), weight) for number, weight in members)
+    return [(WayOut(one.family, one.device, one.via), weight) for one, weight in found if one]
 
 
 def name_of(settings: RouteSettings, way: WayOut, strangers: dict[PathId, RoutePath]) -> PathId:
@@ -109,9 +110,9 @@ def name_of(settings: RouteSettings, way: WayOut, strangers: dict[PathId, RouteP
     return name
 
 
-def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathId | None) -> PathId | None:
+def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathId) -> PathId:
     """The configured name of a path that may have been renamed or removed: by device and gateways."""
-    if path is None or any(one.path == path for one in settings.paths):
+    if any(one.path == path for one in settings.paths):
         return path
     gone = ways.get(path)
     if gone is None or not ways_out([gone]):  # what leads nowhere, for want of a gateway, resembles all that does

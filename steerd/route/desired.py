@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from steerd.config.settings import IPV4, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.settings import Flows, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import prefixes
+from steerd.route.choice import Choice, way_out, weighed
 from steerd.route.numbers import Ids, WayOut
 from steerd.route.objects import (
-    BEST_WEIGHT,
+    IDLE_TIMER,
     METRIC,
-    RUNNER_UP_WEIGHT,
     SHADOW_METRIC,
     Group,
     Kind,
@@ -24,36 +23,18 @@ from steerd.route.prefixes import FAMILIES
 from steerd.route.selection import Selection, fixed_rules, steering_rules
 
 
-class Choice(NamedTuple):
-    best: PathId | None
-    runner_up: PathId | None = None
-
-
-BLOCKED = Choice(None)
-
-
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What besides the settings decides what is possible: paths that configuration no longer names but
-    traffic still uses, ways out that the kernel would accept now, numbers, and kernel features."""
+    traffic still uses, ways out that the kernel would accept now, numbers, and kernel features. ``pinning``:
+    established connections are led past the routes."""
 
     retired: Mapping[PathId, RoutePath]
     usable: AbstractSet[WayOut]
     ids: Ids
     families: tuple[int, ...] = FAMILIES
     nexthop_objects: bool = True
-
-
-def way_out(path: RoutePath, family: int) -> WayOut | None:
-    """How the path leaves in this family; None when it does not carry it."""
-    if family not in path.families:
-        return None
-    via = path.via if family == IPV4 else path.via6
-    return WayOut(family, path.device, via or "")
-
-
-def ways_out(paths: Iterable[RoutePath]) -> set[WayOut]:
-    return {way for path in paths for family in FAMILIES if (way := way_out(path, family))}
+    pinning: bool = False
 
 
 def desired(
@@ -85,18 +66,19 @@ def desired(
                 way = way_out(path, family)
                 if way and way in usable:
                     nexthops[ids.nexthops[way]] = Nexthop(ids.nexthops[way], *way)
+    timers = idle_timers(settings, pinning=circumstances.pinning)
     targets: dict[tuple[PolicyId, int], Kind] = {}
     for policy, choice in choices.items():
         for family in circumstances.families:
-            members = possible(choice, everyone, usable, family)
+            members = weighed(choice, everyone, usable, family)
             if not members:
                 continue
             if circumstances.nexthop_objects:
-                group = Group(ids.groups[policy, family], weigh([ids.nexthops[way] for way in members]))
+                group = group_of(members, policy, family, ids, idle_timer=timers.get(policy, 0))
                 targets[policy, family] = Kind(family, 0, METRIC, RouteType.UNICAST, nexthop=group.id)
                 groups[group.id] = group
             else:
-                way = members[0]
+                way = members[0][0]
                 targets[policy, family] = Kind(family, 0, METRIC, RouteType.UNICAST, device=way.device, via=way.via)
     active: list[tuple[Selection, int]] = []
     used: set[int] = set()
@@ -114,31 +96,22 @@ def desired(
     return State(frozenset(rules), nexthops, kept, {kind: packed for kind, packed in routes.items() if packed})
 
 
-def weigh(numbers: list[int]) -> tuple[tuple[int, int], ...]:
-    """The members of a group whose best is the first. A lone member stands for any weight."""
-    return tuple(zip(numbers, (BEST_WEIGHT, RUNNER_UP_WEIGHT), strict=False))
+def group_of(
+    members: Iterable[tuple[WayOut, int]], policy: PolicyId, family: int, ids: Ids, *, idle_timer: int
+) -> Group:
+    """The group that a policy's routes of a family lead to."""
+    weights = tuple((ids.nexthops[way], weight) for way, weight in members)
+    return Group(ids.groups[policy, family], weights, idle_timer=idle_timer)
 
 
-def possible(
-    choice: Choice,
-    paths: Mapping[PathId, RoutePath],
-    usable: AbstractSet[WayOut],
-    family: int,
-) -> list[WayOut]:
-    """The ways out that this choice comes to, best first.
-
-    The first path with any usable way leads in both families: when it does not carry one of them, that
-    family has no way, since traffic of one PoP must not appear at another.
-    """
-    alive = [
-        path
-        for name in choice
-        if name is not None and (path := paths.get(name)) and not usable.isdisjoint(ways_out([path]))
-    ]
-    ways = [way_out(path, family) for path in alive]
-    if not ways or ways[0] not in usable:
-        return []
-    return list(dict.fromkeys(way for way in ways if way is not None and way in usable))
+def idle_timers(settings: RouteSettings, *, pinning: bool) -> dict[PolicyId, int]:
+    """How long flows that share a bucket must be silent before it follows other weights, in hundredths of a second,
+    where that is not 0. Connections that are pinned never look at buckets, so that new ones follow at once."""
+    return {
+        one.policy: IDLE_TIMER
+        for one in settings.policies
+        if one.spread > 1 and not (pinning and one.flows is not Flows.MOVE)
+    }
 
 
 def _table(

@@ -19,6 +19,9 @@ RUNNER_UP_WEIGHT = 1
 BUCKETS = 64
 """With 64 buckets a weight of 1 in 256 gets none: the runner-up carries nothing until it has to."""
 
+IDLE_TIMER = 1000
+"""Hundredths of a second for which a bucket of shared traffic carries nothing before it may move."""
+
 FULL_MASK = 0xFFFFFFFF
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from steerd.config.settings import RouteSettings
-from steerd.core.settings import PathId, PolicyId
+from steerd.core.settings import PolicyId
 from steerd.route import commands, prefixes
 from steerd.route.adopt import adopt
+from steerd.route.choice import Choice, ways_out
 from steerd.route.collisions import collision
-from steerd.route.desired import Choice, Circumstances, desired, ways_out
+from steerd.route.desired import Circumstances, desired
 from steerd.route.diff import difference
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel
@@ -78,7 +79,7 @@ def guard(settings: RouteSettings) -> bool:
         return bool(protection.text)
 
 
-def plan(settings: RouteSettings, choices: Mapping[PolicyId, tuple[PathId | None, PathId | None]]) -> list[str]:
+def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
     """What would be done now for these choices, as `ip` command lines in their order. Changes nothing.
 
     A policy without an entry keeps what it has. Raises `RouteError` on a collision.
@@ -93,7 +94,7 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, tuple[PathId | None
         if found := collision(settings, seen):
             raise RouteError(found)
         adopted = adopt(settings, chosen, seen.ours)
-        wanted = adopted.choices | {policy: Choice(*choice) for policy, choice in choices.items()}
+        wanted = {**adopted.choices, **choices}
         ways = ways_out([*settings.paths, *adopted.strangers.values()])
         policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
         ids = allocate(settings, policies, ways, seen.ours, adopted.groups)

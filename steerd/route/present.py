@@ -7,7 +7,8 @@ from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import prefixes
 from steerd.route.adopt import name_of, ways_of
-from steerd.route.desired import BLOCKED, Choice, steered, way_out
+from steerd.route.choice import BLOCKED, Choice, choice_of, way_out
+from steerd.route.desired import steered
 from steerd.route.numbers import Ids
 from steerd.route.objects import METRIC, Kind, RouteType, State
 from steerd.route.selection import Selection
@@ -36,11 +37,11 @@ class Present:
             if not ways:
                 continue
             strangers = dict(self.retired)
-            found: list[PathId] = []
-            for way in ways[:2]:
-                same = [one for one in asked if one is not None and one in paths and way_out(paths[one], family) == way]
-                found.append(same[0] if same else name_of(self.settings, way, strangers))
-            return Choice(found[0], found[1] if len(found) > 1 else None)
+            found: list[tuple[PathId, int]] = []
+            for way, weight in ways:
+                same = [one for one in asked.paths if one in paths and way_out(paths[one], family) == way]
+                found.append((same[0] if same else name_of(self.settings, way, strangers), weight))
+            return choice_of(found)
         return BLOCKED
 
     def count(self, policy: PolicyId, family: int) -> int:

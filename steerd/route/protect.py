@@ -4,11 +4,12 @@ Synchronous: runs on routing's worker thread.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, Self
 
 from steerd.config.settings import Flows, Guard, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
+from steerd.route.choice import BLOCKED, Choice
 from steerd.route.error import RouteError
 from steerd.route.main_table import Main, MainTable
 from steerd.route.nft.belonging import devices as devices_of
@@ -156,7 +157,7 @@ class Protection:
 
 def carrying(
     settings: RouteSettings,
-    choices: Mapping[PolicyId, Iterable[PathId | None]],
+    choices: Mapping[PolicyId, Choice],
     paths: Mapping[PathId, RoutePath],
     *,
     everything: bool = False,
@@ -166,7 +167,7 @@ def carrying(
     found: dict[PolicyId, frozenset[str]] = {}
     for policy in settings.policies:
         own = devices_of(settings, policy)
-        used = {paths[one].device for one in choices.get(policy.policy, ()) if one and one in paths}
+        used = {paths[one].device for one in choices.get(policy.policy, BLOCKED).paths if one in paths}
         more = own | used if everything else used - own
         if more:
             found[policy.policy] = frozenset(more)

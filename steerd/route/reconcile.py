@@ -12,8 +12,9 @@ from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.account import Account, Outcome
 from steerd.route.adopt import adopt, names
+from steerd.route.choice import BLOCKED, Choice, possible, ways_out
 from steerd.route.collisions import collision
-from steerd.route.desired import BLOCKED, Choice, Circumstances, desired, possible, ways_out
+from steerd.route.desired import Circumstances, desired
 from steerd.route.diff import Difference, difference, label, size
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel, Refused
@@ -81,7 +82,7 @@ class Reconciler:
     @property
     def chosen(self) -> AbstractSet[PathId]:
         """The paths that policies use."""
-        return {choice.best for choice in self._choices.values() if choice.best is not None}
+        return {path for choice in self._choices.values() for path in choice.paths if path != choice.runner_up}
 
     @property
     def indexes(self) -> AbstractSet[int]:
@@ -90,14 +91,13 @@ class Reconciler:
         return {one.index for name, one in self._seen.devices.items() if name in names}
 
     def steer(self, wanted: Steer) -> Installed:
-        policy, choice = wanted.policy, Choice(wanted.best, wanted.runner_up)
+        policy, choice = wanted.policy, Choice(wanted.best, wanted.runner_up, wanted.shares)
         if all(one.policy != policy for one in self._settings.policies):
             return Installed(policy, None, None, f"no policy {policy} is configured")
         known = {path.path for path in self._settings.paths}
         if choice.best is not None and choice.best not in known:
             return self._say(policy, f"no path {choice.best} is configured")
-        if choice.runner_up not in known or choice.runner_up == choice.best or choice.best is None:
-            choice = Choice(choice.best)
+        choice = choice.among(known)
         fresh = policy not in self._choices
         self._former = {} if fresh else {policy: self._choices[policy]}
         self._choices[policy] = choice
@@ -156,7 +156,7 @@ class Reconciler:
         former = {**self._retired, **{path.path: path for path in old.paths}}
         remaining = {one.policy for one in settings.policies}
         self._choices = {
-            policy: Choice(*(names(settings, former, path) for path in choice))
+            policy: choice.renamed(lambda path: names(settings, former, path))
             for policy, choice in self._choices.items()
             if policy in remaining
         }
@@ -177,6 +177,10 @@ class Reconciler:
         self._converge()
 
     # How it is done.
+
+    @property
+    def _pinning(self) -> bool:
+        return self._protection is not None and self._protection.pins(self._settings)
 
     def _check(self, settings: RouteSettings) -> tuple[Seen, tuple[Selection, ...]]:
         try:
@@ -230,7 +234,9 @@ class Reconciler:
             if choice.best is not None and not _leads(choice, everyone, usable) and _leads(former, everyone, usable):
                 # What is asked for can not be: better where it was than nowhere.
                 self._choices[policy] = former
-        circumstances = Circumstances(self._retired, usable, self._ids, self._kernel.families, self._objects)
+        circumstances = Circumstances(
+            self._retired, usable, self._ids, self._kernel.families, self._objects, self._pinning
+        )
         return desired(settings, self._selections, self._choices, circumstances)
 
     def _converge(self) -> Difference:
@@ -303,7 +309,7 @@ class Reconciler:
         )
 
     def _drop_retired(self) -> None:
-        used = {path for choice in self._choices.values() for path in choice}
+        used = {path for choice in self._choices.values() for path in choice.paths}
         self._retired = {name: path for name, path in self._retired.items() if name in used}
 
     def _switch(self, policy: PolicyId, choice: Choice) -> bool:
@@ -318,6 +324,7 @@ class Reconciler:
             ids=self._ids,
             seen=self._seen,
             present=self._present(),
+            pinning=self._pinning,
         )
         if changes is None:
             return False

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from steerd.config.settings import RouteSettings
 from steerd.core.settings import PolicyId
-from steerd.route.desired import Choice, possible, ways_out, weigh
+from steerd.route.choice import Choice, ways_out, weighed
+from steerd.route.desired import group_of, idle_timers
 from steerd.route.diff import Change, Verb, equivalent
 from steerd.route.kernel import Kernel
 from steerd.route.netlink import NetlinkError
 from steerd.route.numbers import Ids, WayOut
-from steerd.route.objects import Group, Seen, State
+from steerd.route.objects import RUNNER_UP_WEIGHT, Group, Seen, State
 from steerd.route.present import Present
 
 
@@ -23,18 +24,20 @@ def regroup(
     ids: Ids,
     seen: Seen,
     present: Present,
+    pinning: bool,
 ) -> list[Change] | None:
     """The changes to groups that make the choice come true on what was last read; None: groups alone do not. Pure."""
     paths = {path.path: path for path in settings.paths}
     known = {WayOut(one.family, one.device, one.via) for one in seen.ours.nexthops.values()}
     usable = {way for way in ways_out(paths.values()) if way in known and seen.up(way.device)}
+    timers = idle_timers(settings, pinning=pinning)
     changes: list[Change] = []
     for family in families:
         number = ids.groups.get((policy, family), 0)
-        members = possible(choice, paths, usable, family)
+        members = weighed(choice, paths, usable, family)
         group = seen.ours.groups.get(number)
         if group and members:
-            wanted = Group(number, weigh([ids.nexthops[way] for way in members]))
+            wanted = group_of(members, policy, family, ids, idle_timer=timers.get(policy, 0))
             if not equivalent(group, wanted):
                 changes.append(Change(Verb.REPLACE, wanted))
         elif group:
@@ -63,12 +66,13 @@ def regrouped(state: State, changes: Sequence[Change]) -> State:
 
 
 def stragglers(kernel: Kernel, settings: RouteSettings, group: Group) -> str | None:
-    """Has every bucket of the group be on its best member: a replace alone proves nothing. Returns what is not."""
+    """Has every bucket of the group be on a member that is to carry packets: a replace alone proves nothing. Returns
+    what is not."""
     left = _elsewhere(kernel, group)
     if left:
-        # A lone member gets every bucket; then the runner-up comes back, and gets none.
-        lone = group._replace(members=group.members[:1])
-        kernel.apply([Change(Verb.REPLACE, lone), Change(Verb.REPLACE, group)], settings)
+        # Without the runner-up its buckets have to move; then it comes back, and gets none.
+        without = group._replace(members=_sharing(group))
+        kernel.apply([Change(Verb.REPLACE, without), Change(Verb.REPLACE, group)], settings)
         left = _elsewhere(kernel, group)
     if left:
         return f"{left} of {group.buckets} buckets of nexthop group {group.id} are not on the chosen path"
@@ -82,4 +86,8 @@ def _elsewhere(kernel: Kernel, group: Group) -> int:
         if error.errno == errno.ENOENT:  # died since: the next pass will tell
             return 0
         raise
-    return buckets.total() - buckets[group.members[0][0]]
+    return buckets.total() - sum(buckets[number] for number, _weight in _sharing(group))
+
+
+def _sharing(group: Group) -> tuple[tuple[int, int], ...]:
+    return tuple(one for one in group.members if one[1] > RUNNER_UP_WEIGHT) or group.members[:1]

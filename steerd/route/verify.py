@@ -35,27 +35,28 @@ class Verifier:
             self.samples = samples(settings, selections, self._kernel.families, devices, addresses)
             self._inputs = inputs
 
-    def mismatch(self, policy: PolicyId, expected: Mapping[int, str | None]) -> str | None:
+    def mismatch(self, policy: PolicyId, expected: Mapping[int, frozenset[str]]) -> str | None:
         """What the kernel does instead, in words; None: what is expected, or there is no telling. ``expected`` has, by
-        family, the device that the policy's packets are to leave by; None: none."""
-        for family, device in expected.items():
+        family, the devices that the policy's packets are to leave by; empty: none."""
+        for family, devices in expected.items():
             for sample in self.samples.get((policy, family), ()):
-                asked, words = self._ask(sample, device)
+                asked, words = self._ask(sample, devices)
                 if words:
                     return words
                 if asked:
                     break
         return None
 
-    def _ask(self, sample: Sample, device: str | None) -> tuple[bool, str | None]:
+    def _ask(self, sample: Sample, devices: frozenset[str]) -> tuple[bool, str | None]:
         """Whether this sample tells anything, and what is wrong."""
+        device = " or ".join(sorted(devices))
         try:
             way = self._kernel.way(sample)
         except NetlinkError as error:
             if error.errno not in _NOWHERE or (device and not _forwards(sample)):
                 return False, None  # a packet that the kernel would not take in says nothing of the ways out
             return True, f"the kernel turns {sample} away, not out by {device}" if device else None
-        if way.device == device:
+        if way.device in devices or not (way.device or devices):
             return True, None
         if way.table == MAIN and way.main_length:
             return False, None  # main knows it better: meant so

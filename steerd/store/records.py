@@ -19,7 +19,7 @@ _CLASSES: Final[dict[str, type]] = {
     cls.__name__: cls
     for cls in (
         *typing.get_args(model.Event),
-        *(model.Switched, model.Memory, model.PinMemory, model.DrainMemory, model.HoldMemory),
+        *(model.Share, model.Switched, model.Memory, model.PinMemory, model.DrainMemory, model.HoldMemory),
         *(settings.Settings, settings.PathSettings, settings.PolicySettings),
         *(settings.RegretSettings, settings.ThresholdSettings),
     )

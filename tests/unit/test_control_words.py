@@ -196,7 +196,7 @@ def test_status_as_json():
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
             "dwell_s": 0.0,
-            "pin": None, "error": None,
+            "pin": None, "shares": [], "error": None,
         }
     ]  # fmt: skip
     assert answer["paths"][0] == {

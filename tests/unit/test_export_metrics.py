@@ -66,6 +66,7 @@ FAMILIES = [
     "steerd_path_cost_seconds",
     "steerd_path_state",
     "steerd_policy_active",
+    "steerd_policy_share_ratio",
     "steerd_policy_state",
     "steerd_switches",
     "steerd_switch_duration_seconds",

@@ -8,6 +8,7 @@ from steerd.config.load import load
 from steerd.core.model import PolicyState, PolicyView, View
 from steerd.core.settings import PathId, PolicyId
 from steerd.plan import choices, notes
+from steerd.route.choice import Choice
 
 FRA, AMS = PathId("fra1/wg0"), PathId("ams1/wg1")
 FILE = """\
@@ -56,28 +57,28 @@ WITHOUT_AMS = FILE[: FILE.index('[[pop]]\nname = "ams1"')] + FILE[FILE.index("[[
 @pytest.mark.parametrize(
     ("text", "changes", "carried", "said"),
     [
-        (FILE, {}, {"p": (FRA, AMS)}, []),
-        (FILE, {"choice": None, "runner_up": None, "state": PolicyState.BLOCKED}, {"p": (None, None)}, []),
+        (FILE, {}, {"p": Choice(FRA, AMS)}, []),
+        (FILE, {"choice": None, "runner_up": None, "state": PolicyState.BLOCKED}, {"p": Choice(None, None)}, []),
         (
             FILE,
             {"choice": None, "runner_up": None, "state": PolicyState.NONE},
             {},
             ["policy p: its rules and routes come with its first choice"],
         ),
-        (RENAMED, {}, {"p": ("fra2/wg0", AMS)}, []),
-        (WITHOUT_AMS, {}, {"p": (FRA, None)}, []),
+        (RENAMED, {}, {"p": Choice("fra2/wg0", AMS)}, []),
+        (WITHOUT_AMS, {}, {"p": Choice(FRA, None)}, []),
         (WITHOUT_FRA, {}, {}, ["policy p: the file does not name its path fra1/wg0: a switch follows"]),
         (
             FILE + 'regions = ["nl"]\n',
             {},
-            {"p": (FRA, AMS)},
+            {"p": Choice(FRA, AMS)},
             ["policy p: the file rules out its path fra1/wg0: region de is not among nl: a switch follows"],
         ),
         (FILE.replace('"p"', '"q"'), {}, {}, ["policy q: its rules and routes come with its first choice"]),
         (
             FILE + "[route]\ntable = 5000\n",
             {},
-            {"p": (FRA, AMS)},
+            {"p": Choice(FRA, AMS)},
             ["[route] numbers change: what lies within the former ones is removed after that"],
         ),
     ],

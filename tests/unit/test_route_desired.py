@@ -11,8 +11,9 @@ from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, Rou
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import commands, prefixes
 from steerd.route.adopt import adopt
+from steerd.route.choice import Choice, ways_out
 from steerd.route.collisions import collision
-from steerd.route.desired import Choice, Circumstances, desired, ways_out
+from steerd.route.desired import Circumstances, desired
 from steerd.route.diff import Verb, difference
 from steerd.route.numbers import Ids, WayOut, allocate
 from steerd.route.objects import (

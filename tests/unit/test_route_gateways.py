@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from steerd.config.settings import AUTO, IPV4, IPV6, RoutePath
 from steerd.core.settings import PathId
-from steerd.route.desired import way_out
+from steerd.route.choice import way_out
 from steerd.route.gateways import automatic, learn, resolve, unknown
 from steerd.route.main_table import DefaultRoute, Main
 from steerd.route.objects import Device

@@ -20,7 +20,8 @@ from steerd.config.load import load
 from steerd.config.settings import RouteSettings
 from steerd.route import commands
 from steerd.route.adopt import adopt
-from steerd.route.desired import Choice, Circumstances, desired, ways_out
+from steerd.route.choice import Choice, ways_out
+from steerd.route.desired import Circumstances, desired
 from steerd.route.diff import difference
 from steerd.route.numbers import allocate
 from steerd.route.objects import State
