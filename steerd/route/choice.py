@@ -118,10 +118,13 @@ def choice_of(named: Iterable[tuple[PathId, int]]) -> Choice:
 
 def _weights(parts: list[float]) -> list[int]:
     """Whole numbers that make up `BEST_WEIGHT`, by largest remainder, none below `LEAST_WEIGHT`."""
-    spare = BEST_WEIGHT - LEAST_WEIGHT * len(parts)
-    exact = [spare * part / sum(parts) for part in parts]
-    floors = [int(one) for one in exact]
-    order = sorted(range(len(parts)), key=lambda at: (floors[at] - exact[at], at))
-    for at in order[: spare - sum(floors)]:
-        floors[at] += 1
-    return [LEAST_WEIGHT + one for one in floors]
+    exact = [BEST_WEIGHT * part / sum(parts) for part in parts]
+    weights = [int(one) for one in exact]
+    order = sorted(range(len(parts)), key=lambda at: (weights[at] - exact[at], at))
+    for at in order[: BEST_WEIGHT - sum(weights)]:
+        weights[at] += 1
+    for at, weight in enumerate(weights):
+        if weight < LEAST_WEIGHT:
+            weights[weights.index(max(weights))] -= LEAST_WEIGHT - weight
+            weights[at] = LEAST_WEIGHT
+    return weights

@@ -16,6 +16,8 @@ from steerd.core.model import (
     Outcome,
     PathChanged,
     Probed,
+    Shared,
+    Shares,
     Steer,
     Switched,
 )
@@ -41,6 +43,7 @@ class Driver:
         self.rng = Random(f"{seed}/network")
         self.now = 0.0
         self.kernel: dict[PolicyId, tuple[PathId | None, PathId | None]] = {}
+        self.shares: dict[PolicyId, Shares] = {}
         self.effects: list[tuple[float, Effect]] = []
         self.log: list[tuple[float, Event | None]] = []
         self._draw = Random(f"{seed}/engine").random
@@ -73,7 +76,7 @@ class Driver:
                 self._act(path.cadence)
         for policy, (best, second) in self.kernel.items():
             if best is not None:
-                self.feed(Installed(policy, best, second))
+                self.feed(Installed(policy, best, second, shares=self.shares.get(policy, ())))
         for path, line in self.lines.items():
             if not line.at(self.now).link:
                 self.feed(Link(path, up=False))
@@ -116,7 +119,7 @@ class Driver:
             delay, error = self._applies(effect)
             self.at(self.now + delay, self._apply, effect, number, error, self._life)
             self.effects.append((self.now, effect))
-        elif isinstance(effect, Switched | PathChanged):
+        elif isinstance(effect, Switched | Shared | PathChanged):
             self.effects.append((self.now, effect))
 
     def _every(self, path: PathId) -> float | None:
@@ -146,9 +149,16 @@ class Driver:
     def _link(self, path: PathId, up: bool) -> None:
         if not up:  # the kernel deletes the nexthop, and falls to the runner-up
             for policy, (best, second) in list(self.kernel.items()):
+                shares = self.shares.get(policy, ())
+                left = tuple(share for share in shares if share.path != path)
                 if path == best:
-                    self.kernel[policy] = (second, None)
-                    self.feed(Installed(policy, second, None))
+                    heir = left[0].path if left else second
+                    self.kernel[policy] = (heir, second if left else None)
+                if path == best or left != shares:
+                    whole = sum(share.part for share in left)
+                    weighed = tuple(share._replace(part=share.part / whole) for share in left)
+                    self.shares[policy] = weighed if len(left) > 1 else ()
+                    self.feed(Installed(policy, *self.kernel[policy], shares=self.shares[policy]))
         self.feed(Link(path, up))
 
     def _apply(self, steer: Steer, number: int, error: str | None, life: int) -> None:
@@ -157,5 +167,6 @@ class Driver:
                 error = "no such device"
             if error is None:
                 self.kernel[steer.policy] = (steer.best, steer.runner_up)
+                self.shares[steer.policy] = steer.shares
             best, second = self.kernel.get(steer.policy, (None, None))
-            self.feed(Installed(steer.policy, best, second, error))
+            self.feed(Installed(steer.policy, best, second, error, shares=self.shares.get(steer.policy, ())))

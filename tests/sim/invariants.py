@@ -4,7 +4,19 @@ from dataclasses import replace
 from random import Random
 
 from steerd.core.engine import Engine
-from steerd.core.model import Effect, Memory, Order, PathState, PolicyState, PopState, Reason, Steer, Switched, Verb
+from steerd.core.model import (
+    Effect,
+    Memory,
+    Order,
+    PathState,
+    PolicyState,
+    PopState,
+    Reason,
+    Shared,
+    Steer,
+    Switched,
+    Verb,
+)
 from steerd.core.rules import SAMPLES_MIN
 from steerd.core.settings import (
     Objective,
@@ -96,6 +108,8 @@ class Hour:
             bias_weight=weights[3],
             preferred=tuple((path, rng.choice([3.0, 20.0, 500.0])) for path in self.ids if rng.random() < 0.3),
             min_dwell=rng.choice([0.0, 0.0, 20.0, 120.0]),
+            spread=rng.choice([1, 1, 2, 3]),
+            spread_within=rng.choice([10.0, 50.0]),
         )
 
     def _applies(self, steer: Steer) -> tuple[float, str | None]:
@@ -128,6 +142,7 @@ class Hour:
             for path in (effect.best, effect.runner_up):
                 self._hold(path not in self.forbidden[effect.policy], f"{path} is forbidden to {effect.policy}")
             self._hold(effect.best != effect.runner_up, "the runner-up is the best itself")
+            self._check_shares(effect)
         if isinstance(effect, Switched) and effect.new is not None and effect.rule != "kernel":
             self._hold(self.pop_of[effect.new] not in self.drained, f"moved to {effect.new}, which is drained")
             self._hold(effect.new != effect.old, "a switch to the same path")
@@ -143,6 +158,22 @@ class Hour:
         if isinstance(effect, Switched):
             self.moved_at[effect.policy] = now
 
+    def _check_shares(self, steer: Steer) -> None:
+        if not steer.shares:
+            return
+        paths = [share.path for share in steer.shares]
+        policy = next(one for one in self.settings.policies if one.policy == steer.policy)
+        self._hold(paths[0] == steer.best, f"{steer.best} is not the first to share")
+        self._hold(1 < len(set(paths)) == len(paths) <= policy.spread, f"shared by {paths}, of at most {policy.spread}")
+        self._hold(steer.runner_up not in paths, f"{steer.runner_up} shares and stands by")
+        self._hold(abs(sum(share.part for share in steer.shares) - 1.0) < 1e-9, f"parts of {steer.shares}")
+        for path in paths[1:]:
+            self._hold(path not in self.forbidden[steer.policy], f"{path} is forbidden to {steer.policy}")
+            self._hold(self.pop_of[path] not in self.drained, f"shared with {path}, which is drained")
+            if hasattr(self.driver, "engine"):
+                state = self.driver.engine.paths[path].health.state
+                self._hold(state not in (PathState.DOWN, PathState.ABSENT), f"shared with {path}, which is {state}")
+
     def _check(self) -> None:
         now, engine = self.driver.now, self.driver.engine
         for policy in engine.view(now).policies:
@@ -152,13 +183,18 @@ class Hour:
             if self.failing or best is None or policy.pin_hard:
                 continue
             since = now - PATIENCE_TO_LEAVE
-            line = self.lines[best]
-            dead = all(one.dead or not one.link for one in [line.at(since), *self._changes(best, since, now)])
+            dead = self._dead(best, since, now)
+            for share in self.driver.shares.get(policy.policy, ())[1:]:
+                left = now - self.restarted_at <= PATIENCE_TO_LEAVE or not self._dead(share.path, since, now)
+                self._hold(left, f"{policy.policy} shares with {share.path}, dead for {PATIENCE_TO_LEAVE} s")
             rivals = [path for path in self.ids if path != best and path not in self.forbidden[policy.policy]]
             open_ = [path for path in rivals if self.pop_of[path] not in self.drained]
             usable = [path for path in open_ if self.lines[path].works(since - 10.0, now)]
             if dead and usable and now - self.restarted_at > PATIENCE_TO_LEAVE:
                 self._hold(False, f"{policy.policy} stays on {best}, dead for {PATIENCE_TO_LEAVE} s; {usable[0]} works")
+
+    def _dead(self, path: PathId, start: float, end: float) -> bool:
+        return all(one.dead or not one.link for one in [self.lines[path].at(start), *self._changes(path, start, end)])
 
     def _changes(self, path: PathId, start: float, end: float) -> list:
         return [one for one in self.lines[path].changes if start < one.at <= end]
@@ -174,6 +210,9 @@ class Hour:
         if self.failing:  # what the kernel refused is tried again, however calm it is
             return
         self._hold(not late, f"a switch in constant weather: {late[:1]}")
+        held = any(path.health.hold_until > CALM_AFTER - 200.0 for path in paths.values())
+        shared = [one for _, one in self.driver.effects if isinstance(one, Shared) and one.at > CALM_AFTER]
+        self._hold(held or not shared, f"other shares in constant weather: {shared[:1]}")
 
     def _check_repeats(self) -> None:
         """The same events into a fresh engine give the same effects: only for runs without a restart."""

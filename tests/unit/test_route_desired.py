@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.settings import Flows, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
+from steerd.core.model import Share
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import commands, prefixes
 from steerd.route.adopt import adopt
-from steerd.route.choice import Choice, ways_out
+from steerd.route.choice import Choice, ways_out, weighed
 from steerd.route.collisions import collision
-from steerd.route.desired import Circumstances, desired
+from steerd.route.desired import Circumstances, desired, idle_timers
 from steerd.route.diff import Verb, difference
 from steerd.route.numbers import Ids, WayOut, allocate
 from steerd.route.objects import (
@@ -447,3 +448,43 @@ def test_policies_that_meet_in_own_traffic_only_do_not_quarrel():
     ):
         assert adopt(settings(p, q), selections(settings(p, q), there.rules), there).choices == choices
     assert own == {1: prefixes.pack(4, ["10.0.0.0/8"]), 3: prefixes.pack(4, ["10.1.0.0/16"])}
+
+
+@pytest.mark.parametrize(
+    ("choice", "down", "v4"),
+    [
+        (Choice("a", None, (Share("a", 0.5), Share("b", 0.5))), (), [("a", 128), ("b", 127)]),
+        (Choice("b", None, (Share("b", 0.25), Share("a", 0.75))), (), [("b", 64), ("a", 191)]),
+        (Choice("a", "c", (Share("a", 0.999), Share("b", 0.001))), (), [("a", 253), ("b", 2), ("c", 1)]),
+        (Choice("a", "c", (Share("a", 0.5), Share("b", 0.5))), ("b",), [("a", 255), ("c", 1)]),
+        (Choice("a", "c", (Share("a", 0.5), Share("b", 0.5))), ("a",), [("b", 255), ("c", 1)]),
+        (Choice("a", None, (Share("a", 0.2), Share("b", 0.4), Share("c", 0.4))), ("a",), [("b", 128), ("c", 127)]),
+    ],
+)
+def test_who_shares_has_a_part_of_the_buckets_and_who_stands_by_has_none(choice, down, v4):
+    given = settings(policy("p", 0, *EVERYTHING, spread=3))
+    ways = ways_out(given.paths)
+    usable = {way for way in ways if way.device not in down}
+    found = weighed(choice, {one.path: one for one in PATHS}, usable, 4)
+    assert [(way.device, weight) for way, weight in found] == v4
+    whole = sum(weight for _, weight in found)
+    if found[-1][1] == 1:  # linux/net/ipv4/nexthop.c: DIV_ROUND_CLOSEST(buckets * weights so far, all weights)
+        assert round(64 * (whole - 1) / whole) == 64
+
+
+@pytest.mark.parametrize(
+    ("flows", "pinning", "timer"), [("move", True, 1000), ("auto", True, 0), ("auto", False, 1000)]
+)
+def test_flows_keep_their_buckets_where_nothing_else_keeps_them_in_place(flows, pinning, timer):
+    given = settings(policy("p", 0, *EVERYTHING, spread=2, flows=Flows(flows)), policy("q", 1, "10.0.0.0/8"))
+    assert idle_timers(given, pinning=pinning) == ({"p": timer} if timer else {})
+
+
+@pytest.mark.parametrize("shares", [(), (Share("a", 0.6), Share("b", 0.4)), (Share("b", 0.1), Share("a", 0.9))])
+def test_shares_are_adopted_as_they_were(shares):
+    choice = Choice(shares[0].path if shares else "a", "c" if shares else "b", shares)
+    given = settings(policy("p", 0, *EVERYTHING, spread=2))
+    found = adopt(given, selections(given, ()), wanted(given, {"p": choice})).choices["p"]
+    assert found[:2] == choice[:2]
+    assert [share.path for share in found.shares] == [share.path for share in shares]
+    assert [share.part for share in found.shares] == pytest.approx([share.part for share in shares], abs=0.005)
