@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def steerd(number: int, compat: int) -> dict[str, Any]:
         amid = await passage(world, move, number, "a", "b")
         reconciler = router._running()  # noqa: SLF001 -- a comparison is asked for by the kernel, or by the minute
         began = time.perf_counter()
-        outcome = await asyncio.to_thread(reconciler.repair)
+        outcome = await asyncio.to_thread(reconciler.repair, time.monotonic())
         read = time.perf_counter() - began
         if outcome.repairs:
             raise RuntimeError(f"something was repaired: {outcome}")
@@ -178,16 +179,13 @@ def bird(number: int) -> dict[str, Any]:
         """How many routes of the table lead by the device, as the kernel picks them."""
         index = attribute(_RTA_OIF, struct.pack("=I", socket.if_nametoindex(device)))
         try:
-            return sum(
-                connection.dump_into(
-                    route_codec.RTM_GETROUTE,
-                    route_codec.dump_request(family, table=TABLE) + index,
-                    lambda one=family: Listing(one, {}),
-                ).size
-                for family in FAMILIES
-            )
+            found = 0
+            for family in FAMILIES:
+                request = route_codec.dump_request(family, table=TABLE) + index
+                found += connection.dump_into(route_codec.RTM_GETROUTE, request, partial(Listing, family, {})).size
         except NetlinkError:  # no such table yet, or changing too fast to be read
             return -1
+        return found
 
     def configure(device: str) -> None:
         write(device)
