@@ -81,9 +81,8 @@ def guard(path: Path) -> int:
 def _plan(config: Config) -> int:
     from steerd.route.router import RouteError, plan
 
-    nothing: dict[object, object] = {}
     try:
-        lines = plan(config.route, nothing)  # type: ignore[arg-type]
+        lines = plan(config.route, {})
     except (RouteError, OSError) as error:
         print(f"steerd run --dry-run: {error}", file=sys.stderr)
         return 1

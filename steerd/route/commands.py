@@ -42,7 +42,7 @@ def _change(change: Change, protocol: int) -> Iterator[str]:
             members = "/".join(f"{one},{weight}" for one, weight in thing.members)
             yield (
                 f"ip nexthop {word} id {thing.id} group {members} type resilient buckets {thing.buckets} "
-                f"idle_timer {thing.idle_timer} protocol {protocol}"
+                f"idle_timer {thing.idle_timer // 100} protocol {protocol}"
             )
         case Routes():
             for entry in prefixes.split(thing.kind.family, thing.prefixes):

@@ -15,6 +15,7 @@ from typing import Any
 from bench.route_world import POLICY, World, prefixes, settings, steer
 from steerd.config.settings import RouteSettings
 from steerd.lab.enclosure import run
+from steerd.route.choice import Choice
 from steerd.route.kernel import Kernel
 from steerd.route.objects import State
 from steerd.route.once import size
@@ -116,7 +117,7 @@ def scene(seeds: list[int]) -> list[dict[str, Any]]:
                     "after": after / took,
                     "objects": there,
                     "same": state() == wanted,
-                    "plans": [*settled, *plan(NEW, {POLICY: ("b", "a")})],
+                    "plans": [*settled, *plan(NEW, {POLICY: Choice("b", "a")})],
                 }
             )
             cleanup(NEW)

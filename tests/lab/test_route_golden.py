@@ -86,9 +86,9 @@ def by_router(steps: list[Step]) -> list[State]:
             if step.file != file:
                 await router.configure(settings_of(step))
                 file = step.file
-            for policy, (best, runner_up) in step.choices.items():
+            for policy, (best, runner_up, shares) in step.choices.items():
                 said = await router.steer(
-                    Steer(PolicyId(policy), best and PathId(best), runner_up and PathId(runner_up), "1-1")
+                    Steer(PolicyId(policy), best and PathId(best), runner_up and PathId(runner_up), "1-1", shares)
                 )
                 assert (said.best, said.error) == (best, None)
             found.append(state(step))

@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 from steerd.config.settings import OnStop
 from steerd.core.model import Installed
 from steerd.core.settings import PathId
+from steerd.route.choice import Choice
 from steerd.route.router import RouteError, cleanup, plan
 from tests.lab.test_route_world import PROTOCOL, Gateway, Heard, ip, ours, path, policy, settings, steer
 
@@ -342,7 +343,7 @@ def test_a_plan_is_what_would_be_done(gateway, objects):
         management=("192.0.2.0/24", "2001:db8:ff::/48"),
     )
     before = everything()
-    choices = {"all": ("pop/a", "pop/b"), "lan": ("pop/b", None)}
+    choices = {"all": Choice("pop/a", "pop/b"), "lan": Choice("pop/b")}
     lines = plan(given, choices)
     assert everything() == before
     for line in lines:
@@ -357,7 +358,7 @@ def test_a_plan_is_what_would_be_done(gateway, objects):
         await router.stop()
 
     asyncio.run(run())
-    moved = plan(given, {"all": ("pop/b", "pop/a")})
+    moved = plan(given, {"all": Choice("pop/b", "pop/a")})
     if objects:
         assert [line.split()[:3] for line in moved] == [["ip", "nexthop", "replace"]] * 2
 

@@ -1,7 +1,9 @@
 """Several paths at once, on real packets: in their parts, each flow where it was, nothing beside them."""
 
 import asyncio
+import shlex
 import socket
+import subprocess
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -11,6 +13,8 @@ import pytest
 
 from steerd.config.settings import Flows, Guard
 from steerd.core.model import Installed, Share
+from steerd.route.choice import Choice
+from steerd.route.router import plan
 from tests.lab.test_route_world import PORT, Gateway, Heard, entered, ip, is_test, path, policy, settings, steer
 
 pytestmark = [pytest.mark.lab]
@@ -148,6 +152,16 @@ def test_a_restart_adopts_the_parts_and_a_reload_to_one_path_is_carried_out(gate
         await router.stop()
 
     asyncio.run(run())
+
+
+def test_the_lines_of_a_plan_make_what_is_planned(gateway):
+    given = spreading()
+    choices = {"all": Choice("pop/a", "pop/c", (Share("pop/a", 0.6), Share("pop/b", 0.4)))}
+    for line in plan(given, choices):
+        subprocess.run(shlex.split(line), check=True, timeout=10)
+    assert plan(given, choices) == []
+    assert plan(given, {}) == []
+    assert "idle_timer 10 " in ip("nexthop", "list")
 
 
 def test_without_nexthop_objects_the_choice_has_everything_and_says_so(gateway):

@@ -18,6 +18,7 @@ import pytest
 
 from steerd.config.load import load
 from steerd.config.settings import RouteSettings
+from steerd.core.model import Share
 from steerd.route import commands
 from steerd.route.adopt import adopt
 from steerd.route.choice import Choice, ways_out
@@ -36,30 +37,35 @@ class Step(NamedTuple):
 
     what: str
     file: str
-    choices: Mapping[str, tuple[str | None, str | None]] = {}
+    choices: Mapping[str, Choice] = {}
 
 
 FRA, AMS, LTE = "fra/fra", "ams/ams", "lte/lte"
 CASES = {
     "gateway": [
         Step("the first start: probes alone", "gateway.toml"),
-        Step("the first choices", "gateway.toml", {"cloud": (FRA, AMS), "guests": (AMS, FRA)}),
-        Step("a switch", "gateway.toml", {"cloud": (AMS, FRA)}),
-        Step("blocked", "gateway.toml", {"cloud": (None, None)}),
+        Step("the first choices", "gateway.toml", {"cloud": Choice(FRA, AMS), "guests": Choice(AMS, FRA)}),
+        Step("a switch", "gateway.toml", {"cloud": Choice(AMS, FRA)}),
+        Step("blocked", "gateway.toml", {"cloud": Choice(None, None)}),
     ],
     "via": [
-        Step("by the path that carries IPv4 alone", "via.toml", {"all": (LTE, AMS)}),
-        Step("by the one that carries both", "via.toml", {"all": (AMS, LTE)}),
+        Step("by the path that carries IPv4 alone", "via.toml", {"all": Choice(LTE, AMS)}),
+        Step("by the one that carries both", "via.toml", {"all": Choice(AMS, LTE)}),
     ],
-    "own": [Step("own traffic too", "own.toml", {"all": (FRA, AMS), "lan": (AMS, None)})],
+    "own": [Step("own traffic too", "own.toml", {"all": Choice(FRA, AMS), "lan": Choice(AMS, None)})],
     "plain": [
-        Step("without nexthop objects", "plain.toml", {"cloud": (FRA, AMS), "guests": (AMS, FRA)}),
-        Step("a switch", "plain.toml", {"cloud": (AMS, FRA)}),
+        Step("without nexthop objects", "plain.toml", {"cloud": Choice(FRA, AMS), "guests": Choice(AMS, FRA)}),
+        Step("a switch", "plain.toml", {"cloud": Choice(AMS, FRA)}),
+    ],
+    "spread": [
+        Step("two share, one stands by", "spread.toml", {"all": Choice(FRA, LTE, (Share(FRA, 0.6), Share(AMS, 0.4)))}),
+        Step("in other parts", "spread.toml", {"all": Choice(FRA, LTE, (Share(FRA, 0.3), Share(AMS, 0.7)))}),
+        Step("one alone", "spread.toml", {"all": Choice(AMS, LTE)}),
     ],
     "removed": [
-        Step("two tunnels", "gateway.toml", {"cloud": (AMS, FRA), "guests": (FRA, AMS)}),
+        Step("two tunnels", "gateway.toml", {"cloud": Choice(AMS, FRA), "guests": Choice(FRA, AMS)}),
         Step("one is removed: traffic stays on it", "removed.toml"),
-        Step("until there is a choice", "removed.toml", {"cloud": (FRA, None)}),
+        Step("until there is a choice", "removed.toml", {"cloud": Choice(FRA, None)}),
         Step("adopted as it is", "removed.toml"),
     ],
 }
@@ -79,7 +85,7 @@ def planned(settings: RouteSettings, step: Step, found: State) -> State:
     """What there should be, on a machine where every device is up and nothing is refused."""
     chosen = selections(settings, found.rules)
     adopted = adopt(settings, chosen, found)
-    choices = adopted.choices | {policy: Choice(*choice) for policy, choice in step.choices.items()}
+    choices = {**adopted.choices, **step.choices}
     ways = ways_out([*settings.paths, *adopted.strangers.values()])
     policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
     ids = allocate(settings, policies, ways, found, adopted.groups)
