@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from steerd.config.settings import IPV4, IPV6
+from steerd.core.model import Installed
 from steerd.route.kernel import Kernel
 from steerd.route.selection import selections
 from steerd.route.verify import Verifier
@@ -46,7 +47,7 @@ def test_a_rule_of_another_before_ours_is_seen_and_told_until_it_goes(gateway, f
     async def run():
         router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
-        assert await router.steer(steer("all", "a", "b")) == ("all", "pop/a", "pop/b", None, None)
+        assert await router.steer(steer("all", "a", "b")) == Installed("all", "pop/a", "pop/b")
         ip(family, "route", "add", "default", "dev", "wan", "table", "77")
         ip(family, "rule", "add", "priority", "100", "iif", "lan", "lookup", "77")
         installed = await router.steer(steer("all", "a"))
@@ -136,8 +137,8 @@ def test_packets_are_picked_by_their_mark_in_rules_guard_and_questions(gateway):
     async def run():
         router = Heard().router(settings(PATHS, (marked, plain)))
         await router.start()
-        assert await router.steer(steer("marked", "a")) == ("marked", "pop/a", None, None, None)
-        assert await router.steer(steer("plain", "b")) == ("plain", "pop/b", None, None, None)
+        assert await router.steer(steer("marked", "a")) == Installed("marked", "pop/a")
+        assert await router.steer(steer("plain", "b")) == Installed("plain", "pop/b")
         for family, address in (("-4", "192.0.2.9"), ("-6", "2a00::9")):
             origin = ["from", "192.168.50.2" if family == "-4" else "fd00:50::2", "iif", "lan"]
             for mark, device in (("0x13", "a"), ("0x23", "b"), ("0", "b")):
