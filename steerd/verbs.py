@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from steerd import __version__
 from steerd.config.durations import show
@@ -35,7 +35,7 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
         case "status":
             said = words.status(
                 daemon.driver.view(),
-                lambda path: probing.words(daemon.prober.report(path), daemon.metrics.outcomes(path)),
+                lambda path: _beside(daemon, path),
                 gateway=daemon.config.gateway,
                 version=__version__,
             )
@@ -61,6 +61,15 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
             return _order(daemon, request)
         case verb:
             raise RefusedError(f"there is no verb {verb!r}")
+
+
+def _beside(daemon: "Daemon", path: PathId) -> dict[str, Any]:
+    """What others than the engine know of a path."""
+    underlay = daemon.router.underlays().get(path)
+    return {
+        **probing.words(daemon.prober.report(path), daemon.metrics.outcomes(path)),
+        "underlay": underlay and {"remote": underlay.remote, "device": underlay.device or None},
+    }
 
 
 async def _reload(daemon: "Daemon", request: Request) -> Response:

@@ -133,7 +133,9 @@ def _note(path: Mapping[str, Any]) -> str:
     if path["state"] != "up":
         return str(path["reason"])
     said = [f"was down: ranks last for {span(path['hold_s'])}"] if path["hold_s"] else []
-    return "; ".join([*_size(path), *said])
+    under = path.get("underlay")
+    below = [f"to {under['remote']} by {under['device'] or 'nothing'}"] if under else []
+    return "; ".join([*_size(path), *said, *below])
 
 
 def _size(path: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from steerd.route.netlink import attribute, attributes
 from steerd.route.objects import Device
+from steerd.route.tunnel_codec import far_end
 
 RTM_NEWLINK = 16
 RTM_DELLINK = 17
@@ -29,7 +30,7 @@ class _Ifla(IntEnum):
     LINK_NETNSID = 37
 
 
-_IFLA_INFO_KIND, _IFLA_INFO_SLAVE_KIND = 1, 4
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND = 1, 2, 4
 _BESIDE = {b"", b"veth", b"dsa"}
 """Kinds whose link is not a device that they are on: the other end of a cable, a switch's port to the processor."""
 
@@ -48,6 +49,8 @@ def decode_one(body: bytes) -> Device:
     info = dict(attributes(values.get(_Ifla.LINKINFO, b""), 0))
     vrf = info.get(_IFLA_INFO_SLAVE_KIND, b"").rstrip(b"\0") == b"vrf"
     mtu = _U32.unpack(values.get(_Ifla.MTU, bytes(4)))[0]
-    elsewhere = _Ifla.LINK_NETNSID in values or info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0") in _BESIDE
+    kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
+    elsewhere = _Ifla.LINK_NETNSID in values or kind in _BESIDE
     lower = 0 if elsewhere else _U32.unpack(values.get(_Ifla.LINK, bytes(4)))[0]
-    return Device(index, name, flags & _USABLE == _USABLE, vrf, mtu, lower)
+    remote, mark = far_end(kind, info.get(_IFLA_INFO_DATA, b""))
+    return Device(index, name, flags & _USABLE == _USABLE, vrf, mtu, lower, remote, mark)

@@ -94,6 +94,20 @@ class MainTable:
         ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
         return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, devices)
 
+    def leaves(self, address: str, mark: int) -> tuple[int, int] | None:
+        """The number of the device that a packet of this gateway's own would leave by now, and the table that says so;
+        None: it is turned away. Asked of all rules, as the kernel goes through them."""
+        family = IPV6 if ":" in address else IPV4
+        packed = socket.inet_pton(ADDRESS_FAMILY[family], address)
+        try:
+            answer = self._connection.ask(
+                route_codec.RTM_GETROUTE, route_codec.lookup_request(family, packed, b"", 0, mark)
+            )
+        except NetlinkError:
+            return None
+        device, table, _length = route_codec.decode_lookup(answer[0])
+        return device, table
+
 
 def _destination(family: int, body: bytes) -> bytes:
     width = WIDTH[family] - 1

@@ -115,7 +115,9 @@ class State:
 @dataclass(frozen=True, slots=True)
 class Device:
     """A network device. ``up``: exists, enabled, and with carrier or a state that the driver does not know. ``mtu`` in
-    bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none."""
+    bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none. Of a
+    tunnel of the kernel's ``remote`` is where its outer packets go (empty: not known, or to several), ``mark`` the mark
+    that they have."""
 
     index: int
     name: str
@@ -123,6 +125,8 @@ class Device:
     vrf: bool = False
     mtu: int = 0
     lower: int = 0
+    remote: str = ""
+    mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)

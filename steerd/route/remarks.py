@@ -8,8 +8,10 @@ from steerd.route import prefixes
 from steerd.route.desired import steered
 from steerd.route.gateways import Gateways, unknown
 from steerd.route.main_table import Main
+from steerd.route.numbers import tables
 from steerd.route.objects import Device
 from steerd.route.prefixes import FAMILIES
+from steerd.route.underlay import Underlay
 
 _EXAMPLES = 3
 _STRICT = 1
@@ -76,6 +78,18 @@ def shared_fate(settings: RouteSettings, devices: Mapping[str, Device]) -> Itera
             yield (
                 f"uplinks {', '.join(together)} share the fate of {numbered[bottom].name}, which {leave_by} are on: "
                 "one `uplink` for their paths says so"
+            )
+
+
+def circles(settings: RouteSettings, found: Mapping[str, Underlay]) -> Iterator[str]:
+    """Tunnels whose own outer packets a policy steers: into a tunnel of ours, at worst into themselves."""
+    ours = tables(settings)
+    for device, (remote, by, table) in sorted(found.items()):
+        if table in ours and by:
+            into = "into itself" if by == device else f"by {by}"
+            yield (
+                f"{device}: its outer packets, to {remote}, are steered {into} by a policy with own_traffic: list "
+                f"{remote} in route.management, or have the tunnel mark them with route.bypass_mark"
             )
 
 

@@ -25,6 +25,7 @@ from steerd.route.protect import Protection
 from steerd.route.reconcile import Reconciler
 from steerd.route.release import Release
 from steerd.route.surroundings import Surroundings
+from steerd.route.underlay import Underlay
 from steerd.route.watch import Watch
 
 __all__ = ["RouteError", "Router", "cleanup", "plan"]
@@ -77,6 +78,7 @@ class Router:
         self._protection: Protection | None = None
         self._around: Surroundings | None = None
         self._remarks: tuple[str, ...] = ()
+        self._underlays: Mapping[PathId, Underlay] = {}
         self._nft_watch: NftWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -191,6 +193,10 @@ class Router:
     def remarks(self) -> tuple[str, ...]:
         """What around us keeps routing from doing all that is asked of it, one line each, as last seen."""
         return self._remarks
+
+    def underlays(self) -> Mapping[PathId, Underlay]:
+        """Where the tunnels that paths lead through send their outer packets, as last seen."""
+        return self._underlays
 
     async def stop(self) -> None:
         """Leaves, clears or blocks what is there, as ``on_stop`` says. Safe to repeat."""
@@ -314,6 +320,8 @@ class Router:
 
     def _remark(self) -> None:
         before, self._remarks = self._remarks, self._around.remarks if self._around else ()
+        found = self._around.underlays if self._around else {}
+        self._underlays = {path.path: found[path.device] for path in self._settings.paths if path.device in found}
         for remark in self._remarks:
             if remark not in before:
                 log.warning("%s", remark)

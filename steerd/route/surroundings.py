@@ -1,5 +1,6 @@
 """What routing learns from what is around it. Synchronous: runs on routing's worker thread."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Self
@@ -9,6 +10,7 @@ from steerd.route import remarks
 from steerd.route.culprits import networkd_advice
 from steerd.route.gateways import Gateways, automatic, learn, resolve
 from steerd.route.main_table import MainTable
+from steerd.route.underlay import Underlay, based, underlays
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 _ADVICE_EVERY = 60.0
@@ -16,10 +18,11 @@ _ADVICE_EVERY = 60.0
 
 
 class Surroundings:
-    """Reads, never writes. ``remarks`` are those of the last look, one line each."""
+    """Reads, never writes. Of the last look: ``remarks``, one line each, and by device the ``underlays`` of tunnels."""
 
     def __init__(self) -> None:
         self.remarks: tuple[str, ...] = ()
+        self.underlays: Mapping[str, Underlay] = {}
         self._gateways: Gateways = {}
         self._advice: str | None = None
         self._advice_due = 0.0
@@ -45,10 +48,13 @@ class Surroundings:
         """As `resolve`, and sees what there is to remark; ``pinned``: connections are. Raises `NetlinkError`."""
         main = self._main_table.read()
         self._gateways = learn(main, self._gateways)
+        names = (path.device for path in settings.paths)
+        self.underlays = underlays(main.devices, names, self._main_table.leaves)
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),
-            *remarks.shared_fate(settings, main.devices),
+            *remarks.shared_fate(settings, based(main.devices, self.underlays)),
+            *remarks.circles(settings, self.underlays),
         ]
         if pinned:
             found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steerd.config.settings import AUTO, Flows
+from steerd.config.settings import AUTO, Flows, OnStop
 from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
 
 pytestmark = pytest.mark.lab
@@ -71,6 +71,43 @@ def test_uplinks_that_are_on_one_device_are_remarked(gateway):
         await until(router.remarks)
         (said,) = router.remarks()
         assert said.startswith("uplinks m1, m2 share the fate of lan, which m1, m2 are on")
+        await router.stop()
+
+    asyncio.run(run())
+
+
+def test_what_tunnels_leave_by_is_found_and_followed(gateway):
+    async def run():
+        for number, name in enumerate(("t1", "t2"), 1):
+            remote = f"198.51.100.{number}"
+            ip("link", "add", name, "type", "vxlan", "id", str(number), "remote", remote, "dstport", "4789")
+            ip("link", "set", name, "up")
+        ip("link", "add", "t3", "type", "vxlan", "id", "3", "remote", "2001:db8:3::1", "dstport", "4790")
+        ip("link", "set", "t3", "up")
+        ip("route", "add", "198.51.100.2", "dev", "a")
+        whole = policy("all", 0, "0.0.0.0/0", own_traffic=True)
+        paths = tuple(path(n, name) for n, name in enumerate(("t1", "t2", "t3", "b"), 1))
+        router = Heard().router(settings(paths, (whole,)))
+        await router.start()
+        await until(router.underlays)
+        assert {one: tuple(found)[:2] for one, found in router.underlays().items()} == {
+            "pop/t1": ("198.51.100.1", "wan"), "pop/t2": ("198.51.100.2", "a"), "pop/t3": ("2001:db8:3::1", "wan")
+        }  # fmt: skip
+        (said,) = router.remarks()
+        assert said.startswith("uplinks t1, t3 share the fate of wan, which t1, t3 are on")
+
+        assert (await router.steer(steer("all", "t1"))).error is None
+        await router.configure(settings(paths, (whole,), on_stop=OnStop.CLEANUP))  # a reload looks again
+        await until(lambda: len(router.remarks()) == 1 and "into itself" in router.remarks()[0])
+        (said,) = router.remarks()
+        assert said == (
+            "t1: its outer packets, to 198.51.100.1, are steered into itself by a policy with own_traffic: "
+            "list 198.51.100.1 in route.management, or have the tunnel mark them with route.bypass_mark"
+        )
+        apart = settings(paths, (whole,), management=("198.51.100.1/32",), on_stop=OnStop.CLEANUP)
+        await router.configure(apart)
+        await until(lambda: router.underlays()["pop/t1"].device == "wan")
+        assert not any("into itself" in one for one in router.remarks())
         await router.stop()
 
     asyncio.run(run())
