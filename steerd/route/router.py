@@ -13,6 +13,7 @@ from steerd.config.settings import OnStop, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.account import Outcome
+from steerd.route.claim import Claim
 from steerd.route.conntrack import forget
 from steerd.route.error import RouteError
 from steerd.route.gateways import automatic
@@ -74,6 +75,7 @@ class Router:
         self._counts: Mapping[tuple[PolicyId, int], int] = {}
         self._kernel: Kernel | None = None
         self._reconciler: Reconciler | None = None
+        self._claim = Claim()
         self._watch: Watch | None = None
         self._protection: Protection | None = None
         self._around: Surroundings | None = None
@@ -89,6 +91,7 @@ class Router:
         routes with its first `steer`. Raises `RouteError` when something is in the way.
         """
         try:
+            self._claim.take(self._settings)
             self._kernel = kernel = await self._on_worker(Kernel)
             self._protection = protection = await self._on_worker(Protection)
             self._around = around = await self._on_worker(Surroundings)
@@ -166,8 +169,9 @@ class Router:
         reconciler = self._running()
         async with self._turn:
             try:
-                effective = await self._on_worker(lambda: self._resolved(settings))
-                outcome = await self._on_worker(lambda: reconciler.configure(effective))
+                with self._claim.trying(settings):
+                    effective = await self._on_worker(lambda: self._resolved(settings))
+                    outcome = await self._on_worker(lambda: reconciler.configure(effective))
             except OSError as error:
                 raise RouteError(f"the kernel's routes can not be read: {error}") from error
             self._settings, self._effective = settings, effective
@@ -393,6 +397,7 @@ class Router:
             part.close()
         self._kernel = self._protection = self._around = None
         self._worker.shutdown(wait=False)
+        self._claim.close()
 
 
 def _outright(error: BaseException) -> None:

@@ -286,7 +286,7 @@ def daemon() -> Any:
 @pytest.mark.broker
 def test_the_daemon_traces_what_it_is_asked_for_and_what_it_had_to_leave() -> None:
     found = scene("daemon")
-    assert found["whole"][0] == 0
+    assert found["whole"][0] == 0, found["whole"]
     assert "Verdict: the first hop is the target (a tunnel shows no hops)." in found["whole"][1]
     assert "MTU: 1500, the device's" in found["whole"][1]
     assert found["unknown"] == [1, 'steerctl: there is no PoP "fra2"; did you mean "fra1"?\n']

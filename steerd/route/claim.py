@@ -1,0 +1,101 @@
+"""One steerd for one set of numbers: two that think the same routes theirs would undo each other's work for ever.
+
+What is claimed are abstract sockets: they belong to a network namespace, as routes do, and go with their process,
+however that ends.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from steerd.config.settings import RouteSettings
+from steerd.route.error import RouteError
+
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_TRIES: Final = 3
+_ASKED: Final = 1000
+"""How often others may ask who has it: nobody answers them, and each leaves an entry."""
+
+
+class Claim:
+    """Nothing is claimed at first."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, socket.socket] = {}
+
+    def take(self, settings: RouteSettings) -> None:
+        """Claim the numbers of these settings. Raises `RouteError` when another steerd has one of them."""
+        with self.trying(settings):
+            pass
+
+    @contextmanager
+    def trying(self, settings: RouteSettings) -> Iterator[None]:
+        """As `take`; what was held before is let go of at the end, or all that is new if that is an error."""
+        wanted = _names(settings)
+        with ExitStack() as taken:
+            new = {
+                name: taken.enter_context(_claimed(name, key)) for name, key in wanted.items() if name not in self._held
+            }
+            yield
+            taken.pop_all()
+        for name in self._held.keys() - wanted.keys():
+            self._held.pop(name).close()
+        self._held |= new
+
+    def close(self) -> None:
+        while self._held:
+            self._held.popitem()[1].close()
+
+
+def _names(settings: RouteSettings) -> dict[str, str]:
+    """Each with the key of the configuration that it comes from."""
+    return {
+        f"table/{settings.table}": "table",
+        f"rules/{settings.rule_priority}": "rule_priority",
+        f"nexthops/{settings.nexthop_base}": "nexthop_base",
+        f"nft/{settings.nft_table}": "nft_table",
+    }
+
+
+def _claimed(name: str, key: str) -> socket.socket:
+    address = f"\0steerd/{name}"
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        for _ in range(_TRIES):
+            try:
+                one.bind(address)
+            except OSError as error:
+                holder = _holder(address)
+                if holder is None:
+                    continue  # it has just gone
+                pid, uid = holder
+                if uid not in (0, os.geteuid()):
+                    # Anybody may take such a name; nobody but root may change routes, or keep us from it.
+                    return one
+                raise RouteError(
+                    f"another steerd, process {pid}, has route.{key} {name.partition('/')[2]} here: "
+                    "stop it, or give this one numbers of its own"
+                ) from error
+            one.listen(_ASKED)
+            return one
+    except BaseException:
+        one.close()
+        raise
+    return one
+
+
+def _holder(address: str) -> tuple[int, int] | None:
+    """Process and user of whoever listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)
+        try:
+            asking.connect(address)
+        except OSError:
+            return None
+        pid, uid, _gid = _CREDENTIALS.unpack(
+            asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        return pid, uid

@@ -1,0 +1,76 @@
+"""Two routers that think the same numbers theirs: the second does not start, and nothing of the first's is touched."""
+
+import asyncio
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from steerd.route.claim import Claim
+from steerd.route.error import RouteError
+from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, settings, steer
+
+pytestmark = pytest.mark.lab
+
+PATHS = (path(1, "a"), path(2, "b"))
+ALL = policy("all", 0, "10.0.0.0/8")
+OTHERS = {"table": 5200, "rule_priority": 5200, "nexthop_base": 52_000_000, "nft_table": "other", "mark_mask": 0xFF0000}
+
+
+@pytest.fixture
+def gateway():
+    with Gateway("a", "b") as one:
+        yield one
+
+
+@pytest.mark.parametrize("key", ["table", "rule_priority", "nexthop_base", "nft_table"])
+def test_a_second_with_one_number_of_the_first_is_refused(gateway, key):
+    async def run():
+        first = Heard().router(settings(PATHS, (ALL,)))
+        await first.start()
+        await first.steer(steer("all", "a", "b"))
+        before = ours()
+        clash = {name: number for name, number in OTHERS.items() if name != key}
+        with pytest.raises(RouteError, match=rf"another steerd, process \d+, has route.{key} "):
+            await Heard().router(settings((), (), **clash)).start()
+        assert ours() == before
+        second = Heard().router(settings((), (), **OTHERS))
+        await second.start()
+        # Nor may a reload come to it; and what was held before is held still.
+        with pytest.raises(RouteError, match=rf"another steerd, process \d+, has route.{key} "):
+            await second.configure(settings((), (), **clash))
+        with pytest.raises(RouteError, match="another steerd"):
+            await Heard().router(settings((), (), **OTHERS)).start()
+        await first.stop()
+        await second.configure(settings((), (), **clash))
+        await second.stop()
+        third = Heard().router(settings(PATHS, (ALL,)))
+        await third.start()
+        await third.stop()
+
+    asyncio.run(run())
+
+
+def test_a_claim_goes_with_its_process_however_that_ends(gateway):
+    program = (
+        "import sys, pickle; from steerd.route.claim import Claim; one = Claim(); "
+        "one.take(pickle.loads(sys.stdin.buffer.read())); print('held', flush=True); import time; time.sleep(30)"
+    )
+
+    given = settings((), ())
+    holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        holder.stdin.write(pickle.dumps(given))
+        holder.stdin.close()
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(RouteError, match=f"process {holder.pid}, has route.table 4200"):
+            Claim().take(given)
+    finally:
+        holder.kill()
+        holder.wait(10)
+        holder.stdout.close()
+    claim = Claim()
+    claim.take(given)
+    claim.take(given)  # one's own is no other's
+    claim.close()
