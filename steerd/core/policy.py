@@ -55,6 +55,7 @@ class Policy:
         old = getattr(self, "standings", {})
         self.settings = settings
         self.rule = rule
+        self.spread.configured()
         self.forbidden = dict(settings.forbidden)
         self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
         worths = dict(settings.preferred)

@@ -42,19 +42,19 @@ COST_MIN: Final = 1.0
 
 class Spread:
     """The shares of one policy's traffic: ``shares`` as asked of the kernel, the choice's first; empty when the choice
-    has all of it."""
+    has all of it. ``active``: there is anything to be looked after."""
 
-    __slots__ = ("_due_since", "_policy", "shares")
+    __slots__ = ("_due_since", "_policy", "active", "shares")
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.shares: Shares = ()
         self._due_since: float | None = None
+        self.active = False
 
-    @property
-    def active(self) -> bool:
-        """Whether there is anything to be looked after."""
-        return bool(self.shares) or self._policy.settings.spread > 1
+    def configured(self) -> None:
+        """The policy has other settings."""
+        self.active = bool(self.shares) or self._policy.settings.spread > 1  # asked for every row of a replay
 
     def uses(self, path: PathId) -> bool:
         return any(share.path == path for share in self.shares)
@@ -63,6 +63,7 @@ class Spread:
         """What the kernel has is what was asked for."""
         self.shares = shares
         self._due_since = None
+        self.configured()
 
     def renew(self, drains: Drains, now: float) -> None:
         """The choice changed: the shares change with it, at once."""
