@@ -90,7 +90,7 @@ def trace(pop: str, records: Sequence[Mapping[str, Any]]) -> Json:
     """What was traced of a PoP's paths. RefusedError: nothing could be."""
     if all(record.get("error") for record in records):
         said = "; ".join(f"{record['path']}: {record['error']}" for record in records)
-        raise RefusedError(said or f"nothing is probed at {pop}")
+        raise RefusedError(said or f"{pop} is not probed yet: steerd is starting")
     return {"pop": pop, "traces": list(records)}
 
 

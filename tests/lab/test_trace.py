@@ -261,7 +261,7 @@ def daemon() -> Any:
     found: dict[str, Any] = {}
     with World() as world:
         process = world.run_daemon(world.gateway_config(), stderr=subprocess.DEVNULL)
-        until(lambda: "fra1/tun-fra1" in steerctl(world, "why")[1])
+        until(lambda: '"choice":"fra1/tun-fra1"' in steerctl(world, "status", "--json")[1].replace(" ", ""))
         found["whole"] = steerctl(world, "trace", "fra1")
         found["unknown"] = steerctl(world, "trace", "fra2")
         found["other"] = steerctl(world, "trace", "fra1", "--path", "tun-fra")
