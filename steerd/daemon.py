@@ -29,6 +29,7 @@ from steerd.core.model import (
     Switched,
     View,
 )
+from steerd.core.orders import withdrawal
 from steerd.core.settings import PathId, PolicyId
 from steerd.driver import Driver
 from steerd.export.metrics import Metrics
@@ -44,6 +45,7 @@ from steerd.trace.tracer import Record, Tracer
 from steerd.verbs import VERBS, answer
 
 if TYPE_CHECKING:
+    from steerd.share.orders import Orders
     from steerd.share.share import Share
 
 log = logging.getLogger("steerd")
@@ -90,6 +92,8 @@ class Daemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._share: Share | None = None
+        self._orders: Orders | None = None
+        self._kept_orders: Mapping[str, str] = {}
         self._share_task: asyncio.Task[None] | None = None
         self._last_outcome = time.monotonic()
         self._skipped = 0
@@ -122,6 +126,7 @@ class Daemon:
     async def _build(self) -> None:
         config, now = self.config, time.monotonic()
         stored = await asyncio.to_thread(self.store.open)
+        self._kept_orders = stored.orders
         seed = random.SystemRandom().getrandbits(32)
         draw = random.Random(seed).random  # noqa: S311 (spreads hold-downs; guards nothing)
         engine = Engine(config.core, stored.memory, now=now, epoch=stored.epoch, draw=draw)
@@ -157,7 +162,9 @@ class Daemon:
             self.prober.start()
         except (RouteError, ProbeError) as error:
             raise StartError(str(error)) from error
+        self._read_orders()
         self._follow_kernel(adopted)
+        self._follow_orders()
         self.driver.feed(None)
         self._spawn(self.driver.steering(self.router.steer, self.metrics.switch_duration))
         self._spawn(self._housekeep())
@@ -195,11 +202,42 @@ class Daemon:
             snapshot=self.driver.view,
             on_pop_state=self._pop_state,
             on_refused=self.metrics.refused,
+            orders=self._orders,
+            on_orders=self._follow_orders,
             on_connected=self.metrics.mqtt_connected,
             on_message=self.metrics.mqtt_message,
             draw=random.random,
         )
         self._share_task = asyncio.create_task(self._share.run(), name="steerd-share")
+
+    def _read_orders(self) -> None:
+        """What the fleet ordered before, by those whose keys are trusted now."""
+        if self._orders is not None:
+            self._kept_orders = self._orders.keep()
+        self._orders, mqtt = None, self.config.mqtt
+        if mqtt is None or not mqtt.trusted_keys:
+            return
+        from steerd.share.orders import Orders  # noqa: PLC0415 (and cryptography only for those who trust a key)
+        from steerd.share.signing import signers  # noqa: PLC0415
+        from steerd.share.topics import Topics  # noqa: PLC0415
+
+        self._orders = Orders(
+            Topics(mqtt.tenant, mqtt.region, mqtt.gateway),
+            signers(dict(mqtt.trusted_keys)),
+            pops=self._pops(),
+            policies=self._policies(),
+            on_refused=lambda reason: self.metrics.refused("order", reason),
+            kept=self._kept_orders,
+        )
+
+    def _follow_orders(self) -> None:
+        """Tell the engine what the fleet's orders are now. Those that end do so on the engine's own clock."""
+        memory, now = self.driver.memory(), time.monotonic()
+        due = withdrawal(memory) if self._orders is None else self._orders.due(memory, now)
+        for order in due:
+            declined = self.driver.order(order)
+            log.info("%s: %s %s%s", order.origin, order.verb, order.subject, f", declined: {declined}" if declined else "")
+        self._remember()
 
     async def _stop_share(self) -> None:
         if self._share is not None and self._share_task is not None:
@@ -307,7 +345,8 @@ class Daemon:
         return None if settings is None or probing is None else trace_request(settings, probing.targets)
 
     def _remember(self) -> None:
-        self.store.remember(self.driver.memory(), self.prober.addresses())
+        orders = self._kept_orders if self._orders is None else self._orders.keep()
+        self.store.remember(self.driver.memory(), self.prober.addresses(), orders)
 
     async def _housekeep(self) -> None:
         period = watchdog_period()
@@ -318,7 +357,7 @@ class Daemon:
                 notify(WATCHDOG="1", STATUS=self._status())
             if time.monotonic() - remembered >= REMEMBER_EVERY:
                 remembered = time.monotonic()
-                self._remember()
+                self._follow_orders()
             await asyncio.sleep(rest)
 
     # Reload
@@ -354,9 +393,11 @@ class Daemon:
         self._follow_kernel(installed)
         if config.mqtt != old.mqtt:
             await self._stop_share()
+            self._read_orders()
             self._start_share()
         elif self._share is not None:
-            self._share.watch(self._pops())
+            self._share.watch(self._pops(), self._policies())
+        self._follow_orders()
         return []
 
     def _reloaded(self, ok: bool) -> None:
@@ -367,6 +408,9 @@ class Daemon:
 
     def _pops(self) -> set[str]:
         return {path.pop for path in self.config.core.paths}
+
+    def _policies(self) -> set[str]:
+        return {policy.policy for policy in self.config.core.policies}
 
     def _snapshot(self) -> tuple[View, Mapping[tuple[PolicyId, int], int], Callable[[PathId], ProbingView | None]]:
         skipped = self.prober.skipped

@@ -85,7 +85,7 @@ class Mqtt(Table):
     cert: FilePath | None = None
     key: FilePath | None = None
     publish_interval: Annotated[float, values.duration(0.1, 3600)] = 10.0
-    trusted_keys: Annotated[list[str], BeforeValidator(values.unsupported)] = []
+    trusted_keys: list[Annotated[tuple[str, str], BeforeValidator(values.trusted_key)]] = []
 
 
 class Export(Table):

@@ -215,6 +215,8 @@ class MqttSettings:
     cert: Path | None
     key: Path | None
     publish_interval: float
+    trusted_keys: tuple[tuple[str, str], ...] = ()
+    """Public keys whose orders are taken, base64 of 32 bytes, each with its name or an empty one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,4 +248,5 @@ def mqtt(written: Mqtt, gateway: str, region: str, folder: Path) -> MqttSettings
         cert=located(written.cert, folder),
         key=located(written.key, folder),
         publish_interval=written.publish_interval,
+        trusted_keys=tuple(written.trusted_keys),
     )

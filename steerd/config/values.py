@@ -2,6 +2,7 @@
 
 import re
 import socket
+from base64 import b64decode
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -84,12 +85,6 @@ def number(low: float, high: float) -> BeforeValidator:
         return float(value)
 
     return BeforeValidator(check)
-
-
-def unsupported(value: object) -> list[str]:
-    if value != []:
-        raise ValueError("is not supported yet by this version; must be left out")
-    return []
 
 
 def name(value: object) -> str:
@@ -288,6 +283,19 @@ def listen(value: object) -> tuple[str, int]:
     if not match or not known or int(match[2]) > 65535:
         raise ValueError('must be an address and a port, such as "127.0.0.1:9911" or "[::1]:9911"')
     return host, int(match[2])
+
+
+def trusted_key(value: object) -> tuple[str, str]:
+    """An Ed25519 public key in base64, and the name written behind it."""
+    key, _, name = (value if isinstance(value, str) else "").strip().partition(" ")
+    try:
+        whole = len(b64decode(key, validate=True)) == 32
+    except ValueError:
+        whole = False
+    name = name.strip()
+    if not whole or len(name) > 64 or not name.isprintable():
+        raise ValueError('must be a public key as `steerctl keygen` prints it, with a name if you like: "KEY alice"')
+    return key, name
 
 
 def broker(value: object) -> tuple[str, int, bool]:

@@ -171,7 +171,7 @@ class Decisions:
                     **policy.shown(path.id),
                     **({} if regret is None else {"regret": regret}),
                 }
-            why = policy.excluded(path.id, self.drains, now)
+            why = policy.passed_over(path.id, self.drains, now)
             if why is not None:
                 excluded[path.id] = why
         policy.last = Switched(

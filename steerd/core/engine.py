@@ -33,7 +33,7 @@ from steerd.core.model import (
     Verb,
     View,
 )
-from steerd.core.orders import POP, Pin
+from steerd.core.orders import POP, Pin, remote
 from steerd.core.path import Path
 from steerd.core.policy import Policy
 from steerd.core.settings import PathId, PolicyId, Settings
@@ -285,10 +285,15 @@ class Engine(Decisions):
                 policy = self.policies.get(PolicyId(event.subject))
                 if policy is None:
                     return self._decline(event, "unknown policy")
+                theirs = policy.pin is not None and remote(policy.pin.origin) != remote(event.origin)
                 if event.verb is Verb.UNPIN:
                     if policy.pin is None:
                         return self._decline(event, "not pinned")
+                    if theirs:
+                        return self._decline(event, f"pinned by another ({policy.pin.origin}): a pin here takes its place")
                     policy.pin = None
+                elif theirs and remote(event.origin):
+                    return self._decline(event, "pinned by an operator of this gateway")
                 elif event.to is None or all(path.pop != event.to for path in policy.paths.values()):
                     return self._decline(event, "the policy may not use that PoP")
                 else:

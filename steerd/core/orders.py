@@ -3,9 +3,19 @@
 from math import inf
 from typing import Final, NamedTuple
 
+from steerd.core.model import Memory, Order, Verb
+
 POP: Final = "pop"
-"""The origin of a PoP's own word: it ranks the PoP last, so that a rumour can not take the last usable one away.
-A drain of any other origin (an operator's) forbids."""
+"""The origin of a PoP's own word."""
+
+SIGNED: Final = "signed by "
+"""What the origin of a fleet's signed order begins with; the name of its key follows."""
+
+
+def remote(origin: str) -> bool:
+    """Whether this came over the network. Then it ranks a PoP last, so that neither a rumour nor a stolen key can take
+    the last usable one away; an order given on this gateway forbids."""
+    return origin == POP or origin.startswith(SIGNED)
 
 
 class Pin(NamedTuple):
@@ -43,7 +53,7 @@ class Drains:
 
     def forbids(self, pop: str) -> bool:
         """An order that holds whatever else there is."""
-        return pop in self._orders and any(origin != POP for origin in self._orders[pop])
+        return pop in self._orders and not all(map(remote, self._orders[pop]))
 
     def discourages(self, pop: str) -> bool:
         """Any order: not to be used while there is another."""
@@ -71,3 +81,11 @@ class Drains:
     def all(self) -> list[tuple[str, str, float | None]]:
         """Every order: PoP, origin, until."""
         return [(pop, origin, until) for pop, orders in self._orders.items() for origin, until in orders.items()]
+
+
+def withdrawal(memory: Memory) -> list[Order]:
+    """What ends every signed order that is remembered: nobody's signature is trusted any more."""
+    return [
+        *(Order(Verb.UNDRAIN, one.pop, origin=one.origin) for one in memory.drains if one.origin.startswith(SIGNED)),
+        *(Order(Verb.UNPIN, one.policy, origin=one.origin) for one in memory.pins if one.origin.startswith(SIGNED)),
+    ]

@@ -114,6 +114,15 @@ class Policy:
             return f"the kernel refused it: {refused[2]}"
         return None
 
+    def passed_over(self, path: PathId, drains: Drains, now: float) -> str | None:
+        """Why the policy would rather not move to this path now, whatever it costs, or None: what excludes it, and who
+        asks that its PoP be left while there is another."""
+        why = self.excluded(path, drains, now)
+        pop = None if path in self.forbidden else self.paths[path].pop
+        if why is None and pop is not None and drains.discourages(pop) and path != self.wanted:
+            return f"{pop} is to be left ({drains.origin(pop)})"
+        return why
+
     def refuse(self, path: PathId, error: str, now: float) -> None:
         """The kernel refused this path: leave it alone, longer each time."""
         wait = min(REFUSED_MAX, 2.0 * self._refused[path][1]) if path in self._refused else REFUSED_FIRST

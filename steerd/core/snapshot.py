@@ -109,7 +109,7 @@ def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
         CandidateView(
             path=path.id,
             terms=policy.terms(path.id),
-            excluded=policy.excluded(path.id, engine.drains, now),
+            excluded=policy.passed_over(path.id, engine.drains, now),
             rank={
                 name: value
                 for name, value in (

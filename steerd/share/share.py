@@ -16,6 +16,7 @@ from steerd.config.settings import MqttSettings
 from steerd.core.model import PopState, Switched, View
 from steerd.share.client import connected, connection, content_type, publish
 from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
+from steerd.share.orders import Orders
 from steerd.share.reports import Reports
 from steerd.share.topics import Topics
 
@@ -34,7 +35,7 @@ class Share:
     `snapshot` is asked for the view each publish interval. The callbacks are called on the event loop:
     `on_refused` with source and reason, `on_connected` with every change, `on_message` with `in` or `out`.
     `draw` gives numbers from 0 to 1. `backoff` is the least and the greatest wait between two attempts, in
-    seconds.
+    seconds. `orders` takes the fleet's orders (None: no key is trusted); `on_orders` is called after a new one.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Share:
         on_refused: Callable[[str, str], None],
         on_connected: Callable[[bool], None],
         on_message: Callable[[str], None],
+        orders: Orders | None = None,
+        on_orders: Callable[[], None] = lambda: None,
         draw: Callable[[], float],
         wall: Callable[[], float] = time.time,
         backoff: tuple[float, float] = BACKOFF,
@@ -63,6 +66,9 @@ class Share:
         self._backoff = backoff
         self._topics = Topics(settings.tenant, settings.region, settings.gateway)
         self._reports = Reports(self._topics, pops, on_pop_state, on_refused)
+        self._orders = orders
+        self._on_orders = on_orders
+        self._policies = frozenset[str]() if orders is None else orders.policies
         self._seq = 0
         self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._wake = asyncio.Event()
@@ -82,10 +88,13 @@ class Share:
         self._events.append((now, event))
         self._wake.set()
 
-    def watch(self, pops: Collection[str]) -> None:
-        """The configuration's PoPs changed: what new ones said before is fetched again."""
-        if frozenset(pops) != self._reports.pops:
-            self._reports.pops = frozenset(pops)
+    def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
+        """The configuration's PoPs or policies changed: what was said of new ones before is fetched again."""
+        names = frozenset(pops), frozenset(policies)
+        if names != (self._reports.pops, self._policies):
+            self._reports.pops, self._policies = names
+            if self._orders is not None:
+                self._orders.pops, self._orders.policies = names
             self._subscribe_again = True
             self._wake.set()
 
@@ -165,11 +174,19 @@ class Share:
             await _end(tasks)
 
     async def _receive(self, client: aiomqtt.Client) -> None:
-        await client.subscribe(self._topics.pop_states, qos=1)
+        await self._subscribe(client)
         async for message in client.messages:
             self._on_message("in")
-            payload = message.payload
-            self._reports.take(str(message.topic), payload, content_type(message))
+            topic, kind = str(message.topic), content_type(message)
+            if self._orders is None or not self._topics.of_orders(topic):
+                self._reports.take(topic, message.payload, kind)
+            elif self._orders.take(topic, message.payload, kind):
+                self._on_orders()
+
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        """Also again: what is retained comes once more then."""
+        filters = (self._topics.pop_states, *(self._topics.orders if self._orders is not None else ()))
+        await client.subscribe([(one, 1) for one in filters])
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         """Events at once, the score each interval."""
@@ -180,7 +197,7 @@ class Share:
             await self._publish_events(client)
             if self._subscribe_again:
                 self._subscribe_again = False
-                await client.subscribe(self._topics.pop_states, qos=1)
+                await self._subscribe(client)
             if loop.time() >= due:
                 due = loop.time() + self._settings.publish_interval
                 await self._publish_score(client)

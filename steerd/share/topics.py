@@ -38,6 +38,26 @@ class Topics:
         return pop if len(rest) < len(topic) and len(pop) < len(rest) and "/" not in pop else None
 
     @property
+    def orders(self) -> tuple[str, ...]:
+        """The filters for signed orders to this gateway."""
+        return tuple(f"{self._root}/ctl/{to}/{kind}/+" for to in self._audiences for kind in ("pop", "policy"))
+
+    def of_orders(self, topic: str) -> bool:
+        return topic.startswith(f"{self._root}/ctl/")
+
+    def order(self, topic: str) -> tuple[str, str, str] | None:
+        """Audience, kind (`pop` or `policy`) and name that an order on `topic` is for; None: for nobody here."""
+        for to in self._audiences:
+            kind, _, name = topic.removeprefix(f"{self._root}/ctl/{to}/").partition("/")
+            if kind in {"pop", "policy"} and name and "/" not in name:
+                return to, kind, name
+        return None
+
+    @property
+    def _audiences(self) -> tuple[str, ...]:
+        return "all", f"region/{self.region}", f"gw/{self.gateway}"
+
+    @property
     def _root(self) -> str:
         return f"steer/v{VERSION}/{self.tenant}"
 

@@ -41,11 +41,12 @@ Addresses = Mapping[tuple[str, int], str]
 @dataclass(frozen=True, slots=True)
 class StoredState:
     """What an earlier run left. `epoch` is this run's: greater than any before it. `addresses` are those of targets
-    that are host names, by name and family."""
+    that are host names, by name and family; `orders` what was signed, by topic."""
 
     epoch: int
     memory: Memory
     addresses: Addresses = field(default_factory=dict)
+    orders: Mapping[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -69,7 +70,7 @@ class Store:
         self._limits = limits or Limits()
         self._wall = wall
         self._work: queue.Queue[_Work | None] = queue.Queue(_QUEUE)
-        self._memory: tuple[Memory, Addresses, int] | None = None
+        self._memory: tuple[Memory, Addresses, Mapping[str, str], int] | None = None
         self._header: Header | None = None
         self._chunk: list[Entry] = []
         self._chunks: deque[list[Entry]] = deque()
@@ -82,20 +83,21 @@ class Store:
         raises: without a usable folder everything works, and nothing survives."""
         database = Database(self._path, self._limits)
         wall = self._wall()
-        epoch, memory, addresses = int(wall), Memory(), _addresses(None)
+        epoch, memory, addresses, orders = int(wall), Memory(), _addresses(None), _orders(None)
         try:
             stored = database.get("epoch")
             epoch = max(stored + 1 if isinstance(stored, int) else 0, epoch)
             database.put("epoch", epoch)
             memory = _aged(database.get("memory"), wall)
             addresses = _addresses(database.get("addresses"))
+            orders = _orders(database.get("orders"))
             database.prune(int(wall * 1000))
             database.commit()
         except sqlite3.Error as error:
             self._failed(error)
         self._thread = threading.Thread(target=self._run, args=(database,), name="store", daemon=True)
         self._thread.start()
-        return StoredState(epoch, memory, addresses)
+        return StoredState(epoch, memory, addresses, orders)
 
     def begin(self, *, settings: Settings, memory: Memory, seed: int, epoch: int, now: float) -> None:
         """Starts this run's recording, if there is to be one: with all that the engine was made with."""
@@ -110,9 +112,12 @@ class Store:
         if len(self._chunk) >= _CHUNK or now - self._chunk[0][0] >= _CHUNK_SECONDS:
             self._flush_chunk()
 
-    def remember(self, memory: Memory, addresses: Addresses | None = None) -> None:
-        """Keeps the engine's memory, and the addresses of targets that are names; only the latest counts."""
-        self._memory = (memory, addresses or {}, int(self._wall() * 1000))
+    def remember(
+        self, memory: Memory, addresses: Addresses | None = None, orders: Mapping[str, str] | None = None
+    ) -> None:
+        """Keeps the engine's memory, the addresses of targets that are names, and signed orders; only the latest
+        counts."""
+        self._memory = (memory, addresses or {}, orders or {}, int(self._wall() * 1000))
         self._wake()
 
     def decided(self, switched: Switched, wall_ms: int) -> None:
@@ -212,7 +217,8 @@ class Store:
         """One transaction; after a failure one for each piece, so that a bad one spoils no other."""
         latest, self._memory = self._memory, None
         if latest is not None:
-            memory, addresses, wall_ms = latest
+            memory, addresses, orders, wall_ms = latest
+            batch.append(lambda db: db.put("orders", dict(orders)))
             batch.append(lambda db: db.put("addresses", [[*key, address] for key, address in addresses.items()]))
             batch.append(lambda db: db.put("memory", {"wall_ms": wall_ms, "memory": to_json(memory)}))
         try:
@@ -284,6 +290,13 @@ def _addresses(stored: Any) -> Addresses:
         return {}
 
 
+def _orders(stored: Any) -> Mapping[str, str]:
+    """The signed orders by topic, if what was stored is such."""
+    if not isinstance(stored, dict):
+        return {}
+    return {topic: payload for topic, payload in stored.items() if isinstance(payload, str)}
+
+
 def _aged(stored: Any, wall: float) -> Memory:
     """The memory as it is now: what runs out went on running out while steerd was down. A clock that went
     backwards stops it for that time."""
@@ -298,6 +311,7 @@ def _aged(stored: Any, wall: float) -> Memory:
         pins=tuple(replace(pin, left=_left(pin.left, away)) for pin in memory.pins if _stands(pin.left, away)),
         drains=tuple(replace(one, left=_left(one.left, away)) for one in memory.drains if _stands(one.left, away)),
         holds=tuple(replace(hold, age=hold.age + away, left=max(0.0, hold.left - away)) for hold in memory.holds),
+        sizes=memory.sizes,
     )
 
 

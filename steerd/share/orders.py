@@ -1,0 +1,223 @@
+"""The fleet's signed orders: which are taken, which are in force, and what the engine has to be told for that.
+
+An order is the wanted state of one PoP or policy. Several may speak of the same one (to all, to a region, to this
+gateway): the one signed last is in force until it expires, then the one before it. Nothing here needs the broker: what
+was taken is kept, and verified anew after a restart.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from steerd.core.model import Memory, Order, Verb
+from steerd.core.orders import SIGNED
+from steerd.share.messages import JSON, RefusedError
+from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified
+from steerd.share.topics import Topics
+
+_log = logging.getLogger(__name__)
+
+SAID_EVERY: Final = 60.0
+"""Seconds between two lines of the log about what is refused for the same reason."""
+
+AHEAD: Final = 300.0
+"""Seconds that the clock of who signs may be ahead of ours."""
+
+BURST: Final = 256
+RATE: Final = 10.0
+"""How many messages may be verified at once, and in the long run per second: 67 us each."""
+
+SHARE_OF_POPS: Final = 3
+"""Orders may drain one of so many PoPs (one at least)."""
+
+DRIFT: Final = 5.0
+"""Seconds that the wall clock may move against ours before an order's end is set again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The latest order of one topic."""
+
+    payload: bytes
+    order: WantedState
+    signer: Signer
+
+    @property
+    def origin(self) -> str:
+        return f"{SIGNED}{self.signer.name}"
+
+
+class Orders:
+    """Takes messages of the control topics.
+
+    `wall` is the time since 1970 and `clock` a monotonic one, which limits the rate; both in seconds. `on_refused` gets
+    a reason. `kept` is what an earlier run left, as `keep` gives it.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        trusted: Mapping[str, Signer],
+        *,
+        pops: Collection[str],
+        policies: Collection[str],
+        on_refused: Callable[[str], None],
+        kept: Mapping[str, str] | None = None,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pops, self.policies = frozenset(pops), frozenset(policies)
+        self._topics = topics
+        self._trusted = trusted
+        self._on_refused = on_refused
+        self._wall = wall
+        self._clock = clock
+        self._allowance, self._counted_at = float(BURST), clock()
+        self._silent_until: dict[str, float] = {}
+        self._kept: dict[str, Kept] = {}
+        self._held_back: frozenset[str] = frozenset()
+        for topic, payload in (kept or {}).items():
+            self._take_again(topic, payload)
+
+    def take(self, topic: str, payload: bytes, content_type: str | None) -> bool:
+        """One message. True: it is a new order. An empty one says nothing: what is signed lasts until it expires."""
+        before = self._kept.get(topic)
+        if not payload or (before is not None and before.payload == payload):
+            return False  # delivered again after a reconnect
+        try:
+            self._kept[topic] = self._newer(topic, payload, content_type)
+        except RefusedError as refused:
+            self._refuse(refused.reason, topic)
+            return False
+        return True
+
+    def keep(self) -> Mapping[str, str]:
+        """What a restart has to know, by topic: the signed payloads themselves."""
+        forgotten = (self._wall() - LASTS_MAX) * 1000
+        self._kept = {topic: kept for topic, kept in self._kept.items() if kept.order.counter >= forgotten}
+        return {topic: kept.payload.decode() for topic, kept in self._kept.items()}
+
+    def due(self, memory: Memory, now: float) -> list[Order]:
+        """What the engine, which remembers `memory`, is to be told at `now` on its own clock, so that just the orders in
+        force are in force with it."""
+        drains, pins = self._in_force()
+        return [*self._drains(drains, memory, now), *self._pins(pins, memory, now)]
+
+    def _drains(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
+        there = {(one.pop, one.origin): one.left for one in memory.drains if one.origin.startswith(SIGNED)}
+        asked = {(pop, kept.origin): self._left(kept) for pop, kept in wanted.items()}
+        return [
+            *(
+                Order(Verb.DRAIN, pop, until=now + left, origin=origin)
+                for (pop, origin), left in asked.items()
+                if _differs(there.get((pop, origin)), left)
+            ),
+            *(Order(Verb.UNDRAIN, pop, origin=origin) for pop, origin in there if (pop, origin) not in asked),
+        ]
+
+    def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
+        there = {one.policy: one for one in memory.pins}
+        orders = []
+        for policy, pin in there.items():
+            if policy not in wanted and pin.origin.startswith(SIGNED):
+                orders.append(Order(Verb.UNPIN, policy, origin=pin.origin))
+        for policy, kept in wanted.items():
+            before, left = there.get(policy), self._left(kept)  # type: ignore[call-overload]
+            if before is not None and not before.origin.startswith(SIGNED):
+                continue  # an operator of this gateway has pinned it
+            same = before is not None and (before.pop, before.origin) == (kept.order.pin, kept.origin)
+            if not same or before is None or _differs(before.left, left):
+                orders.append(Order(Verb.PIN, policy, kept.order.pin, now + left, kept.origin))
+        return orders
+
+    def _in_force(self) -> tuple[Mapping[str, Kept], Mapping[str, Kept]]:
+        """The drains by PoP and the pins by policy."""
+        now = self._wall() * 1000
+        latest: dict[tuple[str, str], Kept] = {}
+        for kept in sorted(self._kept.values(), key=lambda one: one.order.counter):
+            order = kept.order
+            if order.nbf_ms <= now < order.exp_ms:
+                latest["pop" if order.pop is not None else "policy", order.pop or order.policy or ""] = kept
+        pins = {
+            name: kept
+            for (kind, name), kept in latest.items()
+            if kind == "policy" and kept.order.pin in self.pops and name in self.policies
+        }
+        wanted = [
+            (name, kept)
+            for (kind, name), kept in latest.items()
+            if kind == "pop" and kept.order.drained and name in self.pops
+        ]
+        wanted.sort(key=lambda one: one[1].order.counter)
+        most = max(1, len(self.pops) // SHARE_OF_POPS)
+        held_back = frozenset(name for name, _ in wanted[most:])
+        for name in sorted(held_back - self._held_back):
+            self._refuse("too many drained", name)
+        self._held_back = held_back
+        return dict(wanted[:most]), pins
+
+    def _newer(self, topic: str, payload: bytes, content_type: str | None) -> Kept:
+        place = self._topics.order(topic)
+        if place is None:
+            raise RefusedError("wrong topic")
+        _, kind, name = place
+        if name not in (self.pops if kind == "pop" else self.policies):
+            raise RefusedError("unknown PoP" if kind == "pop" else "unknown policy")
+        if content_type not in {JSON, None}:
+            raise RefusedError("content type")
+        self._limit()
+        kept = self._checked(topic, payload)
+        order, now = kept.order, self._wall() * 1000
+        if order.exp_ms <= now:
+            raise RefusedError("expired")
+        if order.nbf_ms > now or order.counter > now + AHEAD * 1000:
+            raise RefusedError("not yet valid")
+        before = self._kept.get(topic)
+        if before is not None and order.counter <= before.order.counter:
+            raise RefusedError("replayed")
+        return kept
+
+    def _checked(self, topic: str, payload: bytes) -> Kept:
+        """What does not depend on when it is looked at."""
+        order, signer = verified(payload, self._trusted)
+        if order.tenant != self._topics.tenant:
+            raise RefusedError("wrong tenant")
+        place = self._topics.order(topic)
+        if place is None or order.to != place[0]:
+            raise RefusedError("wrong audience")
+        if order.topic != f"ctl/{'/'.join(place)}":
+            raise RefusedError("wrong subject")
+        if order.exp_ms - order.counter > LASTS_MAX * 1000:
+            raise RefusedError("lasts too long")
+        return Kept(payload, order, signer)
+
+    def _take_again(self, topic: str, payload: str) -> None:
+        """What an earlier run took: the keys that are trusted, and this gateway's names, may have changed since."""
+        try:
+            self._kept[topic] = self._checked(topic, payload.encode())
+        except RefusedError as refused:
+            self._refuse(refused.reason, topic)
+
+    def _refuse(self, reason: str, what: str) -> None:
+        self._on_refused(reason)
+        now = self._clock()
+        if now >= self._silent_until.get(reason, 0.0):
+            self._silent_until[reason] = now + SAID_EVERY
+            _log.warning("an order is refused, %s: %.200s", reason, what.encode("unicode_escape").decode())
+
+    def _limit(self) -> None:
+        now = self._clock()
+        self._allowance = min(float(BURST), self._allowance + (now - self._counted_at) * RATE)
+        self._counted_at = now
+        if self._allowance < 1.0:
+            raise RefusedError("too many")
+        self._allowance -= 1.0
+
+    def _left(self, kept: Kept) -> float:
+        return max(0.001, kept.order.exp_ms / 1000 - self._wall())
+
+
+def _differs(before: float | None, wanted: float) -> bool:
+    return before is None or abs(before - wanted) > DRIFT

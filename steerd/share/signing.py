@@ -1,0 +1,134 @@
+"""Signed orders, as they are on the wire.
+
+A payload is one line of JSON of a fixed layout, so that the signature can be checked before anything is parsed::
+
+    {"key":"ID","sig":"SIGNATURE","order":{"v":1,...}}
+
+ID is the first 8 bytes of the SHA-256 of the public key, in hex; SIGNATURE is Ed25519 (RFC 8032), in URL-safe base64
+without padding, over `CONTEXT` and the bytes of the order as they stand there.
+"""
+
+import hashlib
+import re
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
+from pydantic import ConfigDict, ValidationError, model_validator
+
+from steerd.share.messages import Count, Message, Name, RefusedError
+
+CONTEXT: Final = b"steerd order v1\0"
+"""What a signature of steerd's begins with, so that one made for another purpose is none of ours."""
+
+ORDER_MAX: Final = 2048
+"""Bytes that a signed order may have: names are at most 256 characters long."""
+
+LASTS_MAX: Final = 31 * 86400
+"""Seconds that an order may last. A later one is remembered for as long, and so no earlier one comes back."""
+
+_LAYOUT: Final = re.compile(rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","order":(\{.*\})\}', re.DOTALL)
+_SECRET: Final = "steerd-secret-key:"
+
+
+class Signer(NamedTuple):
+    """Whose signature is trusted. `name` is what was written behind the key, or its id."""
+
+    id: str
+    name: str
+    key: VerifyKey
+
+
+class WantedState(Message):
+    """What is wanted of one PoP or of one policy. `counter` is the time of signing, and orders them; it, `nbf_ms` (not
+    before) and `exp_ms` (expires) are ms since 1970."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    tenant: Name
+    to: Name
+    pop: Name | None = None
+    policy: Name | None = None
+    drained: bool | None = None
+    pin: Name | None = None
+    counter: Count
+    nbf_ms: Count
+    exp_ms: Count
+
+    @model_validator(mode="after")
+    def _of_one(self) -> "WantedState":
+        if (self.pop is None) == (self.policy is None):
+            raise ValueError("must be of a PoP or of a policy")
+        if (self.pop is None) != (self.drained is None) or (self.pop is not None and self.pin is not None):
+            raise ValueError("a PoP is drained or not, a policy is pinned or not")
+        return self
+
+    @property
+    def topic(self) -> str:
+        """Below `steer/v1/TENANT/`."""
+        return f"ctl/{self.to}/" + (f"pop/{self.pop}" if self.pop is not None else f"policy/{self.policy}")
+
+
+def key_id(key: VerifyKey) -> str:
+    return hashlib.sha256(bytes(key)).hexdigest()[:16]
+
+
+def generate() -> SigningKey:
+    return SigningKey.generate()
+
+
+def public_text(key: VerifyKey) -> str:
+    """A public key as `trusted_keys` takes it."""
+    return b64encode(bytes(key)).decode()
+
+
+def secret_text(key: SigningKey) -> str:
+    """A secret key as its file holds it."""
+    return f"{_SECRET}{b64encode(bytes(key)).decode()}\n"
+
+
+def secret(text: str) -> SigningKey:
+    """The key of a file. ValueError: there is none."""
+    stripped = text.strip()
+    if not stripped.startswith(_SECRET):
+        raise ValueError("is not a secret key of steerd (`steerctl keygen` makes one)")
+    try:
+        return SigningKey(b64decode(stripped.removeprefix(_SECRET), validate=True))
+    except (Base64Error, ValueError) as error:
+        raise ValueError("is a damaged secret key") from error
+
+
+def signers(trusted: Mapping[str, str]) -> Mapping[str, Signer]:
+    """By id, the `trusted` public keys (base64 of 32 bytes) with their names."""
+    keys = ((VerifyKey(b64decode(text, validate=True)), name) for text, name in trusted.items())
+    return {key_id(key): Signer(key_id(key), name or key_id(key), key) for key, name in keys}
+
+
+def sign(key: SigningKey, order: WantedState) -> bytes:
+    """The payload."""
+    body = order.model_dump_json(exclude_none=order.policy is None or order.pin is not None).encode()
+    signature = urlsafe_b64encode(key.sign(CONTEXT + body).signature).rstrip(b"=")
+    return b'{"key":"%s","sig":"%s","order":%s}' % (key_id(key.verify_key).encode(), signature, body)
+
+
+def verified(payload: bytes, trusted: Mapping[str, Signer]) -> tuple[WantedState, Signer]:
+    """The order, and who signed it. RefusedError: it is none, or nobody whom we trust signed it."""
+    if len(payload) > ORDER_MAX:
+        raise RefusedError("too large")
+    match = _LAYOUT.fullmatch(payload)
+    if match is None:
+        raise RefusedError("malformed")
+    signer = trusted.get(match[1].decode())
+    if signer is None:
+        raise RefusedError("unknown key")
+    try:
+        signer.key.verify(CONTEXT + match[3], urlsafe_b64decode(match[2] + b"=="))
+    except (BadSignatureError, ValueError) as error:
+        raise RefusedError("signature") from error
+    try:
+        return WantedState.model_validate_json(match[3]), signer
+    except ValidationError as error:
+        raise RefusedError("malformed") from error
