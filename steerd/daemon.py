@@ -236,7 +236,9 @@ class Daemon:
         due = withdrawal(memory) if self._orders is None else self._orders.due(memory, now)
         for order in due:
             declined = self.driver.order(order)
-            log.info("%s: %s %s%s", order.origin, order.verb, order.subject, f", declined: {declined}" if declined else "")
+            log.info(
+                "%s: %s %s%s", order.origin, order.verb, order.subject, f" declined: {declined}" if declined else ""
+            )
         self._remember()
 
     async def _stop_share(self) -> None:

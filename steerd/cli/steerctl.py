@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from steerd.cli import signing
 from steerd.config.durations import parse
 
 OK, FAILED, USAGE, NOT_THERE, CONFIG = 0, 1, 2, 3, 78
@@ -16,7 +17,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        code = _watch(options) if options.verb == "watch" else _once(options)
+        if options.verb in {"keygen", "sign", "send"}:
+            code = signing.main(options)
+        else:
+            code = _watch(options) if options.verb == "watch" else _once(options)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -142,10 +146,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--socket", default=SOCKET, metavar="PATH", help=f"the daemon's socket (default: {SOCKET})")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        made.add_argument("--json", action="store_true", help="the whole answer as JSON")
+        return made
+
     def verb(name: str, text: str) -> Callable[..., argparse.Action]:
-        command = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        command.add_argument("--json", action="store_true", help="the whole answer as JSON")
-        return command.add_argument
+        return command(name, text).add_argument
 
     verb("status", "policies and paths: choice, RTT, jitter, loss, cost, state")
     verb("why", "the last decision in words: what won, by how much, what was ruled out")("policy", nargs="?")
@@ -171,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     reload = verb("reload", "read the configuration again, as SIGHUP; waits until it is in force")
     reload("--confirm", type=_confirmable, metavar="60s", help="then back to what was in force, unless confirmed")
     verb("confirm", "keep what `reload --confirm` has put into force")
+    signing.add(command, _duration)
     verb("plan", "what a reload would change in the kernel, in order, as commands; changes nothing")
     return parser
 

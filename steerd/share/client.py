@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
-from steerd.share.messages import INFLATED_MAX, Message, encode
+from steerd.share.messages import INFLATED_MAX, JSON, Message, encode
 
 KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0
@@ -38,16 +38,19 @@ class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
 
 
 async def connection(
-    settings: MqttSettings, topic: str, will: Message, on_refused: Callable[[str, str], None]
+    settings: MqttSettings,
+    identifier: str,
+    on_refused: Callable[[str, str], None],
+    *,
+    will: tuple[str, Message] | None = None,
 ) -> aiomqtt.Client:
     """A client, not connected yet: a new one for each attempt, with the password and the certificates as they are
-    now. `will` is published to `topic`, retained, when the connection breaks. OSError: a file cannot be read."""
+    now. `will` is published to its topic, retained, when the connection breaks. OSError: a file cannot be read."""
     password, context = await asyncio.to_thread(_secrets, settings)
-    payload, kind = encode(will)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
-        identifier=f"steerd-{settings.gateway}",
+        identifier=identifier,
         protocol=aiomqtt.ProtocolVersion.V5,
         username=settings.username,
         password=password,
@@ -56,7 +59,7 @@ async def connection(
         timeout=TIMEOUT,
         queue_type=LatestPerTopic,
         properties=_properties(PacketTypes.CONNECT, MaximumPacketSize=2 * INFLATED_MAX),
-        will=aiomqtt.Will(topic, payload, 1, True, _properties(PacketTypes.WILLMESSAGE, ContentType=kind)),
+        will=None if will is None else _will(*will),
     )
     _watch_refusals(client, on_refused)
     return client
@@ -83,11 +86,23 @@ async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
                 ended.exception()  # looked at, or asyncio complains that nobody did
 
 
-async def publish(
-    client: aiomqtt.Client, topic: str, message: Message, *, qos: int, retain: bool, expiry: float | None = None
-) -> None:
-    """`expiry` in seconds. MqttError: the connection broke, or the broker does not confirm."""
+def _will(topic: str, message: Message) -> aiomqtt.Will:
     payload, kind = encode(message)
+    return aiomqtt.Will(topic, payload, 1, True, _properties(PacketTypes.WILLMESSAGE, ContentType=kind))
+
+
+async def publish(
+    client: aiomqtt.Client,
+    topic: str,
+    message: Message | bytes,
+    *,
+    qos: int,
+    retain: bool,
+    expiry: float | None = None,
+) -> None:
+    """`message` or, as bytes, JSON; `expiry` in seconds. MqttError: the connection broke, or the broker does not
+    confirm."""
+    payload, kind = (message, JSON) if isinstance(message, bytes) else encode(message)
     wanted: dict[str, Any] = {"ContentType": kind}
     if expiry is not None:
         wanted["MessageExpiryInterval"] = max(1, ceil(expiry))

@@ -13,6 +13,7 @@ from typing import Final
 
 from steerd.core.model import Memory, Order, Verb
 from steerd.core.orders import SIGNED
+from steerd.core.settings import PolicyId
 from steerd.share.messages import JSON, RefusedError
 from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified
 from steerd.share.topics import Topics
@@ -100,8 +101,8 @@ class Orders:
         return {topic: kept.payload.decode() for topic, kept in self._kept.items()}
 
     def due(self, memory: Memory, now: float) -> list[Order]:
-        """What the engine, which remembers `memory`, is to be told at `now` on its own clock, so that just the orders in
-        force are in force with it."""
+        """What the engine, which remembers `memory`, is to be told at `now` on its own clock, so that with it just the
+        orders in force are in force."""
         drains, pins = self._in_force()
         return [*self._drains(drains, memory, now), *self._pins(pins, memory, now)]
 
@@ -120,11 +121,11 @@ class Orders:
     def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
         there = {one.policy: one for one in memory.pins}
         orders = []
-        for policy, pin in there.items():
-            if policy not in wanted and pin.origin.startswith(SIGNED):
-                orders.append(Order(Verb.UNPIN, policy, origin=pin.origin))
+        for pin in there.values():
+            if pin.policy not in wanted and pin.origin.startswith(SIGNED):
+                orders.append(Order(Verb.UNPIN, pin.policy, origin=pin.origin))
         for policy, kept in wanted.items():
-            before, left = there.get(policy), self._left(kept)  # type: ignore[call-overload]
+            before, left = there.get(PolicyId(policy)), self._left(kept)
             if before is not None and not before.origin.startswith(SIGNED):
                 continue  # an operator of this gateway has pinned it
             same = before is not None and (before.pop, before.origin) == (kept.order.pin, kept.origin)

@@ -149,7 +149,8 @@ class Share:
     async def _session(self) -> None:
         topic = self._topics.state
         will = self._state(online=False, reason="connection lost")
-        client = await connection(self._settings, topic, will, self._on_refused)
+        identifier = f"steerd-{self._settings.gateway}"
+        client = await connection(self._settings, identifier, self._on_refused, will=(topic, will))
         async with connected(client):
             self._set_connected(True)
             _log.info("MQTT: connected to %s:%d", self._settings.host, self._settings.port)

@@ -31,7 +31,7 @@ LASTS_MAX: Final = 31 * 86400
 """Seconds that an order may last. A later one is remembered for as long, and so no earlier one comes back."""
 
 _LAYOUT: Final = re.compile(rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","order":(\{.*\})\}', re.DOTALL)
-_SECRET: Final = "steerd-secret-key:"
+_FILE: Final = "steerd-secret-key:"
 
 
 class Signer(NamedTuple):
@@ -87,16 +87,16 @@ def public_text(key: VerifyKey) -> str:
 
 def secret_text(key: SigningKey) -> str:
     """A secret key as its file holds it."""
-    return f"{_SECRET}{b64encode(bytes(key)).decode()}\n"
+    return f"{_FILE}{b64encode(bytes(key)).decode()}\n"
 
 
 def secret(text: str) -> SigningKey:
     """The key of a file. ValueError: there is none."""
     stripped = text.strip()
-    if not stripped.startswith(_SECRET):
+    if not stripped.startswith(_FILE):
         raise ValueError("is not a secret key of steerd (`steerctl keygen` makes one)")
     try:
-        return SigningKey(b64decode(stripped.removeprefix(_SECRET), validate=True))
+        return SigningKey(b64decode(stripped.removeprefix(_FILE), validate=True))
     except (Base64Error, ValueError) as error:
         raise ValueError("is a damaged secret key") from error
 
@@ -109,7 +109,7 @@ def signers(trusted: Mapping[str, str]) -> Mapping[str, Signer]:
 
 def sign(key: SigningKey, order: WantedState) -> bytes:
     """The payload."""
-    body = order.model_dump_json(exclude_none=order.policy is None or order.pin is not None).encode()
+    body = order.model_dump_json(exclude={"pop", "drained"} if order.pop is None else {"policy", "pin"}).encode()
     signature = urlsafe_b64encode(key.sign(CONTEXT + body).signature).rstrip(b"=")
     return b'{"key":"%s","sig":"%s","order":%s}' % (key_id(key.verify_key).encode(), signature, body)
 

@@ -237,7 +237,7 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
         ('[mqtt]\nurl = "mqtt://x"\ntenant = "a"\nca = "c"' + POP, "mqtt.ca: must come with TLS"),
         (
             '[mqtt]\nurl = "mqtt://x"\ntenant = "a"\ntrusted_keys = ["k"]' + POP,
-            "mqtt.trusted_keys: is not supported yet",
+            "mqtt.trusted_keys[0]: must be a public key as `steerctl keygen` prints it",
         ),
         ('[export]\nlisten = ":9911"' + POP, "export.listen: must be an address and a port"),
         ('[export]\nlisten = "1.2.3.4:99999"' + POP, "export.listen: must be an address and a port"),

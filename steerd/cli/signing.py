@@ -1,0 +1,186 @@
+"""`steerctl keygen`, `sign` and `send`: orders to a fleet. They need no daemon."""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+OK, FAILED, USAGE, CONFIG = 0, 1, 2, 78
+CONFIGURATION: Final = Path("/etc/steerd/steerd.toml")
+EARLIER: Final = 60.0
+"""Seconds before the signing from which an order is valid: the gateways' clocks are not ours."""
+
+_AUDIENCE: Final = re.compile(r"all|(region|gw)/[^/+#\s]+")
+_NAME: Final = re.compile(r"[^/+#\s]{1,256}")
+
+
+def key_file() -> Path:
+    """Where the secret key is, unless said otherwise."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "steerd" / "order.key"
+
+
+def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[[str], float]) -> None:
+    """The verbs' arguments."""
+    keygen = verb("keygen", "make a key that signs orders, and print the public one for `trusted_keys`")
+    keygen.add_argument("key", nargs="?", type=Path, metavar="FILE", help="for the secret key (default: " + _default())
+    for name, text in (
+        ("sign", "sign an order to many gateways, and print its topic and its payload"),
+        ("send", "sign an order to many gateways, and publish it"),
+    ):
+        order = verb(name, text)
+        orders = order.add_subparsers(dest="order", required=True, metavar="ORDER")
+        for what, subjects, about in (
+            ("drain", ("pop",), "leave this PoP while there is another"),
+            ("undrain", ("pop",), "the PoP may be used again"),
+            ("pin", ("policy", "pop"), "keep a policy on a PoP while that is up"),
+            ("unpin", ("policy",), "the policy is free again"),
+        ):
+            one = orders.add_parser(what, help=about, description=f"{about[0].upper()}{about[1:]}.")
+            for subject in subjects:
+                one.add_argument(subject, type=_name)
+            one.add_argument("--to", required=True, type=_audience, metavar="WHOM", help="all, region/R or gw/NAME")
+            one.add_argument("--for", dest="duration", type=duration, default=3600.0, metavar="1h",
+                             help="then it ends by itself (default: 1h, at most 31d)")  # fmt: skip
+            one.add_argument("--after", type=duration, default=None, metavar="10m",
+                             help="not before so much time has passed (default: at once)")  # fmt: skip
+            one.add_argument("--key", type=Path, metavar="FILE", help="the secret key (default: " + _default())
+            one.add_argument("--tenant", type=_name, help="default: the configuration's")
+            one.add_argument("-c", "--config", type=Path, default=CONFIGURATION, metavar="FILE",
+                             help=f"with an [mqtt] table (default: {CONFIGURATION})")  # fmt: skip
+            one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="the answer as JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Runs one of them; returns the exit code."""
+    try:
+        return _keygen(options) if options.verb == "keygen" else _order(options)
+    except _Stop as stop:
+        print(f"steerctl: {stop}", file=sys.stderr)
+        return stop.code
+
+
+class _Stop(Exception):  # noqa: N818 (no error by itself: it ends the command)
+    def __init__(self, text: str, code: int = FAILED) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def _keygen(options: argparse.Namespace) -> int:
+    from steerd.share.signing import generate, key_id, public_text, secret_text
+
+    file, key = options.key or key_file(), generate()
+    try:
+        if options.key is None:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise _Stop(f"{file} is there already; a key is not overwritten") from error
+    except OSError as error:
+        raise _Stop(f"{file}: {error.strerror}") from error
+    with os.fdopen(handle, "w", encoding="ascii") as stream:
+        stream.write(secret_text(key))
+    public = public_text(key.verify_key)
+    if options.json:
+        print(json.dumps({"ok": True, "file": str(file), "key": key_id(key.verify_key), "public": public}))
+    else:
+        print(public)
+        print(f"steerctl: {file} has the secret key; the line above goes into mqtt.trusted_keys", file=sys.stderr)
+    return OK
+
+
+def _order(options: argparse.Namespace) -> int:
+    from steerd.share.messages import JSON
+    from steerd.share.signing import LASTS_MAX, WantedState, secret, sign
+
+    file = options.key or key_file()
+    try:
+        key = secret(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
+    except ValueError as error:
+        raise _Stop(f"{file} {error}") from error
+    settings = None if options.verb == "sign" and options.tenant else _settings(options.config)
+    now = time.time()
+    begins = now - EARLIER if options.after is None else now + options.after
+    ends = now + (options.after or 0.0) + options.duration
+    if ends - now > LASTS_MAX:
+        raise _Stop("--for: an order lasts at most 31d", USAGE)
+    about_pop = options.order in {"drain", "undrain"}
+    order = WantedState(
+        tenant=options.tenant or settings.tenant,
+        to=options.to,
+        pop=options.pop if about_pop else None,
+        policy=None if about_pop else options.policy,
+        drained=options.order == "drain" if about_pop else None,
+        pin=options.pop if options.order == "pin" else None,
+        counter=int(now * 1000),
+        nbf_ms=int(begins * 1000),
+        exp_ms=int(ends * 1000),
+    )
+    topic, payload = f"steer/v1/{order.tenant}/{order.topic}", sign(key, order)
+    if options.verb == "send":
+        _send(settings, topic, payload, ends - now)
+    if options.json:
+        answer = {"ok": True, "topic": topic, "payload": payload.decode(), "content_type": JSON, "exp_ms": order.exp_ms}
+        print(json.dumps(answer))
+    elif options.verb == "sign":
+        print(f"{topic}\n{payload.decode()}")
+    else:
+        print(f"sent to {topic}, until {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(ends))}")
+    return OK
+
+
+def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
+    from aiomqtt import MqttError
+
+    from steerd.share.post import post
+
+    where = f"{settings.host}:{settings.port}"
+    try:
+        asyncio.run(post(settings, topic, payload, expiry))
+    except PermissionError as error:
+        raise _Stop(f"the broker at {where} refuses: {error}" if not error.filename else str(error)) from error
+    except TimeoutError as error:
+        raise _Stop(f"the broker at {where} does not answer; the order may still have got there") from error
+    except (MqttError, OSError, ValueError) as error:
+        raise _Stop(f"the broker at {where}: {error}") from error
+
+
+def _settings(file: Path) -> Any:
+    from steerd.config.load import load
+    from steerd.config.problem import ConfigError
+
+    try:
+        config = load(file)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        raise _Stop(
+            "which tenant and which broker: give -c FILE with an [mqtt] table, or --tenant to sign", CONFIG
+        ) from error
+    if config.mqtt is None:
+        raise _Stop(f"{file} has no [mqtt] table", CONFIG)
+    return config.mqtt
+
+
+def _audience(text: str) -> str:
+    if not _AUDIENCE.fullmatch(text):
+        raise argparse.ArgumentTypeError("must be all, region/REGION or gw/NAME")
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError("must be a name, without blanks, /, + and #")
+    return text
+
+
+def _default() -> str:
+    return "~/.config/steerd/order.key)"

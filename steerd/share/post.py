@@ -1,0 +1,23 @@
+"""One publication, by somebody who is no gateway."""
+
+import asyncio
+import secrets
+
+from steerd.config.settings import MqttSettings
+from steerd.share.client import connected, connection, publish
+
+
+async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float, *, within: float = 20.0) -> None:
+    """Publishes JSON, retained, for `expiry` seconds; returns when the broker has confirmed it.
+
+    MqttError, OSError: the broker is not there, or refuses the connection. TimeoutError: not within so many seconds.
+    PermissionError: it does not let us publish there.
+    """
+    refused: list[str] = []
+    async with asyncio.timeout(within):
+        name = f"steerctl-{secrets.token_hex(8)}"
+        client = await connection(settings, name, lambda _, reason: refused.append(reason))
+        async with connected(client):
+            await publish(client, topic, payload, qos=1, retain=True, expiry=expiry)
+    if refused:
+        raise PermissionError(refused[0])
