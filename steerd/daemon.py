@@ -217,10 +217,11 @@ class Daemon:
         self._orders, mqtt = None, self.config.mqtt
         if mqtt is None or not mqtt.trusted_keys:
             return
-        from steerd.share.orders import Orders  # noqa: PLC0415 (and cryptography only for those who trust a key)
+        from steerd.share.orders import REASONS, Orders  # noqa: PLC0415 (and cryptography only for those who trust a key)
         from steerd.share.signing import signers  # noqa: PLC0415
         from steerd.share.topics import Topics  # noqa: PLC0415
 
+        self.metrics.refusals("order", REASONS)
         self._orders = Orders(
             Topics(mqtt.tenant, mqtt.region, mqtt.gateway),
             signers(dict(mqtt.trusted_keys)),

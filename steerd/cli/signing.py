@@ -106,7 +106,7 @@ def _order(options: argparse.Namespace) -> int:
         raise _Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
     except ValueError as error:
         raise _Stop(f"{file} {error}") from error
-    settings = None if options.verb == "sign" and options.tenant else _settings(options.config)
+    settings: Any = None if options.verb == "sign" and options.tenant else _settings(options.config)
     now = time.time()
     begins = now - EARLIER if options.after is None else now + options.after
     ends = now + (options.after or 0.0) + options.duration

@@ -1,6 +1,8 @@
 """`steerd tune`: better knobs for the network of these traces, if there are any."""
 
 import json
+import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -51,7 +53,10 @@ def tune_command(config: Path, traces: Sequence[Path], options: Options) -> int:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process ends now: a second one has nothing to add
         print("steerd tune: interrupted; nothing was written", file=sys.stderr)
-        return INTERRUPTED
+        sys.stderr.flush()
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        os._exit(INTERRUPTED)  # the workers' pool, whose workers were interrupted too, complains while Python ends
     except BrokenPipeError:
         return piped_away()
     except TooShortError as error:

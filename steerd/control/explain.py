@@ -86,7 +86,7 @@ def _decision(last: Switched, now: float) -> list[str]:
 
 def _because(last: Switched) -> str:
     if last.rule in {"forced", "first", "kernel"}:
-        return _FORCED[last.reason]
+        return _FORCED[last.reason] + (f" ({last.by})" if last.by else "")
     by = last.margin.get("gain")
     return f"it was {milliseconds(by)} cheaper (rule: {last.rule})" if by is not None else f"of the rule {last.rule}"
 

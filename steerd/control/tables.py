@@ -84,7 +84,7 @@ def history(answer: Mapping[str, Any]) -> str:
                 one["policy"],
                 one["from"] or "-",
                 one["to"] or "-",
-                one["reason"],
+                one["reason"] + (f" ({one['by']})" if one.get("by") not in {None, "operator"} else ""),
                 one["rule"],
                 milliseconds(one["gain_ms"]),
                 one["event_id"],

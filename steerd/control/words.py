@@ -141,6 +141,7 @@ def _switched(one: Switched, now: float, trace: Json | None) -> Json:
         "from": one.old,
         "to": one.new,
         "reason": one.reason.value,
+        "by": one.by,
         "rule": one.rule,
         "ago_s": _round(now - one.at),
         "gain_ms": gain(one.evidence, one.old, one.new),
@@ -158,7 +159,7 @@ def _row(row: Mapping[str, Any]) -> Json:
         **{key: row.get(key) for key in ("wall_ms", "event_id", "policy")},
         "from": row.get("old"),
         "to": row.get("new"),
-        **{key: row.get(key) for key in ("reason", "rule")},
+        **{key: row.get(key) for key in ("reason", "by", "rule")},
         "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
         "trace": (row.get("trace") or {}).get("verdict"),
     }

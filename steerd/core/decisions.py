@@ -175,9 +175,18 @@ class Decisions:
             if why is not None:
                 excluded[path.id] = why
         policy.last = Switched(
-            policy.event_id, policy.id, old, policy.wanted, reason, now, rule, evidence, excluded, margin
-        )
+            policy.event_id, policy.id, old, policy.wanted, reason, now, rule, evidence, excluded, margin,
+            self._ordered_by(policy, old, reason),
+        )  # fmt: skip
         self._effects.append(policy.last)
+
+    def _ordered_by(self, policy: Policy, old: PathId | None, reason: Reason) -> str | None:
+        """Whose order the switch obeys, if any."""
+        if reason is Reason.PIN:
+            return policy.pin.origin if policy.pin is not None else None
+        if reason is Reason.DRAIN and old is not None and old in policy.paths:
+            return self.drains.origin(policy.paths[old].pop) or None
+        return None
 
     def _keep_up(self, policy: Policy, now: float) -> None:
         """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""

@@ -290,9 +290,7 @@ class Engine(Decisions):
                     if policy.pin is None:
                         return self._decline(event, "not pinned")
                     if theirs:
-                        return self._decline(
-                            event, f"pinned by another ({policy.pin.origin}): a pin here takes its place"
-                        )
+                        return self._decline(event, "pinned by somebody else: a pin of your own takes its place")
                     policy.pin = None
                 elif theirs and remote(event.origin):
                     return self._decline(event, "pinned by an operator of this gateway")

@@ -201,7 +201,7 @@ class Switched(NamedTuple):
     ``rule`` says by what: ``regret``, ``confident``, ``threshold``, ``forced``, ``first`` or ``kernel``.
     ``evidence`` gives per candidate the cost's terms, ``total``, and what else the rule looked at, in ms
     (``regret`` in ms*s, ``samples`` a count, ``mos`` from 1 to 4.5); ``excluded`` the paths that were ruled out,
-    and why; ``margin`` what the rule's test compared.
+    and why; ``margin`` what the rule's test compared; ``by`` whose drain or pin it was.
     """
 
     event_id: str
@@ -214,6 +214,7 @@ class Switched(NamedTuple):
     evidence: Mapping[PathId, Terms]
     excluded: Mapping[PathId, str]
     margin: Terms
+    by: str | None = None
 
 
 class PathChanged(NamedTuple):

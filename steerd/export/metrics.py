@@ -4,7 +4,7 @@
 here: rendering thousands of them through it would hold up the event loop for seconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import prometheus_client
@@ -115,6 +115,11 @@ class Metrics:
     def repair(self, object_: str) -> None:
         """`object_`: one of `REPAIRED`."""
         self._repairs.labels(object_).inc()
+
+    def refusals(self, source: str, reasons: Iterable[str]) -> None:
+        """What may be refused, so that it is seen at zero before anything is."""
+        for reason in reasons:
+            self._refused.labels(source, reason)
 
     def refused(self, source: str, reason: str) -> None:
         """`reason` must not hold what others chose; after 200 different ones it is `other`."""

@@ -37,6 +37,14 @@ DRIFT: Final = 5.0
 """Seconds that the wall clock may move against ours before an order's end is set again."""
 
 
+REASONS: Final = (
+    "content type", "expired", "lasts too long", "malformed", "not yet valid", "replayed", "signature", "too large",
+    "too many", "too many drained", "unknown PoP", "unknown key", "unknown policy", "wrong audience", "wrong subject",
+    "wrong tenant", "wrong topic",
+)  # fmt: skip
+"""All that an order is refused for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """The latest order of one topic."""
@@ -120,10 +128,11 @@ class Orders:
 
     def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
         there = {one.policy: one for one in memory.pins}
-        orders = []
-        for pin in there.values():
-            if pin.policy not in wanted and pin.origin.startswith(SIGNED):
-                orders.append(Order(Verb.UNPIN, pin.policy, origin=pin.origin))
+        orders = [
+            Order(Verb.UNPIN, pin.policy, origin=pin.origin)
+            for pin in there.values()
+            if pin.policy not in wanted and pin.origin.startswith(SIGNED)
+        ]
         for policy, kept in wanted.items():
             before, left = there.get(PolicyId(policy)), self._left(kept)
             if before is not None and not before.origin.startswith(SIGNED):

@@ -287,7 +287,7 @@ def test_history():
     answer = as_sent(words.history([row, {**row, "old": None, "evidence": {}}]))
     assert answer["switches"][0] == {
         "at": "2023-11-14T22:15:23.456Z", "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default",
-        "from": AMS, "to": FRA, "reason": "better", "rule": "regret", "gain_ms": 12.25,
+        "from": AMS, "to": FRA, "reason": "better", "by": None, "rule": "regret", "gain_ms": 12.25,
         "trace": None,
     }  # fmt: skip
     assert answer["switches"][1]["gain_ms"] is None

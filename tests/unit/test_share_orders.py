@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from steerd.core.model import DrainMemory, Memory, Order, PinMemory, Verb
 from steerd.core.settings import PolicyId
 from steerd.share import signing
-from steerd.share.orders import BURST, Orders
+from steerd.share.orders import BURST, REASONS, Orders
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
 from steerd.share.topics import Topics
 
@@ -107,6 +107,7 @@ def test_each_forgery_is_refused_under_its_own_reason(reason, payload, topic):
     fleet = Fleet()
     assert not fleet.send(payload, topic)
     assert fleet.refused == {reason: 1}
+    assert reason in REASONS
     assert fleet.due() == []
 
 
