@@ -56,6 +56,7 @@ def tune_command(config: Path, traces: Sequence[Path], options: Options) -> int:
         sys.stderr.flush()
         for worker in multiprocessing.active_children():
             worker.kill()
+            worker.join(1.0)
         os._exit(INTERRUPTED)  # the workers' pool, whose workers were interrupted too, complains while Python ends
     except BrokenPipeError:
         return piped_away()
