@@ -17,6 +17,9 @@ from steerd.share.messages import INFLATED_MAX, JSON, Message, encode
 KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0
 """How long the broker may take to confirm anything, in seconds."""
+WILL_DELAY: Final = 5
+"""Seconds that the broker keeps the will back: who is back by then was never away. The session outlives it, or the
+will would go out with the session's end (MQTT 5, 3.1.3.2.2)."""
 _TOPICS_MAX: Final = 4096
 
 
@@ -58,7 +61,10 @@ async def connection(
         keepalive=KEEPALIVE,
         timeout=TIMEOUT,
         queue_type=LatestPerTopic,
-        properties=_properties(PacketTypes.CONNECT, MaximumPacketSize=2 * INFLATED_MAX),
+        clean_start=True,
+        properties=_properties(
+            PacketTypes.CONNECT, MaximumPacketSize=2 * INFLATED_MAX, SessionExpiryInterval=2 * WILL_DELAY
+        ),
         will=None if will is None else _will(*will),
     )
     _watch_refusals(client, on_refused)
@@ -88,7 +94,8 @@ async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
 
 def _will(topic: str, message: Message) -> aiomqtt.Will:
     payload, kind = encode(message)
-    return aiomqtt.Will(topic, payload, 1, True, _properties(PacketTypes.WILLMESSAGE, ContentType=kind))
+    properties = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
+    return aiomqtt.Will(topic, payload, 1, True, properties)
 
 
 async def publish(

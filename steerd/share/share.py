@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
+from math import inf
 from typing import Any, Final
 
 import aiomqtt
+from pydantic import ValidationError
 
 from steerd import __version__
 from steerd.config.settings import MqttSettings
@@ -22,7 +25,12 @@ from steerd.share.topics import Topics
 
 _log = logging.getLogger(__name__)
 
-BACKOFF: Final = (1.0, 120.0)
+BACKOFF: Final = (2.0, 120.0)
+NOBODY: Final = 4.0
+"""The longest wait in seconds while nobody answers: asking again costs the broker nothing then, and it shall know all
+within 5 s of its return. What it refused itself (a certificate, a password), or ended, is tried ever more rarely."""
+
+LIVES_EVERY: Final = 5.0
 EVENT_EXPIRY: Final = 3600.0
 SCORE_INTERVALS: Final = 3
 _EVENTS_MAX: Final = 256
@@ -34,8 +42,8 @@ class Share:
 
     `snapshot` is asked for the view each publish interval. The callbacks are called on the event loop:
     `on_refused` with source and reason, `on_connected` with every change, `on_message` with `in` or `out`.
-    `draw` gives numbers from 0 to 1. `backoff` is the least and the greatest wait between two attempts, in
-    seconds. `orders` takes the fleet's orders (None: no key is trusted); `on_orders` is called after a new one.
+    `draw` gives numbers from 0 to 1. `backoff` is the first and the longest bound of the wait before another attempt,
+    in seconds. `orders` takes the fleet's orders (None: no key is trusted); `on_orders` is called after a new one.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class Share:
         self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._wake = asyncio.Event()
         self._subscribe_again = False
+        self._dead = False
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._reason = "stopped"
@@ -107,15 +116,16 @@ class Share:
                 begun = asyncio.get_running_loop().time()
                 error = await self._attempt()
                 lasted = asyncio.get_running_loop().time() - begun
-                low, high = self._backoff
-                if lasted > high:
+                first, longest = self._backoff
+                if lasted > longest:
                     attempt = 0
-                longest = min(high, low * 2.0**attempt)
+                bound = min(longest, first * 2.0**attempt, NOBODY if nobody_there(error) else longest)
                 attempt = min(attempt + 1, 30)
                 if error is not None:
                     _log.log(logging.WARNING if attempt == 1 else logging.DEBUG, "MQTT: %s", error)
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(low + self._draw() * (longest - low)):
+                        # All of it is drawn ("full jitter"), so that a fleet that lost its broker comes back spread.
+                        async with asyncio.timeout(self._draw() * bound):
                             await self._stopping.wait()
         finally:
             self._ended.set()
@@ -179,23 +189,42 @@ class Share:
         async for message in client.messages:
             self._on_message("in")
             topic, kind = str(message.topic), content_type(message)
-            if self._orders is None or not self._topics.of_orders(topic):
+            if topic == self._topics.state:
+                self._own_state(message.payload)
+            elif self._orders is None or not self._topics.of_orders(topic):
                 self._reports.take(topic, message.payload, kind)
             elif self._orders.take(topic, message.payload, kind):
                 self._on_orders()
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         """Also again: what is retained comes once more then."""
-        filters = (self._topics.pop_states, *(self._topics.orders if self._orders is not None else ()))
+        filters = (
+            self._topics.state,
+            self._topics.pop_states,
+            *(self._topics.orders if self._orders is not None else ()),
+        )
         await client.subscribe([(one, 1) for one in filters])
+
+    def _own_state(self, payload: bytes) -> None:
+        """The will of a connection that was cut before may come after our birth: then we say again that we live."""
+        with contextlib.suppress(ValidationError):
+            if GatewayState.model_validate_json(payload).online:
+                return
+        self._dead = True
+        self._wake.set()
 
     async def _publish(self, client: aiomqtt.Client) -> None:
         """Events at once, the score each interval."""
         loop = asyncio.get_running_loop()
         due = loop.time()
+        lives_at = -inf
         while True:
             self._wake.clear()
             await self._publish_events(client)
+            if self._dead and loop.time() >= lives_at + LIVES_EVERY:
+                self._dead, lives_at = False, loop.time()
+                await publish(client, self._topics.state, self._state(online=True), qos=1, retain=True)
+                self._on_message("out")
             if self._subscribe_again:
                 self._subscribe_again = False
                 await self._subscribe(client)
@@ -235,6 +264,16 @@ class Share:
     def _next(self) -> int:
         self._seq += 1
         return self._seq
+
+
+def nobody_there(error: Exception | None) -> bool:
+    """Whether no broker spoke to us: nothing listens, no way there, no answer. aiomqtt tells by what it hides."""
+    if isinstance(error, aiomqtt.MqttCodeError) or not isinstance(error, aiomqtt.MqttError | OSError):
+        return False
+    hidden = error if isinstance(error, OSError) else error.__context__
+    if isinstance(hidden, OSError):
+        return not isinstance(hidden, ssl.SSLError)
+    return "timed out" in str(error)
 
 
 async def _end(tasks: AbstractSet[asyncio.Task[Any]]) -> None:

@@ -252,18 +252,37 @@ def test_the_will_tells_of_a_gateway_that_died(broker):
         gateway = Gateway(broker.port, backoff=(60.0, 60.0))  # it does not come back within this test
         task = asyncio.create_task(gateway.share.run())
         await until(lambda: "out" in gateway.messages)
-        # As a crash does: the connection is gone without a DISCONNECT, and nobody connects again.
-        with socket.socket() as other:
-            client_id = b"steerd-gw1"
-            other.connect(("127.0.0.1", broker.port))
-            packet = b"\x00\x04MQTT\x05\x02\x00\x3c\x00" + len(client_id).to_bytes(2) + client_id
-            other.send(b"\x10" + bytes([len(packet)]) + packet)
-            await until(lambda: gateway.connected[-1] is False)
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            will = body(await heard(broker.port, STATE, lambda one: not one["online"]))
+        cut(broker.port)  # as a crash does: without a DISCONNECT, and nobody connects again
+        await until(lambda: gateway.connected[-1] is False)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        began = time.monotonic()
+        will = body(await heard(broker.port, STATE, lambda one: not one["online"]))
         assert will["reason"] == "connection lost"
+        assert time.monotonic() - began > 2  # who comes back in time was never away
+
+    asyncio.run(scenario())
+
+
+def cut(port: int) -> None:
+    """End this process's connections to the broker."""
+    for file in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as one:
+            if one.family == socket.AF_INET and one.getpeername()[1] == port:
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def test_whoever_says_that_a_gateway_is_dead_is_contradicted(broker):
+    async def scenario():
+        async with running(Gateway(broker.port)) as gateway:
+            await until(lambda: "out" in gateway.messages)
+            alive = body(await heard(broker.port, STATE))
+            async with observer(broker.port) as other:
+                for lie in (b'{"v":1,"gw":"gw1","epoch":1,"online":false,"version":"0"}', b"{}"):
+                    await other.publish(STATE, lie, qos=1, retain=True)
+            again = body(await heard(broker.port, STATE, lambda one: one["online"]))
+            assert again == alive
 
     asyncio.run(scenario())
 
