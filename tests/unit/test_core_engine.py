@@ -192,6 +192,30 @@ def test_the_last_path_drained_blocks_where_wanted_and_undraining_brings_it_back
     assert [(one.new, one.reason) for one in of(Switched, effects)] == [(A, Reason.UNDRAIN)]
 
 
+def test_a_signed_drain_ranks_a_pop_last_and_forbids_nothing():
+    engine = steering(make(A, B, when_none=WhenNone.BLOCK))
+    signed = {"until": 60.0, "origin": "signed by alice"}
+    (switched,) = of(Switched, engine.feed(Order(Verb.DRAIN, "a", **signed), 11.0))
+    assert (switched.new, switched.reason, switched.by) == (B, Reason.DRAIN, "signed by alice")
+    assert switched.excluded == {A: "a is to be left (signed by alice)"}
+    engine.feed(Installed(ALL, B), 11.0)
+    assert not of(Steer, engine.feed(Order(Verb.DRAIN, "b", **signed), 11.0))
+    (switched,) = of(Switched, engine.feed(Link(B, up=False), 11.0))
+    assert switched.new == A
+
+
+def test_an_operators_pin_stands_above_a_signed_one():
+    engine = steering(make(A, B))
+    signed = Order(Verb.PIN, ALL, "b", 60.0, "signed by alice")
+    assert [one.by for one in of(Switched, engine.feed(signed, 11.0))] == ["signed by alice"]
+    (declined,) = of(Declined, engine.feed(Order(Verb.UNPIN, ALL), 11.0))
+    assert declined.reason.startswith("pinned by somebody else")
+    assert not of(Declined, engine.feed(Order(Verb.PIN, ALL, "a"), 11.0))
+    for again in (signed, Order(Verb.UNPIN, ALL, origin="signed by alice")):
+        assert of(Declined, engine.feed(again, 11.0))
+    assert engine.view(11.0).policies[0].pin == "a"
+
+
 def test_an_undrain_by_another_origin_is_declined():
     engine = steering(make(A, B))
     engine.feed(PopState("a", accepting=False), 11.0)
