@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route lock clean
+.PHONY: help demo test test-nft test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-replay: $(VENV)/dev.stamp ## replay against merely reading CSV; TRACES="..
 bench-route: $(VENV)/dev.stamp ## 100,000 prefixes moved at once, against ip -batch, BIRD and pyroute2 (3 minutes)
 	@tools/need mosquitto ip bird birdc
 	$(BIN)/python -m bench.route $(BENCH)
+
+schemas: $(VENV)/dev.stamp ## write docs/schemas/ anew from the messages
+	$(BIN)/python tools/schemas.py
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \

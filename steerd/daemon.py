@@ -38,6 +38,7 @@ from steerd.notify import notify, watchdog_period
 from steerd.probe.prober import ProbeError, Prober
 from steerd.reload import Reload
 from steerd.route.router import RouteError, Router
+from steerd.share.refusals import Refusals
 from steerd.store.store import Store
 from steerd.trace.request import Request as TraceRequest
 from steerd.trace.request import request as trace_request
@@ -91,6 +92,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._refuse_message = Refusals(self.metrics.refused)
         self._share: Share | None = None
         self._orders: Orders | None = None
         self._kept_orders: Mapping[str, str] = {}
@@ -193,15 +195,17 @@ class Daemon:
     def _start_share(self) -> None:
         if self.config.mqtt is None:
             return
-        from steerd.share.share import Share  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share import reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share.share import Share  # noqa: PLC0415
 
+        self.metrics.refusals("pop", reports.REASONS)
         self._share = Share(
             self.config.mqtt,
             epoch=self.driver.engine.epoch,
             pops=self._pops(),
             snapshot=self.driver.view,
             on_pop_state=self._pop_state,
-            on_refused=self.metrics.refused,
+            refuse=self._refuse_message,
             orders=self._orders,
             on_orders=self._follow_orders,
             on_connected=self.metrics.mqtt_connected,
@@ -227,7 +231,7 @@ class Daemon:
             signers(dict(mqtt.trusted_keys)),
             pops=self._pops(),
             policies=self._policies(),
-            on_refused=lambda reason: self.metrics.refused("order", reason),
+            refuse=self._refuse_message,
             kept=self._kept_orders,
         )
 
@@ -400,6 +404,7 @@ class Daemon:
             self._start_share()
         elif self._share is not None:
             self._share.watch(self._pops(), self._policies())
+            self._spawn(self._share.renew())
         self._follow_orders()
         return []
 

@@ -51,6 +51,7 @@ class Score(Table):
     loss_penalty: Annotated[float, values.milliseconds(0, 10)] = 200.0
     jitter_weight: Annotated[float, values.number(0, 100)] = 1.0
     mtu_penalty: Annotated[float, values.milliseconds(0, 10)] = 100.0
+    load_penalty: Annotated[float, values.milliseconds(0, 10)] = 0.0
 
 
 class Steer(Table):

@@ -58,6 +58,7 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         round=min((min(way.interval, way.standby_interval) for way in ways), default=tables.probe.interval),
         half_life=tables.score.half_life,
         loss_penalty=tables.score.loss_penalty,
+        load_penalty=tables.score.load_penalty,
         jitter_weight=tables.score.jitter_weight,
         ignore_below=tables.steer.ignore_below,
         # What is not looked at any more must not cost for ever.

@@ -25,21 +25,22 @@ of two preferred paths the better one stays the cheaper one."""
 
 
 class Pricing:
-    """How a belief is priced. ``load`` and ``backbone`` are what PoPs tell of themselves; they are 0 as long
-    as none does. ``mtu_penalty`` is what a black hole for large packets costs, in ms."""
+    """How a belief is priced. ``backbone`` is kept for what PoPs tell of their links; it is 0. ``mtu_penalty`` is what
+    a black hole for large packets costs, and ``load_penalty`` a fully loaded PoP, both in ms."""
 
-    __slots__ = ("jitter_weight", "loss_penalty", "mtu_penalty")
+    __slots__ = ("jitter_weight", "load_penalty", "loss_penalty", "mtu_penalty")
 
     def __init__(self, settings: Settings) -> None:
         self.jitter_weight = settings.jitter_weight
         self.loss_penalty = settings.loss_penalty
         self.mtu_penalty = settings.mtu_penalty
+        self.load_penalty = settings.load_penalty
 
-    def terms(self, legs: Sequence[Estimate], bias: float, mtu: float) -> Terms:
+    def terms(self, legs: Sequence[Estimate], bias: float, beside: "Beside") -> Terms:
         """The cost in ms, term by term, with ``total``: their sum. A path costs what its worst leg costs."""
         worst = max(legs, key=self.leg)
         jitter = self.jitter_weight * min(worst.jitter, JITTER_MAX)
-        return named(Measured(min(worst.mean, RTT_MAX), jitter, self.loss_penalty * worst.loss), bias, mtu)
+        return named(Measured(min(worst.mean, RTT_MAX), jitter, self.loss_penalty * worst.loss), bias, beside)
 
     def leg(self, leg: Estimate) -> float:
         """The cost of one leg, without bias."""
@@ -59,10 +60,18 @@ class Measured(NamedTuple):
     loss: float
 
 
-def named(measured: Measured, bias: float, mtu: float, prefer: float = 0.0) -> Terms:
+class Beside(NamedTuple):
+    """What a path costs whatever its probes bring, in ms, and for every policy the same: that large packets vanish on
+    it, and that its PoP is loaded."""
+
+    mtu: float = 0.0
+    load: float = 0.0
+
+
+def named(measured: Measured, bias: float, beside: Beside, prefer: float = 0.0) -> Terms:
     """The terms by name, with their sum, ``total``; ``prefer`` is 0 or less."""
-    terms = {**dict.fromkeys(TERMS, 0.0), **measured._asdict(), "bias": bias, "mtu": mtu, "prefer": prefer}
-    return {**terms, "total": sum(measured) + bias + mtu + prefer}
+    terms = {**dict.fromkeys(TERMS, 0.0), **measured._asdict(), "bias": bias, **beside._asdict(), "prefer": prefer}
+    return {**terms, "total": sum(measured) + bias + sum(beside) + prefer}
 
 
 class Tariff(Protocol):

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from steerd.core import rules
 from steerd.core.cost import Pricing
 from steerd.core.decisions import Decisions
+from steerd.core.load import Loads
 from steerd.core.model import (
     Configured,
     Effect,
@@ -65,6 +66,7 @@ class Engine(Decisions):
             replace(settings, paths=(), policies=()), epoch=epoch, first_choice_by=now + max(timeouts, default=0.0)
         )
         self._draw = draw
+        self._loads = Loads()
         self._heard = False  # whether anything was measured in this round
         self._round_began = now
         self._step = inf
@@ -154,6 +156,8 @@ class Engine(Decisions):
                 self._share(policy, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
+            if self._loads:
+                self._weigh_loads(now)
             self._cadences()
 
     # Events
@@ -263,13 +267,22 @@ class Engine(Decisions):
 
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
-            self._decline(event, "unknown PoP")
-        elif event.accepting:
+            return self._decline(event, "unknown PoP")
+        self._loads.told(event.pop, event.load, now - event.age)
+        self._weigh_loads(now)
+        if event.accepting:
             if self.drains.remove(event.pop, POP):
                 self._reconsider(now)
         elif POP not in self.drains.origin(event.pop).split(", "):
             self.drains.add(event.pop, POP, None)
             self._reconsider(now)
+        return None
+
+    def _weigh_loads(self, now: float) -> None:
+        """A matter of price, as the size of packets is: the rules look at the end of the round."""
+        shares = self._loads.shares(now)
+        for path in self.paths.values():
+            path.loaded(shares.get(path.pop, 0.0))
 
     def _order(self, event: Order, now: float) -> None:
         pops = {path.pop for path in self.paths.values()}
@@ -369,4 +382,5 @@ class Engine(Decisions):
         self.settings = settings
         if old:
             self._reconsider(now)
+        self._weigh_loads(now)
         self._cadences()

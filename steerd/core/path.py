@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from steerd.core.cost import JITTER_MAX, RTT_MAX, Pricing
+from steerd.core.cost import JITTER_MAX, RTT_MAX, Beside, Pricing
 from steerd.core.estimate import Estimate
 from steerd.core.health import Health
 from steerd.core.model import Cadence, Outcome, PathMtu, PathState, Probed
@@ -39,7 +39,9 @@ class Path:
         "_first",
         "_half_life",
         "_jitter_weight",
+        "_load",
         "_loss_penalty",
+        "beside",
         "cadence",
         "cost",
         "health",
@@ -78,7 +80,9 @@ class Path:
         self.pricing = pricing
         self._jitter_weight = pricing.jitter_weight
         self._loss_penalty = pricing.loss_penalty
-        self._beside = settings.bias  # what it costs whatever its probes bring: bias and penalty
+        self._load = 0.0  # the share of the penalty for load that counts
+        self.beside = Beside()  # what it costs whatever its probes bring
+        self._beside = settings.bias  # the same, with its bias
         self._half_life = half_life
         self._draw = draw
 
@@ -187,10 +191,11 @@ class Path:
     def pop(self) -> str:
         return self.settings.pop
 
-    @property
-    def penalty(self) -> float:
-        """What the path costs more because large packets vanish on it, in ms."""
-        return self.pricing.mtu_penalty if self.size is not None and self.size.black_hole else 0.0
+    def loaded(self, share: float) -> None:
+        """Its PoP is loaded: so much of the penalty counts, 0 to 1."""
+        if share != self._load:
+            self._load = share
+            self._price_beside()
 
     @property
     def samples(self) -> int:
@@ -243,7 +248,7 @@ class Path:
 
     def terms(self) -> dict[str, float]:
         """The cost, term by term, in ms; empty before every leg has answered."""
-        return dict(self.pricing.terms(self.legs, self.settings.bias, self.penalty)) if self.samples else {}
+        return dict(self.pricing.terms(self.legs, self.settings.bias, self.beside)) if self.samples else {}
 
     def _every(self, *, chosen: bool) -> float | None:
         settings, state = self.settings, self.health.state
@@ -263,7 +268,9 @@ class Path:
         return state
 
     def _price_beside(self) -> None:
-        self._beside = self.settings.bias + self.penalty
+        hole = self.size is not None and self.size.black_hole
+        self.beside = Beside(self.pricing.mtu_penalty if hole else 0.0, self.pricing.load_penalty * self._load)
+        self._beside = self.settings.bias + sum(self.beside)
         self._price()
 
     def _price(self) -> None:

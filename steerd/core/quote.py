@@ -36,7 +36,7 @@ class Quote:
         if self._path.cost == inf:
             return inf
         paid = sum(self._tariff.paid(self._worst(), missing=self._path.missing))
-        return self._less(paid + self._bias() + self._path.penalty)
+        return self._less(paid + self._bias() + sum(self._path.beside))
 
     @property
     def level(self) -> float:
@@ -75,7 +75,7 @@ class Quote:
             return {}
         leg = self._worst()
         full = self._full(leg, leg.mean)
-        return named(self._tariff.measured(leg, leg.mean), self._bias(), self._path.penalty, self._less(full) - full)
+        return named(self._tariff.measured(leg, leg.mean), self._bias(), self._path.beside, self._less(full) - full)
 
     def shown(self) -> Terms:
         """What the tariff shows beside the cost."""
@@ -87,7 +87,7 @@ class Quote:
 
     def _full(self, leg: Estimate, rtt: float) -> float:
         """What the path costs, was it not preferred."""
-        return sum(self._tariff.measured(leg, rtt)) + self._bias() + self._path.penalty
+        return sum(self._tariff.measured(leg, rtt)) + self._bias() + sum(self._path.beside)
 
     def _slope(self) -> float:
         """By how much the cost moves with the RTT."""

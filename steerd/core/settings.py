@@ -113,7 +113,7 @@ class Settings:
     ``round`` is the period, in seconds, at whose ends the rules look; 0 means that the driver ends the
     rounds itself with `Swept` (replay does) and brings samples of its own, so that no cadence is asked
     for. ``ignore_below`` in ms: never switch for less. ``mtu_penalty`` in ms: what a path costs more on which large
-    packets vanish.
+    packets vanish. ``load_penalty`` in ms: what a path costs more whose PoP says that it is fully loaded.
     """
 
     paths: tuple[PathSettings, ...] = ()
@@ -125,3 +125,4 @@ class Settings:
     jitter_weight: float = 1.0
     ignore_below: float = 2.0
     mtu_penalty: float = 100.0
+    load_penalty: float = 0.0

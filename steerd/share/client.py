@@ -1,8 +1,7 @@
-"""A thin layer over aiomqtt: one connection attempt, with everything that steerd asks of it."""
+"""A thin layer over aiomqtt: one connection, with everything that steerd asks of it."""
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Callable
 from math import ceil
 from typing import Any, Final
@@ -12,6 +11,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
+from steerd.share.credentials import Credentials
 from steerd.share.messages import INFLATED_MAX, JSON, Message, encode
 
 KEEPALIVE: Final = 20
@@ -21,6 +21,8 @@ WILL_DELAY: Final = 5
 """Seconds that the broker keeps the will back: who is back by then was never away. The session outlives it, or the
 will would go out with the session's end (MQTT 5, 3.1.3.2.2)."""
 _TOPICS_MAX: Final = 4096
+_AROUND: Final = 64
+"""Bytes of a PUBLISH beside topic and payload, at most: header, lengths, content type, expiry, packet id."""
 
 
 class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
@@ -40,24 +42,92 @@ class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
         return self._queue.pop(next(iter(self._queue)))
 
 
-async def connection(
+class Connection:
+    """What is said over one connection, within the limits that the broker gave (MQTT 5, 3.2.2.3).
+
+    `refuse` gets the source, `broker`, with a reason and a topic: for each publication that the broker forbids, or
+    that is larger than it takes.
+    """
+
+    def __init__(self, client: aiomqtt.Client, refuse: Callable[[str, str, str], None]) -> None:
+        self._client = client
+        self._refuse = refuse
+        self._qos_max = 2
+        self._retains = True
+        self._packet_max: int | None = None
+        self._forbidden = ""
+        self._watch()
+
+    @property
+    def messages(self) -> AsyncIterator[aiomqtt.Message]:
+        return self._client.messages
+
+    async def subscribe(self, *filters: str) -> None:
+        """With QoS 1; what is retained comes at once, also when this is not the first time."""
+        await self._client.subscribe([(one, 1) for one in filters])
+
+    async def publish(
+        self, topic: str, message: Message | bytes, *, qos: int, retain: bool, expiry: float | None = None
+    ) -> bool:
+        """`message` or, as bytes, JSON; `expiry` in seconds. False: the broker forbids it, as far as it tells: of QoS 0
+        it never does. MqttError: the connection broke, or the broker does not confirm."""
+        payload, kind = (message, JSON) if isinstance(message, bytes) else encode(message)
+        wanted: dict[str, Any] = {"ContentType": kind}
+        if expiry is not None:
+            wanted["MessageExpiryInterval"] = max(1, ceil(expiry))
+        if self._packet_max is not None and len(payload) + len(topic.encode()) + _AROUND > self._packet_max:
+            self._refuse("broker", "packet too large", topic)
+            return False
+        self._forbidden = ""
+        await self._client.publish(
+            topic,
+            payload,
+            qos=min(qos, self._qos_max),
+            retain=retain and self._retains,
+            properties=_properties(PacketTypes.PUBLISH, **wanted),
+        )
+        if self._forbidden:
+            self._refuse("broker", self._forbidden, topic)
+        return not self._forbidden
+
+    def _watch(self) -> None:
+        """aiomqtt keeps to itself what the CONNACK allows, and that a PUBACK forbids."""
+        paho: Any = self._client._client  # noqa: SLF001
+        accepted, confirmed = paho.on_connect, paho.on_publish
+
+        def on_connect(client: Any, userdata: Any, flags: Any, reason: Any, properties: Any = None) -> None:
+            self._qos_max = getattr(properties, "MaximumQoS", 2)
+            self._retains = bool(getattr(properties, "RetainAvailable", 1))
+            self._packet_max = getattr(properties, "MaximumPacketSize", None)
+            accepted(client, userdata, flags, reason, properties)
+
+        def on_publish(client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
+            if reason.is_failure:
+                self._forbidden = f"publish: {reason.getName().lower()}"
+            confirmed(client, userdata, mid, reason, properties)
+
+        paho.on_connect, paho.on_publish = on_connect, on_publish
+
+
+@contextlib.asynccontextmanager
+async def connected(
     settings: MqttSettings,
+    credentials: Credentials,
     identifier: str,
-    on_refused: Callable[[str, str], None],
+    refuse: Callable[[str, str, str], None],
     *,
     will: tuple[str, Message] | None = None,
-) -> aiomqtt.Client:
-    """A client, not connected yet: a new one for each attempt, with the password and the certificates as they are
-    now. `will` is published to its topic, retained, when the connection breaks. OSError: a file cannot be read."""
-    password, context = await asyncio.to_thread(_secrets, settings)
+) -> AsyncIterator[Connection]:
+    """Connects, as a new client, and disconnects at the end. `will` is published to its topic, retained, when the
+    connection breaks. MqttError: the broker is not there, or refuses."""
     client = aiomqtt.Client(
         settings.host,
         settings.port,
         identifier=identifier,
         protocol=aiomqtt.ProtocolVersion.V5,
         username=settings.username,
-        password=password,
-        tls_context=context,
+        password=credentials.password,
+        tls_context=credentials.context,
         keepalive=KEEPALIVE,
         timeout=TIMEOUT,
         queue_type=LatestPerTopic,
@@ -67,13 +137,7 @@ async def connection(
         ),
         will=None if will is None else _will(*will),
     )
-    _watch_refusals(client, on_refused)
-    return client
-
-
-@contextlib.asynccontextmanager
-async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
-    """Connects, and disconnects at the end. MqttError: the broker is not there, or refuses."""
+    connection = Connection(client, refuse)
     entering = asyncio.ensure_future(client.__aenter__())
     try:
         await asyncio.shield(entering)
@@ -82,7 +146,7 @@ async def connected(client: aiomqtt.Client) -> AsyncIterator[None]:
         entering.add_done_callback(lambda done: done.cancelled() or done.exception() or client._client.disconnect())  # noqa: SLF001
         raise
     try:
-        yield
+        yield connection
     finally:
         try:
             await client.__aexit__(None, None, None)
@@ -98,40 +162,8 @@ def _will(topic: str, message: Message) -> aiomqtt.Will:
     return aiomqtt.Will(topic, payload, 1, True, properties)
 
 
-async def publish(
-    client: aiomqtt.Client,
-    topic: str,
-    message: Message | bytes,
-    *,
-    qos: int,
-    retain: bool,
-    expiry: float | None = None,
-) -> None:
-    """`message` or, as bytes, JSON; `expiry` in seconds. MqttError: the connection broke, or the broker does not
-    confirm."""
-    payload, kind = (message, JSON) if isinstance(message, bytes) else encode(message)
-    wanted: dict[str, Any] = {"ContentType": kind}
-    if expiry is not None:
-        wanted["MessageExpiryInterval"] = max(1, ceil(expiry))
-    properties = _properties(PacketTypes.PUBLISH, **wanted)
-    await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
-
-
 def content_type(message: aiomqtt.Message) -> str | None:
     return getattr(message.properties, "ContentType", None)
-
-
-def _secrets(settings: MqttSettings) -> tuple[str | None, ssl.SSLContext | None]:
-    """Reads files, and the system's certificates take 50 ms: not for the event loop."""
-    password = None
-    if settings.password_file is not None:
-        password = settings.password_file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    if not settings.tls:
-        return password, None
-    context = ssl.create_default_context(cafile=str(settings.ca) if settings.ca else None)
-    if settings.cert is not None and settings.key is not None:
-        context.load_cert_chain(settings.cert, settings.key)
-    return password, context
 
 
 def _properties(packet: int, **values: Any) -> Properties:
@@ -139,16 +171,3 @@ def _properties(packet: int, **values: Any) -> Properties:
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
-
-
-def _watch_refusals(client: aiomqtt.Client, on_refused: Callable[[str, str], None]) -> None:
-    """A publication that the broker's access rules forbid raises nothing: only its PUBACK tells."""
-    paho: Any = client._client  # noqa: SLF001
-    confirmed = paho.on_publish
-
-    def look(client_: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
-        if reason_code.is_failure:
-            on_refused("broker", f"publish: {reason_code.getName().lower()}")
-        confirmed(client_, userdata, mid, reason_code, properties)
-
-    paho.on_publish = look

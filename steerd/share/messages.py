@@ -11,17 +11,27 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steerd.core.model import PathView, Switched, View
+from steerd.core.model import PathState, PathView, Reason, Switched, View
 
 JSON: Final = "application/json"
 ZLIB: Final = "application/json+zlib"
 COMPRESS_ABOVE: Final = 1024
 INFLATED_MAX: Final = 64 << 10
 
+NAME_MAX: Final = 63
+POPS_MAX: Final = 4096
+LINKS_MAX: Final = 1024
+
 Count = Annotated[int, Field(ge=0, le=2**53)]
-Micros = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Micros = Annotated[int, Field(ge=0, le=10**9)]
+"""A duration in us; at most 1000 s."""
+Gain = Annotated[int, Field(ge=-(10**10), le=10**10)]
 Ppm = Annotated[int, Field(ge=0, le=1_000_000)]
-Name = Annotated[str, Field(max_length=256)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=NAME_MAX)]
+"""Of a gateway, PoP, policy, region or tenant, as the configuration has them."""
+PathName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$", max_length=2 * NAME_MAX + 1)]
+"""`pop/name`."""
+Text = Annotated[str, Field(max_length=200)]
 
 
 class RefusedError(ValueError):
@@ -42,16 +52,18 @@ class GatewayState(Message):
     gw: Name
     epoch: Count
     online: bool
-    version: Name
-    reason: str | None = None
+    version: Annotated[str, Field(max_length=64)]
+    reason: Text | None = None
 
 
 class PathScore(BaseModel):
     """What is not known is null."""
 
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
     pop: Name
-    path: Name
-    state: Name
+    path: PathName
+    state: PathState
     rtt_us: Micros | None
     jitter_us: Micros | None
     loss_ppm: Ppm
@@ -64,8 +76,8 @@ class Score(Message):
     epoch: Count
     seq: Count
     ts_ms: Count
-    policies: Mapping[str, str | None]
-    paths: list[PathScore]
+    policies: Annotated[Mapping[Name, PathName | None], Field(max_length=POPS_MAX)]
+    paths: Annotated[list[PathScore], Field(max_length=POPS_MAX)]
 
 
 class SwitchEvent(Message):
@@ -73,22 +85,56 @@ class SwitchEvent(Message):
     epoch: Count
     seq: Count
     ts_ms: Count
-    event_id: Name
+    event_id: Text
     policy: Name
-    from_: Annotated[Name | None, Field(alias="from")]
-    to: Name | None
-    reason: Name
-    gain_us: Micros | None
+    from_: Annotated[PathName | None, Field(alias="from")]
+    to: PathName | None
+    reason: Reason
+    gain_us: Gain | None
+
+
+class LinkReport(BaseModel):
+    """One of a PoP's links to another PoP."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    to: Name
+    rtt_us: Micros
+    loss_ppm: Ppm
 
 
 class PopReport(Message):
-    """What a PoP says of itself."""
+    """What a PoP says of itself. `load_ppm` was read `age_ms` before this was sent; `capacity` is in bit/s."""
 
     pop: Name
     epoch: Count
     seq: Count
     accepting: bool
     load_ppm: Ppm | None = None
+    age_ms: Count = 0
+    capacity: Count | None = None
+    links: Annotated[list[LinkReport], Field(max_length=LINKS_MAX)] | None = None
+
+
+class PathRollup(BaseModel):
+    """What a region's gateways measured of one PoP. `mad_us` is the median absolute deviation."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    pop: Name
+    median_rtt_us: Micros
+    mad_us: Micros
+    loss_ppm: Ppm
+    gateways: Count
+
+
+class Rollup(Message):
+    """What a region's gateways measured, put together by somebody who hears them all."""
+
+    region: Name
+    epoch: Count
+    seq: Count
+    paths: Annotated[list[PathRollup], Field(max_length=POPS_MAX)]
 
 
 def score(view: View, *, gateway: str, seq: int, ts_ms: int) -> Score:
@@ -107,7 +153,7 @@ def _path(path: PathView) -> PathScore:
     return PathScore(
         pop=path.pop,
         path=path.path,
-        state=path.state.value,
+        state=path.state,
         rtt_us=_micros(path.rtt),
         jitter_us=_micros(path.jitter),
         loss_ppm=round(min(1.0, max(0.0, path.loss)) * 1_000_000),
@@ -127,13 +173,19 @@ def switch_event(one: Switched, *, gateway: str, epoch: int, seq: int, ts_ms: in
         policy=one.policy,
         from_=one.old,
         to=one.new,
-        reason=one.reason.value,
-        gain_us=None if old is None or new is None else _micros(old - new),
+        reason=one.reason,
+        gain_us=None if old is None or new is None else _bounded(old - new, 10**10),
     )
 
 
 def _micros(milliseconds: float | None) -> int | None:
-    return None if milliseconds is None or not isfinite(milliseconds) else round(milliseconds * 1000)
+    bounded = None if milliseconds is None else _bounded(milliseconds, 10**9)
+    return None if bounded is None else max(0, bounded)
+
+
+def _bounded(milliseconds: float, most: int) -> int | None:
+    """In us."""
+    return max(-most, min(most, round(milliseconds * 1000))) if isfinite(milliseconds) else None
 
 
 def encode(message: Message) -> tuple[bytes, str]:

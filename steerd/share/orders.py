@@ -5,7 +5,6 @@ gateway): the one signed last is in force until it expires, then the one before 
 was taken is kept, and verified anew after a restart.
 """
 
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -17,11 +16,6 @@ from steerd.core.settings import PolicyId
 from steerd.share.messages import JSON, RefusedError
 from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified
 from steerd.share.topics import Topics
-
-_log = logging.getLogger(__name__)
-
-SAID_EVERY: Final = 60.0
-"""Seconds between two lines of the log about what is refused for the same reason."""
 
 AHEAD: Final = 300.0
 """Seconds that the clock of who signs may be ahead of ours."""
@@ -61,8 +55,8 @@ class Kept:
 class Orders:
     """Takes messages of the control topics.
 
-    `wall` is the time since 1970 and `clock` a monotonic one, which limits the rate; both in seconds. `on_refused` gets
-    a reason. `kept` is what an earlier run left, as `keep` gives it.
+    `wall` is the time since 1970 and `clock` a monotonic one, which limits the rate; both in seconds. `refuse` gets
+    a source, `order`, with a reason and what it was. `kept` is what an earlier run left, as `keep` gives it.
     """
 
     def __init__(
@@ -72,7 +66,7 @@ class Orders:
         *,
         pops: Collection[str],
         policies: Collection[str],
-        on_refused: Callable[[str], None],
+        refuse: Callable[[str, str, str], None],
         kept: Mapping[str, str] | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -80,11 +74,10 @@ class Orders:
         self.pops, self.policies = frozenset(pops), frozenset(policies)
         self._topics = topics
         self._trusted = trusted
-        self._on_refused = on_refused
+        self._refuse = refuse
         self._wall = wall
         self._clock = clock
         self._allowance, self._counted_at = float(BURST), clock()
-        self._silent_until: dict[str, float] = {}
         self._kept: dict[str, Kept] = {}
         self._held_back: frozenset[str] = frozenset()
         for topic, payload in (kept or {}).items():
@@ -98,7 +91,7 @@ class Orders:
         try:
             self._kept[topic] = self._newer(topic, payload, content_type)
         except RefusedError as refused:
-            self._refuse(refused.reason, topic)
+            self._refuse("order", refused.reason, topic)
             return False
         return True
 
@@ -164,7 +157,7 @@ class Orders:
         most = max(1, len(self.pops) // SHARE_OF_POPS)
         held_back = frozenset(name for name, _ in wanted[most:])
         for name in sorted(held_back - self._held_back):
-            self._refuse("too many drained", name)
+            self._refuse("order", "too many drained", name)
         self._held_back = held_back
         return dict(wanted[:most]), pins
 
@@ -208,14 +201,7 @@ class Orders:
         try:
             self._kept[topic] = self._checked(topic, payload.encode())
         except RefusedError as refused:
-            self._refuse(refused.reason, topic)
-
-    def _refuse(self, reason: str, what: str) -> None:
-        self._on_refused(reason)
-        now = self._clock()
-        if now >= self._silent_until.get(reason, 0.0):
-            self._silent_until[reason] = now + SAID_EVERY
-            _log.warning("an order is refused, %s: %.200s", reason, what.encode("unicode_escape").decode())
+            self._refuse("order", refused.reason, topic)
 
     def _limit(self) -> None:
         now = self._clock()

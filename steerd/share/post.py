@@ -4,7 +4,8 @@ import asyncio
 import secrets
 
 from steerd.config.settings import MqttSettings
-from steerd.share.client import connected, connection, publish
+from steerd.share.client import connected
+from steerd.share.credentials import read
 
 
 async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float, *, within: float = 20.0) -> None:
@@ -16,8 +17,8 @@ async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float
     refused: list[str] = []
     async with asyncio.timeout(within):
         name = f"steerctl-{secrets.token_hex(8)}"
-        client = await connection(settings, name, lambda _, reason: refused.append(reason))
-        async with connected(client):
-            await publish(client, topic, payload, qos=1, retain=True, expiry=expiry)
+        credentials = await read(settings)
+        async with connected(settings, credentials, name, lambda _, reason, __: refused.append(reason)) as connection:
+            await connection.publish(topic, payload, qos=1, retain=True, expiry=expiry)
     if refused:
         raise PermissionError(refused[0])

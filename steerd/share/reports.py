@@ -1,41 +1,49 @@
 """What PoPs say of themselves: only of known PoPs, only what is newer than what was heard before."""
 
 from collections.abc import Callable, Collection
+from typing import Final
 
+from steerd.core.load import FRESH
 from steerd.core.model import PopState
 from steerd.share.messages import RefusedError, decode
 from steerd.share.topics import Topics
 
+REASONS: Final = (
+    "another PoP's topic", "content type", "malformed", "stale epoch", "stale seq", "too large", "unknown PoP",
+)  # fmt: skip
+"""All that a report is refused for."""
+
 
 class Reports:
-    """Turns messages into `PopState` events. `on_refused` gets the source, `pop`, and a reason."""
+    """Turns messages into `PopState` events. `refuse` gets the source, `pop`, a reason, and the topic."""
 
     def __init__(
         self,
         topics: Topics,
         pops: Collection[str],
         on_pop_state: Callable[[PopState], None],
-        on_refused: Callable[[str, str], None],
+        refuse: Callable[[str, str, str], None],
     ) -> None:
         self.pops = frozenset(pops)
         self._topics = topics
         self._on_pop_state = on_pop_state
-        self._on_refused = on_refused
+        self._refuse = refuse
         self._heard: dict[str, tuple[int, int]] = {}
 
-    def take(self, topic: str, payload: bytes, content_type: str | None) -> None:
-        """One message. An empty one clears a retained one: it says nothing."""
+    def take(self, topic: str, payload: bytes, content_type: str | None, *, retained: bool = False) -> None:
+        """One message. An empty one clears a retained one: it says nothing. `retained`: it may have lain at the broker
+        for any time, so that what it says of a load is no longer quite fresh."""
         if not payload:
             return
         try:
-            report = self._newer(topic, payload, content_type)
+            report = self._newer(topic, payload, content_type, FRESH if retained else 0.0)
         except RefusedError as refused:
-            self._on_refused("pop", refused.reason)
+            self._refuse("pop", refused.reason, topic)
             return
         if report is not None:
             self._on_pop_state(report)
 
-    def _newer(self, topic: str, payload: bytes, content_type: str | None) -> PopState | None:
+    def _newer(self, topic: str, payload: bytes, content_type: str | None, lain: float) -> PopState | None:
         pop = self._topics.pop(topic)
         if pop is None or pop not in self.pops:
             raise RefusedError("unknown PoP")
@@ -44,9 +52,9 @@ class Reports:
             raise RefusedError("another PoP's topic")
         place, heard = (report.epoch, report.seq), self._heard.get(pop, (-1, -1))
         if place < heard:
-            raise RefusedError("stale")
+            raise RefusedError("stale epoch" if place[0] < heard[0] else "stale seq")
         if place == heard:
             return None  # retained, and delivered again after a reconnect
         self._heard[pop] = place
         load = None if report.load_ppm is None else report.load_ppm / 1_000_000
-        return PopState(pop, report.accepting, load)
+        return PopState(pop, report.accepting, load, 0.0 if load is None else report.age_ms / 1000 + lain)

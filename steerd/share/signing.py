@@ -13,19 +13,21 @@ import re
 from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from steerd.share.messages import Count, Message, Name, RefusedError
+from steerd.share.messages import NAME_MAX, Count, Message, Name, RefusedError
+
+Audience = Annotated[str, Field(pattern=r"^(all|(region|gw)/[A-Za-z0-9][A-Za-z0-9._-]*)$", max_length=NAME_MAX + 7)]
 
 CONTEXT: Final = b"steerd order v1\0"
 """What a signature of steerd's begins with, so that one made for another purpose is none of ours."""
 
 ORDER_MAX: Final = 2048
-"""Bytes that a signed order may have: names are at most 256 characters long."""
+"""Bytes that a signed order may have."""
 
 LASTS_MAX: Final = 31 * 86400
 """Seconds that an order may last. A later one is remembered for as long, and so no earlier one comes back."""
@@ -49,7 +51,7 @@ class WantedState(Message):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     tenant: Name
-    to: Name
+    to: Audience
     pop: Name | None = None
     policy: Name | None = None
     drained: bool | None = None

@@ -103,7 +103,7 @@ class Gateway:
             pops={"fra1", "ams1"},
             snapshot=lambda: VIEW,
             on_pop_state=self.states.append,
-            on_refused=lambda source, reason: self.refused.append((source, reason)),
+            refuse=lambda source, reason, _: self.refused.append((source, reason)),
             on_connected=self.connected.append,
             on_message=self.messages.append,
             draw=lambda: 0.5,
@@ -239,7 +239,7 @@ def test_reports_of_pops_are_taken_and_others_refused(broker):
             await say(broker.port, f"{ROOT}/pop/ams1/state", b"nonsense")
             await say(broker.port, f"{ROOT}/pop/nyc1/state", report("nyc1"))
             await until(lambda: len(gateway.refused) == 3)
-            assert sorted(gateway.refused) == [("pop", "malformed"), ("pop", "stale"), ("pop", "unknown PoP")]
+            assert sorted(gateway.refused) == [("pop", "malformed"), ("pop", "stale seq"), ("pop", "unknown PoP")]
             gateway.share.watch({"nyc1"})
             await until(lambda: len(gateway.states) == 2)
             assert gateway.states[1] == PopState("nyc1", False)

@@ -33,14 +33,15 @@ beliefs = st.tuples(st.floats(0.01, 5000.0), st.floats(0.0, 3000.0), st.floats(0
 penalties = st.floats(0.0, 10_000.0)
 
 
-def quote(policy, rtt, jitter, loss, bias, penalty=0.0):
-    common = Pricing(Settings(mtu_penalty=penalty))
+def quote(policy, rtt, jitter, loss, bias, penalty=0.0, load=0.0):
+    common = Pricing(Settings(mtu_penalty=penalty, load_penalty=load))
     path = Path(PathSettings(A, "a", "a", bias=bias), common, half_life=2.0, now=0.0, draw=lambda: 0.0)
     (leg,) = path.legs
     leg.reply(rtt, 0.0)
     leg.mean = leg.level = leg.last_rtt = rtt
     leg.jitter, leg.loss = jitter, loss
     path.sized(PathMtu(A, 1400, 1500))
+    path.loaded(0.5)
     own = tariff(policy, common)
     assume(own is not None)
     return Quote(path, own, dict(policy.preferred)[A])
@@ -56,17 +57,18 @@ def test_what_is_worse_is_never_cheaper(policy, belief, which, more):
     assert after.level >= before.level * (1.0 - 1e-12)
 
 
-@given(policies, beliefs, penalties, penalties)
-def test_a_greater_penalty_is_never_cheaper(policy, belief, penalty, more):
-    before, after = quote(policy, *belief, penalty), quote(policy, *belief, penalty + more)
+@given(policies, beliefs, penalties, penalties, st.booleans())
+def test_a_greater_penalty_is_never_cheaper(policy, belief, penalty, more, of_load):
+    after = quote(policy, *belief, *((penalty, more) if of_load else (penalty + more, 0.0)))
+    before = quote(policy, *belief, penalty)
     assert after.cost >= before.cost * (1.0 - 1e-12)
     assert after.spot >= before.spot * (1.0 - 1e-12)
     assert after.level >= before.level * (1.0 - 1e-12)
 
 
-@given(policies, beliefs, penalties)
-def test_costs_are_bounded_and_the_sum_of_their_terms(policy, belief, penalty):
-    one = quote(policy, *belief, penalty)
+@given(policies, beliefs, penalties, penalties)
+def test_costs_are_bounded_and_the_sum_of_their_terms(policy, belief, penalty, load):
+    one = quote(policy, *belief, penalty, load)
     terms = one.terms()
     assert one.cost >= 0.0
     assert isfinite(one.cost)

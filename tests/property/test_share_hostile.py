@@ -3,10 +3,11 @@
 import logging
 import random
 import tracemalloc
+import zlib
 from collections import Counter
 
 from steerd.core.model import Memory
-from steerd.share.messages import JSON, ZLIB, encode
+from steerd.share.messages import JSON, ZLIB
 from steerd.share.orders import REASONS, Orders
 from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
@@ -39,16 +40,17 @@ def test_a_hundred_thousand_random_and_mutated_messages_change_nothing(caplog):
     refused: Counter[tuple[str, str]] = Counter()
     said = []
     clock = [0.0]
-    reports = Reports(TOPICS, {"fra1", "ams1"}, said.append, lambda source, reason: refused.update([(source, reason)]))
+    reports = Reports(
+        TOPICS, {"fra1", "ams1"}, said.append, lambda source, reason, _: refused.update([(source, reason)])
+    )
     orders = Orders(
         TOPICS, signers({public_text(KEY.verify_key): "alice"}), pops=("fra1", "ams1", "nyc1"), policies=("default",),
-        on_refused=lambda reason: refused.update([("order", reason)]), wall=lambda: WALL, clock=lambda: clock[0],
+        refuse=lambda source, reason, _: refused.update([(source, reason)]), wall=lambda: WALL, clock=lambda: clock[0],
     )  # fmt: skip
     genuine = seeds()
     sound = {payload for _, payload in genuine}
-    compressed = [
-        encode(WantedState(tenant="t" * 250, to="u", pop="p", drained=True, counter=1, nbf_ms=1, exp_ms=1))[0]
-    ]
+    compressed = [zlib.compress(REPORT % 9), zlib.compress(b"0" * 1_000_000)]
+    sound.update(compressed)
     tracemalloc.start()
     for number in range(MESSAGES):
         clock[0] += 0.05

@@ -7,6 +7,7 @@ import pytest
 
 from steerd.core.cost import TERMS, Pricing
 from steerd.core.engine import Engine
+from steerd.core.load import FREE, FRESH, GONE, Loads
 from steerd.core.model import Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Swept
 from steerd.core.path import Path
 from steerd.core.policy import Policy
@@ -334,6 +335,39 @@ def test_a_penalty_holds_for_every_sample_and_over_new_settings():
     assert one.cost == pytest.approx(37.0)
     one.configure(one.settings, Pricing(replace(COMMON, mtu_penalty=0.0)), half_life=2.0, now=20.0)
     assert one.cost == pytest.approx(30.0)
+
+
+def test_a_loaded_pop_costs_its_share_of_the_penalty():
+    one = path(rtt=30.0, common=replace(COMMON, load_penalty=20.0))
+    belief = quote({"rtt_weight": 2.0}, one)
+    one.loaded(0.25)
+    assert (one.cost, one.terms()["load"], one.terms()["total"]) == (35.0, 5.0, 35.0)
+    assert (belief.cost, belief.terms()["load"]) == (65.0, 5.0)
+    one.loaded(0.0)
+    assert (one.cost, belief.cost) == (30.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("load", "age", "share"),
+    [
+        (0.0, 0.0, 0.0), (FREE, 0.0, 0.0), (0.75, 0.0, 0.5), (1.0, 0.0, 1.0), (7.0, 0.0, 1.0),
+        (1.0, FRESH, 1.0), (1.0, (FRESH + GONE) / 2, 0.5), (0.75, (FRESH + GONE) / 2, 0.25), (1.0, GONE, 0.0),
+        (1.0, 1e9, 0.0), (1.0, -5.0, 1.0),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_load_fades_and_then_goes(load, age, share):
+    loads = Loads()
+    loads.told("fra1", load, 1000.0)
+    assert loads.shares(1000.0 + age) == {"fra1": pytest.approx(share)}
+    assert bool(loads) == (age < GONE)
+
+
+def test_a_pop_that_no_longer_speaks_of_load_has_none():
+    loads = Loads()
+    loads.told("fra1", 1.0, 0.0)
+    loads.told("fra1", None, 1.0)
+    assert not loads
+    assert loads.shares(1.0) == {}
 
 
 def test_a_router_that_says_so_makes_no_black_hole():

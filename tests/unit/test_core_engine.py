@@ -31,7 +31,7 @@ A, B, C = PathId("a/w"), PathId("b/w"), PathId("c/w")
 ALL = PolicyId("all")
 
 
-def make(*paths, uplinks=None, forbidden=(), when_none=WhenNone.KEEP, memory=None, round_=1.0):
+def make(*paths, uplinks=None, forbidden=(), when_none=WhenNone.KEEP, memory=None, round_=1.0, load_penalty=0.0):
     settings = Settings(
         paths=tuple(
             PathSettings(path, path.split("/")[0], (uplinks or {}).get(path, path), timeout=1.0)
@@ -39,6 +39,7 @@ def make(*paths, uplinks=None, forbidden=(), when_none=WhenNone.KEEP, memory=Non
         ),
         policies=(PolicySettings(ALL, tuple((path, "test") for path in forbidden), when_none),),
         round=round_,
+        load_penalty=load_penalty,
     )
     return Engine(settings, memory or Memory(), now=0.0, epoch=7, draw=lambda: 0.0)
 
@@ -214,6 +215,37 @@ def test_an_operators_pin_stands_above_a_signed_one():
     for again in (signed, Order(Verb.UNPIN, ALL, origin="signed by alice")):
         assert of(Declined, engine.feed(again, 11.0))
     assert engine.view(11.0).policies[0].pin == "a"
+
+
+def test_a_loaded_pop_is_left_and_what_it_said_fades():
+    """Fed with nothing but equal answers: only what the PoP says of itself moves anything."""
+    engine = make(A, B, load_penalty=50.0)
+    now = 0.0
+
+    def run(seconds: float) -> None:
+        nonlocal now
+        end = now + seconds
+        while now < end:
+            now += 1.0
+            for path, rtt in ((A, 0.020), (B, 0.022)):
+                for steer in of(Steer, engine.feed(Probed(path, Outcome.REPLY, now - rtt, rtt), now)):
+                    engine.feed(Installed(steer.policy, steer.best, steer.runner_up), now)
+
+    def load() -> float:
+        (path,) = [one for one in engine.view(now).policies[0].candidates if one.path == A]
+        return path.terms["load"]
+
+    run(20)
+    assert engine.view(now).policies[0].choice == A
+    engine.feed(PopState("a", accepting=True, load=1.0, age=20.0), now)
+    assert load() == 50.0
+    run(9)
+    assert load() == 50.0
+    run(31)
+    assert 20.0 < load() < 35.0  # it is looked at each ten seconds
+    assert engine.view(now).policies[0].choice == B
+    run(35)
+    assert load() == 0.0
 
 
 def test_an_undrain_by_another_origin_is_declined():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steerd.core.load import FRESH
 from steerd.core.model import (
     PathState,
     PathView,
@@ -20,7 +21,8 @@ from steerd.core.model import (
 from steerd.core.settings import PathId, PolicyId
 from steerd.share import messages
 from steerd.share.messages import JSON, ZLIB, GatewayState, RefusedError, decode, encode
-from steerd.share.reports import Reports
+from steerd.share.refusals import SAID_EVERY, Refusals
+from steerd.share.reports import REASONS, Reports
 from steerd.share.topics import Topics
 
 TOPICS = Topics("acme", "eu", "gw1")
@@ -132,6 +134,11 @@ def payload(**changes) -> bytes:
         (payload(seq="2"), JSON, "malformed"),
         (payload(accepting=1), JSON, "malformed"),
         (payload(load_ppm=1_000_001), JSON, "malformed"),
+        (payload(age_ms=-1), JSON, "malformed"),
+        (payload(pop="p" * 64), JSON, "malformed"),
+        (payload(pop="fra1/x"), JSON, "malformed"),
+        (payload(links=[{"to": "ams1", "rtt_us": -1, "loss_ppm": 0}]), JSON, "malformed"),
+        (payload(links=[{"to": "a", "rtt_us": 1, "loss_ppm": 0}] * 1100), JSON, "malformed"),
         (payload(), "text/plain", "content type"),
         (payload(), ZLIB, "malformed"),
         (zlib.compress(payload())[:-3], ZLIB, "malformed"),
@@ -166,7 +173,10 @@ class Heard:
         self.states: list[PopState] = []
         self.refused: list[tuple[str, str]] = []
         self.reports = Reports(
-            TOPICS, {"fra1", "ams1"}, self.states.append, lambda source, reason: self.refused.append((source, reason))
+            TOPICS,
+            {"fra1", "ams1"},
+            self.states.append,
+            lambda source, reason, _: self.refused.append((source, reason)),
         )
 
     def take(self, topic_of: str = "fra1", **changes) -> None:
@@ -182,7 +192,40 @@ def test_only_what_is_newer_is_taken():
     heard.take(epoch=4, seq=9)
     heard.take(epoch=6, seq=0)
     assert heard.states == [PopState("fra1", True), PopState("fra1", False, 0.25), PopState("fra1", True)]
-    assert heard.refused == [("pop", "stale")] * 2
+    assert heard.refused == [("pop", "stale seq"), ("pop", "stale epoch")]
+    assert {reason for _, reason in heard.refused} <= set(REASONS)
+
+
+def test_how_old_a_load_is_comes_from_its_sender_and_from_lying_at_the_broker():
+    heard = Heard()
+    heard.take(load_ppm=500_000, age_ms=1500)
+    topic = "steer/v1/acme/pop/fra1/state"
+    heard.reports.take(topic, payload(seq=3, load_ppm=500_000, age_ms=1500), JSON, retained=True)
+    heard.reports.take(topic, payload(seq=4), JSON, retained=True)
+    assert [one.age for one in heard.states] == [1.5, 1.5 + FRESH, 0.0]
+
+
+def test_a_report_may_carry_all_that_its_topic_is_for():
+    heard = Heard()
+    heard.take(capacity=10**9, links=[{"to": "ams1", "rtt_us": 7000, "loss_ppm": 0}], news="to come")
+    assert heard.states == [PopState("fra1", True)]
+
+
+def test_each_reason_is_told_now_and_then_and_always_counted(caplog):
+    counted, clock = [], [0.0]
+    refuse = Refusals(lambda *which: counted.append(which), lambda: clock[0])
+    for _ in range(3):
+        refuse("pop", "malformed", "a\x1b[2Jb")
+    refuse("pop", "too large", "c" * 1000)
+    clock[0] = SAID_EVERY
+    refuse("pop", "malformed", "d")
+    refuse("pop", "malformed", "e")
+    assert counted == [("pop", "malformed")] * 3 + [("pop", "too large")] + [("pop", "malformed")] * 2
+    assert caplog.messages == [
+        "MQTT: refused of pop, malformed: a\\x1b[2Jb",
+        f"MQTT: refused of pop, too large: {'c' * 200}",
+        "MQTT: refused of pop, malformed: d (and 2 more)",
+    ]
 
 
 def test_only_known_pops_are_heard_and_only_on_their_own_topic():

@@ -31,7 +31,7 @@ class Fleet:
         self.refused = Counter()
         self.orders = Orders(
             TOPICS, trusted, pops=pops, policies=("default", "voice"), kept=kept,
-            on_refused=lambda reason: self.refused.update([reason]),
+            refuse=lambda _, reason, __: self.refused.update([reason]),
             wall=lambda: self.wall, clock=lambda: self.clock,
         )  # fmt: skip
 

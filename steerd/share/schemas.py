@@ -1,0 +1,52 @@
+"""JSON Schemas (draft 2020-12) of all messages, for those who write the other side: docs/schemas/ has them as files."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from steerd.share.messages import GatewayState, Message, PopReport, Rollup, Score, SwitchEvent
+from steerd.share.signing import WantedState
+
+_TOPICS: Final[Mapping[str, tuple[type[Message], str]]] = {
+    "gateway-state": (GatewayState, "gw/REGION/GATEWAY/state"),
+    "score": (Score, "gw/REGION/GATEWAY/score"),
+    "event": (SwitchEvent, "gw/REGION/GATEWAY/event"),
+    "pop-state": (PopReport, "pop/POP/state"),
+    "rollup": (Rollup, "region/REGION/rollup"),
+}
+
+
+def schemas() -> Mapping[str, Mapping[str, Any]]:
+    """By the name of its file, without the ending."""
+    plain = {name: _schema(model, topic) for name, (model, topic) in _TOPICS.items()}
+    return {**plain, "order": _order()}
+
+
+def _schema(model: type[Message], topic: str) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
+    for one in (schema, *schema.get("$defs", {}).values()):
+        for field in one.get("properties", {}).values():
+            field.pop("title", None)  # its name again, with blanks
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": schema.pop("title"),
+        "description": f"steer/v1/TENANT/{topic}",
+        **{key: value for key, value in schema.items() if key != "description"},
+    }
+
+
+def _order() -> dict[str, Any]:
+    """What is signed is one member of the payload."""
+    signed = _schema(WantedState, "ctl/AUDIENCE/pop/POP, steer/v1/TENANT/ctl/AUDIENCE/policy/POLICY")
+    return {
+        "$schema": signed.pop("$schema"),
+        "title": "SignedOrder",
+        "description": signed.pop("description"),
+        "type": "object",
+        "properties": {
+            "key": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "sig": {"type": "string", "pattern": "^[A-Za-z0-9_-]{86}$"},
+            "order": signed,
+        },
+        "required": ["key", "sig", "order"],
+        "additionalProperties": False,
+    }
