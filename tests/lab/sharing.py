@@ -1,0 +1,145 @@
+"""What the tests of sharing have in common: a real mosquitto, a gateway's `Share`, and somebody who looks on."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from steerd.config.settings import MqttSettings
+from steerd.core.model import PopState, View
+from steerd.share.share import Share
+
+SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+MOSQUITTO = shutil.which("mosquitto", path=SEARCHED)
+ROOT = "steer/v1/acme"
+STATE, SCORE, EVENT = (f"{ROOT}/gw/eu/gw1/{kind}" for kind in ("state", "score", "event"))
+VIEW = View(now=1.0, epoch=7, paths=(), policies=(), drains=(), declined={})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """A mosquitto on a high loopback port; `start` again after a `kill` keeps the port."""
+
+    def __init__(self, folder: Path, config: str = "allow_anonymous true", port: int = 0) -> None:
+        self.port = port or free_port()
+        self._file = folder / "mosquitto.conf"
+        self._file.write_text(f"listener {self.port} 127.0.0.1\npersistence false\n{config}\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert MOSQUITTO is not None
+        user = [] if os.getuid() else ["user root"]
+        if user and user[0] not in self._file.read_text():
+            self._file.write_text(self._file.read_text() + "user root\n")
+        self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._file)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            assert self._process.poll() is None, "mosquitto ended"
+            time.sleep(0.02)
+        raise TimeoutError("mosquitto does not listen")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait(5)
+            self._process = None
+
+    def freeze(self, *, frozen: bool) -> None:
+        self.signal(signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    def signal(self, which: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(which)
+
+
+class Gateway:
+    """A `Share` and all that it called back."""
+
+    def __init__(self, port: int, *, backoff: tuple[float, float] = (0.05, 0.2), **settings: Any) -> None:
+        self.states: list[PopState] = []
+        self.refused: list[tuple[str, str]] = []
+        self.connected: list[bool] = []
+        self.messages: list[str] = []
+        values = {
+            "host": "127.0.0.1", "port": port, "tls": False, "tenant": "acme", "gateway": "gw1", "region": "eu",
+            "username": None, "password_file": None, "ca": None, "cert": None, "key": None, "publish_interval": 0.4,
+        }  # fmt: skip
+        self.share = Share(
+            MqttSettings(**{**values, **settings}),
+            epoch=7,
+            pops={"fra1", "ams1"},
+            snapshot=lambda: VIEW,
+            on_pop_state=self.states.append,
+            refuse=lambda source, reason, _: self.refused.append((source, reason)),
+            on_connected=self.connected.append,
+            on_message=self.messages.append,
+            draw=lambda: 0.5,
+            backoff=backoff,
+        )
+
+
+@asynccontextmanager
+async def running(gateway: Gateway) -> AsyncIterator[Gateway]:
+    task = asyncio.create_task(gateway.share.run())
+    try:
+        yield gateway
+    finally:
+        await gateway.share.stop("test ended")
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (what is waited for happens at the broker)
+            await asyncio.sleep(0.01)
+
+
+def observer(port: int, **more: Any) -> aiomqtt.Client:
+    return aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **more)
+
+
+def body(message: aiomqtt.Message) -> dict[str, Any]:
+    data = message.payload
+    kind = getattr(message.properties, "ContentType", None)
+    decoded: dict[str, Any] = json.loads(zlib.decompress(data) if kind == "application/json+zlib" else data)
+    return decoded
+
+
+async def heard(
+    port: int, topic: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True, *, kept: bool = False
+) -> aiomqtt.Message:
+    """The first message on `topic` that is wanted. `kept`: one that the broker retains, not one that comes live."""
+    async with asyncio.timeout(10), observer(port) as client:
+        await client.subscribe(topic, qos=1)
+        async for message in client.messages:
+            if message.payload and wanted(body(message)) and (message.retain or not kept):
+                return message
+    raise AssertionError
+
+
+async def say(port: int, topic: str, payload: bytes | dict[str, Any], *, retain: bool = True, **more: Any) -> None:
+    async with observer(port, **more) as client:
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        await client.publish(topic, data, qos=1, retain=retain)
