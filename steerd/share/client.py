@@ -43,7 +43,7 @@ class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
 
 
 class Connection:
-    """What is said over one connection, within the limits that the broker gave (MQTT 5, 3.2.2.3).
+    """What is said over one connection, in packets no larger than the broker takes (MQTT 5, 3.2.2.3.6).
 
     `refuse` gets the source, `broker`, with a reason and a topic: for each publication that the broker forbids, or
     that is larger than it takes.
@@ -52,8 +52,6 @@ class Connection:
     def __init__(self, client: aiomqtt.Client, refuse: Callable[[str, str, str], None]) -> None:
         self._client = client
         self._refuse = refuse
-        self._qos_max = 2
-        self._retains = True
         self._packet_max: int | None = None
         self._forbidden = ""
         self._watch()
@@ -82,8 +80,8 @@ class Connection:
         await self._client.publish(
             topic,
             payload,
-            qos=min(qos, self._qos_max),
-            retain=retain and self._retains,
+            qos=qos,
+            retain=retain,
             properties=_properties(PacketTypes.PUBLISH, **wanted),
         )
         if self._forbidden:
@@ -96,8 +94,6 @@ class Connection:
         accepted, confirmed = paho.on_connect, paho.on_publish
 
         def on_connect(client: Any, userdata: Any, flags: Any, reason: Any, properties: Any = None) -> None:
-            self._qos_max = getattr(properties, "MaximumQoS", 2)
-            self._retains = bool(getattr(properties, "RetainAvailable", 1))
             self._packet_max = getattr(properties, "MaximumPacketSize", None)
             accepted(client, userdata, flags, reason, properties)
 

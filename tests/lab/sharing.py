@@ -18,7 +18,10 @@ import aiomqtt
 
 from steerd.config.settings import MqttSettings
 from steerd.core.model import PopState, View
+from steerd.share.orders import Orders
 from steerd.share.share import Share
+
+Refuse = Callable[[str, str, str], None]
 
 SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 MOSQUITTO = shutil.which("mosquitto", path=SEARCHED)
@@ -75,8 +78,17 @@ class Broker:
 class Gateway:
     """A `Share` and all that it called back."""
 
-    def __init__(self, port: int, *, backoff: tuple[float, float] = (0.05, 0.2), **settings: Any) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        backoff: tuple[float, float] = (0.05, 0.2),
+        orders: Callable[[Refuse], Orders | None] = lambda _: None,
+        **settings: Any,
+    ) -> None:
+        self.view = VIEW
         self.states: list[PopState] = []
+        self.obeyed = 0
         self.refused: list[tuple[str, str]] = []
         self.connected: list[bool] = []
         self.messages: list[str] = []
@@ -88,14 +100,22 @@ class Gateway:
             MqttSettings(**{**values, **settings}),
             epoch=7,
             pops={"fra1", "ams1"},
-            snapshot=lambda: VIEW,
+            snapshot=lambda: self.view,
             on_pop_state=self.states.append,
-            refuse=lambda source, reason, _: self.refused.append((source, reason)),
+            refuse=self._refuse,
+            orders=orders(self._refuse),
+            on_orders=self._obey,
             on_connected=self.connected.append,
             on_message=self.messages.append,
             draw=lambda: 0.5,
             backoff=backoff,
         )
+
+    def _refuse(self, source: str, reason: str, _: str) -> None:
+        self.refused.append((source, reason))
+
+    def _obey(self) -> None:
+        self.obeyed += 1
 
 
 @asynccontextmanager
