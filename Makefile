@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route schemas lock clean
+.PHONY: help demo test test-nft test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench-replay: $(VENV)/dev.stamp ## replay against merely reading CSV; TRACES="..
 bench-route: $(VENV)/dev.stamp ## 100,000 prefixes moved at once, against ip -batch, BIRD and pyroute2 (3 minutes)
 	@tools/need mosquitto ip bird birdc
 	$(BIN)/python -m bench.route $(BENCH)
+
+bench-mqtt: $(VENV)/dev.stamp ## bytes on the wire of one gateway, and a broker with 2,000 (6 minutes)
+	@tools/need mosquitto ip openssl
+	$(BIN)/python -m bench.mqtt $(BENCH)
 
 schemas: $(VENV)/dev.stamp ## write docs/schemas/ anew from the messages
 	$(BIN)/python tools/schemas.py

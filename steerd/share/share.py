@@ -27,7 +27,7 @@ from steerd.share.topics import Topics
 _log = logging.getLogger(__name__)
 
 BACKOFF: Final = (2.0, 120.0)
-NOBODY: Final = 4.0
+NOBODY: Final = 3.0
 """The longest wait in seconds while nobody answers: asking again costs the broker nothing then, and it shall know all
 within 5 s of its return."""
 
@@ -35,7 +35,7 @@ PATIENT: Final = 600.0
 """For so many seconds what the broker refuses itself (a certificate, a password) is asked for as often: somebody may be
 mending it. Then ever more rarely. One that puts another client of our name in our place is not pressed at all."""
 
-SAY_AGAIN: Final = 4.0
+SAY_AGAIN: Final = 3.0
 """Seconds until what the broker did not take, or somebody else contradicted, is said again."""
 
 _TAKEN_OVER: Final = 142  # MQTT 5, 3.14.2.1

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import zlib
@@ -23,6 +24,7 @@ from steerd.share.share import Share
 
 Refuse = Callable[[str, str, str], None]
 
+GIVEN = Path(__file__).parents[2] / "config/mosquitto"
 SEARCHED = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 MOSQUITTO = shutil.which("mosquitto", path=SEARCHED)
 ROOT = "steer/v1/acme"
@@ -84,6 +86,7 @@ class Gateway:
         *,
         backoff: tuple[float, float] = (0.05, 0.2),
         orders: Callable[[Refuse], Orders | None] = lambda _: None,
+        draw: Callable[[], float] = lambda: 0.5,
         **settings: Any,
     ) -> None:
         self.view = VIEW
@@ -107,7 +110,7 @@ class Gateway:
             on_orders=self._obey,
             on_connected=self.connected.append,
             on_message=self.messages.append,
-            draw=lambda: 0.5,
+            draw=draw,
             backoff=backoff,
         )
 
@@ -163,3 +166,83 @@ async def say(port: int, topic: str, payload: bytes | dict[str, Any], *, retain:
     async with observer(port, **more) as client:
         data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         await client.publish(topic, data, qos=1, retain=retain)
+
+
+def certificates(folder: Path, *arguments: str, **environment: str) -> None:
+    subprocess.run(
+        [GIVEN / "make-certificates", folder, *arguments],
+        check=True, capture_output=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
+    )  # fmt: skip
+
+
+def make_authority(folder: Path) -> Path:
+    """An authority in `folder`, with a certificate for everybody in these tests."""
+    certificates(folder, "ca")
+    certificates(folder, "broker", "localhost", "127.0.0.1")
+    certificates(folder, "client", "gw1", "gw2", "gw3", "fra1", "ams1", "operator", "monitor")
+    for file in folder.iterdir():  # the broker may run as somebody else
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    folder.chmod(0o755)
+    return folder
+
+
+class GivenBroker(Broker):
+    """Just the given files, but for where they lie and listen."""
+
+    def __init__(self, folder: Path, authority: Path) -> None:
+        super().__init__(folder, port=free_port())
+        shutil.copy(GIVEN / "acl", folder / "acl")
+        for name in ("ca.pem", "broker.pem", "broker.key"):
+            shutil.copy(authority / name, folder / name)
+        (folder / "kept").mkdir()
+        text = (GIVEN / "mosquitto.conf").read_text()
+        for old, new in (
+            ("/etc/mosquitto/steerd", str(folder)),
+            ("/var/lib/mosquitto/", f"{folder}/kept/"),
+            ("listener 8883", f"listener {self.port} 127.0.0.1"),
+        ):
+            assert old in text
+            text = text.replace(old, new)
+        self._file.write_text(text)
+
+
+def member(broker: Broker, authority: Path, name: str = "gw1", **more: Any) -> Gateway:
+    files = {"ca": authority / "ca.pem", "cert": authority / f"{name}.pem", "key": authority / f"{name}.key"}
+    return Gateway(broker.port, tls=True, gateway=name, **{**files, **more})
+
+
+def client(broker: Broker, authority: Path, name: str, **more: Any) -> aiomqtt.Client:
+    """Anybody with a certificate, who does as they please."""
+    context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
+    context.load_cert_chain(authority / f"{name}.pem", authority / f"{name}.key")
+    return aiomqtt.Client("127.0.0.1", broker.port, tls_context=context, protocol=aiomqtt.ProtocolVersion.V5, **more)
+
+
+class Watcher:
+    """Who may read all: what is retained, and what came."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, dict[str, Any]] = {}
+        self.count: dict[str, int] = {}
+
+
+@asynccontextmanager
+async def watching(broker: Broker, authority: Path):
+    seen = Watcher()
+
+    async def look(one: aiomqtt.Client) -> None:
+        async for message in one.messages:
+            topic = str(message.topic)
+            seen.count[topic] = seen.count.get(topic, 0) + 1
+            with suppress(ValueError, zlib.error):
+                seen.latest[topic] = body(message) if message.payload else {}
+
+    async with client(broker, authority, "monitor") as one:
+        await one.subscribe(f"{ROOT}/#", qos=1)
+        task = asyncio.create_task(look(one))
+        try:
+            yield seen
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -4,11 +4,9 @@ import asyncio
 import json
 import shutil
 import ssl
-import subprocess
 import zlib
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -21,7 +19,20 @@ from steerd.share.messages import JSON, ZLIB
 from steerd.share.orders import Orders
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
 from steerd.share.topics import Topics
-from tests.lab.sharing import MOSQUITTO, ROOT, Broker, Gateway, body, free_port, running, until
+from tests.lab.sharing import (
+    MOSQUITTO,
+    ROOT,
+    Broker,
+    Gateway,
+    GivenBroker,
+    certificates,
+    client,
+    make_authority,
+    member,
+    running,
+    until,
+    watching,
+)  # fmt: skip
 from tests.unit.test_share_messages import path_view
 
 pytestmark = [
@@ -29,48 +40,13 @@ pytestmark = [
     pytest.mark.skipif(MOSQUITTO is None or shutil.which("openssl") is None, reason="needs mosquitto and openssl"),
 ]
 
-GIVEN = Path(__file__).parents[2] / "config/mosquitto"
 KEY = generate()
 WALL = 1_800_000_000.0
 
 
-def certificates(folder: Path, *arguments: str, **environment: str) -> None:
-    subprocess.run(
-        [GIVEN / "make-certificates", folder, *arguments],
-        check=True, capture_output=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment},
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("authority")
-    certificates(folder, "ca")
-    certificates(folder, "broker", "localhost", "127.0.0.1")
-    certificates(folder, "client", "gw1", "gw2", "gw3", "fra1", "ams1", "operator", "monitor")
-    for file in folder.iterdir():  # the broker may run as somebody else
-        file.chmod(0o755 if file.is_dir() else 0o644)
-    folder.chmod(0o755)
-    return folder
-
-
-class GivenBroker(Broker):
-    """Just the given files, but for where they lie and listen."""
-
-    def __init__(self, folder: Path, authority: Path) -> None:
-        super().__init__(folder, port=free_port())
-        shutil.copy(GIVEN / "acl", folder / "acl")
-        for name in ("ca.pem", "broker.pem", "broker.key"):
-            shutil.copy(authority / name, folder / name)
-        (folder / "kept").mkdir()
-        text = (GIVEN / "mosquitto.conf").read_text()
-        for old, new in (
-            ("/etc/mosquitto/steerd", str(folder)),
-            ("/var/lib/mosquitto/", f"{folder}/kept/"),
-            ("listener 8883", f"listener {self.port} 127.0.0.1"),
-        ):
-            assert old in text
-            text = text.replace(old, new)
-        self._file.write_text(text)
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
@@ -79,48 +55,6 @@ def broker(tmp_path, authority):
     made.start()
     yield made
     made.kill()
-
-
-def member(broker: Broker, authority: Path, name: str = "gw1", **more: Any) -> Gateway:
-    files = {"ca": authority / "ca.pem", "cert": authority / f"{name}.pem", "key": authority / f"{name}.key"}
-    return Gateway(broker.port, tls=True, gateway=name, **{**files, **more})
-
-
-def client(broker: Broker, authority: Path, name: str, **more: Any) -> aiomqtt.Client:
-    """Anybody with a certificate, who does as they please."""
-    context = ssl.create_default_context(cafile=str(authority / "ca.pem"))
-    context.load_cert_chain(authority / f"{name}.pem", authority / f"{name}.key")
-    return aiomqtt.Client("127.0.0.1", broker.port, tls_context=context, protocol=aiomqtt.ProtocolVersion.V5, **more)
-
-
-class Watcher:
-    """Who may read all: what is retained, and what came."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, dict[str, Any]] = {}
-        self.count: dict[str, int] = {}
-
-
-@asynccontextmanager
-async def watching(broker: Broker, authority: Path):
-    seen = Watcher()
-
-    async def look(one: aiomqtt.Client) -> None:
-        async for message in one.messages:
-            topic = str(message.topic)
-            seen.count[topic] = seen.count.get(topic, 0) + 1
-            with suppress(ValueError, zlib.error):
-                seen.latest[topic] = body(message) if message.payload else {}
-
-    async with client(broker, authority, "monitor") as one:
-        await one.subscribe(f"{ROOT}/#", qos=1)
-        task = asyncio.create_task(look(one))
-        try:
-            yield seen
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def report(pop: str = "fra1", epoch: int = 5, seq: int = 1, *, accepting: bool = False) -> bytes:
