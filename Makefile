@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-sim mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-deb test-sim deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,13 +22,25 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone and not nft"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone and not nft and not fleet and not deb"
 	$(BIN)/python -m pytest -m "alone and not nft"
 endif
 
 test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connections: needs nftables
 	@tools/need mosquitto ip nft
 	$(BIN)/python -m pytest -m nft
+
+test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules, hostile clients, outages
+	@tools/need mosquitto ip openssl
+	$(BIN)/python -m pytest -n 4 -m fleet
+
+test-deb: $(VENV)/dev.stamp ## the Debian package: built twice, unpacked and run
+	@tools/need dpkg-deb ip
+	$(BIN)/python -m pytest -m deb
+
+deb: $(VENV)/dev.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12
+	@tools/need dpkg-deb
+	@tools/deb $(VENV) dist
 
 test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)
@@ -74,6 +86,8 @@ schemas: $(VENV)/dev.stamp ## write docs/schemas/ anew from the messages
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  pyproject.toml --group build -o requirements/run.txt
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  pyproject.toml -c requirements/run.txt -o requirements/package.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \

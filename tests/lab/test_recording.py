@@ -20,7 +20,7 @@ from steerd.store.records import to_json
 from steerd.store.store import Store
 from tests.lab.test_daemon import FILE, ask, start, status, until
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
+pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 SAME = ("event_id", "reason", "rule", "at")
 STORE = Path("/run/steerd-lab/store")

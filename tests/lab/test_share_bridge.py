@@ -24,6 +24,7 @@ from tests.lab.sharing import (
 
 pytestmark = [
     pytest.mark.broker,
+    pytest.mark.fleet,
     pytest.mark.skipif(MOSQUITTO is None or shutil.which("openssl") is None, reason="needs mosquitto and openssl"),
 ]
 

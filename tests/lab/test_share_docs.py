@@ -20,6 +20,7 @@ from tests.lab.sharing import MOSQUITTO, VIEW, until
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.broker,
+    pytest.mark.fleet,
     pytest.mark.skipif(MOSQUITTO is None or shutil.which("openssl") is None, reason="needs mosquitto and openssl"),
     pytest.mark.skipif(os.geteuid() != 0, reason="gives files to mosquitto's user, as root"),
 ]

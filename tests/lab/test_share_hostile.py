@@ -37,6 +37,7 @@ from tests.unit.test_share_messages import path_view
 
 pytestmark = [
     pytest.mark.broker,
+    pytest.mark.fleet,
     pytest.mark.skipif(MOSQUITTO is None or shutil.which("openssl") is None, reason="needs mosquitto and openssl"),
 ]
 
