@@ -8,25 +8,13 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import RUN, run
+from tests.system.package import PROJECT, built
 
-PROJECT = Path(__file__).parents[2]
 PYTHON = Path("/usr/bin/python3.11")
 pytestmark = [
     pytest.mark.deb,
     pytest.mark.skipif(not PYTHON.exists(), reason="needs Debian 12's own Python"),
 ]
-
-
-def built(folder: Path) -> Path:
-    made = subprocess.run(
-        [PROJECT / "tools/deb", PROJECT / ".venv", folder], check=True, capture_output=True, text=True, timeout=300
-    )
-    return Path(made.stdout.splitlines()[-1])
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    return built(tmp_path_factory.mktemp("deb"))
 
 
 def control(package: Path, field: str) -> str:

@@ -1,0 +1,305 @@
+"""The package on a Debian 12 with a real systemd, as the gateway of a full tunnel whose uplink sees every leak."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steerd.lab import namespaces
+from steerd.lab.enclosure import run
+from steerd.lab.world import World
+from tests.system import gateway
+from tests.system.gateway import foreign, install, journal, ours, restarted, start, until
+from tests.system.machine import Machine
+from tests.system.package import renumbered
+
+pytestmark = [pytest.mark.system, pytest.mark.lab, pytest.mark.broker]
+
+
+def scene(name: str, *arguments: Any, timeout: float = 120.0) -> Any:
+    return run(f"{__name__}:{name}", *map(str, arguments), timeout=timeout)
+
+
+LEFT = """
+find / -xdev -name '*steerd*' -not -path '/root/*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/var/log/*' \
+  -not -path '/var/cache/apt/*' 2>/dev/null
+getent passwd steerd
+getent group steerd
+true
+"""
+
+
+def installed(package: str) -> Any:
+    found: dict[str, Any] = {}
+    with World(full_tunnel=True, rate=100) as world, Machine() as machine:
+        before = foreign()
+        install(machine, package)
+        found["by itself"] = [machine.run("systemctl", "is-enabled", "steerd", check=False).strip(), ours()]
+        machine.write(gateway.CONFIG, gateway.config(world))
+        machine.run("systemctl", "enable", "-q", "--now", "steerd")
+        found["at READY"] = [machine.show("ActiveState"), machine.show("StatusText"), len(ours()) > 0]
+        gateway.steering(machine)
+        began = time.monotonic()
+        time.sleep(1.0)
+        found["security"] = float(machine.run("systemd-analyze", "security", "steerd").split("level for")[1].split()[1])
+        process = machine.show("MainPID")
+        found["process"] = machine.run("ps", "-o", "user=,comm=", "-p", process).split()
+        found["capabilities"] = machine.run("grep", "CapEff", f"/proc/{process}/status").split()[1]
+        found["files"] = machine.run("stat", "-c", "%U:%G %a", "/etc/steerd", gateway.CONFIG, "/run/steerd").split("\n")
+        fields = machine.run("journalctl", "-u", "steerd", "-o", "json", "--output-fields=PRIORITY,SYSLOG_IDENTIFIER")
+        found["journal"] = [
+            sorted(set(re.findall(r'"PRIORITY":"(\d)"', fields))),
+            sorted(set(re.findall(r'"SYSLOG_IDENTIFIER":"([^"]*)"', fields)) - {"systemd"}),
+        ]
+        machine.run("systemctl", "stop", "steerd")
+        found["stopped"] = [machine.show("Result"), machine.show("ExecMainStatus")]
+        machine.run("systemctl", "start", "steerd")
+        gateway.steering(machine)
+        found["leaked"] = world.outside.leaked(began)
+        machine.run("apt-get", "remove", "-y", "steerd")
+        found["removed"] = [ours(), [line for line in gateway.tables(machine) if "steerd" in line]]
+        found["config kept"] = (machine.root / gateway.CONFIG.lstrip("/")).exists()
+        machine.run("apt-get", "purge", "-y", "steerd")
+        found["purged"] = machine.run("sh", "-c", LEFT).split()
+        found["foreign"] = foreign() == before
+    return found
+
+
+def test_one_package_one_file_one_command(package: Path) -> None:
+    found = scene("installed", package)
+    assert found["by itself"] == ["disabled", []]
+    assert found["at READY"][0] == "active"
+    assert found["at READY"][1].startswith("users: ")
+    assert found["at READY"][2]
+    assert found["security"] <= 2.0
+    assert found["process"][0] == "steerd"
+    assert int(found["capabilities"], 16) == 1 << 12 | 1 << 13  # CAP_NET_ADMIN, CAP_NET_RAW
+    assert found["files"][:3] == ["root:steerd 750", "root:steerd 640", "steerd:steerd 750"]
+    assert found["journal"] == [["6"], ["steerd"]]
+    assert found["stopped"] == ["success", "0"]
+    assert found["leaked"] == 0
+    assert found["removed"] == [[], []]
+    assert found["config kept"]
+    assert found["purged"] == []
+    assert found["foreign"]
+
+
+def changed(package: str, newer: str) -> Any:
+    found: dict[str, Any] = {}
+    with World(full_tunnel=True, rate=100) as world, Machine() as machine:
+        start(machine, world, package)
+        began, held, others = time.monotonic(), ours(), foreign()
+        good = gateway.config(world)
+        machine.write(gateway.CONFIG, good + "\nnonsense = 1\n")
+        pid = machine.show("MainPID")
+        machine.run("systemctl", "reload", "steerd")
+        time.sleep(0.5)
+        found["bad reload"] = [machine.show("MainPID") == pid, "nonsense" in journal(machine, "-p", "err")]
+        machine.write(gateway.CONFIG, good.replace("200ms", "250ms"))
+        machine.run("systemctl", "reload", "steerd")
+        until(lambda: "reloaded" in journal(machine))
+        machine.write(gateway.CONFIG, good)
+        for name, file in (("upgrade", newer), ("downgrade", package)):
+            pid = machine.show("MainPID")
+            install(machine, file, "--allow-downgrades")
+            restarted(machine, pid)
+            gateway.steering(machine)
+            kept = (machine.root / gateway.CONFIG.lstrip("/")).read_text() == good
+            found[name] = [ours() == held, foreign() == others, kept, "adopted" in journal(machine, "-n", "20")]
+        found["version"] = machine.run("dpkg-query", "-W", "-f", "${Version}", "steerd")
+        time.sleep(0.3)
+        found["went by"] = world.traffic.between(began, time.monotonic() - 0.2).by_pop
+        found["leaked"] = world.outside.leaked(began)
+    return found
+
+
+def test_reload_upgrade_and_downgrade_move_nothing(package: Path, tmp_path: Path) -> None:
+    found = scene("changed", package, renumbered(package, "99.0", tmp_path))
+    assert found["bad reload"] == [True, True]
+    assert found["upgrade"] == [True, True, True, True]
+    assert found["downgrade"] == [True, True, True, True]
+    assert found["version"] != "99.0"
+    assert set(found["went by"]) == {"fra1"}
+    assert found["leaked"] == 0
+
+
+def frozen(package: str) -> Any:
+    with World(full_tunnel=True, rate=100) as world, Machine() as machine:
+        machine.write("/etc/systemd/system/steerd.service.d/watchdog.conf", "[Service]\nWatchdogSec=3s\n")
+        start(machine, world, package)
+        time.sleep(7.0)  # fed, it is left alone
+        fed, began, held = machine.show("NRestarts"), time.monotonic(), ours()
+        pid = machine.show("MainPID")
+        machine.run("kill", "-STOP", pid)
+        restarted(machine, pid)
+        gateway.steering(machine)
+        return {
+            "fed": fed,
+            "told": "Watchdog timeout" in journal(machine),
+            "held": ours() == held,
+            "leaked": world.outside.leaked(began),
+        }
+
+
+def test_a_frozen_daemon_is_started_anew(package: Path) -> None:
+    assert scene("frozen", package) == {"fed": "0", "told": True, "held": True, "leaked": 0}
+
+
+def stopped(package: str, on_stop: str) -> Any:
+    with World(full_tunnel=True, rate=100) as world, Machine() as machine:
+        start(machine, world, package)
+        text = gateway.config(world).replace("[route]", f'[route]\non_stop = "{on_stop}"')
+        machine.write(gateway.CONFIG, text)
+        machine.run("systemctl", "restart", "steerd")
+        gateway.steering(machine)
+        others, began = foreign(), time.monotonic()
+        machine.run("systemctl", "stop", "steerd")
+        time.sleep(0.3)
+        stopped_at = time.monotonic()
+        time.sleep(1.0)
+        return {
+            "arrived": sum(world.traffic.between(stopped_at, stopped_at + 0.8).by_pop.values()) > 0,
+            "leaked": world.outside.leaked(began) > 0,
+            "ours": len(ours()) > 0,
+            "foreign": foreign() == others,
+            "result": machine.show("Result"),
+        }
+
+
+@pytest.mark.parametrize(
+    ("on_stop", "arrived", "leaked", "left"),
+    [("keep", True, False, True), ("block", False, False, True), ("cleanup", False, True, False)],
+)
+def test_a_stop_leaves_what_the_configuration_says(
+    package: Path, on_stop: str, arrived: bool, leaked: bool, left: bool
+) -> None:
+    found = scene("stopped", package, on_stop)
+    assert found == {"arrived": arrived, "leaked": leaked, "ours": left, "foreign": True, "result": "success"}
+
+
+NETWORK = """[Match]
+Name=wan0
+[Network]
+Address=192.0.2.1/24
+Address=2001:db8::1/64
+Gateway=192.0.2.2
+Gateway=2001:db8::2
+IPv6AcceptRA=no
+LinkLocalAddressing=no
+"""
+
+
+def booted(package: str) -> Any:
+    with World(full_tunnel=True, rate=100) as world, Machine() as machine:
+        install(machine, package)
+        machine.write(gateway.CONFIG, gateway.config(world))
+        machine.write("/etc/systemd/network/wan.network", NETWORK)
+        machine.run("systemctl", "enable", "-q", "systemd-networkd", "steerd", "steerd-guard")
+        machine.off()
+        # As after a power cut: no device is up, and the kernel has nothing of ours.
+        namespaces.ip("link set wan0 down", "gw")
+        found: dict[str, Any] = {"before": ours()}
+        began = time.monotonic()
+        machine.boot()
+        gateway.steering(machine)
+        found["leaked"] = world.outside.leaked(began)
+        found["outer"] = world.outside.outer(began) > 0
+        when = {
+            unit: int(machine.show(name, unit))
+            for unit, name in (
+                ("steerd-guard", "ExecMainExitTimestampMonotonic"),
+                ("systemd-networkd", "ExecMainStartTimestampMonotonic"),
+                ("steerd", "ExecMainStartTimestampMonotonic"),
+            )
+        }
+        found["order"] = sorted(when, key=lambda unit: when[unit])
+        return found
+
+
+def test_a_boot_lets_nothing_out(package: Path) -> None:
+    found = scene("booted", package)
+    assert found["before"] == []
+    assert found["leaked"] == 0
+    assert found["outer"]
+    assert found["order"][0] == "steerd-guard"
+
+
+def networkd_restarted(package: str, drop_in: str) -> Any:
+    with World(full_tunnel=True, rate=100) as world, Machine() as machine:
+        machine.write("/etc/systemd/network/wan.network", NETWORK)
+        start(machine, world, package)
+        if drop_in == "True":
+            example = machine.run("cat", "/usr/share/doc/steerd/examples/networkd.conf")
+            machine.write("/etc/systemd/networkd.conf.d/steerd.conf", example)
+        machine.run("systemctl", "start", "systemd-networkd")
+        time.sleep(1.0)
+        gateway.steering(machine)
+        held, began = ours(), time.monotonic()
+        repaired = repairs(machine)
+        for _ in range(3):
+            machine.run("systemctl", "restart", "systemd-networkd")
+            time.sleep(1.0)
+        gateway.steering(machine)
+        until(lambda: ours() == held)
+        return {
+            "repaired": repairs(machine) - repaired,
+            "leaked": world.outside.leaked(began),
+            "told": "ManageForeignRoutes=no" in journal(machine, "-p", "warning"),
+            "restarts": machine.show("NRestarts"),
+        }
+
+
+def repairs(machine: Machine) -> float:
+    fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9911/metrics').read().decode())"
+    page = machine.run("python3", "-c", fetch)
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("steerd_route_repairs_total"))
+
+
+@pytest.mark.parametrize("drop_in", [True, False])
+def test_the_network_manager_restarts(package: Path, drop_in: bool) -> None:
+    found = scene("networkd_restarted", package, drop_in)
+    assert found["leaked"] == 0
+    assert found["restarts"] == "0"
+    if drop_in:
+        assert found["repaired"] == 0
+        assert not found["told"]
+    else:
+        assert found["told"]
+
+
+def with_secret(package: str) -> Any:
+    with World(full_tunnel=True) as world, Machine() as machine:
+        install(machine, package)
+        machine.write("/etc/credstore/steerd.mqtt", "secret\n")
+        machine.run("chmod", "600", "/etc/credstore/steerd.mqtt")
+        named = 'username = "gw"\npassword_file = "${CREDENTIALS_DIRECTORY}/steerd.mqtt"'
+        machine.write(gateway.CONFIG, gateway.config(world).replace("[mqtt]", f"[mqtt]\n{named}"))
+        machine.run("systemctl", "start", "steerd")
+        gateway.steering(machine)
+        until(lambda: "connected" in journal(machine))
+        return {"warned": "cannot be read" in journal(machine), "state": machine.show("ActiveState")}
+
+
+def test_a_secret_comes_from_the_credential_store(package: Path) -> None:
+    assert scene("with_secret", package) == {"warned": False, "state": "active"}
+
+
+def refused(package: str) -> Any:
+    with World(full_tunnel=True), Machine() as machine:
+        install(machine, package)
+        machine.write(gateway.CONFIG, "nonsense = 1\n")
+        machine.succeeds("systemctl", "start", "steerd")
+        time.sleep(2.5)
+        return [machine.show("ActiveState"), machine.show("ExecMainStatus"), machine.show("NRestarts"), ours()]
+
+
+def test_a_bad_configuration_is_not_tried_again(package: Path) -> None:
+    assert scene("refused", package) == ["failed", "78", "0", []]
+
+
+def test_random_kills_move_nothing(package: Path) -> None:
+    from tests.system.kills import judged
+
+    assert judged(package, 10) == []
