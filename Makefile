@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-deb test-sim deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-deb test-system test-sim deb dist mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,13 +34,20 @@ test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules
 	@tools/need mosquitto ip openssl
 	$(BIN)/python -m pytest -n 4 -m fleet
 
-test-deb: $(VENV)/dev.stamp ## the Debian package: built twice, unpacked and run
+test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 	@tools/need dpkg-deb ip
 	$(BIN)/python -m pytest -m deb
 
-deb: $(VENV)/dev.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12
+test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Debian 12 with a real systemd; as root (4 minutes)
+	@tools/need dpkg-deb ip mosquitto nft systemd-nspawn
+	$(BIN)/python -m pytest -m system $(TESTS)
+
+deb: $(VENV)/sbom.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12, and its SBOM
 	@tools/need dpkg-deb
 	@tools/deb $(VENV) dist
+
+dist: $(VENV)/run.stamp ## wheel and sdist, for pipx
+	@tools/dist $(VENV) dist
 
 test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 	$(BIN)/python -m tests.sim --runs $(or $(RUNS),1000)
@@ -92,6 +99,8 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	  pyproject.toml --group build --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --group mutation -c requirements/dev.txt -o requirements/mutation.txt
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --group sbom -c requirements/dev.txt -o requirements/sbom.txt
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -104,6 +113,15 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 	@tools/venv $(PYTHON) $(VENV) requirements/dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/sbom.stamp: $(VENV)/dev.stamp requirements/sbom.txt
+	@tools/venv $(PYTHON) $(VENV) requirements/sbom.txt
+	@touch $@
+
+$(VENV)/debian-12: tools/tree
+	@mkdir -p $(VENV)
+	@tools/need debootstrap
+	@tools/tree $@
 
 $(VENV)/mutation.stamp: $(VENV)/dev.stamp requirements/mutation.txt
 	@tools/venv $(PYTHON) $(VENV) requirements/mutation.txt

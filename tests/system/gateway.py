@@ -39,7 +39,8 @@ def start(machine: Machine, world: World, package: str, **changes: str) -> None:
 
 def status(machine: Machine) -> Any:
     answer = machine.run("steerctl", "status", "--json", check=False)
-    return json.loads(answer) if answer.strip() else {"policies": [{"choice": None}], "paths": []}
+    found = json.loads(answer) if answer.strip() else {}
+    return found if "policies" in found else {"policies": [{"choice": None}], "paths": []}
 
 
 def choice(machine: Machine) -> str | None:
@@ -85,6 +86,24 @@ def foreign() -> list[str]:
     return [line for line in _kernel() if "proto 210" not in line]
 
 
+def settled() -> list[str]:
+    """What is foreign, once the kernel has done with the addresses of new devices."""
+    seen: list[list[str]] = []
+
+    def still() -> bool:
+        time.sleep(0.5)
+        seen.append(foreign())
+        return len(seen) > 3 and seen[-1] == seen[-2] == seen[-3]
+
+    until(still)
+    return seen[-1]
+
+
+def moved(before: list[str], now: list[str]) -> list[str]:
+    """What is there of one only."""
+    return sorted(set(before) ^ set(now))
+
+
 def tables(machine: Machine) -> list[str]:
     return machine.run("nft", "list", "tables").split("\n")[:-1]
 
@@ -94,6 +113,13 @@ def killed(machine: Machine) -> None:
     machine.run("systemctl", "kill", "-s", "KILL", "--kill-whom=main", "steerd", check=False)
 
 
+def started(machine: Machine, before: str) -> str:
+    """Another process than ``before`` runs, ready or not: which."""
+    until(lambda: machine.show("MainPID") not in (before, "0"))
+    return machine.show("MainPID")
+
+
 def restarted(machine: Machine, before: str) -> None:
     """Another process than ``before`` runs, and is ready."""
-    until(lambda: machine.show("MainPID") not in (before, "0") and machine.show("ActiveState") == "active")
+    started(machine, before)
+    until(lambda: machine.show("ActiveState") == "active")

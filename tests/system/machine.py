@@ -39,7 +39,7 @@ class Machine:
         command = ["systemd-nspawn", "-q", "-D", self.root, "-b", "--register=no", "--keep-unit"]
         with self._console.open("a") as console:
             self._nspawn = subprocess.Popen(
-                [*command, "--network-namespace-path=/run/netns/gw"],
+                [*command, "--network-namespace-path=/run/netns/gw", "--capability=CAP_NET_ADMIN"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console,
             )  # fmt: skip
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
@@ -53,13 +53,16 @@ class Machine:
 
     def off(self) -> None:
         """The power switch: nothing inside is asked."""
-        if self._nspawn is not None:
+        if self._nspawn is None:
+            return
+        # Its init first: with that systemd-nspawn, whose child it is, ends by itself.
+        subprocess.run(["kill", "-9", self._leader], check=False, capture_output=True)
+        try:
+            self._nspawn.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()
-            subprocess.run(["kill", "-9", self._leader], check=False, capture_output=True)
-            end = time.monotonic() + _PATIENCE
-            while Path(f"/proc/{self._leader}").exists() and time.monotonic() < end:
-                time.sleep(0.02)
+        self._nspawn = None
 
     def run(self, *command: str, check: bool = True, timeout: float = 60.0) -> str:
         """What ``command`` printed. Raises `LabError` with all of it when it failed and ``check`` says so."""

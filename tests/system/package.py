@@ -1,4 +1,4 @@
-"""The Debian package, made anew."""
+"""The packages, made anew."""
 
 import subprocess
 from pathlib import Path
@@ -7,10 +7,18 @@ PROJECT = Path(__file__).parents[2]
 
 
 def built(folder: Path) -> Path:
-    made = subprocess.run(
-        [PROJECT / "tools/deb", PROJECT / ".venv", folder], check=True, capture_output=True, text=True, timeout=300
-    )
-    return Path(made.stdout.splitlines()[-1])
+    return Path(_made("deb", folder).splitlines()[-1])
+
+
+def distributed(folder: Path) -> tuple[Path, Path]:
+    """Wheel and sdist."""
+    _made("dist", folder)
+    return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
+
+
+def _made(tool: str, folder: Path) -> str:
+    command = [PROJECT / "tools" / tool, PROJECT / ".venv", folder]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
 
 
 def renumbered(package: Path, version: str, folder: Path) -> Path:

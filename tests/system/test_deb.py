@@ -1,14 +1,18 @@
-"""The Debian package: the same twice, complete, and it runs where it will lie, with Debian's own Python."""
+"""The packages: the same twice, complete, and they run where they will lie; the .deb with Debian's own Python."""
 
 import hashlib
+import io
+import json
 import subprocess
+import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steerd.lab.enclosure import RUN, run
-from tests.system.package import PROJECT, built
+from tests.system.package import PROJECT, built, distributed
 
 PYTHON = Path("/usr/bin/python3.11")
 pytestmark = [
@@ -29,8 +33,46 @@ def names(package: Path) -> dict[str, str]:
 
 
 def test_two_builds_are_the_same_file(package, tmp_path):
-    again = built(tmp_path)
-    assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(package.read_bytes()).digest()
+    assert digest(built(tmp_path)) == digest(package)
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_two_distributions_are_the_same_files(tmp_path):
+    (tmp_path / "again").mkdir()
+    once, again = distributed(tmp_path), distributed(tmp_path / "again")
+    assert [digest(file) for file in once] == [digest(file) for file in again]
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["wheel", "sdist"])
+def test_they_install_as_pipx_would(tmp_path, kind):
+    """In an environment of its own, dependencies from the index; the sdist builds a wheel first."""
+    file = distributed(tmp_path)[kind]
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([tmp_path / "venv/bin/pip", "install", "-q", "--disable-pip-version-check", file], check=True)
+    for command, words in (("steerd", "check"), ("steerctl", "--help")):
+        arguments = [words, PROJECT / "config/steerd.toml"] if command == "steerd" else [words]
+        done = subprocess.run([tmp_path / "venv/bin" / command, *arguments], check=False, capture_output=True, cwd="/")
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_bill_of_materials_names_what_is_inside(package):
+    bill = json.loads(package.with_suffix(".cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    assert bill["metadata"]["component"]["version"] == control(package, "Version")
+    listed = {one["name"].lower().replace("_", "-"): one["version"] for one in bill["components"]}
+    locked = (PROJECT / "requirements/package.txt").read_text()
+    for line in (line for line in locked.splitlines() if "==" in line and "sys_platform" not in line):
+        name, version = line.split()[0].split("==")
+        assert listed.pop(name) == version
+    assert not listed
+    inside = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(inside)) as tar:
+        member = tar.extractfile("./usr/share/doc/steerd/sbom.cdx.json")
+        assert member is not None
+        assert json.load(member) == bill
 
 
 def test_it_brings_what_it_should_and_nothing_of_the_machine_it_was_built_on(package):
@@ -38,7 +80,8 @@ def test_it_brings_what_it_should_and_nothing_of_the_machine_it_was_built_on(pac
     for name in (
         "/usr/bin/steerd", "/usr/bin/steerctl", "/opt/steerd/bin/python3", "/etc/steerd/steerd.toml",
         "/usr/lib/systemd/system/steerd.service", "/usr/lib/systemd/system/steerd-guard.service",
-        "/usr/lib/sysusers.d/steerd.conf", "/usr/share/doc/steerd/copyright",
+        "/usr/lib/sysusers.d/steerd.conf", "/usr/lib/tmpfiles.d/steerd.conf", "/usr/share/doc/steerd/copyright",
+        "/usr/share/doc/steerd/examples/networkd.conf", "/usr/share/doc/steerd/sbom.cdx.json",
         "/usr/share/doc/steerd/examples/mosquitto/make-certificates",
     ):  # fmt: skip
         assert name in there
