@@ -1,13 +1,18 @@
-"""What the daemon costs: memory and CPU with many paths, in the lab, with a broker and without users.
+"""What the daemon costs: start, memory and CPU with many paths, in the lab, with a broker and without users; and how
+long ``steerd --help`` takes, beside a Python that does nothing.
 
 ``python -m bench.daemon [--paths 50] [--interval 1s] [--seconds 60]``
 """
 
 import argparse
 import os
+import socket
+import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from steerd.lab.enclosure import enclose
 from steerd.lab.line import Conditions
@@ -16,12 +21,38 @@ from steerd.lab.world import PopSpec, World
 SETTLE = 10.0
 """Seconds after the start that are not counted: imports, the first choice, the first reports."""
 
+HELP = (sys.executable, "-m", "steerd.cli.steerd", "--help")
+RUNS = 15
+
 
 def usage(pid: int) -> tuple[float, float]:
     """CPU seconds so far, and resident memory in MB."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     return seconds, int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def started(world: World, text: str) -> tuple[subprocess.Popen[Any], float]:
+    """The daemon, and the seconds until it said READY=1, as it says it to systemd."""
+    address = str(world.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(address)
+        notified.settimeout(30.0)
+        began = time.monotonic()
+        daemon = world.run_daemon(text, "--log-level", "warning", env={**os.environ, "NOTIFY_SOCKET": address})
+        while b"READY=1" not in notified.recv(4096).split(b"\n"):
+            pass
+        return daemon, time.monotonic() - began
+
+
+def command_seconds(*command: str) -> float:
+    """The median of `RUNS` runs."""
+    taken = []
+    for _ in range(RUNS):
+        began = time.monotonic()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        taken.append(time.monotonic() - began)
+    return statistics.median(taken)
 
 
 def main() -> int:
@@ -38,7 +69,7 @@ def main() -> int:
         one_target = "\n".join(
             line.partition(", target6")[0] + " }]" if "target6" in line else line for line in text.splitlines()
         )
-        daemon = world.run_daemon(one_target, "--log-level", "warning")
+        daemon, ready = started(world, one_target)
         time.sleep(SETTLE)
         if daemon.poll() is not None:
             return 1
@@ -47,6 +78,9 @@ def main() -> int:
         after, memory = usage(daemon.pid)
         cpu = 100.0 * (after - before) / (time.monotonic() - began)
         print(f"{options.paths} paths, a probe every {options.interval}: {memory:.1f} MB, {cpu:.2f} % of a core")
+        print(f"from its start to READY: {ready:.2f} s")
+    shown, nothing = command_seconds(*HELP), command_seconds(sys.executable, "-c", "pass")
+    print(f"steerd --help: {shown * 1e3:.0f} ms; a Python that does nothing: {nothing * 1e3:.0f} ms")
     return 0
 
 

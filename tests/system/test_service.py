@@ -58,11 +58,13 @@ def installed(package: str) -> Any:
         machine.run("systemctl", "start", "steerd")
         gateway.steering(machine)
         found["leaked"] = world.outside.leaked(began)
+        machine.write("/etc/credstore/steerd.mqtt-key", "secret\n")
         machine.run("apt-get", "remove", "-y", "steerd")
         found["removed"] = [ours(), [line for line in gateway.tables(machine) if "steerd" in line]]
         found["config kept"] = (machine.root / gateway.CONFIG.lstrip("/")).exists()
         machine.run("apt-get", "purge", "-y", "steerd")
         found["purged"] = machine.run("sh", "-c", LEFT).split()
+        found["credstore"] = (machine.root / "etc/credstore").exists()
         found["foreign"] = moved(foreign(), before)
     return found
 
@@ -83,6 +85,7 @@ def test_one_package_one_file_one_command(package: Path) -> None:
     assert found["removed"] == [[], []]
     assert found["config kept"]
     assert found["purged"] == []
+    assert not found["credstore"]
     assert found["foreign"] == []
 
 
@@ -314,6 +317,27 @@ def with_secret(package: str) -> Any:
 
 def test_a_secret_comes_from_the_credential_store(package: Path) -> None:
     assert scene("with_secret", package) == {"warned": False, "state": "active"}
+
+
+def reflected(package: str) -> Any:
+    with World(full_tunnel=True), Machine() as machine:
+        install(machine, package)
+        machine.run("systemctl", "start", "steerd-reflect")
+        process = machine.show("MainPID", "steerd-reflect")
+        return {
+            "state": machine.show("ActiveState", "steerd-reflect"),
+            "user": machine.run("ps", "-o", "user=", "-p", process).strip(),
+            "port": [line.split()[3] for line in machine.run("ss", "-Hlun", "sport = :862").splitlines()],
+            "security": machine.run("systemd-analyze", "security", "steerd-reflect").split("level for")[1].split()[1],
+        }
+
+
+def test_the_far_end_has_a_service_of_its_own(package: Path) -> None:
+    found = scene("reflected", package)
+    assert found["state"] == "active"
+    assert found["user"] not in {"root", "steerd"}
+    assert found["port"]
+    assert float(found["security"]) <= 2.0
 
 
 def refused(package: str) -> Any:
