@@ -168,7 +168,7 @@ class Daemon:
         self._follow_kernel(adopted)
         self._follow_orders()
         self.driver.feed(None)
-        self._spawn(self.driver.steering(self.router.steer, self.metrics.switch_duration))
+        self._spawn(self.driver.steering(self.router.steer, self._steered))
         self._spawn(self._housekeep())
         self._start_share()
 
@@ -333,6 +333,10 @@ class Daemon:
                 self._share.fact(fact)
             if self.config.trace_after_switch:
                 self.tracer.switched(fact, time.monotonic())
+
+    def _steered(self, seconds: float) -> None:
+        self.metrics.switch_duration(seconds)
+        notify(STATUS=self._status())
 
     def _traced(self, event_id: str, record: Record) -> None:
         self.store.traced(event_id, int(time.time() * 1000), record)

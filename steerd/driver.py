@@ -107,10 +107,11 @@ class Driver:
                 self.steering_since = time.monotonic()
                 installed = await steer(wanted)
                 self.steering_since = None
-                took(time.monotonic() - decided)
+                seconds = time.monotonic() - decided
                 if installed.error is not None:
                     log.error("%s: %s (event %s)", policy, installed.error, wanted.event_id)
                 self.feed(installed)
+                took(seconds)
 
     def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
         for effect in effects:

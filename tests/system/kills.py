@@ -37,15 +37,17 @@ def scene(package: str, count: int, seed: int) -> Any:
         time.sleep(0.5)
         ended = time.monotonic() - 0.3
         log = journal(machine)
-        by_pop = world.traffic.between(began, ended).by_pop
-        if set(by_pop) != {"fra1"}:
-            wrong.append(f"traffic went by {by_pop}")
+        users = world.traffic.between(began, ended)
+        if set(users.by_pop) != {"fra1"}:
+            wrong.append(f"traffic went by {users.by_pop}")
+        if users.lost:
+            wrong.append(f"{users.lost} of {users.sent} packets lost")
         if leaked := world.outside.leaked(began):
             wrong.append(f"{leaked} packets outside the tunnels")
         ready, adopted = log.count(" is ready: "), log.count("adopted fra1/tun-fra1 from the kernel")
         if adopted < ready - 1:
             wrong.append(f"ready {ready} times, adopted {adopted} times")
-        return {"wrong": wrong, "restarts": int(machine.show("NRestarts")), "ready": ready, "packets": by_pop}
+        return {"wrong": wrong, "restarts": int(machine.show("NRestarts")), "ready": ready, "packets": users.by_pop}
 
 
 def judged(package: Path, count: int, seed: int = 1) -> list[str]:

@@ -41,6 +41,7 @@ def installed(package: str) -> Any:
         machine.run("systemctl", "enable", "-q", "--now", "steerd")
         found["at READY"] = [machine.show("ActiveState"), machine.show("StatusText"), len(ours()) > 0]
         gateway.steering(machine)
+        found["steering"] = machine.show("StatusText")
         began = time.monotonic()
         time.sleep(1.0)
         found["security"] = float(machine.run("systemd-analyze", "security", "steerd").split("level for")[1].split()[1])
@@ -75,6 +76,7 @@ def test_one_package_one_file_one_command(package: Path) -> None:
     assert found["at READY"][0] == "active"
     assert found["at READY"][1].startswith("users: ")
     assert found["at READY"][2]
+    assert found["steering"] == "users: fra1/tun-fra1"
     assert found["security"] <= 2.0
     assert found["process"][0] == "steerd"
     assert int(found["capabilities"], 16) == 1 << 12 | 1 << 13  # CAP_NET_ADMIN, CAP_NET_RAW
