@@ -44,6 +44,7 @@ class Probe(Table):
     key_file: FilePath | None = None
     budget: Rate | None = None
     mtu_interval: Annotated[float, values.duration_or_never(1, 86_400)] = 60.0
+    wireguard_interval: Annotated[float, values.duration_or_never(0.1, 3600)] = 1.0
 
 
 class Score(Table):

@@ -44,6 +44,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
         region=tables.gateway.region,
         core=core,
         probe=probe,
+        tunnel=translate.tunnel(tables, found.paths),
         route=translate.route(tables, found.paths, checked),
         mqtt=translate.mqtt(tables.mqtt, gateway, tables.gateway.region, path.parent) if tables.mqtt else None,
         export=ExportSettings(*tables.export.listen),

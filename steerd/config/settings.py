@@ -86,6 +86,25 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelPath:
+    """A path as who asks WireGuard sees it: the addresses of its `targets`, 4 or 16 bytes (none for names), and the
+    public key of its `peer` (empty: whose AllowedIPs have the targets)."""
+
+    path: PathId
+    device: str
+    targets: tuple[bytes, ...]
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelSettings:
+    """`interval` is how often handshakes and counters are read, in seconds; 0: never."""
+
+    paths: tuple[TunnelPath, ...]
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
 class RoutePath:
     """A path as the kernel sees it. `via`/`via6` are next hops, or `AUTO`; `families` those that it carries. `mark`
     leads to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
@@ -234,6 +253,7 @@ class Config:
     region: str
     core: Settings
     probe: ProbeSettings
+    tunnel: TunnelSettings
     route: RouteSettings
     mqtt: MqttSettings | None
     export: ExportSettings

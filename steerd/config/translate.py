@@ -9,7 +9,7 @@ from steerd.config.files import located
 from steerd.config.numbering import number
 from steerd.config.policies import CheckedPolicy
 from steerd.config.pops import CheckedPath
-from steerd.config.prefixes import has_default
+from steerd.config.prefixes import has_default, pack
 from steerd.config.settings import (
     IPV4,
     IPV6,
@@ -24,6 +24,8 @@ from steerd.config.settings import (
     RoutePolicy,
     RouteSettings,
     Target,
+    TunnelPath,
+    TunnelSettings,
 )
 from steerd.core.settings import (
     Codec,
@@ -157,6 +159,20 @@ def _probe_path(
         dscp=default.dscp if own.dscp is None else own.dscp,
         key_file=located(probing.key_file(default, own), folder),
         budget=budget,
+    )
+
+
+def tunnel(tables: Document, paths: Sequence[CheckedPath]) -> TunnelSettings:
+    return TunnelSettings(
+        paths=tuple(
+            TunnelPath(
+                path=path.path,
+                device=path.written.dev,
+                targets=tuple(pack(target.address)[:-1] for target in _targets(path) if target.address),
+            )
+            for path in paths
+        ),
+        interval=tables.probe.wireguard_interval,
     )
 
 

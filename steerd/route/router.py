@@ -80,6 +80,7 @@ class Router:
         self._protection: Protection | None = None
         self._around: Surroundings | None = None
         self._remarks: tuple[str, ...] = ()
+        self._far_ends: Mapping[str, tuple[str, int]] = {}
         self._underlays: Mapping[PathId, Underlay] = {}
         self._nft_watch: NftWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -156,6 +157,12 @@ class Router:
     def found(self, path: PathId) -> None:
         """The path answers again."""
         self._release.found(path)
+
+    def far_ends(self, found: Mapping[str, tuple[str, int]]) -> None:
+        """Where tunnels send their outer packets, and with which mark, by device, as far as devices do not say it of
+        themselves."""
+        self._far_ends = found
+        self._surroundings.set()
 
     async def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes: what TCP connections are told when they open."""
@@ -320,7 +327,11 @@ class Router:
         self._chose(reconciler)
 
     def _looked(self) -> RouteSettings:
-        return self._around.look(self._settings, pinned=self._pins()) if self._around else self._effective
+        return (
+            self._around.look(self._settings, pinned=self._pins(), far_ends=self._far_ends)
+            if self._around
+            else self._effective
+        )
 
     def _remark(self) -> None:
         before, self._remarks = self._remarks, self._around.remarks if self._around else ()

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from steerd.route.netlink import attribute
+from steerd.netlink import attribute
 from steerd.route.objects import Device
 from steerd.route.remarks import circles
 from steerd.route.tunnel_codec import far_end
