@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-deb test-sim deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-sim deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,8 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone and not nft and not fleet and not deb"
-	$(BIN)/python -m pytest -m "alone and not nft"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone and not nft and not fleet and not wireguard and not deb"
+	$(BIN)/python -m pytest -m "alone and not nft and not wireguard"
 endif
 
 test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connections: needs nftables
@@ -33,6 +33,10 @@ test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connect
 test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules, hostile clients, outages
 	@tools/need mosquitto ip openssl
 	$(BIN)/python -m pytest -n 4 -m fleet
+
+test-wireguard: $(VENV)/dev.stamp ## lab tests over tunnels of wireguard-go: their health, and steering from peer to peer
+	@tools/need ip wg wireguard-go
+	$(BIN)/python -m pytest -m wireguard
 
 test-deb: $(VENV)/dev.stamp ## the Debian package: built twice, unpacked and run
 	@tools/need dpkg-deb ip
