@@ -151,7 +151,12 @@ class Daemon:
             on_repair=self.metrics.repair,
             on_failure=self._failed,
         )
-        self.tunnels = TunnelWatch(config.tunnel, on_tunnel=self.driver.feed, on_far_ends=self.router.far_ends)
+        self.tunnels = TunnelWatch(
+            config.tunnel,
+            on_tunnel=self.driver.feed,
+            on_moved=lambda _: self.router.moved(),
+            on_far_ends=self.router.far_ends,
+        )
 
     async def _start(self) -> None:
         # First of all: an address or a socket that is taken says that another steerd runs, and then not even what

@@ -76,6 +76,7 @@ class Route(Table):
     on_stop: Literal["keep", "cleanup", "block"] = "keep"
     nft_table: Annotated[str, BeforeValidator(values.nft_table)] = "steerd"
     clamp_mss: bool = True
+    actuator: Literal["netlink", "wireguard"] = "netlink"
 
 
 class Mqtt(Table):
@@ -109,6 +110,7 @@ class Trace(Table):
 
 class Path(Table):
     dev: Device
+    peer: Annotated[str, BeforeValidator(values.peer)] | None = None
     name: Name | None = None
     uplink: Name | None = None
     via: Annotated[str, BeforeValidator(values.via)] | None = None

@@ -119,6 +119,8 @@ class RoutePath:
     mark: int
     table: int
     inbound_mark: int = 0
+    peer: str = ""
+    """The public key of the peer of `device` that the path leads to, where it is one of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,13 @@ class OnStop(StrEnum):
     BLOCK = "block"
 
 
+class Actuator(StrEnum):
+    """What a switch changes. NETLINK: the routes alone; WIREGUARD: first which peer of its device a path leads to."""
+
+    NETLINK = "netlink"
+    WIREGUARD = "wireguard"
+
+
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
     """`table` is the first of `TABLES` tables and `rule_priority` the first of 100 that are ours; nexthop
@@ -198,6 +207,7 @@ class RouteSettings:
     """False forces the batched replace that serves kernels without nexthop objects."""
     nft_table: str = "steerd"
     """The one table of nftables, of family inet, that is ours."""
+    actuator: Actuator = Actuator.NETLINK
     clamp_mss: bool = False
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
 

@@ -14,6 +14,7 @@ from steerd.config.settings import (
     IPV4,
     IPV6,
     POLICY_TABLES,
+    Actuator,
     Flows,
     Guard,
     MqttSettings,
@@ -168,6 +169,7 @@ def tunnel(tables: Document, paths: Sequence[CheckedPath]) -> TunnelSettings:
             TunnelPath(
                 path=path.path,
                 device=path.written.dev,
+                peer=path.written.peer or "",
                 targets=tuple(pack(target.address)[:-1] for target in _targets(path) if target.address),
             )
             for path in paths
@@ -221,6 +223,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 mark=marks[path.path] << shift,
                 table=own.table + POLICY_TABLES + marks[path.path],
                 inbound_mark=inbound.get(path.path, 0) << shift,
+                peer=path.written.peer or "",
             )
             for path in paths
         ),
@@ -237,7 +240,8 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 own_traffic=policy.written.own_traffic,
                 when_none=WhenNone(policy.written.when_none),
                 guard=_guard(policy),
-                flows=Flows(policy.written.flows),
+                # A connection goes where its prefix does: peers are told apart by destinations only.
+                flows=Flows.MOVE if own.actuator == "wireguard" else Flows(policy.written.flows),
                 max_drain=policy.written.max_drain,
                 allowed=everyone - {path for path, _reason in policy.forbidden},
                 spread=policy.written.spread,
@@ -246,6 +250,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
         ),
         nexthop_objects=own.nexthop_objects,
         nft_table=own.nft_table,
+        actuator=Actuator(own.actuator),
         clamp_mss=own.clamp_mss,
     )
 

@@ -16,7 +16,7 @@ from steerd.core.model import Declined, PathChanged, Probed, ProbingView, Switch
 from steerd.core.settings import PathId, PolicyId
 from steerd.export.series import FAMILIES, HEADERS, PathSeries, PolicySeries
 
-REPAIRED: Final = ("rule", "nexthop", "group", "route", "nft")
+REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
 _REASONS_MAX: Final = 200
 _LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _SWITCH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)

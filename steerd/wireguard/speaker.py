@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
-from steerd.netlink import NETLINK_GENERIC, Connection, Message, NetlinkError, attribute, attributes
+from steerd.netlink import NETLINK_GENERIC, Connection, Message, attribute, attributes
 from steerd.wireguard import genl, uapi
 from steerd.wireguard.device import KEY_BYTES, AllowedIp, Device, Grant, WireGuardError
 
@@ -53,7 +53,7 @@ class Speaker:
                 return None
             kernel, family = self._asked()
             return genl.decode(name, kernel.dump(family, genl.get_request(name)))
-        except NetlinkError as error:
+        except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
             raise WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}") from error
@@ -79,8 +79,9 @@ class Speaker:
                 return
         try:
             kernel, family = self._asked()
-            refused = kernel.change(Message(family, 0, body) for body in messages)
-        except NetlinkError as error:
+            # One by one: each may be as large as a socket sends at once.
+            refused = [one for body in messages for one in kernel.change([Message(family, 0, body)])]
+        except OSError as error:
             raise WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}") from error
         if refused:
             raise WireGuardError(refused[0].errno, f"{name}: {refused[0].text}")
