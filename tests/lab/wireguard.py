@@ -1,4 +1,4 @@
-"""A gateway and PoPs with WireGuard tunnels between them, by wireguard-go. Inside an enclosure only.
+"""A gateway and PoPs with WireGuard tunnels between them. Inside an enclosure only.
 
 ::
 
@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from steerd.lab import namespaces
-from steerd.lab.enclosure import RUN
+from steerd.lab.enclosure import RUN, LabError
 from steerd.wireguard import uapi
 
 POPS = ("fra1", "ams1", "par1")
@@ -167,11 +167,14 @@ paths = [{{ name = "wg", dev = "{self.device(pop)}"{peer}, target = "10.64.{numb
 
 
 def _serve(namespace: str, device: str) -> None:
-    environment = {**os.environ, "LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"}
-    namespaces.spawn(
-        namespace, ["wireguard-go", "-f", device], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    until(lambda: uapi.served(device))
+    """By the kernel, or where it has no WireGuard by wireguard-go."""
+    try:
+        namespaces.ip(f"link add {device} type wireguard", namespace)
+    except LabError:
+        environment = {**os.environ, "LOG_LEVEL": "error"}
+        command = ["wireguard-go", "-f", device]
+        namespaces.spawn(namespace, command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: uapi.served(device))
 
 
 def _wire(near: str, device: str, address: str, far: str, other: str, others: str) -> None:
