@@ -54,6 +54,7 @@ def test_with_frequent_probes_a_dead_tunnel_is_left_by_them_and_then_said_to_be_
     of_fra1 = {name: value for name, value in seen["metrics"].items() if 'pop="fra1"' in name}
     assert len(of_fra1) == 3
     assert all(value > 0 for value in of_fra1.values())
+    print(f"left after {seen['left_s']:.2f} s: {seen['excluded']}")
     assert seen["left_s"] < 3.0
     assert "probes in a row unanswered" in seen["excluded"]
     assert "; WireGuard: sent for 1" in seen["excluded"]
@@ -63,6 +64,7 @@ def test_with_frequent_probes_a_dead_tunnel_is_left_by_them_and_then_said_to_be_
 def test_with_rare_probes_wireguard_notices_first():
     """Probes alone would doubt after half a minute: traffic without an answer says it after 15 s."""
     seen = scene("broken_key", "30s", timeout=200.0)
+    print(f"left after {seen['left_s']:.2f} s: {seen['excluded']}")
     assert 14.0 < seen["left_s"] < 25.0
     assert any("WireGuard: sent for 1" in line for line in seen["log"])
     assert "; WireGuard: sent for 1" in seen["excluded"]
