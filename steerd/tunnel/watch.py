@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from math import inf
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from steerd.config.settings import TunnelPath, TunnelSettings
 from steerd.core.model import Tunnel, TunnelView
@@ -26,6 +27,17 @@ IDLE_SHARE: Final = 20.0
 """Readings are followed by a rest of so many times what they took of a CPU, however often they are asked for."""
 
 Found = Device | WireGuardError | None
+
+
+class Reading(NamedTuple):
+    """What was found of a device. ``moved``: its AllowedIPs are others than before; only then is it looked anew which
+    peer each path has, and what there is to remark. ``took``: CPU time, in seconds."""
+
+    found: Found
+    moved: bool = True
+    peers: Mapping[PathId, str | None] = MappingProxyType({})
+    said: tuple[str, ...] = ()
+    took: float = 0.0
 
 
 class TunnelWatch:
@@ -50,6 +62,7 @@ class TunnelWatch:
         self._remarks: dict[str, tuple[str, ...]] = {}
         self._far_ends: dict[str, tuple[str, int]] = {}
         self._known: dict[str, Device] = {}
+        self._peers: dict[PathId, str | None] = {}
         self._states: dict[PathId, Staleness] = {}
         self._told: dict[PathId, bool | None] = {}
         self._views: dict[PathId, TunnelView] = {}
@@ -66,7 +79,8 @@ class TunnelWatch:
         kept = {path.path for paths in self._paths.values() for path in paths}
         self._states = {path: state for path, state in self._states.items() if path in kept}
         self._views = {path: view for path, view in self._views.items() if path in kept}
-        self._known = {name: device for name, device in self._known.items() if name in self._paths}
+        self._known = {}
+        self._peers = {}
         self._remarks = {name: said for name, said in self._remarks.items() if name in self._paths}
         self._far_ends = {name: far_end for name, far_end in self._far_ends.items() if name in self._paths}
         self._told = {path: None for path, told in self._told.items() if told is not False and path in kept}
@@ -103,14 +117,15 @@ class TunnelWatch:
             now, worked = time.monotonic(), 0.0
             for device in [name for name, due in self._due.items() if due <= now]:
                 paths = self._paths
-                found, took = await loop.run_in_executor(self._worker, self._read, device)
-                worked += took
+                before = self._known.get(device)
+                reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
+                worked += reading.took
                 if paths is self._paths:  # else it was read for settings that are past
-                    self._take(device, found)
+                    self._take(device, reading)
             await asyncio.sleep(worked * IDLE_SHARE)
 
-    def _read(self, name: str) -> tuple[Found, float]:
-        """With the CPU time that it took, in seconds."""
+    def _read(self, name: str, paths: Sequence[TunnelPath], before: Device | None) -> Reading:
+        """On the worker's thread: with many prefixes all of it takes its time."""
         began = time.thread_time()
         found: Found
         try:
@@ -119,29 +134,30 @@ class TunnelWatch:
             found = error
         except OSError as error:
             found = WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}")
-        return found, time.thread_time() - began
+        return reckoned(paths, found, before)._replace(took=time.thread_time() - began)
 
-    def _take(self, name: str, found: Found) -> None:
-        now, paths = time.monotonic(), self._paths[name]
+    def _take(self, name: str, reading: Reading) -> None:
+        now, paths, found = time.monotonic(), self._paths[name], reading.found
         if not isinstance(found, Device):
             self._due[name] = now + LOOK_AGAIN
-            said = () if found is None else (f"WireGuard of {found.strerror or found}",)
-            self._remark(name, said)
+            self._remark(name, reading.said)
             self._known.pop(name, None)
             for path in paths:
                 self._forget(path.path)
         else:
             self._due[name] = now + self._settings.interval
-            self._remark(name, remarks(paths, found))
             before, self._known[name] = self._known.get(name), found
+            if reading.moved:
+                self._remark(name, reading.said)
+                self._peers.update(reading.peers)
             for path in paths:
-                self._reckon(path, found, now)
-            if before is not None and _allowed(before) != _allowed(found):
+                self._judge(path, found, now)
+            if reading.moved and before is not None:
                 self._on_moved(name)
         self._follow(name, found)
 
-    def _reckon(self, path: TunnelPath, device: Device, now: float) -> None:
-        peer = peer_of(path, device)
+    def _judge(self, path: TunnelPath, device: Device, now: float) -> None:
+        peer = device.peers.get(self._peers.get(path.path) or "")
         if peer is None:
             self._forget(path.path)
             return
@@ -172,12 +188,22 @@ class TunnelWatch:
                 self._far_ends[name] = far_end
             self._on_far_ends(dict(self._far_ends))
 
-    def _remark(self, name: str, said: Iterable[str]) -> None:
-        before, now = self._remarks.get(name, ()), tuple(said)
-        self._remarks[name] = now
-        for one in now:
+    def _remark(self, name: str, said: tuple[str, ...]) -> None:
+        before, self._remarks[name] = self._remarks.get(name, ()), said
+        for one in said:
             if one not in before:
                 log.warning("%s", one)
+
+
+def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -> Reading:
+    """A reading of what was found, against the one before."""
+    if isinstance(found, WireGuardError):
+        return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
+    if found is None or (before is not None and _allowed(before) == _allowed(found)):
+        return Reading(found, moved=False)
+    chosen = {path.path: peer_of(path, found) for path in paths}
+    peers = {path: None if peer is None else peer.key for path, peer in chosen.items()}
+    return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
 
 
 def _allowed(device: Device) -> Mapping[str, frozenset[bytes]]:

@@ -39,17 +39,15 @@ class Device:
 
     def owner(self, address: bytes) -> str | None:
         """The peer that a packet to this address (4 or 16 bytes) is encrypted for: whose allowed IP is the longest."""
-        width = len(address)
+        bits = 8 * len(address)
         asked = int.from_bytes(address)
-        best: tuple[int, str] | None = None
-        for peer in self.peers.values():
-            for allowed in peer.allowed:
-                length = allowed[-1]
-                if len(allowed) != width + 1 or (best is not None and length <= best[0]):
-                    continue
-                if (asked ^ int.from_bytes(allowed[:-1])) >> (8 * width - length) == 0:
-                    best = (length, peer.key)
-        return None if best is None else best[1]
+        # By length and not by prefix: a peer may be allowed 200,000 of them.
+        for length in range(bits, -1, -1):
+            prefix = (asked >> (bits - length) << (bits - length)).to_bytes(len(address)) + bytes((length,))
+            for peer in self.peers.values():
+                if prefix in peer.allowed:
+                    return peer.key
+        return None
 
 
 class Grant(NamedTuple):

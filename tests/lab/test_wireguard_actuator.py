@@ -143,6 +143,7 @@ def meddled() -> Any:
 def test_what_somebody_moves_is_moved_back_and_a_peer_that_goes_is_left():
     seen = scene("meddled")
     assert seen["stolen"] == "ams1"
+    print(f"moved back after {seen['took_s']:.2f} s")
     assert seen["took_s"] < 5.0
     assert seen["repaired"] == 1.0
     assert seen["foreign"] is True

@@ -12,13 +12,18 @@ from steerd.core.model import Tunnel
 from steerd.core.settings import PathId
 from steerd.tunnel import watch
 from steerd.tunnel.peers import endpoint, peer_of, remarks
-from steerd.tunnel.watch import TunnelWatch
+from steerd.tunnel.watch import TunnelWatch, reckoned
 from steerd.wireguard import uapi
 from steerd.wireguard.device import Device, Peer, WireGuardError
 
 P, Q = PathId("p/wg"), PathId("q/wg")
 WG0 = TunnelPath(P, "wg0", (pack("10.64.1.1")[:-1],))
 DEVICE = Device("wg0", 7, {"a": Peer("a", endpoint="192.0.2.1", allowed=frozenset({pack("10.64.1.1")}))})
+
+
+def take(one: TunnelWatch, found) -> None:
+    """As `TunnelWatch.run` does with what it read."""
+    one._take("wg0", reckoned([WG0], found, one._known.get("wg0")))
 
 
 class Told:
@@ -55,10 +60,10 @@ def test_stale_is_told_once_and_its_end_too(clock):
     one = told.watch(WG0)
     for second in range(40):
         clock.now = 1000.0 + second
-        one._take("wg0", sent(128 * second))
+        take(one, sent(128 * second))
     assert told.tunnels == [Tunnel(P, "WireGuard: sent for 15 s and nothing came back, latest handshake 16 s ago")]
     assert one.view(P).stale == "WireGuard: sent for 38 s and nothing came back, latest handshake 39 s ago"
-    one._take("wg0", None)  # it is gone: nothing is known
+    take(one, None)  # it is gone: nothing is known
     assert told.tunnels[1:] == [Tunnel(P, "")]
     assert one.view(P) is None
     one.close()
@@ -69,12 +74,12 @@ def test_after_a_reload_it_is_told_again(clock):
     one = told.watch(WG0)
     for second in range(20):
         clock.now = 1000.0 + second
-        one._take("wg0", sent(128 * second))
+        take(one, sent(128 * second))
     one.configure(TunnelSettings((WG0,), 1.0))
-    one._take("wg0", sent(128 * 20))
+    take(one, sent(128 * 20))
     assert [bool(event.stale) for event in told.tunnels] == [True, True]
     one.configure(TunnelSettings((WG0,), 1.0))
-    one._take("wg0", Device("wg0"))
+    take(one, Device("wg0"))
     assert [bool(event.stale) for event in told.tunnels] == [True, True, False]
     one.close()
 
@@ -83,7 +88,7 @@ def test_moved_allowed_ips_and_far_ends_are_told_when_they_change():
     told = Told()
     one = told.watch(WG0)
     for device in (DEVICE, DEVICE, Device("wg0", 7, {"a": Peer("a", endpoint="192.0.2.1")}), None):
-        one._take("wg0", device)
+        take(one, device)
     assert told.moved == ["wg0"]
     assert told.far_ends == [{"wg0": ("192.0.2.1", 7)}, {}]
     one.close()
@@ -91,10 +96,10 @@ def test_moved_allowed_ips_and_far_ends_are_told_when_they_change():
 
 def test_what_can_not_be_read_is_said_and_looked_at_again_later(clock):
     one = Told().watch(WG0)
-    one._take("wg0", WireGuardError(13, "/run/wireguard/wg0.sock: Permission denied"))
+    take(one, WireGuardError(13, "/run/wireguard/wg0.sock: Permission denied"))
     assert one.remarks() == ("WireGuard of /run/wireguard/wg0.sock: Permission denied",)
     assert one._due == {"wg0": 1030.0}
-    one._take("wg0", DEVICE)
+    take(one, DEVICE)
     assert (one.remarks(), one._due) == ((), {"wg0": 1001.0})
     one.look(P)
     assert one._due["wg0"] < 0.0
