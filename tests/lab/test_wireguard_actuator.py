@@ -151,6 +151,37 @@ def test_what_somebody_moves_is_moved_back_and_a_peer_that_goes_is_left():
     assert any("wg0 has no peer" in one for one in seen["remarks"])
 
 
+def dead_and_reloaded() -> Any:
+    network, _ = started()
+    before = foreign(network)
+    network.break_key("fra1")
+    left = until(lambda: choice() not in (None, "fra1/wg"))
+    agree = owner(network) == str(choice()).removesuffix("/wg")
+    config = network.config(interval="200ms", tables=ACTUATOR).replace(STEERED, "198.18.0.0/16")
+    (RUN / "steerd.toml").write_text(config.replace('name = "wg"', 'name = "renamed"'))
+    code = ask("reload")
+    listed = allowed("wg0")
+    return {
+        "left_s": left,
+        "agree": agree,
+        "reloaded": code is not None,
+        "old": [key for key, own in listed.items() if STEERED in own],
+        "new": [pop for pop, keys in network.keys.items() if "198.18.0.0/16" in listed[keys.public]],
+        "choice": choice(),
+        "foreign": {key: [one for one in own if one != "198.18.0.0/16"] for key, own in listed.items()} == before,
+    }
+
+
+def test_a_peer_that_dies_is_left_and_a_reload_takes_away_what_it_no_longer_names():
+    seen = scene("dead_and_reloaded")
+    assert seen["left_s"] < 3.0
+    assert seen["agree"] is True
+    assert seen["reloaded"] is True
+    assert seen["old"] == []
+    assert [f"{pop}/renamed" for pop in seen["new"]] == [seen["choice"]]
+    assert seen["foreign"] is True
+
+
 def ended(on_stop: str) -> Any:
     network, daemon = started()
     before = foreign(network)
