@@ -97,9 +97,11 @@ class Peers:
     def remove(self, settings: RouteSettings, *, but: Prefixes | None = None) -> int:
         """Takes the prefixes of these settings' policies from the peers of their paths, ``but`` those of others.
         Raises `WireGuardError`. Returns how many there were."""
+        names = {path.device for path in settings.paths if path.peer}
+        if not names:
+            return 0
         kept = {one for mine in (but or {}).values() for one in mine}
         own = {policy: tuple(one for one in mine if one not in kept) for policy, mine in ours(settings).items()}
-        names = {path.device for path in settings.paths if path.peer}
         read = {name: self._speaker.read(name) for name in sorted(names)}
         found = removable(own, settings.paths, {name: one for name, one in read.items() if one is not None})
         for name, allowed in found.items():

@@ -82,6 +82,7 @@ class Reconciler:
         self._ids = Ids(adopted.groups, {})
         self._seen = seen
         self._protect(self._carrying(), must=True)
+        self._hold()  # what was half moved is not left so
         self._converge()
         self._protect(self._carrying())
         self._examine()

@@ -117,6 +117,8 @@ class TunnelWatch:
             now, worked = time.monotonic(), 0.0
             for device in [name for name, due in self._due.items() if due <= now]:
                 paths = self._paths
+                if device not in paths:  # it was configured away while another one was read
+                    continue
                 before = self._known.get(device)
                 reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
                 worked += reading.took

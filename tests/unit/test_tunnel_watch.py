@@ -12,7 +12,7 @@ from steerd.core.model import Tunnel
 from steerd.core.settings import PathId
 from steerd.tunnel import watch
 from steerd.tunnel.peers import endpoint, peer_of, remarks
-from steerd.tunnel.watch import TunnelWatch, reckoned
+from steerd.tunnel.watch import Reading, TunnelWatch, reckoned
 from steerd.wireguard import uapi
 from steerd.wireguard.device import Device, Peer, WireGuardError
 
@@ -136,6 +136,32 @@ def test_a_device_that_hangs_holds_up_nobody(tmp_path, monkeypatch):
         listener.bind(str(tmp_path / "wg0.sock"))
         listener.listen()
         assert asyncio.run(scene()) < 0.25
+
+
+def test_a_reload_while_a_device_is_read():
+    """What it no longer names is neither taken in nor asked."""
+
+    async def scene() -> bool:
+        one = Told().watch(WG0, TunnelPath(Q, "wg1", ()))
+        loop = asyncio.get_running_loop()
+        asked = []
+
+        def read(name, *_):
+            asked.append(name)
+            loop.call_soon_threadsafe(one.configure, TunnelSettings((), 1.0))
+            time.sleep(0.05)
+            return Reading(DEVICE)
+
+        one._read = read
+        task = asyncio.create_task(one.run())
+        await asyncio.sleep(0.2)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        one.close()
+        return asked == ["wg0"] and one.view(P) is None
+
+    assert asyncio.run(scene())
 
 
 def test_whose_peer_it_is():
