@@ -6,10 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What `make test` runs: all but what has a target of its own, since it needs more than mosquitto.
-HERE := not nft and not fleet and not deb and not system
+HERE := not nft and not fleet and not wireguard and not deb and not system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-deb test-system test-sim deb dist mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-system test-sim deb dist mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connect
 test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules, hostile clients, outages
 	@tools/need mosquitto ip openssl
 	$(BIN)/python -m pytest -n 4 -m fleet
+
+test-wireguard: $(VENV)/dev.stamp ## lab tests over tunnels of wireguard-go: their health, and steering from peer to peer
+	@tools/need ip wg wireguard-go
+	$(BIN)/python -m pytest -m wireguard
 
 test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 	@tools/need dpkg-deb ip

@@ -27,6 +27,7 @@ from steerd.core.model import (
     Probed,
     ProbingView,
     Switched,
+    TunnelView,
     View,
 )
 from steerd.core.orders import withdrawal
@@ -43,6 +44,7 @@ from steerd.store.store import Store
 from steerd.trace.request import Request as TraceRequest
 from steerd.trace.request import request as trace_request
 from steerd.trace.tracer import Record, Tracer
+from steerd.tunnel.watch import TunnelWatch
 from steerd.verbs import VERBS, answer
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Daemon:
     driver: Driver
     prober: Prober
     router: Router
+    tunnels: TunnelWatch
     control: ControlServer | None = None
     export: ExportServer | None = None
 
@@ -148,6 +151,12 @@ class Daemon:
             on_repair=self.metrics.repair,
             on_failure=self._failed,
         )
+        self.tunnels = TunnelWatch(
+            config.tunnel,
+            on_tunnel=self.driver.feed,
+            on_moved=lambda _: self.router.moved(),
+            on_far_ends=self.router.far_ends,
+        )
 
     async def _start(self) -> None:
         # First of all: an address or a socket that is taken says that another steerd runs, and then not even what
@@ -169,6 +178,7 @@ class Daemon:
         self._follow_orders()
         self.driver.feed(None)
         self._spawn(self.driver.steering(self.router.steer, self._steered))
+        self._spawn(self.tunnels.run())
         self._spawn(self._housekeep())
         self._start_share()
 
@@ -260,6 +270,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.tunnels.close()
         await self.tracer.close()
         await self._stop_share()
         for server in (self.control, self.export):
@@ -295,6 +306,7 @@ class Daemon:
     def _linked(self, path: PathId, up: bool) -> None:
         if up:
             self.prober.renew(path)
+        self.tunnels.look(path)
         self.driver.feed(Link(path, up))
 
     def _sized(self, event: PathMtu) -> None:
@@ -401,6 +413,7 @@ class Daemon:
         self.config = config
         self.metrics.configure(config)
         self.driver.feed(Configured(config.core))
+        self.tunnels.configure(config.tunnel)
         self._follow_kernel(installed)
         if config.mqtt != old.mqtt:
             await self._stop_share()
@@ -424,11 +437,18 @@ class Daemon:
     def _policies(self) -> set[str]:
         return {policy.policy for policy in self.config.core.policies}
 
-    def _snapshot(self) -> tuple[View, Mapping[tuple[PolicyId, int], int], Callable[[PathId], ProbingView | None]]:
+    def _snapshot(
+        self,
+    ) -> tuple[
+        View,
+        Mapping[tuple[PolicyId, int], int],
+        Callable[[PathId], ProbingView | None],
+        Callable[[PathId], TunnelView | None],
+    ]:
         skipped = self.prober.skipped
         self.metrics.skipped(skipped - self._skipped)
         self._skipped = skipped
-        return self.driver.view(), self.router.installed(), self.prober.report
+        return self.driver.view(), self.router.installed(), self.prober.report, self.tunnels.view
 
     def _healthy(self) -> bool:
         """Progress in probing and in routing; that this is asked at all shows that the loop turns."""

@@ -39,7 +39,11 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
                 gateway=daemon.config.gateway,
                 version=__version__,
             )
-            return {**said, "reload": daemon.reloads.state(), "remarks": list(daemon.router.remarks())}
+            return {
+                **said,
+                "reload": daemon.reloads.state(),
+                "remarks": [*daemon.router.remarks(), *daemon.tunnels.remarks()],
+            }
         case "why":
             return await _why(daemon, request)
         case "history":
@@ -68,6 +72,7 @@ def _beside(daemon: "Daemon", path: PathId) -> dict[str, Any]:
     underlay = daemon.router.underlays().get(path)
     return {
         **probing.words(daemon.prober.report(path), daemon.metrics.outcomes(path)),
+        "tunnel": probing.tunnel(daemon.tunnels.view(path)),
         "underlay": underlay and {"remote": underlay.remote, "device": underlay.device or None},
     }
 

@@ -44,6 +44,7 @@ class Probe(Table):
     key_file: FilePath | None = None
     budget: Rate | None = None
     mtu_interval: Annotated[float, values.duration_or_never(1, 86_400)] = 60.0
+    wireguard_interval: Annotated[float, values.duration_or_never(0.1, 3600)] = 1.0
 
 
 class Score(Table):
@@ -75,6 +76,7 @@ class Route(Table):
     on_stop: Literal["keep", "cleanup", "block"] = "keep"
     nft_table: Annotated[str, BeforeValidator(values.nft_table)] = "steerd"
     clamp_mss: bool = True
+    actuator: Literal["netlink", "wireguard"] = "netlink"
 
 
 class Mqtt(Table):
@@ -108,6 +110,7 @@ class Trace(Table):
 
 class Path(Table):
     dev: Device
+    peer: Annotated[str, BeforeValidator(values.peer)] | None = None
     name: Name | None = None
     uplink: Name | None = None
     via: Annotated[str, BeforeValidator(values.via)] | None = None

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from steerd.config import files, policies, pops, probing, read, reserved, translate, values
+from steerd.config import actuator, files, policies, pops, probing, read, reserved, translate, values
 from steerd.config.document import Document
 from steerd.config.problem import ConfigError, Report
 from steerd.config.settings import Config, ExportSettings
@@ -26,6 +26,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
     probing.check(tables.probe, found.paths, path.parent, report)
     _emptiness(raw, report, require_pops=require_pops)
     checked = policies.check(tables, found, path.parent, report)
+    actuator.check(tables, found.paths, checked, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
     _steer(tables, report)
     _mqtt(tables, path.parent, report)
@@ -44,6 +45,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
         region=tables.gateway.region,
         core=core,
         probe=probe,
+        tunnel=translate.tunnel(tables, found.paths),
         route=translate.route(tables, found.paths, checked),
         mqtt=translate.mqtt(tables.mqtt, gateway, tables.gateway.region, path.parent) if tables.mqtt else None,
         export=ExportSettings(*tables.export.listen),

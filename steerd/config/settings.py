@@ -86,6 +86,25 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelPath:
+    """A path as who asks WireGuard sees it: the addresses of its `targets`, 4 or 16 bytes (none for names), and the
+    public key of its `peer` (empty: whose AllowedIPs have the targets)."""
+
+    path: PathId
+    device: str
+    targets: tuple[bytes, ...]
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelSettings:
+    """`interval` is how often handshakes and counters are read, in seconds; 0: never."""
+
+    paths: tuple[TunnelPath, ...]
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
 class RoutePath:
     """A path as the kernel sees it. `via`/`via6` are next hops, or `AUTO`; `families` those that it carries. `mark`
     leads to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
@@ -100,6 +119,8 @@ class RoutePath:
     mark: int
     table: int
     inbound_mark: int = 0
+    peer: str = ""
+    """The public key of the peer of `device` that the path leads to, where it is one of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +180,13 @@ class OnStop(StrEnum):
     BLOCK = "block"
 
 
+class Actuator(StrEnum):
+    """What a switch changes. NETLINK: the routes alone; WIREGUARD: first which peer of its device a path leads to."""
+
+    NETLINK = "netlink"
+    WIREGUARD = "wireguard"
+
+
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
     """`table` is the first of `TABLES` tables and `rule_priority` the first of 100 that are ours; nexthop
@@ -179,6 +207,7 @@ class RouteSettings:
     """False forces the batched replace that serves kernels without nexthop objects."""
     nft_table: str = "steerd"
     """The one table of nftables, of family inet, that is ours."""
+    actuator: Actuator = Actuator.NETLINK
     clamp_mss: bool = False
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
 
@@ -234,6 +263,7 @@ class Config:
     region: str
     core: Settings
     probe: ProbeSettings
+    tunnel: TunnelSettings
     route: RouteSettings
     mqtt: MqttSettings | None
     export: ExportSettings

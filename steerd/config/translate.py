@@ -9,11 +9,12 @@ from steerd.config.files import located
 from steerd.config.numbering import number
 from steerd.config.policies import CheckedPolicy
 from steerd.config.pops import CheckedPath
-from steerd.config.prefixes import has_default
+from steerd.config.prefixes import has_default, pack
 from steerd.config.settings import (
     IPV4,
     IPV6,
     POLICY_TABLES,
+    Actuator,
     Flows,
     Guard,
     MqttSettings,
@@ -24,6 +25,8 @@ from steerd.config.settings import (
     RoutePolicy,
     RouteSettings,
     Target,
+    TunnelPath,
+    TunnelSettings,
 )
 from steerd.core.settings import (
     Codec,
@@ -160,6 +163,21 @@ def _probe_path(
     )
 
 
+def tunnel(tables: Document, paths: Sequence[CheckedPath]) -> TunnelSettings:
+    return TunnelSettings(
+        paths=tuple(
+            TunnelPath(
+                path=path.path,
+                device=path.written.dev,
+                peer=path.written.peer or "",
+                targets=tuple(pack(target.address)[:-1] for target in _targets(path) if target.address),
+            )
+            for path in paths
+        ),
+        interval=tables.probe.wireguard_interval,
+    )
+
+
 def _shift(tables: Document) -> int:
     return (tables.route.mark & -tables.route.mark).bit_length() - 1
 
@@ -205,6 +223,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 mark=marks[path.path] << shift,
                 table=own.table + POLICY_TABLES + marks[path.path],
                 inbound_mark=inbound.get(path.path, 0) << shift,
+                peer=path.written.peer or "",
             )
             for path in paths
         ),
@@ -221,7 +240,8 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 own_traffic=policy.written.own_traffic,
                 when_none=WhenNone(policy.written.when_none),
                 guard=_guard(policy),
-                flows=Flows(policy.written.flows),
+                # A connection goes where its prefix does: peers are told apart by destinations only.
+                flows=Flows.MOVE if own.actuator == "wireguard" else Flows(policy.written.flows),
                 max_drain=policy.written.max_drain,
                 allowed=everyone - {path for path, _reason in policy.forbidden},
                 spread=policy.written.spread,
@@ -230,6 +250,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
         ),
         nexthop_objects=own.nexthop_objects,
         nft_table=own.nft_table,
+        actuator=Actuator(own.actuator),
         clamp_mss=own.clamp_mss,
     )
 

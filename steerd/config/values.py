@@ -2,7 +2,7 @@
 
 import re
 import socket
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -296,6 +296,17 @@ def trusted_key(value: object) -> tuple[str, str]:
     if not whole or len(name) > 64 or not name.isprintable():
         raise ValueError('must be a public key as `steerctl keygen` prints it, with a name if you like: "KEY alice"')
     return key, name
+
+
+def peer(value: object) -> str:
+    """A WireGuard public key: base64 of 32 bytes, in the one way that `wg` writes it."""
+    try:
+        raw = b64decode(value, validate=True) if isinstance(value, str) else b""
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise ValueError("must be the public key of a WireGuard peer, as `wg show` prints it")
+    return b64encode(raw).decode()
 
 
 def broker(value: object) -> tuple[str, int, bool]:

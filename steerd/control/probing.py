@@ -1,10 +1,10 @@
-"""How a path is probed, as steerctl's JSON and in words."""
+"""How a path is probed, and what its tunnel says of itself, as steerctl's JSON and in words."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from steerd.control.times import milliseconds
-from steerd.core.model import Directions, ProbingView
+from steerd.core.model import Directions, ProbingView, TunnelView
 
 QUEUE_SHOWN: Final = 5.0
 """A wait in our own queue, in ms, that is worth a line."""
@@ -23,6 +23,19 @@ def words(probing: ProbingView | None, outcomes: Mapping[str, int]) -> dict[str,
         "probes": dict(outcomes),
         "findings": {finding.value: text for finding, text in probing.findings.items()},
         "directions": [None if leg is None else _directions(leg) for leg in probing.directions],
+    }
+
+
+def tunnel(view: TunnelView | None) -> dict[str, Any] | None:
+    """The path's WireGuard tunnel; None: it has none."""
+    if view is None:
+        return None
+    return {
+        "peer": view.peer,
+        "handshake_age_s": None if view.handshake is None else round(view.handshake, 3),
+        "rx_bytes": view.rx,
+        "tx_bytes": view.tx,
+        "stale": view.stale,
     }
 
 

@@ -135,7 +135,14 @@ def _note(path: Mapping[str, Any]) -> str:
     said = [f"was down: ranks last for {span(path['hold_s'])}"] if path["hold_s"] else []
     under = path.get("underlay")
     below = [f"to {under['remote']} by {under['device'] or 'nothing'}"] if under else []
-    return "; ".join([*_size(path), *said, *below])
+    return "; ".join([*_size(path), *said, *_tunnel(path), *below])
+
+
+def _tunnel(path: Mapping[str, Any]) -> list[str]:
+    tunnel = path.get("tunnel")
+    if tunnel is None:
+        return []
+    return ["no handshake yet" if (age := tunnel["handshake_age_s"]) is None else f"handshake {span(age)} ago"]
 
 
 def _size(path: Mapping[str, Any]) -> list[str]:

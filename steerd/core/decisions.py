@@ -11,7 +11,6 @@ from steerd.core.model import (
     Declined,
     Effect,
     Event,
-    PathState,
     PolicyState,
     Reason,
     Shared,
@@ -215,7 +214,7 @@ class Decisions:
                 continue
             chosen.add(current.id)
             chosen.update(share.path for share in policy.spread.shares)
-            if current.health.doubted_at is not None and current.health.state is not PathState.RECOVERING:
+            if current.health.doubted:
                 doubted.append(policy)
         urgent = {path for policy in doubted for path in policy.paths if not policy.paths[path].health.gone}
         for path in self.paths.values():

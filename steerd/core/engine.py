@@ -31,6 +31,7 @@ from steerd.core.model import (
     Reason,
     Swept,
     Terms,
+    Tunnel,
     Verb,
     View,
 )
@@ -162,7 +163,9 @@ class Engine(Decisions):
 
     # Events
 
-    def _told(self, event: Installed | Link | PathMtu | PopState | Order | Configured | None, now: float) -> None:
+    def _told(
+        self, event: Installed | Link | PathMtu | Tunnel | PopState | Order | Configured | None, now: float
+    ) -> None:
         match event:
             case None:
                 pass
@@ -172,6 +175,8 @@ class Engine(Decisions):
                 self._link(event, now)
             case PathMtu():
                 self._sized(event)
+            case Tunnel():
+                self._tunnel(event, now)
             case PopState():
                 self._pop_state(event, now)
             case Order():
@@ -248,6 +253,18 @@ class Engine(Decisions):
             self._decline(event, "unknown path")
         else:
             path.sized(event)
+
+    def _tunnel(self, event: Tunnel, now: float) -> None:
+        """Suspicion moves nobody: it has the path and its rivals probed at once, and they decide."""
+        path = self.paths.get(event.path)
+        if path is None:
+            self._decline(event, "unknown path")
+            return
+        before = path.health.state
+        if path.tunnel(event.stale, now):
+            self._health_changed(path, before, now)
+        else:
+            self._cadences()
 
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health

@@ -5,10 +5,11 @@ The rules of this file:
 1. A path goes down only by `CONFIRMATIONS` overdue probes in a row on one leg, over at least its
    ``down_after``. Any answer cancels. Lost probes, errors and local failures take nobody down.
 2. A device that goes makes its path absent at once; one that comes back makes it prove itself.
-3. A path that was down answers for `RECOVERY` seconds, at least `RECOVERY_REPLIES` times and without an
+3. What is known of its tunnel makes a path suspect, never down. Any answer proves the contrary.
+4. A path that was down answers for `RECOVERY` seconds, at least `RECOVERY_REPLIES` times and without an
    overdue probe, before it is up; then it ranks behind others for its hold-down. The hold-down ranks, it
    never forbids.
-4. Hold-downs grow with each relapse, and the memory of them halves every `HOLD_MEMORY` seconds.
+5. Hold-downs grow with each relapse, and the memory of them halves every `HOLD_MEMORY` seconds.
 """
 
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class Signal(Enum):
     """What can happen to a path's health."""
 
     DOUBTED = auto()  # a first probe is overdue
+    STALE = auto()  # its tunnel seems dead
     ANSWERED = auto()  # every leg answers
     CONFIRMED = auto()  # enough probes in a row are overdue
     PROVEN = auto()  # has answered long enough
@@ -44,6 +46,7 @@ class Signal(Enum):
 
 TRANSITIONS: Final[dict[tuple[PathState, Signal], PathState]] = {
     (UP, Signal.DOUBTED): SUSPECT,
+    (UP, Signal.STALE): SUSPECT,
     (UP, Signal.UNPLUGGED): ABSENT,
     (SUSPECT, Signal.ANSWERED): UP,
     (SUSPECT, Signal.CONFIRMED): DOWN,
@@ -73,6 +76,7 @@ class Health:
         "hold_until",
         "reason",
         "since",
+        "stale",
         "state",
     )
 
@@ -82,6 +86,7 @@ class Health:
         self.since = now
         self.down_after = down_after
         self.doubted_at: float | None = None  # when the first probe of the present silence had been sent
+        self.stale = ""  # why its tunnel seems dead, as long as nothing proves the contrary
         self.hold_until = now
         self.hold_length = 0.0
         self.hold_at = now
@@ -92,6 +97,7 @@ class Health:
 
     def answered(self, leg: int, now: float) -> bool:
         """A leg answered a probe. True if the state changed."""
+        self.stale = ""
         if self.state is UP:
             return False
         self._runs[leg] = 0
@@ -132,8 +138,14 @@ class Health:
             return self._go(Signal.CONFIRMED, f"{max(self._runs)} probes in a row unanswered over {silent:.2f} s", now)
         return changed
 
+    def tunnel(self, stale: str, now: float) -> bool:
+        """The path's tunnel seems dead, and why; or (empty) no longer. True if the state changed."""
+        self.stale = stale
+        return bool(stale) and self._go(Signal.STALE, stale, now)
+
     def link(self, up: bool, now: float) -> bool:
         """The path's device came (``up``) or went. True if the state changed."""
+        self.stale = ""
         if up:
             return self._go(Signal.PLUGGED, "its device is back; nothing heard yet", now)
         return self._go(Signal.UNPLUGGED, "its device is down or not there, or the kernel refuses its next hop", now)
@@ -150,6 +162,18 @@ class Health:
     def gone(self) -> bool:
         """Whether the path can carry nothing."""
         return self.state in (DOWN, ABSENT)
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it is to be found out soon if the path is dead."""
+        if self.state is RECOVERING:
+            return False
+        return self.doubted_at is not None or (self.state is SUSPECT and self.stale != "")
+
+    @property
+    def explanation(self) -> str:
+        """Why it is in this state, with what has been learnt of its tunnel since."""
+        return f"{self.reason}; {self.stale}" if self.stale not in ("", self.reason) else self.reason
 
     @property
     def answering(self) -> bool:

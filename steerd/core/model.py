@@ -33,7 +33,7 @@ class Finding(StrEnum):
 
 class PathState(StrEnum):
     UP = "up"
-    SUSPECT = "suspect"  # a probe is overdue, or nothing was ever heard
+    SUSPECT = "suspect"  # a probe is overdue, its tunnel is stale, or nothing was ever heard
     DOWN = "down"
     RECOVERING = "recovering"  # answers again, not yet trusted
     ABSENT = "absent"  # its device is down or not there, or the kernel refuses its next hop
@@ -119,6 +119,14 @@ class PathMtu(NamedTuple):
         return self.mtu < self.device_mtu and not self.told
 
 
+class Tunnel(NamedTuple):
+    """What the tunnel that a path leads through says of itself: ``stale`` has in words why it seems dead, or nothing
+    when it does not (any more). A hint: only probes take a path down."""
+
+    path: PathId
+    stale: str
+
+
 class PopState(NamedTuple):
     """What a PoP says of itself. ``load`` 0 to 1, or None when it does not say; ``age`` in seconds."""
 
@@ -164,7 +172,7 @@ class Configured(NamedTuple):
     settings: Settings
 
 
-Event = Probed | Swept | Link | PathMtu | PopState | Order | Installed | Configured
+Event = Probed | Swept | Link | PathMtu | Tunnel | PopState | Order | Installed | Configured
 
 
 # Effects, wanted state: idempotent, the latest replaces the former.
@@ -298,6 +306,18 @@ class ProbingView(NamedTuple):
     findings: Mapping[Finding, str]
     directions: tuple[Directions | None, ...]
     names: tuple[str, ...] = ()
+
+
+class TunnelView(NamedTuple):
+    """The WireGuard tunnel of a path, as last read. ``peer``: its public key; ``handshake``: the age of the latest
+    one in seconds (None: there was none); ``rx`` and ``tx`` in bytes since the tunnel was set up; ``stale``: in words
+    why it is, or None."""
+
+    peer: str
+    handshake: float | None
+    rx: int
+    tx: int
+    stale: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,13 @@ class Path:
         self.forget()
         return True
 
+    def tunnel(self, stale: str, now: float) -> bool:
+        """The path's tunnel seems dead, and why; or (empty) no longer. True if the path's health changed."""
+        changed = self.health.tunnel(stale, now)
+        if changed:
+            self._changed()
+        return changed
+
     def sized(self, event: PathMtu) -> None:
         """It was found how large packets may be. What is believed of delay and loss does not depend on it."""
         self.size = event
@@ -254,7 +261,7 @@ class Path:
         settings, state = self.settings, self.health.state
         if state is PathState.ABSENT:
             return None
-        if self.urgent or (state is PathState.SUSPECT and self.health.doubted_at is not None):
+        if self.urgent or (state is PathState.SUSPECT and self.health.doubted):
             usual = min(settings.interval, settings.standby_interval)
             return min(usual, max(CONFIRM_FASTEST, min(CONFIRM_SLOWEST, usual / 2.0)))
         if chosen or state in (PathState.SUSPECT, PathState.RECOVERING):

@@ -106,7 +106,7 @@ class Policy:
             return f"the policy is pinned to {self.pin.pop}" if self.pin else None
         health = candidate.health
         if health.gone:
-            return f"{health.state}: {health.reason}"
+            return f"{health.state}: {health.explanation}"
         if candidate.cost == inf:
             return "nothing heard yet"
         refused = self._refused.get(path)

@@ -89,7 +89,7 @@ def _path(path: Path, now: float) -> PathView:
         pop=path.pop,
         uplink=path.settings.uplink,
         state=health.state,
-        reason=health.reason,
+        reason=health.explanation,
         since=now - health.since,
         rtt=worst.mean if known else None,
         sd=worst.sd if known else None,

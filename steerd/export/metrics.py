@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from steerd import __version__
 from steerd.config.settings import Config
-from steerd.core.model import Declined, PathChanged, Probed, ProbingView, Switched, View
+from steerd.core.model import Declined, PathChanged, Probed, ProbingView, Switched, TunnelView, View
 from steerd.core.settings import PathId, PolicyId
 from steerd.export.series import FAMILIES, HEADERS, PathSeries, PolicySeries
 
-REPAIRED: Final = ("rule", "nexthop", "group", "route", "nft")
+REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
 _REASONS_MAX: Final = 200
 _LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _SWITCH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -153,12 +153,20 @@ class Metrics:
         known = self._paths.get(path)
         return {} if known is None else known[1].outcomes
 
-    def render(self, view: View, installed: Installed, probing: Callable[[PathId], ProbingView | None]) -> bytes:
-        """The whole page. `probing` gives what the prober says of a path."""
+    def render(
+        self,
+        view: View,
+        installed: Installed,
+        probing: Callable[[PathId], ProbingView | None],
+        tunnel: Callable[[PathId], TunnelView | None] = lambda _: None,
+    ) -> bytes:
+        """The whole page. `probing` gives what the prober says of a path, `tunnel` what its WireGuard tunnel does."""
         page: dict[str, list[str]] = {family: [head] for family, head in HEADERS.items()}
         path_views = {path.path: path for path in view.paths}
         for path, (_, series) in self._paths.items():
             series.add(page, path_views.get(path), probing(path))
+            if (known := tunnel(path)) is not None:
+                series.add_tunnel(page, known)
         policy_views = {policy.policy: policy for policy in view.policies}
         for name, policy in self._policies.items():
             counts = [installed.get((name, family), 0) for family in FAMILIES]

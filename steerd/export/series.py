@@ -16,6 +16,7 @@ from steerd.core.model import (
     Probed,
     ProbingView,
     Reason,
+    TunnelView,
 )
 from steerd.core.settings import PathId, PolicyId
 from steerd.export.text import header, lines, series
@@ -41,6 +42,9 @@ INTERVAL: Final = "steerd_path_probe_interval_seconds"
 DIRECTION_LOSS: Final = "steerd_path_direction_loss_ratio"
 DIRECTION_VARIATION: Final = "steerd_path_direction_variation_seconds"
 DIRECTIONS: Final = ("out", "back")
+HANDSHAKE: Final = "steerd_wireguard_handshake_age_seconds"
+TRANSFER: Final = "steerd_wireguard_transfer_bytes_total"
+TRANSFERS: Final = ("in", "out")
 PATH_STATE: Final = "steerd_path_state"
 COST: Final = "steerd_path_cost_seconds"
 ACTIVE: Final = "steerd_policy_active"
@@ -57,6 +61,8 @@ HEADERS: Final = {
     INTERVAL: header(INTERVAL, "gauge", "Seconds from probe to probe; NaN: at rest."),
     DIRECTION_LOSS: header(DIRECTION_LOSS, "gauge", "Share of probes lost on the way out, or back (STAMP)."),
     DIRECTION_VARIATION: header(DIRECTION_VARIATION, "gauge", "Delay variation on the way out, or back (STAMP)."),
+    HANDSHAKE: header(HANDSHAKE, "gauge", "Since the latest handshake of the path's WireGuard peer; NaN: none yet."),
+    TRANSFER: header(TRANSFER, "counter", "Bytes of the path's WireGuard peer, as WireGuard counts them."),
     PATH_STATE: header(PATH_STATE, "gauge", "1 for the state that the path is in."),
     COST: header(COST, "gauge", "What a path costs a policy, term by term; the rule compares the total."),
     ACTIVE: header(ACTIVE, "gauge", "1 for the path that the policy uses."),
@@ -75,12 +81,14 @@ class PathSeries:
         "_directions",
         "_findings",
         "_gauges",
+        "_handshake",
         "_interval",
         "_outcomes",
         "_results",
         "_rtts",
         "_states",
         "_sum",
+        "_transfer",
         "directed",
     )
 
@@ -101,6 +109,8 @@ class PathSeries:
         self._states = [series(PATH_STATE, **labels, state=state.value) for state in PathState]
         self._findings = {one.value: series(FINDING, **labels, finding=one.value) for one in Finding}
         self._interval = (series(INTERVAL, **labels),)
+        self._handshake = (series(HANDSHAKE, **labels),)
+        self._transfer = [series(TRANSFER, **labels, direction=direction) for direction in TRANSFERS]
         self._directions = {
             name: [series(name, **labels, direction=direction) for direction in DIRECTIONS]
             for name in (DIRECTION_LOSS, DIRECTION_VARIATION)
@@ -143,6 +153,11 @@ class PathSeries:
             page[DIRECTION_VARIATION].append(lines(self._directions[DIRECTION_VARIATION], (_worst(out), _worst(back))))
         state = view.state if view is not None else None
         page[PATH_STATE].append(lines(self._states, [int(one is state) for one in PathState]))
+
+    def add_tunnel(self, page: Mapping[str, list[str]], tunnel: TunnelView) -> None:
+        """As `add`, of a path that leads through a WireGuard tunnel."""
+        page[HANDSHAKE].append(lines(self._handshake, (tunnel.handshake,)))
+        page[TRANSFER].append(lines(self._transfer, (tunnel.rx, tunnel.tx)))
 
 
 class PolicySeries:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from steerd.config.settings import ExportSettings
-from steerd.core.model import ProbingView, View
+from steerd.core.model import ProbingView, TunnelView, View
 from steerd.core.settings import PathId
 from steerd.export.metrics import Installed, Metrics
 from steerd.export.text import CONTENT_TYPE
@@ -37,7 +37,9 @@ _INDEX: Final = b"""<!DOCTYPE html>
 </body></html>
 """
 
-Snapshot = Callable[[], tuple[View, Installed, Callable[[PathId], ProbingView | None]]]
+Snapshot = Callable[
+    [], tuple[View, Installed, Callable[[PathId], ProbingView | None], Callable[[PathId], TunnelView | None]]
+]
 """What `Metrics.render` takes, as it is now."""
 
 _Answer = tuple[HTTPStatus, str, bytes]

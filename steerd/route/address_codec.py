@@ -3,7 +3,7 @@
 import struct
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-from steerd.route.netlink import attributes
+from steerd.netlink import attributes
 
 RTM_NEWADDR = 20
 RTM_DELADDR = 21

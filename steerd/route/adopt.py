@@ -110,6 +110,37 @@ def name_of(settings: RouteSettings, way: WayOut, strangers: dict[PathId, RouteP
     return name
 
 
+def name_of_peer(
+    paths: Mapping[PathId, RoutePath], device: str, peer: str, strangers: dict[PathId, RoutePath]
+) -> PathId:
+    """The path that leads to this peer; else a made-up one, which goes into ``strangers``."""
+    for path in (*paths.values(), *strangers.values()):
+        if (path.device, path.peer) == (device, peer):
+            return path.path
+    name = PathId(f"unknown/{device}/{peer}")
+    strangers[name] = RoutePath(name, device, None, None, frozenset(FAMILIES), device, 0, 0, peer=peer)
+    return name
+
+
+def adopt_peers(settings: RouteSettings, adopted: Adopted, held: Mapping[tuple[PolicyId, str], str]) -> Adopted:
+    """Of several peers on the device that a policy's routes lead to, the choice is the one that has its prefixes;
+    there is none if nobody has them."""
+    strangers = dict(adopted.strangers)
+    paths = {path.path: path for path in settings.paths}
+    choices: dict[PolicyId, Choice] = {}
+    for policy, choice in adopted.choices.items():
+        everyone = {**strangers, **paths}
+        named: dict[PathId, None] = {}
+        for path in (everyone[name] for name in choice.paths):
+            if (peer := held.get((policy, path.device))) is not None:
+                named[name_of_peer(paths, path.device, peer, strangers)] = None
+        first = [*named, None, None]
+        choices[policy] = Choice(first[0], first[1])
+    used = {path for choice in choices.values() for path in choice.paths}
+    kept = {name: path for name, path in strangers.items() if name in used}
+    return adopted._replace(choices=choices, strangers=kept)
+
+
 def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathId) -> PathId:
     """The configured name of a path that may have been renamed or removed: by device and gateways."""
     if any(one.path == path for one in settings.paths):
@@ -118,6 +149,6 @@ def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathI
     if gone is None or not ways_out([gone]):  # what leads nowhere, for want of a gateway, resembles all that does
         return path
     for one in settings.paths:
-        if all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):
+        if one.peer == gone.peer and all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):
             return one.path
     return path

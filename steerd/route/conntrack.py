@@ -4,7 +4,7 @@ import errno
 import struct
 from collections.abc import Iterable
 
-from steerd.route.netlink import NETLINK_NETFILTER, Connection, Message, NetlinkError, attribute
+from steerd.netlink import NETLINK_NETFILTER, Connection, Message, NetlinkError, attribute
 
 _DELETE = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
 _ANY_FAMILY = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg

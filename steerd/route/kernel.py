@@ -8,10 +8,10 @@ from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple, Self
 
 from steerd.config.settings import POLICY_TABLES, RouteSettings
+from steerd.netlink import Connection, Message, NetlinkError, Refusal
 from steerd.route import address_codec, link_codec, nexthop_codec, numbers, prefixes, route_codec, rule_codec
 from steerd.route.diff import Change, Verb
 from steerd.route.listing import Listing
-from steerd.route.netlink import Connection, Message, NetlinkError, Refusal
 from steerd.route.objects import MAIN, Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
 from steerd.route.prefixes import FAMILIES
 from steerd.route.samples import Sample, Way

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable
 from enum import IntEnum
 
-from steerd.route.netlink import attribute, attributes
+from steerd.netlink import attribute, attributes
 from steerd.route.objects import Device
 from steerd.route.tunnel_codec import far_end
 

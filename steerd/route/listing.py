@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
-from steerd.route.netlink import HEADER, attribute, attributes
+from steerd.netlink import HEADER, attribute, attributes
 from steerd.route.objects import Kind, RouteType
 from steerd.route.prefixes import WIDTH, split
 from steerd.route.route_codec import DESTINATION, Rta

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
+from steerd.netlink import Connection, NetlinkError, attributes
 from steerd.route import link_codec, route_codec
-from steerd.route.netlink import Connection, NetlinkError, attributes
 from steerd.route.objects import MAIN, Device, RouteType
 from steerd.route.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 

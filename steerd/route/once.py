@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from steerd.config.settings import RouteSettings
+from steerd.config.settings import Actuator, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route import commands, prefixes
-from steerd.route.adopt import adopt
+from steerd.route.adopt import Adopted, adopt, adopt_peers
+from steerd.route.allowed_ips import lines
 from steerd.route.choice import Choice, ways_out
 from steerd.route.collisions import collision
 from steerd.route.desired import Circumstances, desired
@@ -17,10 +18,12 @@ from steerd.route.nft.firewall import Firewall, ours
 from steerd.route.nft.ruleset import removal
 from steerd.route.numbers import allocate
 from steerd.route.objects import Seen, State
+from steerd.route.peers import Peers
 from steerd.route.prefixes import FAMILIES
 from steerd.route.protect import Carrying, Protection, carrying
 from steerd.route.selection import Selection, selections
 from steerd.route.surroundings import Surroundings
+from steerd.wireguard.device import WireGuardError
 
 _ROUNDS = 3
 
@@ -31,7 +34,17 @@ def cleanup(settings: RouteSettings) -> int:
     Returns how many there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed.
     """
     # The guard goes last: until then nothing takes another way.
-    return _remove_objects(settings) + _remove_table(settings)
+    return _remove_objects(settings) + _remove_allowed(settings) + _remove_table(settings)
+
+
+def _remove_allowed(settings: RouteSettings) -> int:
+    if settings.actuator is not Actuator.WIREGUARD:
+        return 0
+    with Peers(settings) as peers:
+        try:
+            return peers.remove(settings)
+        except WireGuardError as error:
+            raise RouteError(f"AllowedIPs could not be removed: {error.strerror or error}") from error
 
 
 def _remove_table(settings: RouteSettings) -> int:
@@ -93,7 +106,7 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[st
             raise RouteError(str(error)) from error
         if found := collision(settings, seen):
             raise RouteError(found)
-        adopted = adopt(settings, chosen, seen.ours)
+        adopted, moves = _peers(settings, adopt(settings, chosen, seen.ours), choices)
         wanted = {**adopted.choices, **choices}
         ways = ways_out([*settings.paths, *adopted.strangers.values()])
         policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
@@ -103,9 +116,21 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[st
             adopted.strangers, usable, ids, kernel.families, settings.nexthop_objects and kernel.nexthop_objects
         )
         state = desired(settings, chosen, wanted, circumstances)
-        lines = commands.lines(difference(seen.ours, state), settings.protocol)
+        operations = commands.lines(difference(seen.ours, state), settings.protocol)
         paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
-        return [*_table_lines(settings, chosen, seen, carrying(settings, wanted, paths)), *lines]
+        return [*_table_lines(settings, chosen, seen, carrying(settings, wanted, paths)), *moves, *operations]
+
+
+def _peers(settings: RouteSettings, adopted: Adopted, choices: Mapping[PolicyId, Choice]) -> tuple[Adopted, list[str]]:
+    """What was adopted, by peer where it is that; and what moves from peer to peer, as commands."""
+    with Peers(settings) as peers:
+        peers.read()
+        if peers.held is None:
+            return adopted, []
+        adopted = adopt_peers(settings, adopted, peers.held)
+        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
+        moves = lines(peers.due({**adopted.choices, **choices}, paths), peers.devices)
+        return adopted, [*(f"# {words}" for words in peers.errors.values()), *moves]
 
 
 def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: Seen, carry: Carrying) -> list[str]:

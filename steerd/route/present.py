@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import prefixes
-from steerd.route.adopt import name_of, ways_of
+from steerd.route.adopt import name_of, name_of_peer, ways_of
+from steerd.route.allowed_ips import Held
 from steerd.route.choice import BLOCKED, Choice, choice_of, way_out
 from steerd.route.desired import steered
 from steerd.route.numbers import Ids
@@ -16,7 +17,8 @@ from steerd.route.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """``choices`` are those that were asked for: of two names for one way out, theirs is the right one."""
+    """``choices`` are those that were asked for: of two names for one way out, theirs is the right one. ``held``: which
+    peer of a device has a policy's prefixes, where that tells one way out from another."""
 
     settings: RouteSettings
     selections: tuple[Selection, ...]
@@ -26,6 +28,7 @@ class Present:
     retired: Mapping[PathId, RoutePath]
     families: tuple[int, ...]
     nexthop_objects: bool
+    held: Held | None = None
 
     def choice(self, policy: PolicyId) -> Choice:
         """The choice that the kernel carries out; an empty one if nothing leads on."""
@@ -39,6 +42,10 @@ class Present:
             strangers = dict(self.retired)
             found: list[tuple[PathId, int]] = []
             for way, weight in ways:
+                if self.held is not None:
+                    if (peer := self.held.get((policy, way.device))) is not None:
+                        found.append((name_of_peer(paths, way.device, peer, strangers), weight))
+                    continue
                 same = [one for one in asked.paths if one in paths and way_out(paths[one], family) == way]
                 found.append((same[0] if same else name_of(self.settings, way, strangers), weight))
             return choice_of(found)

@@ -11,7 +11,7 @@ from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.account import Account, Outcome
-from steerd.route.adopt import adopt, names
+from steerd.route.adopt import adopt, adopt_peers, names
 from steerd.route.choice import BLOCKED, Choice, possible, ways_out
 from steerd.route.collisions import collision
 from steerd.route.desired import Circumstances, desired
@@ -20,12 +20,14 @@ from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel, Refused
 from steerd.route.numbers import Ids, WayOut, allocate
 from steerd.route.objects import Nexthop, Routes, Seen, State
+from steerd.route.peers import Peers
 from steerd.route.prefixes import FAMILIES
 from steerd.route.present import Present
 from steerd.route.protect import Carrying, Protection, carrying
 from steerd.route.quarrel import Quarrel
 from steerd.route.selection import Selection, selections
 from steerd.route.switch import regroup, regrouped, stragglers
+from steerd.wireguard.device import WireGuardError
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,9 @@ class Reconciler:
     Without ``protection`` nothing is done in nftables.
     """
 
-    def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None) -> None:
+    def __init__(
+        self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None, peers: Peers | None = None
+    ) -> None:
         self.links: dict[PathId, bool] = {}
         self.counts: dict[tuple[PolicyId, int], int] = {}
         self._settings = settings
@@ -58,6 +62,7 @@ class Reconciler:
         self._refused: dict[WayOut, str] = {}
         self._complained: set[WayOut] = set()
         self._former: dict[PolicyId, Choice] = {}
+        self._peers = peers or Peers(settings)
         self._account = Account(kernel)
         self._quarrel = Quarrel()
         self.retry_at = inf
@@ -69,11 +74,15 @@ class Reconciler:
         seen, chosen = self._check(self._settings)
         self._selections = chosen
         adopted = adopt(self._settings, chosen, seen.ours)
+        self._peers.read()
+        if self._peers.held is not None:
+            adopted = adopt_peers(self._settings, adopted, self._peers.held)
         self._choices = adopted.choices
         self._retired = adopted.strangers
         self._ids = Ids(adopted.groups, {})
         self._seen = seen
         self._protect(self._carrying(), must=True)
+        self._hold()  # what was half moved is not left so
         self._converge()
         self._protect(self._carrying())
         self._examine()
@@ -103,6 +112,7 @@ class Reconciler:
         self._choices[policy] = choice
         error = None
         try:
+            self._hold()
             retired = set(self._retired)
             if fresh or not self._switch(policy, choice) or retired != set(self._retired):
                 self._converge()
@@ -119,6 +129,7 @@ class Reconciler:
         went since the last look; ``remover``: the netlink address of who last removed something, as far as known."""
         before, complete = dict(self.links), not self._refused
         repairs: Counter[str] = Counter(nft=self.protect(now))
+        moved = self._hold()
         # What goes with a device is nobody's work, and nor is what the kernel refused until now.
         self._quarrel.look(now, blame=calm and complete)
         first = self._converge()
@@ -127,6 +138,7 @@ class Reconciler:
             # was never there: restored, but not counted.
             for change in (*first.additions, *first.removals):
                 repairs[label(change)] += size(change)
+            repairs["allowedips"] += moved
         self._protect(self._carrying())
         self._quarrel.report(remover)
         self._examine()
@@ -152,6 +164,7 @@ class Reconciler:
         before, self._seen = self._carrying(everything=True), seen
         self._protect(before, settings, chosen, must=True)
         old, self._settings, self._selections = self._settings, settings, chosen
+        self._peers.configure(settings)
         self._objects = settings.nexthop_objects and self._kernel.nexthop_objects
         former = {**self._retired, **{path.path: path for path in old.paths}}
         remaining = {one.policy for one in settings.policies}
@@ -165,6 +178,7 @@ class Reconciler:
         current = {path.path for path in settings.paths}
         self._retired = {name: path for name, path in former.items() if name not in current}
         self._drop_retired()
+        self._hold()
         self._converge()
         self._remove_leftovers(old)
         self._protect(self._carrying())
@@ -177,6 +191,11 @@ class Reconciler:
         self._converge()
 
     # How it is done.
+
+    def _hold(self) -> int:
+        """Has the peers have what their policies want, before any route leads there. Returns how much moved."""
+        paths = {**self._retired, **{path.path: path for path in self._settings.paths}}
+        return self._peers.hold(self._choices, paths)
 
     @property
     def _pinning(self) -> bool:
@@ -306,6 +325,7 @@ class Reconciler:
             self._retired,
             self._kernel.families,
             self._objects,
+            self._peers.held,
         )
 
     def _drop_retired(self) -> None:
@@ -341,6 +361,10 @@ class Reconciler:
         new = self._settings
         if self._protection and old.nft_table != new.nft_table:
             self._protection.remove(old.nft_table)
+        try:
+            self._peers.remove(old, but=self._peers.own)
+        except WireGuardError as error:
+            log.warning("what the former settings had peers be allowed can not be removed: %s", error)
         if (old.table, old.rule_priority, old.nexthop_base, old.protocol, old.mark_mask) == (
             new.table,
             new.rule_priority,
@@ -365,6 +389,8 @@ class Reconciler:
         if choice.best is None or self._present().choice(policy).best == choice.best:
             return None
         path = next(path for path in self._settings.paths if path.path == choice.best)
+        if path.peer and (said := self._peers.why_not(path)):
+            return said
         if not self._seen.up(path.device):
             return f"device {path.device} of path {path.path} is down or not there"
         if not ways_out([path]):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
 from steerd.config.settings import IPV4, IPV6
-from steerd.route.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
+from steerd.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
 from steerd.route.objects import Kind, Routes, RouteType
 from steerd.route.prefixes import ADDRESS_FAMILY, split
 

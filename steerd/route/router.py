@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from steerd.config.settings import OnStop, RouteSettings
+from steerd.config.settings import Actuator, OnStop, RouteSettings
 from steerd.core.model import Installed, Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.account import Outcome
@@ -22,6 +22,7 @@ from steerd.route.nft.watch import NftWatch
 from steerd.route.objects import Device
 from steerd.route.once import cleanup, plan
 from steerd.route.pace import Pace
+from steerd.route.peers import Peers
 from steerd.route.protect import Protection
 from steerd.route.reconcile import Reconciler
 from steerd.route.release import Release
@@ -45,8 +46,9 @@ class Router:
 
     ``on_link(path, up)`` when a path's device comes or goes; ``on_installed`` when the kernel's state of a
     policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right, object
-    being ``rule``, ``nexthop``, ``group``, ``route`` or ``nft``; ``on_failure(error)`` when nobody looks after the
-    kernel any more, because of a mistake in this program. All are called on the event loop, after `start`.
+    being ``rule``, ``nexthop``, ``group``, ``route``, ``allowedips`` or ``nft``; ``on_failure(error)`` when nobody
+    looks after the kernel any more, because of a mistake in this program. All are called on the event loop, after
+    `start`.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class Router:
         self._watch: Watch | None = None
         self._protection: Protection | None = None
         self._around: Surroundings | None = None
+        self._peers: Peers | None = None
         self._remarks: tuple[str, ...] = ()
+        self._far_ends: Mapping[str, tuple[str, int]] = {}
         self._underlays: Mapping[PathId, Underlay] = {}
         self._nft_watch: NftWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,6 +99,7 @@ class Router:
             self._kernel = kernel = await self._on_worker(Kernel)
             self._protection = protection = await self._on_worker(Protection)
             self._around = around = await self._on_worker(Surroundings)
+            self._peers = peers = Peers(self._settings)
             # Before the first reading, so that nothing falls in between.
             self._watch = Watch(
                 protocol=self._settings.protocol,
@@ -107,7 +112,7 @@ class Router:
                 main=protection.follows_main(self._settings) or automatic(self._settings),
             )
             self._effective = await self._on_worker(lambda: around.resolve(self._settings))
-            reconciler = Reconciler(self._effective, kernel, protection)
+            reconciler = Reconciler(self._effective, kernel, protection, peers)
             outcome = await self._on_worker(reconciler.start)
             if protection.can:
                 self._nft_watch = NftWatch(self._settings.nft_table, self._surroundings.set)
@@ -156,6 +161,17 @@ class Router:
     def found(self, path: PathId) -> None:
         """The path answers again."""
         self._release.found(path)
+
+    def far_ends(self, found: Mapping[str, tuple[str, int]]) -> None:
+        """Where tunnels send their outer packets, and with which mark, by device, as far as devices do not say it of
+        themselves."""
+        self._far_ends = found
+        self._surroundings.set()
+
+    def moved(self) -> None:
+        """Somebody may have moved AllowedIPs: WireGuard itself says nothing of it."""
+        if self._settings.actuator is Actuator.WIREGUARD:
+            self._changed.set()
 
     async def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes: what TCP connections are told when they open."""
@@ -320,7 +336,11 @@ class Router:
         self._chose(reconciler)
 
     def _looked(self) -> RouteSettings:
-        return self._around.look(self._settings, pinned=self._pins()) if self._around else self._effective
+        return (
+            self._around.look(self._settings, pinned=self._pins(), far_ends=self._far_ends)
+            if self._around
+            else self._effective
+        )
 
     def _remark(self) -> None:
         before, self._remarks = self._remarks, self._around.remarks if self._around else ()
@@ -389,13 +409,13 @@ class Router:
                 asyncio.get_running_loop().remove_reader(watch.fileno())
                 watch.close()
         self._watch = self._nft_watch = None
-        parts = [part for part in (self._kernel, self._protection, self._around) if part]
+        parts = [part for part in (self._kernel, self._protection, self._around, self._peers) if part]
         if parts:
             # Whatever the worker is at, such as a comparison that was given up on, still uses the sockets.
             await self._on_worker(lambda: None)
         for part in parts:
             part.close()
-        self._kernel = self._protection = self._around = None
+        self._kernel = self._protection = self._around = self._peers = None
         self._worker.shutdown(wait=False)
         self._claim.close()
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 from steerd.config.settings import IPV4, IPV6
+from steerd.netlink import NLM_F_CREATE, NLM_F_EXCL, Message, attribute, attributes
 from steerd.route import prefixes
-from steerd.route.netlink import NLM_F_CREATE, NLM_F_EXCL, Message, attribute, attributes
 from steerd.route.objects import Action, Rule
 
 RTM_NEWRULE = 32

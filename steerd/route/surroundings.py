@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Self
 
 from steerd.config.settings import RouteSettings
@@ -10,9 +11,10 @@ from steerd.route import remarks
 from steerd.route.culprits import networkd_advice
 from steerd.route.gateways import Gateways, automatic, learn, resolve
 from steerd.route.main_table import MainTable
-from steerd.route.underlay import Underlay, based, underlays
+from steerd.route.underlay import Underlay, based, told, underlays
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
+_NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
 _ADVICE_EVERY = 60.0
 """Seconds between two looks at what other programs run: main may change many times a second."""
 
@@ -44,12 +46,15 @@ class Surroundings:
         self._gateways = learn(self._main_table.read(), self._gateways)
         return resolve(settings, self._gateways)
 
-    def look(self, settings: RouteSettings, *, pinned: bool) -> RouteSettings:
-        """As `resolve`, and sees what there is to remark; ``pinned``: connections are. Raises `NetlinkError`."""
+    def look(
+        self, settings: RouteSettings, *, pinned: bool, far_ends: Mapping[str, tuple[str, int]] = _NONE
+    ) -> RouteSettings:
+        """As `resolve`, and sees what there is to remark; ``pinned``: connections are; ``far_ends``: address and mark
+        of the outer packets of devices that do not say it. Raises `NetlinkError`."""
         main = self._main_table.read()
         self._gateways = learn(main, self._gateways)
         names = (path.device for path in settings.paths)
-        self.underlays = underlays(main.devices, names, self._main_table.leaves)
+        self.underlays = underlays(told(main.devices, far_ends), names, self._main_table.leaves)
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from steerd.config.settings import RouteSettings
 from steerd.core.settings import PolicyId
+from steerd.netlink import NetlinkError
 from steerd.route.choice import Choice, ways_out, weighed
 from steerd.route.desired import group_of, idle_timers
 from steerd.route.diff import Change, Verb, equivalent
 from steerd.route.kernel import Kernel
-from steerd.route.netlink import NetlinkError
 from steerd.route.numbers import Ids, WayOut
 from steerd.route.objects import RUNNER_UP_WEIGHT, Group, Seen, State
 from steerd.route.present import Present

@@ -4,7 +4,7 @@ import struct
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from steerd.route.netlink import attributes
+from steerd.netlink import attributes
 
 _U32 = struct.Struct("=I")
 _ADDRESS = (4, 16)

@@ -32,6 +32,14 @@ def underlays(devices: Mapping[str, Device], names: Iterable[str], lookup: Looku
     return found
 
 
+def told(devices: Mapping[str, Device], far_ends: Mapping[str, tuple[str, int]]) -> dict[str, Device]:
+    """The devices, with the far ends and marks of those that do not say it themselves."""
+    return {
+        name: replace(one, remote=far_ends[name][0], mark=far_ends[name][1]) if name in far_ends else one
+        for name, one in devices.items()
+    }
+
+
 def based(devices: Mapping[str, Device], found: Mapping[str, Underlay]) -> dict[str, Device]:
     """The devices, with tunnels on what their outer packets leave by."""
     return {

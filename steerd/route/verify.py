@@ -7,8 +7,8 @@ from typing import Final
 
 from steerd.config.settings import IPV4, RouteSettings
 from steerd.core.settings import PolicyId
+from steerd.netlink import NetlinkError
 from steerd.route.kernel import Kernel
-from steerd.route.netlink import NetlinkError
 from steerd.route.objects import MAIN, Device
 from steerd.route.samples import Sample, samples
 from steerd.route.selection import Selection

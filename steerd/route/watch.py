@@ -7,8 +7,8 @@ import socket
 import struct
 from collections.abc import Callable
 
+from steerd.netlink import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, frames, sender, widen
 from steerd.route import address_codec, link_codec, nexthop_codec, route_codec, rule_codec
-from steerd.route.netlink import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, frames, sender, widen
 from steerd.route.objects import MAIN, Device
 
 log = logging.getLogger(__name__)

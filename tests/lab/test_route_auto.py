@@ -11,9 +11,9 @@ import pytest
 
 from steerd.config.settings import AUTO, OnStop
 from steerd.core.model import Installed
+from steerd.netlink import Connection
 from steerd.route import route_codec
 from steerd.route.choice import Choice
-from steerd.route.netlink import Connection
 from steerd.route.objects import MAIN
 from steerd.route.once import plan
 from steerd.route.prefixes import FAMILIES

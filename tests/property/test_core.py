@@ -15,12 +15,15 @@ from steerd.core.model import (
     Memory,
     Order,
     Outcome,
+    PathChanged,
+    PathState,
     PopState,
     Probed,
     Reason,
     Steer,
     Swept,
     Switched,
+    Tunnel,
     Verb,
 )
 from steerd.core.settings import (
@@ -79,6 +82,23 @@ def test_a_constant_scoreboard_never_switches(rtts, rule, step):
     seen = [move for n in range(200) for move in moves(sweep(engine, n * step, rtts))]
     assert [move.reason for move in seen] == [Reason.START]
     assert seen[0].new == PATHS[rtts.index(min(rtts))]
+
+
+@given(st.data(), costs, rules)
+def test_what_tunnels_say_of_themselves_moves_nobody(data, rtts, rule):
+    """As long as probes are answered: no path goes down, and the first choice stays."""
+    engine = make(rule=rule)
+    seen = []
+    for n in range(200):
+        for path in data.draw(st.sets(st.sampled_from(PATHS), max_size=3)):
+            said = data.draw(st.sampled_from(["", "no handshake"]))
+            seen += answer(engine, engine.feed(Tunnel(path, said), float(n)), float(n))
+        seen += sweep(engine, float(n), rtts)
+    heard = set(PATHS[: len(rtts)])
+    changes = [one for one in seen if isinstance(one, PathChanged) and one.path in heard]
+    assert {one.new for one in changes} <= {PathState.UP, PathState.SUSPECT}
+    assert [move.reason for move in moves(seen)] == [Reason.START]
+    assert all(engine.paths[path].health.state is PathState.UP for path in heard)
 
 
 @given(st.data(), rules)

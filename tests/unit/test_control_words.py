@@ -23,6 +23,7 @@ from steerd.core.model import (
     ProbingView,
     Reason,
     Switched,
+    TunnelView,
     Verb,
     View,
 )
@@ -179,6 +180,32 @@ def test_a_path_says_how_large_packets_may_be(size, hold, note):
     assert line.endswith(f"default  {note}".rstrip())
     (one,) = answer["paths"]
     assert (one["mtu"], one["device_mtu"], one["black_hole"]) == (size.mtu, size.device_mtu, size.black_hole)
+
+
+@pytest.mark.parametrize(
+    ("view", "note"),
+    [
+        (TunnelView("KEY", 34.2, 10, 20), "handshake 34s ago"),
+        (TunnelView("KEY", None, 0, 148, "none succeeds"), "no handshake yet"),
+        (None, ""),
+    ],
+)
+def test_a_path_tells_of_its_tunnel(view, note):
+    beside = {"tunnel": probing.tunnel(view)}
+    answer = as_sent(words.status(replace(VIEW, paths=(path(FRA),)), lambda _: beside))
+    (line,) = (one for one in tables.status(answer, colour=False).splitlines() if one.startswith(FRA))
+    assert line.endswith(f"default  {note}".rstrip())
+    (one,) = answer["paths"]
+    assert one["tunnel"] == (
+        view
+        and {
+            "peer": "KEY",
+            "handshake_age_s": view.handshake,
+            "rx_bytes": view.rx,
+            "tx_bytes": view.tx,
+            "stale": view.stale,
+        }
+    )
 
 
 def test_why_has_the_penalty_of_a_black_hole():

@@ -14,6 +14,7 @@ from steerd.core.model import (
     Memory,
     Order,
     Outcome,
+    PathChanged,
     PathMtu,
     PathState,
     PolicyState,
@@ -23,6 +24,7 @@ from steerd.core.model import (
     Steer,
     Swept,
     Switched,
+    Tunnel,
     Verb,
 )
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings, WhenNone
@@ -254,6 +256,48 @@ def test_an_undrain_by_another_origin_is_declined():
     assert of(Declined, engine.feed(Order(Verb.UNDRAIN, "a"), 11.0))[0].reason == "not drained by this origin"
 
 
+def test_a_stale_tunnel_has_the_path_and_its_rivals_probed_at_once_and_moves_nothing():
+    engine = steering(make(A, B))
+    effects = list(engine.feed(Tunnel(A, "no handshake for 181 s"), 10.0))
+    assert of(PathChanged, effects) == [PathChanged(A, PathState.UP, PathState.SUSPECT, "no handshake for 181 s", 10.0)]
+    assert {(one.path, one.every) for one in of(Cadence, effects)} == {(A, 0.25), (B, 0.25)}
+    assert not of(Steer, effects)
+    assert engine.view(10.0).paths[0].reason == "no handshake for 181 s"
+    for n in range(100):
+        steers = of(Steer, engine.feed(Tunnel(A, f"no handshake for {182 + n} s"), 10.0 + n / 10))
+        assert all(one.best == A for one in steers)
+
+
+def test_an_answer_ends_the_suspicion_and_the_haste():
+    engine = steering(make(A, B))
+    engine.feed(Tunnel(A, "no handshake"), 10.0)
+    effects = reply(engine, A, 10.1)
+    assert [(one.old, one.new) for one in of(PathChanged, effects)] == [(PathState.SUSPECT, PathState.UP)]
+    assert {(one.path, one.every) for one in of(Cadence, effects)} == {(A, 1.0), (B, 1.0)}
+
+
+def test_a_path_whose_tunnel_is_stale_is_left_for_one_that_answered_since():
+    engine = steering(make(A, B))
+    engine.feed(Tunnel(A, "no handshake"), 10.0)
+    reply(engine, B, 10.3)
+    for sent in (10.1, 10.35):
+        assert not of(Steer, engine.feed(Probed(A, Outcome.OVERDUE, sent), sent + 0.1))
+    (steer,) = of(Steer, engine.feed(Probed(A, Outcome.OVERDUE, 10.6), 10.7))
+    assert steer.best == B
+    (policy,) = engine.view(10.7).policies
+    why = {one.path: one.excluded for one in policy.candidates}
+    assert why[A] == "down: 3 probes in a row unanswered over 0.60 s; no handshake"
+
+
+def test_a_stale_tunnel_of_a_path_not_in_use_hurries_that_path_alone():
+    engine = steering(make(A, B))
+    effects = engine.feed(Tunnel(B, "no handshake"), 10.0)
+    assert {(one.path, one.every) for one in of(Cadence, effects)} == {(A, 1.0), (B, 0.25)}
+    never = make(A, B)
+    never.feed(None, 0.0)
+    assert [(one.path, one.every) for one in of(Cadence, never.feed(Tunnel(B, "no handshake"), 0.5))] == [(B, 0.25)]
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
@@ -261,6 +305,7 @@ def test_an_undrain_by_another_origin_is_declined():
         (Probed(A, Outcome.REPLY, 0.0, 0.1, leg=1), "unknown path"),
         (Link(PathId("x/y"), up=True), "unknown path"),
         (PathMtu(PathId("x/y"), 1380, 1420), "unknown path"),
+        (Tunnel(PathId("x/y"), "no handshake"), "unknown path"),
         (PopState("x", accepting=False), "unknown PoP"),
         (Order(Verb.DRAIN, "x"), "unknown PoP"),
         (Order(Verb.PIN, "x", "a"), "unknown policy"),

@@ -185,6 +185,88 @@ def test_a_link_that_was_always_up_changes_nothing():
     assert (one.state, one.reason, one.since) == (UP, "answers", 0.0)
 
 
+def test_a_stale_tunnel_makes_a_path_suspect_and_says_why():
+    one = health(state=UP)
+    assert one.tunnel("no handshake", 5.0) is True
+    assert (one.state, one.reason, one.since, one.doubted_at) == (SUSPECT, "no handshake", 5.0, None)
+    assert (one.doubted, one.explanation) == (True, "no handshake")
+
+
+def test_a_stale_tunnel_alone_takes_no_path_down():
+    one = health(state=UP)
+    for n in range(100):
+        one.tunnel("no handshake", 5.0 + n)
+    assert (one.state, one.since) == (SUSPECT, 5.0)
+
+
+def test_any_answer_proves_that_the_tunnel_works():
+    one = health(state=UP)
+    one.tunnel("no handshake", 5.0)
+    assert one.answered(0, 6.0) is True
+    assert (one.state, one.reason, one.stale, one.doubted) == (UP, "answers", "", False)
+    assert one.tunnel("no handshake", 7.0) is True  # it may become stale again
+
+
+def test_a_tunnel_that_is_fresh_again_proves_nothing():
+    one = health(state=UP)
+    one.tunnel("no handshake", 5.0)
+    assert one.tunnel("", 6.0) is False
+    assert (one.state, one.reason, one.stale, one.doubted) == (SUSPECT, "no handshake", "", False)
+    assert health(state=UP).tunnel("", 6.0) is False
+
+
+def test_silence_counts_from_the_first_unanswered_probe_not_from_the_suspicion():
+    one = health(down_after=1.0, state=UP)
+    one.tunnel("no handshake", 5.0)
+    assert silence(one, 10.0, 10.2, 10.4) == [False] * 3
+    assert silence(one, 10.9) == [True]
+    assert (one.state, one.doubted_at) == (DOWN, 10.0)
+    assert one.reason == "4 probes in a row unanswered over 1.00 s"
+    assert one.explanation == "4 probes in a row unanswered over 1.00 s; no handshake"
+
+
+def test_what_is_learnt_of_a_tunnel_later_is_told_beside_the_reason():
+    one = health(state=UP)
+    silence(one, 10.0, 10.2, 10.4)
+    assert one.explanation == "3 probes in a row unanswered over 0.50 s"
+    assert one.tunnel("no handshake", 25.0) is False
+    assert (one.state, one.since) == (DOWN, 10.5)
+    assert one.explanation == "3 probes in a row unanswered over 0.50 s; no handshake"
+    one.answered(0, 30.0)
+    assert (one.reason, one.explanation) == ("answers again", "answers again")
+
+
+def test_what_is_to_be_found_out_soon():
+    never = health()
+    assert not never.doubted
+    never.tunnel("no handshake", 1.0)
+    assert (never.state, never.reason, never.doubted) == (SUSPECT, "nothing heard yet", True)
+    one = health(state=UP)
+    assert not one.doubted
+    silence(one, 10.0)
+    assert one.doubted
+    silence(one, 10.2, 10.4)
+    assert (one.state, one.doubted) == (DOWN, True)
+    one.answered(0, 11.0)
+    silence(one, 11.5)
+    assert (one.state, one.doubted) == (RECOVERING, False)
+    plugged = health(state=UP)
+    plugged.link(up=False, now=5.0)
+    plugged.tunnel("no handshake", 6.0)
+    assert (plugged.state, plugged.doubted) == (ABSENT, False)
+
+
+def test_a_device_that_comes_or_goes_has_nothing_said_of_its_tunnel():
+    one = health(state=UP)
+    one.tunnel("no handshake", 5.0)
+    one.link(up=False, now=6.0)
+    assert one.stale == ""
+    one.tunnel("no handshake", 7.0)
+    one.link(up=True, now=8.0)
+    assert one.stale == ""
+    assert health().stale == ""
+
+
 def test_what_the_table_does_not_name_changes_nothing():
     for state, signal in itertools.product(PathState, Signal):
         one = health()

@@ -32,6 +32,7 @@ from steerd.core.model import (
     ProbingView,
     Reason,
     Switched,
+    TunnelView,
     View,
 )
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
@@ -59,6 +60,8 @@ FAMILIES = [
     "steerd_path_loss_ratio",
     "steerd_path_local_queue_seconds",
     "steerd_path_mtu_bytes",
+    "steerd_wireguard_handshake_age_seconds",
+    "steerd_wireguard_transfer_bytes",
     "steerd_path_finding",
     "steerd_path_probe_interval_seconds",
     "steerd_path_direction_loss_ratio",
@@ -91,6 +94,7 @@ def config(*paths: PathId, policies: tuple[PolicySettings, ...] = (PolicySetting
         region="default",
         core=core,
         probe=stages.ProbeSettings((DIRECTED,), 1.0),
+        tunnel=stages.TunnelSettings((), 0.0),
         route=stages.RouteSettings(210, 4200, 4200, 1, 1, 0, (), stages.OnStop.KEEP, (), ()),
         mqtt=None,
         export=stages.ExportSettings("127.0.0.1", 0),
@@ -104,10 +108,12 @@ DIRECTED = stages.ProbePath(A, "fra1", "wg0", 1, (stages.Target(4, "192.0.2.1"),
 EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
 
 
-def page(metrics: Metrics, view: View = EMPTY, installed=None, probing=lambda _: None) -> dict[tuple, float]:
+def page(
+    metrics: Metrics, view: View = EMPTY, installed=None, probing=lambda _: None, tunnel=lambda _: None
+) -> dict[tuple, float]:
     """Every sample by name and sorted labels; a sample that comes twice is an error."""
     samples: dict[tuple, float] = {}
-    for family in text_string_to_metric_families(metrics.render(view, installed or {}, probing).decode()):
+    for family in text_string_to_metric_families(metrics.render(view, installed or {}, probing, tunnel).decode()):
         assert family.documentation
         assert family.type in {"counter", "gauge", "histogram"}
         for sample in family.samples:
@@ -185,6 +191,19 @@ def test_probes_are_counted_by_result_and_answers_measured(metrics):
     assert buckets == {"0.001": 2, "0.01": 2, "0.02": 3, "2.0": 4}
     assert one(samples, "steerd_probe_rtt_seconds_count", **labels) == 5
     assert one(samples, "steerd_probe_rtt_seconds_sum", **labels) == pytest.approx(6.5135)
+
+
+def test_a_wireguard_tunnel_has_its_series_and_other_paths_have_none(metrics):
+    tunnels = {A: TunnelView("key", 34.5, 1000, 2000), B: TunnelView("key", None, 0, 148, "no handshake yet")}
+    samples = page(metrics, tunnel=tunnels.get)
+    labels = {"pop": "fra1", "path": A}
+    assert one(samples, "steerd_wireguard_handshake_age_seconds", **labels) == 34.5
+    assert one(samples, "steerd_wireguard_transfer_bytes_total", **labels, direction="in") == 1000
+    assert one(samples, "steerd_wireguard_transfer_bytes_total", **labels, direction="out") == 2000
+    never = one(samples, "steerd_wireguard_handshake_age_seconds", pop="ams1", path=B)
+    assert never != never  # noqa: PLR0124 (not a number)
+    assert sum(name.startswith("steerd_wireguard_handshake") for name, *_ in samples) == 2
+    assert not any(name.startswith("steerd_wireguard") for name, *_ in page(metrics))
 
 
 def test_views_are_shown_in_base_units_and_one_hot(metrics):

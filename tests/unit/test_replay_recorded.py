@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Switched
+from steerd.core.model import Configured, Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Switched, Tunnel
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.driver import Driver
 from steerd.replay.export import rows
@@ -58,6 +58,10 @@ def driven(silence=0.0, *, hole=False):
             feed(Probed(path, Outcome.LOST, now - rtt), now + 0.01)
         if n == 400 and hole:
             feed(PathMtu(P, 1380, 1420), now + 0.02)
+        if n == 440:
+            feed(Tunnel(P, "no handshake"), now + 0.02)
+        if n == 460:
+            feed(Tunnel(P, ""), now + 0.02)
     feed(Link(P, up=False), 1000.0 + 121.0 + silence)
     feed(Configured(replace(SETTINGS, round=1.0)), 1000.0 + 121.5 + silence)
     return fed, wanted

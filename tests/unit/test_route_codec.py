@@ -11,7 +11,8 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from steerd.route import link_codec, listing, netlink, nexthop_codec, prefixes, route_codec, rule_codec, watch
+from steerd import netlink
+from steerd.route import link_codec, listing, nexthop_codec, prefixes, route_codec, rule_codec, watch
 from steerd.route.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
 
 PROTOCOL = 210

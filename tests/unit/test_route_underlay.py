@@ -4,11 +4,11 @@ import struct
 
 import pytest
 
-from steerd.route.netlink import attribute
+from steerd.netlink import attribute
 from steerd.route.objects import Device
 from steerd.route.remarks import circles
 from steerd.route.tunnel_codec import far_end
-from steerd.route.underlay import Underlay, based, underlays
+from steerd.route.underlay import Underlay, based, told, underlays
 from tests.unit.test_route_desired import policy, settings
 
 FAR4, FAR6 = bytes((192, 0, 2, 7)), bytes.fromhex("20010db8000000000000000000000007")
@@ -55,6 +55,17 @@ def test_each_tunnel_is_looked_up_with_its_mark_and_bound_ones_are_where_they_ar
     assert asked == [("192.0.2.7", 0x51), ("192.0.2.8", 0)]
     assert found == {"t": Underlay("192.0.2.7", "eth0", 254), "u": Underlay("192.0.2.8", "eth0", 0)}
     assert {name: one.lower for name, one in based(DEVICES, found).items()} == {"eth0": 0, "t": 1, "u": 1, "tun": 0}
+
+
+def test_what_a_device_does_not_say_others_tell():
+    """As of WireGuard, whose far ends and mark its own interface knows."""
+    devices = told(DEVICES, {"tun": ("192.0.2.9", 7), "gone": ("192.0.2.1", 0)})
+    assert (devices["tun"].remote, devices["tun"].mark) == ("192.0.2.9", 7)
+    assert {name: one for name, one in devices.items() if name != "tun"} == {
+        name: one for name, one in DEVICES.items() if name != "tun"
+    }
+    found = underlays(devices, ["tun"], lambda address, mark: (1, 254) if (address, mark) == ("192.0.2.9", 7) else None)
+    assert found == {"tun": Underlay("192.0.2.9", "eth0", 254)}
 
 
 def test_where_there_is_no_way_there_is_no_device():

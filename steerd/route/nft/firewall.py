@@ -12,7 +12,7 @@ import subprocess
 from typing import Self
 
 from steerd.config.settings import RouteSettings
-from steerd.route.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
+from steerd.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
 from steerd.route.nft.ruleset import COMMENT, removal
 
 log = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ NLMSG_DONE = 3
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
+NETLINK_GENERIC = 16
 
 SOL_NETLINK = 270
 NETLINK_ADD_MEMBERSHIP = 1
@@ -121,7 +122,7 @@ def sender(datagram: bytes) -> int:
 class Connection:
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`.
 
-    ``protocol`` is the netlink family: `NETLINK_ROUTE` or `NETLINK_NETFILTER`.
+    ``protocol`` is the netlink family: `NETLINK_ROUTE`, `NETLINK_NETFILTER` or `NETLINK_GENERIC`.
     """
 
     def __init__(self, protocol: int = NETLINK_ROUTE) -> None:

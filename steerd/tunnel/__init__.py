@@ -1,0 +1,1 @@
+"""What the tunnels that paths lead through say of themselves: WireGuard's handshakes and counters."""

@@ -1,0 +1,212 @@
+"""Reads the WireGuard devices of paths every so often. Reading blocks, so a thread of its own does it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from math import inf
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from steerd.config.settings import TunnelPath, TunnelSettings
+from steerd.core.model import Tunnel, TunnelView
+from steerd.core.settings import PathId
+from steerd.tunnel.peers import endpoint, peer_of, remarks
+from steerd.tunnel.staleness import Staleness
+from steerd.wireguard.device import Device, WireGuardError
+from steerd.wireguard.speaker import Speaker
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN: Final = 30.0
+"""Seconds until a device is looked at again that is not there, no WireGuard one, or does not answer."""
+
+IDLE_SHARE: Final = 20.0
+"""Readings are followed by a rest of so many times what they took of a CPU, however often they are asked for."""
+
+Found = Device | WireGuardError | None
+
+
+class Reading(NamedTuple):
+    """What was found of a device. ``moved``: its AllowedIPs are others than before; only then is it looked anew which
+    peer each path has, and what there is to remark. ``took``: CPU time, in seconds."""
+
+    found: Found
+    moved: bool = True
+    peers: Mapping[PathId, str | None] = MappingProxyType({})
+    said: tuple[str, ...] = ()
+    took: float = 0.0
+
+
+class TunnelWatch:
+    """``on_tunnel`` is told when a path's tunnel becomes stale and when it no longer is; ``on_moved`` when the
+    AllowedIPs of a device are others than before; ``on_far_ends`` where the devices' outer packets go, and with which
+    mark, when that changes. All on the event loop."""
+
+    def __init__(
+        self,
+        settings: TunnelSettings,
+        *,
+        on_tunnel: Callable[[Tunnel], None],
+        on_moved: Callable[[str], None] = lambda _: None,
+        on_far_ends: Callable[[Mapping[str, tuple[str, int]]], None] = lambda _: None,
+    ) -> None:
+        self._on_tunnel = on_tunnel
+        self._on_moved = on_moved
+        self._on_far_ends = on_far_ends
+        self._speaker = Speaker()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-tunnel")
+        self._sooner = asyncio.Event()
+        self._remarks: dict[str, tuple[str, ...]] = {}
+        self._far_ends: dict[str, tuple[str, int]] = {}
+        self._known: dict[str, Device] = {}
+        self._peers: dict[PathId, str | None] = {}
+        self._states: dict[PathId, Staleness] = {}
+        self._told: dict[PathId, bool | None] = {}
+        self._views: dict[PathId, TunnelView] = {}
+        self._due: dict[str, float] = {}
+        self.configure(settings)
+
+    def configure(self, settings: TunnelSettings) -> None:
+        """Take new settings. What is stale is told again: the engine may have begun anew with a path."""
+        self._settings = settings
+        self._paths: dict[str, list[TunnelPath]] = {}
+        for path in settings.paths if settings.interval > 0.0 else ():
+            self._paths.setdefault(path.device, []).append(path)
+        self._due = dict.fromkeys(self._paths, -inf)
+        kept = {path.path for paths in self._paths.values() for path in paths}
+        self._states = {path: state for path, state in self._states.items() if path in kept}
+        self._views = {path: view for path, view in self._views.items() if path in kept}
+        self._known = {}
+        self._peers = {}
+        self._remarks = {name: said for name, said in self._remarks.items() if name in self._paths}
+        self._far_ends = {name: far_end for name, far_end in self._far_ends.items() if name in self._paths}
+        self._told = {path: None for path, told in self._told.items() if told is not False and path in kept}
+        self._sooner.set()
+
+    def close(self) -> None:
+        """For good. Whoever does not answer holds the thread up for a moment, and nobody waits for it."""
+        self._worker.submit(self._speaker.close)
+        self._worker.shutdown(wait=False)
+
+    def look(self, path: PathId) -> None:
+        """The path's device has come, or has changed: read it soon."""
+        for device, paths in self._paths.items():
+            if any(one.path == path for one in paths):
+                self._due[device] = -inf
+                self._sooner.set()
+
+    def view(self, path: PathId) -> TunnelView | None:
+        """The path's tunnel as last read; None: it is no WireGuard one."""
+        return self._views.get(path)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What of the devices' settings keeps probes from where they belong, one line each."""
+        return tuple(one for device in sorted(self._remarks) for one in self._remarks[device])
+
+    async def run(self) -> None:
+        """Read, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(self._due.values(), default=inf) - time.monotonic())):
+                    await self._sooner.wait()
+            self._sooner.clear()
+            now, worked = time.monotonic(), 0.0
+            for device in [name for name, due in self._due.items() if due <= now]:
+                paths = self._paths
+                if device not in paths:  # it was configured away while another one was read
+                    continue
+                before = self._known.get(device)
+                reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
+                worked += reading.took
+                if paths is self._paths:  # else it was read for settings that are past
+                    self._take(device, reading)
+            await asyncio.sleep(worked * IDLE_SHARE)
+
+    def _read(self, name: str, paths: Sequence[TunnelPath], before: Device | None) -> Reading:
+        """On the worker's thread: with many prefixes all of it takes its time."""
+        began = time.thread_time()
+        found: Found
+        try:
+            found = self._speaker.read(name)
+        except WireGuardError as error:
+            found = error
+        except OSError as error:
+            found = WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}")
+        return reckoned(paths, found, before)._replace(took=time.thread_time() - began)
+
+    def _take(self, name: str, reading: Reading) -> None:
+        now, paths, found = time.monotonic(), self._paths[name], reading.found
+        if not isinstance(found, Device):
+            self._due[name] = now + LOOK_AGAIN
+            self._remark(name, reading.said)
+            self._known.pop(name, None)
+            for path in paths:
+                self._forget(path.path)
+        else:
+            self._due[name] = now + self._settings.interval
+            before, self._known[name] = self._known.get(name), found
+            if reading.moved:
+                self._remark(name, reading.said)
+                self._peers.update(reading.peers)
+            for path in paths:
+                self._judge(path, found, now)
+            if reading.moved and before is not None:
+                self._on_moved(name)
+        self._follow(name, found)
+
+    def _judge(self, path: TunnelPath, device: Device, now: float) -> None:
+        peer = device.peers.get(self._peers.get(path.path) or "")
+        if peer is None:
+            self._forget(path.path)
+            return
+        state = self._states.setdefault(path.path, Staleness())
+        state.take(peer, now, time.time())
+        why = state.why(now)
+        self._views[path.path] = TunnelView(peer.key, state.age(now), peer.rx, peer.tx, why or None)
+        self._tell(path.path, why)
+
+    def _forget(self, path: PathId) -> None:
+        self._states.pop(path, None)
+        self._views.pop(path, None)
+        self._tell(path, "")
+
+    def _tell(self, path: PathId, why: str) -> None:
+        if self._told.get(path, False) is not bool(why):
+            self._told[path] = bool(why)
+            self._on_tunnel(Tunnel(path, why))
+
+    def _follow(self, name: str, found: Found) -> None:
+        remote = endpoint(found) if isinstance(found, Device) else ""
+        mark = found.mark if isinstance(found, Device) else 0
+        far_end = (remote, mark) if remote else None
+        if self._far_ends.get(name) != far_end:
+            if far_end is None:
+                del self._far_ends[name]
+            else:
+                self._far_ends[name] = far_end
+            self._on_far_ends(dict(self._far_ends))
+
+    def _remark(self, name: str, said: tuple[str, ...]) -> None:
+        before, self._remarks[name] = self._remarks.get(name, ()), said
+        for one in said:
+            if one not in before:
+                log.warning("%s", one)
+
+
+def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -> Reading:
+    """A reading of what was found, against the one before."""
+    if isinstance(found, WireGuardError):
+        return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
+    if found is None or (before is not None and _allowed(before) == _allowed(found)):
+        return Reading(found, moved=False)
+    chosen = {path.path: peer_of(path, found) for path in paths}
+    peers = {path: None if peer is None else peer.key for path, peer in chosen.items()}
+    return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
+
+
+def _allowed(device: Device) -> Mapping[str, frozenset[bytes]]:
+    return {peer.key: peer.allowed for peer in device.peers.values()}
