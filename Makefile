@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-deb test-sim deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-deb test-sim vm test-vm deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules
 test-deb: $(VENV)/dev.stamp ## the Debian package: built twice, unpacked and run
 	@tools/need dpkg-deb ip
 	$(BIN)/python -m pytest -m deb
+
+vm: $(VENV)/vm/root ## what tools/vm boots: a Debian 12 with its stock kernel (as root; 2 minutes)
+
+test-vm: $(VENV)/dev.stamp $(VENV)/vm/root ## the package on Debian's kernel, WireGuard and netem, in a VM; TESTS="..." runs those there (4 minutes)
+ifdef TESTS
+	tools/vm env PYTHONPATH=$(VENV)/lib/python3.11/site-packages python3 -m pytest -p no:cacheprovider $(TESTS)
+else
+	tools/vm --deb "$$(tools/deb $(VENV) dist)" /opt/steerd/bin/python3 -m tests.vm
+endif
 
 deb: $(VENV)/dev.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12
 	@tools/need dpkg-deb
@@ -104,6 +113,15 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 	@tools/venv $(PYTHON) $(VENV) requirements/dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/debian-12: | $(VENV)/dev.stamp
+	@tools/need debootstrap
+	@tools/tree $@
+
+$(VENV)/vm/root: tools/vm-base | $(VENV)/debian-12
+	@tools/need qemu-system-x86_64 busybox modprobe mke2fs
+	@tools/vm-base $(VENV)/vm $(VENV)/debian-12
+	@touch $@
 
 $(VENV)/mutation.stamp: $(VENV)/dev.stamp requirements/mutation.txt
 	@tools/venv $(PYTHON) $(VENV) requirements/mutation.txt
