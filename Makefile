@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-deb test-sim vm test-vm deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-deb test-sim vm test-vm soak deb mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ ifdef TESTS
 else
 	tools/vm --deb "$$(tools/deb $(VENV) dist)" /opt/steerd/bin/python3 -m tests.vm
 endif
+
+soak: $(VENV)/dev.stamp ## hours of the core, and of a daemon that is reloaded, flapped and cut off: does anything grow? (15 minutes)
+	@tools/need mosquitto ip nft strace
+	$(BIN)/python -m tests.soak $(SOAK)
 
 deb: $(VENV)/dev.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12
 	@tools/need dpkg-deb

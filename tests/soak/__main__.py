@@ -19,7 +19,7 @@ from tests.soak.core import soak
 from tests.soak.daemon import Soak
 from tests.soak.samples import Verdict, judge
 
-SAMPLES = 24
+SAMPLES = 16
 
 CORE_NOISE = 0.25
 """Of what the engine holds: a path in trouble has more to remember than one that is well."""

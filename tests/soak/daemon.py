@@ -16,11 +16,14 @@ from tests.soak.samples import Verdict, descriptors, judge, metrics, sample
 WARM_UP = 20.0
 """Seconds that are not counted: imports, the first choice, the first reports."""
 
-PATIENCE = 30.0
-"""What has to come about does within so many seconds, or has failed."""
+PATIENCE = 120.0
+"""What has to come about does within so many seconds, or has failed: a hold-down after many is long."""
 
 BREATH = 0.05
 """Seconds between a device's going and coming: a probe period."""
+
+HOME = 10.0
+"""Seconds."""
 
 USERS = 20.0
 """The users' datagrams a second, in each family."""
@@ -61,7 +64,7 @@ class Soak:
         self.flaps(4, 0)
         self.restarts(2, 0)
         self.told.clear()
-        _until(self._steady, "a steady daemon after the warm-up")
+        _until(self._home, "the best PoP's being used again")
 
     def calm(self, seconds: float) -> None:
         """Nothing changes: what does the daemon do to the kernel and the broker?"""
@@ -137,7 +140,7 @@ class Soak:
     def calm_again(self, seconds: float) -> None:
         """What all that has left behind: against the calm at the beginning."""
         self._say("calm again")
-        _until(self._steady, "a steady daemon in the end")
+        _until(self._home, "the best PoP's being used again in the end")
         first = {one.what: one.after for one in self.verdicts if one.phase == "calm"}
         samples = []
         end = time.monotonic() + seconds
@@ -206,6 +209,14 @@ class Soak:
             and all(path["state"] == "up" for path in answer["paths"])
             and all(policy["state"] == "steering" and policy["runner_up"] for policy in answer["policies"])
         )
+
+    def _home(self) -> bool:
+        """Steady, with nothing left to gain: the best PoP has been used for a while."""
+        if not self._steady():
+            return False
+        answer = ask(str(self._directory / "control.sock"), {"verb": "status"})
+        (policy,) = answer["policies"]
+        return policy["choice"].startswith("fra1/") and policy["since_s"] > HOME
 
     def _sample(self) -> dict[str, float]:
         self._running()
