@@ -96,7 +96,7 @@ class Stage(Generic[W]):
     """The daemon, which was just started, in its world, and who watches both.
 
     ``rate``: the users' datagrams a second, in each family. ``ready_within``: how long the daemon may take, in seconds,
-    to its first choice.
+    to its first choice, of the PoP ``first`` if that is given.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class Stage(Generic[W]):
         rate: float,
         quiet: bool = False,
         ready_within: float = 15.0,
+        first: str = "",
     ) -> None:
         self.world = world
         self._daemon = daemon
@@ -117,6 +118,7 @@ class Stage(Generic[W]):
         self._live = not quiet and sys.stdout.isatty()
         self._drawn = 0
         self._ready_within = ready_within
+        self._first = first
         self._began = time.monotonic()
 
     def play(self) -> list[Outcome]:
@@ -154,10 +156,12 @@ class Stage(Generic[W]):
                 raise LabError(f"the daemon ended: {how}{self._daemon.last_words()}")
             if self._daemon.answers():
                 (policy,) = self._daemon.ctl("status")["policies"]
-                if policy["choice"] is not None:
+                if policy["choice"] is not None and policy["choice"].startswith(self._first):
                     return str(policy["choice"])
             time.sleep(0.1)
-        raise LabError(f"the daemon made no choice within {self._ready_within:g} s{self._daemon.last_words()}")
+        wanted = self._first or "a path"
+        words = self._daemon.last_words()
+        raise LabError(f"the daemon did not choose {wanted} within {self._ready_within:g} s{words}")
 
     def _perform(self, act: Act[W]) -> Outcome:
         outcome = Outcome(act.name, act.what, act.to, act.within)

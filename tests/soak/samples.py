@@ -26,7 +26,7 @@ RSS_NOISE_KB = 512.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Medians of the second and the last quarter of a phase; what came before is warming up. ``allowed`` None: it is
+    """Of the second and the last quarter of a phase; what came before is warming up. ``allowed`` None: it is
     told, not judged."""
 
     phase: str
@@ -79,8 +79,9 @@ def judge(phase: str, samples: Sequence[dict[str, float]]) -> list[Verdict]:
     verdicts = []
     for what in samples[0]:
         values = [one[what] for one in samples]
-        before = statistics.median(values[quarter : 2 * quarter])
-        after = statistics.median(values[-quarter:])
+        # What is open for a moment is no leak: of what is scarce, the least of a quarter counts.
+        typical = min if what in SCARCE else statistics.median
+        before, after = typical(values[quarter : 2 * quarter]), typical(values[-quarter:])
         verdicts.append(Verdict(phase, what, before, after, _allowed(what, before)))
     return verdicts
 
