@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 HERE := not nft and not fleet and not wireguard and not deb and not system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-system test-sim deb dist mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,19 @@ test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Debian 12 with a real systemd; as root (4 minutes)
 	@tools/need dpkg-deb ip mosquitto nft systemd-nspawn
 	$(BIN)/python -m pytest -m system $(TESTS)
+
+vm: $(VENV)/vm/root ## what tools/vm boots: a Debian 12 with its stock kernel (as root; 2 minutes)
+
+test-vm: $(VENV)/sbom.stamp $(VENV)/vm/root ## the package on Debian's kernel, WireGuard and netem, in a VM; TESTS="..." runs those there (4 minutes)
+ifdef TESTS
+	tools/vm env PYTHONPATH=$(VENV)/lib/python3.11/site-packages python3 -m pytest -p no:cacheprovider $(TESTS)
+else
+	tools/vm --deb "$$(tools/deb $(VENV) dist)" /opt/steerd/bin/python3 -m tests.vm
+endif
+
+soak: $(VENV)/dev.stamp ## hours of the core, and of a daemon that is reloaded, flapped and cut off: does anything grow? (15 minutes)
+	@tools/need mosquitto ip nft strace
+	$(BIN)/python -m tests.soak $(SOAK)
 
 deb: $(VENV)/sbom.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12, and its SBOM
 	@tools/need dpkg-deb
@@ -124,10 +137,14 @@ $(VENV)/sbom.stamp: $(VENV)/dev.stamp requirements/sbom.txt
 	@tools/venv $(PYTHON) $(VENV) requirements/sbom.txt
 	@touch $@
 
-$(VENV)/debian-12: tools/tree
-	@mkdir -p $(VENV)
+$(VENV)/debian-12: tools/tree | $(VENV)/dev.stamp
 	@tools/need debootstrap
 	@tools/tree $@
+
+$(VENV)/vm/root: tools/vm-base | $(VENV)/debian-12
+	@tools/need qemu-system-x86_64 busybox modprobe mke2fs
+	@tools/vm-base $(VENV)/vm $(VENV)/debian-12
+	@touch $@
 
 $(VENV)/mutation.stamp: $(VENV)/dev.stamp requirements/mutation.txt
 	@tools/venv $(PYTHON) $(VENV) requirements/mutation.txt

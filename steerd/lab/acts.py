@@ -1,33 +1,15 @@
 """The demo's script: what happens to the PoPs, and what the daemon has to make of it."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from steerd.lab.gateway import TENANT
+from steerd.lab.stage import Act
 from steerd.lab.world import World
 
 INTERVAL: Final = "200ms"
 RATE: Final = 100.0
 """The users' datagrams a second, in each family."""
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """Something happens; for ``lasts`` seconds it is watched what comes of it.
-
-    ``to``: the PoP that the users' packets have to move to, None: they must stay; ``within`` so many seconds
-    of the act's beginning. ``lost_max``: how many seconds' worth of the users' packets may be lost.
-    """
-
-    name: str
-    what: str
-    do: Callable[[World], None]
-    lasts: float
-    to: str | None = None
-    within: float = 0.0
-    lost_max: float = 0.0
 
 
 def _nothing(_: World) -> None:

@@ -4,41 +4,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from steerd.lab.acts import INTERVAL, RATE, SCRIPT, Act
+from steerd.lab.acts import INTERVAL, RATE, SCRIPT
 from steerd.lab.enclosure import RUN, LabError, enclose
-from steerd.lab.traffic import SETTLED
+from steerd.lab.stage import Stage, told
 from steerd.lab.world import World
-
-READY_WITHIN: Final = 15.0
-SETTLE: Final = 2.0
-"""After a move it is watched for so long, in seconds, whether it stays."""
-
-SLICE: Final = 0.02
-"""How finely, in seconds, the moment of a move is looked for."""
-
-TOGETHER: Final = 0.1
-"""IPv4 and IPv6 move within so many seconds of each other."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of an act. ``moved_after``: seconds until the first user packet went by the new PoP, per family."""
-
-    act: str
-    what: str
-    expected: str | None
-    within_s: float
-    moved_after_s: dict[str, float] = field(default_factory=dict)
-    sent: int = 0
-    lost: int = 0
-    switches: list[dict[str, Any]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 def demo(*, as_json: bool, hold: bool, config: Path | None) -> int:
@@ -47,10 +20,10 @@ def demo(*, as_json: bool, hold: bool, config: Path | None) -> int:
     try:
         enclose()
         with World(rate=RATE) as world:
-            stage = Stage(world, tables, quiet=as_json)
+            stage = Stage(world, LabDaemon(world, tables), SCRIPT, rate=RATE, quiet=as_json)
             outcomes = stage.play()
             report = stage.report(outcomes)
-            print(json.dumps(report) if as_json else "\n".join(_told(report)), flush=True)
+            print(json.dumps(report) if as_json else "\n".join(told(report)), flush=True)
             if hold:
                 _hold()
             return 0 if report["ok"] else 1
@@ -62,208 +35,34 @@ def demo(*, as_json: bool, hold: bool, config: Path | None) -> int:
         return 130
 
 
-class Stage:
-    """The daemon in its world, and who watches both."""
+class LabDaemon:
+    """The daemon as a process in the lab."""
 
-    def __init__(self, world: World, tables: str, *, quiet: bool) -> None:
-        self.world = world
-        self._quiet = quiet
-        self._live = not quiet and sys.stdout.isatty()
-        self._drawn = 0
+    def __init__(self, world: World, tables: str) -> None:
+        self._world = world
         self._log = (RUN / "steerd.log").open("w")
-        self._began = time.monotonic()
         config = world.gateway_config(interval=INTERVAL, tables=tables)
-        self._daemon = world.run_daemon(config, stderr=self._log)
+        self._process = world.run_daemon(config, stderr=self._log)
+        self.pid = self._process.pid
 
-    def play(self) -> list[Outcome]:
-        """All acts, one after the other."""
-        first = self._wait_for_choice()
-        self._say(f"the daemon is ready after {time.monotonic() - self._began:.1f} s, and chose {first}")
-        outcomes = []
-        for act in SCRIPT:
-            outcomes.append(self._perform(act))
-            self._say(_line(outcomes[-1]))
-        return outcomes
+    def ended(self) -> str | None:
+        return None if self._process.poll() is None else f"exit code {self._process.returncode}"
 
-    def report(self, outcomes: list[Outcome]) -> dict[str, Any]:
-        made = sum(len(outcome.switches) for outcome in outcomes)
-        needed = sum(1 for act in SCRIPT if act.to is not None)
-        problems = [f"{outcome.act}: {problem}" for outcome in outcomes for problem in outcome.problems]
-        if made != needed:
-            problems.append(f"{made} switches were made, {needed} were needed")
-        return {
-            "ok": not problems,
-            "acts": [asdict(outcome) for outcome in outcomes],
-            "switches": {"made": made, "needed": needed},
-            "packets": {
-                "sent": sum(outcome.sent for outcome in outcomes),
-                "lost": sum(outcome.lost for outcome in outcomes),
-            },
-            "daemon": self._footprint(),
-            "problems": problems,
-        }
+    def answers(self) -> bool:
+        return (RUN / "control.sock").exists()
 
     def ctl(self, *arguments: str) -> dict[str, Any]:
-        """Ask the daemon as its operator would."""
         command = [sys.executable, "-m", "steerd.cli.steerctl", "--socket", str(RUN / "control.sock"), *arguments]
-        process = self.world.spawn("gw", [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = self._world.spawn("gw", [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         output, errors = process.communicate(timeout=10)
         if process.returncode:
-            raise LabError(f"steerctl {arguments[0]}: {errors.decode().strip()}{self._last_words()}")
+            raise LabError(f"steerctl {arguments[0]}: {errors.decode().strip()}{self.last_words()}")
         answer: dict[str, Any] = json.loads(output)
         return answer
 
-    def _wait_for_choice(self) -> str:
-        while time.monotonic() - self._began < READY_WITHIN:
-            if self._daemon.poll() is not None:
-                raise LabError(f"the daemon ended with {self._daemon.returncode}{self._last_words()}")
-            if (RUN / "control.sock").exists():
-                (policy,) = self.ctl("status")["policies"]
-                if policy["choice"] is not None:
-                    return str(policy["choice"])
-            time.sleep(0.1)
-        raise LabError(f"the daemon made no choice within {READY_WITHIN:g} s{self._last_words()}")
-
-    def _perform(self, act: Act) -> Outcome:
-        outcome = Outcome(act.name, act.what, act.to, act.within)
-        known = {one["event_id"] for one in self.ctl("history")["switches"]}
-        self._say(f"\n{act.name}: {act.what}")
-        began = time.monotonic()
-        act.do(self.world)
-        end = began + act.lasts
-        while (now := time.monotonic()) < end:
-            self._draw(act, now - began)
-            time.sleep(min(0.25, end - now))
-            if act.to is not None and self._carries(act.to):
-                end = min(end, max(time.monotonic() + SETTLE, began + 3 * SETTLE))
-                self._draw(act, time.monotonic() - began)
-                time.sleep(max(0.0, end - time.monotonic()))
-        until = time.monotonic()
-        outcome.switches = [one for one in reversed(self.ctl("history")["switches"]) if one["event_id"] not in known]
-        time.sleep(SETTLED)
-        window = self.world.traffic.between(began, until)
-        outcome.sent, outcome.lost = window.sent, window.lost
-        if act.to is not None:
-            outcome.moved_after_s = {f"ipv{family}": moved for family, moved in self._moves(act.to, began, until)}
-        outcome.problems = list(_problems(act, outcome))
-        self._clear()
-        return outcome
-
-    def _carries(self, pop: str) -> bool:
-        now = time.monotonic()
-        return all(set(self.world.traffic.between(now - 0.3, now - 0.1, family).by_pop) == {pop} for family in (4, 6))
-
-    def _moves(self, pop: str, began: float, until: float) -> Iterator[tuple[int, float]]:
-        """When the first packet of each family was sent that went by ``pop``, after ``began``."""
-        for family in (4, 6):
-            at = began
-            while at < until:
-                if pop in self.world.traffic.between(at, at + SLICE, family).by_pop:
-                    yield family, round(at - began, 2)
-                    break
-                at += SLICE
-
-    def _footprint(self) -> dict[str, float]:
-        """The daemon's memory in MB, and the share of a core that it took since its start."""
-        pages, ticks = 4096, 100.0
-        fields = Path(f"/proc/{self._daemon.pid}/stat").read_text().rpartition(")")[2].split()
-        seconds = (int(fields[11]) + int(fields[12])) / ticks
-        return {
-            "rss_mb": round(int(fields[21]) * pages / 1e6, 1),
-            "cpu_percent": round(100.0 * seconds / (time.monotonic() - self._began), 1),
-        }
-
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
         self._log.flush()
         return "".join(f"\n  {line}" for line in (RUN / "steerd.log").read_text().splitlines()[-8:])
-
-    def _say(self, text: str) -> None:
-        if not self._quiet:
-            print(text, flush=True)
-
-    def _draw(self, act: Act, elapsed: float) -> None:
-        if not self._live:
-            return
-        status = self.ctl("status")
-        now = time.monotonic()
-        by_pop = self.world.traffic.between(now - 1.0, now - 0.1).by_pop
-        whole = sum(by_pop.values()) or 1
-        rows = [
-            f"  {act.name}, {elapsed:4.1f} s",
-            f"  {'PATH':<16}{'STATE':<12}{'RTT':>9}{'JITTER':>9}{'LOSS':>7}  USERS",
-        ]
-        for path in status["paths"]:
-            share = by_pop.get(path["pop"], 0) / whole
-            rtt = "-" if path["rtt_ms"] is None else f"{path['rtt_ms']:.1f} ms"
-            jitter = "-" if path["jitter_ms"] is None else f"{path['jitter_ms']:.1f} ms"
-            bar = "#" * round(20 * share)
-            rows.append(
-                f"  {path['path']:<16}{path['state']:<12}{rtt:>9}{jitter:>9}{path['loss']:>7.1%}  {share:4.0%} {bar}"
-            )
-        self._clear()
-        print("\n".join(rows), flush=True)
-        self._drawn = len(rows)
-
-    def _clear(self) -> None:
-        if self._drawn:
-            print(f"\x1b[{self._drawn}A\x1b[J", end="", flush=True)
-            self._drawn = 0
-
-
-def _problems(act: Act, outcome: Outcome) -> Iterator[str]:
-    allowed = act.lost_max * RATE * 2
-    if outcome.lost > allowed:
-        yield f"{outcome.lost} of the users' packets were lost, {allowed:.0f} may be"
-    moves = [(one["from"], one["to"]) for one in outcome.switches]
-    if act.to is None:
-        if moves:
-            yield f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}, and should have stayed"
-        return
-    if not moves:
-        yield f"stayed, and should have moved to {act.to}"
-        return
-    if len(moves) > 1 or not moves[0][1].startswith(f"{act.to}/"):
-        yield f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}, and should have moved to {act.to}"
-    after = outcome.moved_after_s
-    if len(after) < 2:
-        yield f"no packets of {' and '.join({'ipv4', 'ipv6'} - set(after))} went by {act.to}"
-        return
-    if max(after.values()) > act.within:
-        yield f"moved after {max(after.values()):.1f} s, and should have within {act.within:g} s"
-    if abs(after["ipv4"] - after["ipv6"]) > TOGETHER:
-        yield f"IPv4 moved after {after['ipv4']:.2f} s and IPv6 after {after['ipv6']:.2f} s: not together"
-
-
-def _line(outcome: Outcome) -> str:
-    if outcome.expected is None:
-        text = "stayed" if not outcome.switches else "moved"
-    elif outcome.moved_after_s:
-        text = f"moved to {outcome.expected} after {max(outcome.moved_after_s.values()):.1f} s"
-    else:
-        text = "stayed"
-    text += f"; {outcome.lost} of {outcome.sent} user packets lost"
-    return "\n".join([f"  {text}", *(f"  PROBLEM: {problem}" for problem in outcome.problems)])
-
-
-def _told(report: dict[str, Any]) -> Iterator[str]:
-    yield f"\n{'ACT':<14}{'MOVED TO':<10}{'AFTER':>8}{'ALLOWED':>9}{'LOST':>6}{'OF':>7}  WHY"
-    for act in report["acts"]:
-        after = max(act["moved_after_s"].values(), default=None)
-        allowed = "-" if act["expected"] is None else f"{act['within_s']:g} s"
-        why = ", ".join(f"{one['reason']} ({one['rule']})" for one in act["switches"])
-        yield (
-            f"{act['act']:<14}{act['expected'] or 'stayed':<10}"
-            f"{'-' if after is None else f'{after:.2f} s':>8}"
-            f"{allowed:>9}"
-            f"{act['lost']:>6}{act['sent']:>7}  {why or '-'}"
-        )
-    switches, daemon = report["switches"], report["daemon"]
-    yield f"\nswitches: {switches['made']} made, {switches['needed']} needed"
-    yield f"packets: {report['packets']['lost']} of {report['packets']['sent']} lost"
-    yield f"the daemon: {daemon['rss_mb']} MB, {daemon['cpu_percent']} % of a core, with 8 probe targets at 5 a second"
-    for problem in report["problems"]:
-        yield f"PROBLEM: {problem}"
-    yield "all as it should be" if report["ok"] else "not as it should be"
 
 
 def _hold() -> None:

@@ -79,7 +79,7 @@ def _main() -> None:
     everyone = frozenset[bytes]().union(*targets.values())
     ports: dict[str, _Device | _Outer] = {}
     for number, (name, pop) in enumerate(given["pops"].items(), 1):
-        line = Line(number, targets[name], everyone - targets[name], given["seed"] + number)
+        line = Line(pop.get("number", number), targets[name], everyone - targets[name], given["seed"] + number)
         line.change(pop["conditions"], 0.0)
         ports[name] = _Outer(pop["outer"], line) if "outer" in pop else _Device(pop["device"], line)
 

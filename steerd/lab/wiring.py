@@ -1,5 +1,6 @@
 """The wires of the world: LAN host, gateway, outside, with their addresses and routes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from steerd.lab import namespaces
@@ -22,9 +23,10 @@ OUTSIDE = End("wan", "wan1", "02:00:00:00:02:02", "192.0.2.2", "2001:db8::2")
 ADMIN = "198.51.100.10"
 
 
-def wire(rp_filter: int) -> None:
-    """Make the three namespaces and connect them; ``rp_filter`` on all the gateway's devices."""
-    namespaces.add("lan", "gw", "wan")
+def wire(rp_filter: int, made: Sequence[str] = ("lan", "gw", "wan")) -> None:
+    """Make the three namespaces, or those that are not there yet, and connect them; ``rp_filter`` on all the gateway's
+    devices."""
+    namespaces.add(*made)
     namespaces.sysctl("gw", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
     namespaces.sysctl("gw", ipv4__conf__all__rp_filter=rp_filter, ipv4__conf__default__rp_filter=rp_filter)
     for near, far in ((LAN, HOST), (UPLINK, OUTSIDE)):

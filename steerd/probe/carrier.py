@@ -46,7 +46,7 @@ class Carrier(Protocol):
         ...
 
     def departures(self) -> None:
-        """Note in each flight when it entered our own queue and when it left (``queued_ns``, ``left_ns``)."""
+        """Tell each flight when it entered a queue of ours and when it left."""
         ...
 
     def heard(self) -> Iterator[Answer | Fault]:

@@ -149,10 +149,10 @@ class EchoCarrier:
             flight = find(known) if known is not None else None
             if flight is None:
                 continue
-            if not queued:
-                flight.left_ns = at_ns
-            elif not flight.queued_ns:
-                flight.queued_ns = at_ns
+            if queued:
+                flight.queued(at_ns)
+            else:
+                flight.left(at_ns)
 
     def heard(self) -> Iterator[Answer | Fault]:
         family, find = self._family, self._find

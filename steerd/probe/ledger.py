@@ -4,7 +4,7 @@ A probe waits; unanswered after its patience it is OVERDUE, after its timeout LO
 a REPLY, after it LATE, and every further one a DUPLICATE. A probe that is void is never heard of again.
 
 Patience and timeout count from when the probe left this machine. One that waits in our own queue is not
-judged; one that never left it by its timeout is LOCAL.
+judged; one that never left it by its timeout is LOCAL. What a tunnel keeps to itself is not in our queue.
 """
 
 from collections import deque
@@ -44,12 +44,24 @@ _ANSWERED = {
 }
 
 
+class Way:
+    """How many queues of this machine the probes by one device pass on their way out: the device's own, and that of
+    the uplink below a tunnel. Known (not 0) from the first probe that was seen to leave; on some kernels none is."""
+
+    __slots__ = ("queues",)
+
+    def __init__(self) -> None:
+        self.queues = 0
+
+
 class Flight(Generic[Owner]):
     """One probe. Times on the loop's clock in seconds, but ``queued_ns`` and ``left_ns`` are the kernel's
     CLOCK_REALTIME stamps of its entry into our own queue and of its departure (0: not known), and ``wall_ns``
-    is that clock at ``sent_at``. ``identifier`` is the method's own."""
+    is that clock at ``sent_at``. ``entered`` counts the queues that it entered on its ``way``. ``identifier`` is the
+    method's own."""
 
     __slots__ = (
+        "entered",
         "erred",
         "identifier",
         "left_ns",
@@ -61,6 +73,7 @@ class Flight(Generic[Owner]):
         "state",
         "timeout",
         "wall_ns",
+        "way",
     )
 
     def __init__(
@@ -72,7 +85,9 @@ class Flight(Generic[Owner]):
         wall_ns: int,
         patience: float,
         timeout: float,
+        way: Way,
     ) -> None:
+        self.way = way
         self.number = number
         self.owner = owner
         self.identifier = identifier
@@ -82,8 +97,19 @@ class Flight(Generic[Owner]):
         self.timeout = timeout
         self.queued_ns = 0
         self.left_ns = 0
+        self.entered = 0
         self.state = WAITING
         self.erred = False
+
+    def queued(self, at_ns: int) -> None:
+        """The kernel put it into a queue."""
+        self.entered += 1
+        self.queued_ns = self.queued_ns or at_ns
+
+    def left(self, at_ns: int) -> None:
+        """The kernel handed it to the hardware, or to what stands for it."""
+        self.left_ns = at_ns
+        self.way.queues = self.entered
 
     @property
     def waited(self) -> float:
@@ -92,8 +118,9 @@ class Flight(Generic[Owner]):
 
     @property
     def queueing(self) -> bool:
-        """Whether it entered our own queue and is not known to have left it."""
-        return bool(self.queued_ns) and not self.left_ns
+        """Whether it entered the last queue before this machine's end, and has not left it. Where departures are not
+        seen, nobody can say."""
+        return not self.left_ns and self.entered >= self.way.queues > 0
 
 
 class Ledger(Generic[Owner]):

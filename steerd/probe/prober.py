@@ -23,7 +23,7 @@ from steerd.probe.diagnosis import Diagnosis
 from steerd.probe.error import ProbeError
 from steerd.probe.findings import Findings
 from steerd.probe.icmp import Wired
-from steerd.probe.ledger import Flight, Ledger
+from steerd.probe.ledger import Flight, Ledger, Way
 from steerd.probe.leg import Leg
 from steerd.probe.mtu import MtuProber
 from steerd.probe.pace import Pace
@@ -76,6 +76,7 @@ class Prober:
         self._diagnosis = Diagnosis(self._carriers, devices, self.findings)
         self._mtu = MtuProber(seed, self._pace)
         self._queues: dict[PathId, float] = {}
+        self._ways: dict[str, Way] = {}  # by device
         self._clock = ClockWatch(0.0, 0.0)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -134,6 +135,8 @@ class Prober:
             self._diagnosis.forget(kept)
             paths = {path.path for path in settings.paths}
             self._queues = {path: wait for path, wait in self._queues.items() if path in paths}
+            devices = {path.device for path in settings.paths}
+            self._ways = {device: way for device, way in self._ways.items() if device in devices}
         self._settings = settings
         self._arm(time.monotonic())
 
@@ -224,7 +227,10 @@ class Prober:
         batches: dict[Carrier, list[Flight[Leg]]] = {}
         for leg in legs:
             self._number = number = (self._number + 1) % _NUMBERS
-            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout)
+            way = self._ways.get(leg.settings.device)
+            if way is None:
+                way = self._ways[leg.settings.device] = Way()
+            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, way)
             batches.setdefault(leg.carrier, []).append(flight)
         for carrier, flights in batches.items():
             for flight, error in zip(flights, carrier.send(flights), strict=True):

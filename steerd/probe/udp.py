@@ -204,10 +204,10 @@ class UdpCarrier:
                     continue
                 if not isinstance(found, Departure):
                     self._faults.append(Fault(flight))
-                elif not found.queued:
-                    flight.left_ns = found.at_ns
-                elif not flight.queued_ns:
-                    flight.queued_ns = found.at_ns
+                elif found.queued:
+                    flight.queued(found.at_ns)
+                else:
+                    flight.left(found.at_ns)
 
     def heard(self) -> Iterator[Answer | Fault]:
         faults, self._faults = self._faults, []

@@ -12,7 +12,7 @@ from steerd.config.settings import ProbePath, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.probe.carrier import Answer, Carrier, Find
-from steerd.probe.ledger import Flight, Ledger
+from steerd.probe.ledger import Flight, Ledger, Way
 from steerd.probe.leg import Leg
 
 TICK = 0.01
@@ -99,7 +99,7 @@ class Ticks:
         for leg in self.legs:
             self._number += 1
             flights.append(
-                Flight(self._number, leg, 0, now, time.time_ns(), leg.settings.timeout / 2, leg.settings.timeout)
+                Flight(self._number, leg, 0, now, time.time_ns(), leg.settings.timeout / 2, leg.settings.timeout, Way())
             )
         for flight, error in zip(flights, self.carrier.send(flights), strict=True):
             if error:

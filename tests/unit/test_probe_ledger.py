@@ -1,14 +1,18 @@
 """The outcomes of a probe, told apart, with literal times."""
 
 from steerd.core.model import Outcome
-from steerd.probe.ledger import CAPACITY, Flight, Ledger
+from steerd.probe.ledger import CAPACITY, Flight, Ledger, Way
 
 PATIENCE = 0.1
 TIMEOUT = 1.0
 
 
-def send(ledger: Ledger[str], number: int = 1, at: float = 100.0, patience: float = PATIENCE) -> Flight[str]:
-    flight = Flight(number, "fra1/wg0", 0x1234, at, 0, patience, TIMEOUT)
+def send(
+    ledger: Ledger[str], number: int = 1, at: float = 100.0, patience: float = PATIENCE, queues: int = 1
+) -> Flight[str]:
+    way = Way()
+    way.queues = queues
+    flight = Flight(number, "fra1/wg0", 0x1234, at, 0, patience, TIMEOUT, way)
     ledger.sent(flight)
     return flight
 
@@ -117,8 +121,9 @@ def test_memory_is_bounded():
 
 def waits(flight: Flight[str], left_after: float | None) -> Flight[str]:
     """The flight entered our own queue at once, and left it so many seconds later (None: not yet)."""
-    flight.queued_ns = 1
-    flight.left_ns = 0 if left_after is None else max(1, round(left_after * 1e9))
+    flight.queued(1)
+    if left_after is not None:
+        flight.left(max(1, round(left_after * 1e9)))
     return flight
 
 
@@ -140,6 +145,31 @@ def test_a_probe_in_our_own_queue_is_not_judged_and_one_that_never_left_is_local
     assert judged(ledger, 101.0) == [(1, Outcome.LOCAL)]
     assert (ledger.waiting, settled) == (0, [flight])
     assert ledger.answered(flight) is None
+
+
+def test_what_never_left_is_judged_where_departures_were_never_seen():
+    """A kernel before 6.13 stamps a tunnel's outer packet, which tells nothing of the probe in it."""
+    ledger: Ledger[str] = Ledger(lambda _: None)
+    waits(send(ledger, queues=0), None)
+    assert judged(ledger, 100.1) == [(1, Outcome.OVERDUE)]
+    assert judged(ledger, 101.0) == [(1, Outcome.LOST)]
+
+
+def test_a_probe_that_a_tunnel_keeps_is_judged_and_one_in_the_uplinks_queue_is_not():
+    """A tunnel without a session keeps its packets: they enter its device, but never the queue of the uplink."""
+    ledger: Ledger[str] = Ledger(lambda _: None)
+    waits(send(ledger, 1, queues=2), None)
+    waits(waits(send(ledger, 2, queues=2), None), None)
+    assert judged(ledger, 100.1) == [(1, Outcome.OVERDUE)]
+    assert dict(judged(ledger, 101.0)) == {1: Outcome.LOST, 2: Outcome.LOCAL}
+
+
+def test_how_many_queues_there_are_is_learned_from_what_leaves():
+    ledger: Ledger[str] = Ledger(lambda _: None)
+    first = send(ledger, queues=0)
+    assert not waits(first, None).queueing
+    waits(first, 0.01)
+    assert first.way.queues == 2
 
 
 def test_a_probe_that_left_its_queue_late_is_judged_from_then_on():
