@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 HERE := not nft and not fleet and not wireguard and not deb and not system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-route bench-mqtt schemas lock clean
+.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-probe: $(VENV)/dev.stamp ## cost and accuracy of probing against fping, ic
 
 bench-replay: $(VENV)/dev.stamp ## replay against merely reading CSV; TRACES="..." adds files
 	$(BIN)/python -m bench.replay $(TRACES)
+
+bench-rule: $(VENV)/dev.stamp ## the switch rule on noise and steps; TRACES="FOLDER..." adds gap left on sets of traces
+	$(BIN)/python -m bench.rule $(TRACES)
 
 bench-route: $(VENV)/dev.stamp ## 100,000 prefixes moved at once, against ip -batch, BIRD and pyroute2 (3 minutes)
 	@tools/need mosquitto ip bird birdc

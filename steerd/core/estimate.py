@@ -6,8 +6,7 @@ answer that is handled late, or out of order, weighs as if it had been handled a
 How a belief starts. The first reply sets the mean to itself and the standard deviation to an eighth of
 itself (at least the floor), a prior that is worth one sample. While fewer samples are in memory than the
 half-life would keep, each new one weighs ``1/(n+1)``, so the mean of the first few is their plain mean.
-Loss starts at 0, jitter at 0. The *level* is a mean with the long half-life of loss and jitter: what a path is
-used to.
+Loss starts at 0, jitter at 0. The *level* is a mean with the long half-life of loss: what a path is used to.
 """
 
 from math import exp2, inf, nan, sqrt
@@ -34,17 +33,43 @@ DT_MIN: Final = 1e-3
 YOUNG: Final = 3.0
 """With fewer independent samples than this the variance, too, is a plain mean."""
 
-SLOW: Final = 5.0
-"""Loss and jitter are rarer news than RTT: their half-life is this many times the RTT's. At one probe a
-second and the default half-life of 2 s, jitter then moves by 1/15 per sample, as RFC 3550 has it (1/16)."""
+STEP_WEIGHT: Final = 0.5
+"""At a step the mean starts anew, halfway to the sample that told of it, and single samples are taken to vary about it
+as they did about the old one."""
 
-JUMP_MAX: Final = 3.0
+SLOW: Final = 5.0
+"""Loss is rarer news than RTT, and what a path is used to changes slowly: their half-life is so many times as long."""
+
+LEVEL_ERRORS: Final = 3.0
+"""The level stays within so many standard errors of the mean: a path that surely became another is used to that."""
+
+LEVEL_ERRORS2: Final = LEVEL_ERRORS * LEVEL_ERRORS
+
+JITTER_SHORT: Final = 2.0
+JITTER_LONG: Final = 60.0
+"""Jitter is remembered with these many times the RTT's half-life. At one probe a second and the default half-life of
+2 s the short memory moves by 1/6 per sample (RFC 3550 has 1/16), the long one by 1/174."""
+
+JITTER_ERRORS: Final = 1.5
+"""The long memory is believed as far as the short one, within so many of its standard errors, does not belie it."""
+
+JITTER_CV: Final = 0.9
+"""The standard error of a mean of n absolute differences of normal samples is this over sqrt(n), of itself: they vary
+by sqrt(pi/2 - 1) = .76, and those that share a sample are correlated."""
+
+JUMP_MAX: Final = 1.75
 """A difference of two samples counts as jitter up to this many times the usual one: what is more is a spike, or a
 step, and the mean's to tell."""
 
+UNCUT: Final = 0.8593
+"""So much is left of the mean absolute difference of normal samples where each is cut at `JUMP_MAX` times that mean:
+the fixed point of m = E min(|d|, 1.75 m), with E |d| = 1."""
+
+WHOLE: Final = 1.0 / UNCUT
+
 HELD: Final = 1.0 - 1e-6
 """Within so many seconds the very same RTT is no second measurement but the first one, held: by what recorded it, or by
-a clock too coarse to tell. It keeps its weight in time, and is no further evidence."""
+a clock too coarse to tell. It is no evidence at all; the next one weighs for all the time since the first."""
 
 NOISE_FLOOR_MS: Final = 0.5
 GAUSSIAN: Final = 1.128
@@ -62,12 +87,15 @@ class Estimate:
         "_fast",
         "_gaps",
         "_half_life",
+        "_jitter_error",
         "_kept",
-        "_kept_loss",
         "_last_overdue",
+        "_long",
+        "_long_weight",
         "_loss_at",
         "_news_at",
-        "_news_slow",
+        "_short",
+        "_short_weight",
         "_slow",
         "_slow_half_life",
         "_spread",
@@ -85,7 +113,8 @@ class Estimate:
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
         self._slow_half_life = SLOW * half_life
-        self._fast = self._slow = self._spread = self._kept = self._kept_loss = 0.0
+        self._fast = self._slow = self._spread = self._kept = 0.0
+        self._short_weight = self._long_weight = self._jitter_error = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -95,12 +124,11 @@ class Estimate:
         self.variance = 0.0
         self.n = 0.0
         self.samples = 0
-        self.jitter = 0.0
+        self.jitter = self._short = self._long = 0.0
         self.level = 0.0
         self.loss = 0.0
         self.last_rtt = 0.0
         self.last_reply = self._news_at = -inf
-        self._news_slow = 0.0
         self._clipped = 0
         self._last_overdue = -inf
         self._loss_at = 0.0
@@ -108,16 +136,22 @@ class Estimate:
 
     def reply(self, rtt: float, sent_at: float) -> None:
         """An answer after ``rtt`` ms to the probe sent at ``sent_at``. This is the hot line of the core."""
-        last = self.last_reply
-        dt = sent_at - last
+        if sent_at <= self.last_reply:
+            return  # an older probe, answered late: the newer answer has spoken for its time
+        self.last_reply = sent_at
+        if self.loss:
+            self._fade(sent_at)
+        dt = sent_at - self._news_at
+        jump = rtt - self.last_rtt
+        if not jump and dt < HELD:
+            return
         if dt != self._dt:
             if not self.samples:
                 self._first(rtt, sent_at)
                 return
-            if dt <= 0.0:
-                return  # an older probe, answered late: the newer answer has spoken for its time
             self._weigh(dt)
-        self.last_reply = sent_at
+        self._news_at, self.last_rtt = sent_at, rtt
+        self.samples = samples = self.samples + 1
         weight, spread = self._fast, self._spread
         n, kept = self.n, self._kept
         if n != kept:
@@ -133,37 +167,52 @@ class Estimate:
         d = rtt - mean
         d2 = d * d
         if d2 > CLIP2 * variance and d2 > CLIP2 * SD_FLOOR2 and d2 > CLIP2 * RATIO2 * mean * mean:
-            d = self._clip(d)
-            d2 = d * d
+            clipped = self._clip(d)
+            if clipped == d:
+                weight, self.n = STEP_WEIGHT, 1.0
+                variance = d2 = self.scatter**2
+            else:
+                d = clipped
+                d2 = d * d
         elif self._clipped:
             self._clipped = 0
-        self.mean = mean + weight * d
-        self.variance = variance + spread * (d2 - variance)
-        jump = rtt - self.last_rtt
-        if jump or sent_at - self._news_at >= HELD:
-            self.samples += 1
-            self.last_rtt = rtt
-            if jump < 0.0:
-                jump = -jump
-            slow, jitter = self._slow, self.jitter
-            if last != self._news_at:  # an RTT was held: this one stands for all the time since then
-                slow = 1.0 - exp2((self._news_at - sent_at) / self._slow_half_life)
-            self._news_at, self._news_slow = sent_at, slow
-            young = 1.0 / self.samples
-            usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
+        self.mean = mean = mean + weight * d
+        self.variance = variance = variance + spread * (d2 - variance)
+
+        # Jitter: how far samples that follow each other are apart, into both memories.
+        short, long = self._short, self._long
+        usual = short if short > NOISE_FLOOR_MS else NOISE_FLOOR_MS
+        short_weight, long_weight, slow = self._short_weight, self._long_weight, self._slow
+        if long_weight * samples < 1.0:
+            young = long_weight = 1.0 / samples
             if young > slow:
                 slow = young
+            if young > short_weight:
+                short_weight = young
                 usual = max(usual, self.level / 8.0)  # as much as is believed before there is anything to compare
-            if jump > JUMP_MAX * usual:
-                jump = JUMP_MAX * usual
-            self.jitter = jitter + slow * (jump - jitter)
-            self.level += slow * (rtt - self.level)
-        if self.loss:
-            if self._loss_at == last:
-                self.loss *= self._kept_loss
-                self._loss_at = sent_at
-            else:
-                self._fade(sent_at)
+        if jump < 0.0:
+            jump = -jump
+        if jump > JUMP_MAX * usual:
+            jump = JUMP_MAX * usual
+        self._short = short = short + short_weight * (jump - short)
+        self._long = long = long + long_weight * (jump - long)
+        off = long - short
+        error = self._jitter_error * short
+        if off > error:
+            long = short + error
+        elif off < -error:
+            long = short - error
+        self.jitter = long * WHOLE
+
+        self.level = level = self.level + slow * (rtt - self.level)
+        off = level - mean
+        if off * off * self.n > LEVEL_ERRORS2 * variance:
+            self.level = self._held_to_mean(level)
+
+    def _held_to_mean(self, level: float) -> float:
+        """The level, as far as the mean lets it."""
+        mean, most = self.mean, LEVEL_ERRORS * sqrt(self.error2)
+        return min(max(level, mean - most), mean + most)
 
     def overdue(self, sent_at: float) -> None:
         """Remember how much time this probe stands for, should it be settled as lost."""
@@ -208,7 +257,7 @@ class Estimate:
     @property
     def level_error2(self) -> float:
         """The squared standard error of the level, in ms^2."""
-        scatter, slow, samples = self.scatter, self._news_slow, self.samples
+        scatter, slow, samples = self.scatter, self._slow, self.samples
         kept = (2.0 - slow) / slow if slow > 0.0 else inf
         return scatter * scatter / max(1.0, min(samples, kept))
 
@@ -222,11 +271,15 @@ class Estimate:
     def _weigh(self, dt: float) -> None:
         """The weights of a sample that stands for ``dt``. With live clocks every step differs, so this is hot too."""
         self._dt = dt
-        self._fast = fast = 1.0 - exp2(-(dt if dt > DT_MIN else DT_MIN) / self._half_life)
+        if dt < DT_MIN:
+            dt = DT_MIN
+        self._fast = fast = 1.0 - exp2(-dt / self._half_life)
         self._spread = fast if fast < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
         self._kept = 2.0 / fast - 1.0
-        self._slow = slow = 1.0 - exp2(-dt / self._slow_half_life)
-        self._kept_loss = 1.0 - slow
+        self._slow = 1.0 - exp2(-dt / self._slow_half_life)
+        self._short_weight = short = 1.0 - exp2(-dt / (JITTER_SHORT * self._half_life))
+        self._long_weight = 1.0 - exp2(-dt / (JITTER_LONG * self._half_life))
+        self._jitter_error = JITTER_ERRORS * JITTER_CV / sqrt((2.0 - short) / short)
 
     def _variance_at_least(self) -> float:
         variance, floor = self.variance, RATIO2 * self.mean * self.mean

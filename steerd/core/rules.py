@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from math import exp2, inf, sqrt
 from typing import Final, Protocol
 
+from steerd.core.estimate import HELD
 from steerd.core.excursions import SHORT, Excursions
 from steerd.core.model import Terms
 from steerd.core.settings import RegretSettings, Settings
@@ -27,18 +28,25 @@ seconds: no single sample moves anything."""
 HIGH: Final = 0.5
 """An excursion stands as long as it costs more than this share of a price in `SHORT` seconds."""
 
-THERE_AND_BACK: Final = 1.5
+THERE_AND_BACK: Final = 2.0
 """An excursion counts in full at once if it is expected to cost so many prices: one to leave, and half the time
 another to come back."""
 
-DRIFT: Final = 0.5
-"""Of what would pay the price within the horizon: what costs less than this share more is not added up."""
+CORROBORATION: Final = 0.25
+"""The confident test wants this share of a price to have been paid beyond what would pay it within the horizon."""
 
-CORROBORATION: Final = 0.4
-"""The confident test wants this share of a price to have been paid beyond what the rival is used to."""
+CORROBORATING: Final = 3
+"""In at least so many samples."""
+
+LITTLE_FOR: Final = 400.0
+"""Seconds: what is better by no more than `ignore_below` is left alone until it has cost what that much would in this
+time."""
+
+OWED: Final = 5.0
+"""No path owes more than so many prices for excursions."""
 
 NOT_BY_CHANCE: Final = 3.0
-BY_FAR_NOT: Final = 4.5
+BY_FAR_NOT: Final = 4.0
 CONFIDENT: Final = 3.4
 """Standard errors. Regret must be this far from chance against the rival's level, or so far against what the rival
 cost meanwhile; the confident test, which sees less, asks for more."""
@@ -88,7 +96,20 @@ class Regret:
     used to, by so much that staying for the horizon would cost a price, and surely so.
     """
 
-    __slots__ = ("_began", "_cap", "_drift", "_excursions", "_for", "_horizon", "_ignore", "_plain", "_price")
+    __slots__ = (
+        "_began",
+        "_cap",
+        "_drift",
+        "_excursions",
+        "_field",
+        "_for",
+        "_horizon",
+        "_ignore",
+        "_plain",
+        "_price",
+        "_seen",
+        "_waited",
+    )
 
     def __init__(self, settings: RegretSettings, ignore_below: float) -> None:
         self._price = settings.price
@@ -96,7 +117,10 @@ class Regret:
         self._ignore = ignore_below
         self._plain = settings.plain
         self._cap = CAP * settings.price
-        self._drift = DRIFT * settings.price / settings.horizon
+        self._drift = settings.price / settings.horizon
+        self._field: Sequence[Standing] = ()
+        self._seen = 0  # the answers of all in it that were counted last
+        self._waited = 0.0  # for how many seconds there was nothing new to count
         self._excursions = Excursions()
         self._began: int | None = None  # samples that the current path had when it ceased to be the best
         self._for = 0.0  # for how many seconds it has not been
@@ -106,6 +130,8 @@ class Regret:
             current.regret = 0.0
             return None
         if dt <= 0.0:
+            return None
+        if dt < HELD and not self._plain and not (dt := self._since_news(field, dt)):
             return None
         paid = self._account(field, current, dt)
         if not current.regret:
@@ -132,14 +158,37 @@ class Regret:
             return "no rival may be used now"
         rival = min(rivals, key=lambda one: one.belief.cost)
         gain = current.belief.cost - rival.belief.cost
-        if gain <= self._ignore:
+        if gain <= 0.0:
             return f"{rival.path}, the cheapest rival, would have to become {self._ignore - gain:.1f} ms cheaper"
         regret = current.regret or 0.0
+        left = self._cap - regret + (rival.regret or 0.0)
+        if gain <= self._ignore:
+            left = max(left, LITTLE_FOR * self._ignore - rival.beyond)
         return (
             f"{rival.path} is {gain:.1f} ms cheaper: at this difference {current.path} is left within "
-            f"{(self._cap - regret + (rival.regret or 0.0)) / gain:.0f} s "
-            f"(regret {regret:.0f} of {self._cap:.0f} ms*s)"
+            f"{left / gain:.0f} s (regret {regret:.0f} of {self._cap:.0f} ms*s)"
         )
+
+    def _since_news(self, field: Sequence[Standing], dt: float) -> float:
+        """For how many seconds the last probes stand; 0: they were counted already, and are merely held. What is
+        missing stands for its own time alone: it is no measurement."""
+        if field is not self._field:
+            self._field, self._seen, self._waited = field, -1, 0.0
+        seen = 0
+        missing = False
+        for one in field:
+            belief = one.belief
+            seen += belief.samples
+            if belief.missing:
+                missing = True
+        if missing:
+            self._waited = 0.0
+        elif seen == self._seen:
+            self._waited += dt
+            return 0.0
+        self._seen = seen
+        waited, self._waited = self._waited, 0.0
+        return dt + waited
 
     def _account(self, field: Sequence[Standing], current: Standing, dt: float) -> float:
         """Add this round to every path's regret, and to what the current path costs beyond each rival's level.
@@ -199,7 +248,7 @@ class Regret:
         if not (missing and first) and costs * self._excursions.ahead(int(missing)) >= THERE_AND_BACK * self._price:
             return spot
         counted = cheapest + ONE_ALONE * self._price / span
-        one.owed += (spot - counted) * dt
+        one.owed = min(one.owed + (spot - counted) * dt, OWED * self._price)
         return counted
 
     def _settle(self, one: Standing, dt: float) -> float:
@@ -237,14 +286,17 @@ class Regret:
     def _regret(self, field: Sequence[Standing], current: Standing) -> Verdict | None:
         """The current path sits at the cap: the move to the path that is least to be regretted."""
         best: Standing | None = None
+        least = inf
         for one in field:
             if not self._eligible(one, current) or one.regret is None or one.regret > self._cap / 2.0:
                 continue
             # A hold-down ranks, it does not forbid: what is worth so many prices more is worth the doubt.
             if one.beyond < one.doubt * self._price:
                 continue
-            if best is None or (one.regret, one.belief.spot) < (best.regret, best.belief.spot):
-                best = one
+            # What it costs now tells, too, of the time ahead; but the proof is of regret alone.
+            promise = one.regret + (0.0 if self._plain else self._horizon * _present(one.belief))
+            if best is None or (promise, one.belief.spot) < (least, best.belief.spot):
+                best, least = one, promise
         if best is None:
             return None
         gain = best.beyond / self._for
@@ -254,7 +306,7 @@ class Regret:
         error = sqrt(single2 + there.level_error2)
         if self._plain:
             return Verdict(best.path, "regret", self._margin(current, best, gain, error))
-        if gain <= self._ignore:
+        if gain <= self._ignore and best.beyond < LITTLE_FOR * self._ignore:
             return None
         if best.above / self._for < NOT_BY_CHANCE * error:
             error = sqrt(single2 + there.scatter**2 / n)
@@ -275,7 +327,7 @@ class Regret:
             if level >= lowest or there.missing or one.doubt or not self._eligible(one, current):
                 continue
             n = here.samples - one.excess_from
-            if n < 2:
+            if n < CORROBORATING:
                 continue
             gain = one.excess / one.excess_for + self._drift
             error = sqrt(here.scatter**2 / n + there.level_error2)
@@ -309,3 +361,9 @@ def _used_to(rival: Belief) -> float:
         expected = cost
     spot = rival.spot
     return spot if spot > expected + COMMON * rival.scatter else expected
+
+
+def _present(rival: Belief) -> float:
+    """What a rival costs now, in ms: its mean, or its last probe if that is far from it, as after a step."""
+    cost, spot = rival.cost, rival.spot
+    return spot if abs(spot - cost) > COMMON * rival.scatter else cost

@@ -1,6 +1,6 @@
 """What a switch rule is shown, written by hand. Not tests: theirs.
 
-At a price of 100 ms*s and a horizon of 10 s what costs up to 5 ms more is not added up by the confident test.
+At a price of 100 ms*s and a horizon of 20 s what costs up to 5 ms more is not added up by the confident test.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Belief:
         return self.cost if self.used_to is None else self.used_to
 
 
-def rule(*, plain=False, price=100.0, horizon=10.0):
+def rule(*, plain=False, price=100.0, horizon=20.0):
     return Regret(RegretSettings(price, horizon, plain), IGNORE)
 
 

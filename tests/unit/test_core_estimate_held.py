@@ -1,7 +1,6 @@
-"""The same RTT again within a second is the measurement from before, held: it keeps its weight in time, and is no
-further evidence."""
+"""The same RTT again within a second is the measurement from before, held: no further evidence. What follows weighs for
+all the time since it was new."""
 
-from math import pi, sqrt
 from random import Random
 
 import pytest
@@ -25,17 +24,24 @@ def held(rtts, copies, every=1.0):
 @pytest.mark.parametrize("every", [0.5, 1.0])
 def test_what_is_held_is_believed_as_what_was_measured_once(copies, every):
     once, often = held(NOISE, 1, every), held(NOISE, copies, every)
-    for name in ("samples", "jitter", "scatter", "level", "level_error2"):
+    for name in ("mean", "variance", "n", "samples", "jitter", "scatter", "level", "level_error2"):
         assert getattr(often, name) == pytest.approx(getattr(once, name)), name
 
 
-def test_while_it_is_held_the_mean_goes_on_to_it():
-    """The second since 3.8 s weighs 1 - 2^-0.5."""
-    estimate = held([20.0, 20.0, 20.0, 22.0], 5)
-    estimate.variance = 1e6
-    before = estimate.mean
-    estimate.reply(22.0, 4.8)
-    assert estimate.mean == pytest.approx(before + (22.0 - before) * (1 - 2**-0.5))
+def test_while_it_is_held_nothing_moves_but_that_it_answers():
+    estimate = held([20.0, 24.0, 21.0], 1)
+    before = (estimate.mean, estimate.variance, estimate.n, estimate.jitter, estimate.level)
+    estimate.reply(21.0, 2.9)
+    assert (estimate.mean, estimate.variance, estimate.n, estimate.jitter, estimate.level) == before
+    assert (estimate.samples, estimate.last_reply) == (3, 2.9)
+
+
+def test_a_loss_fades_meanwhile():
+    estimate = held([20.0] * 3, 1)
+    estimate.loss = 0.5
+    estimate._loss_at = 2.0
+    estimate.reply(20.0, 2.5)
+    assert estimate.loss == pytest.approx(0.5 * 2**-0.05)
 
 
 @pytest.mark.parametrize(("after", "samples"), [(0.2, 1), (0.999, 1), (1.0, 2), (1.5, 2)])
@@ -55,10 +61,16 @@ def test_another_rtt_is_news_at_once():
 
 
 def test_a_change_weighs_for_all_the_time_that_the_old_one_was_held():
-    """After 100 s of noise: 5 ms more than the last one, held for a second, weigh 1 - 2^-0.1 in the jitter."""
+    """After 100 s of noise: 5 ms more than the last one, held for a second, weigh 1 - 2^-0.5 in the mean."""
     estimate = held(NOISE[:100], 5)
-    before, last = estimate.jitter, estimate.last_rtt
-    estimate.reply(last + 5.0, 100.0)
-    assert estimate.jitter == pytest.approx(before + (5.0 - before) * (1 - 2**-0.1))
+    before = estimate.mean
+    estimate.reply(before + 5.0, 100.0)
+    assert estimate.mean == pytest.approx(before + 5.0 * (1 - 2**-0.5))
     assert estimate.level_error2 == pytest.approx(estimate.scatter**2 / ((1 + 2**-0.1) / (1 - 2**-0.1)))
-    assert estimate.scatter == pytest.approx(estimate.jitter / (2 / sqrt(pi)), rel=1e-3)
+
+
+def test_a_change_back_within_the_second_is_news_too():
+    estimate = held([20.0] * 5, 1)
+    estimate.reply(23.0, 4.2)
+    estimate.reply(20.0, 4.4)
+    assert estimate.samples == 7

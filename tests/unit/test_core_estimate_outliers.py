@@ -49,6 +49,21 @@ def test_the_second_in_a_row_on_one_side_is_a_step_and_counts_in_full(side):
     assert third == pytest.approx(200.0 + side * (53.0 + 47.0 / 2))
 
 
+@pytest.mark.parametrize("dt", [0.2, 1.0, 9.0])
+def test_at_a_step_the_belief_starts_anew(dt):
+    """Halfway to what told of it, with the deviation that single samples had, which this step is no part of."""
+    estimate = Estimate(2.0)
+    for n in range(STEADY):
+        estimate.reply(84.0 if n % 2 else 80.0, n * dt)
+    now = STEADY * dt
+    estimate.reply(180.0, now)
+    before = estimate.mean
+    estimate.reply(181.0, now + dt)
+    assert estimate.mean == pytest.approx((before + 181.0) / 2)
+    assert estimate.n == 1.0
+    assert estimate.variance == pytest.approx(estimate.scatter**2, rel=0.15)
+
+
 def test_outliers_on_both_sides_stay_outliers():
     """206 ms with a deviation of 6; then 100 ms counts as 18 less, and the deviation is sqrt(108)."""
     up, down, up_again, in_a_row = means(200.0, 300.0, 100.0, 300.0, 400.0)

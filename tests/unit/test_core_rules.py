@@ -53,7 +53,7 @@ def test_regret_moves_when_a_price_was_paid_and_the_advantage_of_before_is_used_
 
 
 def test_confidence_moves_when_a_rival_is_surely_used_to_less():
-    """20 ms more are 15.8 beyond half of what would pay the price in 12 s: three rounds of that are 40 ms*s."""
+    """20 ms more are 11.7 beyond what would pay the price in 12 s: three rounds of that are 25 ms*s and more."""
     standings = preferred(field(a=40.0, b=20.0), "a")
     when, verdict = rounds(Regret(RegretSettings(), 2.0), standings, "a", 100)
     assert (when, verdict.to, verdict.rule) == (2, "b", "confident")
@@ -105,10 +105,18 @@ def test_excursions_are_expected_to_last_as_those_before_did():
     assert seen.ahead(0) == 1.0
 
 
-@pytest.mark.parametrize("rule", [Regret(RegretSettings(), 2.0), Threshold(ThresholdSettings(0.0, 0.0, 1.0), 2.0)])
-def test_never_for_less_than_is_ignored_and_never_on_a_tie(rule):
-    assert rounds(rule, field(a=22.0, b=20.0), "a", 2000) is None
+@pytest.mark.parametrize(
+    ("rule", "count"), [(Regret(RegretSettings(), 2.0), 400), (Threshold(ThresholdSettings(0.0, 0.0, 1.0), 2.0), 2000)]
+)
+def test_never_for_less_than_is_ignored_and_never_on_a_tie(rule, count):
+    assert rounds(rule, field(a=22.0, b=20.0), "a", count) is None
     assert rounds(rule, field(a=20.0, b=20.0), "a", 2000) is None
+
+
+@pytest.mark.parametrize(("gain", "after"), [(2.0, 400), (1.6, 500), (0.8, 1000)])
+def test_what_is_ignored_is_left_once_it_has_cost_what_2_ms_would_in_400_s(gain, after):
+    when, verdict = rounds(Regret(RegretSettings(), 2.0), field(a=20.0 + gain, b=20.0), "a", 2000)
+    assert (when, verdict.rule) == (pytest.approx(after, abs=1), "regret")  # the first round makes them level
 
 
 @pytest.mark.parametrize("rule", [Regret(RegretSettings(), 2.0), Threshold(ThresholdSettings(hold=1.0), 2.0)])

@@ -65,7 +65,7 @@ def test_the_evidence_of_a_move_for_regret(samples):
         "excess": 2.0 + 6.0,
         "price": 100.0,
         "cap": 100.0,
-        "horizon": 10.0,
+        "horizon": 20.0,
     }
 
 
@@ -122,19 +122,43 @@ def test_a_rival_must_be_regretted_half_as_much_at_most(regret, to):
 @pytest.mark.parametrize(
     ("regretted", "costs", "to"),
     [
-        ((10.0, 0.0), (20.0, 21.0), "c"),  # 9 against 0 after the round
-        ((0.0, 10.0), (21.0, 20.0), "b"),
-        ((5.0, 4.0), (20.0, 21.0), "b"),  # equal: the one that costs less now
-        ((4.0, 5.0), (21.0, 20.0), "c"),
+        ((22.0, 0.0), (20.0, 21.0), "c"),  # 21 against 0 after the round, and 400 against 420
+        ((0.0, 22.0), (21.0, 20.0), "b"),
+        ((20.0, 0.0), (20.0, 21.0), "b"),
+        ((0.0, 20.0), (21.0, 20.0), "c"),
+        ((21.0, 0.0), (20.0, 21.0), "b"),  # equal: the one that costs less now
+        ((0.0, 21.0), (21.0, 20.0), "c"),
         ((0.0, 0.0), (20.0, 20.0), "b"),  # equal in all: the first
     ],
 )
-def test_the_least_regretted_rival_wins(regretted, costs, to):
+def test_the_rival_wins_that_is_least_regretted_and_will_cost_least_within_the_horizon(regretted, costs, to):
     one = rule()
     standings = field(
         {"a": 100.0} | dict(zip("bc", regretted, strict=True)), a=40.0, **dict(zip("bc", costs, strict=True))
     )
     assert look(one, standings).to == to
+
+
+@pytest.mark.parametrize(
+    ("mean", "spot", "scatter", "to"),
+    [
+        (20.0, 30.0, 5.0, "b"),  # two deviations from its mean are noise
+        (20.0, 30.1, 5.0, "c"),  # more is what it costs now
+        (50.0, 40.0, 5.0, "c"),
+        (50.0, 20.0, 5.0, "b"),
+    ],
+)
+def test_what_a_rival_will_cost_is_its_mean_or_a_last_probe_far_from_it(mean, spot, scatter, to):
+    one, standings = rule(), at_the_cap(a=90.0, b=mean, c=25.0)
+    standings["b"].belief.scatter = scatter
+    assert look(one, standings, b=spot).to == to
+
+
+def test_the_plain_work_function_goes_by_regret_alone():
+    """Then by what the last probe paid."""
+    for regretted, to in ((22.0, "c"), (2.0, "c"), (1.0, "b")):
+        standings = field({"a": 100.0, "b": regretted, "c": 0.0}, a=40.0, b=20.0, c=21.0)
+        assert look(rule(plain=True), standings).to == to
 
 
 @pytest.mark.parametrize("flaw", [{"up": False}, {"samples": 3}, {"open": False}])
@@ -178,8 +202,8 @@ def test_never_for_what_is_ignored(here, moves):
     [
         (26.0, 2.0, 100.0, True),  # three errors of the level, exactly
         (25.9, 2.0, 100.0, False),
-        (29.0, 100.0, 2.0, True),  # or four and a half of what the rival cost meanwhile
-        (28.9, 100.0, 2.0, False),
+        (28.0, 100.0, 2.0, True),  # or four of what the rival cost meanwhile
+        (27.9, 100.0, 2.0, False),
     ],
 )
 def test_what_chance_would_bring_about_moves_nothing(here, error, scatter, moves):
@@ -189,9 +213,9 @@ def test_what_chance_would_bring_about_moves_nothing(here, error, scatter, moves
     assert (look(rule(), standings) is not None) is moves
 
 
-@pytest.mark.parametrize(("here", "moves"), [(30.3, True), (30.0, False)])
+@pytest.mark.parametrize(("here", "moves"), [(29.2, True), (29.1, False)])
 def test_chance_is_that_of_both_paths_samples(here, moves):
-    """Deviations of 1.8 and 1.4 over a sample: 4.5 times 2.28 are 10.26. Its level is not known."""
+    """Deviations of 1.8 and 1.4 over a sample: 4 times 2.28 are 9.12. Its level is not known."""
     standings = at_the_cap(a=here, b=20.0)
     standings["b"].belief.level_error2 = 100.0**2
     standings["a"].belief.scatter, standings["b"].belief.scatter = 1.8, 1.4
@@ -202,12 +226,12 @@ def test_chance_is_that_of_both_paths_samples(here, moves):
 
 
 def test_more_samples_leave_less_to_chance():
-    """Deviations of 4 ms each: 6 ms more are 4.5 errors from 18 samples on."""
+    """Deviations of 4 ms each: 6 ms more are 4 errors from 15 samples on."""
     one, standings = rule(), at_the_cap(a=26.0, b=20.0)
     standings["a"].belief.scatter = standings["b"].belief.scatter = 4.0
     standings["b"].belief.level_error2 = 100.0**2
-    verdicts = [look(one, standings) for _ in range(18)]
-    assert verdicts[:-1] == [None] * 17
+    verdicts = [look(one, standings) for _ in range(15)]
+    assert verdicts[:-1] == [None] * 14
     assert verdicts[-1].to == "b"
 
 
@@ -235,10 +259,10 @@ def test_the_plain_work_function_knows_of_no_chance_and_no_excursion():
         "gain": pytest.approx(200.0),
         "stderr": pytest.approx((100.0 + 10000.0) ** 0.5),
         "regret": 100.0,
-        "excess": pytest.approx(3.5),
+        "excess": pytest.approx(3.0),
         "price": 100.0,
         "cap": 100.0,
-        "horizon": 10.0,
+        "horizon": 20.0,
     }
     one, standings = rule(plain=True), field({"a": 0.0, "b": 0.0}, a=40.0, b=20.0)
     assert [look(one, standings) is None for _ in range(5)] == [True] * 4 + [False]  # no confident test before
@@ -250,8 +274,11 @@ def test_the_outlook_in_words():
     told = "c is 4.0 ms cheaper: at this difference a is left within 15 s (regret 60 of 100 ms*s)"
     assert one.outlook(everyone, standings["a"]) == told
     standings["c"].open = False
-    told = "b, the cheapest rival, would have to become 0.0 ms cheaper"
-    assert one.outlook(everyone, standings["a"]) == told
+    standings["b"].beyond = 100.0
+    told = "b is 2.0 ms cheaper: at this difference a is left within 350 s (regret 60 of 100 ms*s)"
+    assert one.outlook(everyone, standings["a"]) == told  # 800 ms*s are asked for what is so little
+    standings["b"].beyond = 790.0
+    assert "within 70 s" in one.outlook(everyone, standings["a"])
     standings["b"].open = False
     assert one.outlook(everyone, standings["a"]) == "no rival may be used now"
     standings = field(a=30.0, b=20.0)
@@ -260,6 +287,10 @@ def test_the_outlook_in_words():
     standings = field(a=20.0, b=24.5)
     told = "b, the cheapest rival, would have to become 6.5 ms cheaper"
     assert one.outlook(list(standings.values()), standings["a"]) == told
+    standings = field(a=20.5, b=20.0)
+    assert "b is 0.5 ms cheaper: at this difference a is left within 1600 s" in one.outlook(
+        list(standings.values()), standings["a"]
+    )
     standings = field({"b": 0.0}, a=22.04, b=20.0)
     assert "within 49 s (regret 0 of" in one.outlook(list(standings.values()), standings["a"])
 
@@ -268,8 +299,7 @@ def test_settings_say_which_rule():
     standings = field(a=100.0, b=94.5)
     made = make(Settings(rule=RegretSettings(price=50.0), ignore_below=6.0))
     assert isinstance(made, Regret)
-    told = "b, the cheapest rival, would have to become 0.5 ms cheaper"
-    assert made.outlook(list(standings.values()), standings["a"]) == told
+    assert "within 436 s" in made.outlook(list(standings.values()), standings["a"])  # 6 ms for 400 s
     standings = field(a=100.0, b=90.0)
     assert "within 5 s (regret 0 of 50 ms*s)" in made.outlook(list(standings.values()), standings["a"])
     made = make(Settings(rule=ThresholdSettings(margin=0.0, margin_ms=0.0, hold=7.0), ignore_below=12.0))
