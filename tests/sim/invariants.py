@@ -200,13 +200,19 @@ class Hour:
         return [one for one in self.lines[path].changes if start < one.at <= end]
 
     def _check_calm(self) -> None:
-        """Only the end of a hold-down may still move something, as slowly as the gain is small."""
+        """Two things may still move something: the end of a hold-down, and, once for each policy, a path that is better
+        by no more than `ignore_below`, which is left alone until that has added up. Both are as slow as the gain is
+        small."""
         paths = self.driver.engine.paths
         late = [
             one
             for one in self.driver.switches()
             if one.at > CALM_AFTER and (one.new is None or paths[one.new].health.hold_until < CALM_AFTER - 200.0)
         ]
+        for policy in self.settings.policies:
+            first = next((one for one in late if one.policy == policy.policy), None)
+            if first is not None and 0.0 < first.margin.get("gain", 0.0) <= self.settings.ignore_below:
+                late.remove(first)
         if self.failing:  # what the kernel refused is tried again, however calm it is
             return
         self._hold(not late, f"a switch in constant weather: {late[:1]}")
