@@ -104,14 +104,23 @@ class Driver:
             while self._steers:
                 policy = next(iter(self._steers))
                 wanted, decided = self._steers.pop(policy)
+                if policy not in self.engine.policies:
+                    continue
                 self.steering_since = time.monotonic()
                 installed = await steer(wanted)
                 self.steering_since = None
                 seconds = time.monotonic() - decided
+                if installed.error is not None and self._overtaken(policy):
+                    continue
                 if installed.error is not None:
                     log.error("%s: %s (event %s)", policy, installed.error, wanted.event_id)
                 self.feed(installed)
                 took(seconds)
+
+    def _overtaken(self, policy: PolicyId) -> bool:
+        """While the router was about it, a reload took the policy away, or something else was wanted of it: that an old
+        wish was not to be had says nothing of the new one."""
+        return policy not in self.engine.policies or policy in self._steers
 
     def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
         for effect in effects:
