@@ -15,7 +15,6 @@ from steerd.route.diff import difference
 from steerd.route.error import RouteError
 from steerd.route.kernel import Kernel
 from steerd.route.nft.firewall import Firewall, ours
-from steerd.route.nft.ruleset import removal
 from steerd.route.numbers import allocate
 from steerd.route.objects import Seen, State
 from steerd.route.peers import Peers
@@ -52,7 +51,7 @@ def _remove_table(settings: RouteSettings) -> int:
         if not ours(firewall, settings):
             return 0
         try:
-            firewall.hold(settings.nft_table, "")
+            firewall.hold(settings.nft_table, None)
         except OSError as error:
             raise RouteError(f"table inet {settings.nft_table} of nftables could not be removed: {error}") from error
     return 1
@@ -89,7 +88,7 @@ def guard(settings: RouteSettings) -> bool:
             protection.hold(settings, chosen, seen.devices, carrying(settings, adopted.choices, paths))
         except OSError as error:
             raise RouteError(f"nftables: {error}") from error
-        return bool(protection.text)
+        return protection.table is not None
 
 
 def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
@@ -138,10 +137,8 @@ def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: S
     with Protection(readonly=True) as protection:
         with suppress(OSError):  # whose table it is cannot be asked without privileges
             protection.check(settings)
-        text = protection.describe(settings, chosen, seen.devices, carry)
-        if protection.stands(settings, text):
-            return []
-        return commands.nft_lines(text or removal(settings.nft_table))
+        table = protection.describe(settings, chosen, seen.devices, carry)
+        return [line for text in protection.changes(settings, table) for line in commands.nft_lines(text)]
 
 
 def size(state: State) -> int:

@@ -15,6 +15,7 @@ from steerd.route.main_table import Main, MainTable
 from steerd.route.nft.belonging import devices as devices_of
 from steerd.route.nft.firewall import Firewall, collision
 from steerd.route.nft.ruleset import Surroundings, ruleset
+from steerd.route.nft.table import Table, removal
 from steerd.route.objects import Device
 from steerd.route.selection import Selection
 
@@ -32,7 +33,7 @@ Carrying = Mapping[PolicyId, frozenset[str]]
 
 class Protection:
     """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; with
-    ``readonly``, which takes no privileges, it is taken for granted that all do. ``text`` is the table as last made."""
+    ``readonly``, which takes no privileges, it is taken for granted that all do. ``table`` is the one made last."""
 
     def __init__(self, *, readonly: bool = False) -> None:
         self._firewall = Firewall()
@@ -45,7 +46,7 @@ class Protection:
         self._sizes: dict[PathId, int] = {}
         self._complained: set[str] = set()
         self._inputs: tuple[object, ...] = ()
-        self.text = ""
+        self.table: Table | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -102,8 +103,8 @@ class Protection:
         selections: tuple[Selection, ...],
         devices: Mapping[str, Device],
         carry: Carrying,
-    ) -> str:
-        """The table that there should be now, in the words of `nft`; empty: none."""
+    ) -> Table | None:
+        """The table that there should be now."""
         if self.follows_main(settings):
             self.main = self._main_table.read()
             if not self.main.complete:
@@ -122,23 +123,27 @@ class Protection:
                 can_pin="pin" in self.can,
                 can_clamp="clamp" in self.can,
             )
-            self.text = ruleset(settings, selections, surroundings)
+            self.table = ruleset(settings, selections, surroundings)
             self._inputs = inputs
-        return self.text
+        return self.table
 
-    def stands(self, settings: RouteSettings, text: str) -> bool:
-        """Whether the table in the kernel says of itself that it is this one. Asked without privileges: no, unless
-        there is nothing to have."""
+    def changes(self, settings: RouteSettings, table: Table | None) -> list[str]:
+        """What `nft` would be given now, transaction by transaction, to have this table; nothing where the one in the
+        kernel says of itself that it is the one. Asked without privileges: as if there was none."""
         try:
-            owner = self._firewall.owner(settings.nft_table)
+            there = self._firewall.contents(settings.nft_table)
         except OSError:
-            return not text
-        return not text if owner is None else f'"{owner}"' in text
+            there = None
+        if table is None:
+            return [] if there is None else [removal(settings.nft_table)]
+        if there is not None and ("chain", table.version) in there:
+            return []
+        return table.changes(there or ())
 
     def remove(self, table: str) -> None:
         """Have no table of this name. Raises `FirewallError`."""
         self._inputs = ()
-        self._firewall.hold(table, "")
+        self._firewall.hold(table, None)
 
     def _mtus(self, settings: RouteSettings, devices: Mapping[str, Device]) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -183,17 +183,18 @@ def test_what_somebody_does_to_it_is_put_right_and_counted(gateway):
         await router.steer(steer("all", "a"))
         await asyncio.sleep(SETTLED)
         right = ruleset()
+        main = next(word for word in right.split() if word.startswith("main4_"))
         for times, harm in enumerate(
             (
                 "flush ruleset",
                 "delete table inet steerd",
                 "flush chain inet steerd guard",
                 'insert rule inet steerd guard oifname "wan" accept',
-                "add element inet steerd main4 { 8.8.8.8 }",
+                "add element inet steerd MAIN { 8.8.8.8 }",
             ),
             1,
         ):
-            nft(harm)
+            nft(harm.replace("MAIN", main))
             assert ruleset() != right
             await asyncio.sleep(SETTLED)
             assert ruleset() == right, harm

@@ -49,7 +49,7 @@ class Daemon:
         for path, rtt in ((A, 0.001), (B, 0.003)):
             self.driver.feed(Probed(path, Outcome.REPLY, now, rtt))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.1):
+            async with asyncio.timeout(0.3):
                 await self.driver.steering(self.steer, self.took.append)
         self.driver.stop()
 

@@ -16,7 +16,9 @@ BEHIND = Surroundings(uplinks=frozenset({"wan"}))
 
 def text(*policies: RoutePolicy, around: Surroundings = BEHIND) -> str:
     given = settings(PATHS, policies)
-    return ruleset(given, selections(given), around)
+    table = ruleset(given, selections(given), around)
+    assert table is not None
+    return table.whole
 
 
 def test_where_all_is_pinned_no_prefix_is_listed() -> None:

@@ -31,8 +31,8 @@ def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
     for family in FAMILIES:
         protocol = words.PROTOCOL[family]
         lines.append(f"{protocol} daddr {_MULTICAST[family]} {verdict}")
-        if management := merged(family, prefixes.pack(family, settings.management)):
-            lines.append(f"{protocol} daddr {{ {words.ranges(family, management)} }} {verdict}")
+        if prefixes.pack(family, settings.management):
+            lines.append(f"{protocol} daddr @management{family} {verdict}")
         lines.append(f"{protocol} daddr @main{family} {verdict}")
     return lines
 
@@ -57,10 +57,11 @@ def classify(
     own: bool = False,
     rest: str | None = None,
 ) -> tuple[list[str], list[str]]:
-    """Chains named from ``name`` on, and the rules that lead to them: what belongs to a policy comes to its verdict,
-    and what belongs to none comes out at the end. ``own``: of the gateway's own traffic, not of forwarded. ``rest``:
-    what belongs to none is never asked about, and may come to this verdict: that can save every prefix of a policy."""
-    chains: list[str] = []
+    """Chains, sets and maps named from ``name`` on, and the rules that lead to them: what belongs to a policy comes to
+    its verdict, and what belongs to none comes out at the end. ``own``: of the gateway's own traffic, not of forwarded.
+    ``rest``: what belongs to none is never asked about, and may come to this verdict: that can save every prefix of a
+    policy."""
+    blocks: list[str] = []
     rules: list[str] = []
     for at, selection in enumerate(one for one in selections if one.selectors.own == own):
         for family in FAMILIES:
@@ -73,20 +74,21 @@ def classify(
             chain = f"{name}_{at}_{family}"
             protocol = words.PROTOCOL[family]
             if list(found) == [every(family)]:
-                chains.append(words.chain(chain, found.values()))
+                blocks.append(words.chain(chain, found.values()))
             else:
-                elements = words.verdicts(family, found)
-                chains.append(words.chain(chain, [f"{protocol} daddr vmap {{ {elements} }}"]))
+                blocks.append(words.ranges_map(chain, family, found))
+                blocks.append(words.chain(chain, [f"{protocol} daddr vmap @{chain}"]))
             match = [f"meta nfproto {words.PROTOCOL_FAMILY[family]}"]
             if selection.selectors.iifs:
                 match.append(f"iifname {words.names(selection.selectors.iifs)}")
             if any(selection.selectors.fwmark):
                 match.append("meta mark and {1:#x} == {0:#x}".format(*selection.selectors.fwmark))
             if sources:
-                addresses = words.ranges(family, merged(family, prefixes.pack(family, sources)))
-                match.append(f"{protocol} saddr {{ {addresses} }}")
+                addresses = merged(family, prefixes.pack(family, sources))
+                blocks.append(words.ranges_set(f"{chain}_from", family, addresses))
+                match.append(f"{protocol} saddr @{chain}_from")
             rules.append(f"{' '.join(match)} jump {chain}")
-    return chains, rules
+    return blocks, rules
 
 
 def _lookup(

@@ -13,7 +13,8 @@ from typing import Self
 
 from steerd.config.settings import RouteSettings
 from steerd.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
-from steerd.route.nft.ruleset import COMMENT, removal
+from steerd.route.nft.ruleset import COMMENT
+from steerd.route.nft.table import Name, Table, names, removal
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Firewall:
 
     def __init__(self) -> None:
         self.program = find_nft()
-        self.wanted = ""
+        self.wanted: Table | None = None
         self._table = ""
         self._listing = ""
         self._generation = -1
@@ -70,28 +71,25 @@ class Firewall:
             return str(error)
         return None
 
-    def hold(self, table: str, text: str) -> bool:
-        """Have the table in the kernel be exactly ``text``, one transaction of `nft`; empty: have none. Returns whether
-        somebody had changed it since. Raises `FirewallError`."""
-        settled = (table, text) == (self._table, self.wanted)
-        if settled and self._is_as_it_was():
+    def hold(self, name: str, table: Table | None) -> bool:
+        """Have the table of this name in the kernel be exactly ``table``; None: have none. Returns whether somebody had
+        changed it since. Raises `FirewallError`."""
+        settled = (name, table) == (self._table, self.wanted)
+        intact = name == self._table and self._is_as_it_was()
+        if settled and intact:
             return False
         for _ in range(_ATTEMPTS):
-            before = self._next_generation()
-            if text:
-                self._run("--file", "-", text=text)
-            elif self.owner(table) is not None:
-                self._run("--file", "-", text=removal(table))
-            else:
-                before -= 1  # nothing was done
-            self._table, self.wanted = table, text
-            self._listing = self._list() if text else ""
+            before = self._read_generation()
+            transactions = self._put(name, table, intact)
+            self._table, self.wanted = name, table
+            self._listing = self._list() if table else ""
             self._generation = self._read_generation()
-            if self._generation == before:
+            if self._generation == before + transactions:
                 break
             # Somebody else was at it in between: what was read may be another's work.
+            intact = False
         else:
-            log.warning("nftables changes all the time: table inet %s may not be as it should be", table)
+            log.warning("nftables changes all the time: table inet %s may not be as it should be", name)
         return settled
 
     def owner(self, table: str) -> str | None:
@@ -109,6 +107,34 @@ class Firewall:
                 return value[2 : 2 + value[1]].rstrip(b"\0").decode(errors="replace")
         return ""
 
+    def contents(self, table: str) -> list[Name] | None:
+        """The chains, sets and maps in the table of this name; None: there is no such table. Raises `OSError`."""
+        if self.owner(table) is None:
+            return None
+        return names(self._run("--stateless", "--terse", "list", "table", "inet", table))
+
+    def _put(self, name: str, table: Table | None, intact: bool) -> int:
+        """Returns in how many transactions. ``intact``: what is there is what was put there last."""
+        there = self.contents(name)
+        if table is None:
+            if there is None:
+                return 0
+            self._run("--file", "-", text=removal(name))
+            return 1
+        done = 0
+        try:
+            for text in table.changes(there or (), trusted=intact):
+                self._run("--file", "-", text=text)
+                done += 1
+        except FirewallError as error:
+            if not there:
+                raise
+            # Somebody made a chain or set of ours to be of another kind.
+            log.info("table inet %s can not be changed (%s): it is replaced", name, error)
+            self._run("--file", "-", text=table.whole)
+            done += 1
+        return done
+
     def _is_as_it_was(self) -> bool:
         generation = self._read_generation()
         if generation == self._generation:
@@ -122,9 +148,6 @@ class Firewall:
         if self.owner(self._table) is None:
             return ""
         return self._run("--stateless", "list", "table", "inet", self._table)
-
-    def _next_generation(self) -> int:
-        return self._read_generation() + 1
 
     def _read_generation(self) -> int:
         if self._connection is None:

@@ -15,7 +15,7 @@ from steerd.route.selection import Selection
 
 
 def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: AbstractSet[str]) -> list[str]:
-    """The chains. ``uplinks`` are the devices of main's default routes."""
+    """The chains and maps. ``uplinks`` are the devices of main's default routes."""
     mask = settings.mark_mask
     alone = {path.device: path for path in settings.paths if _alone(settings, path)}
     chains = []
@@ -31,21 +31,20 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
                     words.chain(f"mark_{mark:x}", [f"ct mark set ct mark and {~mask & words.ALL_BITS:#x} or {mark:#x}"])
                 )
     came = {f'"{device}"': f"mark_{path.inbound_mark:x}" for device, path in alone.items() if path.inbound_mark}
-    chains.append(words.chain("came", [f"iifname vmap {{ {words.jumps(came)} }}"] if came else []))
+    chains += [words.jumps_map("came", "ifname", came), words.chain("came", ["iifname vmap @came"])]
     left = {f'"{device}"': f"mark_{path.mark:x}" for device, path in alone.items()}
-    rules = [f"oifname vmap {{ {words.jumps(left)} }}"] if left else []
+    rules = ["oifname vmap @left"]
     for path in settings.paths:
         for family, via in ((IPV4, path.via), (IPV6, path.via6)):
             if path.device not in alone and via:
                 rules.append(
                     f'oifname "{path.device}" rt {words.PROTOCOL[family]} nexthop {via} goto mark_{path.mark:x}'
                 )
-    chains.append(words.chain("left", rules))
+    chains += [words.jumps_map("left", "ifname", left), words.chain("left", rules)]
 
-    outbound = words.jumps({f"{path.mark:#x}": f"lead_{path.mark:x}" for path in settings.paths})
-    inbound = words.jumps(
-        {f"{path.inbound_mark:#x}": f"lead_{path.inbound_mark:x}" for path in settings.paths if path.inbound_mark}
-    )
+    outbound = {f"{path.mark:#x}": f"lead_{path.mark:x}" for path in settings.paths}
+    inbound = {f"{path.inbound_mark:#x}": f"lead_{path.inbound_mark:x}" for path in settings.paths if path.inbound_mark}
+    chains += [words.jumps_map("outbound", "mark", outbound), words.jumps_map("inbound", "mark", inbound)]
     unmarked = f"ct mark and {mask:#x} == 0"
     chains.append(
         words.chain(
@@ -54,8 +53,8 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
                 "type filter hook prerouting priority mangle + 5; policy accept;",
                 f"iifname @paths ct direction original {unmarked} goto came",
                 "iifname @paths return",
-                f"ct direction original ct mark and {mask:#x} vmap {{ {outbound} }}",
-                *([f"ct direction reply ct mark and {mask:#x} vmap {{ {inbound} }}"] if inbound else []),
+                f"ct direction original ct mark and {mask:#x} vmap @outbound",
+                f"ct direction reply ct mark and {mask:#x} vmap @inbound",
                 *_answer_by_main(settings, unmarked),
             ],
         )
@@ -87,8 +86,8 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
             [
                 "type route hook output priority mangle + 5; policy accept;",
                 "meta mark != 0 return",  # a probe, a tunnel's outer packet: its sender knows the way
-                *([f"ct direction reply ct mark and {mask:#x} vmap {{ {inbound} }}"] if inbound else []),
-                *([f"ct direction original ct mark and {mask:#x} vmap {{ {outbound} }}"] if own_policies else []),
+                f"ct direction reply ct mark and {mask:#x} vmap @inbound",
+                *([f"ct direction original ct mark and {mask:#x} vmap @outbound"] if own_policies else []),
                 *(_answer_by_main(settings, unmarked) if own_policies else []),
             ],
         )

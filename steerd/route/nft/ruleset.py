@@ -1,8 +1,7 @@
-"""Our one table of nftables, as the text that `nft -f` takes. Pure."""
+"""What stands in our one table of nftables. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from steerd.config.settings import IPV4, IPV6, Prefixes, RouteSettings
 from steerd.core.settings import PolicyId
@@ -11,6 +10,7 @@ from steerd.route.nft import words
 from steerd.route.nft.belonging import merged
 from steerd.route.nft.guard import guard
 from steerd.route.nft.pins import pins
+from steerd.route.nft.table import Table
 from steerd.route.prefixes import FAMILIES
 from steerd.route.selection import Selection
 
@@ -40,8 +40,8 @@ class Surroundings:
     can_clamp: bool = True
 
 
-def ruleset(settings: RouteSettings, selections: Iterable[Selection], surroundings: Surroundings) -> str:
-    """The whole table as one transaction that replaces what is there; empty when there is nothing for it to do."""
+def ruleset(settings: RouteSettings, selections: Iterable[Selection], surroundings: Surroundings) -> Table | None:
+    """The table; None when there is nothing for it to do."""
     known = list(selections)
     pinned = surroundings.can_pin and settings.pins
     chains: list[str] = []
@@ -52,15 +52,9 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], surroundin
     if surroundings.can_clamp and settings.clamp_mss:
         chains += _clamp(settings, surroundings.mtus)
     if not chains:
-        return ""
-    body = "\n".join([*_sets(settings, surroundings.main), *chains])
-    comment = f'\tcomment "{COMMENT}{settings.protocol}, {sha256(body.encode()).hexdigest()[:16]}"'
-    return f"{removal(settings.nft_table)}table inet {settings.nft_table} {{\n{comment}\n{body}\n}}\n"
-
-
-def removal(table: str) -> str:
-    """`add` first, so that `delete` never fails. With what follows it is one transaction: no moment is without."""
-    return f"add table inet {table}\ndelete table inet {table}\n"
+        return None
+    comment = f"{COMMENT}{settings.protocol}, which keeps it as it is"
+    return Table.of(settings.nft_table, comment, [*_sets(settings, surroundings.main), *chains])
 
 
 def _clamp(settings: RouteSettings, mtus: Mapping[str, int]) -> list[str]:
@@ -82,10 +76,9 @@ def _clamp(settings: RouteSettings, mtus: Mapping[str, int]) -> list[str]:
 def _sets(settings: RouteSettings, main: Prefixes) -> list[str]:
     found = []
     for family in FAMILIES:
-        elements = words.ranges(family, merged(family, prefixes.of_family(main, family)))
-        lines = [f"type {words.ADDRESS_TYPE[family]}", "flags interval"]
-        lines += [f"elements = {{ {elements} }}"] if elements else []
-        found.append(words.block(f"set main{family}", lines))
+        found.append(words.ranges_set(f"main{family}", family, merged(family, prefixes.of_family(main, family))))
+        if management := merged(family, prefixes.pack(family, settings.management)):
+            found.append(words.ranges_set(f"management{family}", family, management))
     names = {path.device for path in settings.paths}
     lines = ["type ifname", *([f"elements = {words.names(names)}"] if names else [])]
     return [*found, words.block("set paths", lines)]

@@ -21,24 +21,35 @@ def block(head: str, lines: Iterable[str]) -> str:
     return "\n".join([f"\t{head} {{", *(f"\t\t{line}" for line in lines), "\t}"])
 
 
+def ranges_set(name: str, family: int, found: Iterable[Range]) -> str:
+    """A set of addresses."""
+    elements = ranges(family, found)
+    lines = [f"type {ADDRESS_TYPE[family]}", "flags interval"]
+    return block(f"set {name}", lines + ([f"elements = {{ {elements} }}"] if elements else []))
+
+
+def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
+    """From addresses to verdicts."""
+    elements = ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
+    return block(
+        f"map {name}", [f"type {ADDRESS_TYPE[family]} : verdict", "flags interval", f"elements = {{ {elements} }}"]
+    )
+
+
+def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
+    """From keys of one of nft's types to the chains to go on in."""
+    elements = ", ".join(f"{key} : goto {targets[key]}" for key in sorted(targets))
+    return block(f"map {name}", [f"type {kind} : verdict", *([f"elements = {{ {elements} }}"] if elements else [])])
+
+
 def names(devices: Iterable[str]) -> str:
     """A set of devices."""
     return "{ " + ", ".join(f'"{device}"' for device in sorted(devices)) + " }"
 
 
-def jumps(targets: Mapping[str, str]) -> str:
-    """The elements of a verdict map: from a key, in nft's words, to the chain to go on in."""
-    return ", ".join(f"{key} : goto {targets[key]}" for key in sorted(targets))
-
-
 def ranges(family: int, found: Iterable[Range]) -> str:
     """The elements of a set."""
     return ", ".join(_range(family, one) for one in found)
-
-
-def verdicts(family: int, found: Mapping[Range, str]) -> str:
-    """The elements of a verdict map."""
-    return ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
 
 
 def _range(family: int, one: Range) -> str:

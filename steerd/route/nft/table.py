@@ -1,0 +1,104 @@
+"""Our one table of nftables, and how it takes the place of the one before without a packet noticing. Pure.
+
+One transaction swaps all rules at once, but not what they look up: the kernel shows what was put into a set a tenth
+of a millisecond later than the rules that came with it, and takes the verdicts of a map that goes before the rules that
+ask it. Who is looked up in between is not found, so that the guard drops what it should accept and accepts what it
+should drop. So what rules look up never changes: a set has a name that tells what is in it, is filled before a rule
+asks it, and goes when none asks it any more. Chains stay, and are refilled in between, in one transaction.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Self
+
+from steerd.route.nft import words
+
+_VERSION = "version_"
+
+Name = tuple[str, str]
+"""``chain``, ``set`` or ``map``, and what it is called."""
+
+_HEAD = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
+_TARGET = re.compile(r" : goto (\w+)")
+_NAMED = re.compile(r"(^\t(?:set|map) |@)(\w+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``blocks`` are its chains, sets and maps as `words.block` makes them. What rules look up in ranges, and what
+    leads to a verdict, is a set or map of its own there, not written into the rule."""
+
+    name: str
+    comment: str
+    blocks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str, comment: str, blocks: Collection[str]) -> Self:
+        """Sets and maps get names that tell what is in them. An empty chain comes last, whose name tells the table from
+        others."""
+        full = {set_: f"{set_}_{_digest(block)}" for block in blocks for kind, set_ in names(block) if kind != "chain"}
+        named = tuple(_NAMED.sub(lambda found: found[1] + full[found[2]], block) for block in blocks)
+        return cls(name, comment, (*named, words.chain(_VERSION + _digest("\n".join(named)), [])))
+
+    @property
+    def version(self) -> str:
+        """The chain that only this table has."""
+        return names(self.blocks[-1])[0][1]
+
+    @property
+    def whole(self) -> str:
+        """The transaction that puts it in the place of whatever has its name."""
+        comment = f'\tcomment "{self.comment}"'
+        return removal(self.name) + _table(self.name, [comment, *self.blocks])
+
+    def changes(self, there: Collection[Name], *, trusted: bool = False) -> list[str]:
+        """The transactions, in their order, that make a table with these chains, sets and maps to this one.
+        ``trusted``: what is in its sets and maps is what their names tell."""
+        if not there:
+            return [self.whole]
+        mine = {names(block)[0]: block for block in self.blocks}
+        there = dict.fromkeys(there)
+        fresh = [one for one in mine if one[0] != "chain" and one not in there]
+        old = [one for one in there if one not in mine]
+        spent = [one for one in old if one[1].startswith(_VERSION)]
+
+        found = []
+        if fresh:
+            told = [words.chain(name, []) for name in _targets(mine[one] for one in fresh)]
+            found.append(_table(self.name, [*told, *(mine[one] for one in fresh)]))
+        put = [one for one in mine if one[0] == "chain" or not (trusted or one in fresh)]
+        emptied = [one for one in there if one in put or one[0] == "chain"]
+        swap = [*self._all("flush", emptied), *self._all("delete", spent)]
+        found.append("\n".join([*swap, _table(self.name, [mine[one] for one in put])]))
+        # Maps name chains, and so go first.
+        if unasked := sorted((one for one in old if one not in spent), key=lambda one: one[0] == "chain"):
+            found.append("\n".join([*self._all("delete", unasked), ""]))
+        return found
+
+    def _all(self, verb: str, found: Collection[Name]) -> list[str]:
+        return [f"{verb} {kind} inet {self.name} {name}" for kind, name in found]
+
+
+def names(text: str) -> list[Name]:
+    """The chains, sets and maps in a listing or block."""
+    return [(kind, name) for kind, name in _HEAD.findall(text)]
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]
+
+
+def _targets(blocks: Iterable[str]) -> list[str]:
+    """The chains that maps name."""
+    return sorted({name for block in blocks for name in _TARGET.findall(block)})
+
+
+def removal(table: str) -> str:
+    """`add` first, so that `delete` never fails."""
+    return f"add table inet {table}\ndelete table inet {table}\n"
+
+
+def _table(name: str, blocks: Collection[str]) -> str:
+    return "\n".join([f"table inet {name} {{", *blocks, "}\n"])
