@@ -28,6 +28,7 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
+from steerd.core.spread import SETTLE
 from tests.sim.driver import Driver
 from tests.sim.network import season
 
@@ -202,22 +203,30 @@ class Hour:
     def _check_calm(self) -> None:
         """Two things may still move something: the end of a hold-down, and, once for each policy, a path that is better
         by no more than `ignore_below`, which is left alone until that has added up. Both are as slow as the gain is
-        small."""
+        small. The shares follow such a switch."""
         paths = self.driver.engine.paths
         late = [
             one
             for one in self.driver.switches()
             if one.at > CALM_AFTER and (one.new is None or paths[one.new].health.hold_until < CALM_AFTER - 200.0)
         ]
+        slow: dict[PolicyId, float] = {}
         for policy in self.settings.policies:
             first = next((one for one in late if one.policy == policy.policy), None)
             if first is not None and 0.0 < first.margin.get("gain", 0.0) <= self.settings.ignore_below:
                 late.remove(first)
+                slow[policy.policy] = first.at
         if self.failing:  # what the kernel refused is tried again, however calm it is
             return
         self._hold(not late, f"a switch in constant weather: {late[:1]}")
         held = any(path.health.hold_until > CALM_AFTER - 200.0 for path in paths.values())
-        shared = [one for _, one in self.driver.effects if isinstance(one, Shared) and one.at > CALM_AFTER]
+        shared = [
+            one
+            for _, one in self.driver.effects
+            if isinstance(one, Shared)
+            and one.at > CALM_AFTER
+            and not 0.0 <= one.at - slow.get(one.policy, HOUR) <= 2.0 * SETTLE
+        ]
         self._hold(held or not shared, f"other shares in constant weather: {shared[:1]}")
 
     def _check_repeats(self) -> None:
