@@ -112,8 +112,9 @@ class Settings:
 
     ``round`` is the period, in seconds, at whose ends the rules look; 0 means that the driver ends the
     rounds itself with `Swept` (replay does) and brings samples of its own, so that no cadence is asked
-    for. ``ignore_below`` in ms: never switch for less. ``mtu_penalty`` in ms: what a path costs more on which large
-    packets vanish. ``load_penalty`` in ms: what a path costs more whose PoP says that it is fully loaded.
+    for. ``ignore_below`` in ms: for less nothing moves, with the regret rule until it has cost as much as that would in
+    400 s. ``mtu_penalty`` in ms: what a path costs more on which large packets vanish. ``load_penalty`` in ms: what a
+    path costs more whose PoP says that it is fully loaded.
     """
 
     paths: tuple[PathSettings, ...] = ()
