@@ -14,6 +14,7 @@ _log = logging.getLogger(__name__)
 NAME: Final = "steerd.db"
 _VERSION: Final = 1
 _PRUNE_EVERY: Final = 200
+_CACHE_KIB: Final = 128
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -67,6 +68,8 @@ class Database:
                 raise sqlite3.DatabaseError(checked if checked != "ok" else f"written by a later version ({found})")  # noqa: TRY301
             page: int = db.execute("PRAGMA page_size").fetchone()[0]
             db.execute(f"PRAGMA max_page_count = {self._limits.size // page}")
+            # What is kept is written once and seldom read: SQLite's usual 2 MB of cache would fill with it for months.
+            db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.executescript(_SCHEMA)
