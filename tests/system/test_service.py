@@ -1,6 +1,8 @@
 """The package on a Debian 12 with a real systemd, as the gateway of a full tunnel whose uplink sees every leak."""
 
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -353,6 +355,24 @@ def refused(package: str) -> Any:
 
 def test_a_bad_configuration_is_not_tried_again(package: Path) -> None:
     assert scene("refused", package) == ["failed", "78", "0", []]
+
+
+def into_a_bare_tree(package: str) -> Any:
+    """As who builds an image does it: a tree in which nothing runs, with no /proc."""
+    with World(full_tunnel=True):
+        machine = Machine()
+        shutil.copy(package, machine.root / "root/steerd.deb")
+        command = ["chroot", machine.root, "dpkg", "-i", "/root/steerd.deb"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        with machine:
+            folders = machine.run("stat", "-c", "%U:%G %a", "/etc/steerd", "/etc/credstore").splitlines()
+            return [done.returncode, done.stdout + done.stderr, folders]
+
+
+def test_it_installs_into_a_tree_that_is_not_running(package: Path) -> None:
+    code, output, folders = scene("into_a_bare_tree", package)
+    assert code == 0, output
+    assert folders == ["root:steerd 750", "root:root 700"]
 
 
 def test_random_kills_move_nothing(package: Path) -> None:
