@@ -25,8 +25,10 @@ def scene(package: str, count: int, seed: int) -> Any:
         held, others, began = ours(), settled(), time.monotonic()
         wrong: list[str] = []
         pid = ""
+        starts: list[float] = []
         for number in range(count):
             pid = started(machine, pid)
+            starts.append(time.monotonic())
             time.sleep(draw.uniform(0.0, _LATEST))
             killed(machine)
             if change := moved(ours(), held):
@@ -40,8 +42,9 @@ def scene(package: str, count: int, seed: int) -> Any:
         users = world.traffic.between(began, ended)
         if set(users.by_pop) != {"fra1"}:
             wrong.append(f"traffic went by {users.by_pop}")
-        if users.lost:
-            wrong.append(f"{users.lost} of {users.sent} packets lost")
+        if users.lost_from is not None:
+            after = users.lost_from - max((one for one in starts if one < users.lost_from), default=began)
+            wrong.append(f"{users.lost} of {users.sent} packets lost, the first {after:.2f} s after a start")
         if leaked := world.outside.leaked(began):
             wrong.append(f"{leaked} packets outside the tunnels")
         ready, adopted = log.count(" is ready: "), log.count("adopted fra1/tun-fra1 from the kernel")
