@@ -54,6 +54,6 @@ SCRIPT: Final = (
     Act("recovery", "fra1 is as fast as before", _recovery, 25.0, to="fra1", within=24.0),
     Act("outage", "fra1, in use, answers nothing", _outage, 4.0, to="ams1", within=1.0, lost_max=1.0),
     Act("drain", "ams1, in use, says over MQTT that it stops accepting", _drain, 4.0, to="par1", within=1.0),
-    Act("undrain", "ams1 accepts again", _undrain, 21.0, to="ams1", within=20.0),
+    Act("undrain", "ams1 accepts again", _undrain, 25.0, to="ams1", within=24.0),
     Act("jitter burst", "ams1, in use: 15 ms more and as much jitter, for 2.5 s; half a price", _burst, 10.0),
 )
