@@ -110,3 +110,12 @@ def test_what_has_the_same_sets_is_one_transaction() -> None:
 
 def test_its_version_is_told_by_what_stands_in_it() -> None:
     assert table("a").version == table("a").version != table("b").version
+
+
+def test_a_device_may_be_called_like_a_set() -> None:
+    blocks = [
+        words.block("set s", ["elements = { 1 }"]),
+        words.chain("c", ['oifname { "wg@0", "wg@s" } ip daddr @s accept']),
+    ]
+    rule = Table.of("t", "", blocks).blocks[1].splitlines()[1]
+    assert rule.split("@s_")[0] == '\t\toifname { "wg@0", "wg@s" } ip daddr '

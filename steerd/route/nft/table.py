@@ -22,7 +22,8 @@ Name = tuple[str, str]
 
 _HEAD = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
 _TARGET = re.compile(r" : goto (\w+)")
-_NAMED = re.compile(r"(^\t(?:set|map) |@)(\w+)", re.MULTILINE)
+_NAMED = re.compile(r'"[^"]*"|(^\t(?:set|map) |@)(\w+)', re.MULTILINE)
+"""What is quoted is no set's name: a device may be called `wg@0`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class Table:
         """Sets and maps get names that tell what is in them. An empty chain comes last, whose name tells the table from
         others."""
         full = {set_: f"{set_}_{_digest(block)}" for block in blocks for kind, set_ in names(block) if kind != "chain"}
-        named = tuple(_NAMED.sub(lambda found: found[1] + full[found[2]], block) for block in blocks)
+        named = tuple(
+            _NAMED.sub(lambda found: found[1] + full[found[2]] if found[2] else found[0], block) for block in blocks
+        )
         return cls(name, comment, (*named, words.chain(_VERSION + _digest("\n".join(named)), [])))
 
     @property
