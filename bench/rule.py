@@ -31,6 +31,7 @@ from steerd.replay.run import choices
 from steerd.replay.trace import TraceError
 from steerd.tune.rows import Kept, read
 
+PARTS: Final = ("gaps", "held", "residuals", "noise", "steps")
 PRICES: Final = (100.0, 20.0, 500.0)
 HELD: Final = 5
 FAST: Final = 5.0
@@ -51,7 +52,11 @@ Rtts = Sequence[Sequence[float]]
 
 
 def traces(folder: Path) -> list[Kept]:
-    return [read(file, {}) for file in sorted(folder.iterdir()) if ".csv" in file.name]
+    """Raises `TraceError`, also when there is none."""
+    found = [read(file, {}) for file in sorted(folder.iterdir()) if ".csv" in file.name]
+    if not found:
+        raise TraceError(f"{folder}: there is no trace in it")
+    return found
 
 
 def table(rtts: Rtts, every: float) -> Kept:
@@ -197,9 +202,12 @@ def main() -> int:
     )
     parser.add_argument("-c", dest="config", type=Path, metavar="FILE", help="configuration; default: the defaults")
     parser.add_argument("--hours", type=float, default=20.0, help="of noise (default: %(default)g)")
-    parser.add_argument("--only", default="gaps,held,noise,steps", help="of gaps,held,residuals,noise,steps")
+    parser.add_argument("--only", default="gaps,held,noise,steps", help=f"of {','.join(PARTS)}")
     parser.add_argument("folders", type=Path, nargs="*", metavar="FOLDER")
     options = parser.parse_args()
+    asked = options.only.split(",")
+    if unknown := set(asked) - set(PARTS):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(PARTS)}")
     try:
         settings = load(options.config, require_pops=False).core if options.config else Settings()
         sets = {folder.name: traces(folder) for folder in options.folders}
@@ -209,7 +217,7 @@ def main() -> int:
     except (TraceError, OSError) as error:
         print(f"bench.rule: {error}", file=sys.stderr)
         return 1
-    for line in report(sets, replace(settings, paths=(), policies=()), options.hours, options.only.split(",")):
+    for line in report(sets, replace(settings, paths=(), policies=()), options.hours, asked):
         print(line, flush=True)
     return 0
 
