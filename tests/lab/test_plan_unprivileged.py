@@ -1,6 +1,5 @@
 """`steerd run --dry-run` by whoever may do nothing: what it can read it prints, and it can not have changed a thing."""
 
-import asyncio
 import ctypes
 import re
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 
 from steerd.config.load import load
 from steerd.core.model import Steer
-from tests.lab.test_route_world import Gateway, Heard, ip
+from tests.lab.test_route_world import Gateway, Heard, ip, routing
 
 pytestmark = pytest.mark.lab
 
@@ -117,7 +116,7 @@ def test_a_dry_run_needs_no_capability_and_changes_nothing(user, file):
             await router.steer(Steer("p", fra, ams, "1-1"))
             await router.stop()
 
-        asyncio.run(steered())
+        routing(steered())
         full = everything()
         assert full != empty
         assert dry_run(user, file) == NOTHING

@@ -1,6 +1,5 @@
 """Two routers that think the same numbers theirs: the second does not start, and nothing of the first's is touched."""
 
-import asyncio
 import pickle
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import pytest
 
 from steerd.route.claim import Claim
 from steerd.route.error import RouteError
-from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, settings, steer
+from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, routing, settings, steer
 
 pytestmark = pytest.mark.lab
 
@@ -49,7 +48,7 @@ def test_a_second_with_one_number_of_the_first_is_refused(gateway, key):
         await third.start()
         await third.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_a_claim_goes_with_its_process_however_that_ends(gateway):

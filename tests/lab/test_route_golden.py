@@ -1,7 +1,6 @@
 """The plans of `tests/golden/plan`, carried out: the kernel takes the printed lines, and then has exactly what the
 daemon's own router makes of the same settings and choices."""
 
-import asyncio
 import subprocess
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -13,7 +12,7 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.route.kernel import Kernel
 from steerd.route.objects import State
 from steerd.route.once import plan
-from tests.lab.test_route_world import Gateway, Heard, ip
+from tests.lab.test_route_world import Gateway, Heard, ip, routing
 from tests.unit.test_route_golden import CASES, Step, golden, settings_of
 
 pytestmark = pytest.mark.lab
@@ -97,7 +96,7 @@ def by_router(steps: list[Step]) -> list[State]:
         return found
 
     with Tunnels():
-        return asyncio.run(run())
+        return routing(run())
 
 
 @pytest.mark.parametrize("case", CASES)

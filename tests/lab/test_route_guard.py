@@ -1,6 +1,5 @@
 """The leak guard on real packets: what belongs to a policy leaves by its paths or not at all, whatever breaks."""
 
-import asyncio
 import subprocess
 from dataclasses import replace
 
@@ -10,13 +9,25 @@ from steerd.config.settings import Guard, OnStop
 from steerd.core.model import Installed
 from steerd.route.once import guard
 from steerd.route.router import RouteError, cleanup
-from tests.lab.test_route_world import LAN_HOST, Gateway, Heard, echo, ip, ipv4, path, policy, settings, steer
+from tests.lab.test_route_world import (
+    LAN_HOST,
+    Gateway,
+    Heard,
+    echo,
+    goes,
+    ip,
+    ipv4,
+    path,
+    policy,
+    routing,
+    settings,
+    steer,
+    until,
+)
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.nft]
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
-SETTLED = 0.5
-"""Seconds in which what somebody did is noticed and put right, with a margin."""
 PATHS = (path(1, "a"), path(2, "b"), path(3, "c"))
 ALL = policy("all", 0, *EVERYTHING, guard=Guard.USUAL)
 
@@ -64,7 +75,7 @@ def test_nothing_leaves_before_the_first_choice_and_the_lan_stays_reachable(gate
         assert gateway.arrivals() == {"a": 10}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_without_rules_routes_devices_or_daemon_nothing_leaks(gateway):
@@ -86,7 +97,7 @@ def test_without_rules_routes_devices_or_daemon_nothing_leaks(gateway):
         assert gateway.arrivals() == {}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @pytest.mark.parametrize("on_stop", list(OnStop))
@@ -110,7 +121,7 @@ def test_the_guard_outlives_a_stop_unless_all_is_to_go(gateway, on_stop):
             cleanup(given)
             assert ruleset() == ""
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_what_is_left_to_main_may_leave_by_it(gateway):
@@ -130,16 +141,12 @@ def test_what_is_left_to_main_may_leave_by_it(gateway):
             gateway.send(address, 2)
             assert gateway.arrivals() == {"wan": 2}, address
         ip("route", "add", "10.200.0.0/16", "dev", "wan")  # as when a container network comes up
-        await asyncio.sleep(SETTLED)
-        gateway.send("10.200.1.1", 2)
-        assert gateway.arrivals() == {"wan": 2}
+        await until(lambda: goes(gateway, "10.200.1.1") == "wan")
         ip("route", "del", "10.200.0.0/16", "dev", "wan")
-        await asyncio.sleep(SETTLED)
-        gateway.send("10.200.1.1", 2)
-        assert gateway.arrivals() == {"a": 2}
+        await until(lambda: goes(gateway, "10.200.1.1") == "a")
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_each_policy_is_kept_to_its_own_devices(gateway):
@@ -171,7 +178,7 @@ def test_each_policy_is_kept_to_its_own_devices(gateway):
         assert gateway.arrivals() == {"c": 3}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_what_somebody_does_to_it_is_put_right_and_counted(gateway):
@@ -181,7 +188,6 @@ def test_what_somebody_does_to_it_is_put_right_and_counted(gateway):
         router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
         await router.steer(steer("all", "a"))
-        await asyncio.sleep(SETTLED)
         right = ruleset()
         main = next(word for word in right.split() if word.startswith("main4_"))
         for times, harm in enumerate(
@@ -196,12 +202,12 @@ def test_what_somebody_does_to_it_is_put_right_and_counted(gateway):
         ):
             nft(harm.replace("MAIN", main))
             assert ruleset() != right
-            await asyncio.sleep(SETTLED)
+            await until(lambda times=times: heard.repairs["nft"] >= times)
             assert ruleset() == right, harm
             assert heard.repairs["nft"] == times
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_foreign_tables_are_left_as_they_are(gateway):
@@ -222,7 +228,7 @@ def test_foreign_tables_are_left_as_they_are(gateway):
         await router.configure(given)
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
     cleanup(given)
     assert ruleset() == before
 
@@ -234,7 +240,7 @@ def test_another_table_of_the_name_is_a_collision(gateway):
         with pytest.raises(RouteError, match="table inet steerd of nftables, without steerd's comment"):
             await Heard().router(settings(PATHS, (ALL,))).start()
 
-    asyncio.run(run())
+    routing(run())
     assert cleanup(settings(PATHS, (ALL,))) == 0
     assert "table inet steerd" in ruleset()
 
@@ -250,7 +256,7 @@ def test_a_guard_without_nft_is_refused_where_it_was_asked_for(gateway, monkeypa
         assert await router.steer(steer("all", "a")) == Installed("all", "pop/a", None)
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_before_the_daemon_it_is_loaded_from_the_configuration_alone(gateway):
@@ -284,7 +290,7 @@ def test_traffic_on_a_path_that_the_configuration_drops_goes_on_until_there_is_a
         assert gateway.arrivals() == {}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_answers_from_the_tunnels_reach_the_lan(gateway):
@@ -297,4 +303,4 @@ def test_answers_from_the_tunnels_reach_the_lan(gateway):
         assert gateway.pinger.recv(2048)[24:26] == b"\0\x09"
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())

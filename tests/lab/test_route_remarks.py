@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import time
 
 import pytest
 
 from steerd.config.settings import AUTO, Flows, OnStop
-from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, settings, steer
+from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, routing, settings, steer, until
 
 pytestmark = pytest.mark.lab
 
@@ -20,13 +19,6 @@ WAITS = "path pop/c: carries no IPv4 until main has a default route through c"
 def gateway():
     with Gateway("a", "b", "c") as one:
         yield one
-
-
-async def until(condition) -> None:
-    end = time.monotonic() + 2.0
-    while not condition():
-        assert time.monotonic() < end, "in vain"
-        await asyncio.sleep(0.02)
 
 
 def test_shadowed_prefixes_are_remarked_while_main_has_them_and_really_go_by_main(gateway, caplog):
@@ -58,7 +50,7 @@ def test_shadowed_prefixes_are_remarked_while_main_has_them_and_really_go_by_mai
         assert sorted(said) == sorted([shadow, WAITS, said[-1]])
         assert said[-1].endswith("2001:db8::/32 by 2001::/16")
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_uplinks_that_are_on_one_device_are_remarked(gateway):
@@ -73,7 +65,7 @@ def test_uplinks_that_are_on_one_device_are_remarked(gateway):
         assert said.startswith("uplinks m1, m2 share the fate of lan, which m1, m2 are on")
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_what_tunnels_leave_by_is_found_and_followed(gateway):
@@ -110,7 +102,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
         assert not any("into itself" in one for one in router.remarks())
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @pytest.mark.nft
@@ -129,4 +121,4 @@ def test_strict_filtering_is_remarked_where_connections_are_pinned(gateway):
         await until(lambda: not router.remarks())
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())

@@ -15,13 +15,25 @@ from steerd.config.settings import Flows, Guard
 from steerd.core.model import Installed, Share
 from steerd.route.choice import Choice
 from steerd.route.router import plan
-from tests.lab.test_route_world import PORT, Gateway, Heard, entered, ip, is_test, path, policy, settings, steer
+from tests.lab.test_route_world import (
+    PORT,
+    Gateway,
+    Heard,
+    entered,
+    ip,
+    is_test,
+    path,
+    policy,
+    routing,
+    settings,
+    steer,
+    until,
+)
 
 pytestmark = [pytest.mark.lab]
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 PATHS = tuple(replace(path(n, name), inbound_mark=(100 + n) << 24) for n, name in enumerate("abc", 1))
-SETTLED = 0.5
 
 
 @pytest.fixture
@@ -75,13 +87,12 @@ def test_each_takes_its_part_and_who_dies_leaves_it_to_the_others(gateway):
         assert found.total() == 400
         assert found["b"] + found["c"] == 400
         assert found["c"] < 40
-        await asyncio.sleep(SETTLED)
-        assert heard.installed[-1] == Installed("all", "pop/b", "pop/c")
+        await until(lambda: heard.installed[-1:] == [Installed("all", "pop/b", "pop/c")])
         ip("link", "set", "dev", "b", "down")
         assert arrivals(gateway) == {"c": 400}
         ip("link", "set", "dev", "a", "up")
         ip("link", "set", "dev", "b", "up")
-        await asyncio.sleep(SETTLED)
+        await until(lambda: all(router.links().values()))
         installed = await router.steer(shared("b", "a", 0.5))
         assert parts(installed) == {"pop/b": 0.5, "pop/a": 0.5}
         assert arrivals(gateway).keys() == {"a", "b"}
@@ -91,7 +102,7 @@ def test_each_takes_its_part_and_who_dies_leaves_it_to_the_others(gateway):
         assert arrivals(gateway) == {"c": 400}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_a_flow_stays_where_it_is_when_parts_move_and_leaves_a_path_that_takes_no_part(gateway):
@@ -112,7 +123,7 @@ def test_a_flow_stays_where_it_is_when_parts_move_and_leaves_a_path_that_takes_n
         assert set(placed(gateway, flows).values()) == {"b"}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def placed(gateway, flows):
@@ -154,7 +165,7 @@ def test_a_restart_adopts_the_parts_and_a_reload_to_one_path_is_carried_out(gate
         assert arrivals(gateway, 100) == {"b": 100}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_the_lines_of_a_plan_make_what_is_planned(gateway):
@@ -175,7 +186,7 @@ def test_without_nexthop_objects_the_choice_has_everything_and_says_so(gateway):
         assert arrivals(gateway, 100) == {"a": 100}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @pytest.mark.nft
@@ -197,7 +208,7 @@ def test_pinned_connections_stay_and_new_ones_follow_the_parts_at_once(gateway):
             assert sent(gateway, sockets) == where
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def connection(gateway, number):

@@ -23,16 +23,16 @@ from tests.lab.test_route_world import (
     path,
     policy,
     refusal,
+    routing,
     settings,
     steer,
+    until,
 )
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab]
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
-SETTLED = 0.3
-"""Seconds in which a change of the kernel's is noticed and answered, with a wide margin."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_nothing_is_steered_before_the_first_choice_but_probes_find_their_paths(
             assert gateway.arrivals() == {name: 2}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -78,7 +78,7 @@ def test_a_policy_goes_where_it_is_steered(gateway, objects):
         assert router.installed() == {("all", 4): 1, ("all", 6): 1}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -111,7 +111,7 @@ def test_a_switch_loses_nothing(gateway, objects):
         assert arrived["wan"] == 0
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -148,7 +148,7 @@ def test_ten_thousand_prefixes(gateway, objects):
         assert ours() == before
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
     assert cleanup(three(policy("all", 0, *texts), objects=objects)) > 40_000
     assert ours() == ""
 
@@ -169,7 +169,7 @@ def test_every_bucket_moves(gateway):
                 assert f"dev {best} " in ip("nexthop", "show", "id", members.pop())
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -185,15 +185,13 @@ def test_the_runner_up_steps_in_and_nothing_leaks(gateway, objects):
             gateway.send("10.1.2.3", 3)
             gateway.send("2001:db8::1", 3)
             assert gateway.arrivals() == {"b": 6}
-        await asyncio.sleep(SETTLED)
+        await until(lambda: heard.installed[-1:] == [Installed("all", "pop/b")])
         gateway.send("10.1.2.3", 3)
         gateway.send("2001:db8::1", 3)
         assert gateway.arrivals() == {"b": 6}
         assert heard.links == [("pop/a", False)]
-        assert heard.installed[-1] == Installed("all", "pop/b")
         ip("link", "set", "dev", "a", "up")
-        await asyncio.sleep(SETTLED)
-        assert heard.links == [("pop/a", False), ("pop/a", True)]
+        await until(lambda: heard.links == [("pop/a", False), ("pop/a", True)])
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"b": 1}  # it waits to be asked
         assert (await router.steer(steer("all", "a", "b"))).best == "pop/a"
@@ -202,7 +200,7 @@ def test_the_runner_up_steps_in_and_nothing_leaks(gateway, objects):
         assert gateway.arrivals() == {"a": 2}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -218,26 +216,24 @@ def test_when_all_die_the_shadow_holds_and_a_flap_heals(gateway, objects):
             gateway.send("10.1.2.3", 3)
             gateway.send("2001:db8::1", 3)
             assert gateway.arrivals() == {}
-            await asyncio.sleep(SETTLED)
+            await until(lambda: heard.installed[-1:] == [Installed("all", None)])
             gateway.send("10.1.2.3", 3)
             gateway.send("2001:db8::1", 3)
             gateway.send_own("10.9.9.9", mark=1 << 24)  # a probe of the dead path
             gateway.send_own("2001:db8::9", mark=1 << 24)
             assert gateway.arrivals() == {}
-            assert heard.installed[-1] == Installed("all", None)
             assert router.installed() == {("all", 4): 0, ("all", 6): 0}
             ip("link", "set", "dev", "a", "up")
-            await asyncio.sleep(SETTLED)
+            await until(lambda: heard.installed[-1] == Installed("all", "pop/a"))
             gateway.send("10.1.2.3")
             gateway.send("8.8.8.8")
             gateway.send("2001:db8::1")
             gateway.send_own("10.9.9.9", mark=1 << 24)
             assert gateway.arrivals() == {"a": 4}
-            assert heard.installed[-1] == Installed("all", "pop/a")
         assert not heard.repairs  # the kernel's doing is no one's meddling
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -263,7 +259,7 @@ def test_blocked_and_back(gateway, objects):
         assert gateway.arrivals() == {"b": 1}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @pytest.mark.parametrize("rp_filter", [0, 1, 2])
@@ -278,8 +274,8 @@ def test_a_full_tunnel_locks_no_one_out(gateway, rp_filter):
         assert gateway.ping_from_lan(LAN_GATEWAY)
         gateway.packets("wan")
         gateway.inject("wan", ipv4(ADMIN, WAN_ADDRESS, echo(9)))
-        await asyncio.sleep(0.05)
-        answers = [one for one in gateway.packets("wan") if one[0] >> 4 == 4 and one[9] == 1]
+        answers = []
+        await until(lambda: answers.extend(p for p in gateway.packets("wan") if (p[0] >> 4, p[9]) == (4, 1)) or answers)
         assert len(answers) == 1
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"a": 1}
@@ -288,7 +284,7 @@ def test_a_full_tunnel_locks_no_one_out(gateway, rp_filter):
         assert gateway.pinger.recv(2048)[24:26] == b"\0\x08"
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -316,7 +312,7 @@ def test_a_path_without_ipv6_never_sends_it_by_main(gateway, objects):
             assert gateway.arrivals() == {"b": 2}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @both_ways
@@ -342,20 +338,20 @@ def test_gateways_and_bare_devices_take_turns(gateway, objects):
         # The addresses go with the device, and a gateway cannot be reached before they are back.
         await router.steer(steer("all", "b", None))
         ip("link", "set", "dev", "b", "down")
-        await asyncio.sleep(SETTLED)
+        await until(lambda: router.installed() == {("all", 4): 0, ("all", 6): 0})
         ip("link", "set", "dev", "b", "up")
-        await asyncio.sleep(SETTLED)
+        await until(lambda: router.installed() == {("all", 4): 2, ("all", 6): 0})
         gateway.send("10.1.2.3")
         gateway.send("2001:db8::1", 2)
         assert gateway.arrivals() == {"b": 1}
         ip("-6", "addr", "add", "fd78::1/64", "dev", "b", "nodad")
-        await asyncio.sleep(SETTLED)
+        await until(lambda: router.installed() == {("all", 4): 2, ("all", 6): 1})
         gateway.send("10.1.2.3")
         gateway.send("2001:db8::1", 2)
         assert gateway.arrivals() == {"b": 3}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_own_traffic_is_left_alone_unless_asked_for(gateway):
@@ -393,7 +389,7 @@ def test_own_traffic_is_left_alone_unless_asked_for(gateway):
         assert gateway.arrivals() == {}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -418,7 +414,7 @@ def test_the_longest_prefix_wins_among_equal_selectors(gateway, order):
         assert gateway.arrivals() == {}
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 @pytest.mark.parametrize("on_stop", list(OnStop))
@@ -433,6 +429,6 @@ def test_stopping(gateway, on_stop):
         gateway.send("2001:db8::1")
         assert gateway.arrivals() == {"keep": {"a": 2}, "cleanup": {"wan": 2}, "block": {}}[on_stop]
 
-    asyncio.run(run())
+    routing(run())
     cleanup(three())
     assert ours() == ""

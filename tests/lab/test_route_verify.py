@@ -1,7 +1,5 @@
 """What the kernel really does with a policy's packets is asked of the kernel, and what is wrong with it is said."""
 
-import asyncio
-
 import pytest
 
 from steerd.config.settings import IPV4, IPV6
@@ -9,7 +7,7 @@ from steerd.core.model import Installed
 from steerd.route.kernel import Kernel
 from steerd.route.selection import selections
 from steerd.route.verify import Verifier
-from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, settings, steer
+from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer, until
 
 pytestmark = pytest.mark.lab
 
@@ -21,13 +19,6 @@ ALL = policy("all", 0, "0.0.0.0/0", "::/0")
 def gateway():
     with Gateway("a", "b") as one:
         yield one
-
-
-async def until(holds, seconds=8.0):
-    end = asyncio.get_running_loop().time() + seconds
-    while not holds():
-        assert asyncio.get_running_loop().time() < end
-        await asyncio.sleep(0.05)
 
 
 def mismatches(heard):
@@ -58,7 +49,7 @@ def test_a_rule_of_another_before_ours_is_seen_and_told_until_it_goes(gateway, f
         assert heard.installed[-1][:2] == ("all", "pop/a")
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_what_main_knows_better_is_meant_so(gateway):
@@ -73,7 +64,7 @@ def test_what_main_knows_better_is_meant_so(gateway):
         assert (await router.steer(steer("all", None))).mismatch is None
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_a_blocked_policy_whose_packets_leave_all_the_same_is_told(gateway):
@@ -90,7 +81,7 @@ def test_a_blocked_policy_whose_packets_leave_all_the_same_is_told(gateway):
         assert words.endswith("by wan, table 77, though it is to be blocked")
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
 
 
 def test_policies_are_told_apart_and_a_gateway_that_takes_nothing_in_is_no_mismatch(gateway):
@@ -123,7 +114,7 @@ def test_a_policy_is_asked_about_by_what_no_selection_before_it_takes(gateway):
             assert (await router.steer(steer(one, best))).mismatch is None
         await router.stop()
 
-    asyncio.run(run())
+    routing(run())
     with Kernel() as kernel:
         verifier = Verifier(kernel)
         verifier.prepare(config, selections(config), kernel.read(config).devices)
@@ -150,4 +141,4 @@ def test_packets_are_picked_by_their_mark_in_rules_guard_and_questions(gateway):
         assert "fwmark 0x10/0xf0 lookup 4200" in before
         await again.stop()
 
-    asyncio.run(run())
+    routing(run())

@@ -4,6 +4,7 @@ Namespaces are anonymous: they go with the process, however it ends. The tests' 
 while a `Gateway` is open, and so is every thread, socket and command that it starts.
 """
 
+import asyncio
 import ctypes
 import fcntl
 import os
@@ -13,9 +14,10 @@ import struct
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -289,12 +291,45 @@ class Heard:
         self.repairs: Counter[str] = Counter()
 
     def router(self, given: RouteSettings) -> Router:
-        return Router(
+        router = Router(
             given,
             on_link=lambda path, up: self.links.append((path, up)),
             on_installed=self.installed.append,
             on_repair=lambda what: self.repairs.update([what]),
         )
+        _made.append(router)
+        return router
+
+
+_made: list[Router] = []
+
+
+def routing(work: Coroutine[Any, Any, Any]) -> Any:
+    """`asyncio.run`; then no router runs any more, however it ended: the sockets of a test that failed would be found
+    open in the next one."""
+
+    async def whole() -> Any:
+        try:
+            return await work
+        finally:
+            while _made:
+                await _made.pop().stop()
+
+    return asyncio.run(whole())
+
+
+def goes(gateway: Gateway, address: str) -> str | None:
+    """Where a datagram from the LAN comes out; None: nowhere."""
+    gateway.send(address)
+    return next(iter(gateway.arrivals()), None)
+
+
+async def until(holds: Callable[[], Any], seconds: float = 15.0) -> None:
+    """Waits for what a router does by itself. How long it takes is not judged: machines stand still at times."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds:g} s"
+        await asyncio.sleep(0.02)
 
 
 def ours() -> str:
