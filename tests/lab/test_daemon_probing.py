@@ -139,10 +139,9 @@ def rearranged() -> Any:
 
         before = of(world, CHOICE)
         FILE.write_text(whole[:second])
-        added = time.monotonic()
         found["reload"] = ask(world, "reload")[0]
-        until(lambda: any(path["pop"] == "par1" and path["samples"] for path in status(world)["paths"]))
-        found["added"] = time.monotonic() - added
+        now = count(world, "par1/tun-par1")
+        found["added"] = now[CHOICE] - before["probes"]["reply"] - now["par1/tun-par1"]
         found["kept"] = of(world, CHOICE)["samples"] >= before["samples"]
         found["counted"] = of(world, CHOICE)["probes"]["reply"] >= before["probes"]["reply"]
 
@@ -150,24 +149,38 @@ def rearranged() -> Any:
         pop.attach(False)
         until(lambda: of(world, "ams1/tun-ams1")["state"] == "absent")
         time.sleep(1.0)
-        heard = of(world, "ams1/tun-ams1")["probes"]["reply"]
-        began = time.monotonic()
+        heard = replies(world)
         pop.attach(True)
-        until(lambda: of(world, "ams1/tun-ams1")["probes"]["reply"] > heard, 5)
-        found["again"] = time.monotonic() - began
-        probes = pop.seen(began)
-        found["lost"] = probes["dropped"]
+        now = count(world, "ams1/tun-ams1", heard["ams1/tun-ams1"])
+        found["again"] = now[CHOICE] - heard[CHOICE] - (now["ams1/tun-ams1"] - heard["ams1/tun-ams1"])
     return found
 
 
+def replies(world: World) -> dict[str, int]:
+    return {path["path"]: path["probes"].get("reply", 0) for path in status(world)["paths"]}
+
+
+def count(world: World, path: str, before: int = 0) -> dict[str, int]:
+    """The replies on all paths, once there are some on this one that were not there before."""
+    seen: list[dict[str, int]] = []
+
+    def more() -> bool:
+        seen.append(replies(world))
+        return seen[-1].get(path, 0) > before
+
+    until(more)
+    return seen[-1]
+
+
 def test_a_path_added_or_made_again_is_probed_at_once() -> None:
+    """Of probes that another path has meanwhile, at the same interval, it misses few: those of the time that a reload,
+    or a device, takes until it is noticed, and of one interval."""
     found = scene("rearranged")
     assert found["reload"] == 0
     assert found["kept"]
     assert found["counted"]
-    # Within an interval of 0.5 s for the one, two for the other; and what it takes to look by steerctl.
-    assert found["added"] < 0.5 + 1.5
-    assert found["again"] < 1.0 + 1.0
+    assert found["added"] <= 3
+    assert found["again"] <= 3
 
 
 def swallowed() -> Any:

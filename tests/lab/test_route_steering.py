@@ -29,7 +29,7 @@ from tests.lab.test_route_world import (
     until,
 )
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab]
+pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
 
 EVERYTHING = ("0.0.0.0/0", "::/0")

@@ -115,6 +115,8 @@ class Gateway:
         self.sysctl("ipv6/conf/all/forwarding", 1)
         self.sysctl("ipv4/icmp_ratelimit", 0)
         self.sysctl("ipv6/icmp/ratelimit", 0)
+        # The addresses that devices give themselves are there at once, not some time in a test.
+        self.sysctl("ipv6/conf/default/accept_dad", 0)
         for name in (*self._names, "wan"):
             self.tunnel(name)
         ip("addr", "add", f"{WAN_ADDRESS}/24", "dev", "wan")
@@ -139,7 +141,7 @@ class Gateway:
             self.pinger = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
         self.pinger.settimeout(1)
         # Until neighbours know each other, packets wait.
-        until = time.monotonic() + 5
+        until = time.monotonic() + 15
         for address in ("192.0.2.1", "2001:db8::1"):
             self.send(address)
             while not self.arrivals():
