@@ -24,13 +24,14 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not alone and $(HERE)"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not alone and $(HERE)"
 	$(BIN)/python -m pytest -m "alone and $(HERE)"
 endif
 
 test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connections: needs nftables
 	@tools/need mosquitto ip nft
-	$(BIN)/python -m pytest -m nft
+	$(BIN)/python -m pytest -n 3 -m "nft and not alone"
+	$(BIN)/python -m pytest -m "nft and alone"
 
 test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules, hostile clients, outages
 	@tools/need mosquitto ip openssl

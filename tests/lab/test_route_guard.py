@@ -25,7 +25,7 @@ from tests.lab.test_route_world import (
     until,
 )
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.nft]
+pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 PATHS = (path(1, "a"), path(2, "b"), path(3, "c"))

@@ -30,7 +30,7 @@ from tests.lab.test_route_world import (
     until,
 )
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.nft]
+pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 PATHS = tuple(replace(path(n, name), inbound_mark=(100 + n) << 24) for n, name in enumerate("abc", 1))

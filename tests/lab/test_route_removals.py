@@ -17,7 +17,7 @@ from steerd.route.objects import Routes
 from tests.lab.test_route_guard import nft, ruleset
 from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer, until
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.nft]
+pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
 BACK_WITHIN = 1.0
 """Seconds, in the median: now and then a machine stands still for longer."""

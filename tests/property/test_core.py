@@ -89,7 +89,7 @@ def test_what_tunnels_say_of_themselves_moves_nobody(data, rtts, rule):
     """As long as probes are answered: no path goes down, and the first choice stays."""
     engine = make(rule=rule)
     seen = []
-    for n in range(200):
+    for n in range(60):
         for path in data.draw(st.sets(st.sampled_from(PATHS), max_size=3)):
             said = data.draw(st.sampled_from(["", "no handshake"]))
             seen += answer(engine, engine.feed(Tunnel(path, said), float(n)), float(n))
