@@ -5,9 +5,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from signal import SIGHUP, SIGINT, SIGTERM
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from steerd import __version__
 from steerd.config.settings import Config
@@ -30,26 +29,21 @@ from steerd.core.model import (
     TunnelView,
     View,
 )
-from steerd.core.orders import withdrawal
 from steerd.core.settings import PathId, PolicyId
 from steerd.driver import Driver
 from steerd.export.metrics import Metrics
 from steerd.export.server import ExportServer
+from steerd.fleet import Fleet
 from steerd.notify import notify, watchdog_period
 from steerd.probe.prober import ProbeError, Prober
 from steerd.reload import Reload
 from steerd.route.router import RouteError, Router
-from steerd.share.refusals import Refusals
 from steerd.store.store import Store
 from steerd.trace.request import Request as TraceRequest
 from steerd.trace.request import request as trace_request
 from steerd.trace.tracer import Record, Tracer
 from steerd.tunnel.watch import TunnelWatch
 from steerd.verbs import VERBS, answer
-
-if TYPE_CHECKING:
-    from steerd.share.orders import Orders
-    from steerd.share.share import Share
 
 log = logging.getLogger("steerd")
 
@@ -74,6 +68,7 @@ class Daemon:
     prober: Prober
     router: Router
     tunnels: TunnelWatch
+    fleet: Fleet
     control: ControlServer | None = None
     export: ExportServer | None = None
 
@@ -95,11 +90,6 @@ class Daemon:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
-        self._refuse_message = Refusals(self.metrics.refused)
-        self._share: Share | None = None
-        self._orders: Orders | None = None
-        self._kept_orders: Mapping[str, str] = {}
-        self._share_task: asyncio.Task[None] | None = None
         self._last_outcome = time.monotonic()
         self._skipped = 0
 
@@ -131,7 +121,6 @@ class Daemon:
     async def _build(self) -> None:
         config, now = self.config, time.monotonic()
         stored = await asyncio.to_thread(self.store.open)
-        self._kept_orders = stored.orders
         seed = random.SystemRandom().getrandbits(32)
         draw = random.Random(seed).random  # noqa: S311 (spreads hold-downs; guards nothing)
         engine = Engine(config.core, stored.memory, now=now, epoch=stored.epoch, draw=draw)
@@ -157,6 +146,15 @@ class Daemon:
             on_moved=lambda _: self.router.moved(),
             on_far_ends=self.router.far_ends,
         )
+        self.fleet = Fleet(
+            config,
+            self.driver,
+            self.metrics,
+            kept=stored.orders,
+            on_pop_state=self._pop_state,
+            remember=self._remember,
+            spawn=self._spawn,
+        )
 
     async def _start(self) -> None:
         # First of all: an address or a socket that is taken says that another steerd runs, and then not even what
@@ -173,14 +171,14 @@ class Daemon:
             self.prober.start()
         except (RouteError, ProbeError) as error:
             raise StartError(str(error)) from error
-        self._read_orders()
+        self.fleet.read_orders()
         self._follow_kernel(adopted)
-        self._follow_orders()
+        self.fleet.follow_orders()
         self.driver.feed(None)
         self._spawn(self.driver.steering(self.router.steer, self._steered))
         self._spawn(self.tunnels.run())
         self._spawn(self._housekeep())
-        self._start_share()
+        self.fleet.start()
 
     async def _listen(self, config: Config) -> None:
         """Serve metrics where ``config`` says. OSError: it can not be, and what was served before still is."""
@@ -202,67 +200,6 @@ class Daemon:
                 await before.stop()
         self.export = server
 
-    def _start_share(self) -> None:
-        if self.config.mqtt is None:
-            return
-        from steerd.share import reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
-        from steerd.share.share import Share  # noqa: PLC0415
-
-        self.metrics.refusals("pop", reports.REASONS)
-        self._share = Share(
-            self.config.mqtt,
-            epoch=self.driver.engine.epoch,
-            pops=self._pops(),
-            snapshot=self.driver.view,
-            on_pop_state=self._pop_state,
-            refuse=self._refuse_message,
-            orders=self._orders,
-            on_orders=self._follow_orders,
-            on_connected=self.metrics.mqtt_connected,
-            on_message=self.metrics.mqtt_message,
-            draw=random.random,
-        )
-        self._share_task = asyncio.create_task(self._share.run(), name="steerd-share")
-
-    def _read_orders(self) -> None:
-        """What the fleet ordered before, by those whose keys are trusted now."""
-        if self._orders is not None:
-            self._kept_orders = self._orders.keep()
-        self._orders, mqtt = None, self.config.mqtt
-        if mqtt is None or not mqtt.trusted_keys:
-            return
-        from steerd.share.orders import REASONS, Orders  # noqa: PLC0415 (and cryptography only for those who trust a key)
-        from steerd.share.signing import signers  # noqa: PLC0415
-        from steerd.share.topics import Topics  # noqa: PLC0415
-
-        self.metrics.refusals("order", REASONS)
-        self._orders = Orders(
-            Topics(mqtt.tenant, mqtt.region, mqtt.gateway),
-            signers(dict(mqtt.trusted_keys)),
-            pops=self._pops(),
-            policies=self._policies(),
-            refuse=self._refuse_message,
-            kept=self._kept_orders,
-        )
-
-    def _follow_orders(self) -> None:
-        """Tell the engine what the fleet's orders are now. Those that end do so on the engine's own clock."""
-        memory, now = self.driver.memory(), time.monotonic()
-        due = withdrawal(memory) if self._orders is None else self._orders.due(memory, now)
-        for order in due:
-            declined = self.driver.order(order)
-            log.info(
-                "%s: %s %s%s", order.origin, order.verb, order.subject, f" declined: {declined}" if declined else ""
-            )
-        self._remember()
-
-    async def _stop_share(self) -> None:
-        if self._share is not None and self._share_task is not None:
-            await self._share.stop()
-            with suppress(asyncio.CancelledError):
-                await self._share_task
-        self._share = self._share_task = None
-
     async def _close(self) -> None:
         notify(STOPPING="1")
         self.driver.stop()
@@ -272,7 +209,7 @@ class Daemon:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.tunnels.close()
         await self.tracer.close()
-        await self._stop_share()
+        await self.fleet.stop()
         for server in (self.control, self.export):
             if server is not None:
                 await server.stop()
@@ -341,8 +278,7 @@ class Daemon:
                 self.router.found(fact.path)
         if isinstance(fact, Switched):
             self.store.decided(fact, int(time.time() * 1000))
-            if self._share is not None:
-                self._share.fact(fact)
+            self.fleet.switched(fact)
             if self.config.trace_after_switch:
                 self.tracer.switched(fact, time.monotonic())
 
@@ -368,8 +304,7 @@ class Daemon:
         return None if settings is None or probing is None else trace_request(settings, probing.targets)
 
     def _remember(self) -> None:
-        orders = self._kept_orders if self._orders is None else self._orders.keep()
-        self.store.remember(self.driver.memory(), self.prober.addresses(), orders)
+        self.store.remember(self.driver.memory(), self.prober.addresses(), self.fleet.kept())
 
     async def _housekeep(self) -> None:
         period = watchdog_period()
@@ -380,7 +315,7 @@ class Daemon:
                 notify(WATCHDOG="1", STATUS=self._status())
             if time.monotonic() - remembered >= REMEMBER_EVERY:
                 remembered = time.monotonic()
-                self._follow_orders()
+                self.fleet.follow_orders()
             await asyncio.sleep(rest)
 
     # Reload
@@ -415,14 +350,7 @@ class Daemon:
         self.driver.feed(Configured(config.core))
         self.tunnels.configure(config.tunnel)
         self._follow_kernel(installed)
-        if config.mqtt != old.mqtt:
-            await self._stop_share()
-            self._read_orders()
-            self._start_share()
-        elif self._share is not None:
-            self._share.watch(self._pops(), self._policies())
-            self._spawn(self._share.renew())
-        self._follow_orders()
+        await self.fleet.configure(config)
         return []
 
     def _reloaded(self, ok: bool) -> None:
@@ -430,12 +358,6 @@ class Daemon:
         notify(READY="1", STATUS=self._status())
 
     # What others look at
-
-    def _pops(self) -> set[str]:
-        return {path.pop for path in self.config.core.paths}
-
-    def _policies(self) -> set[str]:
-        return {policy.policy for policy in self.config.core.policies}
 
     def _snapshot(
         self,
