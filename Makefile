@@ -39,7 +39,7 @@ test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules
 
 test-wireguard: $(VENV)/dev.stamp ## lab tests over tunnels of wireguard-go: their health, and steering from peer to peer
 	@tools/need ip wg wireguard-go
-	$(BIN)/python -m pytest -m wireguard
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m wireguard
 
 test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 	@tools/need dpkg-deb ip

@@ -13,7 +13,7 @@ from steerd.lab.enclosure import RUN, run
 from tests.lab import wireguard
 from tests.lab.wireguard import POPS, Network, all_up, allowed, ask, choice, metrics, until, wg
 
-pytestmark = [pytest.mark.lab, pytest.mark.wireguard, pytest.mark.alone]
+pytestmark = [pytest.mark.lab, pytest.mark.wireguard]
 
 STEERED = "198.18.0.0/15"
 FOREIGN = "172.20.0.0/16"

@@ -9,7 +9,7 @@ from steerd.lab.enclosure import run
 from tests.lab import wireguard
 from tests.lab.wireguard import Network, all_up, ask, choice, metrics, path, until
 
-pytestmark = [pytest.mark.lab, pytest.mark.wireguard, pytest.mark.alone]
+pytestmark = [pytest.mark.lab, pytest.mark.wireguard]
 
 
 def scene(name: str, *arguments: Any, timeout: float = 90.0) -> Any:
