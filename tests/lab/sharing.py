@@ -133,12 +133,6 @@ async def running(gateway: Gateway) -> AsyncIterator[Gateway]:
             await task
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (what is waited for happens at the broker)
-            await asyncio.sleep(0.01)
-
-
 def observer(port: int, **more: Any) -> aiomqtt.Client:
     return aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5, **more)
 

@@ -19,7 +19,8 @@ from steerd.core.model import Installed
 from steerd.core.settings import PathId
 from steerd.route.choice import Choice
 from steerd.route.router import RouteError, cleanup, plan
-from tests.lab.test_route_world import PROTOCOL, Gateway, Heard, ip, ours, path, policy, routing, settings, steer, until
+from tests.lab.test_route_world import PROTOCOL, Gateway, Heard, ip, ours, path, policy, routing, settings, steer
+from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])

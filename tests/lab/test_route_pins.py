@@ -27,8 +27,8 @@ from tests.lab.test_route_world import (
     routing,
     settings,
     steer,
-    until,
 )
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
 

@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from steerd.config.settings import AUTO, Flows, OnStop
-from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, routing, settings, steer, until
+from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, routing, settings, steer
+from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
 

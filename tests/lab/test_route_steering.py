@@ -26,8 +26,8 @@ from tests.lab.test_route_world import (
     routing,
     settings,
     steer,
-    until,
 )
+from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])

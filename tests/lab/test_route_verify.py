@@ -7,7 +7,8 @@ from steerd.core.model import Installed
 from steerd.route.kernel import Kernel
 from steerd.route.selection import selections
 from steerd.route.verify import Verifier
-from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer, until
+from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer
+from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
 

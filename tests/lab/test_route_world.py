@@ -14,7 +14,7 @@ import struct
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -324,14 +324,6 @@ def goes(gateway: Gateway, address: str) -> str | None:
     """Where a datagram from the LAN comes out; None: nowhere."""
     gateway.send(address)
     return next(iter(gateway.arrivals()), None)
-
-
-async def until(holds: Callable[[], Any], seconds: float = 15.0) -> None:
-    """Waits for what a router does by itself. How long it takes is not judged: machines stand still at times."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        await asyncio.sleep(0.02)
 
 
 def ours() -> str:

@@ -18,9 +18,9 @@ from tests.lab.sharing import (
     make_authority,
     member,
     running,
-    until,
     watching,
 )  # fmt: skip
+from tests.lab.waiting import until
 
 pytestmark = [
     pytest.mark.broker,

@@ -29,8 +29,8 @@ from tests.lab.sharing import (
     observer,
     running,
     say,
-    until,
 )  # fmt: skip
+from tests.lab.waiting import until
 
 pytestmark = [
     pytest.mark.broker,

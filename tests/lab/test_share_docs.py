@@ -15,7 +15,8 @@ from steerd.config.load import load
 from steerd.core.model import View
 from steerd.lab.enclosure import RUN, run
 from steerd.share.share import Share
-from tests.lab.sharing import MOSQUITTO, VIEW, until
+from tests.lab.sharing import MOSQUITTO, VIEW
+from tests.lab.waiting import until
 
 pytestmark = [
     pytest.mark.lab,

@@ -30,9 +30,9 @@ from tests.lab.sharing import (
     make_authority,
     member,
     running,
-    until,
     watching,
 )  # fmt: skip
+from tests.lab.waiting import until
 from tests.unit.test_share_messages import path_view
 
 pytestmark = [

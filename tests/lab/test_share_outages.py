@@ -25,9 +25,9 @@ from tests.lab.sharing import (
     make_authority,
     member,
     running,
-    until,
     watching,
 )  # fmt: skip
+from tests.lab.waiting import until
 
 pytestmark = [
     pytest.mark.lab,
