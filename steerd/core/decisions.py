@@ -40,7 +40,7 @@ class Decisions:
         self._first_choice_by = first_choice_by
         self._events = 0
         self._effects: list[Effect] = []
-        self._stranded: set[PolicyId] = set()  # forced to leave, with nowhere to go yet
+        self._stranded: set[PolicyId] = set()  # forced to leave, and not gone yet
 
     def _reconsider(self, now: float) -> None:
         """Orders changed: they act at once."""
@@ -91,6 +91,9 @@ class Decisions:
         target = policy.target(reason, self.drains, now)
         if target is not None:
             if policy.returning(now):
+                return
+            if policy.awaits(target, reason, self.drains, now, ignore_below=self.settings.ignore_below):
+                self._stranded.add(policy.id)  # looked at with every answer
                 return
             self._stranded.discard(policy.id)
             rule = "first" if reason is Reason.START else "forced"

@@ -274,11 +274,12 @@ class Engine(Decisions):
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
         doubt = before in DOUBTFUL and state in DOUBTFUL and path.samples > 1 and not self.drains
         for policy in self.policies.values():
-            if (doubt and policy.settled) or path.id not in policy.paths:
+            stranded = policy.id in self._stranded
+            if (doubt and policy.settled and not stranded) or path.id not in policy.paths:
                 continue
             policy.stale_at = -inf
             forced = health.gone and (policy.wanted == path.id or policy.spread.uses(path.id))
-            if forced or policy.id in self._stranded:
+            if forced or stranded:
                 self._look(policy, now, None)
         self._cadences()
 

@@ -23,6 +23,9 @@ REFUSED_FIRST: Final = 1.0
 REFUSED_MAX: Final = 60.0
 """A path that the kernel refused is left alone for a while, doubling from the first to the last."""
 
+AWAITED: Final = 0.25
+"""Seconds: from when the choice is down, a better path than those that have answered since is awaited for so long."""
+
 
 class Policy:
     """The mutable state of one policy. ``wanted`` is what was asked of the kernel, ``choice`` what it has."""
@@ -163,16 +166,30 @@ class Policy:
 
     def target(self, reason: Reason, drains: Drains, now: float) -> Path | None:
         """The cheapest path to move to when forced; None if there is none yet."""
-        fresh_after = -inf
-        if reason is Reason.DOWN and self.wanted is not None:
-            doubted = self.paths[self.wanted].health.doubted_at
-            fresh_after = -inf if doubted is None else doubted
+        silent = self._silent_since(reason)
         choices = [
             path
             for path in self.paths.values()
-            if path.id != self.wanted and self.excluded(path.id, drains, now) is None and path.answered_at > fresh_after
+            if path.id != self.wanted and self.excluded(path.id, drains, now) is None and path.answered_at > silent
         ]
         return min(choices, key=lambda path: self._rank(path, drains, now), default=None)
+
+    def awaits(self, target: Path, reason: Reason, drains: Drains, now: float, *, ignore_below: float) -> bool:
+        """Whether to leave a silent path a little later than for ``target``, since nothing speaks against a path that
+        ranks before it (a cost counts from ``ignore_below`` ms on) but that its answer is still on the way. Who was
+        probed first is chance; to take the next best for that would be a switch more, and another one back."""
+        silent = self._silent_since(reason)
+        if self.wanted is None or silent == -inf or now >= self.paths[self.wanted].health.since + AWAITED:
+            return False
+        *first, cost = self._rank(target, drains, now)
+        before = (*first, cost - ignore_below)
+        return any(
+            path.health.state is PathState.UP
+            and path.answered_at <= silent
+            and self.excluded(path.id, drains, now) is None
+            and self._rank(path, drains, now) < before
+            for path in self.paths.values()
+        )
 
     def hopeless(self, drains: Drains, now: float) -> bool:
         """Nothing may be used, and nothing is about to: no allowed path even might answer."""
@@ -267,6 +284,13 @@ class Policy:
         if pin is None or not pin.hard or path.pop == pin.pop or drains.forbids(pin.pop):
             return True
         return all(one.pop != pin.pop for one in self.paths.values())
+
+    def _silent_since(self, reason: Reason) -> float:
+        """When the first unanswered probe of the choice was sent, if it is left for being silent; -inf: it is not."""
+        if reason is not Reason.DOWN or self.wanted is None:
+            return -inf
+        doubted = self.paths[self.wanted].health.doubted_at
+        return -inf if doubted is None else doubted
 
     def _pin_usable(self, pin: Pin, drains: Drains, now: float) -> bool:
         return any(
