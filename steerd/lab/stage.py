@@ -59,7 +59,8 @@ class Act(Generic[W]):
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an act. ``moved_after``: seconds until the first user packet went by the new PoP, per family."""
+    """What came of an act. ``moved_after``: seconds until the first user packet went by the new PoP, per family.
+    ``log``: the daemon's last words, where there is a problem."""
 
     act: str
     what: str
@@ -71,6 +72,7 @@ class Outcome:
     switches: list[dict[str, Any]] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    log: str = ""
 
 
 class Daemon(Protocol):
@@ -190,6 +192,8 @@ class Stage(Generic[W]):
         outcome.seen = [sight.text for sight in sights]
         outcome.problems = [sight.text for sight in sights if not sight.right]
         outcome.problems += list(_problems(act, outcome, self._rate))
+        if outcome.problems:
+            outcome.log = self._daemon.last_words()
         self._clear()
         return outcome
 
@@ -307,6 +311,9 @@ def told(report: dict[str, Any]) -> Iterator[str]:
     yield f"\nswitches: {switches['made']} made, {switches['needed']} needed"
     yield f"packets: {report['packets']['lost']} of {report['packets']['sent']} lost"
     yield f"the daemon: {daemon['rss_mb']} MB, {daemon['cpu_percent']} % of a core, with 8 probe targets at 5 a second"
+    for act in report["acts"]:
+        if act["log"]:
+            yield f"the daemon's log after {act['act']}:{act['log']}"
     for problem in report["problems"]:
         yield f"PROBLEM: {problem}"
     yield "all as it should be" if report["ok"] else "not as it should be"
