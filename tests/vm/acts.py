@@ -97,9 +97,9 @@ SCRIPT: Final = (
         "recovery",
         "fra1 is as fast as before",
         _recovery,
-        SLOW * 24.0 + 3.0,
+        SLOW * 30.0 + 3.0,
         to="fra1",
-        within=SLOW * 24.0,
+        within=SLOW * 30.0,
         look=_kept_apart,
     ),
     Act(
