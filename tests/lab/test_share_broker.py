@@ -169,7 +169,7 @@ def test_whoever_says_that_a_gateway_is_dead_is_contradicted(broker):
             async with observer(broker.port) as other:
                 for lie in (b'{"v":1,"gw":"gw1","epoch":1,"online":false,"version":"0"}', b"{}"):
                     await other.publish(STATE, lie, qos=1, retain=True)
-            again = body(await heard(broker.port, STATE, lambda one: one["online"]))
+            again = body(await heard(broker.port, STATE, lambda one: one.get("online", False)))
             assert again == alive
 
     asyncio.run(scenario())
