@@ -95,6 +95,16 @@ def tunnels(*names: str) -> Iterator[Callable[..., Any]]:
         worker.close()
 
 
+def off_beat(sent: Sequence[float], period: float, when: float) -> list[float]:
+    """Those sent after ``when`` that are not at a place in the period that was used before it, give or take 60 ms: by
+    how much they miss it."""
+    places = [at % period for at in sent if at < when]
+    assert places
+    half = period / 2
+    misses = [min(((at - place + half) % period - half for place in places), key=abs) for at in sent if at >= when]
+    return [miss for miss in misses if abs(miss) > 0.06]
+
+
 def address(device: str, number: int) -> None:
     namespaces.ip(
         f"""addr add 10.64.{number}.2/24 dev {device}

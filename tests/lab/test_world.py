@@ -84,6 +84,7 @@ def conditions() -> Any:
 def _window(world: World, since: float, until: float, family: int | None = None) -> dict[str, Any]:
     window = world.traffic.between(since, until, family)
     return {
+        "seconds": until - since,
         "sent": window.sent,
         "lost": window.lost,
         "by_pop": window.by_pop,
@@ -103,7 +104,7 @@ def _output(command: list[str]) -> str:
 def test_packets_meet_the_conditions_and_are_counted_where_they_went() -> None:
     found = scene("conditions")
     first = found["first"]
-    assert first["sent"] == pytest.approx(160, abs=10)
+    assert 0.8 < first["sent"] / (2 * 100 * first["seconds"]) < 1.05
     assert first["by_pop"] == {"fra1": first["sent"]}
     assert first["rtt"] == pytest.approx(20.5, abs=1.5)
     assert found["worse"]["rtt"] == pytest.approx(51, abs=2.5)
@@ -114,7 +115,7 @@ def test_packets_meet_the_conditions_and_are_counted_where_they_went() -> None:
     assert found["seen"]["traffic4"] == pytest.approx(found["four"]["sent"], abs=3)
     assert found["seen"]["traffic6"] == found["seen"]["strays"] == 0
     assert found["sequences"] == [found["seen"]["traffic4"], 0]
-    assert found["leaked"] == pytest.approx(30, abs=8)
+    assert 20 < found["leaked"] < 60
     assert set(found["back"]["by_pop"]) == {"ams1"}
     assert found["down"]
 
