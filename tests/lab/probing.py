@@ -58,6 +58,11 @@ def probe(paths: Sequence[ProbePath], seconds: float, during: Callable[[Prober],
         "counts": dict(collections.Counter(each.outcome.value for each in told)),
         "legs": dict(collections.Counter(f"{each.outcome.value}{each.leg}" for each in told)),
         "told": [[each.path, each.outcome.value, each.sent_at] for each in told[:2000]],
+        "sent": {
+            f"{each.path} {leg}": [one.sent_at for one in told if (one.path, one.leg) == (each.path, leg)]
+            for each in paths[:20]
+            for leg in range(len(each.targets))
+        },
         "by_path": {
             each.path: dict(collections.Counter(one.outcome.value for one in told if one.path == each.path))
             for each in paths[:20]
@@ -96,12 +101,12 @@ def tunnels(*names: str) -> Iterator[Callable[..., Any]]:
 
 
 def off_beat(sent: Sequence[float], period: float, when: float) -> list[float]:
-    """Those sent after ``when`` that are not at a place in the period that was used before it, give or take 60 ms: by
-    how much they miss it."""
-    places = [at % period for at in sent if at < when]
-    assert places
+    """Of one leg's probes those sent after ``when`` that are not at the place in the period of the last one before it,
+    give or take 60 ms: by how much they miss it."""
+    last = max(at for at in sent if at < when)
     half = period / 2
-    misses = [min(((at - place + half) % period - half for place in places), key=abs) for at in sent if at >= when]
+    misses = [(at - last + half) % period - half for at in sent if at >= when]
+    assert misses
     return [miss for miss in misses if abs(miss) > 0.06]
 
 

@@ -230,7 +230,8 @@ def test_a_new_configuration_leaves_the_phase_of_the_others() -> None:
     second = sorted(at for name, _, at in found["told"] if name == "pop2/wg0")
     assert len(second) == pytest.approx(20, abs=5)
     assert len(first) == pytest.approx(20, abs=5)  # at rest in the last second
-    assert off_beat(first, 0.2, found["when"]) == []
+    for leg in (0, 1):
+        assert off_beat(found["sent"][f"pop1/wg0 {leg}"], 0.2, found["when"]) == []
 
 
 def stamps_by_packet() -> Any:

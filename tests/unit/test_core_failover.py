@@ -20,20 +20,20 @@ def settings(**knobs):
     return Settings(paths=paths, policies=(PolicySettings(ALL),), round=knobs.get("interval", 1.0))
 
 
-def dying(b=150.0, c=200.0):
-    """An engine on A, which has just gone down at 10.45; its first unanswered probe was sent at 10.2. C's answer came
-    meanwhile. B and C cost ``b`` and ``c`` ms."""
+def dying(b=150.0):
+    """An engine on A, which goes down at 10.45, and where that makes it move. A's first unanswered probe was sent at
+    10.2, C's answer came meanwhile. B and C cost ``b`` and 200 ms."""
     engine = Engine(settings(), Memory(), now=0.0, epoch=1, draw=lambda: 0.0)
     engine.feed(Installed(ALL, A, None), 0.0)
     for n in range(10):
-        for path, rtt in ((A, 20.0), (B, b), (C, c)):
+        for path, rtt in ((A, 20.0), (B, b), (C, 200.0)):
             answered(engine, path, n + 0.1, n + 0.1 + rtt / 1e3)
     overdue(engine, A, 10.2, 10.25)
     overdue(engine, A, 10.3, 10.35)
     assert not answered(engine, C, 10.22, 10.42)
-    assert not overdue(engine, A, 10.4, 10.45)
+    moved = overdue(engine, A, 10.4, 10.45)
     assert engine.paths[A].health.state is PathState.DOWN
-    return engine
+    return engine, moved
 
 
 def answered(engine, path, sent, now):
@@ -50,43 +50,36 @@ def moves(effects):
 
 
 def test_the_answer_of_a_better_path_is_awaited():
-    engine = dying()
+    engine, moved = dying()
+    assert not moved
     assert engine.view(10.45).policies[0].state is PolicyState.STEERING
     assert answered(engine, B, 10.35, 10.5) == [B]
 
 
 def test_the_next_best_is_taken_at_once_when_the_better_path_is_doubted():
-    assert overdue(dying(), B, 10.3, 10.5) == [C]
+    engine, _ = dying()
+    assert overdue(engine, B, 10.3, 10.5) == [C]
 
 
 def test_nobody_is_awaited_for_long():
-    engine = dying()
+    engine, _ = dying()
     assert answered(engine, C, 10.32, 10.52) == []
     assert answered(engine, C, 10.45 + AWAITED - 0.2, 10.45 + AWAITED) == [C]
 
 
 def test_a_round_that_ends_ends_the_waiting_too():
-    engine = dying()
+    engine, _ = dying()
     assert moves(engine.feed(None, 11.0)) == [C]
 
 
 def test_nobody_is_awaited_who_is_better_by_what_moves_nothing():
-    engine = Engine(settings(), Memory(), now=0.0, epoch=1, draw=lambda: 0.0)
-    engine.feed(Installed(ALL, A, None), 0.0)
-    for n in range(10):
-        for path, rtt in ((A, 20.0), (B, 199.0), (C, 200.0)):
-            answered(engine, path, n + 0.1, n + 0.1 + rtt / 1e3)
-    overdue(engine, A, 10.2, 10.25)
-    overdue(engine, A, 10.3, 10.35)
-    answered(engine, C, 10.22, 10.42)
-    assert overdue(engine, A, 10.4, 10.45) == [C]
+    assert dying(b=199.0)[1] == [C]
 
 
 def test_a_choice_that_answers_meanwhile_is_not_left():
-    engine = dying()
-    assert answered(engine, A, 10.46, 10.48) == []
-    assert answered(engine, B, 10.35, 10.5) == []
-    assert engine.view(10.5).policies[0].choice == A
+    engine, moved = dying()
+    assert moved == answered(engine, A, 10.46, 10.48) == answered(engine, B, 10.35, 10.5) == []
+    assert moves(engine.feed(None, 11.0)) == [A], "asked again, for a new runner-up"
 
 
 @pytest.mark.parametrize("interval", [0.2, 1.0])
