@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-KNOBS = ("half_life", "jitter_weight", "loss_penalty", "ignore_below", "rule", "margin", "margin_ms", "hold")
-"""What `steerd tune` searches: `steerd.tune.knobs.KEYS`, without importing it for --help."""
-
 
 def endpoint(text: str) -> tuple[str, int]:
     """``ADDR:PORT`` with a numeric address, an IPv6 one in brackets."""
@@ -56,22 +53,6 @@ def duration(text: str) -> float:
         return float(text) if text.replace(".", "", 1).isdigit() else parse(text)
     except ValueError as error:
         raise ArgumentTypeError(f"{text!r} {error}") from None
-
-
-def span(text: str) -> float:
-    """A `duration` above zero."""
-    seconds = duration(text)
-    if seconds <= 0.0:
-        raise ArgumentTypeError(f"{text!r} is no time at all")
-    return seconds
-
-
-def count(text: str) -> int:
-    """A whole number above zero."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
-    if number < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return number
 
 
 def price(text: str) -> float:

@@ -29,15 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             baselines = not options.json if options.baselines is None else options.baselines
             chosen = Options(options.json, baselines, options.price, options.plot, options.policy)
             return replay(options.config, options.traces, chosen)
-        case "tune":
-            from steerd.cli.tune import Options as Tuned
-            from steerd.cli.tune import tune_command
-            from steerd.tune.search import Limits
-
-            limits = Limits(options.candidates, options.limit)
-            return tune_command(
-                options.config, options.traces, Tuned(limits, options.keep, options.json, options.write)
-            )
         case "export-trace":
             from steerd.cli.export_trace import export_trace
 
@@ -106,30 +97,6 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="TRACE",
         help="CSV, plain, .gz or .xz; a daemon's recording-*.jsonl.gz; or a folder of them",
-    )
-
-    tune = verbs.add_parser("tune", help="search better values for the configuration on traces")
-    _config(tune)
-    tune.add_argument("--json", action="store_true")
-    tune.add_argument(
-        "--write", action="store_true", help="put what was found into FILE; the old one stays as FILE.before-tune"
-    )
-    tune.add_argument(
-        "--limit", type=arguments.span, default=300.0, metavar="5m", help="search for so long at most (default: 5m)"
-    )
-    tune.add_argument(
-        "--candidates", type=arguments.count, default=1000, metavar="N", help="try so many at most (default: 1000)"
-    )
-    tune.add_argument(
-        "--keep",
-        action="append",
-        default=[],
-        metavar="KEY",
-        choices=arguments.KNOBS,
-        help=f"leave this key as it is; once for each of {', '.join(arguments.KNOBS)}",
-    )
-    tune.add_argument(
-        "traces", type=Path, nargs="+", metavar="TRACE", help="CSV, plain, .gz or .xz; or a folder of them"
     )
 
     export = verbs.add_parser("export-trace", help="the daemon's recordings as a trace")

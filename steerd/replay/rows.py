@@ -1,29 +1,23 @@
 """Traces kept in memory, as small as they can be: read once, replayed again and again."""
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 
 from steerd.core.model import Swept
 from steerd.core.settings import PathId
-from steerd.replay.price import FREE, Account, Ledger
+from steerd.replay.price import Account, Ledger
 from steerd.replay.trace import Trace
-
-LOOK = 256
-"""Samples after which somebody who watches the reading is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A trace or a part of one: 8 bytes a row, and 12 a sample (all rows of one time).
+    """A trace: 8 bytes a row, and 12 a sample (all rows of one time).
 
     ``groups`` are the different sets of paths that samples have, ``group`` tells which one each has, and ``rtts``
-    (ms; NaN: lost) has their rows one after the other. ``names`` are the trace's own for the paths. ``first`` is the
-    place of the first sample in the whole trace.
+    (ms; NaN: lost) has their rows one after the other. ``names`` are the trace's own for the paths.
     """
 
     trace: str
@@ -33,34 +27,14 @@ class Kept:
     group: "array[int]"
     rtts: "array[float]"
     cut_short: bool
-    first: int = 0
 
     @property
     def samples(self) -> int:
         return len(self.times)
 
     @property
-    def counted(self) -> int:
-        """Samples that J counts."""
-        return max(0, len(self.times) - FREE)
-
-    @property
     def seconds(self) -> float:
         return self.times[-1] - self.times[0] if self.times else 0.0
-
-    def part(self, begin: int, end: int) -> "Kept":
-        """The samples from one to another (that one left out), as a trace of their own."""
-        widths = [len(group) for group in self.groups]
-        before = sum(widths[group] for group in islice(self.group, begin))
-        inside = sum(widths[group] for group in islice(self.group, begin, end))
-        return replace(
-            self,
-            times=self.times[begin:end],
-            group=self.group[begin:end],
-            rtts=self.rtts[before : before + inside],
-            cut_short=self.cut_short and end >= self.samples,
-            first=self.first + begin,
-        )
 
     def replayed(self) -> "Replayed":
         """The rows, once more."""
@@ -72,13 +46,6 @@ class Kept:
         for swept in self.replayed().groups():
             ledger.add(swept.paths, swept.rtts)
         return ledger.account()
-
-    def digest(self) -> bytes:
-        """The same for two traces that hold the same, whatever they are called."""
-        digest = sha256(repr(self.groups).encode())
-        for column in (self.times, self.group, self.rtts):
-            digest.update(column)
-        return digest.digest()
 
 
 class Replayed:
@@ -106,8 +73,8 @@ class Replayed:
             yield Swept(time, paths, rtts)
 
 
-def read(file: Path, known: Mapping[str, PathId], watch: Callable[[Trace], None] | None = None) -> Kept:
-    """Reads a trace; ``known`` as for `Trace`. ``watch`` is called now and then.
+def read(file: Path, known: Mapping[str, PathId]) -> Kept:
+    """Reads a trace; ``known`` as for `Trace`.
 
     Raises:
         TraceError: see `Trace.groups`.
@@ -115,12 +82,10 @@ def read(file: Path, known: Mapping[str, PathId], watch: Callable[[Trace], None]
     trace = Trace(file, known)
     times, group, rtts = array("d"), array("I"), array("d")
     places: dict[tuple[PathId, ...], int] = {}
-    for n, swept in enumerate(trace.groups()):
+    for swept in trace.groups():
         times.append(swept.sent_at)
         group.append(places.setdefault(tuple(swept.paths), len(places)))
         rtts.extend(nan if rtt is None else rtt for rtt in swept.rtts)
-        if watch is not None and n % LOOK == 0:
-            watch(trace)
     names: dict[PathId, str] = {}
     for name, path in trace.paths.items():
         names.setdefault(path, name)
