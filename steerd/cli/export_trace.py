@@ -9,6 +9,7 @@ from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
 from steerd.config.problem import EX_CONFIG
 from steerd.replay.export import Row, opened, rows, write
+from steerd.replay.printed import printable
 from steerd.store.recording import read as read_recording
 from steerd.store.recording import recordings
 from steerd.store.records import RecordError
@@ -30,7 +31,7 @@ def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -
             with opened(output) as stream:
                 count = write(stream, _all(found, begin, leg))
     except RecordError as error:
-        print(f"steerd export-trace: {error}", file=sys.stderr)
+        print(f"steerd export-trace: {printable(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return piped_away()

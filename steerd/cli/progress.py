@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Final
 
 from steerd.core.model import Swept
+from steerd.replay.printed import printable
 from steerd.replay.trace import Trace
 
 EVERY: Final = 0.1
@@ -43,7 +44,7 @@ class Progress:
         if not self.shown:
             return
         self._next = monotonic() + EVERY
-        bar(min(1.0, (self._done + read) / self._total), f"{file.name:.40}")
+        bar(min(1.0, (self._done + read) / self._total), printable(f"{file.name:.40}"))
 
     def finished(self, file: Path) -> None:
         """This file is done: the line is cleared for what is printed of it."""

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from steerd.cli.configuration import read
@@ -12,8 +12,8 @@ from steerd.cli.progress import Progress
 from steerd.config.problem import EX_CONFIG
 from steerd.core.settings import PolicyId, Settings
 from steerd.replay import recorded, sources, table
-from steerd.replay.compare import Comparison, Times
 from steerd.replay.outcome import Outcome
+from steerd.replay.printed import printable
 from steerd.replay.run import Watcher, run
 from steerd.replay.trace import TraceError
 from steerd.store.recording import read as read_recording
@@ -37,6 +37,9 @@ class Options:
 def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int:
     """Replay each trace. Returns 0, 1 for a trace that can not be replayed, 2 for arguments that do not go together,
     78 for a bad configuration."""
+    if options.plot is not None and options.plot.suffix.lower() != ".svg":
+        print(f"steerd replay: --plot draws SVG: {printable(str(options.plot))} must end in .svg", file=sys.stderr)
+        return EX_USAGE
     settings = Settings()
     if config is not None:
         loaded = read(config, require_pops=False)
@@ -55,7 +58,7 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
     except BrokenPipeError:
         return piped_away()
     except (TraceError, RecordError) as error:
-        print(f"steerd replay: {error}", file=sys.stderr)
+        print(f"steerd replay: {printable(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -89,37 +92,38 @@ def _replay(files: Sequence[Path], settings: Settings, options: Options) -> int:
 
 
 def _trace(file: Path, settings: Settings, options: Options, progress: Progress) -> Outcome:
-    comparison, times = Comparison(), Times()
     watchers: list[Watcher] = []
-    if options.baselines:
-        watchers.append(comparison)
-    if options.plot is not None:
-        watchers.append(times)
     if progress.shown:
         progress.draw(file)
         watchers.append(progress)
-    outcome = run(file, settings, prices=options.prices, watchers=watchers)
-    if options.baselines:
-        outcome = replace(outcome, baselines=comparison.choices())
-    return replace(outcome, times=times.times)
+    return run(file, settings, prices=options.prices, baselines=options.baselines, watchers=watchers)
 
 
 def _recording(file: Path, options: Options) -> Outcome:
     try:
         header, events = read_recording(file)
-        known = [policy.policy for policy in header.settings.policies]
-        if options.policy is not None and options.policy not in known:
-            raise TraceError(f"{file}: no policy {options.policy!r} in it, but {', '.join(known)}")
+        policy = None if options.policy is None else _policy(file, header.settings, options.policy)
         return recorded.replay(
             str(file),
             header,
             events,
-            policy=PolicyId(options.policy) if options.policy else None,
+            policy=policy,
             prices=options.prices,
             baselines=options.baselines,
         )
     except OSError as error:
         raise TraceError(f"{file}: can not be read: {error.strerror or error}") from None
+    except (TraceError, RecordError):
+        raise
+    except Exception as error:  # a recording is full of settings and times: whatever is wrong with them is told
+        raise TraceError(f"{file}: cannot be replayed: {str(error) or type(error).__name__:.200}") from error
+
+
+def _policy(file: Path, settings: Settings, name: str) -> PolicyId:
+    known = [policy.policy for policy in settings.policies]
+    if name not in known:
+        raise TraceError(f"{file}: no policy {name!r} in it, but {', '.join(known)}")
+    return PolicyId(name)
 
 
 def _draw(outcome: Outcome, file: Path) -> None:

@@ -1,7 +1,6 @@
 """What choices on a trace brought, in figures that need no price.
 
-All are over the samples that J counts: the first `FREE` are left out, and a path that has no row at some
-time has there what it had last.
+All are over the samples that J counts: the first `FREE` are left out.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,8 @@ from math import ceil, nan
 from operator import gt
 from typing import Final, NamedTuple
 
-from steerd.replay.price import FREE, RTT_MAX, Account, Choices
+from steerd.replay.price import FREE, RTT_MAX, Account
+from steerd.replay.track import Choices
 
 SLOW: Final = 1.2
 """A sample is slow when it cost more than this many times the best one."""
@@ -34,7 +34,7 @@ class Figures(NamedTuple):
 
 
 def figures(account: Account, choices: Choices, seconds: float) -> Figures:
-    """The figures of these choices on a trace of so many seconds."""
+    """The figures of these choices on a trace of which so many seconds were sampled."""
     per_hour = moves(choices) / seconds * 3600.0 if seconds > 0.0 else nan
     counted = account.samples - FREE
     if counted <= 0:

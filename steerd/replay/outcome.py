@@ -6,7 +6,9 @@ from typing import Any
 
 from steerd.core.settings import PathId, RegretSettings, Settings
 from steerd.replay.figures import figures, moves
-from steerd.replay.price import Account, Choices
+from steerd.replay.price import Account
+from steerd.replay.samples import Samples
+from steerd.replay.track import Choices
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,9 @@ class Outcome:
     """One trace or recording, replayed.
 
     ``switches`` are as ``steerd replay --json`` prints them. ``names`` gives the paths by the names that the trace
-    has for them, ``prices`` (ms per switch) the rule's own first. ``times`` are those of the samples, if they
-    were kept. ``more`` goes into the summary beside the figures.
+    has for them, ``prices`` (ms per switch) the rule's own first. ``choices`` are by ``samples``, whose times are the
+    trace's own. ``began`` is the first time, by which switches are told. ``adopted``: the path that was in use already.
+    ``more`` goes into the summary beside the figures.
     """
 
     trace: str
@@ -23,19 +26,24 @@ class Outcome:
     rows: int
     names: Mapping[str, PathId]
     switches: Sequence[Mapping[str, Any]]
-    seconds: float
+    began: float
+    samples: Samples
     account: Account
     choices: Choices
     prices: Sequence[float]
     baselines: Mapping[str, Choices] = field(default_factory=dict)
-    times: Sequence[float] = ()
+    adopted: PathId | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def report(self) -> dict[str, Any]:
         """The object that ``steerd replay --json`` prints for one trace."""
         own = self.figures(self.choices)
         own["switches"] = sum(1 for switch in self.switches if switch["from"] is not None)
-        summary = {"rows": self.rows, "paths": list(self.names), "rule": self.rule, **own, **self.more}
+        samples = self.samples
+        sampled = {"seconds": samples.seconds, "pauses": samples.pauses, "grid_s": samples.step}
+        summary = {"rows": self.rows, "paths": list(self.names), "rule": self.rule, **own, **sampled, **self.more}
+        if self.adopted is not None:
+            summary["adopted"] = self.adopted
         if self.baselines:
             summary["baselines"] = [{"rule": name, **self.figures(choices)} for name, choices in self.baselines.items()]
         return {"trace": self.trace, "switches": list(self.switches), "summary": summary}
@@ -47,7 +55,7 @@ class Outcome:
         found: dict[str, Any] = {
             "switches": moves(choices),
             **scores[0],
-            **figures(self.account, choices, self.seconds)._asdict(),
+            **figures(self.account, choices, self.samples.seconds)._asdict(),
         }
         if len(scores) > 1:
             found["prices"] = [

@@ -12,7 +12,8 @@ from typing import Final
 from steerd.core.settings import PathId
 from steerd.replay.figures import nearest_rank
 from steerd.replay.outcome import Outcome
-from steerd.replay.price import Choices
+from steerd.replay.printed import elapsed, printable
+from steerd.replay.track import Choices
 
 WIDTH: Final = 900
 """Columns of the plot."""
@@ -35,21 +36,24 @@ CLIPPED: Final = 0.995
 COLOURS: Final = ("#0f7fd6", "#e07b00", "#1a9c62", "#c2479b", "#8a6fdf", "#a0833c", "#d64545", "#2aa5b8")
 """Read on white and on near black, and apart from each other for the colour-blind as far as eight can be."""
 
-STYLE: Final = """
-svg{color-scheme:light dark;--bg:#fff;--ink:#1c2024;--soft:#687076;--line:#dfe3e6}
-@media(prefers-color-scheme:dark){svg{--bg:#15181b;--ink:#e8eaec;--soft:#9aa2a9;--line:#2c3237}}
-text{font:12px system-ui,sans-serif;fill:var(--ink)}
-.soft{fill:var(--soft)}.small{font-size:11px}
-.grid{stroke:var(--line);stroke-width:1}.rtt{fill:none;stroke-width:1.2;stroke-linejoin:round}
-.used{stroke-width:2.2}
-.label{font-size:11px;stroke:var(--bg);stroke-width:4;paint-order:stroke}
-.switch{stroke:var(--ink);stroke-width:1;stroke-dasharray:2 3;opacity:.55}
-.hit{stroke:transparent;stroke-width:7}
-"""
+PAPER: Final = "#ffffff"
+INK: Final = "#1c2024"
+SOFT: Final = "#687076"
+LINE: Final = "#dfe3e6"
+
+# Attributes alone: what converts SVG to other formats knows no style sheets, or no variables in them.
+TEXT: Final = f'fill="{INK}"'
+NOTE: Final = f'fill="{SOFT}" font-size="11"'
+GRID: Final = f'stroke="{LINE}" stroke-width="1"'
+CURVE: Final = 'fill="none" stroke-linejoin="round"'
+LABELLED: Final = f'{TEXT} font-size="11" stroke="{PAPER}" stroke-width="4" paint-order="stroke"'
+SWITCH: Final = f'stroke="{INK}" stroke-width="1" stroke-dasharray="2 3" stroke-opacity=".55"'
+HIT: Final = 'stroke="#000000" stroke-opacity="0" stroke-width="7"'
+"""Nothing to see, but wide enough for a pointer to find the tooltip."""
 
 
 def picture(outcome: Outcome) -> str:
-    """The replay of a trace whose sample times were kept, as an SVG document."""
+    """A replay as an SVG document."""
     return "\n".join(_Picture(outcome).lines())
 
 
@@ -59,7 +63,7 @@ class _Picture:
         self._columns = outcome.account.columns
         self._names = {path: name for name, path in outcome.names.items()}
         self._colour = {path: COLOURS[n % len(COLOURS)] for n, path in enumerate(self._columns)}
-        times = outcome.times or [0.0]
+        times = outcome.samples.times or [0.0]
         self._since = times[0]
         self._span = (times[-1] - times[0]) or 1.0
         self._pixels = [min(WIDTH - 1, int((time - self._since) / self._span * WIDTH)) for time in times]
@@ -75,9 +79,12 @@ class _Picture:
         lanes = band + BAND + 6
         axis = lanes + LANE * len(self._lossy) + (6 if self._lossy else 0)
         width, height = LEFT + WIDTH + RIGHT, axis + 38
-        yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">'
-        yield f"<title>{escape(self._outcome.trace)}: RTT and path in use</title><style>{STYLE}</style>"
-        yield f'<rect width="{width}" height="{height}" fill="var(--bg)"/>'
+        yield (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            'role="img" font-family="system-ui, sans-serif" font-size="12">'
+        )
+        yield f"<title>{_text(self._outcome.trace)}: RTT and path in use</title>"
+        yield f'<rect width="{width}" height="{height}" fill="{PAPER}"/>'
         yield from self._head()
         yield from self._grid(axis)
         yield from self._curves()
@@ -89,31 +96,31 @@ class _Picture:
     def _head(self) -> Iterator[str]:
         switches = sum(1 for one in self._outcome.switches if one["from"] is not None)
         what = f"{self._outcome.rule}, {switches} switch{'es' * (switches != 1)}"
-        yield f'<text x="{LEFT}" y="20"><tspan font-weight="600">{escape(self._outcome.trace[-90:])}</tspan>'
-        yield f'<tspan class="soft" dx="10">{what}</tspan></text>'
+        yield f'<text {TEXT} x="{LEFT}" y="20"><tspan font-weight="600">{_text(self._outcome.trace[-90:])}</tspan>'
+        yield f'<tspan fill="{SOFT}" dx="10">{what}</tspan></text>'
         x = LEFT
         for path, colour in self._colour.items():
             name = self._names.get(path, path)
             if x + 24 + 7 * len(name) > LEFT + WIDTH:
-                yield f'<text x="{x}" y="40" class="soft">...</text>'
+                yield f'<text x="{x}" y="40" fill="{SOFT}">...</text>'
                 break
             yield f'<rect x="{x}" y="31" width="14" height="9" rx="2" fill="{colour}"/>'
-            yield f'<text x="{x + 19}" y="40">{escape(name)}</text>'
+            yield f'<text {TEXT} x="{x + 19}" y="40">{_text(name)}</text>'
             x += 36 + 7 * len(name)
 
     def _grid(self, axis: int) -> Iterator[str]:
         value = 0.0
         for _ in range(12):
             y = self._y(value)
-            yield f'<path class="grid" d="M{LEFT} {y}h{WIDTH}"/>'
-            yield f'<text class="soft small" x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{value:g}</text>'
+            yield f'<path {GRID} d="M{LEFT} {y}h{WIDTH}"/>'
+            yield f'<text {NOTE} x="{LEFT - 6}" y="{y + 4:g}" text-anchor="end">{value:g}</text>'
             value += self._step
             if value > self._top:
                 break
-        yield f'<text class="soft small" x="{LEFT - 6}" y="{TOP - 8}" text-anchor="end">ms</text>'
+        yield f'<text {NOTE} x="{LEFT - 6}" y="{TOP - 8}" text-anchor="end">ms</text>'
         if self._highest > self._top:
             note = f"cut off at {self._top:.0f} ms; the highest is {self._highest:.0f} ms"
-            yield f'<text class="soft small" x="{LEFT + WIDTH}" y="{TOP - 8}" text-anchor="end">{note}</text>'
+            yield f'<text {NOTE} x="{LEFT + WIDTH}" y="{TOP - 8}" text-anchor="end">{note}</text>'
         unit, name = next((unit, name) for unit, name in UNITS if self._span >= 2.0 * unit or unit == 1.0)
         step = _nice(self._span / unit / 8.0)
         for n in range(20):
@@ -121,9 +128,9 @@ class _Picture:
             if at > self._span:
                 break
             x = LEFT + at / self._span * WIDTH
-            yield f'<path class="grid" d="M{x:.1f} {TOP}V{axis}"/>'
+            yield f'<path {GRID} d="M{x:.1f} {TOP}V{axis}"/>'
             text = f"{n * step:g} {name}" if n == 0 else f"{n * step:g}"
-            yield f'<text class="soft small" x="{x:.1f}" y="{axis + 15}" text-anchor="middle">{text}</text>'
+            yield f'<text {NOTE} x="{x:.1f}" y="{axis + 15}" text-anchor="middle">{text}</text>'
 
     def _curves(self) -> Iterator[str]:
         """A stroke from the least to the greatest RTT of each column, joined; thicker while the path is in use."""
@@ -137,9 +144,9 @@ class _Picture:
             everywhere = [(x, low[x], high[x]) for x in range(WIDTH) if high[x] >= 0.0]
             own = [(x, least, most) for x, least, most in everywhere if used[x] == path]
             colour = f'stroke="{self._colour[path]}"'
-            yield f'<path class="rtt" {colour} stroke-opacity=".5" d="{self._stroke(everywhere)}"/>'
+            yield f'<path {CURVE} {colour} stroke-width="1.2" stroke-opacity=".5" d="{self._stroke(everywhere)}"/>'
             if own:
-                yield f'<path class="rtt used" {colour} d="{self._stroke(own)}"/>'
+                yield f'<path {CURVE} {colour} stroke-width="2.2" d="{self._stroke(own)}"/>'
 
     def _stroke(self, points: Sequence[tuple[int, float, float]]) -> str:
         """Columns that are not neighbours are not joined, unless samples are that far apart anyway."""
@@ -169,7 +176,7 @@ class _Picture:
         return used
 
     def _in_use(self, y: int) -> Iterator[str]:
-        yield f'<text class="soft small" x="{LEFT - 6}" y="{y + 12}" text-anchor="end">in use</text>'
+        yield f'<text {NOTE} x="{LEFT - 6}" y="{y + 12}" text-anchor="end">in use</text>'
         used = self._used()
         begin = 0
         for x in range(1, WIDTH + 1):
@@ -177,7 +184,7 @@ class _Picture:
                 continue
             path = used[begin]
             if path is not None:
-                name = escape(self._names.get(path, path))
+                name = _text(self._names.get(path, path))
                 yield (
                     f'<rect x="{LEFT + begin}" y="{y}" width="{x - begin}" height="{BAND}" fill="{self._colour[path]}">'
                     f"<title>{name}</title></rect>"
@@ -187,7 +194,7 @@ class _Picture:
     def _losses(self, y: int) -> Iterator[str]:
         """A lane for each path that lost probes: the share of the column's probes that were lost, as opacity."""
         if self._lossy:
-            yield f'<text class="soft small" x="{LEFT - 6}" y="{y + 7}" text-anchor="end">lost</text>'
+            yield f'<text {NOTE} x="{LEFT - 6}" y="{y + 7}" text-anchor="end">lost</text>'
         for n, path in enumerate(self._lossy):
             sent, lost = [0] * WIDTH, [0] * WIDTH
             for pixel, rtt in zip(self._pixels, self._columns[path], strict=False):
@@ -211,23 +218,29 @@ class _Picture:
             x = min(WIDTH - 1, max(0, int((switch["time_s"] - self._since) / self._span * WIDTH)))
             rule = f" ({switch['rule']})" if "rule" in switch else ""
             to = "blocked" if switch["to"] is None else switch["to"]
-            told_of = f"{switch['time_s']:g} s: {switch['from']} to {to}, {switch['reason']}{rule}"
+            when = elapsed(switch["time_s"] - self._outcome.began, self._span)
+            told_of = f"{when}: {switch['from']} to {to}, {switch['reason']}{rule}"
             columns.setdefault(x, []).append(told_of)
             labels.setdefault(x, (switch["reason"], to))
         for x, told in columns.items():
-            title = escape("\n".join(told[:8] + [f"and {len(told) - 8} more"] * (len(told) > 8)))
+            title = "\n".join([_text(one) for one in told[:8]] + [f"and {len(told) - 8} more"] * (len(told) > 8))
             line = f'd="M{LEFT + x} {TOP - 6}V{bottom}"'
-            yield f'<g><title>{title}</title><path class="hit" {line}/><path class="switch" {line}/></g>'
+            yield f"<g><title>{title}</title><path {HIT} {line}/><path {SWITCH} {line}/></g>"
         free = -inf
         for x, (reason, to) in labels.items():
             text = f"{reason}: {to}" if len(labels) <= LABELS else reason
             if x < free or x + LABEL * len(text) > WIDTH or (len(labels) > LABELS and reason == "better"):
                 continue
             free = x + LABEL * len(text)
-            yield f'<text class="label" x="{LEFT + x + 4}" y="{TOP + 6}">{escape(text)}</text>'
+            yield f'<text {LABELLED} x="{LEFT + x + 4}" y="{TOP + 6}">{_text(text)}</text>'
 
     def _y(self, rtt: float) -> float:
         return round(TOP + HEIGHT * (1.0 - min(rtt, self._top) / self._top), 1)
+
+
+def _text(text: str) -> str:
+    """For XML, which can not hold control characters even escaped."""
+    return escape(printable(text))
 
 
 UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))

@@ -1,10 +1,11 @@
 """What a sequence of choices cost on a trace: J, and how much of the possible gain was left.
 
 A choice made on the rows of T pays from the next ``time_s`` on: a reply its RTT (at most `RTT_MAX`), a
-lost probe the path's median + `LOST`; each switch pays the price C; the first `FREE` samples are free. A
-path that has no row at some time pays what it paid last.
+lost probe the path's median + `LOST`; each switch pays the price C; the first `FREE` samples are free. What a
+sample is, and what a path without a row in it is worth: `steerd.replay.samples`.
 """
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf, nan
@@ -12,6 +13,8 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from steerd.core.settings import PathId
+from steerd.replay.samples import Samples, judged
+from steerd.replay.track import Choices, Column, Track
 
 RTT_MAX: Final = 2000.0
 LOST: Final = 200.0
@@ -29,16 +32,10 @@ class Score(NamedTuple):
     gap_left: float
 
 
-Choices = Sequence[tuple[int, PathId | None]]
-"""From which sample on which path is in use; None: none yet. The first begins with sample 0."""
-
-
 class Account:
     """What each path brought and would have cost at every sample of a trace, and so what any choices cost."""
 
-    def __init__(self, columns: Mapping[PathId, list[float | None]], samples: int) -> None:
-        for column in columns.values():
-            _fill(column, samples)
+    def __init__(self, columns: Mapping[PathId, Column], samples: int) -> None:
         self.columns = columns
         self.samples = samples
         self.costs = {path: _paid(column) for path, column in columns.items()} if samples else {}
@@ -89,59 +86,69 @@ def spans(choices: Choices, samples: int) -> Iterator[tuple[PathId | None, int, 
 
 
 class Ledger:
-    """Collects what the probes of each path brought, sample by sample, and which path was in use."""
+    """Collects what the probes of each path brought, time by time, and which path was in use. ``rounds``: the times are
+    on a grid already, and each is a sample."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rounds: bool = False) -> None:
         self.rows = 0
         self.choices: list[tuple[int, PathId | None]] = [(0, None)]
-        self._columns: dict[PathId, list[float | None]] = {}  # None: lost
-        self._samples = 0
-        # Samples with the same paths pile up row by row, and are cut into columns when other paths come: most
-        # traces are one pile, and slicing that costs next to nothing.
+        self.times = array("d")
+        self._rounds = rounds
+        self._tracks: dict[PathId, Track] = {}
+        self._piles: list[tuple[int, Sequence[PathId]]] = []
+        # Times with the same paths pile up row by row, and are cut into tracks when other paths come: most traces are
+        # one pile, and slicing that costs next to nothing.
         self._paths: Sequence[PathId] = ()
         self._pile: list[float | None] = []
+        self._cut_at = 0
 
-    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None]) -> None:
-        """A sample: what the probe of each path brought."""
+    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None], time: float | None = None) -> None:
+        """What the probe of each path brought at this time, in seconds; None: a second after the one before."""
         if paths != self._paths:
             self._cut()
             self._paths = paths
         self._pile += rtts
+        self.times.append(len(self.times) if time is None else time)
 
     def choose(self, path: PathId | None) -> None:
-        """From the next sample on ``path`` is in use, and pays."""
+        """From the next time on ``path`` is in use, and pays."""
+        self.choices.append((len(self.times), path))
+
+    def samples(self) -> Samples:
+        """All that was collected, as it is judged."""
         self._cut()
-        self.choices.append((self._samples, path))
+        return judged(self._tracks, self.times, self._piles, rounds=self._rounds)
 
     def account(self) -> Account:
-        """All that was collected."""
-        self._cut()
-        for _, path in self.choices:
-            if path is not None:
-                self._columns.setdefault(path, [])  # in use, and never heard
-        return Account(self._columns, self._samples)
+        """What every path would have cost."""
+        return account(self.samples(), self.choices)
 
     def score(self, price: float) -> Score:
         """Settle at ``price`` ms per switch."""
-        return self.account().score(self.choices, price)
+        samples = self.samples()
+        return account(samples, self.choices).score(samples.placed(self.choices), price)
 
     def _cut(self) -> None:
-        pile, width, begin = self._pile, len(self._paths), self._samples
+        pile, width, begin = self._pile, len(self._paths), self._cut_at
         if not pile:
             return
-        for place, path in enumerate(self._paths):
-            column = self._columns.setdefault(path, [])
-            if len(column) < begin:
-                _fill(column, begin)
-            column[begin:] = pile[place::width]  # a second row of the same time: the later one counts
+        for path, place in dict(zip(self._paths, range(width), strict=True)).items():
+            # A second row of the same time: the later one counts.
+            self._tracks.setdefault(path, Track()).add(begin, pile[place::width])
+        self._piles.append((begin, self._paths))
         self.rows += len(pile)
-        self._samples += len(pile) // width
+        self._cut_at = len(self.times)
         self._pile = []
 
 
-def _fill(column: list[float | None], length: int) -> None:
-    """A path that has no row at some time is worth there what it was worth last."""
-    column += [column[-1] if column else None] * (length - len(column))
+def account(samples: Samples, choices: Choices) -> Account:
+    """What every path would have cost, also those in use that never had a row."""
+    count = len(samples.times)
+    columns = dict(samples.columns)
+    for _, path in choices:
+        if path is not None and path not in columns:
+            columns[path] = [None] * count
+    return Account(columns, count)
 
 
 def _paid(column: list[float | None]) -> list[float]:

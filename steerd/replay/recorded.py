@@ -6,15 +6,22 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Effect, Event, Memory, Probed, Switched
+from steerd.core.model import Configured, Effect, Event, Installed, Memory, Probed, Switched
 from steerd.core.model import Outcome as Became
 from steerd.core.settings import PathId, PolicyId, Settings
-from steerd.replay.compare import Comparison
+from steerd.replay.compare import compare
 from steerd.replay.outcome import Outcome, own_price, rule_name
-from steerd.replay.price import Ledger
+from steerd.replay.price import Ledger, account
+from steerd.replay.trace import TraceError
 
 SETTLED: Final = {Became.REPLY, Became.LOST, Became.LATE}
 """Outcomes that say what a probe brought in the end; LATE takes the place of a LOST of the same round."""
+
+TIME_MAX: Final = 2.0**40
+"""Seconds: beyond them a clock is too coarse for rounds."""
+
+ROUND_MIN: Final = 0.001
+LEGS_MAX: Final = 16
 
 
 class Beginning(Protocol):
@@ -34,19 +41,55 @@ class Beginning(Protocol):
     def wall_ms(self) -> int: ...
 
 
-def effects(beginning: Beginning, events: Iterable[tuple[float, Event | None]]) -> Iterator[tuple[float, Effect]]:
+def effects(
+    beginning: Beginning, events: Iterable[tuple[float, Event | None]], name: str = "recording"
+) -> Iterator[tuple[float, Effect]]:
     """All that the daemon's engine wanted and said, each with the time of the event that brought it. A deadline's
-    effects come with the event after it."""
-    engine = Engine(
-        beginning.settings,
-        beginning.memory,
-        now=beginning.now,
-        epoch=beginning.epoch,
-        draw=Random(beginning.seed).random,  # noqa: S311 (the same draws again)
-    )
-    for now, event in events:
-        for effect in engine.feed(event, now):
+    effects come with the event after it.
+
+    Raises:
+        TraceError: no daemon's engine can have been fed this. The message has ``name`` and the line.
+    """
+    try:
+        _check(beginning.settings)
+        engine = Engine(
+            beginning.settings,
+            beginning.memory,
+            now=beginning.now,
+            epoch=beginning.epoch,
+            draw=Random(beginning.seed).random,  # noqa: S311 (the same draws again)
+        )
+    except Exception as error:
+        raise _impossible(name, 1, error) from error
+    for line, (now, event) in enumerate(events, 2):
+        try:
+            wanted = _fed(engine, event, now)
+        except Exception as error:
+            raise _impossible(name, line, error) from error
+        for effect in wanted:
             yield now, effect
+
+
+def _fed(engine: Engine, event: Event | None, now: float) -> Sequence[Effect]:
+    if not -TIME_MAX <= now <= TIME_MAX:
+        raise ValueError(f"no clock shows the time {now:g}")
+    if isinstance(event, Probed) and not -TIME_MAX <= event.sent_at + event.rtt <= TIME_MAX:
+        raise ValueError(f"sent at {event.sent_at:g}, with an RTT of {event.rtt:g} s")
+    if isinstance(event, Configured):
+        _check(event.settings)
+    return engine.feed(event, now)
+
+
+def _check(settings: Settings) -> None:
+    """Settings with which an engine would not come to an end. ValueError: these are some."""
+    if 0.0 < settings.round < ROUND_MIN:
+        raise ValueError(f"a round of {settings.round:g} s")
+    if any(not 1 <= path.legs <= LEGS_MAX for path in settings.paths):
+        raise ValueError("a path with too many targets, or none")
+
+
+def _impossible(name: str, line: int, error: Exception) -> TraceError:
+    return TraceError(f"{name}:{line}: cannot be replayed: {str(error) or type(error).__name__:.200}")
 
 
 class _Rounds:
@@ -54,20 +97,19 @@ class _Rounds:
     counts, and of one leg the last probe."""
 
     def __init__(self, settings: Settings, began: float) -> None:
-        self.ledger = Ledger()
-        self.times: list[float] = []
+        self.ledger = Ledger(rounds=True)
         self.until = began
-        self._began = began
+        self._since = self._began = began
         self._period = settings.round or 1.0
         self._index = -1
         self._brought: dict[tuple[PathId, int], float | None] = {}
-        self.last: dict[PathId, float | None] = {}
 
-    def event(self, now: float, event: Event | None) -> bool:
-        """Whether a round ended before this event."""
+    def event(self, now: float, event: Event | None) -> None:
+        """Before the engine is fed."""
+        if not -TIME_MAX <= now <= TIME_MAX:
+            return  # no time: the engine is not fed it either
         index = floor((now - self._began) / self._period)
-        ended = index > self._index and bool(self._brought)
-        if ended:
+        if index > self._index:
             self.end()
         self._index = index
         self.until = now
@@ -75,7 +117,6 @@ class _Rounds:
             self._began, self._period, self._index = now, event.settings.round or 1.0, -1
         elif isinstance(event, Probed) and event.outcome in SETTLED:
             self._brought[event.path, event.leg] = None if event.outcome is Became.LOST else event.rtt * 1000.0
-        return ended
 
     def end(self) -> None:
         if not self._brought:
@@ -85,9 +126,7 @@ class _Rounds:
             known = worst.get(path, 0.0)
             worst[path] = None if rtt is None or known is None else max(known, rtt)
         self._brought = {}
-        self.times.append(self.until)
-        self.ledger.add(list(worst), list(worst.values()))
-        self.last = worst
+        self.ledger.add(list(worst), list(worst.values()), self.until - self._since)
 
 
 def replay(
@@ -102,44 +141,54 @@ def replay(
     """Replay a recording: the decisions of all policies, and figures for ``policy`` (None: the first).
 
     A sample is a round of the engine; J settles prices, which are in ms*s, in ms per such sample.
+
+    Raises:
+        TraceError: see `effects`.
     """
     settings = beginning.settings
     chosen = policy or next((one.policy for one in settings.policies), None)
     rounds = _Rounds(settings, beginning.now)
-    comparison = Comparison() if baselines else None
     switches: list[dict[str, Any]] = []
     probes = 0
+    decided = False
+    adopted: PathId | None = None
 
     def watched() -> Iterator[tuple[float, Event | None]]:
-        nonlocal probes
+        nonlocal probes, decided, adopted
         for now, event in events:
-            if isinstance(event, Probed) and event.outcome in SETTLED:
-                probes += 1
-            if rounds.event(now, event) and comparison is not None:
-                comparison.observe(rounds.times[-1], list(rounds.last), list(rounds.last.values()))
+            rounds.event(now, event)
+            if isinstance(event, Probed):
+                probes += event.outcome in SETTLED
+            elif isinstance(event, Installed) and event.policy == chosen and event.best and not decided:
+                # Before anything was decided: what the kernel had from the run before is in use.
+                decided, adopted = True, event.best
+                rounds.ledger.choose(adopted)
             yield now, event
 
-    for _, effect in effects(beginning, watched()):
+    for _, effect in effects(beginning, watched(), name):
         if not isinstance(effect, Switched):
             continue
         switches.append(_told(effect, beginning))
         if effect.policy == chosen:
+            decided = True
             rounds.ledger.choose(effect.new)
     rounds.end()
-    account = rounds.ledger.account()
+    samples = rounds.ledger.samples()
+    priced = account(samples, rounds.ledger.choices)
     scale = 1.0 / (settings.round or 1.0)
     return Outcome(
         trace=name,
         rule=rule_name(settings),
         rows=probes,
-        names={path: path for path in account.columns},
+        names={path: path for path in priced.columns},
         switches=switches,
-        seconds=rounds.until - beginning.now,
-        account=account,
+        began=0.0,
+        samples=samples,
+        account=priced,
         choices=rounds.ledger.choices,
         prices=[price * scale for price in dict.fromkeys((own_price(settings), *prices))],
-        baselines=comparison.choices() if comparison is not None else {},
-        times=[time - beginning.now for time in rounds.times],
+        baselines=compare(samples) if baselines else {},
+        adopted=adopted,
         more={"policy": chosen, "round_s": settings.round},
     )
 

@@ -41,10 +41,10 @@ class Kept:
         return Replayed(self)
 
     def account(self) -> Account:
-        """What each path would have cost."""
-        ledger = Ledger()
+        """What each path would have cost, each time being a sample."""
+        ledger = Ledger(rounds=True)
         for swept in self.replayed().groups():
-            ledger.add(swept.paths, swept.rtts)
+            ledger.add(swept.paths, swept.rtts, swept.sent_at)
         return ledger.account()
 
 

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 from steerd.core.engine import Engine
 from steerd.core.model import Configured, Effect, Installed, Memory, Steer, Swept, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.replay.compare import compare
 from steerd.replay.outcome import Outcome, own_price, rule_name
-from steerd.replay.price import Choices, Ledger
+from steerd.replay.price import Ledger, account
 from steerd.replay.trace import Trace
+from steerd.replay.track import Choices
 
 EPOCH = 1
 POLICY = PolicyId("trace")
@@ -29,7 +31,7 @@ class Rows(Protocol):
 class Choosing(Protocol):
     """What is told of each sample, and then of the choice that was made on it, if one was: a `Ledger`, or less."""
 
-    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None]) -> None: ...
+    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None], time: float) -> None: ...
 
     def choose(self, path: PathId | None) -> None: ...
 
@@ -49,11 +51,18 @@ def replay(file: Path, settings: Settings, *, price: float | None = None) -> dic
     return (outcome if price is None else replace(outcome, prices=(price,))).report()
 
 
-def run(file: Path, settings: Settings, *, prices: Sequence[float] = (), watchers: Sequence[Watcher] = ()) -> Outcome:
+def run(
+    file: Path,
+    settings: Settings,
+    *,
+    prices: Sequence[float] = (),
+    baselines: bool = False,
+    watchers: Sequence[Watcher] = (),
+) -> Outcome:
     """Replay one trace.
 
     Settings without paths make every path of the trace a PoP of its own. ``prices``, in ms per switch, are those
-    that J is settled at beside the rule's own.
+    that J is settled at beside the rule's own. ``baselines``: with what other rules would have chosen.
 
     Raises:
         TraceError: see `Trace.groups`.
@@ -62,17 +71,19 @@ def run(file: Path, settings: Settings, *, prices: Sequence[float] = (), watcher
     one = _Run(trace, settings, ledger)
     one.feed(_watched(trace, watchers) if watchers else trace.groups())
     own = own_price(settings)
-    account = ledger.account()
+    samples = ledger.samples()
     return Outcome(
         trace=str(file),
         rule=rule_name(settings),
         rows=ledger.rows,
         names=trace.paths,
         switches=one.switches,
-        seconds=one.until - one.since,
-        account=account,
-        choices=ledger.choices,
+        began=ledger.times[0] if ledger.times else 0.0,
+        samples=samples,
+        account=account(samples, ledger.choices),
+        choices=samples.placed(ledger.choices),
         prices=(own, *(price for price in prices if price != own)),
+        baselines=compare(samples, cut_short=trace.cut_short) if baselines else {},
     )
 
 
@@ -89,7 +100,7 @@ class _Chosen:
         self.choices: list[tuple[int, PathId | None]] = [(0, None)]
         self._samples = 0
 
-    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None]) -> None:  # noqa: ARG002
+    def add(self, paths: Sequence[PathId], rtts: Sequence[float | None], time: float) -> None:  # noqa: ARG002
         self._samples += 1
 
     def choose(self, path: PathId | None) -> None:
@@ -101,7 +112,6 @@ class _Run:
         self.trace = trace
         self.ledger = ledger
         self.switches: list[dict[str, Any]] = []
-        self.since = self.until = 0.0
         # A trace has one sequence of choices: the first policy's. Rounds end where a time ends.
         policies = settings.policies[:1] or (PolicySettings(POLICY),)
         self._settings = replace(settings, policies=policies, round=0.0)
@@ -112,10 +122,9 @@ class _Run:
         ledger, paths = self.ledger, self.trace.paths
         met = 0
         engine = None
-        time = 0.0
         for swept in groups:
             time = swept.sent_at
-            ledger.add(swept.paths, swept.rtts)
+            ledger.add(swept.paths, swept.rtts, time)
             if len(paths) > met:
                 met = len(paths)
                 engine = self._meet(time)
@@ -125,7 +134,6 @@ class _Run:
             effects = engine.feed(swept, time)
             if effects:
                 self._carry_out(effects, engine, time)
-        self.until = time
 
     def _carry_out(self, effects: Sequence[Effect], engine: Engine, time: float) -> None:
         for effect in effects:
@@ -144,7 +152,6 @@ class _Run:
             paths = tuple(PathSettings(path=path, pop=path, uplink=path) for path in self.trace.paths.values())
             self._settings = replace(self._settings, paths=paths)
         if self._engine is None:
-            self.since = time
             self._engine = Engine(self._settings, Memory(), now=time, epoch=EPOCH, draw=Random(0).random)  # noqa: S311
         elif self._discover:
             self._carry_out(self._engine.feed(Configured(self._settings), time), self._engine, time)

@@ -8,7 +8,9 @@ from typing import Final
 
 from steerd.replay.figures import P95, Figures, answered, figures, moves, nearest_rank
 from steerd.replay.outcome import Outcome
-from steerd.replay.price import FREE, Choices
+from steerd.replay.price import FREE
+from steerd.replay.printed import elapsed, printable, span, wall
+from steerd.replay.track import Choices
 
 SHOWN: Final = 20
 """Switches listed under a table; `--json` has all."""
@@ -25,7 +27,7 @@ def one(outcome: Outcome) -> str:
     else:
         rows = []
         for name, choices in _rules(outcome).items():
-            found = figures(account, choices, outcome.seconds)
+            found = figures(account, choices, outcome.samples.seconds)
             scores = [account.score(choices, price) for price in outcome.prices]
             rows.append(_row(name, found, [(score.j, score.gap_left) for score in scores]))
         best = [account.score(outcome.choices, price).j_optimum for price in outcome.prices]
@@ -35,14 +37,21 @@ def one(outcome: Outcome) -> str:
 
 
 def switches(outcome: Outcome) -> str:
-    """The switches, one a line; of many the first."""
+    """The switches, one a line, with the time since the start; of many the first."""
     lines = []
+    if outcome.adopted is not None:
+        lines.append(f"  {'at start':>12}  on {printable(outcome.adopted)}, as the run before left it")
+    if not outcome.switches:
+        lines.append("  no switch")
+    whole = outcome.samples.times[-1] - outcome.began if outcome.samples.times else 0.0
     for switch in outcome.switches[:SHOWN]:
-        origin = "first" if switch["from"] is None else f"{switch['from']} ->"
-        where = f"{switch['policy']}: " if "policy" in switch else ""
-        lines.append(f"  {switch['time_s']:>10g} s  {where}{origin} {switch['to']}  ({switch['reason']})")
-    if not lines:
-        return "  no switch"
+        origin = "first" if switch["from"] is None else f"{printable(switch['from'])} ->"
+        where = f"{printable(switch['policy'])}: " if "policy" in switch else ""
+        to = "blocked" if switch["to"] is None else printable(switch["to"])
+        when = f"{elapsed(switch['time_s'] - outcome.began, whole):>12}"
+        if date := wall(switch["wall_ms"] / 1000.0 if "wall_ms" in switch else switch["time_s"]):
+            when = f"{when}  {date}"
+        lines.append(f"  {when}  {where}{origin} {to}  ({switch['reason']})")
     if len(outcome.switches) > SHOWN:
         lines.append(f"  and {len(outcome.switches) - SHOWN} more: --json has all")
     return "\n".join(lines)
@@ -76,11 +85,11 @@ class Total:
             return
         self._traces += 1
         self._samples += counted
-        self._seconds += outcome.seconds
+        self._seconds += outcome.samples.seconds
         self._prices = self._prices or outcome.prices
         for name, choices in _rules(outcome).items():
             total = self._rules.setdefault(name, _Sum())
-            found = figures(account, choices, outcome.seconds)
+            found = figures(account, choices, outcome.samples.seconds)
             got, used = answered(account, choices)
             total.rtts.extend(got)
             total.used += used
@@ -123,15 +132,15 @@ def _rules(outcome: Outcome) -> Mapping[str, Choices]:
 def _about(outcome: Outcome) -> str:
     paths = len(outcome.names)
     what = f"{outcome.rows} probes, {outcome.account.samples} samples of {paths} path{'s' * (paths != 1)}"
-    policy = f", policy {outcome.more['policy']}" if "policy" in outcome.more else ""
-    return f"{outcome.trace}: {what} in {_span(outcome.seconds)}{policy}"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120.0:
-        return f"{seconds:g} s"
-    minutes = round(seconds / 60.0)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+    samples = outcome.samples
+    policy = f", policy {printable(outcome.more['policy'])}" if outcome.more.get("policy") else ""
+    lines = [f"{printable(outcome.trace)}: {what} in {span(samples.seconds)}{policy}"]
+    if samples.step is not None:
+        lines.append(f"  paths were probed at different times: a sample is a step of {samples.step:.4g} s")
+    if samples.pauses:
+        pauses = f"{samples.pauses} pause{'s' * (samples.pauses != 1)}"
+        lines.append(f"  not counted: {pauses} without any row, {span(samples.paused)} in all")
+    return "\n".join(lines)
 
 
 def _row(name: str, found: Figures, scores: Sequence[tuple[float, float]]) -> list[str]:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import lzma
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -12,9 +13,13 @@ from typing import IO, Final, TextIO
 
 from steerd.core.model import Swept
 from steerd.core.settings import PathId
+from steerd.replay.printed import printable
 
 HEADER: Final = ["time_s", "path", "rtt_ms"]
 RTT_ABSURD: Final = 1e9
+
+TIME_ABSURD: Final = 2.0**53
+"""Seconds beyond which one second can not be told from the next."""
 
 
 class TraceError(Exception):
@@ -56,7 +61,7 @@ class Trace:
                 if header is None:
                     raise self._error(1, f"is empty: a trace begins with {','.join(HEADER)!r}")
                 if header != HEADER:
-                    raise self._error(1, f"the header is {','.join(header):.60}, not {','.join(HEADER)}")
+                    raise self._error(1, f"the header is {printable(','.join(header)):.60}, not {','.join(HEADER)}")
                 try:
                     yield from self._gather(filter(None, reader))  # a blank line is no row
                 finally:
@@ -67,7 +72,7 @@ class Trace:
             raise self._error(line, f"not a row of time_s,path,rtt_ms: {error}") from None
         except OSError as error:
             raise TraceError(f"{self.file}: can not be read: {error.strerror or error}") from None
-        except (EOFError, lzma.LZMAError, csv.Error) as error:
+        except (EOFError, lzma.LZMAError, zlib.error, csv.Error) as error:
             raise self._error(line, f"can not be read: {error}") from None
 
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
@@ -80,7 +85,7 @@ class Trace:
         for time, name, rtt in reader:
             if time != last:
                 new = float(time)
-                if not -inf < new < inf:
+                if not -TIME_ABSURD < new < TIME_ABSURD:
                     raise ValueError(f"time {time!r}")
                 if new < at:
                     raise ValueError(f"time {time} comes after {last}: rows must be sorted by time")

@@ -105,7 +105,7 @@ def read(file: Path) -> tuple[Header, Iterator[Entry]]:
         header = _header(json.loads(next(lines, "")))
     except RecordError as error:
         raise RecordError(f"{file}:1: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise RecordError(f"{file}:1: not the beginning of a recording") from error
     return header, _events(file, lines)
 
@@ -129,6 +129,8 @@ def _lines(file: Path) -> Iterator[str]:
             yield from opened
     except (EOFError, zlib.error):
         return  # cut off
+    except UnicodeDecodeError:
+        raise RecordError(f"{file}: is no UTF-8 text") from None
 
 
 def _events(file: Path, lines: Iterator[str]) -> Iterator[Entry]:
@@ -136,5 +138,5 @@ def _events(file: Path, lines: Iterator[str]) -> Iterator[Entry]:
         try:
             now, event = json.loads(line)
             yield float(now), None if event is None else from_json(event)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RecordError(f"{file}:{number}: {error}") from error

@@ -144,7 +144,57 @@ def test_a_picture_shows_paths_choices_losses_and_reasons(tmp_path, capsys):
     rects = [element for element in root.iter("{http://www.w3.org/2000/svg}rect") if len(element)]
     assert [rect[0].text for rect in rects] == ["a", "b"]
     assert sum(float(rect.get("width")) for rect in rects) == pytest.approx(picture.WIDTH, abs=20)
-    assert "prefers-color-scheme:dark" in text
+
+
+def test_a_picture_needs_no_style_sheet_and_survives_control_characters(tmp_path, capsys):
+    """What converts SVG to other formats knows no variables, and XML holds no ESC."""
+    rows = [row.replace("b", "b\x1b[31m") for row in step()]
+    assert told(capsys, "replay", write(tmp_path / "t.csv", rows), "--plot", tmp_path / "p.svg")[0] == 0
+    text = (tmp_path / "p.svg").read_text()
+    root = ET.fromstring(text)
+    assert "var(" not in text
+    assert "<style" not in text
+    assert not [one for one in root.iter() if "class" in one.keys() or "style" in one.keys()]  # noqa: SIM118
+    for one in root.iter("{http://www.w3.org/2000/svg}text"):
+        assert one.get("fill", "").startswith("#")
+    assert "b\\x1b[31m" in "".join(root.itertext())
+
+
+def test_a_picture_is_svg_or_nothing(tmp_path, trace, capsys):
+    for name in ("p.png", "p", "p.svgz"):
+        code, out, said = told(capsys, "replay", trace, "--plot", tmp_path / name)
+        assert (code, out, len(said)) == (2, "", 1)
+        assert said[0] == f"steerd replay: --plot draws SVG: {tmp_path / name} must end in .svg"
+        assert not (tmp_path / name).exists()
+    assert told(capsys, "replay", trace, "--plot", tmp_path / "P.SVG")[0] == 0
+
+
+def test_what_a_terminal_would_obey_is_printed_escaped(tmp_path, capsys):
+    header = write(tmp_path / "h.csv", [], header="time_s,\x1b[2Jpath,rtt_ms")
+    rows = [row.replace("b", "b\x1b]0;x\x07") for row in step()]
+    paths = write(tmp_path / "\x1b[7mt.csv", rows)
+    configured = write(tmp_path / "c.csv", ["0,\x1b[5m,20"])
+    config = tmp_path / "steerd.toml"
+    config.write_text('[[pop]]\nname = "fra1"\npaths = [{ dev = "wg0", target = "10.0.0.1" }]\n')
+    for arguments in ([header], [paths], [tmp_path / "\x1b[7mnone.csv"], ["-c", config, configured]):
+        _, out, said = told(capsys, "replay", *arguments)
+        assert "\x1b" not in out + "".join(said)
+        assert "\\x1b[" in out + "".join(said)
+
+
+def test_switches_are_told_by_the_time_since_the_start_and_by_the_clock_where_there_is_one(tmp_path, capsys):
+    unix = [f"{1_795_980_000 + n / 4:.2f},{p},{20 if n < 130 or p == 'b' else 90}" for n in range(240) for p in "ab"]
+    _, out, _ = told(capsys, "replay", write(tmp_path / "t.csv", unix))
+    first, second = out.splitlines()[-2:]
+    assert first == "           0 s  2026-11-29 19:20:00Z  first a  (start)"
+    assert second.split()[1:4] == ["s", "2026-11-29", "19:20:33Z"] or second.split()[1:4] == [
+        *("s", "2026-11-29", "19:20:34Z")
+    ]
+    assert 32.5 <= float(second.split()[0]) < 36.0
+    long = [f"{5000 + n},{p},{20 if n < 4000 or p == 'b' else 90}" for n in range(4100) for p in "ab"]
+    _, out, _ = told(capsys, "replay", write(tmp_path / "u.csv", long))
+    assert out.splitlines()[-2] == "       0:00:00  first a  (start)"
+    assert out.splitlines()[-1].startswith("       1:06:4")
 
 
 @pytest.mark.parametrize("rows", [[], ["5,a,20"], ["5,a,"], [f"{n},a," for n in range(40)], ["1e9,a,0", "1e9,b,0"]])

@@ -148,6 +148,78 @@ def test_a_recording_is_settled_by_rounds_for_one_policy(tmp_path, capsys):
     assert "absent (forced)" in (tmp_path / "p.svg").read_text()
 
 
+def test_an_adopted_choice_is_a_choice(tmp_path, capsys):
+    """After a restart the kernel's routes are what is in use: no sample counts as one without a choice."""
+    fed = [(1000.0, Installed(USERS, Q))]
+    for n in range(1, 240):
+        fed += [
+            (1000.0 + n / 2, Probed(path, Outcome.REPLY, 1000.0 + n / 2 - rtt, rtt))
+            for path, rtt in ((P, 0.041), (Q, 0.04))
+        ]
+    file = write(tmp_path, fed)
+    report = json.loads(told(capsys, "replay", "--json", file)[1])
+    assert [one for one in report["switches"] if one["policy"] == "users"] == []
+    summary = report["summary"]
+    assert summary["adopted"] == Q
+    assert summary["rtt_mean_ms"] == pytest.approx(40.0)
+    assert summary["j"] == summary["j_start"] == summary["j_optimum"] == pytest.approx(40.0)
+    assert "at start  on ams1/wg0" in told(capsys, "replay", file)[1]
+    moved = [(now + 0.1, event) for now, event in driven()[0]]
+    begun = json.loads(told(capsys, "replay", "--json", write(tmp_path, [(1000.0, Installed(USERS, P)), *moved]))[1])
+    assert next(one["from"] for one in begun["switches"] if one["policy"] == "users") == P
+    assert begun["summary"]["adopted"] == P
+
+
+def test_what_no_daemon_recorded_is_said_in_one_line_and_comes_to_an_end(tmp_path, capsys):
+    fed, _ = driven()
+    head, *lines = gzip.decompress(write(tmp_path, fed).read_bytes()).decode().splitlines()
+    at, rest = lines[30].split(",", 1)
+    leg = lines[30].replace('"leg":0', '"leg":true')
+    for line, what in [
+        (f"[1.8446744073709552e19,{rest}", ":32: cannot be replayed: no clock shows the time 1.84467e+19"),
+        (f"[NaN,{rest}", ":32: cannot be replayed: no clock shows the time nan"),
+        (leg, ":32: "),
+        ("[" * 5000, ":32: "),
+        (f"{at},{{}}]", ":32: not a record"),
+        (f"{at}, {json.dumps(json.loads(head)['settings'])}]", ":32: cannot be replayed: "),
+        (lines[30].replace('"rtt":', '"rtt":1e400,"x":'), ":32: cannot be replayed: "),
+    ]:
+        file = tmp_path / "recording-9.jsonl.gz"
+        file.write_bytes(gzip.compress("\n".join([head, *lines[:30], line, *lines[31:]]).encode()))
+        code, _, said = told(capsys, "replay", file)
+        assert (code, len(said)) == (1, 1), line
+        assert f"{file}{what}" in said[0]
+    for old, new in [
+        ('"round": 0.5', '"round": 1e-9'),
+        ('"legs": 1', '"legs": 100000000000'),
+        ('"half_life": 2.0', '"half_life": 0.0'),
+    ]:
+        assert old in head
+        file.write_bytes(gzip.compress("\n".join([head.replace(old, new), *lines]).encode()))
+        code, _, said = told(capsys, "replay", file)
+        assert (code, len(said)) == (1, 1), new
+        assert said[0].startswith(f"steerd replay: {file}:")
+
+
+def test_a_recording_with_bytes_changed_replays_or_is_refused_in_one_line(tmp_path, capsys):
+    fed, _ = driven()
+    text = gzip.decompress(write(tmp_path, fed[:200]).read_bytes())
+    file, random = tmp_path / "recording-9.jsonl.gz", Random(3)
+    refused = 0
+    for n in range(150):
+        changed = bytearray(text)
+        until = len(text) if n % 2 else text.index(b"\n")
+        for _ in range(random.choice((1, 1, 4))):
+            place = random.randrange(until)
+            changed[place] = random.choice(b'0123456789eE.-{}[]",:nN \x00\xff')
+        file.write_bytes(gzip.compress(bytes(changed), compresslevel=1))
+        code, _, said = told(capsys, "replay", "--json", file)
+        assert code in (0, 1)
+        assert len(said) == code
+        refused += code
+    assert 20 < refused < 150
+
+
 def probed(path, outcome, sent_at, rtt=0.0, leg=0):
     return sent_at + (rtt or 1.0), Probed(path, outcome, sent_at, rtt, leg)
 
