@@ -42,7 +42,7 @@ class Grid:
         origin = _origin(times, period)
         self._cells = [floor((time - origin) / period) for time in times]
         self._steps = {cell: number for number, cell in enumerate(dict.fromkeys(self._cells))}
-        self.times = array("d", (origin + (cell + 1) * period for cell in self._steps))
+        self.times = array("d", (round(origin + (cell + 1) * period, 6) for cell in self._steps))
         self.step_of = [self._steps[cell] for cell in self._cells]
 
     def aligned(self, track: Track) -> Track:

@@ -5,10 +5,13 @@ import pytest
 from steerd.replay.baselines import BASELINES, babel
 from steerd.replay.baselines.babel import Babel
 from steerd.replay.baselines.cassandra import Cassandra, Reservoir
+from steerd.replay.baselines.fortigate import FortiGate
 from steerd.replay.baselines.mwan3 import Interface, Mwan3
+from steerd.replay.baselines.netbird import NetBird
 from steerd.replay.baselines.plain import InstantBest, SmoothedMargin, StayAtStart
 from steerd.replay.baselines.preference import Preference
 from steerd.replay.baselines.tailscale import Tailscale
+from steerd.replay.baselines.urltest import Mihomo, SingBox
 
 
 def choices(rule, *samples, start=0):
@@ -26,10 +29,10 @@ def test_nobody_chooses_before_an_answer_and_nobody_leaves_the_only_path(name):
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_path_that_comes_later_and_one_that_is_not_measured_now_are_taken_as_they_come(name):
     rule = BASELINES[name]()
-    for n in range(100):
+    for n in range(400):
         rtts = {"a": 100.0} if n < 30 else {"b": 20.0} if n % 3 else {"a": 100.0, "b": 20.0}
         rule.observe(float(n), rtts)
-    assert rule.observe(100.0, {"a": 100.0, "b": 20.0}) == ("a" if name in ("stay at start", "mwan3") else "b")
+    assert rule.observe(400.0, {"a": 100.0, "b": 20.0}) == ("a" if name in ("stay at start", "mwan3") else "b")
 
 
 # The plain ones
@@ -206,3 +209,73 @@ def test_a_read_that_times_out_counts_as_five_seconds_and_ten_minutes_forget_it_
     assert late.observe(599.0, {"b": 30.0}) == "a"
     assert late.observe(600.0, {"b": 30.0}) == "a"  # no samples of a: a score of 0, the best
     assert list(late._samples) == ["b"]
+
+
+# NetBird
+
+
+def test_netbird_needs_twenty_ms_and_a_fifth_and_looks_twice_a_minute():
+    def settled(here, there):
+        return choices(NetBird(), (here - 1, here), *[(here, there)] * 200)[-1]
+
+    assert settled(50, 31) == "a"
+    assert settled(50, 29) == "b"
+    assert settled(200, 165) == "a"  # 35 ms, and a fifth is 40
+    assert settled(200, 155) == "b"
+    found = choices(NetBird(), (20, 30), *[(90, 30)] * 100)
+    assert found.index("b") == 30
+
+
+def test_netbird_stays_while_the_difference_may_be_noise():
+    noisy = [(60 + 150 * (n % 5 == 0), 60 - 25 + 150 * (n % 5 == 2)) for n in range(600)]
+    assert set(choices(NetBird(), (20, 30), *noisy)) == {"a"}
+    assert choices(NetBird(), (20, 30), *[(60, 35)] * 600)[-1] == "b"
+
+
+def test_netbird_does_not_go_back_within_half_a_minute_but_leaves_a_lost_peer_within_seconds():
+    rule = NetBird()
+    assert choices(rule, (20, 30), *[(90, 30)] * 30)[-1] == "b"
+    back = choices(rule, *[(20, 90)] * 60, start=31)
+    assert back.index("a") >= 29
+    assert choices(NetBird(), (20, 30), *[(None, 30)] * 6) == [*["a"] * 6, "b"]
+    assert choices(NetBird(), (20, 30), *[(None, None)] * 60)[-1] == "a"
+
+
+# url-test
+
+
+def test_sing_box_tests_every_three_minutes_and_needs_fifty_ms():
+    found = choices(SingBox(), (20, 30), *[(90, 30)] * 400)
+    assert found.index("b") == 180
+    assert set(choices(SingBox(), (20, 30), *[(80, 30)] * 400)) == {"a"}
+    assert choices(SingBox(), (200, 149, 120, 99)) == ["b"]  # in their order, each by the tolerance
+    assert choices(SingBox(), (200, 149, 120, 90)) == ["d"]
+
+
+def test_sing_box_leaves_a_member_that_fails_its_test_for_the_first_that_nobody_beats():
+    found = choices(SingBox(), (20, 70, 60), *[(None, 70, 60)] * 180)
+    assert found[-2:] == ["a", "b"]
+    assert choices(SingBox(), (20, 30), *[(None, None)] * 400)[-1] == "a"
+
+
+def test_mihomo_takes_the_fastest_when_that_beats_the_one_in_use_by_the_tolerance():
+    found = choices(Mihomo(), (20, 30, 40), *[(95, 40, 30)] * 301)
+    assert found[299:301] == ["a", "c"]
+    assert set(choices(Mihomo(), (20, 30, 40), *[(80, 40, 30)] * 301)) == {"a"}
+    assert choices(Mihomo(), (20, 70, 60), *[(None, 70, 60)] * 300)[-1] == "c"
+
+
+# FortiGate
+
+
+def test_fortigate_prefers_by_ten_percent_and_takes_the_mean_of_thirty():
+    assert set(choices(FortiGate(), (20, 30), *[(33, 30)] * 100)) == {"a"}
+    found = choices(FortiGate(), (33, 34), *[(33, 29)] * 100)  # 33 / 1.1 is 30: the mean of b has to come below
+    assert found.index("b") == 5
+    assert choices(FortiGate(), (20, 30), *[(90, 30)] * 40, *[(31, 30)] * 40)[-1] == "a"
+
+
+def test_a_member_of_fortigate_dies_after_five_lost_and_lives_after_five_answers():
+    found = choices(FortiGate(), (20, 30), *[(None, 30)] * 5, *[(20, 30)] * 5)
+    assert found == [*["a"] * 5, *["b"] * 5, "a"]
+    assert choices(FortiGate(), (20, 30), *[(501, 30)] * 5)[-1] == "b"  # late answers are none

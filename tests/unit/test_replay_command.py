@@ -101,7 +101,7 @@ def test_the_example_of_the_docs_is_what_its_command_makes_and_what_replay_says_
     lines = [
         line for line in out.splitlines()[1:] if line.startswith("  ") and "regret" not in line and " s  " not in line
     ]
-    assert len(lines) == 9
+    assert len(lines) == 13
     assert [line for line in lines if line not in page] == []
 
 

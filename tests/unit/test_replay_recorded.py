@@ -134,7 +134,7 @@ def test_a_recording_is_settled_by_rounds_for_one_policy(tmp_path, capsys):
     assert (summary["policy"], summary["round_s"], summary["price"]) == ("users", 0.5, 200.0)  # ms a sample of 0.5 s
     assert 230 <= summary["samples"] + 20 <= 243
     assert 0.0 <= summary["gap_left"] < 1.0
-    assert len(summary["baselines"]) == 7
+    assert len(summary["baselines"]) == 11
     _, out, _ = told(capsys, "replay", "--json", "--policy", "others", file)
     other = json.loads(out)["summary"]
     assert other["policy"] == "others"

@@ -3,7 +3,8 @@
 Each is written from its published behaviour; its docstring says from which, and what of it a trace can not show.
 None is the engine's: they see samples, and say which path they would use.
 
-A rule is shown every sample, however seldom it would measure by itself: compared are decisions, not probing.
+A rule is shown every sample, however seldom it would measure by itself: compared are decisions, not probing. It decides
+as often as it does by itself.
 Counts (mwan3's five lost pings) are of samples, times (babeld's half-life) are seconds of the trace. What a rule
 leaves to its operator's preference, an order of paths, is the order of their RTTs when they were first heard.
 """
@@ -14,9 +15,12 @@ from typing import Final, Protocol
 from steerd.core.settings import PathId
 from steerd.replay.baselines.babel import Babel
 from steerd.replay.baselines.cassandra import Cassandra
+from steerd.replay.baselines.fortigate import FortiGate
 from steerd.replay.baselines.mwan3 import Mwan3
+from steerd.replay.baselines.netbird import NetBird
 from steerd.replay.baselines.plain import InstantBest, SmoothedMargin, StayAtStart
 from steerd.replay.baselines.tailscale import Tailscale
+from steerd.replay.baselines.urltest import Mihomo, SingBox
 
 
 class Baseline(Protocol):
@@ -36,5 +40,9 @@ BASELINES: Final[Mapping[str, Callable[[], Baseline]]] = {
     "Tailscale": Tailscale,
     "mwan3": Mwan3,
     "Cassandra": Cassandra,
+    "NetBird": NetBird,
+    "sing-box": SingBox,
+    "mihomo": Mihomo,
+    "FortiGate": FortiGate,
 }
 """By the names that reports give them, in the order of reports."""
