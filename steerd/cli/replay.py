@@ -10,8 +10,11 @@ from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
 from steerd.cli.progress import Progress
 from steerd.config.problem import EX_CONFIG
-from steerd.core.settings import PolicyId, Settings
+from steerd.config.settings import ProbePath
+from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.replay import recorded, sources, table
+from steerd.replay.imports.formats import NAMES
+from steerd.replay.imports.imported import Import
 from steerd.replay.outcome import Outcome
 from steerd.replay.printed import printable
 from steerd.replay.run import Watcher, run
@@ -25,13 +28,15 @@ EX_USAGE = 2
 @dataclass(frozen=True, slots=True)
 class Options:
     """``prices`` in ms per switch, beside the rule's own; ``plot``: where to draw the picture of the one trace;
-    ``policy``: whose figures a recording's are, by default those of the first."""
+    ``policy``: whose figures a recording's are, by default those of the first; ``form``: the format of all files, one
+    of `NAMES`; None: as their contents say."""
 
     as_json: bool = False
     baselines: bool = False
     prices: Sequence[float] = ()
     plot: Path | None = None
     policy: str | None = None
+    form: str | None = None
 
 
 def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int:
@@ -40,18 +45,22 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
     if options.plot is not None and options.plot.suffix.lower() != ".svg":
         print(f"steerd replay: --plot draws SVG: {printable(str(options.plot))} must end in .svg", file=sys.stderr)
         return EX_USAGE
-    settings = Settings()
+    if options.form is not None and options.form not in NAMES:
+        known = ", ".join(NAMES)
+        print(f"steerd replay: --from {printable(options.form)}: the formats are {known}", file=sys.stderr)
+        return EX_USAGE
+    settings, targets = Settings(), {}
     if config is not None:
         loaded = read(config, require_pops=False)
         if loaded is None:
             return EX_CONFIG
-        settings = loaded.core
+        settings, targets = loaded.core, probed(loaded.probe.paths)
     try:
-        files = sources.files(traces)
+        files = sources.traces(sources.files(traces, any_name=options.form is not None), options.form, targets)
         if options.plot is not None and len(files) != 1:
             print(f"steerd replay: --plot draws one trace, not {len(files)}", file=sys.stderr)
             return EX_USAGE
-        if config is not None and any(sources.is_recording(file) for file in files):
+        if config is not None and any(_is_recording(file) for file in files):
             print("note: a recording replays with the settings that it was made with; "
                   "`steerd export-trace` makes a trace of it for other settings", file=sys.stderr)  # fmt: skip
         return _replay(files, settings, options)
@@ -62,16 +71,34 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
         return 1
 
 
-def _replay(files: Sequence[Path], settings: Settings, options: Options) -> int:
-    progress = Progress(list(files))
+def probed(paths: Sequence[ProbePath]) -> dict[str, PathId]:
+    """Paths by what they probe, an address or a name, where that is of one path only."""
+    found: dict[str, set[PathId]] = {}
+    for path in paths:
+        for target in path.targets:
+            for called in {target.address, target.name or ""} - {""}:
+                found.setdefault(called, set()).add(path.path)
+    return {called: next(iter(ids)) for called, ids in found.items() if len(ids) == 1}
+
+
+def _is_recording(file: Path | Import) -> bool:
+    return isinstance(file, Path) and sources.is_recording(file)
+
+
+def _replay(files: Sequence[Path | Import], settings: Settings, options: Options) -> int:
+    progress = Progress([one for file in files for one in _files(file)])
     total = table.Total()
     reports = []
     try:
         for file in files:
-            outcome = (
-                _recording(file, options) if sources.is_recording(file) else _trace(file, settings, options, progress)
-            )
-            progress.finished(file)
+            if isinstance(file, Path) and sources.is_recording(file):
+                outcome = _recording(file, options)
+            else:
+                outcome = _trace(file, settings, options, progress)
+            for one in _files(file):
+                progress.finished(one)
+            if isinstance(file, Import):
+                print(f"note: {file.told()}", file=sys.stderr)
             if options.plot is not None:
                 _draw(outcome, options.plot)
             if options.as_json:
@@ -91,10 +118,14 @@ def _replay(files: Sequence[Path], settings: Settings, options: Options) -> int:
     return 0
 
 
-def _trace(file: Path, settings: Settings, options: Options, progress: Progress) -> Outcome:
+def _files(file: Path | Import) -> list[Path]:
+    return [file] if isinstance(file, Path) else [one for one, _ in file.files]
+
+
+def _trace(file: Path | Import, settings: Settings, options: Options, progress: Progress) -> Outcome:
     watchers: list[Watcher] = []
     if progress.shown:
-        progress.draw(file)
+        progress.draw(_files(file)[0])
         watchers.append(progress)
     return run(file, settings, prices=options.prices, baselines=options.baselines, watchers=watchers)
 

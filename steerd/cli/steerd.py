@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from steerd.cli.replay import Options, replay
 
             baselines = not options.json if options.baselines is None else options.baselines
-            chosen = Options(options.json, baselines, options.price, options.plot, options.policy)
+            chosen = Options(options.json, baselines, options.price, options.plot, options.policy, options.form)
             return replay(options.config, options.traces, chosen)
         case "export-trace":
             from steerd.cli.export_trace import export_trace
@@ -92,11 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the one trace: RTTs, choices, switches")
     replay.add_argument("--policy", metavar="NAME", help="of a recording: whose figures (default: the first's)")
     replay.add_argument(
+        "--from",
+        dest="form",
+        metavar="FORMAT",
+        help="csv, ping, fping, mtr, irtt, atlas or prometheus (default: recognised by content)",
+    )
+    replay.add_argument(
         "traces",
         type=Path,
         nargs="+",
         metavar="TRACE",
-        help="CSV, plain, .gz or .xz; a daemon's recording-*.jsonl.gz; or a folder of them",
+        help="CSV or another tool's output (--from), plain, .gz or .xz; a daemon's recording-*.jsonl.gz; or a folder",
     )
 
     export = verbs.add_parser("export-trace", help="the daemon's recordings as a trace")

@@ -10,6 +10,7 @@ from steerd.core.engine import Engine
 from steerd.core.model import Configured, Effect, Installed, Memory, Steer, Swept, Switched
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.replay.compare import compare
+from steerd.replay.imports.imported import Import
 from steerd.replay.outcome import Outcome, own_price, rule_name
 from steerd.replay.price import Ledger, account
 from steerd.replay.trace import Trace
@@ -52,7 +53,7 @@ def replay(file: Path, settings: Settings, *, price: float | None = None) -> dic
 
 
 def run(
-    file: Path,
+    file: Path | Import,
     settings: Settings,
     *,
     prices: Sequence[float] = (),
@@ -65,9 +66,10 @@ def run(
     that J is settled at beside the rule's own. ``baselines``: with what other rules would have chosen.
 
     Raises:
-        TraceError: see `Trace.groups`.
+        TraceError: see `Trace.groups`, and for an `Import` that of `ImportedTrace`.
     """
-    trace, ledger = Trace(file, names(settings)), Ledger()
+    known = names(settings)
+    trace, ledger = file.trace(known) if isinstance(file, Import) else Trace(file, known), Ledger()
     one = _Run(trace, settings, ledger)
     one.feed(_watched(trace, watchers) if watchers else trace.groups())
     own = own_price(settings)

@@ -1,0 +1,130 @@
+"""`mtr` reports: each is one sample of its last hop, the target, with the mean RTT.
+
+Formats: mtr(8) 0.95 and its output. `--csv` has the time of the report; `--json` has none, so that it must have been
+given one: a member `timestamp`, in seconds since 1970. `--raw` and the table have no times, and are refused.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from io import StringIO
+from itertools import chain
+from typing import Any, Final
+
+from steerd.replay.imports.jsonstream import values
+from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, named, number
+from steerd.replay.imports.text import Text
+
+LOST: Final = 50.0
+"""Percent lost from which the sample of a report counts as lost."""
+
+_CSV: Final = "Mtr_Version,"
+_RAW: Final = re.compile(r"x \d+ \d+\r?\n|h \d+ \S+\r?\n")
+_TABLE: Final = re.compile(r"(?:Start: .*\r?\n)?HOST: .*Loss%")
+_NO_TIME: Final = "this output of mtr has no times: write reports with mtr --csv"
+
+
+def recognises(head: str) -> bool:
+    """Whether a text begins as one of mtr's outputs does."""
+    begin = head.lstrip()
+    return begin.startswith(_CSV) or bool(_RAW.match(begin) or _TABLE.match(begin)) or _is_json(begin)
+
+
+def _is_json(begin: str) -> bool:
+    return begin.startswith(("{", "[")) and '"report"' in begin and '"mtr"' in begin
+
+
+def parse(text: Text, name: str) -> Iterator[Sample]:
+    """A sample a report, all of the path ``name``; where the reports are of several targets, each is a path.
+
+    Raises:
+        Malformed: it is no report, or has no time.
+    """
+    lines = text.lines()
+    first = next(lines, None)
+    while first is not None and not first[1].strip():
+        first = next(lines, None)
+    if first is None:
+        return
+    if first[1].startswith(_CSV):
+        reports = _csv(chain([first], lines))
+    elif first[1].lstrip().startswith(("{", "[")):
+        reports = _json(_Joined(first[1], text))
+    else:
+        raise Malformed(first[0], _NO_TIME)
+    found = list(reports)
+    several = len({target for target, _, _ in found}) > 1
+    for target, at, rtt in found:
+        yield Sample(target if several else name, at, rtt)
+
+
+Report = tuple[str, float, float | None]
+"""Target, time, and mean RTT in ms (None: lost)."""
+
+
+class _Joined(Text):
+    """A text whose first line was read already."""
+
+    def __init__(self, line: str, rest: Text) -> None:
+        super().__init__(StringIO(line + "\n"))
+        self._rest = rest
+
+    def read(self, size: int) -> str:
+        return super().read(size) or self._rest.read(size)
+
+
+def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[Report]:
+    columns: dict[str, int] = {}
+    last: tuple[int, list[str]] | None = None  # the hop that ends the report, unless another follows
+    for line, said in lines:
+        if not said.strip():
+            continue
+        try:
+            row = next(csv.reader([said]), [])
+        except csv.Error as error:
+            raise Malformed(line, f"not a line of mtr --csv: {error}") from None
+        if said.startswith(_CSV):
+            if last is not None:
+                yield _hop(*last, columns)
+            last = None
+            columns = {title: place for place, title in enumerate(row)}
+            if missing := {"Start_Time", "Host", "Hop", "Loss%", "Avg"} - set(columns):
+                raise Malformed(line, f"mtr --csv without {', '.join(sorted(missing))}")
+        elif not said.startswith("MTR.") or len(row) < len(columns) - 1:
+            raise Malformed(line, f"not a line of mtr --csv: {brief(said)}")
+        # A second line for a hop has another address of it, and the same figures.
+        elif last is None or row[columns["Hop"]] != last[1][columns["Hop"]]:
+            last = line, row
+    if last is not None:
+        yield _hop(*last, columns)
+
+
+def _hop(line: int, row: list[str], columns: dict[str, int]) -> Report:
+    cells = {title: row[place] for title, place in columns.items() if place < len(row)}
+    at = moment(cells.get("Start_Time"), line)
+    return named(cells.get("Host"), line), at, _rtt(cells.get("Loss%"), cells.get("Avg"), line)
+
+
+def _json(text: Text) -> Iterator[Report]:
+    for line, value in values(text):
+        report = value.get("report") if isinstance(value, dict) else None
+        hubs = report.get("hubs") if isinstance(report, dict) else None
+        mtr = report.get("mtr") if isinstance(report, dict) else None
+        if not isinstance(hubs, list) or not isinstance(mtr, dict):
+            raise Malformed(line, "not a report of mtr --json")
+        if "timestamp" not in value:
+            raise Malformed(
+                line, "mtr --json has no time: use mtr --csv, or add one with jq -c '. + {timestamp: now | floor}'"
+            )
+        at = moment(value["timestamp"], line)
+        last: Any = hubs[-1] if hubs else {"Loss%": 100.0, "Avg": 0.0}
+        if not isinstance(last, dict):
+            raise Malformed(line, "not a report of mtr --json")
+        yield named(mtr.get("dst"), line), at, _rtt(last.get("Loss%"), last.get("Avg"), line)
+
+
+def _rtt(loss: Any, mean: Any, line: int) -> float | None:
+    percent = number(loss.removesuffix("%") if isinstance(loss, str) else loss)
+    if percent is None or not 0.0 <= percent <= 100.0:
+        raise Malformed(line, f"{brief(loss)} is no Loss%")
+    return None if percent >= LOST else milliseconds(mean, line)

@@ -1,0 +1,87 @@
+"""The samples of all files, by path: 16 bytes a probe."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from math import isnan, nan
+from pathlib import Path
+from typing import Final
+
+from steerd.replay.imports.sample import Malformed, Sample
+
+SAMPLES_MAX: Final = 50_000_000
+"""Probes of one trace: 19 months of one a second."""
+
+STRIDE: Final = 16
+
+
+class Series:
+    """The probes of one path."""
+
+    def __init__(self) -> None:
+        self._times = array("d")
+        self._rtts = array("d")  # NaN: lost
+        self._spans: list[tuple[Path, float, float]] = []
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def rows(self) -> Iterator[tuple[float, float | None]]:
+        """When each was sent, and its RTT in ms (None: lost), in the order of sending."""
+        for at, rtt in zip(self._times, self._rtts, strict=True):
+            yield at, None if isnan(rtt) else rtt
+
+    @property
+    def start(self) -> float:
+        return self._times[0]
+
+    def period(self) -> float:
+        """Seconds from probe to probe: the median over `STRIDE` of them, so that turns early and late do not count; 0
+        with fewer than two."""
+        stride = max(1, min(STRIDE, len(self._times) // 8) // 2 * 2)
+        steps = sorted(
+            (after - before) / stride for before, after in zip(self._times, self._times[stride:], strict=False)
+        )
+        return steps[len(steps) // 2] if steps else 0.0
+
+    def extend(self, times: "array[float]", rtts: "array[float]", file: Path) -> Path | None:
+        """What a file has of this path. Returns the file that has it at the same time, if one does; then nothing is
+        added."""
+        if any(before > after for before, after in pairwise(times)):
+            order = sorted(range(len(times)), key=times.__getitem__)
+            times = array("d", [times[place] for place in order])
+            rtts = array("d", [rtts[place] for place in order])
+        for other, begin, end in self._spans:
+            if times[0] <= end and begin <= times[-1]:
+                return other
+        self._spans.append((file, times[0], times[-1]))
+        place = bisect_left(self._times, times[0])  # files of days may be given in another order
+        self._times[place:place] = times
+        self._rtts[place:place] = rtts
+        return None
+
+
+def gather(samples: Iterable[Sample], found: dict[str, Series], file: Path) -> int:
+    """Adds a file's samples to the paths ``found``; returns how many.
+
+    Raises:
+        Malformed: another file has one of its paths at the same time, or there are too many samples.
+    """
+    times: dict[str, array[float]] = {}
+    rtts: dict[str, array[float]] = {}
+    count = sum(len(series) for series in found.values())
+    before = count
+    for path, at, rtt in samples:
+        if path not in times:
+            times[path], rtts[path] = array("d"), array("d")
+        times[path].append(at)
+        rtts[path].append(nan if rtt is None else rtt)
+        count += 1
+        if count > SAMPLES_MAX:
+            raise Malformed(0, f"more than {SAMPLES_MAX} probes are too many for one trace")
+    for path, some in times.items():
+        other = found.setdefault(path, Series()).extend(some, rtts[path], file)
+        if other is not None:
+            raise Malformed(0, f"path {path} is in {other} too, at the same time")
+    return count - before

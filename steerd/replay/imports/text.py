@@ -1,0 +1,90 @@
+"""Reading a file as text: compression by content, lines of bounded length, and errors as `Malformed`."""
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, TextIOWrapper
+from pathlib import Path
+from typing import IO, Final, TextIO, cast
+
+from steerd.replay.imports.sample import Malformed
+
+LINE_MAX: Final = 64 << 10
+"""Characters; the tools that write lines stay far below."""
+
+HEAD: Final = 64 << 10
+"""Bytes, uncompressed, that a format is recognised by."""
+
+
+class Text:
+    """A text that is read once, by lines or in pieces."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.line = 0
+        """The last line that `lines` gave."""
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Each line, numbered from 1, without its end.
+
+        Raises:
+            Malformed: a line is too long to be one, or has NUL in it, as binary files do.
+        """
+        readline = self._stream.readline
+        while line := readline(LINE_MAX):
+            self.line += 1
+            if len(line) >= LINE_MAX:
+                raise Malformed(self.line, f"a line of more than {LINE_MAX} characters")
+            if "\0" in line:
+                raise Malformed(self.line, "is binary: text was expected")
+            yield self.line, line.rstrip("\r\n")
+
+    def read(self, size: int) -> str:
+        """The next characters, at most so many; empty at the end."""
+        return self._stream.read(size)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Text]:
+    """The file's text, uncompressed whatever its name says.
+
+    Raises:
+        Malformed: it is not UTF-8, or damaged.
+        OSError: it cannot be read.
+    """
+    text: Text | None = None
+    try:
+        with file.open("rb") as raw, _uncompressed(raw) as plain:
+            # utf-8-sig: without the mark that some editors begin a file with.
+            text = Text(TextIOWrapper(plain, encoding="utf-8-sig", newline="\n"))
+            yield text
+    except UnicodeDecodeError:
+        raise Malformed(text.line + 1 if text else 1, "must be UTF-8 text") from None
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        raise Malformed(text.line + 1 if text else 1, f"cannot be read: {error}") from None
+
+
+def head(file: Path) -> str:
+    """How a regular file begins; empty for a pipe, which can be read only once, and for what cannot be read."""
+    try:
+        if not file.is_file():
+            return ""
+        with file.open("rb") as raw, _uncompressed(raw) as plain:
+            return plain.read(HEAD).decode("utf-8-sig", errors="replace")
+    except (OSError, EOFError, lzma.LZMAError, zlib.error):
+        return ""
+
+
+@contextmanager
+def _uncompressed(raw: BufferedReader) -> Iterator[IO[bytes]]:
+    magic = raw.peek(6)[:6]
+    if magic.startswith(b"\x1f\x8b"):
+        with gzip.open(raw, "rb") as stream:
+            yield cast("IO[bytes]", stream)
+    elif magic == b"\xfd7zXZ\0":
+        with lzma.open(raw, "rb") as stream:
+            yield cast("IO[bytes]", stream)
+    else:
+        yield raw
