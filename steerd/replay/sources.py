@@ -34,7 +34,8 @@ def files(arguments: Sequence[Path], *, any_name: bool = False) -> list[Path]:
         except OSError as error:
             raise TraceError(f"{argument}: can not be read: {error.strerror or error}") from None
         if not inside:
-            raise TraceError(f"{argument}: no trace in it: none ends in {', '.join(KNOWN)}")
+            missing = "file in it" if any_name else f"trace in it: none ends in {', '.join(KNOWN)}"
+            raise TraceError(f"{argument}: no {missing}")
         found += inside
     return found
 

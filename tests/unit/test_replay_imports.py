@@ -116,6 +116,29 @@ def test_each_host_of_fping_is_a_path_and_what_timed_out_is_lost():
     assert column(late, "127.0.0.1")[6:9] == [None, None, 0.008]
 
 
+def test_a_file_that_a_tool_appended_to_has_one_run_after_the_other(tmp_path):
+    first = (DATA / "ping-O.log").read_text()
+    second = first.replace("[17959904", "[17960904")
+    assert len(groups(saved(tmp_path / "ping.log", first + second))) == 50
+    hosts = (DATA / "fping-l.log").read_text()
+    later = hosts.replace("[17959904", "[17960904")
+    found = groups(saved(tmp_path / "fping.log", hosts + later))
+    assert len(column(found, "::1")) == len(column(found, "127.0.0.1")) == 24
+    lost = "".join(
+        f"[179609045{number}.00000] ::1 : [{number}], timed out (NaN avg, 100% loss)\n" for number in range(5)
+    )
+    assert column(groups(saved(tmp_path / "lost.log", hosts + lost)), "::1")[12:] == [None] * 5
+
+
+def test_fping_tells_the_time_in_iso_too_and_not_without_a_zone(tmp_path):
+    line = "[{}] h : [0], 64 bytes, 12.3 ms (12.3 avg, 0% loss)\n"
+    found = groups(saved(tmp_path / "a.log", line.format("2026-11-29T22:14:19+0100")), form="fping")
+    assert found == [(1795986858.9877, {"h": 12.3})]
+    for stamp in ("2026-11-29 22:14:19", "Sun Nov 29 22:14:19 2026"):
+        with pytest.raises(TraceError, match="is not a time with a zone"):
+            groups(saved(tmp_path / "b.log", line.format(stamp)), form="fping")
+
+
 def test_reports_of_mtr_are_a_sample_each_if_they_have_a_time(capsys):
     found = groups(DATA / "mtr.csv")
     assert column(found, "mtr") == [0.08, 0.07, 0.06]

@@ -55,6 +55,13 @@ def test_an_outage_that_is_longer_than_the_sequence_number_is_seen_in_the_time()
     assert sum(rtt is None for _, rtt in found) == 69_999
 
 
+def test_an_outage_that_was_told_probe_by_probe_is_as_long_as_that():
+    """Its 65,600 s would have room for all sequence numbers once more."""
+    lines = [(1, 10.0, 1.0), (2, 11.0, 1.0), *((number % WRAPS, number + 10.0, None) for number in range(3, 65_600))]
+    found = probes([*lines, (65_600 % WRAPS, 65_609.0, 1.0)])
+    assert len(found) == 65_600
+
+
 def test_what_was_lost_before_the_first_answer_counts_where_the_beginning_is_known():
     lines = [(4, 13.0, 5.0), (5, 14.0, 5.0)]
     assert [at for at, _ in probes(lines, first=1)] == [10.0, 11.0, 12.0, 13.0, 14.0]

@@ -35,7 +35,8 @@ class Sequence:
         self._sent = array("d")
         self._rtts = array("d")  # NaN: lost
         self._newest = -1
-        self._newest_sent = 0.0
+        self._newest_sent = 0.0  # of the newest that was answered
+        self._told_at = 0.0  # when the newest was told of, answered or not
         self._interval = 0.0
 
     def restarts(self, number: int, sent: float, *, answered: bool = True) -> bool:
@@ -66,6 +67,7 @@ class Sequence:
                 self._interval = each if not self._interval else min(each, self._interval * 1.01)
         if number >= self._newest:
             self._newest = number
+            self._told_at = sent
             if rtt is not None or not self._numbers:
                 self._newest_sent = sent
         self._numbers.append(number)
@@ -91,7 +93,7 @@ class Sequence:
         delta = (number - self._newest) % wraps
         near = delta - wraps if delta > wraps // 2 else delta  # behind: a late answer
         if self._interval:
-            expected = (sent - self._newest_sent) / self._interval
+            expected = (sent - self._told_at) / self._interval
             turns = round((expected - delta) / wraps)
             far = delta + turns * wraps
             if turns > 0 and abs(far - expected) <= FITS * expected + 2:

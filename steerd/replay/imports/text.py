@@ -35,10 +35,10 @@ class Text:
         readline = self._stream.readline
         while line := readline(LINE_MAX):
             self.line += 1
-            if len(line) >= LINE_MAX:
-                raise Malformed(self.line, f"a line of more than {LINE_MAX} characters")
             if "\0" in line:
                 raise Malformed(self.line, "is binary: text was expected")
+            if len(line) >= LINE_MAX:
+                raise Malformed(self.line, f"a line of more than {LINE_MAX} characters")
             yield self.line, line.rstrip("\r\n")
 
     def read(self, size: int) -> str:
