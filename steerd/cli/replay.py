@@ -29,7 +29,7 @@ EX_USAGE = 2
 class Options:
     """``prices`` in ms per switch, beside the rule's own; ``plot``: where to draw the picture of the one trace;
     ``policy``: whose figures a recording's are, by default those of the first; ``form``: the format of all files, one
-    of `NAMES`; None: as their contents say."""
+    of `NAMES`; None: as their contents say; ``as_probed``: the engine sees only the samples that it asks for."""
 
     as_json: bool = False
     baselines: bool = False
@@ -37,6 +37,7 @@ class Options:
     plot: Path | None = None
     policy: str | None = None
     form: str | None = None
+    as_probed: bool = False
 
 
 def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int:
@@ -59,6 +60,10 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
         files = sources.traces(sources.files(traces, any_name=options.form is not None), options.form, targets)
         if options.plot is not None and len(files) != 1:
             print(f"steerd replay: --plot draws one trace, not {len(files)}", file=sys.stderr)
+            return EX_USAGE
+        if options.as_probed and any(_is_recording(file) for file in files):
+            print("steerd replay: --as-probed is for traces; a recording has no other probes than the daemon's own",
+                  file=sys.stderr)  # fmt: skip
             return EX_USAGE
         if config is not None and any(_is_recording(file) for file in files):
             print("note: a recording replays with the settings that it was made with; "
@@ -127,7 +132,14 @@ def _trace(file: Path | Import, settings: Settings, options: Options, progress: 
     if progress.shown:
         progress.draw(_files(file)[0])
         watchers.append(progress)
-    return run(file, settings, prices=options.prices, baselines=options.baselines, watchers=watchers)
+    return run(
+        file,
+        settings,
+        prices=options.prices,
+        baselines=options.baselines,
+        as_probed=options.as_probed,
+        watchers=watchers,
+    )
 
 
 def _recording(file: Path, options: Options) -> Outcome:

@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from steerd.cli.replay import Options, replay
 
             baselines = not options.json if options.baselines is None else options.baselines
-            chosen = Options(options.json, baselines, options.price, options.plot, options.policy, options.form)
+            chosen = Options(
+                options.json, baselines, options.price, options.plot, options.policy, options.form, options.as_probed
+            )
             return replay(options.config, options.traces, chosen)
         case "export-trace":
             from steerd.cli.export_trace import export_trace
@@ -88,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="'10ms for 10s'",
         help="settle the same choices at this price of a switch too; once for each",
+    )
+    replay.add_argument(
+        "--as-probed", action="store_true", help="show the rule only those samples that the daemon would have probed"
     )
     replay.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the one trace: RTTs, choices, switches")
     replay.add_argument("--policy", metavar="NAME", help="of a recording: whose figures (default: the first's)")

@@ -1,7 +1,7 @@
 """Traces kept in memory, as small as they can be: read once, replayed again and again."""
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -49,7 +49,7 @@ class Kept:
 
 
 class Replayed:
-    """See `steerd.replay.run.Rows`: the paths appear as they do while the trace is read."""
+    """See `steerd.replay.subject.Rows`: the paths appear as they do while the trace is read."""
 
     def __init__(self, kept: Kept) -> None:
         self.paths: dict[str, PathId] = {}
@@ -80,13 +80,18 @@ def read(file: Path, known: Mapping[str, PathId]) -> Kept:
         TraceError: see `Trace.groups`.
     """
     trace = Trace(file, known)
+    return keep(trace, trace.groups())
+
+
+def keep(trace: Trace, groups: Iterable[Swept]) -> Kept:
+    """Keeps a trace while its ``groups`` are read. Raises what they raise."""
     times, group, rtts = array("d"), array("I"), array("d")
     places: dict[tuple[PathId, ...], int] = {}
-    for swept in trace.groups():
+    for swept in groups:
         times.append(swept.sent_at)
         group.append(places.setdefault(tuple(swept.paths), len(places)))
         rtts.extend(nan if rtt is None else rtt for rtt in swept.rtts)
     names: dict[PathId, str] = {}
     for name, path in trace.paths.items():
         names.setdefault(path, name)
-    return Kept(str(file), names, list(places), times, group, rtts, trace.cut_short)
+    return Kept(str(trace.file), names, list(places), times, group, rtts, trace.cut_short)

@@ -137,6 +137,9 @@ def _about(outcome: Outcome) -> str:
     lines = [f"{printable(outcome.trace)}: {what} in {span(samples.seconds)}{policy}"]
     if samples.step is not None:
         lines.append(f"  paths were probed at different times: a sample is a step of {samples.step:.4g} s")
+    if "probed" in outcome.more:
+        probed = outcome.more["probed"]
+        lines.append(f"  as probed: {probed['count']} of these probes ({100.0 * probed['ratio']:.1f} %) were fed")
     if samples.pauses:
         pauses = f"{samples.pauses} pause{'s' * (samples.pauses != 1)}"
         lines.append(f"  not counted: {pauses} without any row, {span(samples.paused)} in all")
