@@ -17,7 +17,7 @@ from steerd.store.records import RecordError
 
 def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -> int:
     """Write the last ``since`` seconds of all recordings that the configuration's store has, to ``output`` or to
-    standard output. Returns 0, 1 if nothing was recorded or it can not be read or written, 78 for a bad
+    standard output. Returns 0, 1 if nothing was recorded or it cannot be read or written, 78 for a bad
     configuration."""
     loaded = read(config, require_pops=False)
     if loaded is None:

@@ -41,7 +41,7 @@ class Options:
 
 
 def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int:
-    """Replay each trace. Returns 0, 1 for a trace that can not be replayed, 2 for arguments that do not go together,
+    """Replay each trace. Returns 0, 1 for a trace that cannot be replayed, 2 for arguments that do not go together,
     78 for a bad configuration."""
     if options.plot is not None and options.plot.suffix.lower() != ".svg":
         print(f"steerd replay: --plot draws SVG: {printable(str(options.plot))} must end in .svg", file=sys.stderr)
@@ -155,7 +155,7 @@ def _recording(file: Path, options: Options) -> Outcome:
             baselines=options.baselines,
         )
     except OSError as error:
-        raise TraceError(f"{file}: can not be read: {error.strerror or error}") from None
+        raise TraceError(f"{file}: cannot be read: {error.strerror or error}") from None
     except (TraceError, RecordError):
         raise
     except Exception as error:  # a recording is full of settings and times: whatever is wrong with them is told
@@ -175,4 +175,4 @@ def _draw(outcome: Outcome, file: Path) -> None:
     try:
         file.write_text(picture(outcome), encoding="utf-8")
     except OSError as error:
-        raise TraceError(f"{file}: can not be written: {error.strerror or error}") from None
+        raise TraceError(f"{file}: cannot be written: {error.strerror or error}") from None

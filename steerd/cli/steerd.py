@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--baselines",
         action=argparse.BooleanOptionalAction,
-        help="other rules beside it: babeld's, Tailscale's, mwan3's, ... (default: without --json)",
+        help="other rules beside it: babeld's, Tailscale's, NetBird's, ... (default: without --json)",
     )
     replay.add_argument(
         "--price",

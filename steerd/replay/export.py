@@ -64,7 +64,7 @@ def write(stream: TextIO, all_rows: Iterable[Row]) -> int:
 
 @contextmanager
 def opened(file: Path) -> Iterator[TextIO]:
-    """A trace to be written, compressed as its name says; it is there when it is whole. OSError: it can not be."""
+    """A trace to be written, compressed as its name says; it is there when it is whole. OSError: it cannot be."""
     part = file.with_name(f"{file.name}.part")
     opener = {".gz": gzip.open, ".xz": lzma.open}.get(file.suffix, open)
     try:

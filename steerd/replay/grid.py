@@ -84,9 +84,11 @@ class Grid:
 
 
 def _origin(times: "array[float]", period: float) -> float:
-    """A time in the middle of the longest part of the period in which no row comes: rows that come a little early or
-    late stay in their steps."""
+    """A time in the middle of a long part of the period in which no row comes, so that rows that come a little early or
+    late stay in their steps; of those the last before the first row, so that the first step has a row of every path."""
     first = times[0]
     phases = sorted((time - first) % period for time in islice(times, PHASES))
-    widest, at = max((after - before, before) for before, after in pairwise([*phases, phases[0] + period]))
-    return first + at + widest / 2.0 - period
+    gaps = [(after - before, before) for before, after in pairwise([*phases, phases[0] + period])]
+    widest = max(gaps)[0]
+    width, at = next(gap for gap in reversed(gaps) if gap[0] >= widest / 2.0)
+    return first + at + width / 2.0 - period

@@ -239,7 +239,7 @@ class _Picture:
 
 
 def _text(text: str) -> str:
-    """For XML, which can not hold control characters even escaped."""
+    """For XML, which cannot hold control characters even escaped."""
     return escape(printable(text))
 
 

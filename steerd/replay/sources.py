@@ -25,14 +25,14 @@ def files(arguments: Sequence[Path], *, any_name: bool = False) -> list[Path]:
     ``any_name`` all files there but hidden ones.
 
     Raises:
-        TraceError: there are none in a folder, or it can not be read.
+        TraceError: there are none in a folder, or it cannot be read.
     """
     found: list[Path] = []
     for argument in arguments:
         try:
             inside = _inside(argument, any_name=any_name) if argument.is_dir() else [argument]
         except OSError as error:
-            raise TraceError(f"{argument}: can not be read: {error.strerror or error}") from None
+            raise TraceError(f"{argument}: cannot be read: {error.strerror or error}") from None
         if not inside:
             missing = "file in it" if any_name else f"trace in it: none ends in {', '.join(KNOWN)}"
             raise TraceError(f"{argument}: no {missing}")

@@ -19,11 +19,11 @@ HEADER: Final = ["time_s", "path", "rtt_ms"]
 RTT_ABSURD: Final = 1e9
 
 TIME_ABSURD: Final = 2.0**53
-"""Seconds beyond which one second can not be told from the next."""
+"""Seconds beyond which one second cannot be told from the next."""
 
 
 class TraceError(Exception):
-    """A trace that can not be replayed; the message names the file and the line."""
+    """A trace that cannot be replayed; the message names the file and the line."""
 
 
 class Trace:
@@ -51,7 +51,7 @@ class Trace:
         """The rows, all of one time together.
 
         Raises:
-            TraceError: the file can not be read, a row is malformed, or the rows are not sorted.
+            TraceError: the file cannot be read, a row is malformed, or the rows are not sorted.
         """
         line = 1
         try:
@@ -71,9 +71,9 @@ class Trace:
         except ValueError as error:
             raise self._error(line, f"not a row of time_s,path,rtt_ms: {error}") from None
         except OSError as error:
-            raise TraceError(f"{self.file}: can not be read: {error.strerror or error}") from None
+            raise TraceError(f"{self.file}: cannot be read: {error.strerror or error}") from None
         except (EOFError, lzma.LZMAError, zlib.error, csv.Error) as error:
-            raise self._error(line, f"can not be read: {error}") from None
+            raise self._error(line, f"cannot be read: {error}") from None
 
     def _gather(self, reader: Iterable[list[str]]) -> Iterator[Swept]:
         known, absurd = self.paths, RTT_ABSURD

@@ -75,7 +75,7 @@ def test_what_is_no_text_or_no_file_is_said_in_words(tmp_path):
     (tmp_path / "wide.csv").write_bytes("time_s,path,rtt_ms\n".encode("utf-16"))
     with pytest.raises(TraceError, match=r"wide\.csv:1: must be UTF-8 text$"):
         replay(tmp_path / "wide.csv", Settings())
-    with pytest.raises(TraceError, match=r"none\.csv: can not be read: No such file or directory$"):
+    with pytest.raises(TraceError, match=r"none\.csv: cannot be read: No such file or directory$"):
         replay(tmp_path / "none.csv", Settings())
 
 
@@ -108,7 +108,7 @@ def test_a_wrong_header_and_a_missing_file_are_said(tmp_path):
     with pytest.raises(TraceError, match=r"empty\.csv:1: is empty"):
         replay(tmp_path / "empty.csv", Settings())
     (tmp_path / "broken.csv.xz").write_bytes(b"no xz at all")
-    with pytest.raises(TraceError, match="can not be read"):
+    with pytest.raises(TraceError, match="cannot be read"):
         replay(tmp_path / "broken.csv.xz", Settings())
 
 

@@ -113,8 +113,8 @@ def test_wrong_things_are_said_in_one_line(tmp_path, trace, capsys):
     for wrong, what in [
         ("none", "no trace in it"),
         ("missing.csv", "No such file"),
-        ("cut.csv.xz", ": can not be read: Compressed file ended"),
-        ("cut.csv.gz", "can not be read: Compressed file ended"),
+        ("cut.csv.xz", ": cannot be read: Compressed file ended"),
+        ("cut.csv.gz", "cannot be read: Compressed file ended"),
     ]:
         code, _, said = told(capsys, "replay", "--no-baselines", tmp_path / wrong)
         assert (code, len(said)) == (1, 1), wrong

@@ -50,6 +50,15 @@ def test_rows_that_come_a_little_early_or_late_stay_in_their_steps(tmp_path, sta
         assert abs(len(found) - len(column)) < 2
 
 
+def test_the_first_step_has_every_path(tmp_path):
+    random = Random(2)
+    rows = [(n + late + random.uniform(0.0, 0.02), p, rtt) for n in range(100)
+            for p, late, rtt in (("a", 0.0, 50), ("b", 0.33, 20), ("c", 0.66, 30))]  # fmt: skip
+    outcome = replayed(tmp_path, [f"{time:.4f},{path},{rtt}" for time, path, rtt in sorted(rows)])
+    assert outcome.account.start() == "b"
+    assert [column[0] for column in outcome.account.columns.values()] == [50.0, 20.0, 30.0]
+
+
 def test_a_choice_within_a_step_pays_from_the_next_one_on(tmp_path):
     outcome = replayed(tmp_path, spread(300))
     assert [path for _, path in outcome.choices] == [None, "a", "b"]

@@ -1,6 +1,6 @@
 """Other rules, to compare with: what they would have used on the samples of a trace.
 
-Each is written from its published behaviour; its docstring says from which, and what of it a trace can not show.
+Each is written from its published behaviour; its docstring says from which, and what of it a trace cannot show.
 None is the engine's: they see samples, and say which path they would use.
 
 A rule is shown every sample, however seldom it would measure by itself: compared are decisions, not probing. It decides
