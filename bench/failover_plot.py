@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from steerd.replay.picture import COLOURS, STYLE
+from steerd.replay.picture import COLOURS, GRID, NOTE, PAPER, SOFT, TEXT
 
 Result = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ GAP: Final = 62
 """Between the two panels: the upper one's axis, and the lower one's title."""
 
 HEALTH, RULE, WORST = COLOURS[0], COLOURS[1], COLOURS[3]
-EXTRA: Final = ".line{fill:none;stroke-width:2;stroke-linejoin:round}"
+LINE: Final = 'fill="none" stroke-width="2" stroke-linejoin="round"'
 
 
 def plot(results: Sequence[Result]) -> str:
@@ -28,9 +28,12 @@ def plot(results: Sequence[Result]) -> str:
 def _lines(results: Sequence[Result]) -> Iterator[str]:
     width, lower = LEFT + WIDTH + RIGHT, TOP + HEIGHT + GAP
     height = lower + HEIGHT + 40
-    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">'
-    yield f"<title>What down_after costs and saves</title><style>{STYLE}{EXTRA}</style>"
-    yield f'<rect width="{width}" height="{height}" fill="var(--bg)"/>'
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        'role="img" font-family="system-ui, sans-serif" font-size="12">'
+    )
+    yield "<title>What down_after costs and saves</title>"
+    yield f'<rect width="{width}" height="{height}" fill="{PAPER}"/>'
     most = max(one["healed_down_per_hour"] + one["healed_better_per_hour"] for one in results)
     worst = max((one["left_worst_s"] or 0.0) for one in results)
     far = max(one["down_after_s"] for one in results) or 1.0
@@ -52,27 +55,27 @@ def _lines(results: Sequence[Result]) -> Iterator[str]:
             if one[key] is not None
         ]
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
-        yield f'<polyline class="line" stroke="{colour}" points="{joined}"/>'
+        yield f'<polyline {LINE} stroke="{colour}" points="{joined}"/>'
         for x, y, value in points:
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"><title>{value:.1f} s</title></circle>'
-    yield f'<text class="soft" x="{LEFT + WIDTH / 2:g}" y="{height - 6}" text-anchor="middle">down_after</text>'
+    yield f'<text fill="{SOFT}" x="{LEFT + WIDTH / 2:g}" y="{height - 6}" text-anchor="middle">down_after</text>'
     yield "</svg>"
 
 
 def _panel(top: float, far: float, most: float, title: str, legend: Sequence[tuple[str, str]]) -> Iterator[str]:
-    yield f'<text x="{LEFT}" y="{top - 14:g}" font-weight="600">{title}</text>'
+    yield f'<text {TEXT} x="{LEFT}" y="{top - 14:g}" font-weight="600">{title}</text>'
     x = LEFT + WIDTH - sum(30 + 7 * len(name) for name, _ in legend)
     for name, colour in legend:
         yield f'<rect x="{x}" y="{top - 23:g}" width="14" height="9" rx="2" fill="{colour}"/>'
-        yield f'<text x="{x + 19}" y="{top - 14:g}">{name}</text>'
+        yield f'<text {TEXT} x="{x + 19}" y="{top - 14:g}">{name}</text>'
         x += 30 + 7 * len(name)
     for value in range(int(most) + 1):
         y = _y(value, most, top)
-        yield f'<path class="grid" d="M{LEFT} {y:.1f}h{WIDTH}"/>'
-        yield f'<text class="soft small" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value}</text>'
+        yield f'<path {GRID} d="M{LEFT} {y:.1f}h{WIDTH}"/>'
+        yield f'<text {NOTE} x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value}</text>'
     for value in range(int(far) + 1):
         x_text = f'x="{_x(value, far):.1f}" y="{top + HEIGHT + 17:g}"'
-        yield f'<text class="soft small" {x_text} text-anchor="middle">{value} s</text>'
+        yield f'<text {NOTE} {x_text} text-anchor="middle">{value} s</text>'
 
 
 def _bars(results: Sequence[Result], far: float, most: float) -> Iterator[str]:

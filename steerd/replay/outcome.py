@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from steerd.core.settings import PathId, RegretSettings, Settings
@@ -66,7 +67,7 @@ class Outcome:
 
 
 def _known(value: Any) -> Any:
-    return None if value != value else value  # noqa: PLR0124 (NaN)
+    return value if not isinstance(value, float) or isfinite(value) else None
 
 
 def own_price(settings: Settings) -> float:

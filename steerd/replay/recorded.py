@@ -82,7 +82,7 @@ def _fed(engine: Engine, event: Event | None, now: float) -> Sequence[Effect]:
 
 def _check(settings: Settings) -> None:
     """Settings with which an engine would not come to an end. ValueError: these are some."""
-    if 0.0 < settings.round < ROUND_MIN:
+    if settings.round != 0.0 and not ROUND_MIN <= settings.round <= TIME_MAX:
         raise ValueError(f"a round of {settings.round:g} s")
     if any(not 1 <= path.legs <= LEGS_MAX for path in settings.paths):
         raise ValueError("a path with too many targets, or none")
@@ -108,6 +108,7 @@ class _Rounds:
         """Before the engine is fed."""
         if not -TIME_MAX <= now <= TIME_MAX:
             return  # no time: the engine is not fed it either
+        now = max(now, self.until)  # times of samples never go back
         index = floor((now - self._began) / self._period)
         if index > self._index:
             self.end()

@@ -201,6 +201,17 @@ def test_what_no_daemon_recorded_is_said_in_one_line_and_comes_to_an_end(tmp_pat
         assert said[0].startswith(f"steerd replay: {file}:")
 
 
+def test_a_recording_whose_clock_goes_back_is_drawn_and_has_no_numbers_that_json_does_not_know(tmp_path, capsys):
+    fed, _ = driven()
+    odd = [*fed[:200], (0.0, fed[200][1]), *fed[201:]]
+    settings = replace(SETTINGS, rule=replace(SETTINGS.rule, price=float("inf")))
+    file = write(tmp_path, odd, replace(HEADER, settings=settings))
+    code, out, _ = told(capsys, "replay", "--json", file, "--plot", tmp_path / "p.svg")
+    assert code == 0
+    assert "Infinity" not in out
+    assert json.loads(out)["summary"]["price"] is None
+
+
 def test_a_recording_with_bytes_changed_replays_or_is_refused_in_one_line(tmp_path, capsys):
     fed, _ = driven()
     text = gzip.decompress(write(tmp_path, fed[:200]).read_bytes())
