@@ -26,9 +26,12 @@ from typing import Any, Final
 from bench.failover_plot import plot
 from steerd.config.load import load
 from steerd.config.problem import EX_CONFIG, ConfigError
+from steerd.core.effects import Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import Installed, Memory, Reason, Steer, Swept, Switched
+from steerd.core.events import Installed, Swept
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.states import Reason
 from steerd.replay.trace import Trace, TraceError
 
 VALUES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -113,7 +116,7 @@ def moves(trace: Rows, settings: Settings, down_after: float, death: int | None 
             dead = trace.paths.index(used)
         if dead is not None:
             rtts = [*rtts[:dead], None, *rtts[dead + 1 :]]
-        for effect in engine.feed(Swept(time, trace.paths, rtts), time):
+        for effect in engine.sweep(Swept(time, trace.paths, rtts), time):
             if isinstance(effect, Steer):
                 engine.feed(Installed(effect.policy, effect.best, effect.runner_up), time)
             elif isinstance(effect, Switched):

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from steerd.config.settings import MqttSettings
-from steerd.core.model import PathState, PathView, PolicyState, PolicyView, View
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PathState, PolicyState
+from steerd.core.views import PathView, PolicyView, View
 from steerd.lab.enclosure import run
 from steerd.share.share import Share
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.subject import SETTLED, TIMEOUT, Task
 from steerd.config.settings import ProbePath, ProbeSettings, Target
-from steerd.core.model import Cadence, Outcome, Probed
+from steerd.core.effects import Cadence
+from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.probe.batch import Batch
 from steerd.probe.clock import realtime_offset

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from bench.stream import CORES, Stream, address
 from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
-from steerd.core.model import Steer
+from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.lab.enclosure import RUN
 from steerd.lab.namespaces import ip

@@ -26,10 +26,10 @@ from steerd.config.load import load
 from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.core.settings import PathId, Settings
 from steerd.replay.figures import moves, nearest_rank
-from steerd.replay.price import Choices
 from steerd.replay.rows import Kept, read
 from steerd.replay.run import choices
 from steerd.replay.trace import TraceError
+from steerd.replay.track import Choices
 
 PARTS: Final = ("gaps", "held", "residuals", "noise", "steps")
 PRICES: Final = (100.0, 20.0, 500.0)

@@ -11,25 +11,12 @@ from typing import Any, Final
 from steerd import __version__
 from steerd.config.settings import Config
 from steerd.control.server import ControlServer, RefusedError, Request, Response
+from steerd.core.effects import Declined, PathChanged, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import (
-    Configured,
-    Declined,
-    Installed,
-    Link,
-    Order,
-    PathChanged,
-    PathMtu,
-    PathState,
-    PolicyState,
-    PopState,
-    Probed,
-    ProbingView,
-    Switched,
-    TunnelView,
-    View,
-)
+from steerd.core.events import Configured, Installed, Link, Order, PathMtu, PopState, Probed
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PathState, PolicyState
+from steerd.core.views import ProbingView, TunnelView, View
 from steerd.driver import Driver
 from steerd.export.metrics import Metrics
 from steerd.export.server import ExportServer
@@ -265,7 +252,7 @@ class Daemon:
             if one.error is not None:
                 log.warning("%s: %s", one.policy, one.error)
                 continue
-            if one.best is not None and self.driver.engine.policies[one.policy].choice is None:
+            if one.best is not None and self.driver.engine.policies[one.policy].assignment.choice is None:
                 log.info("%s: adopted %s from the kernel", one.policy, one.best)
             self.driver.feed(one)
 

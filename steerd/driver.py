@@ -7,24 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from typing import Final, assert_never
 
+from steerd.core.effects import Cadence, Declined, Effect, PathChanged, Shared, Steer, Switched
 from steerd.core.engine import STALL, Engine
-from steerd.core.model import (
-    Cadence,
-    Declined,
-    Effect,
-    Event,
-    Installed,
-    Memory,
-    Order,
-    PathChanged,
-    PathState,
-    Shared,
-    Shares,
-    Steer,
-    Switched,
-    View,
-)
+from steerd.core.events import Event, Installed, Order, Shares
+from steerd.core.memory import Memory
 from steerd.core.settings import PolicyId
+from steerd.core.states import PathState
+from steerd.core.views import View
 
 log = logging.getLogger("steerd")
 

@@ -9,8 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from steerd.config.settings import Config
-from steerd.core.model import PopState, Switched
-from steerd.core.orders import withdrawal
+from steerd.core.effects import Switched
+from steerd.core.events import PopState
+from steerd.core.policy.orders import withdrawal
 from steerd.driver import Driver
 from steerd.export.metrics import Metrics
 from steerd.share.refusals import Refusals

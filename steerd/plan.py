@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from steerd.config.settings import Config, RouteSettings
-from steerd.core.model import PolicyState, PolicyView, View
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PolicyState
+from steerd.core.views import PolicyView, View
 from steerd.route.adopt import names
 from steerd.route.choice import Choice
 from steerd.route.router import plan as operations

@@ -11,7 +11,7 @@ from steerd.config.load import load
 from steerd.config.problem import ConfigError
 from steerd.control import orders, probing, words
 from steerd.control.server import HANDLE, RefusedError, Request, Response
-from steerd.core.model import Verb
+from steerd.core.events import Verb
 from steerd.core.settings import PathId
 from steerd.plan import plan
 from steerd.reload import TrialError

@@ -89,7 +89,7 @@ def results() -> dict[str, str]:
 
 
 def of(name: str) -> str:
-    """The module of a mutant: ``steerd.core.health.xǁHealthǁ_hold__mutmut_12``."""
+    """The module of a mutant: ``steerd.core.belief.health.xǁHealthǁ_hold__mutmut_12``."""
     return name.split(".")[2]
 
 

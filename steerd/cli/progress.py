@@ -5,7 +5,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from steerd.core.model import Swept
+from steerd.core.events import Swept
 from steerd.replay.printed import printable
 from steerd.replay.trace import Trace
 

@@ -36,6 +36,8 @@ class Probe(Table):
     method: Method = "icmp"
     interval: Interval = 1.0
     standby_interval: Interval | None = None
+    max_active: Annotated[int, values.integer(2, 1000)] = 12
+    scout_interval: Annotated[float, values.duration(1, 3600)] = 30.0
     timeout: Timeout = 1.0
     down_after: Patience = 0.0
     port: Port | None = None
@@ -56,7 +58,7 @@ class Score(Table):
 
 
 class Steer(Table):
-    rule: Literal["regret", "threshold"] = "regret"
+    rule: Literal["panel", "regret", "threshold"] = "panel"
     switch_price: Annotated[float, BeforeValidator(values.switch_price)] = 100.0
     ignore_below: Annotated[float, values.milliseconds(0, 10)] = 2.0
     margin: Annotated[float, BeforeValidator(values.percent)] = 0.10

@@ -78,7 +78,7 @@ def _numbers(tables: Document, paths: int, report: Report) -> None:
 
 
 def _steer(tables: Document, report: Report) -> None:
-    idle = {"regret": ("margin", "margin_ms", "hold"), "threshold": ("switch_price",)}[tables.steer.rule]
+    idle = ("switch_price",) if tables.steer.rule == "threshold" else ("margin", "margin_ms", "hold")
     for key in idle:
         if key in tables.steer.model_fields_set:
             report.warn(f"steer.{key}", f'does nothing with rule = "{tables.steer.rule}"')

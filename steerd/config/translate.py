@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steerd.config import probing, values
-from steerd.config.document import Document, Mqtt, Probe
+from steerd.config.document import Document, Mqtt, Probe, Steer
 from steerd.config.files import located
 from steerd.config.numbering import number
 from steerd.config.policies import CheckedPolicy
@@ -31,6 +31,7 @@ from steerd.config.settings import (
 from steerd.core.settings import (
     Codec,
     Objective,
+    PanelSettings,
     PathSettings,
     PolicyId,
     PolicySettings,
@@ -53,20 +54,24 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
     return Settings(
         paths=ways,
         policies=tuple(_policy(policy) for policy in policies),
-        rule=(
-            RegretSettings(tables.steer.switch_price)
-            if tables.steer.rule == "regret"
-            else ThresholdSettings(tables.steer.margin, tables.steer.margin_ms, tables.steer.hold)
-        ),
+        rule=_rule(tables.steer),
         round=min((min(way.interval, way.standby_interval) for way in ways), default=tables.probe.interval),
         half_life=tables.score.half_life,
         loss_penalty=tables.score.loss_penalty,
         load_penalty=tables.score.load_penalty,
         jitter_weight=tables.score.jitter_weight,
         ignore_below=tables.steer.ignore_below,
+        max_active=tables.probe.max_active,
+        scout_interval=tables.probe.scout_interval,
         # What is not looked at any more must not cost for ever.
         mtu_penalty=tables.score.mtu_penalty if tables.probe.mtu_interval > 0.0 else 0.0,
     )
+
+
+def _rule(steer: Steer) -> PanelSettings | RegretSettings | ThresholdSettings:
+    if steer.rule == "threshold":
+        return ThresholdSettings(steer.margin, steer.margin_ms, steer.hold)
+    return RegretSettings(steer.switch_price) if steer.rule == "regret" else PanelSettings(steer.switch_price)
 
 
 def _policy(policy: CheckedPolicy) -> PolicySettings:

@@ -5,10 +5,12 @@ from typing import Any
 
 from steerd.control import traces
 from steerd.control.times import milliseconds, span
-from steerd.core import cost
-from steerd.core.model import PolicyState, PolicyView, Reason, Switched, Terms
+from steerd.core.cost import price
+from steerd.core.effects import Switched, Terms
+from steerd.core.states import PolicyState, Reason
+from steerd.core.views import PolicyView
 
-_TERMS = (*cost.TERMS, "total")
+_TERMS = (*price.TERMS, "total")
 
 _STATES = {
     PolicyState.HELD: "No path that it may use is usable: the last choice is held.",

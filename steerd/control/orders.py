@@ -6,7 +6,7 @@ from typing import Any, Final
 from steerd.config.durations import parse, show
 from steerd.config.problem import nearest
 from steerd.control.server import RefusedError, Request
-from steerd.core.model import Order, Verb
+from steerd.core.events import Order, Verb
 
 FOR_MAX: Final = 366 * 86400.0
 CONFIRM_MIN: Final = 1.0

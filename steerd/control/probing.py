@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from steerd.control.times import milliseconds
-from steerd.core.model import Directions, ProbingView, TunnelView
+from steerd.core.views import Directions, ProbingView, TunnelView
 
 QUEUE_SHOWN: Final = 5.0
 """A wait in our own queue, in ms, that is worth a line."""

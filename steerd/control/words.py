@@ -11,8 +11,9 @@ from typing import Any
 from steerd.config.problem import nearest
 from steerd.control.explain import explain
 from steerd.control.server import RefusedError
-from steerd.core.model import PathView, PolicyView, Switched, Terms, View
+from steerd.core.effects import Switched, Terms
 from steerd.core.settings import PathId
+from steerd.core.views import PathView, PolicyView, View
 
 Json = dict[str, Any]
 

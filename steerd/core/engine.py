@@ -4,42 +4,37 @@ One engine serves the daemon, replay and the simulations: they differ in where e
 what becomes of effects, never in how a decision is made.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from math import floor, inf
 from typing import Final, assert_never
 
-from steerd.core import rules
-from steerd.core.cost import Pricing
-from steerd.core.decisions import Decisions
-from steerd.core.load import Loads
-from steerd.core.model import (
+from steerd.core import snapshot
+from steerd.core.belief.path import Path
+from steerd.core.cost.pop_load import Loads
+from steerd.core.effects import Effect, PathChanged
+from steerd.core.events import (
+    Carried,
     Configured,
-    Effect,
     Event,
     Installed,
     Link,
-    Memory,
     Order,
     Outcome,
-    PathChanged,
     PathMtu,
-    PathState,
-    PolicyState,
     PopState,
     Probed,
-    Reason,
     Swept,
-    Terms,
     Tunnel,
-    Verb,
-    View,
 )
-from steerd.core.orders import POP, Pin, remote
-from steerd.core.path import Path
-from steerd.core.policy import Policy
+from steerd.core.memory import Memory
+from steerd.core.policy.assignment import Answer
+from steerd.core.policy.decisions import Decisions
+from steerd.core.policy.obey import obey
+from steerd.core.policy.orders import POP, Drains
+from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId, Settings
-from steerd.core.snapshot import memory, restore, view
+from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.views import View
 
 CADENCES_EVERY: Final = 10.0
 """How often, in seconds, every path's patience is looked at again."""
@@ -52,45 +47,58 @@ STEP_MAX: Final = 2.0
 
 DOUBTFUL: Final = (PathState.UP, PathState.SUSPECT)
 REPLY, LOCAL, VOID = Outcome.REPLY, Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
-NOTHING: Final[tuple[Effect, ...]] = ()
+NOTHING: Final[Sequence[Effect]] = ()
 
 
-class Engine(Decisions):
+class Engine:
     """All of steerd's thinking. ``draw`` gives numbers from 0 to 1; ``epoch`` makes event ids unique over
     restarts; ``memory`` is what an earlier run's `memory` returned."""
 
     def __init__(
         self, settings: Settings, memory: Memory, *, now: float, epoch: int, draw: Callable[[], float]
     ) -> None:
-        timeouts = (one.interval + one.timeout for one in settings.paths)
-        super().__init__(
-            replace(settings, paths=(), policies=()), epoch=epoch, first_choice_by=now + max(timeouts, default=0.0)
-        )
+        self.settings = settings
+        self.paths: dict[PathId, Path] = {}
+        self.drains = Drains()
+        first_choice_by = now + max((one.interval + one.timeout for one in settings.paths), default=0.0)
+        self._decisions = Decisions(settings, self.drains, epoch=epoch, first_choice_by=first_choice_by)
         self._draw = draw
         self._loads = Loads()
         self._heard = False  # whether anything was measured in this round
         self._round_began = now
         self._step = inf
         self._cadences_at = now
-        self._next = inf
+        self._next = self._next_expiry = inf
         self._configure(settings, now)
-        restore(self, memory, now)
+        snapshot.restore(self._state(), memory, now)
         self._schedule()
 
     def feed(self, event: Event | None, now: float) -> Sequence[Effect]:
         """Run every deadline up to ``now`` at its own time, then take the event (None: a mere wake-up)."""
         if now >= self._next:
             self._run_deadlines(now)
-        if isinstance(event, Probed):  # the two hot ones first: `match` looks twice as long
+        if isinstance(event, Probed):  # the hot one first: `match` looks twice as long
             self._probed(event, now)
-        elif isinstance(event, Swept):
-            self._swept(event, now)
-        else:
+        elif event is not None:
             self._told(event, now)
-        if not self._effects:
-            return NOTHING
-        effects, self._effects = self._effects, []
-        return effects
+        return self._decisions.taken()
+
+    def sweep(self, swept: Swept, now: float) -> Sequence[Effect]:
+        """The door for traces, where a round is what was sampled at one time: the samples, and then the round's end. It
+        does what `feed` does with each of them, needs ``settings.offline``, and asks for no cadence."""
+        paths, rtts, at = self.paths, swept.rtts, swept.sent_at
+        decisions = self._decisions
+        for place, id_ in enumerate(swept.paths):  # `zip` takes longer to start than most rounds to end
+            rtt, path = rtts[place], paths[id_]
+            if rtt is None or not path.up:
+                self._swept_oddly(path, rtt, at, now)
+            else:
+                path.answered(rtt, at, 0, now)
+        if decisions.stranded:
+            decisions.reconsider_stranded(now)
+        self._heard = True
+        self._end_round(now)
+        return decisions.taken()
 
     def next_deadline(self) -> float:
         """When `feed` wants to be called at the latest; inf: only with an event."""
@@ -98,23 +106,39 @@ class Engine(Decisions):
 
     def view(self, now: float) -> View:
         """A frozen snapshot for those who look."""
-        return view(self, now)
+        return snapshot.view(self._state(), now)
 
     def memory(self, now: float) -> Memory:
         """What is to survive a restart."""
-        return memory(self, now)
+        return snapshot.memory(self._state(), now)
+
+    def _state(self) -> snapshot.State:
+        return snapshot.State(self.epoch, self.paths, self.policies, self.drains, self.declined)
+
+    @property
+    def epoch(self) -> int:
+        return self._decisions.epoch
+
+    @property
+    def policies(self) -> Mapping[PolicyId, Policy]:
+        return self._decisions.policies
+
+    @property
+    def declined(self) -> Mapping[str, int]:
+        """How many events were not acted upon, by reason."""
+        return self._decisions.declined
 
     # Time
 
     def _schedule(self) -> None:
         pins = (policy.pin.until for policy in self.policies.values() if policy.pin and policy.pin.until is not None)
         self._next_expiry = min(self.drains.next_expiry(), min(pins, default=inf))
-        round_ends = self._round_began + self.settings.round if self.settings.round > 0.0 else inf
+        round_ends = inf if self.settings.offline else self._round_began + self.settings.round
         self._next = min(round_ends, self._next_expiry)
 
     def _run_deadlines(self, now: float) -> None:
         period = self.settings.round
-        if period > 0.0 and now - self._round_began > STALL:
+        if not self.settings.offline and now - self._round_began > STALL:
             self._round_began += floor((now - self._round_began) / period - 1.0) * period
             self._heard = False
             self._schedule()
@@ -130,10 +154,10 @@ class Engine(Decisions):
         ended = self.drains.expire(now)
         for policy in self.policies.values():
             if policy.pin is not None and policy.pin.until is not None and policy.pin.until <= now:
-                policy.pin = None
+                policy.pinned(None)
                 ended = True
         if ended:
-            self._reconsider(now)
+            self._decisions.reconsider(now)
 
     def _end_round(self, now: float) -> None:
         """Nothing was measured in a void round, so it counts for nothing; neither does sleep."""
@@ -146,41 +170,37 @@ class Engine(Decisions):
                 self._step = dt
         self._round_began = now
         self._heard = False
-        for policy in self.policies.values():
-            if now >= policy.stale_at or policy.pending_since is not None or policy.current is None:
-                self._look(policy, now, dt)
-            elif (
-                verdict := policy.rule.observe(policy.field, policy.current, dt, now)
-            ) is not None and not policy.dwell(now):
-                self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
-            elif policy.spread.active:
-                self._share(policy, now)
+        self._decisions.end_round(dt, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
             if self._loads:
                 self._weigh_loads(now)
-            self._cadences()
+            for policy in self.policies.values():
+                policy.carry(now)
+            self._decisions.ask_cadences()
 
     # Events
 
     def _told(
-        self, event: Installed | Link | PathMtu | Tunnel | PopState | Order | Configured | None, now: float
+        self, event: Installed | Link | PathMtu | Tunnel | Carried | PopState | Order | Configured, now: float
     ) -> None:
         match event:
-            case None:
-                pass
+            case Link() | PathMtu() | Tunnel() | Carried():
+                path = self.paths.get(event.path)
+                if path is None:
+                    self._decisions.decline(event, "unknown path")
+                else:
+                    self._of_path(path, event, now)
             case Installed():
                 self._installed(event, now)
-            case Link():
-                self._link(event, now)
-            case PathMtu():
-                self._sized(event)
-            case Tunnel():
-                self._tunnel(event, now)
             case PopState():
                 self._pop_state(event, now)
             case Order():
-                self._order(event, now)
+                refusal = obey(event, {path.pop for path in self.paths.values()}, self.policies, self.drains)
+                if refusal is not None:
+                    self._decisions.decline(event, refusal)
+                else:
+                    self._decisions.reconsider(now)
                 self._schedule()
             case Configured():
                 self._configure(event.settings, now)
@@ -191,214 +211,122 @@ class Engine(Decisions):
     def _probed(self, event: Probed, now: float) -> None:
         path = self.paths.get(event.path)
         if path is None or event.leg >= len(path.legs):
-            self._decline(event, "unknown path")
+            self._decisions.decline(event, "unknown path")
             return
         before = path.health.state
-        unheard = path.cost == inf
+        known = path.samples > 0 or path.missed
         outcome = event.outcome
         if outcome is not LOCAL and outcome is not VOID:
             self._heard = True
-        changed = path.probed(event, now)
-        if changed or (unheard and path.cost < inf):
+        if path.probed(event, now) or (not known and (path.samples or path.missed)):
             self._health_changed(path, before, now)
-        elif self._stranded and outcome is REPLY:
-            self._reconsider_stranded(now)
+        elif outcome is REPLY and self._decisions.stranded:
+            self._decisions.reconsider_stranded(now)
 
-    def _swept(self, event: Swept, now: float) -> None:
-        if self.settings.round > 0.0:
-            self._decline(event, "rounds end by themselves")
-            return
-        paths, rtts, at = self.paths, event.rtts, event.sent_at
-        for place, id_ in enumerate(event.paths):  # `zip` takes longer to start than most rounds to end
-            rtt = rtts[place]
-            if rtt is not None and id_ in paths and (path := paths[id_]).steady:
-                path.steadily(rtt, at)
-            else:
-                self._swept_one(id_, rtt, at, now)
-        if self._stranded:
-            self._reconsider_stranded(now)
-        self._heard = True
-        self._end_round(now)
+    def _swept_oddly(self, path: Path, rtt: float | None, at: float, now: float) -> None:
+        """A sample that may change the path's health."""
+        if rtt is not None:
+            return self._probed(Probed(path.id, REPLY, at, rtt / 1e3), now)
+        self._probed(Probed(path.id, Outcome.OVERDUE, at), now)
+        return self._probed(Probed(path.id, Outcome.LOST, at), now)
 
-    def _swept_one(self, id_: PathId, rtt: float | None, at: float, now: float) -> None:
-        """`_probed`, for a row of a round."""
-        path = self.paths.get(id_)
-        if path is None:
-            return self._probed(Probed(id_, Outcome.LOST if rtt is None else REPLY, at), now)
+    def _of_path(self, path: Path, event: Link | PathMtu | Tunnel | Carried, now: float) -> None:
         before = path.health.state
-        if rtt is None:
-            if path.overdue(0, at, now):
-                self._health_changed(path, before, now)
-            return path.lost(0, at)
-        unheard = path.cost == inf
-        if path.answered(rtt, at, 0, now) or (unheard and path.cost < inf):
-            return self._health_changed(path, before, now)
-        if self._stranded:
-            self._reconsider_stranded(now)
-        return None
-
-    def _link(self, event: Link, now: float) -> None:
-        path = self.paths.get(event.path)
-        if path is None:
-            self._decline(event, "unknown path")
-            return
-        before = path.health.state
-        if path.link(event.up, now):
-            self._health_changed(path, before, now)
-
-    def _sized(self, event: PathMtu) -> None:
-        """A black hole is a matter of price: the rules look at the end of the round, and nothing is forced."""
-        path = self.paths.get(event.path)
-        if path is None:
-            self._decline(event, "unknown path")
-        else:
-            path.sized(event)
-
-    def _tunnel(self, event: Tunnel, now: float) -> None:
-        """Suspicion moves nobody: it has the path and its rivals probed at once, and they decide."""
-        path = self.paths.get(event.path)
-        if path is None:
-            self._decline(event, "unknown path")
-            return
-        before = path.health.state
-        if path.tunnel(event.stale, now):
-            self._health_changed(path, before, now)
-        else:
-            self._cadences()
+        match event:
+            case Link():
+                if path.link(event.up, now):
+                    self._health_changed(path, before, now)
+            case Tunnel():
+                # Suspicion moves nobody: it has the path and its rivals probed at once, and they decide.
+                if path.tunnel(event.stale, now):
+                    self._health_changed(path, before, now)
+                else:
+                    self._decisions.ask_cadences(path)
+            case PathMtu():
+                # A black hole is a matter of price: the rules look at the end of the round, and nothing is forced.
+                path.sized(event)
+                self._reprice(path)
+            case Carried():
+                path.carried(event.rate)
+                for policy in self.policies.values():
+                    if policy.assignment.wanted == path.id:
+                        policy.carry(now)
+            case _:
+                assert_never(event)
 
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health
         state = health.state
         if state is not before:
-            self._effects.append(PathChanged(path.id, before, state, health.reason, now))
+            self._decisions.tell(PathChanged(path.id, before, state, health.reason, now))
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
-        doubt = before in DOUBTFUL and state in DOUBTFUL and path.samples > 1 and not self.drains
-        for policy in self.policies.values():
-            stranded = policy.id in self._stranded
-            if (doubt and policy.settled and not stranded) or path.id not in policy.paths:
-                continue
-            policy.stale_at = -inf
-            forced = health.gone and (policy.wanted == path.id or policy.spread.uses(path.id))
-            if forced or stranded:
-                self._look(policy, now, None)
-        self._cadences()
+        doubt = before in DOUBTFUL and state in DOUBTFUL and path.samples > 1
+        self._decisions.health_changed(path, now, doubt=doubt)
+        self._decisions.ask_cadences(path)
 
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
-            return self._decline(event, "unknown PoP")
+            return self._decisions.decline(event, "unknown PoP")
         self._loads.told(event.pop, event.load, now - event.age)
         self._weigh_loads(now)
         if event.accepting:
             if self.drains.remove(event.pop, POP):
-                self._reconsider(now)
+                self._decisions.reconsider(now)
         elif POP not in self.drains.origin(event.pop).split(", "):
             self.drains.add(event.pop, POP, None)
-            self._reconsider(now)
+            self._decisions.reconsider(now)
         return None
 
     def _weigh_loads(self, now: float) -> None:
         """A matter of price, as the size of packets is: the rules look at the end of the round."""
         shares = self._loads.shares(now)
         for path in self.paths.values():
-            path.loaded(shares.get(path.pop, 0.0))
+            share = shares.get(path.pop, 0.0)
+            if share != path.load:
+                path.loaded(share)
+                self._reprice(path)
 
-    def _order(self, event: Order, now: float) -> None:
-        pops = {path.pop for path in self.paths.values()}
-        match event.verb:
-            case Verb.DRAIN | Verb.UNDRAIN:
-                if event.subject not in pops:
-                    return self._decline(event, "unknown PoP")
-                if event.verb is Verb.DRAIN:
-                    self.drains.add(event.subject, event.origin, event.until)
-                elif not self.drains.remove(event.subject, event.origin):
-                    return self._decline(event, "not drained by this origin")
-            case Verb.PIN | Verb.UNPIN:
-                policy = self.policies.get(PolicyId(event.subject))
-                if policy is None:
-                    return self._decline(event, "unknown policy")
-                theirs = policy.pin is not None and remote(policy.pin.origin) != remote(event.origin)
-                if event.verb is Verb.UNPIN:
-                    if policy.pin is None:
-                        return self._decline(event, "not pinned")
-                    if theirs:
-                        return self._decline(event, "pinned by somebody else: a pin of your own takes its place")
-                    policy.pin = None
-                elif theirs and remote(event.origin):
-                    return self._decline(event, "pinned by an operator of this gateway")
-                elif event.to is None or all(path.pop != event.to for path in policy.paths.values()):
-                    return self._decline(event, "the policy may not use that PoP")
-                else:
-                    policy.pin = Pin(event.to, event.hard, event.until, event.origin)
-            case _:
-                assert_never(event.verb)
-        return self._reconsider(now)
+    def _reprice(self, path: Path) -> None:
+        for policy in self.policies.values():
+            policy.reprice(path.id)
 
     def _installed(self, event: Installed, now: float) -> None:
         """Belief follows the kernel."""
         policy = self.policies.get(event.policy)
         if policy is None:
-            return self._decline(event, "unknown policy")
-        asked = policy.wanted if policy.pending_since is not None else None
-        policy.choice, policy.runner_up, policy.shared = event.best, event.runner_up, event.shares
-        policy.stale_at = -inf
-        if event.error is None and (event.best == policy.wanted):
-            policy.pending_since = None
-            policy.error = event.mismatch
-            if event.best is not None:
-                policy.accepted(event.best)
+            return self._decisions.decline(event, "unknown policy")
+        old = policy.assignment.wanted
+        answer = policy.assignment.installed(event, now)
+        policy.expire()
+        if answer is Answer.TAKEN:  # taken away by somebody: ask again
+            return self._decisions.tell(policy.ask(now))
+        if answer is not Answer.OTHER:
             return None
-        if event.error is not None:
-            policy.error = event.error
-            if asked is not None:
-                policy.refuse(asked, event.error, now)
-        elif policy.pending_since is not None:
-            return None  # an older answer; the one to the last Steer is still to come
-        elif event.best is None:  # taken away by somebody: ask again
-            self._effects.append(policy.ask(now))
-            return None
-        policy.pending_since = None
-        if event.error is None:
-            policy.error = event.mismatch  # what was refused before is past
-        adopted = policy.wanted is None and policy.last is None and event.error is None
-        old, policy.wanted, policy.wanted_runner = policy.wanted, event.best, event.runner_up
-        policy.spread.adopt(event.shares)
-        policy.since = now
-        if adopted:
-            policy.state = PolicyState.STEERING
+        first = old is None and policy.last is None and event.error is None
+        policy.adopted(now)
+        if first:
+            policy.enter(PolicyState.STEERING)
         elif old != event.best:
-            margin: Terms = {}
-            self._announce(policy, old, Reason.KERNEL, "kernel", margin, now)
-        self._look(policy, now, None)
-        return self._cadences()
+            self._decisions.announce(policy, old, Reason.KERNEL, "kernel", {}, now)
+        self._decisions.look(policy, now)
+        return self._decisions.ask_cadences()
 
     def _configure(self, settings: Settings, now: float) -> None:
-        pricing = Pricing(settings)
         old = self.paths
         self.paths = {}
         for one in settings.paths:
             path = old.get(one.path)
-            if path is None or path.settings.pop != one.pop:
-                path = Path(one, pricing, half_life=settings.half_life, now=now, draw=self._draw)
+            if path is None or path.pop != one.pop:
+                path = Path(one, half_life=settings.half_life, now=now, draw=self._draw)
             else:
-                path.configure(one, pricing, half_life=settings.half_life, now=now)
+                path.configure(one, half_life=settings.half_life, now=now)
             self.paths[one.path] = path
-        same_rule = (settings.rule, settings.ignore_below) == (self.settings.rule, self.settings.ignore_below)
-        policies: dict[PolicyId, Policy] = {}
-        for wanted in settings.policies:
-            policy = self.policies.get(wanted.policy)
-            if policy is None:
-                policy = Policy(wanted, self.paths, rules.make(settings))
-            else:
-                policy.configure(wanted, self.paths, policy.rule if same_rule else rules.make(settings))
-            if policy.pin is not None and all(path.pop != policy.pin.pop for path in policy.paths.values()):
-                policy.pin = None  # its PoP left the configuration
-            policies[wanted.policy] = policy
-        self.policies = policies
-        self._stranded &= set(policies)
+        anew = (settings.rule, settings.ignore_below) != (self.settings.rule, self.settings.ignore_below)
+        self._decisions.configure(settings, self.paths, anew=anew)
         if settings.round != self.settings.round:
             self._round_began, self._step = now, inf
         self.settings = settings
         if old:
-            self._reconsider(now)
+            self._decisions.reconsider(now)
         self._weigh_loads(now)
-        self._cadences()
+        self._decisions.ask_cadences()

@@ -87,13 +87,19 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RegretSettings:
-    """The default rule. ``price`` is what a switch costs, in ms*s; ``horizon`` is how far the confident
-    test looks ahead, in seconds. ``plain``: the work function alone, of which bounds are proven."""
+class PanelSettings:
+    """The default rule: textbook rules on paper, of which the cheapest is followed. ``price`` is what a switch costs,
+    in ms*s. ``only`` one of them, by name, for replay."""
 
     price: float = 100.0
-    horizon: float = 12.0
-    plain: bool = False
+    only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegretSettings:
+    """The work function alone. ``price`` is what a switch costs, in ms*s."""
+
+    price: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +116,15 @@ class ThresholdSettings:
 class Settings:
     """All that the engine knows of the configuration.
 
-    ``round`` is the period, in seconds, at whose ends the rules look; 0 means that the driver ends the
-    rounds itself with `Swept` (replay does) and brings samples of its own, so that no cadence is asked
-    for. ``ignore_below`` in ms: for less nothing moves, with the regret rule until it has cost as much as that would in
-    400 s. ``mtu_penalty`` in ms: what a path costs more on which large packets vanish. ``load_penalty`` in ms: what a
+    ``round`` is the period, in seconds, at whose ends the rules look; 0: see `offline`. ``ignore_below`` in ms: for
+    less nothing moves. Of a policy's paths at most ``max_active`` are candidates; the others are scouts, probed every
+    ``scout_interval`` seconds. ``mtu_penalty`` in ms: what a path costs more on which large packets vanish. ``load_penalty`` in ms: what a
     path costs more whose PoP says that it is fully loaded.
     """
 
     paths: tuple[PathSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()
-    rule: RegretSettings | ThresholdSettings = field(default_factory=RegretSettings)
+    rule: PanelSettings | RegretSettings | ThresholdSettings = field(default_factory=PanelSettings)
     round: float = 1.0
     half_life: float = 2.0
     loss_penalty: float = 200.0
@@ -127,3 +132,10 @@ class Settings:
     ignore_below: float = 2.0
     mtu_penalty: float = 100.0
     load_penalty: float = 0.0
+    max_active: int = 12
+    scout_interval: float = 30.0
+
+    @property
+    def offline(self) -> bool:
+        """Whether a trace is replayed: there is no grid, nobody probes, and `Engine.sweep` ends the rounds."""
+        return self.round <= 0.0

@@ -1,89 +1,107 @@
 """The engine's state as others see it: the view for people and machines, the memory for a restart."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
-from typing import TYPE_CHECKING, Final
-
-from steerd.core.model import (
-    CandidateView,
-    DrainMemory,
-    DrainView,
-    HoldMemory,
-    Memory,
-    PathView,
-    PinMemory,
-    PolicyView,
-    View,
-)
-from steerd.core.orders import Pin
-
-if TYPE_CHECKING:
-    from steerd.core.engine import Engine
-    from steerd.core.path import Path
-    from steerd.core.policy import Policy
+from steerd.core.belief.path import Path, Role
+from steerd.core.cost.own_load import Learned
+from steerd.core.effects import Terms
+from steerd.core.memory import BurdenMemory, DrainMemory, HoldMemory, Memory, PinMemory, RuleMemory
+from steerd.core.policy.eligibility import Eligibility
+from steerd.core.policy.orders import Drains, Pin
+from steerd.core.policy.policy import Policy
+from steerd.core.rules.rule import Standing
+from steerd.core.settings import PathId, PolicyId
+from steerd.core.views import CandidateView, DrainView, PathView, PolicyView, RuleView, View
 
 ONLY_SECONDS: Final = 90.0
 """Times longer than this are told in minutes."""
 
 
-def view(engine: Engine, now: float) -> View:
+class State(NamedTuple):
+    """What there is to show and to remember."""
+
+    epoch: int
+    paths: Mapping[PathId, Path]
+    policies: Mapping[PolicyId, Policy]
+    drains: Drains
+    declined: Mapping[str, int]
+
+
+def view(state: State, now: float) -> View:
     """What the engine believes and wants, frozen."""
     return View(
         now=now,
-        epoch=engine.epoch,
-        paths=tuple(_path(path, now) for path in engine.paths.values()),
-        policies=tuple(_policy(engine, policy, now) for policy in engine.policies.values()),
-        drains=tuple(DrainView(pop, origin, _left(until, now)) for pop, origin, until in engine.drains.all()),
-        declined=dict(engine.declined),
+        epoch=state.epoch,
+        paths=tuple(_path(path, state.policies, now) for path in state.paths.values()),
+        policies=tuple(_policy(policy, state.drains, now) for policy in state.policies.values()),
+        drains=tuple(DrainView(pop, origin, _left(until, now)) for pop, origin, until in state.drains.all()),
+        declined=dict(state.declined),
     )
 
 
-def memory(engine: Engine, now: float) -> Memory:
+def memory(state: State, now: float) -> Memory:
     """What is to survive a restart, in ages and times left."""
+    policies = state.policies.values()
+    standings = ((policy.id, policy.rule.standing(now)) for policy in policies)
+    learned = ((policy.id, policy.own_load.learned) for policy in policies)
     return Memory(
         pins=tuple(
             PinMemory(policy.id, policy.pin.pop, policy.pin.hard, _left(policy.pin.until, now), policy.pin.origin)
-            for policy in engine.policies.values()
+            for policy in policies
             if policy.pin is not None
         ),
-        drains=tuple(DrainMemory(pop, _left(until, now), origin) for pop, origin, until in engine.drains.all()),
+        drains=tuple(DrainMemory(pop, _left(until, now), origin) for pop, origin, until in state.drains.all()),
         holds=tuple(
             HoldMemory(path.id, path.health.hold_length, now - path.health.hold_at, path.health.held(now))
-            for path in engine.paths.values()
+            for path in state.paths.values()
             if path.health.hold_length > 0.0
         ),
-        sizes=tuple(path.size for path in engine.paths.values() if path.size is not None),
+        sizes=tuple(path.size for path in state.paths.values() if path.size is not None),
+        rules=tuple(RuleMemory(id_, *standing) for id_, standing in standings if standing is not None),
+        burdens=tuple(BurdenMemory(id_, one.burden, one.rate, now - one.at) for id_, one in learned if one.burden),
     )
 
 
-def restore(engine: Engine, remembered: Memory, now: float) -> None:
+def restore(state: State, remembered: Memory, now: float) -> None:
     """Take up what an earlier run remembered; what no longer exists is left out."""
-    pops = {path.pop for path in engine.paths.values()}
+    pops = {path.pop for path in state.paths.values()}
     for drain in remembered.drains:
         if drain.pop in pops:
-            engine.drains.add(drain.pop, drain.origin, None if drain.left is None else now + drain.left)
+            state.drains.add(drain.pop, drain.origin, None if drain.left is None else now + drain.left)
     for pin in remembered.pins:
-        policy = engine.policies.get(pin.policy)
+        policy = state.policies.get(pin.policy)
         if policy is not None and any(path.pop == pin.pop for path in policy.paths.values()):
-            policy.pin = Pin(pin.pop, pin.hard, None if pin.left is None else now + pin.left, pin.origin)
+            policy.pinned(Pin(pin.pop, pin.hard, None if pin.left is None else now + pin.left, pin.origin))
     for hold in remembered.holds:
-        path = engine.paths.get(hold.path)
+        path = state.paths.get(hold.path)
         if path is not None:
             path.health.restore(length=hold.length, age=hold.age, left=hold.left, now=now)
     for size in remembered.sizes:
-        path = engine.paths.get(size.path)
+        path = state.paths.get(size.path)
         if path is not None:
             path.sized(size)
+            for policy in state.policies.values():
+                policy.reprice(path.id)
+    for rule in remembered.rules:
+        policy = state.policies.get(rule.policy)
+        if policy is not None:
+            policy.rule.restore(Standing(rule.leader, rule.leads_for, rule.costs), now)
+    for burden in remembered.burdens:
+        policy = state.policies.get(burden.policy)
+        if policy is not None:
+            policy.own_load.restore(Learned(burden.burden, burden.rate, now - burden.age))
 
 
 def _left(until: float | None, now: float) -> float | None:
     return None if until is None else max(0.0, until - now)
 
 
-def _path(path: Path, now: float) -> PathView:
+def _path(path: Path, policies: Mapping[PolicyId, Policy], now: float) -> PathView:
     health = path.health
     known = path.samples > 0
     worst = max(path.legs, key=lambda leg: leg.mean)
+    roles = [role for role in (policy.role(path) for policy in policies.values()) if role is not None]
     return PathView(
         path=path.id,
         pop=path.pop,
@@ -101,37 +119,23 @@ def _path(path: Path, now: float) -> PathView:
         patience=path.patience,
         hold=health.held(now),
         size=path.size,
+        scout=all(role is Role.SCOUT for role in roles) if roles else False,
     )
 
 
-def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
-    candidates = [
-        CandidateView(
-            path=path.id,
-            terms=policy.terms(path.id),
-            excluded=policy.passed_over(path.id, engine.drains, now),
-            rank={
-                name: value
-                for name, value in (
-                    ("regret", policy.standings[path.id].regret),
-                    ("excess", policy.standings[path.id].excess),
-                    ("hold", path.health.held(now)),
-                )
-                if value is not None
-            }
-            | dict(policy.shown(path.id)),
-        )
-        for path in policy.paths.values()
-    ]
+def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
+    eligible = policy.eligibility(drains, now)
+    candidates = [_candidate(policy, path, eligible) for path in policy.paths.values()]
     candidates += [CandidateView(path, {}, why, {}) for path, why in policy.forbidden.items()]
-    pin = policy.pin
+    kernel, pin = policy.assignment, policy.pin
+    standing = policy.rule.standing(now)
     return PolicyView(
         policy=policy.id,
         state=policy.state,
-        choice=policy.choice,
-        runner_up=policy.runner_up,
-        wanted=policy.wanted,
-        error=policy.error,
+        choice=kernel.choice,
+        runner_up=kernel.runner_up,
+        wanted=kernel.wanted,
+        error=kernel.error,
         since=None if policy.since is None else now - policy.since,
         pin=pin.pop if pin is not None else None,
         pin_hard=pin.hard if pin is not None else False,
@@ -140,22 +144,21 @@ def _policy(engine: Engine, policy: Policy, now: float) -> PolicyView:
         last=policy.last,
         outlook=_outlook(policy, now),
         dwell=policy.dwell(now),
-        shares=policy.shared,
+        shares=kernel.shares,
+        rule=RuleView(*standing) if standing is not None else None,
     )
+
+
+def _candidate(policy: Policy, path: Path, eligible: Eligibility) -> CandidateView:
+    held = path.health.held(eligible.now)
+    rank: Terms = {**({"hold": held} if held else {}), **policy.prices[path.id].shown()}
+    scout = policy.role(path) is Role.SCOUT
+    return CandidateView(path.id, policy.terms(path.id), eligible.passed_over(path.id), rank, scout=scout)
 
 
 def _outlook(policy: Policy, now: float) -> str:
     left = policy.dwell(now)
-    if left and policy.wanted is not None:
+    if left and policy.assignment.wanted is not None:
         span = f"{left / 60.0:.0f} min" if left > ONLY_SECONDS else f"{left:.0f} s"
-        return f"may not move for another {span} (min_dwell) unless it has to; then: {_unhindered(policy)}"
-    return _unhindered(policy)
-
-
-def _unhindered(policy: Policy) -> str:
-    current = policy.standings.get(policy.wanted) if policy.wanted is not None else None
-    if current is None:
-        return "the first path that answers is taken"
-    if current not in policy.field:
-        return f"{current.path} is not answering: the first path that answers is taken"
-    return policy.rule.outlook(policy.field, current)
+        return f"may not move for another {span} (min_dwell) unless it has to; then: {policy.outlook()}"
+    return policy.outlook()

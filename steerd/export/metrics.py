@@ -12,8 +12,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from steerd import __version__
 from steerd.config.settings import Config
-from steerd.core.model import Declined, PathChanged, Probed, ProbingView, Switched, TunnelView, View
+from steerd.core.effects import Declined, PathChanged, Switched
+from steerd.core.events import Probed
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.views import ProbingView, TunnelView, View
 from steerd.export.series import FAMILIES, HEADERS, PathSeries, PolicySeries
 
 REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")

@@ -5,27 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from steerd.config.settings import IPV4, IPV6
-from steerd.core import cost
-from steerd.core.model import (
-    Finding,
-    Outcome,
-    PathState,
-    PathView,
-    PolicyState,
-    PolicyView,
-    Probed,
-    ProbingView,
-    Reason,
-    TunnelView,
-)
+from steerd.core.cost import price
+from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
 from steerd.export.text import header, lines, series
 
 RTT_BUCKETS: Final = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0),
 )
-TERMS: Final = (*cost.TERMS, "total")
+TERMS: Final = (*price.TERMS, "total")
 FAMILIES: Final = {IPV4: "ipv4", IPV6: "ipv6"}
 
 PROBES: Final = "steerd_probes_total"

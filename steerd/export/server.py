@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import Final
 
 from steerd.config.settings import ExportSettings
-from steerd.core.model import ProbingView, TunnelView, View
 from steerd.core.settings import PathId
+from steerd.core.views import ProbingView, TunnelView, View
 from steerd.export.metrics import Installed, Metrics
 from steerd.export.text import CONTENT_TYPE
 

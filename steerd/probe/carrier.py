@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from steerd.config.settings import ProbePath
-from steerd.core.model import Directions
+from steerd.core.views import Directions
 from steerd.probe.ledger import Flight
 from steerd.probe.leg import Leg
 

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from steerd.core.model import Finding
+from steerd.core.views import Finding
 from steerd.probe.carriers import ICMP, Carriers
 from steerd.probe.devices import Devices
 from steerd.probe.findings import Findings

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
-from steerd.core.model import Directions
+from steerd.core.views import Directions
 
 __all__ = ["DirectionLog", "Directions", "numbers"]
 

@@ -2,8 +2,8 @@
 
 import logging
 
-from steerd.core.model import Finding
 from steerd.core.settings import PathId
+from steerd.core.views import Finding
 
 _log = logging.getLogger("steerd.probe")
 

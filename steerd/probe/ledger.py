@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from steerd.core.model import Outcome
+from steerd.core.events import Outcome
 from steerd.probe.schedule import GRAIN
 from steerd.probe.wheel import Wheel
 

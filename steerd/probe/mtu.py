@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from steerd.config.settings import ProbeSettings
-from steerd.core.model import PathMtu
+from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
 from steerd.probe import packet
 from steerd.probe.error import ProbeError

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from steerd.config.settings import probe_bytes
-from steerd.core.model import Finding
+from steerd.core.views import Finding
 from steerd.probe.budget import Budget
 from steerd.probe.findings import Findings
 from steerd.probe.leg import Leg

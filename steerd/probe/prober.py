@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from steerd.config.settings import ProbeSettings
-from steerd.core.model import Cadence, Outcome, PathMtu, Probed, ProbingView
+from steerd.core.effects import Cadence
+from steerd.core.events import Outcome, PathMtu, Probed
 from steerd.core.settings import PathId
+from steerd.core.views import ProbingView
 from steerd.probe.carrier import Answer, Carrier
 from steerd.probe.carriers import Carriers
 from steerd.probe.clock import ClockWatch, realtime_offset

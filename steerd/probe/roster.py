@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from steerd.config.settings import ProbePath, ProbeSettings
-from steerd.core.model import Finding
 from steerd.core.settings import PathId
+from steerd.core.views import Finding
 from steerd.probe.carriers import Carriers
 from steerd.probe.findings import Findings
 from steerd.probe.leg import Leg

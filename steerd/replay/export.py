@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
-from steerd.core.model import Event, Outcome, Probed
+from steerd.core.events import Event, Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.replay.trace import HEADER
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from steerd.core.settings import PathId, RegretSettings, Settings
+from steerd.core.settings import PanelSettings, PathId, RegretSettings, Settings, ThresholdSettings
 from steerd.replay.figures import figures, moves
 from steerd.replay.price import Account
 from steerd.replay.samples import Samples
@@ -72,8 +72,15 @@ def _known(value: Any) -> Any:
 
 def own_price(settings: Settings) -> float:
     """The price, in ms per switch, that the rule goes by, or the default one's for a rule without a price."""
-    return (settings.rule if isinstance(settings.rule, RegretSettings) else RegretSettings()).price
+    return (PanelSettings() if isinstance(settings.rule, ThresholdSettings) else settings.rule).price
 
 
 def rule_name(settings: Settings) -> str:
-    return "regret" if isinstance(settings.rule, RegretSettings) else "threshold"
+    """What the configuration calls the rule."""
+    match settings.rule:
+        case PanelSettings():
+            return settings.rule.only or "panel"
+        case RegretSettings():
+            return "regret"
+        case ThresholdSettings():
+            return "threshold"

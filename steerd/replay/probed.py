@@ -7,8 +7,9 @@ often: how much of what a rule does well on a full trace does it owe to samples 
 from collections.abc import Iterator
 from typing import Final
 
+from steerd.core.effects import Cadence, Effect
 from steerd.core.engine import Engine
-from steerd.core.model import Cadence, Effect, Outcome, Probed, Swept
+from steerd.core.events import Outcome, Probed, Swept
 from steerd.core.settings import PathId, Settings
 from steerd.replay.subject import Choosing, Rows, Subject
 

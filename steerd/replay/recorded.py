@@ -5,9 +5,11 @@ from math import floor
 from random import Random
 from typing import Any, Final, Protocol
 
+from steerd.core.effects import Effect, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Effect, Event, Installed, Memory, Probed, Switched
-from steerd.core.model import Outcome as Became
+from steerd.core.events import Configured, Event, Installed, Probed
+from steerd.core.events import Outcome as Became
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.replay.compare import compare
 from steerd.replay.outcome import Outcome, own_price, rule_name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 
-from steerd.core.model import Swept
+from steerd.core.events import Swept
 from steerd.core.settings import PathId
 from steerd.replay.price import Account, Ledger
 from steerd.replay.trace import Trace

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from steerd.core.model import Swept
+from steerd.core.events import Swept
 from steerd.core.settings import PathId, Settings
 from steerd.replay.compare import compare
 from steerd.replay.imports.imported import Import
@@ -114,7 +114,7 @@ class _Run(Subject):
             if self.rows.cut_short:
                 break
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
-            effects = engine.feed(swept, time)
+            effects = engine.sweep(swept, time)
             if effects:
                 self.carry_out(effects, engine, time, time)
 

@@ -5,8 +5,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final, Protocol
 
+from steerd.core.effects import Effect, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Effect, Installed, Memory, Steer, Swept, Switched
+from steerd.core.events import Configured, Installed, Swept
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 
 EPOCH: Final = 1

@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import IO, Final, TextIO
 
-from steerd.core.model import Swept
+from steerd.core.events import Swept
 from steerd.core.settings import PathId
 from steerd.replay.printed import printable
 

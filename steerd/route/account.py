@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from steerd.core.model import Installed
+from steerd.core.events import Installed
 from steerd.core.settings import PolicyId
 from steerd.route.choice import BLOCKED, carrying, ways_out, weighed
 from steerd.route.kernel import Kernel

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, RoutePath
-from steerd.core.model import Share, Shares
+from steerd.core.events import Share, Shares
 from steerd.core.settings import PathId
 from steerd.route.numbers import WayOut
 from steerd.route.objects import BEST_WEIGHT, RUNNER_UP_WEIGHT

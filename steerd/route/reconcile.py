@@ -8,7 +8,8 @@ from collections.abc import Set as AbstractSet
 from math import inf
 
 from steerd.config.settings import RoutePath, RouteSettings
-from steerd.core.model import Installed, Steer
+from steerd.core.effects import Steer
+from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.account import Account, Outcome
 from steerd.route.adopt import adopt, adopt_peers, names

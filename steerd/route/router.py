@@ -10,7 +10,8 @@ from functools import partial
 from typing import TypeVar
 
 from steerd.config.settings import Actuator, OnStop, RouteSettings
-from steerd.core.model import Installed, Steer
+from steerd.core.effects import Steer
+from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.account import Outcome
 from steerd.route.claim import Claim

@@ -11,7 +11,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steerd.core.model import PathState, PathView, Reason, Switched, View
+from steerd.core.effects import Switched
+from steerd.core.states import PathState, Reason
+from steerd.core.views import PathView, View
 
 JSON: Final = "application/json"
 ZLIB: Final = "application/json+zlib"

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from steerd.core.model import Memory, Order, Verb
-from steerd.core.orders import SIGNED
+from steerd.core.events import Order, Verb
+from steerd.core.memory import Memory
+from steerd.core.policy.orders import SIGNED
 from steerd.core.settings import PolicyId
 from steerd.share.messages import JSON, RefusedError
 from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import Final
 
-from steerd.core.load import FRESH
-from steerd.core.model import PopState
+from steerd.core.cost.pop_load import FRESH
+from steerd.core.events import PopState
 from steerd.share.messages import RefusedError, decode
 from steerd.share.topics import Topics
 

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from steerd import __version__
 from steerd.config.settings import MqttSettings
-from steerd.core.model import PopState, Switched, View
+from steerd.core.effects import Switched
+from steerd.core.events import PopState
+from steerd.core.views import View
 from steerd.share.client import Connection, connected, content_type
 from steerd.share.credentials import read
 from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from steerd.core.model import Event, Memory
+from steerd.core.events import Event
+from steerd.core.memory import Memory
 from steerd.core.settings import Settings
 from steerd.store.records import RecordError, from_json, to_json
 

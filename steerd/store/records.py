@@ -11,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from steerd.core import model, settings
+from steerd.core import effects, events, memory, settings, states
 
 KIND: Final = "kind"
 
 _CLASSES: Final[dict[str, type]] = {
     cls.__name__: cls
     for cls in (
-        *typing.get_args(model.Event),
-        *(model.Share, model.Switched, model.Memory, model.PinMemory, model.DrainMemory, model.HoldMemory),
+        *typing.get_args(events.Event),
+        *(events.Share, effects.Switched, memory.Memory, memory.PinMemory, memory.DrainMemory, memory.HoldMemory),
+        *(memory.RuleMemory, memory.BurdenMemory),
         *(settings.Settings, settings.PathSettings, settings.PolicySettings),
-        *(settings.RegretSettings, settings.ThresholdSettings),
+        *(settings.PanelSettings, settings.RegretSettings, settings.ThresholdSettings),
     )
 }
 
@@ -43,7 +44,7 @@ _SIMPLE: Final = frozenset({str, float, int, bool})
 _FIELDS: Final = {name: _hints(cls) for name, cls in _CLASSES.items()}
 _MEMBERS: Final[Mapping[Any, Mapping[str, Enum]]] = {
     hint: {member.value: member for member in hint}
-    for hint in (*vars(model).values(), *vars(settings).values())
+    for hint in (*vars(events).values(), *vars(states).values(), *vars(settings).values())
     if isinstance(hint, type) and issubclass(hint, Enum)
 }
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from steerd.core.model import Event, Memory, Switched
+from steerd.core.effects import Switched
+from steerd.core.events import Event
+from steerd.core.memory import Memory
 from steerd.core.settings import Settings
 from steerd.store.database import Database, Limits
 from steerd.store.recording import AGE_MAX, TOTAL_MAX, Entry, Header, Recording, make_room

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from steerd.core.model import Reason, Switched
+from steerd.core.effects import Switched
 from steerd.core.settings import PathId
+from steerd.core.states import Reason
 from steerd.trace.limits import Limits
 from steerd.trace.request import COMMAND, LIMIT, Request
 

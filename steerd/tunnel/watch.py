@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from steerd.config.settings import TunnelPath, TunnelSettings
-from steerd.core.model import Tunnel, TunnelView
+from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
+from steerd.core.views import TunnelView
 from steerd.tunnel.peers import endpoint, peer_of, remarks
 from steerd.tunnel.staleness import Staleness
 from steerd.wireguard.device import Device, WireGuardError

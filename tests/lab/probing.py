@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from steerd.config.settings import ProbePath, ProbeSettings, Target
-from steerd.core.model import Outcome, Probed
+from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.lab.worker import Worker

@@ -18,7 +18,8 @@ from typing import Any
 import aiomqtt
 
 from steerd.config.settings import MqttSettings
-from steerd.core.model import PopState, View
+from steerd.core.events import PopState
+from steerd.core.views import View
 from steerd.share.orders import Orders
 from steerd.share.share import Share
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from steerd.config.load import load
-from steerd.core.model import Steer
+from steerd.core.effects import Steer
 from tests.lab.test_route_world import Gateway, Heard, ip, routing
 
 pytestmark = pytest.mark.lab

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steerd.config.settings import ProbeSettings
-from steerd.core.model import Cadence
+from steerd.core.effects import Cadence
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steerd.config.settings import ProbePath, ProbeSettings
-from steerd.core.model import Probed
+from steerd.core.events import Probed
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.prober import Prober

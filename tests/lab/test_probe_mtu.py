@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from steerd.config.settings import ProbeSettings
-from steerd.core.model import PathMtu, Probed
+from steerd.core.events import PathMtu, Probed
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.prober import Prober

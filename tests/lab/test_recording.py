@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steerd.core.model import Switched
+from steerd.core.effects import Switched
 from steerd.lab.enclosure import run
 from steerd.lab.world import World
 from steerd.replay.recorded import effects

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from steerd.config.settings import AUTO, OnStop
-from steerd.core.model import Installed
+from steerd.core.events import Installed
 from steerd.netlink import Connection
 from steerd.route import route_codec
 from steerd.route.choice import Choice

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import pytest
 
-from steerd.core.model import Steer
+from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.kernel import Kernel
 from steerd.route.objects import State

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from steerd.config.settings import Guard, OnStop
-from steerd.core.model import Installed
+from steerd.core.events import Installed
 from steerd.route.once import guard
 from steerd.route.router import RouteError, cleanup
 from tests.lab.test_route_world import (

@@ -15,7 +15,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from steerd.config.settings import OnStop
-from steerd.core.model import Installed
+from steerd.core.events import Installed
 from steerd.core.settings import PathId
 from steerd.route.choice import Choice
 from steerd.route.router import RouteError, cleanup, plan

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from steerd.config.settings import Flows, Guard
-from steerd.core.model import Installed, Share
+from steerd.core.events import Installed, Share
 from steerd.route.choice import Choice
 from steerd.route.router import plan
 from tests.lab.test_route_world import (

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from steerd.config.settings import OnStop
-from steerd.core.model import Installed
+from steerd.core.events import Installed
 from steerd.route.router import cleanup
 from tests.lab.test_route_world import (
     ADMIN,

@@ -3,7 +3,7 @@
 import pytest
 
 from steerd.config.settings import IPV4, IPV6
-from steerd.core.model import Installed
+from steerd.core.events import Installed
 from steerd.route.kernel import Kernel
 from steerd.route.selection import selections
 from steerd.route.verify import Verifier

@@ -22,7 +22,7 @@ from typing import Any, Self
 import pytest
 
 from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
-from steerd.core.model import Steer
+from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import prefixes
 from steerd.route.router import Router

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from steerd.core.model import PopState, Reason, Switched
+from steerd.core.effects import Switched
+from steerd.core.events import PopState
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import Reason
 from tests.lab.sharing import (
     EVENT,
     MOSQUITTO,

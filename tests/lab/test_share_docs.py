@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from steerd.config.load import load
-from steerd.core.model import View
+from steerd.core.views import View
 from steerd.lab.enclosure import RUN, run
 from steerd.share.share import Share
 from tests.lab.sharing import MOSQUITTO, VIEW

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from steerd.core.model import Reason, Switched
+from steerd.core.effects import Switched
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import Reason
 from steerd.lab.enclosure import RUN, run
 from tests.lab.sharing import (
     MOSQUITTO,

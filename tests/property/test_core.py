@@ -6,26 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from steerd.core.belief.estimate import Estimate
+from steerd.core.effects import PathChanged, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.estimate import Estimate
-from steerd.core.model import (
-    Configured,
-    Installed,
-    Link,
-    Memory,
-    Order,
-    Outcome,
-    PathChanged,
-    PathState,
-    PopState,
-    Probed,
-    Reason,
-    Steer,
-    Swept,
-    Switched,
-    Tunnel,
-    Verb,
-)
+from steerd.core.events import Configured, Installed, Link, Order, Outcome, PopState, Probed, Swept, Tunnel, Verb
+from steerd.core.memory import Memory
 from steerd.core.settings import (
     PathId,
     PathSettings,
@@ -36,6 +21,7 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
+from steerd.core.states import PathState, Reason
 
 settings.register_profile("steerd", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steerd")

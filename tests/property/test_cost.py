@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from steerd.core import voice
+from steerd.core.belief.path import Path
 from steerd.core.cost import JITTER_MAX, RTT_MAX, TERMS, Pricing, tariff
-from steerd.core.model import PathMtu
-from steerd.core.path import Path
+from steerd.core.events import PathMtu
 from steerd.core.quote import Quote
 from steerd.core.settings import Codec, Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
 

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.core.health import CONFIRMATIONS
-from steerd.core.model import Reason
-from steerd.core.path import CONFIRM_SLOWEST
+from steerd.core.belief.health import CONFIRMATIONS
+from steerd.core.belief.path import CONFIRM_SLOWEST
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.states import Reason
 from tests.sim.driver import Driver
 from tests.sim.network import Line, Weather
 

@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 from collections import Counter
 
-from steerd.core.model import Memory
+from steerd.core.memory import Memory
 from steerd.share.messages import JSON, ZLIB
 from steerd.share.orders import REASONS, Orders
 from steerd.share.reports import Reports

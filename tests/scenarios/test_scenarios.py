@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.core.model import Order, PathMtu, PopState, Verb
+from steerd.core.events import Order, PathMtu, PopState, Verb
 from steerd.core.settings import (
     Objective,
     PathId,

@@ -5,22 +5,10 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
+from steerd.core.effects import Cadence, Effect, PathChanged, Shared, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import (
-    Cadence,
-    Effect,
-    Event,
-    Installed,
-    Link,
-    Memory,
-    Outcome,
-    PathChanged,
-    Probed,
-    Shared,
-    Shares,
-    Steer,
-    Switched,
-)
+from steerd.core.events import Event, Installed, Link, Outcome, Probed, Shares
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, Settings
 from tests.sim.network import Line
 

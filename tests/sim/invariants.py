@@ -3,20 +3,11 @@
 from dataclasses import replace
 from random import Random
 
+from steerd.core.effects import Effect, Shared, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import (
-    Effect,
-    Memory,
-    Order,
-    PathState,
-    PolicyState,
-    PopState,
-    Reason,
-    Shared,
-    Steer,
-    Switched,
-    Verb,
-)
+from steerd.core.events import Order, PopState, Verb
+from steerd.core.memory import Memory
+from steerd.core.policy.spread import SETTLE
 from steerd.core.rules import SAMPLES_MIN
 from steerd.core.settings import (
     Objective,
@@ -28,7 +19,7 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
-from steerd.core.spread import SETTLE
+from steerd.core.states import PathState, PolicyState, Reason
 from tests.sim.driver import Driver
 from tests.sim.network import season
 

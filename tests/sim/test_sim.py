@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from steerd.core import health
+from steerd.core.belief import health
 from steerd.core.policy import Policy
 from steerd.core.rules import Regret, Verdict
 from tests.sim.__main__ import hour

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from bench.failover import Rows, burst, deaths, main, measure, mixed, moves, rows
-from steerd.core.model import Reason
 from steerd.core.settings import RegretSettings, Settings
+from steerd.core.states import Reason
 
 RATE = 0.2
 DEAR = Settings(rule=RegretSettings(price=1e6))

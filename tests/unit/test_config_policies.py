@@ -7,8 +7,10 @@ from random import Random
 import pytest
 
 from steerd.config.load import ConfigError, load
+from steerd.core.effects import Steer
 from steerd.core.engine import Engine
-from steerd.core.model import Installed, Memory, Steer, Swept
+from steerd.core.events import Installed, Swept
+from steerd.core.memory import Memory
 from steerd.core.settings import Codec, Objective, PathId, PolicySettings
 from steerd.replay.run import replay
 from steerd.store.records import from_json, to_json

@@ -9,25 +9,21 @@ from steerd.control import probing, tables, words
 from steerd.control.orders import order, since, traced
 from steerd.control.server import RefusedError
 from steerd.control.times import milliseconds, span
-from steerd.core.model import (
+from steerd.core.effects import Switched
+from steerd.core.events import Order, PathMtu, Verb
+from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.views import (
     CandidateView,
     Directions,
     DrainView,
     Finding,
-    Order,
-    PathMtu,
-    PathState,
     PathView,
-    PolicyState,
     PolicyView,
     ProbingView,
-    Reason,
-    Switched,
     TunnelView,
-    Verb,
     View,
 )
-from steerd.core.settings import PathId, PolicyId
 
 FRA, AMS, NYC = PathId("fra1/wg-fra1"), PathId("ams1/lte"), PathId("nyc1/wg-nyc1")
 

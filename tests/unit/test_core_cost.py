@@ -5,11 +5,13 @@ from math import inf
 
 import pytest
 
+from steerd.core.belief.path import Path
 from steerd.core.cost import TERMS, Pricing
+from steerd.core.cost.pop_load import FREE, FRESH, GONE, Loads
+from steerd.core.effects import Steer
 from steerd.core.engine import Engine
-from steerd.core.load import FREE, FRESH, GONE, Loads
-from steerd.core.model import Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Swept
-from steerd.core.path import Path
+from steerd.core.events import Installed, Link, Outcome, PathMtu, Probed, Swept
+from steerd.core.memory import Memory
 from steerd.core.policy import Policy
 from steerd.core.quote import Quote
 from steerd.core.rules import Regret

@@ -4,30 +4,24 @@ from math import inf
 
 import pytest
 
+from steerd.core.effects import Cadence, Declined, PathChanged, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import (
-    Cadence,
+from steerd.core.events import (
     Configured,
-    Declined,
     Installed,
     Link,
-    Memory,
     Order,
     Outcome,
-    PathChanged,
     PathMtu,
-    PathState,
-    PolicyState,
     PopState,
     Probed,
-    Reason,
-    Steer,
     Swept,
-    Switched,
     Tunnel,
     Verb,
 )
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings, WhenNone
+from steerd.core.states import PathState, PolicyState, Reason
 
 A, B, C = PathId("a/w"), PathId("b/w"), PathId("c/w")
 ALL = PolicyId("all")

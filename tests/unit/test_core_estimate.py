@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from steerd.core.estimate import Estimate
+from steerd.core.belief.estimate import Estimate
 
 HALF_LIFE = 2.0
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from steerd.core.estimate import Estimate
+from steerd.core.belief.estimate import Estimate
 
 _draw = Random(4)
 NOISE = tuple(_draw.gauss(40.0, 5.0) for _ in range(120))

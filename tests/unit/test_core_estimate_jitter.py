@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from steerd.core.estimate import UNCUT, Estimate
+from steerd.core.belief.estimate import UNCUT, Estimate
 
 SHORT = 1 - 2**-0.25
 LONG = 1 - 2 ** (-1 / 120)

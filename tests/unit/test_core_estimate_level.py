@@ -4,7 +4,7 @@ from math import sqrt
 
 import pytest
 
-from steerd.core.estimate import Estimate
+from steerd.core.belief.estimate import Estimate
 
 WEIGHT = 1 - 2**-0.1
 

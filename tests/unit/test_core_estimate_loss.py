@@ -3,7 +3,7 @@ mostly at steps of 10 s."""
 
 import pytest
 
-from steerd.core.estimate import Estimate
+from steerd.core.belief.estimate import Estimate
 
 
 def answering(*times):

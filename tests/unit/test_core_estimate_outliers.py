@@ -3,7 +3,7 @@ moves by half of what a sample may count for, the variance by a quarter."""
 
 import pytest
 
-from steerd.core.estimate import Estimate
+from steerd.core.belief.estimate import Estimate
 
 STEADY = 60
 """So many answers that the variance of the start is forgotten."""

@@ -4,10 +4,13 @@ from random import Random
 
 import pytest
 
+from steerd.core.effects import Steer
 from steerd.core.engine import Engine
-from steerd.core.model import Installed, Memory, Outcome, PathState, PolicyState, Probed, Reason, Steer
+from steerd.core.events import Installed, Outcome, Probed
+from steerd.core.memory import Memory
 from steerd.core.policy import AWAITED
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.states import PathState, PolicyState, Reason
 from tests.sim.driver import Driver
 from tests.sim.network import Line, Weather
 

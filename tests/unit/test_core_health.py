@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from steerd.core.health import TRANSITIONS, Health, Signal
-from steerd.core.model import PathState
+from steerd.core.belief.health import TRANSITIONS, Health, Signal
+from steerd.core.states import PathState
 
 UP, SUSPECT, DOWN = PathState.UP, PathState.SUSPECT, PathState.DOWN
 RECOVERING, ABSENT = PathState.RECOVERING, PathState.ABSENT

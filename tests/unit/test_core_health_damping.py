@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from steerd.core.health import Health
-from steerd.core.model import PathState
+from steerd.core.belief.health import Health
+from steerd.core.states import PathState
 
 UP, DOWN, RECOVERING = PathState.UP, PathState.DOWN, PathState.RECOVERING
 

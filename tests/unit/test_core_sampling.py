@@ -5,8 +5,10 @@ from random import Random
 
 import pytest
 
+from steerd.core.effects import Steer
 from steerd.core.engine import Engine
-from steerd.core.model import Installed, Memory, Steer, Swept
+from steerd.core.events import Installed, Swept
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 
 PATHS = tuple(PathId(f"{name}/w") for name in "abcd")

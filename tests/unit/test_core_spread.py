@@ -5,23 +5,12 @@ from random import Random
 
 import pytest
 
+from steerd.core.effects import Shared, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import (
-    Configured,
-    Installed,
-    Link,
-    Memory,
-    Order,
-    Outcome,
-    Probed,
-    Share,
-    Shared,
-    Steer,
-    Switched,
-    Verb,
-)
+from steerd.core.events import Configured, Installed, Link, Order, Outcome, Probed, Share, Verb
+from steerd.core.memory import Memory
+from steerd.core.policy.spread import SETTLE
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
-from steerd.core.spread import SETTLE
 
 A, B, C = PathId("a/w"), PathId("b/w"), PathId("c/w")
 ALL = PolicyId("all")

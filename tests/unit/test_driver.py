@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from steerd.core.effects import Declined
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Declined, Installed, Memory, Outcome, Probed
+from steerd.core.events import Configured, Installed, Outcome, Probed
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.driver import Driver
 

@@ -13,29 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from steerd import __version__
 from steerd.config import settings as stages
+from steerd.core.effects import Declined, PathChanged, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import (
-    CandidateView,
-    Declined,
-    Directions,
-    Finding,
-    Link,
-    Memory,
-    Outcome,
-    PathChanged,
-    PathMtu,
-    PathState,
-    PathView,
-    PolicyState,
-    PolicyView,
-    Probed,
-    ProbingView,
-    Reason,
-    Switched,
-    TunnelView,
-    View,
-)
+from steerd.core.events import Link, Outcome, PathMtu, Probed
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.views import CandidateView, Directions, Finding, PathView, PolicyView, ProbingView, TunnelView, View
 from steerd.export.metrics import Metrics
 
 A, B, C = PathId("fra1/wg0"), PathId("ams1/wg0"), PathId("nyc1/wg0")

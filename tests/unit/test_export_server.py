@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from steerd.config.settings import ExportSettings
-from steerd.core.model import View
+from steerd.core.views import View
 from steerd.export import server
 from steerd.export.metrics import Metrics
 from steerd.export.server import ExportServer

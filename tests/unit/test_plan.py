@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from steerd.config.load import load
-from steerd.core.model import PolicyState, PolicyView, View
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PolicyState
+from steerd.core.views import PolicyView, View
 from steerd.plan import choices, notes
 from steerd.route.choice import Choice
 

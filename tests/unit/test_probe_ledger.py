@@ -1,6 +1,6 @@
 """The outcomes of a probe, told apart, with literal times."""
 
-from steerd.core.model import Outcome
+from steerd.core.events import Outcome
 from steerd.probe.ledger import CAPACITY, Flight, Ledger, Way
 
 PATIENCE = 0.1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from steerd.core.model import Cadence
+from steerd.core.effects import Cadence
 from steerd.core.settings import PathId, PathSettings, Settings
 from steerd.replay.probed import AsProbed
 from steerd.replay.run import run

@@ -10,8 +10,10 @@ from random import Random
 
 import pytest
 
+from steerd.core.effects import Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.model import Configured, Installed, Link, Memory, Outcome, PathMtu, Probed, Steer, Switched, Tunnel
+from steerd.core.events import Configured, Installed, Link, Outcome, PathMtu, Probed, Tunnel
+from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.driver import Driver
 from steerd.replay.export import rows

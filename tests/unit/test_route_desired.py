@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steerd.config.settings import Flows, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
-from steerd.core.model import Share
+from steerd.core.events import Share
 from steerd.core.settings import PathId, PolicyId
 from steerd.route import commands, prefixes
 from steerd.route.adopt import adopt

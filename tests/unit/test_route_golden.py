@@ -18,7 +18,7 @@ import pytest
 
 from steerd.config.load import load
 from steerd.config.settings import RouteSettings
-from steerd.core.model import Share
+from steerd.core.events import Share
 from steerd.route import commands
 from steerd.route.adopt import adopt
 from steerd.route.choice import Choice, ways_out

@@ -7,18 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.core.load import FRESH
-from steerd.core.model import (
-    PathState,
-    PathView,
-    PolicyState,
-    PolicyView,
-    PopState,
-    Reason,
-    Switched,
-    View,
-)
+from steerd.core.cost.pop_load import FRESH
+from steerd.core.effects import Switched
+from steerd.core.events import PopState
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.views import PathView, PolicyView, View
 from steerd.share import messages
 from steerd.share.messages import JSON, ZLIB, GatewayState, RefusedError, decode, encode
 from steerd.share.refusals import SAID_EVERY, Refusals

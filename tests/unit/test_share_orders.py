@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steerd.core.model import DrainMemory, Memory, Order, PinMemory, Verb
+from steerd.core.events import Order, Verb
+from steerd.core.memory import DrainMemory, Memory, PinMemory
 from steerd.core.settings import PolicyId
 from steerd.share import signing
 from steerd.share.orders import BURST, REASONS, Orders

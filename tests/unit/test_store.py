@@ -9,9 +9,12 @@ from random import Random
 
 import pytest
 
+from steerd.core.effects import Switched
 from steerd.core.engine import Engine
-from steerd.core.model import DrainMemory, HoldMemory, Memory, Outcome, PinMemory, Probed, Reason, Switched
+from steerd.core.events import Outcome, Probed
+from steerd.core.memory import DrainMemory, HoldMemory, Memory, PinMemory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.states import Reason
 from steerd.store.database import NAME, Limits
 from steerd.store.recording import AGE_MAX, Recording, read
 from steerd.store.records import RecordError

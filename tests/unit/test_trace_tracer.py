@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from steerd.config.settings import ProbePath, Target
-from steerd.core.model import Reason, Switched
+from steerd.core.effects import Switched
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import Reason
 from steerd.trace import tracer
 from steerd.trace.limits import Limits
 from steerd.trace.request import Aim, Request, request

@@ -8,7 +8,7 @@ import pytest
 
 from steerd.config.prefixes import pack
 from steerd.config.settings import TunnelPath, TunnelSettings
-from steerd.core.model import Tunnel
+from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.tunnel import watch
 from steerd.tunnel.peers import endpoint, peer_of, remarks

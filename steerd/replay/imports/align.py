@@ -10,7 +10,7 @@ from heapq import merge
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from steerd.core.model import Swept
+from steerd.core.events import Swept
 from steerd.core.settings import PathId
 from steerd.replay.imports.series import Series
 

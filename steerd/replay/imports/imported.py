@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from steerd.core.model import Swept
+from steerd.core.events import Swept
 from steerd.core.settings import PathId
 from steerd.replay.imports.align import period, swept
 from steerd.replay.imports.formats import Format

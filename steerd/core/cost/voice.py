@@ -79,11 +79,3 @@ def lost_delay(one_way: float, loss: float, codec: Codec) -> float:
         return 0.0
     lost = loss_impairment(loss, codec) - CODECS[codec][0]
     return max(0.0, delay_of(delay_impairment(one_way) + lost) - one_way)
-
-
-def slope(one_way: float, loss: float, codec: Codec) -> float:
-    """By how many ms the delay and what loss adds to it grow together, for each ms of delay: from 0.18, where loss
-    alone is worse than the knee, to 1."""
-    if one_way > KNEE or one_way + lost_delay(one_way, loss, codec) <= KNEE:
-        return 1.0
-    return GENTLE / (GENTLE + STEEP)

@@ -6,7 +6,7 @@ answer that is handled late, or out of order, weighs as if it had been handled a
 How a belief starts. The first reply sets the mean to itself and the standard deviation to an eighth of
 itself (at least the floor), a prior that is worth one sample. While fewer samples are in memory than the
 half-life would keep, each new one weighs ``1/(n+1)``, so the mean of the first few is their plain mean.
-Loss starts at 0, jitter at 0. The *level* is a mean with the long half-life of loss: what a path is used to.
+Loss starts at 0, jitter at 0.
 """
 
 from math import exp2, inf, nan, sqrt
@@ -38,34 +38,16 @@ STEP_WEIGHT: Final = 0.5
 as they did about the old one."""
 
 SLOW: Final = 5.0
-"""Loss is rarer news than RTT, and what a path is used to changes slowly: their half-life is so many times as long."""
+"""Loss and jitter are rarer news than RTT: their half-life is so many times as long."""
 
-LEVEL_ERRORS: Final = 3.0
-"""The level stays within so many standard errors of the mean: a path that surely became another is used to that."""
+JITTER_WEIGHT_MAX: Final = 1.0 / 16.0
+"""RFC 3550, section 6.4.1: no difference weighs more, however far apart the probes are. At one probe a second and the
+default half-life of 2 s a difference weighs 1/15 by time: so nearly the same."""
 
-LEVEL_ERRORS2: Final = LEVEL_ERRORS * LEVEL_ERRORS
-
-JITTER_SHORT: Final = 2.0
-JITTER_LONG: Final = 60.0
-"""Jitter is remembered with these many times the RTT's half-life. At one probe a second and the default half-life of
-2 s the short memory moves by 1/6 per sample (RFC 3550 has 1/16), the long one by 1/174."""
-
-JITTER_ERRORS: Final = 1.5
-"""The long memory is believed as far as the short one, within so many of its standard errors, does not belie it."""
-
-JITTER_CV: Final = 0.9
-"""The standard error of a mean of n absolute differences of normal samples is this over sqrt(n), of itself: they vary
-by sqrt(pi/2 - 1) = .76, and those that share a sample are correlated."""
-
-JUMP_MAX: Final = 1.75
+JUMP_MAX: Final = 2.0
 """A difference of two samples counts as jitter up to this many times the usual one: what is more is a spike, or a
-step, and the mean's to tell."""
-
-UNCUT: Final = 0.8593
-"""So much is left of the mean absolute difference of normal samples where each is cut at `JUMP_MAX` times that mean:
-the fixed point of m = E min(|d|, 1.75 m), with E |d| = 1."""
-
-WHOLE: Final = 1.0 / UNCUT
+step, and the mean's to tell. Without it a lone spike costs as much jitter for 10 s as lasting noise would: gap left
+.121 instead of .078 on atlas-raw, .244 instead of .203 on seattle (docs/decisions/core-rule.md)."""
 
 HELD: Final = 1.0 - 1e-6
 """Within so many seconds the very same RTT is no second measurement but the first one, held: by what recorded it, or by
@@ -75,11 +57,19 @@ NOISE_FLOOR_MS: Final = 0.5
 GAUSSIAN: Final = 1.128
 """The mean difference of two normal samples, in standard deviations: 2/sqrt(pi)."""
 
+FORGOTTEN: Final = 1e-6
+"""A share of loss below this is none: what would be left of it for ever costs a power of two with each reply."""
+
 PENDING_MAX: Final = 64
 
 
 class Estimate:
-    """The belief about one leg."""
+    """The belief about one leg.
+
+    ``mean``, ``jitter`` and ``last_rtt`` in ms, ``variance`` in ms^2, ``loss`` from 0 to 1. ``n`` is the number of
+    independent samples in memory, ``samples`` that of all since it last began anew. ``last_reply`` is when the newest
+    probe that was answered had been sent, ``news_at`` the newest whose RTT was news.
+    """
 
     __slots__ = (
         "_clipped",
@@ -87,25 +77,19 @@ class Estimate:
         "_fast",
         "_gaps",
         "_half_life",
-        "_jitter_error",
+        "_jitter_weight",
         "_kept",
         "_last_overdue",
-        "_long",
-        "_long_weight",
         "_loss_at",
-        "_news_at",
-        "_short",
-        "_short_weight",
-        "_slow",
         "_slow_half_life",
         "_spread",
         "jitter",
         "last_reply",
         "last_rtt",
-        "level",
         "loss",
         "mean",
         "n",
+        "news_at",
         "samples",
         "variance",
     )
@@ -113,8 +97,7 @@ class Estimate:
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
         self._slow_half_life = SLOW * half_life
-        self._fast = self._slow = self._spread = self._kept = 0.0
-        self._short_weight = self._long_weight = self._jitter_error = 0.0
+        self._fast = self._spread = self._kept = self._jitter_weight = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -124,33 +107,33 @@ class Estimate:
         self.variance = 0.0
         self.n = 0.0
         self.samples = 0
-        self.jitter = self._short = self._long = 0.0
-        self.level = 0.0
+        self.jitter = 0.0
         self.loss = 0.0
         self.last_rtt = 0.0
-        self.last_reply = self._news_at = -inf
+        self.last_reply = self.news_at = -inf
         self._clipped = 0
         self._last_overdue = -inf
         self._loss_at = 0.0
         self._gaps: dict[float, float] = {}
 
-    def reply(self, rtt: float, sent_at: float) -> None:
-        """An answer after ``rtt`` ms to the probe sent at ``sent_at``. This is the hot line of the core."""
+    def reply(self, rtt: float, sent_at: float) -> bool:
+        """An answer after ``rtt`` ms to the probe sent at ``sent_at``. True if it was news: neither older than another
+        answer nor the same measurement again. This is the hot line of the core."""
         if sent_at <= self.last_reply:
-            return  # an older probe, answered late: the newer answer has spoken for its time
+            return False  # an older probe, answered late: the newer answer has spoken for its time
         self.last_reply = sent_at
         if self.loss:
             self._fade(sent_at)
-        dt = sent_at - self._news_at
+        dt = sent_at - self.news_at
         jump = rtt - self.last_rtt
         if not jump and dt < HELD:
-            return
+            return False
         if dt != self._dt:
             if not self.samples:
                 self._first(rtt, sent_at)
-                return
+                return True
             self._weigh(dt)
-        self._news_at, self.last_rtt = sent_at, rtt
+        self.news_at, self.last_rtt = sent_at, rtt
         self.samples = samples = self.samples + 1
         weight, spread = self._fast, self._spread
         n, kept = self.n, self._kept
@@ -163,56 +146,35 @@ class Estimate:
                     spread = young
             n += 1.0
             self.n = n if n < kept else kept
-        mean, variance = self.mean, self.variance
+        mean, variance, jitter = self.mean, self.variance, self.jitter
         d = rtt - mean
         d2 = d * d
         if d2 > CLIP2 * variance and d2 > CLIP2 * SD_FLOOR2 and d2 > CLIP2 * RATIO2 * mean * mean:
             clipped = self._clip(d)
             if clipped == d:
                 weight, self.n = STEP_WEIGHT, 1.0
-                variance = d2 = self.scatter**2
+                variance = d2 = self._noise2()
             else:
                 d = clipped
                 d2 = d * d
         elif self._clipped:
             self._clipped = 0
-        self.mean = mean = mean + weight * d
-        self.variance = variance = variance + spread * (d2 - variance)
 
-        # Jitter: how far samples that follow each other are apart, into both memories.
-        short, long = self._short, self._long
-        usual = short if short > NOISE_FLOOR_MS else NOISE_FLOOR_MS
-        short_weight, long_weight, slow = self._short_weight, self._long_weight, self._slow
-        if long_weight * samples < 1.0:
-            young = long_weight = 1.0 / samples
-            if young > slow:
-                slow = young
-            if young > short_weight:
-                short_weight = young
-                usual = max(usual, self.level / 8.0)  # as much as is believed before there is anything to compare
+        # Jitter: how far samples that follow each other are apart (RFC 3550).
         if jump < 0.0:
             jump = -jump
+        usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
+        weight2 = self._jitter_weight
+        if weight2 * samples < 1.0:
+            weight2 = 1.0 / samples
+            if samples < 3 and usual < mean / 8.0:
+                usual = mean / 8.0  # as much as is believed before there is anything to compare
         if jump > JUMP_MAX * usual:
             jump = JUMP_MAX * usual
-        self._short = short = short + short_weight * (jump - short)
-        self._long = long = long + long_weight * (jump - long)
-        off = long - short
-        error = self._jitter_error * short
-        if off > error:
-            long = short + error
-        elif off < -error:
-            long = short - error
-        self.jitter = long * WHOLE
-
-        self.level = level = self.level + slow * (rtt - self.level)
-        off = level - mean
-        if off * off * self.n > LEVEL_ERRORS2 * variance:
-            self.level = self._held_to_mean(level)
-
-    def _held_to_mean(self, level: float) -> float:
-        """The level, as far as the mean lets it."""
-        mean, most = self.mean, LEVEL_ERRORS * sqrt(self.error2)
-        return min(max(level, mean - most), mean + most)
+        self.jitter = jitter + weight2 * (jump - jitter)
+        self.mean = mean + weight * d
+        self.variance = variance + spread * (d2 - variance)
+        return True
 
     def overdue(self, sent_at: float) -> None:
         """Remember how much time this probe stands for, should it be settled as lost."""
@@ -239,34 +201,15 @@ class Estimate:
     @property
     def sd(self) -> float:
         """Standard deviation of the RTT, in ms, not below its floor."""
-        return sqrt(self._variance_at_least())
-
-    @property
-    def error2(self) -> float:
-        """The squared standard error of the mean, in ms^2: the variance over the independent samples in
-        memory."""
-        return self._variance_at_least() / (self.n if self.n > 1.0 else 1.0)
-
-    @property
-    def scatter(self) -> float:
-        """Standard deviation of single samples about their present level, in ms, from the differences of those that
-        follow each other: steps and slow swings are no part of it."""
-        scatter = self.jitter / GAUSSIAN
-        return scatter if scatter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
-
-    @property
-    def level_error2(self) -> float:
-        """The squared standard error of the level, in ms^2."""
-        scatter, slow, samples = self.scatter, self._slow, self.samples
-        kept = (2.0 - slow) / slow if slow > 0.0 else inf
-        return scatter * scatter / max(1.0, min(samples, kept))
+        variance, floor = self.variance, RATIO2 * self.mean * self.mean
+        return sqrt(max(variance, floor, SD_FLOOR2))
 
     def _first(self, rtt: float, sent_at: float) -> None:
-        self.mean = self.level = self.last_rtt = rtt
+        self.mean = self.last_rtt = rtt
         self.variance = max(SD_FLOOR_MS, rtt / 8.0) ** 2
         self.n = 1.0
         self.samples = 1
-        self.last_reply = self._news_at = sent_at
+        self.last_reply = self.news_at = sent_at
 
     def _weigh(self, dt: float) -> None:
         """The weights of a sample that stands for ``dt``. With live clocks every step differs, so this is hot too."""
@@ -276,16 +219,14 @@ class Estimate:
         self._fast = fast = 1.0 - exp2(-dt / self._half_life)
         self._spread = fast if fast < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
         self._kept = 2.0 / fast - 1.0
-        self._slow = 1.0 - exp2(-dt / self._slow_half_life)
-        self._short_weight = short = 1.0 - exp2(-dt / (JITTER_SHORT * self._half_life))
-        self._long_weight = 1.0 - exp2(-dt / (JITTER_LONG * self._half_life))
-        self._jitter_error = JITTER_ERRORS * JITTER_CV / sqrt((2.0 - short) / short)
+        slow = 1.0 - exp2(-dt / self._slow_half_life)
+        self._jitter_weight = slow if slow < JITTER_WEIGHT_MAX else JITTER_WEIGHT_MAX
 
-    def _variance_at_least(self) -> float:
-        variance, floor = self.variance, RATIO2 * self.mean * self.mean
-        if variance < floor:
-            variance = floor
-        return variance if variance > SD_FLOOR2 else SD_FLOOR2
+    def _noise2(self) -> float:
+        """Variance of single samples about their present mean, in ms^2, from the differences of those that follow each
+        other: steps and slow swings are no part of it."""
+        noise = self.jitter / GAUSSIAN
+        return noise * noise if noise > NOISE_FLOOR_MS else NOISE_FLOOR_MS * NOISE_FLOOR_MS
 
     def _clip(self, d: float) -> float:
         side = 1 if d > 0.0 else -1
@@ -299,7 +240,8 @@ class Estimate:
         dt = at - self._loss_at
         if dt <= 0.0:
             return
-        self.loss *= exp2(-dt / self._slow_half_life)
+        loss = self.loss * exp2(-dt / self._slow_half_life)
+        self.loss = loss if loss > FORGOTTEN else 0.0
         self._loss_at = at
 
     def _loss_weight(self, sent_at: float) -> float:

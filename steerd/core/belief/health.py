@@ -14,9 +14,10 @@ The rules of this file:
 
 from collections.abc import Callable
 from enum import Enum, auto
+from math import log2
 from typing import Final
 
-from steerd.core.model import PathState
+from steerd.core.states import PathState
 
 UP, SUSPECT, DOWN = PathState.UP, PathState.SUSPECT, PathState.DOWN
 RECOVERING, ABSENT = PathState.RECOVERING, PathState.ABSENT
@@ -95,6 +96,10 @@ class Health:
         self._proven = now
         self._draw = draw
 
+    def configure(self, down_after: float) -> None:
+        """Be at least so many seconds without an answer before the path counts as down."""
+        self.down_after = down_after
+
     def answered(self, leg: int, now: float) -> bool:
         """A leg answered a probe. True if the state changed."""
         self.stale = ""
@@ -153,6 +158,12 @@ class Health:
     def held(self, now: float) -> float:
         """How much longer the path ranks behind others, in seconds."""
         return max(0.0, self.hold_until - now)
+
+    def relapses(self, now: float) -> float:
+        """How far the path is to be doubted for having been down: its hold-downs so far, of which the first counts 1
+        and each longer one up to 1 more, fading evenly to 0 until its hold-down ends."""
+        left = self.hold_until - now
+        return log2(1.0 + self.hold_length / HOLD_BASE) * left / self.hold_length if left > 0.0 else 0.0
 
     def restore(self, *, length: float, age: float, left: float, now: float) -> None:
         """Take up the damping that an earlier run remembered."""

@@ -3,7 +3,8 @@
 from math import inf
 from typing import Final, NamedTuple
 
-from steerd.core.model import Memory, Order, Verb
+from steerd.core.events import Order, Verb
+from steerd.core.memory import Memory
 
 POP: Final = "pop"
 """The origin of a PoP's own word."""

@@ -1,0 +1,1 @@
+"""What is believed of each path: its delay, jitter and loss, and whether it works."""

@@ -1,0 +1,241 @@
+"""One path: what is believed of its legs, its health, and how it wants to be probed."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from math import inf
+from typing import Final
+
+from steerd.core.belief.estimate import Estimate
+from steerd.core.belief.health import Health
+from steerd.core.effects import Cadence
+from steerd.core.events import Outcome, PathMtu, Probed
+from steerd.core.settings import PathId, PathSettings
+from steerd.core.states import PathState
+
+UP, ABSENT, RECOVERING = PathState.UP, PathState.ABSENT, PathState.RECOVERING
+REPLY, OVERDUE, LOST, LATE = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOST, Outcome.LATE
+# Names of their own for what every probe compares with: to look a member up costs a call each time.
+
+PATIENCE_SDS: Final = 4.0
+PATIENCE_SLACK: Final = 0.020
+"""A probe is overdue after ``mean + 4*sd + 20 ms``: RFC 6298's timeout with a slack for our own timers."""
+
+PATIENCE_DRIFT: Final = 0.1
+"""The prober is told of a new patience only when it moved by this share: it is news, not noise."""
+
+CONFIRM_FASTEST: Final = 0.1
+CONFIRM_SLOWEST: Final = 0.25
+"""Bounds of the period while a failure is being confirmed, in seconds."""
+
+
+class Role(Enum):
+    """What a path is to the policies that may use it; of several the first counts."""
+
+    CHOSEN = auto()  # it carries traffic
+    TRIED = auto()  # promoted, and not yet shown to a rule
+    CANDIDATE = auto()  # a rule is shown it
+    SCOUT = auto()  # looked at now and then
+
+
+class Path:
+    """The mutable state of one path.
+
+    ``news`` counts what was learned of it, answers and probes that are overdue alike, and never goes back; ``news_at``
+    is when the newest such probe was sent. ``missing``: its newest probe is overdue; ``missed``: any ever was.
+    ``load`` is the share of the penalty for a loaded PoP that counts, 0 to 1; ``rate`` is what this gateway's own
+    traffic on the path amounts to, in bytes a second.
+    """
+
+    __slots__ = (
+        "_draw",
+        "_half_life",
+        "cadence",
+        "health",
+        "id",
+        "legs",
+        "load",
+        "missed",
+        "missing",
+        "news",
+        "news_at",
+        "rate",
+        "settings",
+        "single",
+        "size",
+        "up",
+    )
+
+    def __init__(self, settings: PathSettings, *, half_life: float, now: float, draw: Callable[[], float]) -> None:
+        self.id: PathId = settings.path
+        self.cadence: Cadence | None = None  # the last one asked for
+        self.news = 0
+        self.news_at = -inf
+        self.missing = self.missed = False
+        self.size: PathMtu | None = None  # how large packets may be, when that was found out last
+        self.load = self.rate = 0.0
+        self._half_life = half_life
+        self._draw = draw
+        self.settings: PathSettings
+        self.legs: list[Estimate]
+        self.health: Health
+        self._begin(settings, now)
+
+    def configure(self, settings: PathSettings, *, half_life: float, now: float) -> None:
+        """Take new settings; belief and health stay, unless what is probed changed."""
+        if settings.legs != self.settings.legs or half_life != self._half_life:
+            self._half_life = half_life
+            self._begin(settings, now)
+        self.settings = settings
+        self.health.configure(settings.down_after)
+
+    def probed(self, event: Probed, now: float) -> bool:
+        """Take the outcome of one probe. True if the path's health changed."""
+        outcome = event.outcome
+        if outcome is REPLY:
+            return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
+        if outcome is OVERDUE:
+            return self.overdue(event.leg, event.sent_at, now)
+        if outcome is LOST:
+            self.lost(event.leg, event.sent_at)
+        elif outcome is LATE:
+            self.legs[event.leg].undo_loss(event.sent_at)
+            return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
+        return False
+
+    def answered(self, rtt: float, sent_at: float, leg: int, now: float) -> bool:
+        """A probe was answered after ``rtt`` ms. True if the path's health changed."""
+        changed = False
+        if not self.up:
+            if self.health.state is ABSENT:
+                return False
+            changed = self._heard(leg, now)
+        self.missing = False
+        if self.legs[leg].reply(rtt, sent_at):
+            self.news += 1
+            self.news_at = sent_at
+        return changed
+
+    def overdue(self, leg: int, sent_at: float, now: float) -> bool:
+        """A probe is overdue. True if the path's health changed."""
+        self.missed = True
+        belief = self.legs[leg]
+        belief.overdue(sent_at)
+        if belief.samples and sent_at < belief.last_reply:
+            return False  # a newer probe was answered: this one alone went missing
+        self.missing = True
+        self.news += 1
+        self.news_at = sent_at
+        changed = self.health.overdue(leg, sent_at, now)
+        if changed:
+            self.up = False
+        return changed
+
+    def lost(self, leg: int, sent_at: float) -> None:
+        """A probe is lost for good."""
+        if not self.health.gone:  # going down freezes belief
+            self.legs[leg].lost(sent_at)
+
+    def link(self, up: bool, now: float) -> bool:
+        """The path's device came or went. True if the path's health changed."""
+        if not self.health.link(up, now):
+            return False
+        self.up = False
+        self.forget()
+        return True
+
+    def tunnel(self, stale: str, now: float) -> bool:
+        """The path's tunnel seems dead, and why; or (empty) no longer. True if the path's health changed."""
+        changed = self.health.tunnel(stale, now)
+        self.up = self.health.state is UP
+        return changed
+
+    def sized(self, event: PathMtu) -> None:
+        """It was found how large packets may be. What is believed of delay and loss does not depend on it."""
+        self.size = event
+
+    def loaded(self, share: float) -> None:
+        """Its PoP is loaded: so much of the penalty counts, 0 to 1."""
+        self.load = share
+
+    def carried(self, rate: float) -> None:
+        """It carries so many bytes a second of this gateway's own traffic, both ways together."""
+        self.rate = rate
+
+    def forget(self) -> None:
+        """Believe nothing of its delay and loss any more."""
+        for leg in self.legs:
+            leg.forget()
+        self.missing = False
+
+    @property
+    def pop(self) -> str:
+        return self.settings.pop
+
+    @property
+    def samples(self) -> int:
+        """How many answers there were since belief last began anew, on the leg that has fewest. 0: nothing is known."""
+        legs = self.legs
+        return legs[0].samples if len(legs) == 1 else min(leg.samples for leg in legs)
+
+    @property
+    def answered_at(self) -> float:
+        """When the newest probe that was answered had been sent; -inf: none was."""
+        return min(leg.last_reply if leg.samples else -inf for leg in self.legs)
+
+    @property
+    def black_hole(self) -> bool:
+        """Whether large packets vanish on it."""
+        return self.size is not None and self.size.black_hole
+
+    @property
+    def patience(self) -> float:
+        """After how many seconds a probe is overdue."""
+        timeout = self.settings.timeout
+        if not self.samples:
+            return timeout
+        worst = max(leg.mean + PATIENCE_SDS * leg.sd for leg in self.legs)
+        return min(timeout, worst * 1e-3 + PATIENCE_SLACK)
+
+    def wants(self, role: Role, *, scout_interval: float, urgent: bool) -> Cadence | None:
+        """The cadence to ask for now, or None if the one asked for last still serves. ``urgent``: it is a rival of a
+        choice that is under suspicion."""
+        every = self._every(role, scout_interval, urgent=urgent)
+        patience = self.patience
+        last = self.cadence
+        if last is not None and last.every == every and abs(patience - last.patience) <= PATIENCE_DRIFT * last.patience:
+            return None
+        self.cadence = Cadence(self.id, every, patience)
+        return self.cadence
+
+    def _every(self, role: Role, scout_interval: float, *, urgent: bool) -> float | None:
+        settings, state = self.settings, self.health.state
+        if state is ABSENT:
+            return None
+        if urgent or (state is PathState.SUSPECT and self.health.doubted):
+            usual = min(settings.interval, settings.standby_interval)
+            return min(usual, max(CONFIRM_FASTEST, min(CONFIRM_SLOWEST, usual / 2.0)))
+        unheard = not self.samples and not self.missed
+        if unheard or role in (Role.CHOSEN, Role.TRIED) or state in (PathState.SUSPECT, RECOVERING):
+            return settings.interval
+        if role is Role.SCOUT:
+            return max(scout_interval, settings.standby_interval)
+        return settings.standby_interval
+
+    def _begin(self, settings: PathSettings, now: float) -> None:
+        """Nothing is known of what these settings have probed."""
+        self.settings = settings
+        self.legs = [Estimate(self._half_life) for _ in range(settings.legs)]
+        self.health = Health(legs=settings.legs, down_after=settings.down_after, now=now, draw=self._draw)
+        self.single = settings.legs == 1
+        self.up = False
+        self.missing = False
+
+    def _heard(self, leg: int, now: float) -> bool:
+        """A path that is not up answered."""
+        changed = self.health.answered(leg, now)
+        if changed:
+            state = self.health.state
+            self.up = state is UP
+            if state is RECOVERING:
+                self.forget()  # the old belief was of another time
+        return changed

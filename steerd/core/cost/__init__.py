@@ -1,0 +1,1 @@
+"""Belief to cost: one number in ms per policy and path, the sum of named terms."""

@@ -1,0 +1,112 @@
+"""Own load: what a policy's own traffic adds to the delay of the path that carries it.
+
+A path that carries nothing looks better than it would be, so that an idle one always looks better than a busy one: on a
+saturated access link, or where one gateway fills a good part of a PoP, a gateway would move for ever. So what its own
+traffic costs is charged to every path that the policy is not on.
+
+It is learned from the gateway's own switches, where its traffic is large: by so much the path taken rose when the
+traffic came, and by so much the path left fell when it went. The lesser of the two is believed: a path is also left
+because it is bad, and then gets better by itself. A gateway that carries nothing learns nothing, and decides as if this
+were not here; so does replay. Half of it is forgotten in an hour, and then tried again by a switch.
+"""
+
+from math import exp2
+from statistics import median
+from typing import Final, NamedTuple
+
+from steerd.core.belief.path import Path
+
+LARGE: Final = 16_000.0
+"""Bytes a second: less than this delays nobody (128 kbit/s; probes are some 100)."""
+
+SAMPLES: Final = 3
+"""So many samples of both paths after a switch are compared with what was believed before it."""
+
+PATIENCE: Final = 6.0
+"""Seconds: so long after a switch these are awaited, and meanwhile nothing but force moves the policy on: otherwise the
+next switch comes before anything was learned from this one."""
+
+MEMORY: Final = 3600.0
+"""Seconds: the half-life of what was learned."""
+
+
+class Learned(NamedTuple):
+    """``burden`` in ms, learned at ``rate`` bytes a second, at ``at``."""
+
+    burden: float
+    rate: float
+    at: float
+
+
+class _Side:
+    """One of the two paths of a switch: what was believed of its RTT before, and what came since."""
+
+    __slots__ = ("_news", "after", "before", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.before = path.legs[0].mean
+        self.after: list[float] = []
+        self._news = path.news
+
+    def look(self) -> None:
+        path = self.path
+        if path.news != self._news and not path.missing:
+            self._news = path.news
+            self.after.append(path.legs[0].last_rtt)
+
+    @property
+    def rose(self) -> float:
+        return median(self.after) - self.before
+
+
+class OwnLoad:
+    """What one policy has learned of it."""
+
+    __slots__ = ("_left", "_rate", "_since", "_taken", "learned")
+
+    def __init__(self) -> None:
+        self.learned = Learned(0.0, 1.0, 0.0)
+        self._left: _Side | None = None
+        self._taken: _Side | None = None
+        self._rate = 0.0
+        self._since = 0.0
+
+    def switched(self, old: Path | None, new: Path | None, now: float) -> None:
+        """The policy's traffic goes from one path to another."""
+        self._left = self._taken = None
+        if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
+            self._left, self._taken = _Side(old), _Side(new)
+            self._rate, self._since = old.rate, now
+
+    def measuring(self, now: float) -> bool:
+        """Whether the last switch is still being learned from."""
+        return self._taken is not None and now < self._since + PATIENCE
+
+    def look(self, now: float) -> bool:
+        """A round ended. True if something was learned."""
+        left, taken = self._left, self._taken
+        if left is None or taken is None:
+            return False
+        left.look()
+        taken.look()
+        if len(taken.after) <= SAMPLES or len(left.after) <= SAMPLES:
+            if now >= self._since + PATIENCE:
+                self._left = self._taken = None
+            return False
+        self._left = self._taken = None
+        if taken.path.rate < self._rate / 2.0:
+            return False  # the traffic did not come along
+        self.learned = Learned(max(0.0, min(taken.rose, -left.rose)), self._rate, now)
+        return True
+
+    def burden(self, rate: float, now: float) -> float:
+        """What the policy's traffic, ``rate`` bytes a second, would add to a path that does not carry it, in ms."""
+        learned = self.learned
+        if rate < LARGE or not learned.burden:
+            return 0.0
+        return learned.burden * min(1.0, rate / learned.rate) * exp2((learned.at - now) / MEMORY)
+
+    def restore(self, learned: Learned) -> None:
+        """Take up what an earlier run had learned."""
+        self.learned = learned

@@ -1,0 +1,112 @@
+"""What one path costs one policy: the one formula that rules, fail-over, shares and views go by.
+
+``cost = rtt + jitter + loss + load + own_load + backbone + bias + mtu + prefer``, each term in ms, bounded and shown.
+The first three are measured, by the policy's tariff; the others hold whatever the probes bring.
+"""
+
+from math import inf
+from typing import Final
+
+from steerd.core.belief.estimate import Estimate
+from steerd.core.belief.path import Path
+from steerd.core.cost.tariff import Tariff
+from steerd.core.effects import Terms
+from steerd.core.settings import PathId, Settings
+
+TERMS: Final = ("rtt", "jitter", "loss", "load", "own_load", "backbone", "bias", "mtu", "prefer")
+
+LEAST_LEFT: Final = 0.1
+"""A preferred path costs at least this share of what it costs others: cheap, but never less than nothing, and
+of two preferred paths the better one stays the cheaper one."""
+
+
+class Price:
+    """One path at one policy's tariff. It is worked out when somebody looks, at the end of a round or when a choice is
+    forced, so that samples need not know of it. ``worth``: by how many ms the path is preferred; ``bias``: its own, as
+    the policy weighs it, in ms."""
+
+    __slots__ = ("_own_load", "_settings", "_tariff", "_worth", "bias", "fixed", "id", "path")
+
+    def __init__(self, path: Path, tariff: Tariff, settings: Settings, *, bias: float, worth: float) -> None:
+        self.id: PathId = path.id
+        self.path = path
+        self.bias = bias
+        self._tariff = tariff
+        self._settings = settings
+        self._worth = worth
+        self._own_load = 0.0
+        self.renew()
+
+    def renew(self, own_load: float | None = None) -> None:
+        """What does not depend on probes has changed: what is known of the path's packet size or its PoP's load, or
+        what the policy's own traffic would add there (``own_load``, in ms; None: as before)."""
+        if own_load is not None:
+            self._own_load = own_load
+        self.fixed = self.bias + self._mtu() + self._load() + self._own_load
+
+    @property
+    def cost(self) -> float:
+        """In ms, of what is believed; inf until every leg has answered."""
+        path = self.path
+        if not path.samples:
+            return inf
+        tariff = self._tariff
+        cost = tariff.cost(path.legs[0]) if path.single else max(map(tariff.cost, path.legs))
+        return self._less(cost + self.fixed) if self._worth else cost + self.fixed
+
+    @property
+    def last_cost(self) -> float:
+        """In ms, of the last probe alone: of a reply its RTT, of one that is overdue the mean and what a loss costs."""
+        path = self.path
+        leg = path.legs[0] if path.single else self._worst()
+        paid = self._tariff.paid(leg, missing=path.missing) + self.fixed
+        return self._less(paid) if self._worth else paid
+
+    def terms(self) -> Terms:
+        """The cost, term by term, in ms, with ``total``: their sum. Empty before every leg has answered."""
+        if not self.path.samples:
+            return {}
+        leg = self._worst()
+        full = self._tariff.cost(leg) + self.fixed
+        return {
+            **dict.fromkeys(TERMS, 0.0),
+            **self._tariff.terms(leg)._asdict(),
+            "load": self._load(),
+            "own_load": self._own_load,
+            "bias": self.bias,
+            "mtu": self._mtu(),
+            "prefer": self._less(full) - full,
+            "total": self._less(full),
+        }
+
+    def shown(self) -> Terms:
+        """What the tariff shows beside the cost."""
+        return self._tariff.shown(self._worst()) if self.path.samples else {}
+
+    # What else a rule reads of a path: see `steerd.core.rules.rule.Belief`.
+
+    @property
+    def news(self) -> int:
+        return self.path.news
+
+    @property
+    def news_at(self) -> float:
+        return self.path.news_at
+
+    @property
+    def up(self) -> bool:
+        return self.path.up
+
+    def _worst(self) -> Estimate:
+        return max(self.path.legs, key=self._tariff.cost)
+
+    def _mtu(self) -> float:
+        return self._settings.mtu_penalty if self.path.black_hole else 0.0
+
+    def _load(self) -> float:
+        return self._settings.load_penalty * self.path.load
+
+    def _less(self, full: float) -> float:
+        """What is left of the cost of a path that is preferred."""
+        least = LEAST_LEFT * full
+        return max(full - self._worth, least) if self._worth else full

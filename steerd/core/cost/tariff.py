@@ -1,0 +1,121 @@
+"""How a policy prices what is measured of a path: its tariff. All costs in ms, loss as a ratio.
+
+There are two: the sum of weighted terms, which nearly every policy has, and how a call sounds (`steerd.core.cost.voice`).
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from steerd.core.belief.estimate import Estimate
+from steerd.core.cost import voice
+from steerd.core.settings import Codec, Objective, PolicySettings, Settings
+
+RTT_MAX: Final = 2000.0
+JITTER_MAX: Final = 1000.0
+"""Bounds of the terms, in ms: no single measurement outweighs everything else for ever."""
+
+
+class Measured(NamedTuple):
+    """What is measured of a leg, in ms of cost."""
+
+    rtt: float
+    jitter: float
+    loss: float
+
+
+class Tariff(Protocol):
+    """How one policy prices what is measured of one leg."""
+
+    def cost(self, leg: Estimate) -> float:
+        """What is believed of the leg, in ms: the sum of `terms`."""
+        ...
+
+    def terms(self, leg: Estimate) -> Measured:
+        """The same, term by term."""
+        ...
+
+    def paid(self, leg: Estimate, *, missing: bool) -> float:
+        """What the last probe paid, in ms; ``missing``: it is overdue."""
+        ...
+
+    def shown(self, leg: Estimate) -> dict[str, float]:
+        """What else is to be shown of a leg beside its cost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """The sum of the common terms, each at the policy's own weight. ``loss_penalty``, in ms, is what a lost probe pays
+    by itself, as it does for all others; ``rate_penalty`` is what a weight above 1 adds to it. That counts by the rate
+    of loss that is believed: rules let no single probe pay much, so that they would hardly notice."""
+
+    rtt_weight: float
+    jitter_weight: float
+    loss_penalty: float
+    rate_penalty: float
+
+    def cost(self, leg: Estimate) -> float:
+        return self._delay(leg.mean, leg.jitter) + (self.loss_penalty + self.rate_penalty) * leg.loss
+
+    def terms(self, leg: Estimate) -> Measured:
+        loss = (self.loss_penalty + self.rate_penalty) * leg.loss
+        return Measured(self._delay(leg.mean, 0.0), self._delay(0.0, leg.jitter), loss)
+
+    def paid(self, leg: Estimate, *, missing: bool) -> float:
+        paid = self._delay(leg.mean if missing else leg.last_rtt, leg.jitter)
+        if missing:
+            paid += self.loss_penalty
+        return paid + self.rate_penalty * leg.loss if self.rate_penalty else paid
+
+    def shown(self, leg: Estimate) -> dict[str, float]:  # noqa: ARG002
+        return {}
+
+    def _delay(self, rtt: float, jitter: float) -> float:
+        if rtt > RTT_MAX:
+            rtt = RTT_MAX
+        if jitter > JITTER_MAX:
+            jitter = JITTER_MAX
+        return self.rtt_weight * rtt + self.jitter_weight * jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """The equivalent delay of a call: the RTT of a path without jitter and loss over which it would sound as this
+    one lets it sound. Such a path costs its RTT; jitter costs the delay of the buffer that takes it up, and loss
+    the delay that would lower the E-model's rating as far. See `steerd.core.cost.voice`."""
+
+    codec: Codec
+
+    def cost(self, leg: Estimate) -> float:
+        return sum(self._measured(leg, leg.mean))
+
+    def terms(self, leg: Estimate) -> Measured:
+        return self._measured(leg, leg.mean)
+
+    def paid(self, leg: Estimate, *, missing: bool) -> float:
+        """A call hears the rate of loss, and by far not in proportion: one probe cannot have paid for it alone, so
+        what is believed of loss counts all the time."""
+        return sum(self._measured(leg, leg.mean if missing else leg.last_rtt))
+
+    def shown(self, leg: Estimate) -> dict[str, float]:
+        return {"mos": voice.mos(voice.rating(self._delay(leg), leg.loss, self.codec))}
+
+    def _measured(self, leg: Estimate, rtt: float) -> Measured:
+        rtt, jitter = min(rtt, RTT_MAX), min(leg.jitter, JITTER_MAX)
+        lost = voice.lost_delay(voice.delay(rtt, jitter), leg.loss, self.codec)
+        return Measured(rtt, 2.0 * voice.BUFFER * jitter, 2.0 * lost)
+
+    def _delay(self, leg: Estimate) -> float:
+        return voice.delay(min(leg.mean, RTT_MAX), min(leg.jitter, JITTER_MAX))
+
+
+def tariff(policy: PolicySettings, settings: Settings) -> Tariff:
+    """How this policy prices what is measured."""
+    if policy.objective is Objective.MOS:
+        return Voice(policy.codec)
+    return Weighted(
+        policy.rtt_weight,
+        policy.jitter_weight * settings.jitter_weight,
+        min(policy.loss_weight, 1.0) * settings.loss_penalty,
+        max(policy.loss_weight - 1.0, 0.0) * settings.loss_penalty,
+    )

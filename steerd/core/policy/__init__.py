@@ -1,0 +1,1 @@
+"""One policy: what it may use, what it wants, what the kernel has for it."""

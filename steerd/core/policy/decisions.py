@@ -1,0 +1,308 @@
+"""Deciding: where each policy is to go, what is asked of the kernel and of the prober for it.
+
+A decision is forced (`_leave`) or a matter of price (the policy's rule). Either way it is one effect for the
+kernel (`Steer`, wanted state) and one for everybody else (`Switched`, a fact with its evidence).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from steerd.core.belief.path import Path, Role
+from steerd.core.effects import Declined, Effect, Shared, Switched, Terms
+from steerd.core.events import Event, Shares
+from steerd.core.policy import failover
+from steerd.core.policy.eligibility import Eligibility
+from steerd.core.policy.orders import Drains
+from steerd.core.policy.policy import Policy
+from steerd.core.rules.rule import Verdict
+from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
+from steerd.core.states import PolicyState, Reason
+
+ANSWER_WITHIN: Final = 10.0
+"""A `Steer` that was not answered by an `Installed` for so long, in seconds, is asked again."""
+
+
+class Decisions:
+    """The policies, and what becomes of them. ``first_choice_by``: when a policy takes what there is, whoever was not
+    heard yet. ``stranded``: policies that have to leave and found nowhere to go yet."""
+
+    def __init__(self, settings: Settings, drains: Drains, *, epoch: int, first_choice_by: float) -> None:
+        self.epoch = epoch
+        self.paths: Mapping[PathId, Path] = {}
+        self.policies: dict[PolicyId, Policy] = {}
+        self.declined: dict[str, int] = {}
+        self.stranded: set[PolicyId] = set()
+        self._settings = settings
+        self._drains = drains
+        self._first_choice_by = first_choice_by
+        self._events = 0
+        self._effects: list[Effect] = []
+        self._urgent: set[PathId] = set()
+
+    def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool) -> None:
+        """Take new settings; ``anew``: the rule is another one."""
+        policies: dict[PolicyId, Policy] = {}
+        for wanted in settings.policies:
+            policy = self.policies.get(wanted.policy)
+            if policy is None:
+                policy = Policy(wanted, settings, paths)
+            else:
+                policy.configure(wanted, settings, paths, anew=anew)
+            policies[wanted.policy] = policy
+        self.policies, self.paths, self._settings = policies, paths, settings
+        self.stranded &= set(policies)
+
+    def taken(self) -> Sequence[Effect]:
+        """The effects since the last call."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def tell(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def decline(self, event: Event, reason: str) -> None:
+        self.declined[reason] = self.declined.get(reason, 0) + 1
+        self.tell(Declined(event, reason))
+
+    # When to look
+
+    def reconsider(self, now: float) -> None:
+        """Orders or settings changed: they act at once."""
+        for policy in self.policies.values():
+            policy.expire()
+            self.look(policy, now)
+        self.ask_cadences()
+
+    def reconsider_stranded(self, now: float) -> None:
+        """Somebody answered."""
+        for id_ in sorted(self.stranded):
+            self.look(self.policies[id_], now)
+
+    def health_changed(self, path: Path, now: float, *, doubt: bool) -> None:
+        """A path's health changed; ``doubt``: no further than between up and suspect."""
+        for policy in self.policies.values():
+            stranded = policy.id in self.stranded
+            if path.id not in policy.paths or (doubt and not self._drains and policy.settled and not stranded):
+                continue
+            policy.expire()
+            used = policy.assignment.wanted == path.id or policy.spread.uses(path.id)
+            if stranded or (used and path.health.gone):
+                self.look(policy, now)
+
+    def end_round(self, dt: float, now: float) -> None:
+        """A round ended that covered ``dt`` seconds; 0: nothing was measured in it, so it counts for nothing."""
+        for policy in self.policies.values():
+            if not policy.stale(now) and policy.assignment.pending_since is None:
+                verdict = policy.advise(dt, now)
+                if verdict is not None and not policy.settling(now):
+                    self._better(policy, verdict, now)
+                elif policy.spread.active:
+                    self._share(policy, policy.eligibility(self._drains, now))
+            else:
+                self._end_round(policy, dt, now)
+
+    def look(self, policy: Policy, now: float) -> None:
+        """Something forced a look between two rounds."""
+        eligible = policy.eligibility(self._drains, now)
+        if self._may_stay(policy, eligible, rounds=False) and policy.spread.active:
+            self._share(policy, eligible)
+
+    # What is decided
+
+    def _may_stay(self, policy: Policy, eligible: Eligibility, *, rounds: bool) -> bool:
+        """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
+        if eligible.wanted is None:
+            if policy.blocked_by is not None:
+                self._leave(policy, eligible, policy.blocked_by)
+            elif rounds and self._may_start(policy, eligible.now):
+                self._leave(policy, eligible, Reason.START)
+            return False
+        reason = failover.forced(eligible)
+        if reason is not None:
+            self._leave(policy, eligible, reason)
+            return False
+        self.stranded.discard(policy.id)
+        policy.enter(PolicyState.STEERING)
+        return True
+
+    def _end_round(self, policy: Policy, dt: float, now: float) -> None:
+        """`end_round`, where anything may have changed."""
+        eligible = policy.eligibility(self._drains, now)
+        if policy.review(eligible):
+            self.ask_cadences()
+        if not self._may_stay(policy, eligible, rounds=True):
+            return
+        policy.show(eligible)
+        verdict = policy.advise(dt, now)
+        if verdict is not None and policy.assignment.pending_since is None and not policy.settling(now):
+            self._better(policy, verdict, now)
+            return
+        self._keep_up(policy, eligible)
+        if policy.spread.active:
+            self._share(policy, eligible)
+
+    def _may_start(self, policy: Policy, now: float) -> bool:
+        """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
+        if self._settings.offline or now >= self._first_choice_by:
+            return True
+        return all(path.samples or path.missed or path.health.gone for path in policy.paths.values())
+
+    def _leave(self, policy: Policy, eligible: Eligibility, reason: Reason) -> None:
+        """The current choice cannot stay: take the first by rank that there is, or say why none is."""
+        target = failover.target(eligible, reason)
+        if target is not None:
+            if policy.returning(eligible.now):
+                return
+            if failover.awaits(eligible, target, reason, ignore_below=self._settings.ignore_below):
+                self.stranded.add(policy.id)  # looked at with every answer
+                return
+            self.stranded.discard(policy.id)
+            rule = "first" if reason is Reason.START else "forced"
+            self._move(policy, target.id, _returns(policy, reason), rule, {}, eligible.now)
+            return
+        self.stranded.add(policy.id)
+        if eligible.wanted is None:
+            return
+        hard = policy.pin is not None and policy.pin.hard
+        if failover.local_outage(eligible, reason):
+            policy.enter(PolicyState.LOCAL_OUTAGE)
+        elif hard or policy.settings.when_none is WhenNone.KEEP or not eligible.hopeless():
+            policy.enter(PolicyState.HELD)
+        else:
+            self._move(policy, None, reason, "forced", {}, eligible.now)
+            policy.enter(PolicyState.BLOCKED, blocked_by=reason)
+
+    def _better(self, policy: Policy, verdict: Verdict, now: float) -> None:
+        self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
+
+    def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
+        old, shared = policy.assignment.wanted, policy.spread.shares
+        policy.move(to, now)
+        eligible = policy.eligibility(self._drains, now)
+        policy.spread.renew(eligible)
+        self._stand_by(policy, eligible)
+        self.announce(policy, old, reason, rule, margin, now)
+        self._tell_shares(policy, shared, eligible)
+        self.tell(policy.ask(now))
+        self.ask_cadences()
+
+    def _stand_by(self, policy: Policy, eligible: Eligibility) -> None:
+        """Find who stands behind the choice."""
+        best = eligible.current
+        runner = None if best is None else failover.second(eligible, best, policy.spread.uses)
+        policy.assignment.want(eligible.wanted, runner)
+
+    def _share(self, policy: Policy, eligible: Eligibility) -> None:
+        """Have other paths take part in the policy's traffic, where that is due."""
+        shared, wanted = policy.spread.shares, eligible.wanted
+        if wanted is None or eligible.refusal(wanted, eligible.now) is not None or not policy.spread.review(eligible):
+            return
+        self._stand_by(policy, eligible)
+        self._tell_shares(policy, shared, eligible)
+        self.tell(policy.ask(eligible.now))
+        self.ask_cadences()
+
+    def _tell_shares(self, policy: Policy, old: Shares, eligible: Eligibility) -> None:
+        new = policy.spread.shares
+        if new != old:
+            why = _why_shared(old, new, eligible)
+            self.tell(Shared(policy.id, old, new, why, eligible.now))
+
+    def announce(
+        self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
+    ) -> None:
+        """Tell of a choice that changed, with its evidence."""
+        self._events += 1
+        evidence: dict[PathId, Terms] = {}
+        excluded: dict[PathId, str] = dict(policy.forbidden)
+        eligible = policy.eligibility(self._drains, now)
+        for path in policy.paths.values():
+            if path.samples:
+                price = policy.prices[path.id]
+                evidence[path.id] = {**price.terms(), "samples": float(path.samples), **price.shown()}
+            why = eligible.passed_over(path.id)
+            if why is not None:
+                excluded[path.id] = why
+        switched = Switched(
+            f"{self.epoch}-{self._events}", policy.id, old, eligible.wanted, reason, now, rule, evidence, excluded, margin,
+            self._ordered_by(policy, old, reason),
+        )  # fmt: skip
+        policy.announced(switched)
+        self.tell(switched)
+
+    def _ordered_by(self, policy: Policy, old: PathId | None, reason: Reason) -> str | None:
+        """Whose order the switch obeys, if any."""
+        if reason is Reason.PIN:
+            return policy.pin.origin if policy.pin is not None else None
+        if reason is Reason.DRAIN and old is not None and old in policy.paths:
+            return self._drains.origin(policy.paths[old].pop) or None
+        return None
+
+    def _keep_up(self, policy: Policy, eligible: Eligibility) -> None:
+        """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
+        assignment, now = policy.assignment, eligible.now
+        if assignment.wanted is None or assignment.refusal(assignment.wanted, now) is not None:
+            return
+        if assignment.pending_since is not None:
+            if now - assignment.pending_since < ANSWER_WITHIN:
+                return
+        elif failover.serves(eligible, assignment.runner, policy.spread.uses):
+            return
+        else:
+            before = assignment.runner
+            self._stand_by(policy, eligible)
+            if assignment.runner == before:
+                return
+        self.tell(policy.ask(now))
+
+    # How paths are probed
+
+    def ask_cadences(self, path: Path | None = None) -> None:
+        """Ask the prober for what is wanted of ``path``, or of all paths where that may matter to others."""
+        if self._settings.offline:
+            return  # the driver brings samples of its own: nobody probes
+        urgent = self._rivals_of_doubted()
+        every = path is None or urgent != self._urgent
+        self._urgent = urgent
+        for one in self.paths.values() if every or path is None else (path,):
+            interval = self._settings.scout_interval
+            cadence = one.wants(self.role(one), scout_interval=interval, urgent=one.id in urgent)
+            if cadence is not None:
+                self.tell(cadence)
+
+    def role(self, path: Path) -> Role:
+        """What the path is to the policies that may use it."""
+        roles = [role for role in (policy.role(path) for policy in self.policies.values()) if role is not None]
+        return min(roles, key=lambda role: role.value, default=Role.SCOUT)
+
+    def _rivals_of_doubted(self) -> set[PathId]:
+        """Who is to answer soon, since a choice may be dead: its fellow candidates, or all when none of these does."""
+        urgent: set[PathId] = set()
+        for policy in self.policies.values():
+            wanted = policy.assignment.wanted
+            current = self.paths.get(wanted) if wanted is not None else None
+            if current is None or not current.health.doubted:
+                continue
+            desperate = policy.id in self.stranded
+            urgent.update(
+                path.id
+                for path in policy.paths.values()
+                if not path.health.gone and (desperate or policy.role(path) is not Role.SCOUT)
+            )
+        return urgent
+
+
+def _returns(policy: Policy, reason: Reason) -> Reason:
+    """Coming back from blocked is an undrain or a recovery, not a start."""
+    if policy.blocked_by is None:
+        return reason
+    return Reason.UNDRAIN if reason is Reason.DRAIN else Reason.BETTER
+
+
+def _why_shared(old: Shares, new: Shares, eligible: Eligibility) -> str:
+    now, before = {share.path for share in new}, {share.path for share in old}
+    reasons = [f"{share.path} joins" for share in new if share.path not in before]
+    for path in (share.path for share in old if share.path not in now):
+        why = eligible.excluded(path) if path in eligible.paths else "not configured"
+        reasons.append(f"{path} leaves" + (f" ({why})" if why else ""))
+    return ", ".join(reasons) or "costs changed"

@@ -1,0 +1,219 @@
+"""One policy: what it may use, what it wants, what the kernel has for it, and who decides for it."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from steerd.core.belief.path import Path, Role
+from steerd.core.cost.own_load import OwnLoad
+from steerd.core.cost.price import Price
+from steerd.core.cost.tariff import tariff
+from steerd.core.effects import Steer, Switched, Terms
+from steerd.core.policy.assignment import Assignment
+from steerd.core.policy.candidates import Candidates
+from steerd.core.policy.eligibility import Eligibility
+from steerd.core.policy.orders import Drains, Pin
+from steerd.core.policy.spread import Spread
+from steerd.core.rules.make import make
+from steerd.core.rules.rule import Verdict
+from steerd.core.settings import PathId, PolicySettings, Settings
+from steerd.core.states import PolicyState, Reason
+
+STEERING: Final = PolicyState.STEERING
+NOWHERE: Final = PathId("")
+
+
+class Policy:
+    """The mutable state of one policy. ``since``: when the choice was made or adopted; ``last``: the last switch;
+    ``blocked_by``: why nothing may be used, while its traffic is blocked."""
+
+    def __init__(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
+        self.id = settings.policy
+        self.assignment = Assignment()
+        self.state = PolicyState.NONE
+        self.since: float | None = None
+        self.event_id = ""
+        self.last: Switched | None = None
+        self.blocked_by: Reason | None = None
+        self.pin: Pin | None = None
+        self.rule = make(common)
+        self.spread = Spread(settings)
+        self.candidates = Candidates(common.max_active)
+        self.own_load = OwnLoad()
+        self._outage_over: float | None = None  # when something on the dead uplink was first heard again
+        self._here: int | None = None  # the choice's place among the candidates that are shown
+        self._take(settings, common, paths)
+
+    def configure(
+        self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path], *, anew: bool
+    ) -> None:
+        """Take new settings; the choice, the pin and what the rule remembers of paths that stay are kept. ``anew``: the
+        rule is another one."""
+        if anew:
+            self.rule = make(common)
+        self.spread.configure(settings)
+        self.candidates.configure(common.max_active)
+        self._take(settings, common, paths)
+        if self.pin is not None and all(path.pop != self.pin.pop for path in self.paths.values()):
+            self.pin = None  # its PoP left the configuration
+
+    def pinned(self, pin: Pin | None) -> None:
+        """Use this PoP from now on; None: any."""
+        self.pin = pin
+
+    # What it costs
+
+    def terms(self, path: PathId) -> Terms:
+        """What this policy takes the path to cost, term by term, in ms; empty when nothing is known."""
+        return self.prices[path].terms()
+
+    def reprice(self, path: PathId) -> None:
+        """What does not depend on the path's probes has changed."""
+        price = self.prices.get(path)
+        if price is not None:
+            price.renew()
+
+    def carry(self, now: float) -> None:
+        """Charge every path but those in use for what the policy's own traffic would add there."""
+        current = self.paths.get(self.assignment.wanted) if self.assignment.wanted is not None else None
+        burden = 0.0 if current is None else self.own_load.burden(current.rate, now)
+        for id_, price in self.prices.items():
+            price.renew(0.0 if price.path is current or self.spread.uses(id_) else burden)
+
+    # What it may do
+
+    def eligibility(self, drains: Drains, now: float) -> Eligibility:
+        """Which paths it may use now."""
+        kernel = self.assignment
+        return Eligibility(
+            self.paths, self.prices, self.forbidden, kernel.wanted, self.pin, drains,
+            kernel.refusal, kernel.refused_until(now), now,
+        )  # fmt: skip
+
+    def dwell(self, now: float) -> float:
+        """For how many more seconds only force may move the policy: its ``min_dwell`` from the last switch. What an
+        earlier run left counts as switched to when it was adopted."""
+        if self.since is None:
+            return 0.0
+        return max(0.0, self.since + self.settings.min_dwell - now)
+
+    def settling(self, now: float) -> bool:
+        """Whether only force may move the policy now: it has not been long enough where it is, or it is being learned
+        what its traffic does there."""
+        return self.dwell(now) > 0.0 or self.own_load.measuring(now)
+
+    @property
+    def settled(self) -> bool:
+        """On a path, by nobody's order."""
+        return self.state is STEERING and self.assignment.wanted is not None and self.pin is None
+
+    def returning(self, now: float) -> bool:
+        """Whether a local outage has just ended, and the current path was not asked again since: what shares its
+        uplink answers, so it probably does too."""
+        current = self.paths.get(self.assignment.wanted) if self.assignment.wanted is not None else None
+        if self.state is not PolicyState.LOCAL_OUTAGE or current is None:
+            return False
+        if self._outage_over is None:
+            self._outage_over = now
+        return now < self._outage_over + current.settings.interval + current.settings.timeout
+
+    # What the rule is shown
+
+    def role(self, path: Path) -> Role | None:
+        """What the path is to this policy; None: it may not use it."""
+        if path.id not in self.paths:
+            return None
+        if path.id == self.assignment.wanted or self.spread.uses(path.id):
+            return Role.CHOSEN
+        return self.candidates.role(path)
+
+    def review(self, eligible: Eligibility) -> bool:
+        """Look whether other paths are to be candidates. True if any are."""
+        assignment = self.assignment
+        shares = (share.path for share in self.spread.shares)
+        used = [one for one in (assignment.wanted, assignment.runner, *shares) if one is not None]
+        return self.candidates.review(eligible, used)
+
+    def stale(self, now: float) -> bool:
+        """Whether what the rule is shown is to be looked at again."""
+        return self._here is None or now >= self.candidates.stale_at
+
+    def show(self, eligible: Eligibility) -> None:
+        """Make anew what the rule is shown, if that may have changed."""
+        if eligible.now >= self.candidates.stale_at:
+            self._here = self.candidates.show(eligible)
+
+    def advise(self, dt: float, now: float) -> Verdict | None:
+        """What the rule says at the end of a round of ``dt`` seconds, if there is anything to compare."""
+        if self._here is None:
+            return None
+        if self.own_load.look(now):
+            self.carry(now)
+        return self.rule.observe(self.candidates.shown, self._here, dt, now)
+
+    def outlook(self) -> str:
+        """What would have to change for the choice to change."""
+        if self.assignment.wanted is None:
+            return "the first path that answers is taken"
+        if self._here is None:
+            return f"{self.assignment.wanted} is not answering: the first path that answers is taken"
+        return self.rule.outlook(self.candidates.shown, self._here)
+
+    # What becomes of it
+
+    def enter(self, state: PolicyState, *, blocked_by: Reason | None = None) -> None:
+        """It is in this state now."""
+        self.state = state
+        self.blocked_by = blocked_by
+        if state is PolicyState.LOCAL_OUTAGE:
+            self._outage_over = None
+
+    def move(self, to: PathId | None, now: float) -> None:
+        """Want another choice; its runner-up and its shares are still to be found."""
+        old = self.assignment.wanted
+        self.own_load.switched(self.paths.get(old or NOWHERE), self.paths.get(to or NOWHERE), now)
+        self.assignment.want(to, None)
+        self.enter(STEERING)
+        self.since = now
+        self.expire()
+        self.rule.moved()
+        self.carry(now)
+
+    def adopted(self, now: float) -> None:
+        """What the kernel has is the choice from now on."""
+        self.since = now
+        self.spread.adopt(self.assignment.shares)
+        self.expire()
+
+    def announced(self, switched: Switched) -> None:
+        """This is the last switch."""
+        self.event_id = switched.event_id
+        self.last = switched
+
+    def ask(self, now: float) -> Steer:
+        """What is wanted, as the kernel is to be asked for it; an answer is awaited from now on."""
+        assignment = self.assignment
+        assignment.ask(now)
+        return Steer(self.id, assignment.wanted, assignment.runner, self.event_id, self.spread.shares)
+
+    def expire(self) -> None:
+        """What may be used may have changed."""
+        self.candidates.expire()
+        self._here = None
+
+    def _take(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
+        self.settings = settings
+        self.forbidden = dict(settings.forbidden)
+        self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
+        worths = dict(settings.preferred)
+        own = tariff(settings, common)
+        self.prices = {
+            id_: Price(
+                path,
+                own,
+                common,
+                bias=settings.bias_weight * path.settings.bias,
+                worth=worths.get(id_, 0.0),
+            )
+            for id_, path in self.paths.items()
+        }
+        self.expire()
