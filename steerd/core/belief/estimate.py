@@ -78,6 +78,7 @@ class Estimate:
         "_gaps",
         "_half_life",
         "_jitter_weight",
+        "_keeps",
         "_kept",
         "_last_overdue",
         "_loss_at",
@@ -97,7 +98,7 @@ class Estimate:
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
         self._slow_half_life = SLOW * half_life
-        self._fast = self._spread = self._kept = self._jitter_weight = 0.0
+        self._fast = self._spread = self._kept = self._keeps = self._jitter_weight = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -122,9 +123,14 @@ class Estimate:
         if sent_at <= self.last_reply:
             return False  # an older probe, answered late: the newer answer has spoken for its time
         self.last_reply = sent_at
-        if self.loss:
-            self._fade(sent_at)
         dt = sent_at - self.news_at
+        if self.loss:
+            if dt == self._dt and self._loss_at == self.news_at:  # nearly always: the power of two is known
+                loss = self.loss * self._keeps
+                self.loss = loss if loss > FORGOTTEN else 0.0
+                self._loss_at = sent_at
+            else:
+                self._fade(sent_at)
         jump = rtt - self.last_rtt
         if not jump and dt < HELD:
             return False
@@ -219,7 +225,8 @@ class Estimate:
         self._fast = fast = 1.0 - exp2(-dt / self._half_life)
         self._spread = fast if fast < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
         self._kept = 2.0 / fast - 1.0
-        slow = 1.0 - exp2(-dt / self._slow_half_life)
+        self._keeps = keeps = exp2(-dt / self._slow_half_life)
+        slow = 1.0 - keeps
         self._jitter_weight = slow if slow < JITTER_WEIGHT_MAX else JITTER_WEIGHT_MAX
 
     def _noise2(self) -> float:

@@ -40,8 +40,8 @@ class Role(Enum):
 class Path:
     """The mutable state of one path.
 
-    ``news`` counts what was learned of it, answers and probes that are overdue alike, and never goes back; ``news_at``
-    is when the newest such probe was sent. ``missing``: its newest probe is overdue; ``missed``: any ever was.
+    ``news`` counts what was learned of it, answers and probes that are overdue alike, and never goes back; ``news_after`` is how
+    many seconds after the one before the newest such probe was sent. ``missing``: its newest probe is overdue; ``missed``: any ever was.
     ``load`` is the share of the penalty for a loaded PoP that counts, 0 to 1; ``rate`` is what this gateway's own
     traffic on the path amounts to, in bytes a second.
     """
@@ -49,6 +49,7 @@ class Path:
     __slots__ = (
         "_draw",
         "_half_life",
+        "_news_at",
         "cadence",
         "health",
         "id",
@@ -57,7 +58,7 @@ class Path:
         "missed",
         "missing",
         "news",
-        "news_at",
+        "news_after",
         "rate",
         "settings",
         "single",
@@ -69,7 +70,8 @@ class Path:
         self.id: PathId = settings.path
         self.cadence: Cadence | None = None  # the last one asked for
         self.news = 0
-        self.news_at = -inf
+        self.news_after = inf
+        self._news_at = -inf
         self.missing = self.missed = False
         self.size: PathMtu | None = None  # how large packets may be, when that was found out last
         self.load = self.rate = 0.0
@@ -112,7 +114,8 @@ class Path:
         self.missing = False
         if self.legs[leg].reply(rtt, sent_at):
             self.news += 1
-            self.news_at = sent_at
+            self.news_after = sent_at - self._news_at
+            self._news_at = sent_at
         return changed
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
@@ -124,7 +127,8 @@ class Path:
             return False  # a newer probe was answered: this one alone went missing
         self.missing = True
         self.news += 1
-        self.news_at = sent_at
+        self.news_after = sent_at - self._news_at
+        self._news_at = sent_at
         changed = self.health.overdue(leg, sent_at, now)
         if changed:
             self.up = False

@@ -61,27 +61,28 @@ class _Side:
 
 
 class OwnLoad:
-    """What one policy has learned of it."""
+    """What one policy has learned of it. ``waits``: for samples after a switch."""
 
-    __slots__ = ("_left", "_rate", "_since", "_taken", "learned")
+    __slots__ = ("_left", "_rate", "_since", "_taken", "learned", "waits")
 
     def __init__(self) -> None:
         self.learned = Learned(0.0, 1.0, 0.0)
         self._left: _Side | None = None
         self._taken: _Side | None = None
+        self.waits = False
         self._rate = 0.0
         self._since = 0.0
 
     def switched(self, old: Path | None, new: Path | None, now: float) -> None:
         """The policy's traffic goes from one path to another."""
-        self._left = self._taken = None
+        self._forget()
         if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
             self._left, self._taken = _Side(old), _Side(new)
-            self._rate, self._since = old.rate, now
+            self._rate, self._since, self.waits = old.rate, now, True
 
     def measuring(self, now: float) -> bool:
         """Whether the last switch is still being learned from."""
-        return self._taken is not None and now < self._since + PATIENCE
+        return self.waits and now < self._since + PATIENCE
 
     def look(self, now: float) -> bool:
         """A round ended. True if something was learned."""
@@ -92,9 +93,9 @@ class OwnLoad:
         taken.look()
         if len(taken.after) <= SAMPLES or len(left.after) <= SAMPLES:
             if now >= self._since + PATIENCE:
-                self._left = self._taken = None
+                self._forget()
             return False
-        self._left = self._taken = None
+        self._forget()
         if taken.path.rate < self._rate / 2.0:
             return False  # the traffic did not come along
         self.learned = Learned(max(0.0, min(taken.rose, -left.rose)), self._rate, now)
@@ -110,3 +111,7 @@ class OwnLoad:
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""
         self.learned = learned
+
+    def _forget(self) -> None:
+        self._left = self._taken = None
+        self.waits = False

@@ -34,15 +34,16 @@ class Price:
         self._tariff = tariff
         self._settings = settings
         self._worth = worth
-        self._own_load = 0.0
+        self._own_load = self.fixed = 0.0
         self.renew()
 
-    def renew(self, own_load: float | None = None) -> None:
-        """What does not depend on probes has changed: what is known of the path's packet size or its PoP's load, or
-        what the policy's own traffic would add there (``own_load``, in ms; None: as before)."""
+    def renew(self, own_load: float | None = None) -> bool:
+        """What does not depend on probes may have changed: what is known of the path's packet size or its PoP's load,
+        or what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
         if own_load is not None:
             self._own_load = own_load
-        self.fixed = self.bias + self._mtu() + self._load() + self._own_load
+        before, self.fixed = self.fixed, self.bias + self._mtu() + self._load() + self._own_load
+        return self.fixed != before
 
     @property
     def cost(self) -> float:
@@ -82,20 +83,6 @@ class Price:
     def shown(self) -> Terms:
         """What the tariff shows beside the cost."""
         return self._tariff.shown(self._worst()) if self.path.samples else {}
-
-    # What else a rule reads of a path: see `steerd.core.rules.rule.Belief`.
-
-    @property
-    def news(self) -> int:
-        return self.path.news
-
-    @property
-    def news_at(self) -> float:
-        return self.path.news_at
-
-    @property
-    def up(self) -> bool:
-        return self.path.up
 
     def _worst(self) -> Estimate:
         return max(self.path.legs, key=self._tariff.cost)

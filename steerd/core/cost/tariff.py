@@ -62,10 +62,9 @@ class Weighted:
         return Measured(self._delay(leg.mean, 0.0), self._delay(0.0, leg.jitter), loss)
 
     def paid(self, leg: Estimate, *, missing: bool) -> float:
-        paid = self._delay(leg.mean if missing else leg.last_rtt, leg.jitter)
         if missing:
-            paid += self.loss_penalty
-        return paid + self.rate_penalty * leg.loss if self.rate_penalty else paid
+            return self._delay(leg.mean, leg.jitter) + self.loss_penalty + self.rate_penalty * leg.loss
+        return self._delay(leg.last_rtt, leg.jitter) + self.rate_penalty * leg.loss
 
     def shown(self, leg: Estimate) -> dict[str, float]:  # noqa: ARG002
         return {}

@@ -69,15 +69,19 @@ class Policy:
     def reprice(self, path: PathId) -> None:
         """What does not depend on the path's probes has changed."""
         price = self.prices.get(path)
-        if price is not None:
-            price.renew()
+        if price is not None and price.renew():
+            self.expire()
 
     def carry(self, now: float) -> None:
         """Charge every path but those in use for what the policy's own traffic would add there."""
         current = self.paths.get(self.assignment.wanted) if self.assignment.wanted is not None else None
         burden = 0.0 if current is None else self.own_load.burden(current.rate, now)
-        for id_, price in self.prices.items():
+        changed = [
             price.renew(0.0 if price.path is current or self.spread.uses(id_) else burden)
+            for id_, price in self.prices.items()
+        ]
+        if any(changed):
+            self.expire()
 
     # What it may do
 
@@ -146,7 +150,7 @@ class Policy:
         """What the rule says at the end of a round of ``dt`` seconds, if there is anything to compare."""
         if self._here is None:
             return None
-        if self.own_load.look(now):
+        if self.own_load.waits and self.own_load.look(now):
             self.carry(now)
         return self.rule.observe(self.candidates.shown, self._here, dt, now)
 

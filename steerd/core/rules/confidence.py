@@ -6,7 +6,6 @@ the variance of a mean is that of single samples over the number of independent 
 
 from collections.abc import Sequence
 from math import exp2, sqrt
-from operator import add
 from typing import Final
 
 from steerd.core.effects import Terms
@@ -24,7 +23,7 @@ class Confidence:
     """``half_life`` of the mean in seconds, 0: the last sample alone. ``errors``: by how many standard errors of the
     difference the other mean must be lower, beyond ``margin`` ms."""
 
-    __slots__ = ("_dt", "_error2", "_errors", "_half_life", "_margin", "_mean", "_variance", "_weights", "name")
+    __slots__ = ("_dt", "_error2", "_errors", "_half_life", "_low", "_margin", "_mean", "_variance", "_weights", "name")
 
     def __init__(self, name: str, *, half_life: float, errors: float, margin: float) -> None:
         self.name = name
@@ -32,49 +31,52 @@ class Confidence:
         self._errors = errors
         self._margin = margin
         self._mean: list[float] = []
+        self._low = 0.0
         self._variance: list[float] = []
         self._error2: list[float] = []
         self._dt = -1.0
         self._weights = (1.0, VARIANCE_WEIGHT_MAX, 1.0)  # of the mean, of the variance, 1 / independent samples
 
-    def take(self, places: Sequence[int | None], costs: Sequence[float]) -> None:
-        """Other candidates than before: of each its former place, None for one that is new, or back."""
+    def take(self, places: Sequence[int | None], costs: Sequence[float], shifts: Sequence[float]) -> None:
+        """Other candidates than before: of each its former place, None for one that is new, or back; and by how much
+        what does not depend on samples has changed."""
         first = [(cost * FIRST_SD) ** 2 for cost in costs]
-        self._mean = [cost if at is None else self._mean[at] for at, cost in zip(places, costs, strict=True)]
+        self._mean = [
+            cost if at is None else self._mean[at] + shift
+            for at, cost, shift in zip(places, costs, shifts, strict=True)
+        ]
         self._variance = [one if at is None else self._variance[at] for at, one in zip(places, first, strict=True)]
         self._error2 = [one if at is None else self._error2[at] for at, one in zip(places, first, strict=True)]
+        self._low = min(self._mean)
 
     def observe(
         self,
         costs: Sequence[float],
-        low: float,  # noqa: ARG002
+        low: float,
         fresh: Sequence[tuple[int, float]],
         dt: float,  # noqa: ARG002
     ) -> None:
         """Learn from the new samples alone: of each path that has one its place, and the seconds since the last."""
         if not self._half_life:
-            self._mean = list(costs)
+            self._mean, self._low = list(costs), low
             return
         mean, variance, error2 = self._mean, self._variance, self._error2
+        weight, spread, share = self._weights
         for place, since in fresh:
             if since != self._dt:
-                self._weigh(since)
-            weight, spread, share = self._weights
-            d = costs[place] - mean[place]
-            mean[place] += weight * d
-            v = variance[place]
+                weight, spread, share = self._weigh(since)
+            old, v = mean[place], variance[place]
+            d = costs[place] - old
+            mean[place] = old + weight * d
             variance[place] = v = v + spread * (d * d - v)
             error2[place] = v * share
-
-    def shift(self, by: Sequence[float]) -> None:
-        """Costs that do not depend on samples have changed by so much."""
-        self._mean = list(map(add, self._mean, by))
+        self._low = min(mean)
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""
         mean = self._mean
         most = mean[here] - self._margin
-        if min(mean) >= most:
+        if self._low >= most:
             return here
         best, lowest = here, most
         for place, one in enumerate(mean):
@@ -99,8 +101,9 @@ class Confidence:
             return 0.0
         return self._errors * sqrt(self._error2[here] + self._error2[there])
 
-    def _weigh(self, dt: float) -> None:
+    def _weigh(self, dt: float) -> tuple[float, float, float]:
         self._dt = dt
         weight = 1.0 - exp2(-dt / self._half_life)
         spread = weight if weight < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
-        self._weights = (weight, spread, weight / (2.0 - weight))
+        self._weights = weights = (weight, spread, weight / (2.0 - weight))
+        return weights

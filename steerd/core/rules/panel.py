@@ -11,14 +11,13 @@ reason to move, only its own test is.
 
 from collections.abc import Sequence
 from math import exp2, inf
-from operator import add, sub
-from typing import Final, Protocol
+from operator import add
+from typing import Any, Final, Protocol
 
 from steerd.core.effects import Terms
 from steerd.core.rules.confidence import Confidence
-from steerd.core.rules.rule import Candidate, Standing, Verdict
+from steerd.core.rules.rule import Belief, Candidate, Evidence, Standing, Verdict
 from steerd.core.rules.work_function import WorkFunction
-from steerd.core.settings import PathId
 
 LEAD: Final = 2.0
 """Another member leads once it has cost so many prices less: one switch there, one back. 1 and 4 are no better (mean of
@@ -29,7 +28,7 @@ MEMORY: Final = 3600.0
 
 QUICK, PATIENT = (2.0, 2.0, 33.0), (6.6, 3.0, 100.0)
 """Half-life in seconds, standard errors, and over how many seconds a gain must pay for a switch: the margin is the price
-over that. RULE by RULE they are two points of one textbook test; the panel finds out which is right, so that neither
+over that. They are two points of one textbook test; the panel finds out which is right, so that neither
 needs to be exact: all six at half and twice their value, one by one, leave the mean gap of five sets within .01."""
 
 LAST_SAMPLE: Final = (0.0, 0.0, 20.0)
@@ -46,9 +45,10 @@ class Member(Protocol):
     @property
     def name(self) -> str: ...
 
-    def take(self, places: Sequence[int | None], costs: Sequence[float]) -> None: ...
+    def take(
+        self, places: Sequence[int | None], costs: Sequence[float], shifts: Sequence[float]
+    ) -> None: ...
     def observe(self, costs: Sequence[float], low: float, fresh: Sequence[tuple[int, float]], dt: float) -> None: ...
-    def shift(self, by: Sequence[float]) -> None: ...
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int: ...
     def margin(self, here: int, there: int) -> Terms: ...
     def outlook(self, here: int, there: int) -> str: ...
@@ -75,9 +75,11 @@ class Panel:
 
     __slots__ = (
         "_at",
+        "_beliefs",
         "_candidates",
         "_costs",
         "_doubts",
+        "_evidence",
         "_fade",
         "_fade_dt",
         "_fixed",
@@ -86,8 +88,6 @@ class Panel:
         "_leads_since",
         "_members",
         "_news",
-        "_news_at",
-        "_places",
         "_price",
     )
 
@@ -99,10 +99,10 @@ class Panel:
         self._leader = 0
         self._leads_since: float | None = None
         self._candidates: Sequence[Candidate] = ()
-        self._places: dict[PathId, int] = {}
-        self._at: list[PathId | None] = [None] * len(members)
+        self._beliefs: Sequence[Belief] = ()
+        self._evidence: Sequence[Evidence] = ()
+        self._at: list[Any] = [None] * len(members)
         self._news: list[int] = []
-        self._news_at: list[float] = []
         self._doubts: list[float] = []
         self._fixed: list[float] = []
         self._fade_dt, self._fade = 0.0, 1.0
@@ -110,32 +110,24 @@ class Panel:
     def observe(self, candidates: Sequence[Candidate], here: int, dt: float, now: float) -> Verdict | None:
         if self._leads_since is None:
             self._leads_since = now
-        new = candidates is not self._candidates
-        places = self._take(candidates) if new else ()
-        costs = [one.belief.last_cost for one in candidates]
-        fixed = [one.belief.fixed for one in candidates]
-        if self._doubts:
-            costs = list(map(add, costs, self._doubts))
-            fixed = list(map(add, fixed, self._doubts))
-        if new:
-            self._fixed = [one if at is None else self._fixed[at] for at, one in zip(places, fixed, strict=True)]
-            for member in self._members:
-                member.take(places, costs)
-        if fixed != self._fixed:  # no evidence: what was learned moves with it
-            shifts = list(map(sub, fixed, self._fixed))
-            self._fixed = fixed
-            for member in self._members:
-                member.shift(shifts)
+        if candidates is not self._candidates:
+            self._take(candidates, here)
         if dt <= 0.0 or len(candidates) == 1:
             return None
-        fresh = self._fresh(candidates, dt)
+        costs = [belief.last_cost for belief in self._beliefs]
+        if self._doubts:
+            costs = list(map(add, costs, self._doubts))
         low = min(costs)
+        fresh = self._fresh(dt)
         for member in self._members:
             member.observe(costs, low, fresh, dt)
-        to = self._account(costs, low, candidates, here, dt, now)
-        if to == here:
+        self._account(costs, low, dt, now)
+        if costs[here] - low <= self._ignore:
             return None
         leader = self._members[self._leader]
+        to = leader.choose(here, candidates)
+        if to == here or costs[here] - costs[to] <= self._ignore:
+            return None
         margin = {
             "gain": candidates[here].belief.cost - candidates[to].belief.cost,
             "price": self._price,
@@ -147,7 +139,7 @@ class Panel:
         """Members keep their places: on paper nobody moved."""
 
     def outlook(self, candidates: Sequence[Candidate], here: int) -> str:
-        rivals = [place for place, one in enumerate(candidates) if place != here and one.open and one.belief.up]
+        rivals = [place for place, one in enumerate(candidates) if place != here and one.open and one.belief.path.up]
         if not rivals or candidates is not self._candidates:
             return "no rival may be used now"
         place = min(rivals, key=lambda one: candidates[one].belief.cost)
@@ -167,52 +159,62 @@ class Panel:
             self._leader = names.index(standing.leader)
             self._leads_since = now - standing.leads_for
 
-    def _take(self, candidates: Sequence[Candidate]) -> Sequence[int | None]:
-        """Other candidates than before, or other things to know of them. Returns where each of them was before."""
-        places = [self._places.get(one.path) for one in candidates]
-        self._news = [-1 if at is None else self._news[at] for at in places]
-        self._news_at = [-inf if at is None else self._news_at[at] for at in places]
+    def _take(self, candidates: Sequence[Candidate], here: int) -> None:
+        """Other candidates than before, or other things to know of them."""
+        before = {one.path: place for place, one in enumerate(self._candidates)}
+        places = [before.get(one.path) for one in candidates]
+        self._at = [self._still(at, candidates, here) for at in self._at]
         self._candidates = candidates
-        self._places = {one.path: place for place, one in enumerate(candidates)}
+        self._beliefs = [one.belief for one in candidates]
+        self._evidence = [belief.path for belief in self._beliefs]
+        self._news = [-1 if at is None else self._news[at] for at in places]
         doubted = any(one.relapses for one in candidates)
         self._doubts = [self._price / HOLD * one.relapses for one in candidates] if doubted else []
-        return places
+        costs = [belief.last_cost for belief in self._beliefs]
+        fixed = [belief.fixed for belief in self._beliefs]
+        if doubted:
+            costs, fixed = list(map(add, costs, self._doubts)), list(map(add, fixed, self._doubts))
+        # What does not depend on samples is no evidence: what was learned moves with it.
+        shifts = [0.0 if at is None else new - self._fixed[at] for at, new in zip(places, fixed, strict=True)]
+        self._fixed = fixed
+        for member in self._members:
+            member.take(places, costs, shifts)
 
-    def _fresh(self, candidates: Sequence[Candidate], dt: float) -> list[tuple[int, float]]:
+    def _still(self, at: int | None, candidates: Sequence[Candidate], here: int) -> int:
+        """Where a member is now. Off a path that may not be used any more it is moved like the policy, at no price."""
+        if at is None:
+            return here
+        path = self._candidates[at].path
+        return next((place for place, one in enumerate(candidates) if one.path == path and one.open), here)
+
+    def _fresh(self, dt: float) -> list[tuple[int, float]]:
         """Of each candidate of which something was learned in this round: its place, and how many seconds that is after
         what was learned before, one round at least."""
         fresh = []
-        seen, seen_at = self._news, self._news_at
-        for place, one in enumerate(candidates):
-            belief = one.belief
-            news = belief.news
+        seen = self._news
+        for place, path in enumerate(self._evidence):
+            news = path.news
             if news != seen[place]:
                 seen[place] = news
-                at, before = belief.news_at, seen_at[place]
-                seen_at[place] = at
-                since = at - before
+                since = path.news_after
                 fresh.append((place, since if dt < since < inf else dt))
         return fresh
 
-    def _account(
-        self, costs: Sequence[float], low: float, candidates: Sequence[Candidate], here: int, dt: float, now: float
-    ) -> int:
-        """What each member paid on paper in this round, and who leads. Returns where the leader would be from ``here``."""
+    def _account(self, costs: Sequence[float], low: float, dt: float, now: float) -> None:
+        """What each member paid on paper in this round, and who leads."""
         if dt != self._fade_dt:
             self._fade_dt, self._fade = dt, exp2(-dt / MEMORY)
-        places, total = self._places, self._costs
+        places, total, fade, candidates = self._at, self._costs, self._fade, self._candidates
+        ignore = self._ignore
         for number, member in enumerate(self._members):
-            path = self._at[number]
-            # Off a path that may not be used any more a member is moved like the policy itself, at no price.
-            at = places[path] if path is not None and path in places and candidates[places[path]].open else here
-            to = self._from(member, at, costs, candidates)
-            total[number] = total[number] * self._fade + (costs[at] - low) * dt + (self._price if to != at else 0.0)
-            self._at[number] = candidates[to].path
+            at = places[number]
+            more = costs[at] - low
+            total[number] = total[number] * fade + more * dt
+            if more > ignore:
+                to = member.choose(at, candidates)
+                if to != at and costs[at] - costs[to] > ignore:
+                    places[number] = to
+                    total[number] += self._price
         best = min(total)
         if total[self._leader] - best > LEAD * self._price:
             self._leader, self._leads_since = total.index(best), now
-        return self._from(self._members[self._leader], here, costs, candidates)
-
-    def _from(self, member: Member, here: int, costs: Sequence[float], candidates: Sequence[Candidate]) -> int:
-        to = member.choose(here, candidates)
-        return to if costs[here] - costs[to] > self._ignore else here

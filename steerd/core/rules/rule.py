@@ -16,26 +16,31 @@ SAMPLES_MIN: Final = 5
 paths is the one that was lucky (`bench.rule --only scouts`)."""
 
 
-class Belief(Protocol):
-    """What a rule reads of a path. In ms: ``cost``, of what is believed; ``last_cost``, of the last probe alone;
-    ``fixed``, what of both does not depend on probes.
-    ``news``: how much was learned so far, a count; ``news_at``: when the newest of it was sent. ``up``: nothing speaks
-    against the path at the moment."""
+class Evidence(Protocol):
+    """What was learned of a path, by whatever policy it is priced. ``news``: how much so far, a count; ``news_after``:
+    how many seconds after what was learned before the newest of it was sent. ``up``: nothing speaks against the path at
+    the moment."""
 
     @property
-    def id(self) -> PathId: ...
+    def news(self) -> int: ...
+    @property
+    def news_after(self) -> float: ...
+    @property
+    def up(self) -> bool: ...
+
+
+class Belief(Protocol):
+    """What a path costs a policy, in ms: ``cost``, of what is believed; ``last_cost``, of the last probe alone;
+    ``fixed``, what of both does not depend on probes. ``path``: what that rests on."""
+
+    @property
+    def path(self) -> Evidence: ...
     @property
     def cost(self) -> float: ...
     @property
     def last_cost(self) -> float: ...
     @property
     def fixed(self) -> float: ...
-    @property
-    def news(self) -> int: ...
-    @property
-    def news_at(self) -> float: ...
-    @property
-    def up(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,8 @@ class Candidate:
     @property
     def ready(self) -> bool:
         """Whether it may be moved to now."""
-        belief = self.belief
-        return self.open and belief.up and belief.news - self.since >= SAMPLES_MIN
+        path = self.belief.path
+        return self.open and path.up and path.news - self.since >= SAMPLES_MIN
 
 
 class Verdict(NamedTuple):

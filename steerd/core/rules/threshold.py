@@ -32,7 +32,7 @@ class Threshold:
         self._better_since = {}
 
     def outlook(self, candidates: Sequence[Candidate], here: int) -> str:
-        rivals = [one for place, one in enumerate(candidates) if place != here and one.open and one.belief.up]
+        rivals = [one for place, one in enumerate(candidates) if place != here and one.open and one.belief.path.up]
         if not rivals:
             return "no rival may be used now"
         rival = min(rivals, key=lambda one: one.belief.cost)

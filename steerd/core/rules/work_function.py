@@ -22,7 +22,12 @@ class WorkFunction:
         self._price = price
         self._regret: list[float] = []
 
-    def take(self, places: Sequence[int | None], costs: Sequence[float]) -> None:  # noqa: ARG002
+    def take(
+        self,
+        places: Sequence[int | None],
+        costs: Sequence[float],  # noqa: ARG002
+        shifts: Sequence[float],  # noqa: ARG002 (what was paid was paid)
+    ) -> None:
         """Other candidates than before: of each its former place, None for one that is new, or back."""
         kept = [None if place is None else self._regret[place] for place in places]
         # A path that is new does not win by being new, unless all are: then they start level.
@@ -40,9 +45,6 @@ class WorkFunction:
         regret = [old + (cost - low) * dt for old, cost in zip(self._regret, costs, strict=True)]
         least, cap = min(regret), self._price
         self._regret = [one - least if one - least < cap else cap for one in regret]
-
-    def shift(self, by: Sequence[float]) -> None:
-        """Costs that do not depend on samples have changed by so much: what was paid was paid."""
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""
