@@ -1,6 +1,6 @@
 """The belief about one leg: how it starts, what it follows, what it ignores. Worked by hand.
 
-With a half-life of 2 s a step of 2 s weighs exactly a half, and one of 10 s halves loss, level and jitter.
+With a half-life of 2 s a step of 2 s weighs exactly a half, and one of 10 s halves loss and jitter.
 """
 
 from math import inf
@@ -23,16 +23,16 @@ def fed(*rtts, step=1.0, half_life=HALF_LIFE):
 def shown(estimate):
     return {
         name: getattr(estimate, name)
-        for name in ("mean", "variance", "n", "samples", "jitter", "level", "loss", "last_rtt", "last_reply")
+        for name in ("mean", "variance", "n", "samples", "jitter", "loss", "last_rtt", "last_reply", "news_at")
     }
 
 
 def test_nothing_is_believed_before_the_first_answer():
-    nothing = dict.fromkeys(("mean", "variance", "n", "samples", "jitter", "level", "loss", "last_rtt"), 0.0)
-    nothing["last_reply"] = -inf
+    nothing = dict.fromkeys(("mean", "variance", "n", "samples", "jitter", "loss", "last_rtt"), 0.0)
+    nothing["last_reply"] = nothing["news_at"] = -inf
     estimate = Estimate(HALF_LIFE)
     assert shown(estimate) == nothing
-    assert (estimate.sd, estimate.error2, estimate.level_error2, estimate.scatter) == (0.5, 0.25, 0.25, 0.5)
+    assert estimate.sd == 0.5
     estimate = fed(80.0, 90.0, 300.0)
     estimate.overdue(3.0)
     estimate.lost(3.0)
@@ -43,7 +43,7 @@ def test_nothing_is_believed_before_the_first_answer():
 def test_the_first_sample_is_the_mean_and_an_eighth_of_it_the_deviation():
     estimate = fed(80.0)
     assert (estimate.mean, estimate.sd, estimate.n, estimate.jitter, estimate.loss) == (80.0, 10.0, 1.0, 0.0, 0.0)
-    assert (estimate.level, estimate.last_rtt, estimate.last_reply, estimate.samples) == (80.0, 80.0, 0.0, 1)
+    assert (estimate.last_rtt, estimate.last_reply, estimate.news_at, estimate.samples) == (80.0, 0.0, 0.0, 1)
     assert fed(84.0).variance == 10.5**2
     assert fed(2.0).variance == 0.25  # an eighth would be less than the floor of 0.5 ms
 
@@ -126,12 +126,6 @@ def test_the_memory_grows_again_when_probed_faster():
     assert estimate.n == pytest.approx(4.0)
 
 
-def test_the_error_of_the_mean_is_the_variance_over_the_samples_in_memory():
-    assert fed(80.0).error2 == 100.0
-    assert fed(80.0, 84.0, step=2.0).error2 == 58.0 / 2
-    assert fed(*[10.0] * 100, step=2.0).error2 == pytest.approx(0.25 / 3)  # the floor's
-
-
 @pytest.mark.parametrize(("rtt", "sd"), [(10.0, 0.5), (24.0, 0.5), (26.0, 0.52), (200.0, 4.0)])
 def test_the_deviation_is_at_least_half_a_millisecond_and_a_fiftieth(rtt, sd):
     assert fed(*[rtt] * 80).sd == pytest.approx(sd)
@@ -163,7 +157,7 @@ def test_answers_at_the_same_moment_do_not_divide_by_zero():
     estimate.reply(20.0, 2.0 + 1e-12)
     assert estimate.mean == pytest.approx(20.0)
     estimate = fed(20.0, 21.0, step=1e-18)  # time stands still, but for the last bit
-    assert (estimate.level, estimate.level_error2) == (20.5, pytest.approx(estimate.scatter**2 / 2))
+    assert (estimate.mean, estimate.samples) == (20.5, 2)
 
 
 def test_a_new_start_is_new_at_any_time():

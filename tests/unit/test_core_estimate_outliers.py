@@ -3,7 +3,7 @@ moves by half of what a sample may count for, the variance by a quarter."""
 
 import pytest
 
-from steerd.core.belief.estimate import Estimate
+from steerd.core.belief.estimate import GAUSSIAN, Estimate
 
 STEADY = 60
 """So many answers that the variance of the start is forgotten."""
@@ -61,7 +61,7 @@ def test_at_a_step_the_belief_starts_anew(dt):
     estimate.reply(181.0, now + dt)
     assert estimate.mean == pytest.approx((before + 181.0) / 2)
     assert estimate.n == 1.0
-    assert estimate.variance == pytest.approx(estimate.scatter**2, rel=0.15)
+    assert estimate.variance == pytest.approx((estimate.jitter / GAUSSIAN) ** 2, rel=0.15)
 
 
 def test_outliers_on_both_sides_stay_outliers():

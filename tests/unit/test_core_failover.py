@@ -8,7 +8,7 @@ from steerd.core.effects import Steer
 from steerd.core.engine import Engine
 from steerd.core.events import Installed, Outcome, Probed
 from steerd.core.memory import Memory
-from steerd.core.policy import AWAITED
+from steerd.core.policy.failover import AWAITED
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import PathState, PolicyState, Reason
 from tests.sim.driver import Driver

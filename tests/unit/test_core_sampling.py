@@ -25,7 +25,7 @@ def choices(samples, copies):
     choice, found = None, []
     for row in range(len(samples) * copies):
         now = row / copies
-        for effect in engine.feed(Swept(now, PATHS, samples[row // copies]), now):
+        for effect in engine.sweep(Swept(now, PATHS, samples[row // copies]), now):
             if isinstance(effect, Steer):
                 engine.feed(Installed(effect.policy, effect.best, effect.runner_up), now)
                 choice = effect.best

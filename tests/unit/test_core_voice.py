@@ -4,7 +4,7 @@ from math import exp, log2, log10, sqrt
 
 import pytest
 
-from steerd.core import voice
+from steerd.core.cost import voice
 from steerd.core.settings import Codec
 
 PLC = Codec.G711_PLC
@@ -91,12 +91,3 @@ def test_loss_as_delay():
     assert voice.lost_delay(40.0, 0.01, PLC) == pytest.approx(139.9, abs=0.05)
     assert voice.lost_delay(300.0, 0.01, PLC) == pytest.approx(3.64 / 0.134, abs=0.05)
     assert voice.lost_delay(40.0, 0.0, Codec.G729A) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("delay", "loss", "slope"), [(40.0, 0.0, 1.0), (40.0, 0.001, 1.0), (40.0, 0.02, 0.179), (250.0, 0.02, 1.0)]
-)
-def test_the_slope_is_that_of_delay_and_loss_together(delay, loss, slope):
-    assert voice.slope(delay, loss, PLC) == pytest.approx(slope, abs=0.001)
-    here, there = (one + voice.lost_delay(one, loss, PLC) for one in (delay, delay + 0.01))
-    assert (there - here) / 0.01 == pytest.approx(slope, abs=0.001)

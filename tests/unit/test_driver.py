@@ -72,7 +72,7 @@ def test_a_policy_that_a_reload_took_away_is_not_spoken_of(during, caplog):
     daemon.reloads[during] = WITHOUT_EXTRA
     asyncio.run(daemon.runs())
     assert daemon.asked[0] == (USERS, A)
-    assert daemon.driver.engine.policies[USERS].choice == A
+    assert daemon.driver.engine.policies[USERS].assignment.choice == A
     assert not daemon.declined()
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
 
@@ -82,6 +82,6 @@ def test_a_path_that_a_reload_took_away_costs_the_next_one_nothing(caplog):
     daemon.reloads[USERS, A] = WITHOUT_A
     asyncio.run(daemon.runs())
     assert daemon.asked == [(USERS, A), (USERS, B)]
-    policy = daemon.driver.engine.policies[USERS]
-    assert (policy.choice, policy.error) == (B, None)
+    held = daemon.driver.engine.policies[USERS].assignment
+    assert (held.choice, held.error) == (B, None)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]

@@ -8,7 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.core import model, settings
+from steerd.core import settings
+from steerd.core.effects import Switched
+from steerd.core.events import Event, Outcome, Probed
+from steerd.core.memory import Memory
+from steerd.core.states import Reason
 from steerd.store.records import RecordError, from_json, to_json
 
 numbers = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
@@ -17,8 +21,8 @@ st.register_type_strategy(float, numbers)
 st.register_type_strategy(str, names)
 
 RECORDS = st.one_of(
-    *(st.from_type(cls) for cls in typing.get_args(model.Event)),
-    st.from_type(model.Memory),
+    *(st.from_type(cls) for cls in typing.get_args(Event)),
+    st.from_type(Memory),
     st.from_type(settings.Settings),
 )
 
@@ -42,15 +46,15 @@ def test_records_come_back_the_same(record):
 
 def test_a_decision_comes_back_the_same():
     path = settings.PathId("fra1/wg0")
-    one = model.Switched(
-        "7-1", settings.PolicyId("p"), None, path, model.Reason.START, 1.5, "first", {path: {"rtt": 1.0}}, {}, {},
+    one = Switched(
+        "7-1", settings.PolicyId("p"), None, path, Reason.START, 1.5, "first", {path: {"rtt": 1.0}}, {}, {},
     )  # fmt: skip
     assert from_json(json.loads(json.dumps(to_json(one)))) == one
 
 
 def test_a_file_outlives_a_version():
-    assert from_json({"kind": "Probed", "path": "a", "outcome": "reply", "sent_at": 1, "new": 2}) == model.Probed(
-        settings.PathId("a"), model.Outcome.REPLY, 1.0
+    assert from_json({"kind": "Probed", "path": "a", "outcome": "reply", "sent_at": 1, "new": 2}) == Probed(
+        settings.PathId("a"), Outcome.REPLY, 1.0
     )
 
 
