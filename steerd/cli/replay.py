@@ -145,6 +145,9 @@ def _trace(file: Path | Import, settings: Settings, options: Options, progress: 
 def _recording(file: Path, options: Options) -> Outcome:
     try:
         header, events = read_recording(file)
+        if not header.exact:
+            print(f"note: {printable(str(file))} was recorded by steerd 0.1, whose rule is gone: "
+                  "its decisions may differ from those that were made then", file=sys.stderr)  # fmt: skip
         policy = None if options.policy is None else _policy(file, header.settings, options.policy)
         return recorded.replay(
             str(file),

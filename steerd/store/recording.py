@@ -19,7 +19,8 @@ from steerd.core.memory import Memory
 from steerd.core.settings import Settings
 from steerd.store.records import RecordError, from_json, to_json
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""2: the panel of rules. 1 is that of steerd 0.1, whose rule is gone: it is read, and decided upon anew."""
 RUN_MAX: Final = 256 << 20
 """Bytes of one recording: it ends there, so that what it holds still replays exactly."""
 TOTAL_MAX: Final = 512 << 20
@@ -35,7 +36,7 @@ Entry = tuple[float, Event | None]
 @dataclass(frozen=True, slots=True)
 class Header:
     """What the engine was made with: the same again, fed the recorded events, does the same. `wall_ms` is the
-    wall time at `now`; `seed` is that of the engine's draws."""
+    wall time at `now`; `seed` is that of the engine's draws; `version` is the recording's."""
 
     settings: Settings
     memory: Memory
@@ -43,6 +44,12 @@ class Header:
     epoch: int
     now: float
     wall_ms: int
+    version: int = VERSION
+
+    @property
+    def exact(self) -> bool:
+        """Whether this steerd decides as the one that recorded it."""
+        return self.version == VERSION
 
 
 class Recording:
@@ -62,7 +69,7 @@ class Recording:
         self._until = header.now + age_max
         make_room(folder, total_max - run_max, wall() - age_max)
         self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
-        line = {"version": VERSION, **{name: to_json(getattr(header, name)) for name in Header.__slots__}}
+        line = {name: to_json(getattr(header, name)) for name in Header.__slots__}
         self._write([json.dumps(line)])
 
     def append(self, events: Sequence[Entry]) -> None:
@@ -112,8 +119,9 @@ def read(file: Path) -> tuple[Header, Iterator[Entry]]:
 
 
 def _header(first: Any) -> Header:
-    if first["version"] != VERSION:
-        raise RecordError(f"a recording of version {first['version']}; this steerd reads version {VERSION}")
+    version = first["version"]
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise RecordError(f"a recording of version {version}; this steerd reads versions 1 to {VERSION}")
     return Header(
         settings=from_json(first["settings"]),
         memory=from_json(first["memory"]),
@@ -121,6 +129,7 @@ def _header(first: Any) -> Header:
         epoch=int(first["epoch"]),
         now=float(first["now"]),
         wall_ms=int(first["wall_ms"]),
+        version=version,
     )
 
 

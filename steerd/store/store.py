@@ -144,6 +144,18 @@ class Store:
 
         return await self._read(read) or []
 
+    async def decision(self, event_id: str) -> dict[str, Any] | None:
+        """One decision as `history` has it; None: none of this id is kept."""
+
+        def read(database: Database) -> dict[str, Any] | None:
+            found = database.decision(event_id)
+            if found is None:
+                return None
+            wall_ms, body = found
+            return {"wall_ms": wall_ms, **body, "trace": database.trace(event_id)}
+
+        return await self._read(read)
+
     async def trace(self, event_id: str) -> dict[str, Any] | None:
         """What was traced after this decision, or None."""
         return await self._read(lambda database: database.trace(event_id))
@@ -314,6 +326,8 @@ def _aged(stored: Any, wall: float) -> Memory:
         drains=tuple(replace(one, left=_left(one.left, away)) for one in memory.drains if _stands(one.left, away)),
         holds=tuple(replace(hold, age=hold.age + away, left=max(0.0, hold.left - away)) for hold in memory.holds),
         sizes=memory.sizes,
+        rules=tuple(replace(one, leads_for=one.leads_for + away) for one in memory.rules),
+        burdens=tuple(replace(one, age=one.age + away) for one in memory.burdens),
     )
 
 

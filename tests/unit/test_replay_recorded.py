@@ -307,11 +307,11 @@ def test_what_can_not_be_exported_is_said(tmp_path, capsys):
     code, _, said = told(capsys, "export-trace", "-c", config(tmp_path))
     assert (code, len(said)) == (1, 1)
     assert "record = true" in said[0]
-    (tmp_path / "recording-1.jsonl.gz").write_bytes(gzip.compress(b'{"version": 2}\n'))
+    (tmp_path / "recording-1.jsonl.gz").write_bytes(gzip.compress(b'{"version": 3}\n'))
     out = tmp_path / "out.csv"
     code, _, said = told(capsys, "export-trace", "-c", config(tmp_path), "-o", out)
     assert (code, len(said)) == (1, 1)
-    assert "recording-1.jsonl.gz:1: a recording of version 2" in said[0]
+    assert "recording-1.jsonl.gz:1: a recording of version 3" in said[0]
     assert not out.exists()
     assert told(capsys, "export-trace", "-c", tmp_path / "none.toml")[0] == 78
 
@@ -322,7 +322,7 @@ def test_what_can_not_be_exported_is_said(tmp_path, capsys):
         ([], ":1: not the beginning"),
         (["{}"], ":1: not the beginning"),
         (["[1]"], ":1: not the beginning"),
-        (['{"version": 7}'], ":1: a recording of version 7; this steerd reads version 1"),
+        (['{"version": 7}'], ":1: a recording of version 7; this steerd reads versions 1 to 2"),
         ([None, '[1.0, {"kind": "Nothing"}]'], ":2: not a record of a known kind"),
         ([None, "[1.0, null]", "[1.0"], ":3: "),
     ],
