@@ -21,6 +21,9 @@ from steerd.config.settings import (
 _TAKERS: dict[str, tuple[Method, ...]] = {"port": ("tcp", "udp"), "size": ("icmp", "udp"), "key_file": ("udp",)}
 """Which methods a key says something to."""
 
+_CANDIDATES_MIN = 3
+"""The choice, its runner-up, and somebody who may take their place."""
+
 _PAYS = 0.999  # of what is needed: rates and intervals are rounded where they are written
 
 
@@ -47,6 +50,7 @@ def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Repo
     if len(decided) == len(paths):
         _defaults(probe, paths, folder, report)
     _contradicted(paths, report)
+    _scouts(probe, report)
 
 
 def budgets(probe: Probe, paths: Sequence[CheckedPath]) -> dict[str, float | None]:
@@ -128,6 +132,22 @@ def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: 
                 if allowed := _refused(given, probe, path.written):
                     report.error("probe.size", given, f"{allowed}, as path {path.path} has it")
                     break
+
+
+def _scouts(probe: Probe, report: Report) -> None:
+    if probe.max_active < _CANDIDATES_MIN:
+        report.warn(
+            "probe.max_active",
+            f"{probe.max_active} is room for the choice and its runner-up alone: of more paths, no other is ever tried "
+            f"while these two answer; {_CANDIDATES_MIN} or more, {Probe().max_active} by default",
+        )
+    usual = probe.interval if probe.standby_interval is None else probe.standby_interval
+    if "scout_interval" in probe.model_fields_set and probe.scout_interval < usual:
+        given = "interval" if probe.standby_interval is None else "standby_interval"
+        report.warn(
+            "probe.scout_interval",
+            f"{show(probe.scout_interval)} is shorter than {given}: scouts are probed every {show(usual)} like others",
+        )
 
 
 def _rationed(paths: Iterable[CheckedPath]) -> Iterator[tuple[CheckedPath, float]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
+from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
 IPV4 = 4
 IPV6 = 6
@@ -273,3 +273,9 @@ class Config:
     trace_after_switch: bool = True
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
+
+    @property
+    def switch_price(self) -> float | None:
+        """What a switch costs, in ms*s; None: the rule has no price."""
+        rule = self.core.rule
+        return None if isinstance(rule, ThresholdSettings) else rule.price

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from steerd.cli.check import check
 from steerd.config.load import ConfigError, load
 from steerd.config.settings import AUTO, Config, OnStop, Target
-from steerd.core.settings import RegretSettings, ThresholdSettings, WhenNone
+from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
 from steerd.route.selection import selections
 
 HERE = Path(__file__).parent
@@ -68,7 +68,10 @@ def test_the_example_is_valid_and_means_the_defaults(loaded):
     assert not example.warnings
     for key in ("gateway", "region", "export", "record", "mqtt"):
         assert getattr(example, key) == getattr(bare, key)
-    for key in ("rule", "round", "half_life", "loss_penalty", "jitter_weight", "ignore_below", "mtu_penalty"):
+    for key in (
+        *("rule", "round", "half_life", "loss_penalty", "jitter_weight", "ignore_below", "mtu_penalty"),
+        *("max_active", "scout_interval"),
+    ):
         assert getattr(example.core, key) == getattr(bare.core, key)
     for key in ("protocol", "table", "rule_priority", "nexthop_base", "mark_mask", "bypass_mark", "on_stop"):
         assert getattr(example.route, key) == getattr(bare.route, key)
@@ -136,7 +139,7 @@ def test_values_reach_the_stages(loaded):
     )  # fmt: skip
     assert (lte.path, lte.uplink, lte.interval, lte.standby_interval, lte.legs) == ("fra1/lte", "sim", 5.0, 2.0, 1)
     assert config.core.round == config.probe.grid == 0.5
-    assert config.core.rule == RegretSettings(price=300.0)
+    assert config.core.rule == PanelSettings(price=300.0)
     assert config.core.loss_penalty == 50.0
     assert config.core.mtu_penalty == 1000.0
     assert config.core.policies[0].when_none is WhenNone.BLOCK
@@ -222,7 +225,7 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
         ("[probe]\ninterval = true" + POP, "probe.interval: must be a duration from 10ms to 1h"),
         ("[probe]\ninterval = inf" + POP, "probe.interval: must be a duration from 10ms to 1h"),
         ("[score]\nhalf_life = 0" + POP, "score.half_life: must be a duration from 100ms to 1h"),
-        ('[steer]\nrule = "best"' + POP, 'steer.rule: must be "regret" or "threshold"'),
+        ('[steer]\nrule = "best"' + POP, 'steer.rule: must be "panel", "regret" or "threshold"'),
         ("[steer]\nswitch_price = 100" + POP, "steer.switch_price: must be a gain in delay"),
         ("[route]\ntable = 200" + POP, "route.table: must keep 200 to 555 off the kernel's 253 to 255"),
         ("[route]\nprotocol = 4" + POP, "route.protocol: must be a whole number from 5 to 255"),

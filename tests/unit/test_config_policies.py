@@ -94,7 +94,7 @@ def steered(config, rtts):
     engine = Engine(replace(config.core, round=0.0), Memory(), now=0.0, epoch=1, draw=Random(0).random)
     paths = [PathId(path) for path in rtts]
     for second in range(10):
-        for effect in engine.feed(Swept(float(second), paths, list(rtts.values())), float(second)):
+        for effect in engine.sweep(Swept(float(second), paths, list(rtts.values())), float(second)):
             if isinstance(effect, Steer):
                 engine.feed(Installed(effect.policy, effect.best, effect.runner_up), float(second))
     return engine.view(10.0).policies[0].choice
