@@ -12,7 +12,7 @@ from steerd.core.engine import STALL, Engine
 from steerd.core.events import Event, Installed, Order, Shares
 from steerd.core.memory import Memory
 from steerd.core.settings import PolicyId
-from steerd.core.states import PathState
+from steerd.core.states import PathState, Reason
 from steerd.core.views import View
 
 log = logging.getLogger("steerd")
@@ -151,9 +151,35 @@ def _shares(shares: Shares) -> str:
 
 
 def _sentence(switched: Switched) -> str:
+    """The journal's line of a switch: from where, to where, and why."""
+    where = f"{switched.old or 'nothing'} -> {switched.new or 'blocked'}"
+    return f"{switched.policy}: {where}: {_because(switched)}, event {switched.event_id}"
+
+
+def _because(switched: Switched) -> str:
     gain = switched.margin.get("gain")
-    why = f"{switched.rule}, {gain:.1f} ms cheaper" if gain is not None else switched.rule
-    return (
-        f"{switched.policy}: {switched.old or 'nothing'} -> {switched.new or 'blocked'}, "
-        f"{switched.reason} ({why}), event {switched.event_id}"
-    )
+    if gain is not None:
+        # What was paid decides for some rules: what is believed by now may be level again.
+        said = f"{gain:.1f} ms cheaper" if gain > 0.0 else "cheaper lately"
+        return f"{said} (rule: {switched.rule})"
+    by = f" ({switched.by})" if switched.by else ""
+    old, why = switched.old, None if switched.old is None else switched.excluded.get(switched.old)
+    match switched.reason:
+        case Reason.START:
+            return "the first choice"
+        case Reason.KERNEL:
+            return "the kernel has it so"
+        case Reason.PIN:
+            return f"pinned{by}"
+        case Reason.UNDRAIN:
+            return "a drain ended"
+        case Reason.BETTER:
+            return "it is usable again"
+        case Reason.DRAIN:
+            return why or f"drained{by}"
+        case Reason.DOWN | Reason.ABSENT:
+            return f"{old} is {why or switched.reason}"
+        case Reason.POLICY:
+            return f"{old} may not be used" + (f": {why}" if why else "")
+        case _:
+            assert_never(switched.reason)

@@ -1,0 +1,82 @@
+"""The journal's line of each switch, as real engines make them."""
+
+import asyncio
+import logging
+import time
+
+from steerd.core.engine import Engine
+from steerd.core.events import Configured, Installed, Link, Order, Verb
+from steerd.core.memory import Memory
+from steerd.core.settings import PathId, PolicyId, PolicySettings, WhenNone
+from steerd.driver import Driver
+from tests.unit.driven import Driven, steady, stepped
+from tests.unit.test_driver import BOTH
+
+FRA, AMS = PathId("fra1/wg0"), PathId("ams1/wg0")
+BLOCK = (PolicySettings(PolicyId("default"), when_none=WhenNone.BLOCK),)
+
+
+def told(switches):
+    """What a driver would log of these."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    log = logging.getLogger("steerd")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+
+    async def carry_out():
+        driver = Driver(ENGINE, record=lambda *_: None, cadence=lambda _: None, fact=lambda _: None)
+        driver._carry_out(switches, 0.0)
+
+    try:
+        asyncio.run(carry_out())
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    return lines
+
+
+ENGINE = Engine(BOTH, Memory(), now=time.monotonic(), epoch=1, draw=lambda: 0.0)
+
+
+def test_a_rule_says_by_how_much_and_which_it_was():
+    first, better = told(Driven({FRA: stepped(30, 60, 55), AMS: steady(32)}).run(90).switches)
+    assert first == "default: nothing -> fra1/wg0: the first choice, event 17-1"
+    begin, end = better.split(" ms cheaper (rule: quick), event 17-2")
+    assert begin.startswith("default: fra1/wg0 -> ams1/wg0: ")
+    assert (10.0 < float(begin.rpartition(" ")[2]) < 25.0, end) == (True, "")
+
+
+def test_what_is_forced_says_by_what():
+    driven = Driven({FRA: stepped(30, 60, None), AMS: steady(32)}, policies=BLOCK).run(70)
+    driven.feed(Order(Verb.DRAIN, "ams1"))
+    driven.run(71)
+    driven.feed(Order(Verb.UNDRAIN, "ams1"))
+    driven.run(75)
+    driven.feed(Link(AMS, up=False))
+    driven.run(76)
+    lines = told(driven.switches)
+    assert lines[1].startswith("default: fra1/wg0 -> ams1/wg0: fra1/wg0 is down: 3 probes in a row unanswered over ")
+    assert lines[1].endswith(" s, event 17-2")
+    assert [line.partition(": ")[2] for line in lines[2:]] == [
+        "ams1/wg0 -> blocked: ams1 is drained (operator), event 17-3",
+        "nothing -> ams1/wg0: a drain ended, event 17-4",
+        "ams1/wg0 -> blocked: ams1/wg0 is absent: " + driven.view().paths[1].reason + ", event 17-5",
+    ]
+
+
+def test_orders_the_kernel_and_the_configuration_are_named():
+    driven = Driven({FRA: steady(30), AMS: steady(32)}).run(20)
+    driven.feed(Order(Verb.PIN, "default", "ams1", origin="signed by alice"))
+    driven.run(25)
+    driven.feed(Order(Verb.UNPIN, "default", origin="signed by alice"))
+    driven.feed(Installed(PolicyId("default"), FRA))
+    forbidden = (PolicySettings(PolicyId("default"), forbidden=((FRA, "region us is not among de"),)),)
+    driven.feed(Configured(Driven(driven.delays, policies=forbidden).settings))
+    assert [line.split(": ", 2)[2] for line in told(driven.switches)[1:]] == [
+        "pinned (signed by alice), event 17-2",
+        "the kernel has it so, event 17-3",
+        "fra1/wg0 may not be used: region us is not among de, event 17-4",
+    ]
