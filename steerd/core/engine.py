@@ -27,13 +27,12 @@ from steerd.core.events import (
     Tunnel,
 )
 from steerd.core.memory import Memory
-from steerd.core.policy.assignment import Answer
 from steerd.core.policy.decisions import Decisions
 from steerd.core.policy.obey import obey
 from steerd.core.policy.orders import POP, Drains
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId, Settings
-from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.states import PathState
 from steerd.core.views import View
 
 CADENCES_EVERY: Final = 10.0
@@ -46,8 +45,7 @@ STEP_MAX: Final = 2.0
 """A round counts for at most this many times the one before it."""
 
 DOUBTFUL: Final = (PathState.UP, PathState.SUSPECT)
-REPLY, LOCAL, VOID = Outcome.REPLY, Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
-NOTHING: Final[Sequence[Effect]] = ()
+LOCAL, VOID = Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
 
 
 class Engine:
@@ -94,9 +92,9 @@ class Engine:
                 self._swept_oddly(path, rtt, at, now)
             else:
                 path.answered(rtt, at, 0, now)
+        self._heard = True
         if decisions.stranded:
             decisions.reconsider_stranded(now)
-        self._heard = True
         self._end_round(now)
         return decisions.taken()
 
@@ -113,7 +111,7 @@ class Engine:
         return snapshot.memory(self._state(), now)
 
     def _state(self) -> snapshot.State:
-        return snapshot.State(self.epoch, self.paths, self.policies, self.drains, self.declined)
+        return snapshot.State(self.epoch, self.paths, self.policies, self.drains, self._decisions.declined)
 
     @property
     def epoch(self) -> int:
@@ -123,16 +121,10 @@ class Engine:
     def policies(self) -> Mapping[PolicyId, Policy]:
         return self._decisions.policies
 
-    @property
-    def declined(self) -> Mapping[str, int]:
-        """How many events were not acted upon, by reason."""
-        return self._decisions.declined
-
     # Time
 
     def _schedule(self) -> None:
-        pins = (policy.pin.until for policy in self.policies.values() if policy.pin and policy.pin.until is not None)
-        self._next_expiry = min(self.drains.next_expiry(), min(pins, default=inf))
+        self._next_expiry = self._decisions.next_expiry()
         round_ends = inf if self.settings.offline else self._round_began + self.settings.round
         self._next = min(round_ends, self._next_expiry)
 
@@ -144,20 +136,11 @@ class Engine:
             self._schedule()
         while (at := self._next) <= now:
             if at >= self._next_expiry:
-                self._expire(at)
+                self._decisions.expire(at)
             else:
                 self._round_began = at - period  # keeps the grid free of rounding errors
                 self._end_round(at)
             self._schedule()
-
-    def _expire(self, now: float) -> None:
-        ended = self.drains.expire(now)
-        for policy in self.policies.values():
-            if policy.pin is not None and policy.pin.until is not None and policy.pin.until <= now:
-                policy.pinned(None)
-                ended = True
-        if ended:
-            self._decisions.reconsider(now)
 
     def _end_round(self, now: float) -> None:
         """Nothing was measured in a void round, so it counts for nothing; neither does sleep."""
@@ -192,7 +175,7 @@ class Engine:
                 else:
                     self._of_path(path, event, now)
             case Installed():
-                self._installed(event, now)
+                self._decisions.installed(event, now)
             case PopState():
                 self._pop_state(event, now)
             case Order():
@@ -213,22 +196,28 @@ class Engine:
         if path is None or event.leg >= len(path.legs):
             self._decisions.decline(event, "unknown path")
             return
-        before = path.health.state
-        known = path.samples > 0 or path.missed
         outcome = event.outcome
         if outcome is not LOCAL and outcome is not VOID:
             self._heard = True
-        if path.probed(event, now) or (not known and (path.samples or path.missed)):
-            self._health_changed(path, before, now)
-        elif outcome is REPLY and self._decisions.stranded:
-            self._decisions.reconsider_stranded(now)
+        before, known = path.health.state, path.known
+        self._learned(path, before, known, path.probed(event, now), now)
 
     def _swept_oddly(self, path: Path, rtt: float | None, at: float, now: float) -> None:
         """A sample that may change the path's health."""
+        before, known = path.health.state, path.known
         if rtt is not None:
-            return self._probed(Probed(path.id, REPLY, at, rtt / 1e3), now)
-        self._probed(Probed(path.id, Outcome.OVERDUE, at), now)
-        return self._probed(Probed(path.id, Outcome.LOST, at), now)
+            changed = path.answered(rtt, at, 0, now)
+        else:
+            changed = path.overdue(0, at, now)
+            path.lost(0, at)
+        self._learned(path, before, known, changed, now)
+
+    def _learned(self, path: Path, before: PathState, known: bool, changed: bool, now: float) -> None:
+        """Something became of a probe; ``before`` and ``known``: what was true of the path until then."""
+        if changed or known is not path.known:
+            self._health_changed(path, before, now)
+        elif self._decisions.stranded:
+            self._decisions.reconsider_stranded(now)
 
     def _of_path(self, path: Path, event: Link | PathMtu | Tunnel | Carried, now: float) -> None:
         before = path.health.state
@@ -289,27 +278,6 @@ class Engine:
     def _reprice(self, path: Path) -> None:
         for policy in self.policies.values():
             policy.reprice(path.id)
-
-    def _installed(self, event: Installed, now: float) -> None:
-        """Belief follows the kernel."""
-        policy = self.policies.get(event.policy)
-        if policy is None:
-            return self._decisions.decline(event, "unknown policy")
-        old = policy.assignment.wanted
-        answer = policy.assignment.installed(event, now)
-        policy.expire()
-        if answer is Answer.TAKEN:  # taken away by somebody: ask again
-            return self._decisions.tell(policy.ask(now))
-        if answer is not Answer.OTHER:
-            return None
-        first = old is None and policy.last is None and event.error is None
-        policy.adopted(now)
-        if first:
-            policy.enter(PolicyState.STEERING)
-        elif old != event.best:
-            self._decisions.announce(policy, old, Reason.KERNEL, "kernel", {}, now)
-        self._decisions.look(policy, now)
-        return self._decisions.ask_cadences()
 
     def _configure(self, settings: Settings, now: float) -> None:
         old = self.paths

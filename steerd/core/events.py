@@ -45,8 +45,8 @@ class Probed(NamedTuple):
 
 @dataclass(slots=True)
 class Swept:
-    """All samples of one time at once, as traces have them: what the probes sent at ``sent_at`` brought. ``rtts`` belong
-    to ``paths`` one by one, in *milliseconds*; None: lost. For `Engine.sweep` alone, which is no event."""
+    """All samples of one time at once, as traces have them: what the probes sent at ``sent_at`` brought. ``rtts``
+    belong to ``paths`` one by one, in *milliseconds*; None: lost. For `Engine.sweep` alone, which is no event."""
 
     sent_at: float
     paths: Sequence[PathId]

@@ -118,8 +118,8 @@ class Settings:
 
     ``round`` is the period, in seconds, at whose ends the rules look; 0: see `offline`. ``ignore_below`` in ms: for
     less nothing moves. Of a policy's paths at most ``max_active`` are candidates; the others are scouts, probed every
-    ``scout_interval`` seconds. ``mtu_penalty`` in ms: what a path costs more on which large packets vanish. ``load_penalty`` in ms: what a
-    path costs more whose PoP says that it is fully loaded.
+    ``scout_interval`` seconds. ``mtu_penalty`` in ms: what a path costs more on which large packets vanish.
+    ``load_penalty`` in ms: what a path costs more whose PoP says that it is fully loaded.
     """
 
     paths: tuple[PathSettings, ...] = ()

@@ -43,7 +43,7 @@ def view(state: State, now: float) -> View:
 def memory(state: State, now: float) -> Memory:
     """What is to survive a restart, in ages and times left."""
     policies = state.policies.values()
-    standings = ((policy.id, policy.rule.standing(now)) for policy in policies)
+    standings = ((policy.id, policy.standing(now)) for policy in policies)
     learned = ((policy.id, policy.own_load.learned) for policy in policies)
     return Memory(
         pins=tuple(
@@ -86,7 +86,7 @@ def restore(state: State, remembered: Memory, now: float) -> None:
     for rule in remembered.rules:
         policy = state.policies.get(rule.policy)
         if policy is not None:
-            policy.rule.restore(Standing(rule.leader, rule.leads_for, rule.costs), now)
+            policy.restore(Standing(rule.leader, rule.leads_for, rule.costs), now)
     for burden in remembered.burdens:
         policy = state.policies.get(burden.policy)
         if policy is not None:
@@ -128,7 +128,7 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
     candidates = [_candidate(policy, path, eligible) for path in policy.paths.values()]
     candidates += [CandidateView(path, {}, why, {}) for path, why in policy.forbidden.items()]
     kernel, pin = policy.assignment, policy.pin
-    standing = policy.rule.standing(now)
+    standing = policy.standing(now)
     return PolicyView(
         policy=policy.id,
         state=policy.state,

@@ -154,10 +154,10 @@ def account(samples: Samples, choices: Choices) -> Account:
 def _paid(column: list[float | None]) -> list[float]:
     """What each sample of a path costs whoever is on it."""
     paid = [value for value in column if value is not None]
-    if len(paid) < len(column):
-        lost = min(median(paid) + LOST, RTT_MAX) if paid else RTT_MAX
-        return [lost if value is None else min(value, RTT_MAX) for value in column]
-    return column if max(paid) <= RTT_MAX else [min(value, RTT_MAX) for value in paid]  # type: ignore[return-value]
+    lost = min(median(paid) + LOST, RTT_MAX) if 0 < len(paid) < len(column) else RTT_MAX
+    if not paid or max(paid) <= RTT_MAX:
+        return column if len(paid) == len(column) else [lost if value is None else value for value in column]  # type: ignore[return-value]
+    return [lost if value is None else min(value, RTT_MAX) for value in column]
 
 
 def _optimum(costs: list[list[float]], price: float) -> float:

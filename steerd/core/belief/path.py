@@ -40,10 +40,10 @@ class Role(Enum):
 class Path:
     """The mutable state of one path.
 
-    ``news`` counts what was learned of it, answers and probes that are overdue alike, and never goes back; ``news_after`` is how
-    many seconds after the one before the newest such probe was sent. ``missing``: its newest probe is overdue; ``missed``: any ever was.
-    ``load`` is the share of the penalty for a loaded PoP that counts, 0 to 1; ``rate`` is what this gateway's own
-    traffic on the path amounts to, in bytes a second.
+    ``news`` counts what was learned of it, answers and probes that are overdue alike, and never goes back;
+    ``news_after`` is how many seconds after the one before the newest such probe was sent. ``missing``: its newest
+    probe is overdue; ``missed``: any ever was. ``load`` is the share of the penalty for a loaded PoP that counts, 0 to
+    1; ``rate`` is what this gateway's own traffic on the path amounts to, in bytes a second.
     """
 
     __slots__ = (
@@ -182,6 +182,11 @@ class Path:
         return legs[0].samples if len(legs) == 1 else min(leg.samples for leg in legs)
 
     @property
+    def known(self) -> bool:
+        """Whether it had its chance to answer."""
+        return self.missed or self.samples > 0
+
+    @property
     def answered_at(self) -> float:
         """When the newest probe that was answered had been sent; -inf: none was."""
         return min(leg.last_reply if leg.samples else -inf for leg in self.legs)
@@ -218,8 +223,7 @@ class Path:
         if urgent or (state is PathState.SUSPECT and self.health.doubted):
             usual = min(settings.interval, settings.standby_interval)
             return min(usual, max(CONFIRM_FASTEST, min(CONFIRM_SLOWEST, usual / 2.0)))
-        unheard = not self.samples and not self.missed
-        if unheard or role in (Role.CHOSEN, Role.TRIED) or state in (PathState.SUSPECT, RECOVERING):
+        if not self.known or role in (Role.CHOSEN, Role.TRIED) or state in (PathState.SUSPECT, RECOVERING):
             return settings.interval
         if role is Role.SCOUT:
             return max(scout_interval, settings.standby_interval)

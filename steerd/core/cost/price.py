@@ -58,9 +58,12 @@ class Price:
     @property
     def last_cost(self) -> float:
         """In ms, of the last probe alone: of a reply its RTT, of one that is overdue the mean and what a loss costs."""
-        path = self.path
+        path, tariff = self.path, self._tariff
         leg = path.legs[0] if path.single else self._worst()
-        paid = self._tariff.paid(leg, missing=path.missing) + self.fixed
+        if path.missing:
+            paid = tariff.paid(leg, leg.mean) + tariff.missing + self.fixed
+        else:
+            paid = tariff.paid(leg, leg.last_rtt) + self.fixed
         return self._less(paid) if self._worth else paid
 
     def terms(self) -> Terms:

@@ -1,6 +1,7 @@
 """How a policy prices what is measured of a path: its tariff. All costs in ms, loss as a ratio.
 
-There are two: the sum of weighted terms, which nearly every policy has, and how a call sounds (`steerd.core.cost.voice`).
+There are two: the sum of weighted terms, which nearly every policy has, and how a call sounds
+(`steerd.core.cost.voice`).
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ class Measured(NamedTuple):
 
 
 class Tariff(Protocol):
-    """How one policy prices what is measured of one leg."""
+    """How one policy prices what is measured of one leg. ``missing``, in ms: what a probe that is overdue pays beside
+    what is believed of the leg."""
+
+    @property
+    def missing(self) -> float: ...
 
     def cost(self, leg: Estimate) -> float:
         """What is believed of the leg, in ms: the sum of `terms`."""
@@ -34,8 +39,8 @@ class Tariff(Protocol):
         """The same, term by term."""
         ...
 
-    def paid(self, leg: Estimate, *, missing: bool) -> float:
-        """What the last probe paid, in ms; ``missing``: it is overdue."""
+    def paid(self, leg: Estimate, rtt: float) -> float:
+        """What a single probe pays that took ``rtt`` ms."""
         ...
 
     def shown(self, leg: Estimate) -> dict[str, float]:
@@ -45,36 +50,33 @@ class Tariff(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """The sum of the common terms, each at the policy's own weight. ``loss_penalty``, in ms, is what a lost probe pays
-    by itself, as it does for all others; ``rate_penalty`` is what a weight above 1 adds to it. That counts by the rate
+    """The sum of the common terms, each at the policy's own weight. ``missing``, in ms, is what a lost probe pays by
+    itself, as it does for all others; ``rate_penalty`` is what a weight above 1 adds to it. That counts by the rate
     of loss that is believed: rules let no single probe pay much, so that they would hardly notice."""
 
     rtt_weight: float
     jitter_weight: float
-    loss_penalty: float
+    missing: float
     rate_penalty: float
 
     def cost(self, leg: Estimate) -> float:
-        return self._delay(leg.mean, leg.jitter) + (self.loss_penalty + self.rate_penalty) * leg.loss
+        return self.paid(leg, leg.mean) + self.missing * leg.loss
 
     def terms(self, leg: Estimate) -> Measured:
-        loss = (self.loss_penalty + self.rate_penalty) * leg.loss
-        return Measured(self._delay(leg.mean, 0.0), self._delay(0.0, leg.jitter), loss)
+        jitter = self.jitter_weight * min(leg.jitter, JITTER_MAX)
+        loss = (self.missing + self.rate_penalty) * leg.loss
+        return Measured(self.cost(leg) - jitter - loss, jitter, loss)
 
-    def paid(self, leg: Estimate, *, missing: bool) -> float:
-        if missing:
-            return self._delay(leg.mean, leg.jitter) + self.loss_penalty + self.rate_penalty * leg.loss
-        return self._delay(leg.last_rtt, leg.jitter) + self.rate_penalty * leg.loss
-
-    def shown(self, leg: Estimate) -> dict[str, float]:  # noqa: ARG002
-        return {}
-
-    def _delay(self, rtt: float, jitter: float) -> float:
+    def paid(self, leg: Estimate, rtt: float) -> float:
+        jitter = leg.jitter
         if rtt > RTT_MAX:
             rtt = RTT_MAX
         if jitter > JITTER_MAX:
             jitter = JITTER_MAX
-        return self.rtt_weight * rtt + self.jitter_weight * jitter
+        return self.rtt_weight * rtt + self.jitter_weight * jitter + self.rate_penalty * leg.loss
+
+    def shown(self, leg: Estimate) -> dict[str, float]:  # noqa: ARG002
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +87,20 @@ class Voice:
 
     codec: Codec
 
+    @property
+    def missing(self) -> float:
+        """A call hears the rate of loss, and by far not in proportion: one probe cannot have paid for it alone, so
+        what is believed of loss counts all the time."""
+        return 0.0
+
     def cost(self, leg: Estimate) -> float:
-        return sum(self._measured(leg, leg.mean))
+        return self.paid(leg, leg.mean)
 
     def terms(self, leg: Estimate) -> Measured:
         return self._measured(leg, leg.mean)
 
-    def paid(self, leg: Estimate, *, missing: bool) -> float:
-        """A call hears the rate of loss, and by far not in proportion: one probe cannot have paid for it alone, so
-        what is believed of loss counts all the time."""
-        return sum(self._measured(leg, leg.mean if missing else leg.last_rtt))
+    def paid(self, leg: Estimate, rtt: float) -> float:
+        return sum(self._measured(leg, rtt))
 
     def shown(self, leg: Estimate) -> dict[str, float]:
         return {"mos": voice.mos(voice.rating(self._delay(leg), leg.loss, self.codec))}

@@ -7,10 +7,13 @@ kernel (`Steer`, wanted state) and one for everybody else (`Switched`, a fact wi
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from steerd.core.belief.path import Path, Role
-from steerd.core.effects import Declined, Effect, Shared, Switched, Terms
-from steerd.core.events import Event, Shares
+from steerd.core.belief.path import Path
+from steerd.core.effects import Declined, Effect, Shared, Terms
+from steerd.core.events import Event, Installed, Shares
 from steerd.core.policy import failover
+from steerd.core.policy.announcement import switch
+from steerd.core.policy.assignment import Answer
+from steerd.core.policy.cadences import Cadences
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.orders import Drains
 from steerd.core.policy.policy import Policy
@@ -37,7 +40,7 @@ class Decisions:
         self._first_choice_by = first_choice_by
         self._events = 0
         self._effects: list[Effect] = []
-        self._urgent: set[PathId] = set()
+        self._cadences = Cadences(settings.scout_interval)
 
     def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool) -> None:
         """Take new settings; ``anew``: the rule is another one."""
@@ -50,6 +53,7 @@ class Decisions:
                 policy.configure(wanted, settings, paths, anew=anew)
             policies[wanted.policy] = policy
         self.policies, self.paths, self._settings = policies, paths, settings
+        self._cadences.configure(settings.scout_interval)
         self.stranded &= set(policies)
 
     def taken(self) -> Sequence[Effect]:
@@ -63,6 +67,50 @@ class Decisions:
     def decline(self, event: Event, reason: str) -> None:
         self.declined[reason] = self.declined.get(reason, 0) + 1
         self.tell(Declined(event, reason))
+
+    def installed(self, event: Installed, now: float) -> None:
+        """The kernel's word: belief follows it."""
+        policy = self.policies.get(event.policy)
+        if policy is None:
+            return self.decline(event, "unknown policy")
+        old = policy.assignment.wanted
+        answer = policy.assignment.installed(event, now)
+        policy.expire()
+        if answer is Answer.TAKEN:  # taken away by somebody: ask again
+            return self.tell(policy.ask(now))
+        if answer is not Answer.OTHER:
+            return None
+        first = old is None and policy.last is None and event.error is None
+        policy.adopted(now)
+        if first:
+            policy.enter(PolicyState.STEERING)
+        elif old != event.best:
+            self._announce(policy, old, Reason.KERNEL, "kernel", {}, now)
+        self.look(policy, now)
+        return self.ask_cadences()
+
+    def ask_cadences(self, path: Path | None = None) -> None:
+        """Ask the prober for what is wanted of ``path``, or of all."""
+        if self._settings.offline:
+            return  # the driver brings samples of its own: nobody probes
+        policies = self.policies.values()
+        for cadence in self._cadences.wanted(path, self.paths.values(), policies, self.stranded):
+            self.tell(cadence)
+
+    def next_expiry(self) -> float:
+        """When the next order ends; inf: none does by itself."""
+        pins = (policy.pin.until for policy in self.policies.values() if policy.pin is not None)
+        return min([self._drains.next_expiry(), *(until for until in pins if until is not None)])
+
+    def expire(self, now: float) -> None:
+        """Orders have had their time."""
+        ended = self._drains.expire(now)
+        for policy in self.policies.values():
+            if policy.pin is not None and policy.pin.until is not None and policy.pin.until <= now:
+                policy.pinned(None)
+                ended = True
+        if ended:
+            self.reconsider(now)
 
     # When to look
 
@@ -181,7 +229,7 @@ class Decisions:
         eligible = policy.eligibility(self._drains, now)
         policy.spread.renew(eligible)
         self._stand_by(policy, eligible)
-        self.announce(policy, old, reason, rule, margin, now)
+        self._announce(policy, old, reason, rule, margin, now)
         self._tell_shares(policy, shared, eligible)
         self.tell(policy.ask(now))
         self.ask_cadences()
@@ -208,35 +256,14 @@ class Decisions:
             why = _why_shared(old, new, eligible)
             self.tell(Shared(policy.id, old, new, why, eligible.now))
 
-    def announce(
+    def _announce(
         self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
     ) -> None:
-        """Tell of a choice that changed, with its evidence."""
         self._events += 1
-        evidence: dict[PathId, Terms] = {}
-        excluded: dict[PathId, str] = dict(policy.forbidden)
-        eligible = policy.eligibility(self._drains, now)
-        for path in policy.paths.values():
-            if path.samples:
-                price = policy.prices[path.id]
-                evidence[path.id] = {**price.terms(), "samples": float(path.samples), **price.shown()}
-            why = eligible.passed_over(path.id)
-            if why is not None:
-                excluded[path.id] = why
-        switched = Switched(
-            f"{self.epoch}-{self._events}", policy.id, old, eligible.wanted, reason, now, rule, evidence, excluded, margin,
-            self._ordered_by(policy, old, reason),
-        )  # fmt: skip
+        number = f"{self.epoch}-{self._events}"
+        switched = switch(number, policy, policy.eligibility(self._drains, now), old, reason, rule, margin)
         policy.announced(switched)
         self.tell(switched)
-
-    def _ordered_by(self, policy: Policy, old: PathId | None, reason: Reason) -> str | None:
-        """Whose order the switch obeys, if any."""
-        if reason is Reason.PIN:
-            return policy.pin.origin if policy.pin is not None else None
-        if reason is Reason.DRAIN and old is not None and old in policy.paths:
-            return self._drains.origin(policy.paths[old].pop) or None
-        return None
 
     def _keep_up(self, policy: Policy, eligible: Eligibility) -> None:
         """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
@@ -254,42 +281,6 @@ class Decisions:
             if assignment.runner == before:
                 return
         self.tell(policy.ask(now))
-
-    # How paths are probed
-
-    def ask_cadences(self, path: Path | None = None) -> None:
-        """Ask the prober for what is wanted of ``path``, or of all paths where that may matter to others."""
-        if self._settings.offline:
-            return  # the driver brings samples of its own: nobody probes
-        urgent = self._rivals_of_doubted()
-        every = path is None or urgent != self._urgent
-        self._urgent = urgent
-        for one in self.paths.values() if every or path is None else (path,):
-            interval = self._settings.scout_interval
-            cadence = one.wants(self.role(one), scout_interval=interval, urgent=one.id in urgent)
-            if cadence is not None:
-                self.tell(cadence)
-
-    def role(self, path: Path) -> Role:
-        """What the path is to the policies that may use it."""
-        roles = [role for role in (policy.role(path) for policy in self.policies.values()) if role is not None]
-        return min(roles, key=lambda role: role.value, default=Role.SCOUT)
-
-    def _rivals_of_doubted(self) -> set[PathId]:
-        """Who is to answer soon, since a choice may be dead: its fellow candidates, or all when none of these does."""
-        urgent: set[PathId] = set()
-        for policy in self.policies.values():
-            wanted = policy.assignment.wanted
-            current = self.paths.get(wanted) if wanted is not None else None
-            if current is None or not current.health.doubted:
-                continue
-            desperate = policy.id in self.stranded
-            urgent.update(
-                path.id
-                for path in policy.paths.values()
-                if not path.health.gone and (desperate or policy.role(path) is not Role.SCOUT)
-            )
-        return urgent
 
 
 def _returns(policy: Policy, reason: Reason) -> Reason:

@@ -16,8 +16,8 @@ from steerd.core.states import PathState
 
 class Eligibility(NamedTuple):
     """All that it depends on, as it is at ``now``: made once for each look. ``paths``: those that the policy does not
-    forbid; ``forbidden``: of each of the others why. ``refusal`` says why the kernel refused a path, or None; ``refused_until``: when the
-    next one may be asked for again."""
+    forbid; ``forbidden``: of each of the others why. ``refusal`` says why the kernel refused a path, or None;
+    ``refused_until``: when the next one may be asked for again."""
 
     paths: Mapping[PathId, Path]
     prices: Mapping[PathId, Price]

@@ -12,14 +12,14 @@ from steerd.core.policy.assignment import Assignment
 from steerd.core.policy.candidates import Candidates
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.orders import Drains, Pin
+from steerd.core.policy.rule_of import rule_of
 from steerd.core.policy.spread import Spread
-from steerd.core.rules.make import make
-from steerd.core.rules.rule import Verdict
+from steerd.core.rules.panel import Panel
+from steerd.core.rules.rule import Standing, Verdict
 from steerd.core.settings import PathId, PolicySettings, Settings
 from steerd.core.states import PolicyState, Reason
 
 STEERING: Final = PolicyState.STEERING
-NOWHERE: Final = PathId("")
 
 
 class Policy:
@@ -35,11 +35,12 @@ class Policy:
         self.last: Switched | None = None
         self.blocked_by: Reason | None = None
         self.pin: Pin | None = None
-        self.rule = make(common)
+        self.rule = rule_of(common)
         self.spread = Spread(settings)
         self.candidates = Candidates(common.max_active)
         self.own_load = OwnLoad()
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
+        self._burden = 0.0  # what the others are charged
         self._here: int | None = None  # the choice's place among the candidates that are shown
         self._take(settings, common, paths)
 
@@ -49,7 +50,7 @@ class Policy:
         """Take new settings; the choice, the pin and what the rule remembers of paths that stay are kept. ``anew``: the
         rule is another one."""
         if anew:
-            self.rule = make(common)
+            self.rule = rule_of(common)
         self.spread.configure(settings)
         self.candidates.configure(common.max_active)
         self._take(settings, common, paths)
@@ -74,8 +75,11 @@ class Policy:
 
     def carry(self, now: float) -> None:
         """Charge every path but those in use for what the policy's own traffic would add there."""
-        current = self.paths.get(self.assignment.wanted) if self.assignment.wanted is not None else None
+        current = self.current
         burden = 0.0 if current is None else self.own_load.burden(current.rate, now)
+        if not burden and not self._burden:
+            return
+        self._burden = burden
         changed = [
             price.renew(0.0 if price.path is current or self.spread.uses(id_) else burden)
             for id_, price in self.prices.items()
@@ -106,6 +110,11 @@ class Policy:
         return self.dwell(now) > 0.0 or self.own_load.measuring(now)
 
     @property
+    def current(self) -> Path | None:
+        """The path that is wanted now; None: there is none, or the policy may not use it any more."""
+        return None if self.assignment.wanted is None else self.paths.get(self.assignment.wanted)
+
+    @property
     def settled(self) -> bool:
         """On a path, by nobody's order."""
         return self.state is STEERING and self.assignment.wanted is not None and self.pin is None
@@ -113,7 +122,7 @@ class Policy:
     def returning(self, now: float) -> bool:
         """Whether a local outage has just ended, and the current path was not asked again since: what shares its
         uplink answers, so it probably does too."""
-        current = self.paths.get(self.assignment.wanted) if self.assignment.wanted is not None else None
+        current = self.current
         if self.state is not PolicyState.LOCAL_OUTAGE or current is None:
             return False
         if self._outage_over is None:
@@ -162,6 +171,15 @@ class Policy:
             return f"{self.assignment.wanted} is not answering: the first path that answers is taken"
         return self.rule.outlook(self.candidates.shown, self._here)
 
+    def standing(self, now: float) -> Standing | None:
+        """What the rule has made of itself so far; None: it keeps nothing."""
+        return self.rule.standing(now) if isinstance(self.rule, Panel) else None
+
+    def restore(self, standing: Standing, now: float) -> None:
+        """Take up what an earlier run's rule made of itself."""
+        if isinstance(self.rule, Panel):
+            self.rule.restore(standing, now)
+
     # What becomes of it
 
     def enter(self, state: PolicyState, *, blocked_by: Reason | None = None) -> None:
@@ -173,13 +191,11 @@ class Policy:
 
     def move(self, to: PathId | None, now: float) -> None:
         """Want another choice; its runner-up and its shares are still to be found."""
-        old = self.assignment.wanted
-        self.own_load.switched(self.paths.get(old or NOWHERE), self.paths.get(to or NOWHERE), now)
+        self.own_load.switched(self.current, None if to is None else self.paths[to], now)
         self.assignment.want(to, None)
         self.enter(STEERING)
         self.since = now
         self.expire()
-        self.rule.moved()
         self.carry(now)
 
     def adopted(self, now: float) -> None:

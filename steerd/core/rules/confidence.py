@@ -6,10 +6,11 @@ the variance of a mean is that of single samples over the number of independent 
 
 from collections.abc import Sequence
 from math import exp2, sqrt
+from operator import add
 from typing import Final
 
 from steerd.core.effects import Terms
-from steerd.core.rules.rule import Candidate
+from steerd.core.rules.rule import Candidate, Fresh, Places, kept
 
 FIRST_SD: Final = 1.0 / 8.0
 """Before there is anything to compare, the standard deviation of single samples is so much of the first."""
@@ -23,42 +24,29 @@ class Confidence:
     """``half_life`` of the mean in seconds, 0: the last sample alone. ``errors``: by how many standard errors of the
     difference the other mean must be lower, beyond ``margin`` ms."""
 
-    __slots__ = ("_dt", "_error2", "_errors", "_half_life", "_low", "_margin", "_mean", "_variance", "_weights", "name")
-
     def __init__(self, name: str, *, half_life: float, errors: float, margin: float) -> None:
         self.name = name
         self._half_life = half_life
         self._errors = errors
         self._margin = margin
         self._mean: list[float] = []
-        self._low = 0.0
         self._variance: list[float] = []
         self._error2: list[float] = []
         self._dt = -1.0
         self._weights = (1.0, VARIANCE_WEIGHT_MAX, 1.0)  # of the mean, of the variance, 1 / independent samples
 
-    def take(self, places: Sequence[int | None], costs: Sequence[float], shifts: Sequence[float]) -> None:
+    def take(self, places: Places, costs: Sequence[float], shifts: Sequence[float]) -> None:
         """Other candidates than before: of each its former place, None for one that is new, or back; and by how much
         what does not depend on samples has changed."""
         first = [(cost * FIRST_SD) ** 2 for cost in costs]
-        self._mean = [
-            cost if at is None else self._mean[at] + shift
-            for at, cost, shift in zip(places, costs, shifts, strict=True)
-        ]
-        self._variance = [one if at is None else self._variance[at] for at, one in zip(places, first, strict=True)]
-        self._error2 = [one if at is None else self._error2[at] for at, one in zip(places, first, strict=True)]
-        self._low = min(self._mean)
+        self._mean = list(map(add, kept(places, self._mean, costs), shifts))
+        self._variance = kept(places, self._variance, first)
+        self._error2 = kept(places, self._error2, first)
 
-    def observe(
-        self,
-        costs: Sequence[float],
-        low: float,
-        fresh: Sequence[tuple[int, float]],
-        dt: float,  # noqa: ARG002
-    ) -> None:
-        """Learn from the new samples alone: of each path that has one its place, and the seconds since the last."""
+    def observe(self, costs: list[float], low: float, fresh: Fresh, dt: float) -> None:  # noqa: ARG002
+        """A round ended: learn from the new samples alone."""
         if not self._half_life:
-            self._mean, self._low = list(costs), low
+            self._mean = costs
             return
         mean, variance, error2 = self._mean, self._variance, self._error2
         weight, spread, share = self._weights
@@ -70,13 +58,12 @@ class Confidence:
             mean[place] = old + weight * d
             variance[place] = v = v + spread * (d * d - v)
             error2[place] = v * share
-        self._low = min(mean)
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""
         mean = self._mean
         most = mean[here] - self._margin
-        if self._low >= most:
+        if min(mean) >= most:
             return here
         best, lowest = here, most
         for place, one in enumerate(mean):
@@ -86,15 +73,12 @@ class Confidence:
 
     def margin(self, here: int, there: int) -> Terms:
         """What `choose` compared, in ms."""
-        return {"gain": self._mean[here] - self._mean[there], "needed": self._needed(here, there)}
+        return {"gain": self._mean[here] - self._mean[there], "needed": self._margin + self._noise(here, there)}
 
     def outlook(self, here: int, there: int) -> str:
         """What keeps the choice from moving to a rival, in words."""
-        gain, needed = self._mean[here] - self._mean[there], self._needed(here, there)
+        gain, needed = self._mean[here] - self._mean[there], self._margin + self._noise(here, there)
         return f"it would have to be {needed:.1f} ms cheaper, noise considered; it is {gain:.1f} ms"
-
-    def _needed(self, here: int, there: int) -> float:
-        return self._margin + self._noise(here, there)
 
     def _noise(self, here: int, there: int) -> float:
         if not self._errors:

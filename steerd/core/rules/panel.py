@@ -11,12 +11,13 @@ reason to move, only its own test is.
 
 from collections.abc import Sequence
 from math import exp2, inf
-from operator import add
-from typing import Any, Final, Protocol
+from operator import add, sub
+from typing import Any, Final
 
-from steerd.core.effects import Terms
+from steerd.core.belief.path import Path
+from steerd.core.cost.price import Price
 from steerd.core.rules.confidence import Confidence
-from steerd.core.rules.rule import Belief, Candidate, Evidence, Standing, Verdict
+from steerd.core.rules.rule import Candidate, Fresh, Standing, Verdict, kept
 from steerd.core.rules.work_function import WorkFunction
 
 LEAD: Final = 2.0
@@ -26,70 +27,31 @@ five sets .185 and .186, 2: .184)."""
 MEMORY: Final = 3600.0
 """Seconds: the half-life of what members have cost."""
 
-QUICK, PATIENT = (2.0, 2.0, 33.0), (6.6, 3.0, 100.0)
-"""Half-life in seconds, standard errors, and over how many seconds a gain must pay for a switch: the margin is the price
-over that. They are two points of one textbook test; the panel finds out which is right, so that neither
-needs to be exact: all six at half and twice their value, one by one, leave the mean gap of five sets within .01."""
-
-LAST_SAMPLE: Final = (0.0, 0.0, 20.0)
-"""The same, of the last sample alone."""
+TESTS: Final = {"quick": (2.0, 2.0, 33.0), "last-sample": (0.0, 0.0, 20.0), "patient": (6.6, 3.0, 100.0)}
+"""Half-life in seconds, standard errors, and over how many seconds a gain must pay for a switch: the margin is the
+price over that. Three points of one textbook test, of which the panel finds out which is right: TO BE MEASURED"""
 
 HOLD: Final = 33.0
 """A path that was down lately costs a price over so many seconds more, for each relapse, fading to nothing until its
 hold-down ends: as much as the quick member wants to see anyway."""
 
-
-class Member(Protocol):
-    """A rule on paper. It keeps what it learned of the candidates, and no place: `choose` says where to be from any."""
-
-    @property
-    def name(self) -> str: ...
-
-    def take(
-        self, places: Sequence[int | None], costs: Sequence[float], shifts: Sequence[float]
-    ) -> None: ...
-    def observe(self, costs: Sequence[float], low: float, fresh: Sequence[tuple[int, float]], dt: float) -> None: ...
-    def choose(self, here: int, candidates: Sequence[Candidate]) -> int: ...
-    def margin(self, here: int, there: int) -> Terms: ...
-    def outlook(self, here: int, there: int) -> str: ...
+Member = Confidence | WorkFunction
+"""A rule on paper. It keeps what it learned of the candidates, and no place: `choose` says where to be from any."""
 
 
 def members(price: float, ignore_below: float) -> list[Member]:
     """The panel's, for a switch that costs ``price`` ms*s; the one that leads first at its head. None moves for
     ``ignore_below`` ms or less."""
-
-    def sure(name: str, half_life: float, errors: float, pays_within: float) -> Confidence:
-        return Confidence(name, half_life=half_life, errors=errors, margin=max(ignore_below, price / pays_within))
-
-    return [
-        sure("quick", *QUICK),
-        WorkFunction(price),
-        sure("last-sample", *LAST_SAMPLE),
-        sure("patient", *PATIENT),
+    quick, *others = [
+        Confidence(name, half_life=half_life, errors=errors, margin=max(ignore_below, price / pays_within))
+        for name, (half_life, errors, pays_within) in TESTS.items()
     ]
+    return [quick, WorkFunction(price), *others]
 
 
 class Panel:
     """``price`` of a switch in ms*s. For ``ignore_below`` ms or less nothing moves: by so much the last samples must
     differ too when a member's test says that it should (as babeld asks of a route's raw and smoothed metric)."""
-
-    __slots__ = (
-        "_at",
-        "_beliefs",
-        "_candidates",
-        "_costs",
-        "_doubts",
-        "_evidence",
-        "_fade",
-        "_fade_dt",
-        "_fixed",
-        "_ignore",
-        "_leader",
-        "_leads_since",
-        "_members",
-        "_news",
-        "_price",
-    )
 
     def __init__(self, members: Sequence[Member], price: float, ignore_below: float) -> None:
         self._members = members
@@ -99,22 +61,23 @@ class Panel:
         self._leader = 0
         self._leads_since: float | None = None
         self._candidates: Sequence[Candidate] = ()
-        self._beliefs: Sequence[Belief] = ()
-        self._evidence: Sequence[Evidence] = ()
+        self._prices: Sequence[Price] = ()
+        self._paths: Sequence[Path] = ()
         self._at: list[Any] = [None] * len(members)
-        self._news: list[int] = []
+        self._news: list[float] = []
         self._doubts: list[float] = []
         self._fixed: list[float] = []
-        self._fade_dt, self._fade = 0.0, 1.0
+        self._fade_dt, self._fade, self._faded = 0.0, 1.0, 1.0
 
     def observe(self, candidates: Sequence[Candidate], here: int, dt: float, now: float) -> Verdict | None:
+        """A round of ``dt`` seconds ended; the policy is on ``candidates[here]``. Where to move, or None."""
         if self._leads_since is None:
             self._leads_since = now
         if candidates is not self._candidates:
             self._take(candidates, here)
         if dt <= 0.0 or len(candidates) == 1:
             return None
-        costs = [belief.last_cost for belief in self._beliefs]
+        costs = [price.last_cost for price in self._prices]
         if self._doubts:
             costs = list(map(add, costs, self._doubts))
         low = min(costs)
@@ -135,10 +98,8 @@ class Panel:
         }
         return Verdict(candidates[to].path, leader.name, margin)
 
-    def moved(self) -> None:
-        """Members keep their places: on paper nobody moved."""
-
     def outlook(self, candidates: Sequence[Candidate], here: int) -> str:
+        """What would have to change for the choice to change."""
         rivals = [place for place, one in enumerate(candidates) if place != here and one.open and one.belief.path.up]
         if not rivals or candidates is not self._candidates:
             return "no rival may be used now"
@@ -147,17 +108,18 @@ class Panel:
         return f"{candidates[place].path} is the cheapest rival; {leader.outlook(here, place)}"
 
     def standing(self, now: float) -> Standing:
+        """For views, and for a restart."""
         least = min(self._costs)
-        costs = {one.name: cost - least for one, cost in zip(self._members, self._costs, strict=True)}
+        costs = {one.name: (cost - least) * self._faded for one, cost in zip(self._members, self._costs, strict=True)}
         since = now if self._leads_since is None else self._leads_since
         return Standing(self._members[self._leader].name, now - since, costs)
 
     def restore(self, standing: Standing, now: float) -> None:
+        """Take up what an earlier run made of it."""
         names = [one.name for one in self._members]
-        if set(standing.costs) == set(names) and standing.leader in names:
+        if {*standing.costs, standing.leader} == set(names):
             self._costs = [standing.costs[name] for name in names]
-            self._leader = names.index(standing.leader)
-            self._leads_since = now - standing.leads_for
+            self._leader, self._leads_since = names.index(standing.leader), now - standing.leads_for
 
     def _take(self, candidates: Sequence[Candidate], here: int) -> None:
         """Other candidates than before, or other things to know of them."""
@@ -165,17 +127,17 @@ class Panel:
         places = [before.get(one.path) for one in candidates]
         self._at = [self._still(at, candidates, here) for at in self._at]
         self._candidates = candidates
-        self._beliefs = [one.belief for one in candidates]
-        self._evidence = [belief.path for belief in self._beliefs]
-        self._news = [-1 if at is None else self._news[at] for at in places]
+        self._prices = [one.belief for one in candidates]
+        self._paths = [price.path for price in self._prices]
+        self._news = kept(places, self._news, [-1] * len(places))
         doubted = any(one.relapses for one in candidates)
         self._doubts = [self._price / HOLD * one.relapses for one in candidates] if doubted else []
-        costs = [belief.last_cost for belief in self._beliefs]
-        fixed = [belief.fixed for belief in self._beliefs]
+        costs = [price.last_cost for price in self._prices]
+        fixed = [price.fixed for price in self._prices]
         if doubted:
             costs, fixed = list(map(add, costs, self._doubts)), list(map(add, fixed, self._doubts))
         # What does not depend on samples is no evidence: what was learned moves with it.
-        shifts = [0.0 if at is None else new - self._fixed[at] for at, new in zip(places, fixed, strict=True)]
+        shifts = list(map(sub, fixed, kept(places, self._fixed, fixed)))
         self._fixed = fixed
         for member in self._members:
             member.take(places, costs, shifts)
@@ -187,12 +149,10 @@ class Panel:
         path = self._candidates[at].path
         return next((place for place, one in enumerate(candidates) if one.path == path and one.open), here)
 
-    def _fresh(self, dt: float) -> list[tuple[int, float]]:
-        """Of each candidate of which something was learned in this round: its place, and how many seconds that is after
-        what was learned before, one round at least."""
+    def _fresh(self, dt: float) -> Fresh:
         fresh = []
         seen = self._news
-        for place, path in enumerate(self._evidence):
+        for place, path in enumerate(self._paths):
             news = path.news
             if news != seen[place]:
                 seen[place] = news
@@ -204,8 +164,13 @@ class Panel:
         """What each member paid on paper in this round, and who leads."""
         if dt != self._fade_dt:
             self._fade_dt, self._fade = dt, exp2(-dt / MEMORY)
-        places, total, fade, candidates = self._at, self._costs, self._fade, self._candidates
-        ignore = self._ignore
+        places, candidates, ignore = self._at, self._candidates, self._ignore
+        first = places[0]
+        if places == [first] * len(places) and costs[first] - low <= ignore:
+            self._faded *= self._fade  # all pay the same, and nobody moves: only time goes by
+            return
+        fade, self._faded = self._fade * self._faded, 1.0
+        total = self._costs
         for number, member in enumerate(self._members):
             at = places[number]
             more = costs[at] - low

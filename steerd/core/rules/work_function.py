@@ -6,9 +6,10 @@ that is least to be regretted. Whatever happens, that costs no more than a fixed
 """
 
 from collections.abc import Sequence
+from math import inf
 
 from steerd.core.effects import Terms
-from steerd.core.rules.rule import Candidate
+from steerd.core.rules.rule import Candidate, Fresh, Places, kept
 
 
 class WorkFunction:
@@ -16,35 +17,28 @@ class WorkFunction:
 
     name = "work-function"
 
-    __slots__ = ("_price", "_regret")
-
     def __init__(self, price: float) -> None:
         self._price = price
         self._regret: list[float] = []
 
-    def take(
-        self,
-        places: Sequence[int | None],
-        costs: Sequence[float],  # noqa: ARG002
-        shifts: Sequence[float],  # noqa: ARG002 (what was paid was paid)
-    ) -> None:
+    def take(self, places: Places, costs: Sequence[float], shifts: Sequence[float]) -> None:  # noqa: ARG002
         """Other candidates than before: of each its former place, None for one that is new, or back."""
-        kept = [None if place is None else self._regret[place] for place in places]
         # A path that is new does not win by being new, unless all are: then they start level.
-        new = self._price if any(one is not None for one in kept) else 0.0
-        self._regret = [new if one is None else one for one in kept]
+        new = self._price if any(place is not None for place in places) else 0.0
+        self._regret = kept(places, self._regret, [new] * len(places))
 
-    def observe(
-        self,
-        costs: Sequence[float],
-        low: float,
-        fresh: Sequence[tuple[int, float]],  # noqa: ARG002
-        dt: float,
-    ) -> None:
+    def observe(self, costs: list[float], low: float, fresh: Fresh, dt: float) -> None:  # noqa: ARG002
         """A round of ``dt`` seconds: a path pays what its newest sample says for all of it, new or not."""
-        regret = [old + (cost - low) * dt for old, cost in zip(self._regret, costs, strict=True)]
-        least, cap = min(regret), self._price
-        self._regret = [one - least if one - least < cap else cap for one in regret]
+        regret, cap, least = self._regret, self._price, inf
+        for place, cost in enumerate(costs):
+            regret[place] = one = regret[place] + (cost - low) * dt
+            if one < least:
+                least = one
+        for place, one in enumerate(regret):
+            if one - least > cap:
+                regret[place] = cap
+            elif least:
+                regret[place] = one - least
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""
@@ -61,7 +55,7 @@ class WorkFunction:
         """What `choose` compared, in ms*s."""
         return {"regret": self._regret[here], "regret_there": self._regret[there]}
 
-    def outlook(self, here: int, there: int) -> str:
+    def outlook(self, here: int, there: int) -> str:  # noqa: ARG002
         """What keeps the choice from moving to a rival, in words."""
         regret = self._regret[here]
         return f"it has cost {regret:.0f} of the {self._price:.0f} ms*s at which it is left"

@@ -1,13 +1,15 @@
 """From settings to the rule they ask for."""
 
 from steerd.core.rules.panel import Panel, members
-from steerd.core.rules.rule import Rule
 from steerd.core.rules.threshold import Threshold
 from steerd.core.rules.work_function import WorkFunction
 from steerd.core.settings import PanelSettings, Settings, ThresholdSettings
 
+Rule = Panel | Threshold
+"""What decides when nothing forces a choice."""
 
-def make(settings: Settings) -> Rule:
+
+def rule_of(settings: Settings) -> Rule:
     """The rule that the settings ask for, with nothing learned yet."""
     rule = settings.rule
     if isinstance(rule, ThresholdSettings):
