@@ -1,58 +1,128 @@
-"""What a switch rule is shown, written by hand. Not tests: theirs.
+"""What a switch rule is shown, written by hand. Not tests: theirs."""
 
-At a price of 100 ms*s and a horizon of 20 s what costs up to 5 ms more is not added up by the confident test.
-"""
+from dataclasses import dataclass, field
+from math import inf
 
-from dataclasses import dataclass
+from steerd.core.rules.rule import Candidate
 
-from steerd.core.rules import Regret, Standing
-from steerd.core.settings import RegretSettings
+LONG_KNOWN = 100
+"""So many news a path has from the start, unless said otherwise."""
 
-IGNORE = 2.0
+
+@dataclass
+class Evidence:
+    news: int = LONG_KNOWN
+    news_after: float = 1.0
+    up: bool = True
 
 
 @dataclass
 class Belief:
-    """A path that costs ``cost``, and whose last probe paid ``paid`` and level is ``used_to``, if those differ."""
+    """A path that is believed to cost ``cost``; its last probe alone paid ``last``, None: the same."""
 
-    id: str
     cost: float
-    scatter: float = 0.0
-    samples: int = 100
-    up: bool = True
-    missing: bool = False
-    paid: float | None = None
-    used_to: float | None = None
-    level_error2: float = 0.0
+    last: float | None = None
+    fixed: float = 0.0
+    path: Evidence = field(default_factory=Evidence)
 
     @property
-    def spot(self):
-        return self.cost if self.paid is None else self.paid
-
-    @property
-    def level(self):
-        return self.cost if self.used_to is None else self.used_to
+    def last_cost(self):
+        return self.cost if self.last is None else self.last
 
 
-def rule(*, plain=False, price=100.0, horizon=20.0):
-    return Regret(RegretSettings(price, horizon, plain), IGNORE)
+class World:
+    """A rule, the candidates it is shown, and a policy that follows it. A candidate's path is named by one letter."""
+
+    def __init__(self, rule, here="a", **costs):
+        self.rule = rule
+        self.here = here
+        self.now = 0.0
+        self.heard_at = {}
+        self.known = {name: {"path": name, "belief": Belief(cost)} for name, cost in costs.items()}
+        self.show()
+
+    def show(self, **changed):
+        """Show the candidates anew, with what has changed of them: ``b={"open": False}``."""
+        for name, fields in changed.items():
+            self.known[name].update(fields)
+        self.shown = tuple(Candidate(**one) for one in self.known.values())
+
+    def add(self, name, cost, **fields):
+        belief = Belief(cost)
+        self.known[name] = {"path": name, "belief": belief, "since": belief.path.news, **fields}
+        self.show()
+
+    def remove(self, name):
+        del self.known[name]
+        self.show()
+
+    def belief(self, name):
+        return self.known[name]["belief"]
+
+    def place(self, name):
+        return list(self.known).index(name)
+
+    def hear(self, **costs):
+        """A probe of each of these paths was answered now, and paid so much."""
+        for name, cost in costs.items():
+            belief = self.belief(name)
+            belief.cost = belief.last = cost
+            belief.path.news += 1
+            belief.path.news_after = self.now - self.heard_at.get(name, -inf)
+            self.heard_at[name] = self.now
+
+    def look(self, dt=1.0, **costs):
+        """A round in which these paths were heard. Where to move, or None; the policy does not."""
+        self.now += dt
+        self.hear(**costs)
+        return self.rule.observe(self.shown, self.place(self.here), dt, self.now)
+
+    def rounds(self, count, dt=1.0, *, follow=False, **costs):
+        """So many rounds of the same, all heard in each, or as ``costs`` say. The round, from 1 on, and verdict of each
+        move."""
+        moves = []
+        for number in range(1, count + 1):
+            heard = costs or {name: self.belief(name).last_cost for name in self.known}
+            verdict = self.look(dt, **heard)
+            if verdict is not None:
+                moves.append((number, verdict))
+                if not follow:
+                    return moves
+                self.here = verdict.to
+        return moves
+
+    def costs(self):
+        return dict(self.rule.standing(self.now).costs)
+
+    def leader(self):
+        return self.rule.standing(self.now).leader
 
 
-def field(regrets=None, **costs):
-    """Standings of paths that cost so much, with the regrets that they have by now."""
-    standings = {name: Standing(Belief(name, cost)) for name, cost in costs.items()}
-    for name, regret in (regrets or {}).items():
-        standings[name].regret = regret
-    return standings
+def candidates(*beliefs):
+    return tuple(Candidate(name, belief) for name, belief in zip("abcdefgh", beliefs, strict=False))
 
 
-def look(rule, standings, current="a", dt=1.0, **paid):
-    """One round, in which the last probe of each path paid so much."""
-    for name, one in standings.items():
-        one.belief.samples += 1
-        one.belief.paid = paid.get(name)
-    return rule.observe(list(standings.values()), standings[current], dt, 0.0)
+class Member:
+    """A member of the panel by itself: what it learned of paths that cost so much, and where it would be."""
 
+    def __init__(self, member, *costs):
+        self.member = member
+        self.costs = list(costs)
+        self.shown = candidates(*map(Belief, costs))
+        member.take([None] * len(costs), self.costs, [0.0] * len(costs))
 
-def regrets(standings):
-    return [one.regret for one in standings.values()]
+    def observe(self, *costs, since=None, dt=1.0):
+        """A round in which all were heard, ``since`` seconds after the time before; None: no news of that one."""
+        self.costs = [old if new is None else new for old, new in zip(self.costs, costs, strict=True)]
+        fresh = [(place, since or dt) for place, cost in enumerate(costs) if cost is not None]
+        self.member.observe(self.costs, min(self.costs), fresh, dt)
+        return self
+
+    def take(self, places, costs, shifts=None):
+        """Other candidates: of each its former place."""
+        self.costs = list(costs)
+        self.shown = candidates(*map(Belief, costs))
+        self.member.take(places, self.costs, shifts or [0.0] * len(costs))
+
+    def choose(self, here=0):
+        return self.member.choose(here, self.shown)
