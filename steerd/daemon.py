@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from steerd.store.store import Store
 from steerd.trace.request import Request as TraceRequest
 from steerd.trace.request import request as trace_request
 from steerd.trace.tracer import Record, Tracer
+from steerd.traffic.rates import Rates
 from steerd.tunnel.watch import TunnelWatch
 from steerd.verbs import VERBS, answer
 
@@ -55,6 +56,7 @@ class Daemon:
     prober: Prober
     router: Router
     tunnels: TunnelWatch
+    rates: Rates
     fleet: Fleet
     control: ControlServer | None = None
     export: ExportServer | None = None
@@ -133,6 +135,7 @@ class Daemon:
             on_moved=lambda _: self.router.moved(),
             on_far_ends=self.router.far_ends,
         )
+        self.rates = Rates(_devices(config), used=self._used, on_rate=self.driver.feed)
         self.fleet = Fleet(
             config,
             self.driver,
@@ -164,6 +167,7 @@ class Daemon:
         self.driver.feed(None)
         self._spawn(self.driver.steering(self.router.steer, self._steered))
         self._spawn(self.tunnels.run())
+        self._spawn(self.rates.run())
         self._spawn(self._housekeep())
         self.fleet.start()
 
@@ -242,6 +246,11 @@ class Daemon:
     def _pop_state(self, event: PopState) -> None:
         self.driver.feed(event)
         self._remember()
+
+    def _used(self) -> Iterable[PathId]:
+        """The paths that policies are on."""
+        choices = (policy.assignment.choice for policy in self.driver.engine.policies.values())
+        return [choice for choice in choices if choice is not None]
 
     def _follow_kernel(self, installed: Sequence[Installed]) -> None:
         """Tell the engine what the kernel has. What could not be told apart after a reload (traffic on a path that
@@ -336,6 +345,7 @@ class Daemon:
         self.metrics.configure(config)
         self.driver.feed(Configured(config.core))
         self.tunnels.configure(config.tunnel)
+        self.rates.configure(_devices(config))
         self._follow_kernel(installed)
         await self.fleet.configure(config)
         return []
@@ -373,3 +383,7 @@ class Daemon:
     def _status(self) -> str:
         choices = [f"{policy.policy}: {policy.choice or policy.state}" for policy in self.driver.view().policies]
         return "; ".join(choices) or "no policies"
+
+
+def _devices(config: Config) -> Mapping[PathId, str]:
+    return {path.path: path.device for path in config.route.paths}

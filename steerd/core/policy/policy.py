@@ -87,6 +87,11 @@ class Policy:
         if any(changed):
             self.expire()
 
+    def learn(self, now: float) -> None:
+        """A round ended: perhaps it shows what the last switch did to the paths."""
+        if self.own_load.waits and self.own_load.look(now):
+            self.carry(now)
+
     # What it may do
 
     def eligibility(self, drains: Drains, now: float) -> Eligibility:
@@ -159,8 +164,6 @@ class Policy:
         """What the rule says at the end of a round of ``dt`` seconds, if there is anything to compare."""
         if self._here is None:
             return None
-        if self.own_load.waits and self.own_load.look(now):
-            self.carry(now)
         return self.rule.observe(self.candidates.shown, self._here, dt, now)
 
     def outlook(self) -> str:

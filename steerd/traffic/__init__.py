@@ -1,0 +1,1 @@
+"""What this gateway's own traffic amounts to, path by path."""

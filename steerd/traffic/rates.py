@@ -1,0 +1,95 @@
+"""Reads the byte counters of the devices whose paths are in use, and tells when their rate has changed.
+
+The counters are those of ``/proc/net/dev`` (proc_pid_net(5)): reading them takes no lock that a change of routes could
+hold, and costs some 0.2 ms with 300 devices. They count all of a device's traffic, other policies' and probes included;
+of several paths on one device the one in use is told all of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from steerd.core.events import Carried
+from steerd.core.settings import PathId
+
+COUNTERS: Final = Path("/proc/self/net/dev")
+EVERY: Final = 1.0
+"""Seconds from reading to reading."""
+
+NEWS: Final = 0.25
+"""A rate is told anew when it has changed by this share of what was told, or of `LEAST`."""
+
+LEAST: Final = 4_000.0
+"""Bytes a second: changes far below this are nothing to anybody."""
+
+RX_BYTES, TX_BYTES, FIELDS = 0, 8, 16
+
+
+def read(text: bytes) -> dict[str, int]:
+    """Bytes received and sent by each device, together. What is no line of a device is left out."""
+    found = {}
+    for line in text.splitlines():
+        name, colon, counts = line.partition(b":")
+        fields = counts.split()
+        if colon and len(fields) >= FIELDS and fields[RX_BYTES].isdigit() and fields[TX_BYTES].isdigit():
+            found[name.strip().decode(errors="replace")] = int(fields[RX_BYTES]) + int(fields[TX_BYTES])
+    return found
+
+
+class Rates:
+    """``devices``: of each path. ``used``: which paths are in use now. ``on_rate`` is told of each of them when its rate
+    has changed; of one that is no longer in use, that it carries nothing."""
+
+    def __init__(
+        self,
+        devices: Mapping[PathId, str],
+        *,
+        used: Callable[[], Iterable[PathId]],
+        on_rate: Callable[[Carried], None],
+        counters: Path = COUNTERS,
+    ) -> None:
+        self._used = used
+        self._on_rate = on_rate
+        self._counters = counters
+        self._before: tuple[float, Mapping[str, int]] | None = None
+        self._told: dict[PathId, float] = {}
+        self.configure(devices)
+
+    def configure(self, devices: Mapping[PathId, str]) -> None:
+        """Take other paths, or other devices. The engine may have begun anew with one: all is told again."""
+        self._devices = dict(devices)
+        self._told = {}
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                counts = read(self._counters.read_bytes())
+            except OSError:
+                continue  # nothing is known: nothing is told, and a rate that was told stands
+            self.look(counts, time.monotonic())
+
+    def look(self, counts: Mapping[str, int], now: float) -> None:
+        """The devices' counters as they are at ``now``."""
+        before, self._before = self._before, (now, counts)
+        if before is None or now <= before[0]:
+            return
+        used = [path for path in dict.fromkeys(self._used()) if path in self._devices]
+        for path in used:
+            device = self._devices[path]
+            if device not in counts or device not in before[1]:
+                continue
+            # A counter that went back is that of a device made anew.
+            rate = max(0, counts[device] - before[1][device]) / (now - before[0])
+            told = self._told.get(path, 0.0)
+            if abs(rate - told) > NEWS * max(told, LEAST):
+                self._tell(path, rate)
+        for path in [path for path, rate in self._told.items() if rate and path not in used]:
+            self._tell(path, 0.0)
+
+    def _tell(self, path: PathId, rate: float) -> None:
+        self._told[path] = rate
+        self._on_rate(Carried(path, rate))
