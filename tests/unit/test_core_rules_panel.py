@@ -210,7 +210,7 @@ def test_a_path_that_was_down_lately_costs_a_price_in_33_s_more_for_each_relapse
     world = World(panel("last-sample"), a=32.5, b=20.0)
     world.show(b={"relapses": relapses})
     assert bool(world.rounds(60)) is moves
-    assert PRICE / HOLD == pytest.approx(3.03, abs=0.01)
+    assert pytest.approx(3.03, abs=0.01) == PRICE / HOLD
 
 
 def test_doubt_that_fades_gives_way():

@@ -1,4 +1,4 @@
-"""What each member of the panel would have cost, and who leads. The price is 100 ms*s, a switch there and one back 200."""
+"""What each member of the panel would have cost, and who leads. The price is 100 ms*s: there and back 200."""
 
 import pytest
 
