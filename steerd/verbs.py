@@ -1,6 +1,7 @@
 """What steerctl may ask of the daemon: each request to its answer."""
 
 import asyncio
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from steerd.core.settings import PathId
 from steerd.plan import plan
 from steerd.reload import TrialError
 from steerd.route.router import RouteError
+from steerd.store.records import RecordError, from_json
 from steerd.trace.tracer import BusyError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ HISTORY_MAX: Final = 1000
 EX_CONFIG: Final = 78
 ORDERS: Final = frozenset(verb.value for verb in Verb)
 VERBS: Final = ORDERS | {"status", "why", "history", "reload", "confirm", "plan", "trace"}
+EVENT_ID: Final = re.compile(r"\d+-\d+", re.ASCII)
 TRACE_WITHIN: Final = HANDLE - 5.0
 """Seconds for all paths of a PoP: less than the control socket gives an answer."""
 
@@ -38,6 +41,7 @@ async def answer(daemon: "Daemon", request: Request) -> Response:
                 lambda path: _beside(daemon, path),
                 gateway=daemon.config.gateway,
                 version=__version__,
+                price=daemon.config.switch_price,
             )
             return {
                 **said,
@@ -108,10 +112,29 @@ def _refused(problems: Sequence[str]) -> RefusedError:
 
 
 async def _why(daemon: "Daemon", request: Request) -> Response:
-    view = daemon.driver.view()
+    view, name = daemon.driver.view(), request.get("policy")
+    if isinstance(name, str) and EVENT_ID.fullmatch(name) and all(one.policy != name for one in view.policies):
+        return await _why_event(daemon, name)
     last = [policy.last.event_id for policy in view.policies if policy.last is not None]
     traces = {event_id: trace for event_id in last if (trace := await daemon.store.trace(event_id)) is not None}
-    return words.why(view, request.get("policy"), traces, lambda path: probing.words(daemon.prober.report(path), {}))
+    return words.why(
+        view,
+        name,
+        traces,
+        lambda path: probing.words(daemon.prober.report(path), {}),
+        price=daemon.config.switch_price,
+    )
+
+
+async def _why_event(daemon: "Daemon", event_id: str) -> Response:
+    row = await daemon.store.decision(event_id)
+    if row is None:
+        raise RefusedError(f'there is no policy and no event "{event_id}"; `steerctl history` lists what is kept')
+    try:
+        switched = from_json(row)
+    except RecordError as error:
+        raise RefusedError(f"event {event_id} was kept by another version of steerd: {error}") from error
+    return words.event(switched, row["wall_ms"], int(time.time() * 1000), row["trace"])
 
 
 async def _trace(daemon: "Daemon", request: Request) -> Response:

@@ -99,9 +99,10 @@ def _shown(options: argparse.Namespace, answer: dict[str, Any]) -> str:
     from steerd.control import tables
 
     if options.verb in {"status", "watch"}:
-        return tables.status(answer, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        return tables.status(answer, colour=colour, every=options.all)
     if options.verb == "why":
-        return tables.why(answer)
+        return tables.why(answer, verbose=options.verbose)
     if options.verb == "history":
         return tables.history(answer)
     if options.verb == "trace":
@@ -154,12 +155,16 @@ def _parser() -> argparse.ArgumentParser:
     def verb(name: str, text: str) -> Callable[..., argparse.Action]:
         return command(name, text).add_argument
 
-    verb("status", "policies and paths: choice, RTT, jitter, loss, cost, state")
-    verb("why", "the last decision in words: what won, by how much, what was ruled out")("policy", nargs="?")
+    every = {"dest": "all", "action": "store_true", "help": "list every path, however many scouts there are"}
+    verb("status", "policies and paths: choice, RTT, jitter, loss, cost, state")("-v", "--all", **every)
+    why = verb("why", "the last decision in plain words, or any decision of `history`: what won, by how much, and why")
+    why("policy", nargs="?", metavar="POLICY|EVENT", help="default: every policy")
+    why("-v", "--verbose", action="store_true", help="every figure: costs term by term, rules, scouts")
     verb("history", "switches, newest first")(
         "--since", type=_duration, default=86400.0, metavar="1h", help="how far back (default: 1d)"
     )
     watch = verb("watch", "status, redrawn until interrupted")
+    watch("-v", "--all", **every)
     watch("--every", type=_duration, default=1.0, metavar="1s", help="between two looks (default: 1s)")
     watch("--count", type=int, default=0, metavar="N", help="end after so many looks (default: never)")
     pin = verb("pin", "keep a policy on a PoP; a soft pin is left while that is down")

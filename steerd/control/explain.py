@@ -1,147 +1,179 @@
-"""Why a policy is where it is, in sentences."""
+"""Why a policy is where it is: in plain words, and below them, for who asks, with every figure."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-from steerd.control import traces
+from steerd.control import costs, decision, traces
+from steerd.control.lines import aligned, wrapped
 from steerd.control.times import milliseconds, span
-from steerd.core.cost import price
-from steerd.core.effects import Switched, Terms
-from steerd.core.states import PolicyState, Reason
-from steerd.core.views import PolicyView
+from steerd.core.effects import Switched
+from steerd.core.rules.panel import LEAD
+from steerd.core.settings import PathId
+from steerd.core.states import PolicyState
+from steerd.core.views import PathView, PolicyView, RuleView
 
-_TERMS = (*price.TERMS, "total")
-
-_STATES = {
-    PolicyState.HELD: "No path that it may use is usable: the last choice is held.",
+_STATES: Final = {
+    PolicyState.HELD: "None of its paths can be used: the last choice is held.",
     PolicyState.LOCAL_OUTAGE: "Nothing answers on the uplink: the fault is on this side, and nothing is moved.",
-    PolicyState.BLOCKED: "No path that it may use is usable: its traffic is blocked.",
+    PolicyState.BLOCKED: "None of its paths can be used: its traffic is blocked.",
     PolicyState.NONE: "No choice was made yet.",
 }
 
-_FORCED = {
-    Reason.START: "it was the first choice",
-    Reason.BETTER: "it is usable again",
-    Reason.DOWN: "the path before went down",
-    Reason.ABSENT: "the device of the path before went away",
-    Reason.DRAIN: "the PoP before was drained",
-    Reason.UNDRAIN: "a drain ended",
-    Reason.PIN: "of a pin",
-    Reason.POLICY: "the configuration forbids the path before",
-    Reason.KERNEL: "the kernel has it so",
-}
+_SAME: Final = 5.0
+"""What rules cost is the same, in words, if it differs by less, in ms*s: 5 ms for a second."""
+
+Trace = Mapping[str, Any] | None
+Findings = Mapping[str, Mapping[str, str]]
+Paths = Mapping[PathId, PathView]
 
 
 def explain(
     policy: PolicyView,
     now: float,
-    trace: Mapping[str, Any] | None = None,
-    findings: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    paths: Paths | None = None,
+    price: float | None = None,
+    trace: Trace = None,
+    findings: Findings | None = None,
 ) -> list[str]:
-    """Lines of text: what is in use, the last decision with its figures and the trace made after it, what should be
-    known of how paths are probed, what was ruled out, what comes next."""
-    lines = [_now(policy)]
+    """Lines of text: what is used, whose rule is followed, the last decision and the trace made after it, what would
+    change the choice, what can not be used. ``price`` of a switch in ms*s; None: the rule has none."""
+    lines = [*wrapped(_now(policy)), *_state(policy)]
+    if policy.rule is not None:
+        lines += _leader(policy.rule, price)
+    lines += _scouts(policy, paths or {})
+    if own := max((one.terms.get("own_load", 0.0) for one in policy.candidates), default=0.0):
+        lines.append(f"Its own traffic would add {milliseconds(own)} to any other path; their costs have it.")
+    if policy.last is not None:
+        lines += ["", *_last(policy.last, now)]
+        if trace is not None:
+            lines += ["", *traces.after(trace)]
+    lines += ["", *wrapped(f"Outlook: {_outlook(policy)}.")]
+    noted = [[one.path, text] for one in policy.candidates for text in (findings or {}).get(one.path, {}).values()]
+    if noted:
+        lines += ["", "Of how its paths are probed:", *aligned(noted)]
+    if excluded := _excluded(policy):
+        lines += ["", "Cannot be used now:", *costs.shortly(excluded)]
+    return lines
+
+
+def details(policy: PolicyView, *, paths: Paths | None = None, price: float | None = None) -> list[str]:
+    """All figures: what each path costs now, what the last decision was made with, how the rules stand, the scouts."""
+    scouts = [one for one in policy.candidates if one.scout]
+    known = {one.path: one.terms for one in policy.candidates if one.terms and not one.scout}
+    shown = costs.shown(known, [policy.choice, policy.runner_up])
+    parts = [costs.table(shown, "cost in ms, now", len(known) - len(shown))]
+    if policy.last is not None:
+        told = decision.details(policy.last)
+        parts.append([f"Decision {policy.last.event_id}:", *told] if told else [])
+    if policy.rule is not None:
+        parts.append(_standing(policy.rule, price))
+    if scouts:
+        rows = [["scout", "cost", "heard"]]
+        for one in scouts:
+            path = (paths or {}).get(one.path)
+            rows.append([one.path, milliseconds(one.terms.get("total")), _ago(path.age if path else None)])
+        parts.append(aligned(rows))
+    if excluded := _excluded(policy):
+        parts.append(["Cannot be used now:", *costs.ruled_out(excluded)])
+    return [line for part in parts if part for line in ["", *part]][1:]
+
+
+def explain_event(one: Switched, when: str, trace: Trace = None) -> list[str]:
+    """A decision that was kept. ``when``: how long ago it was, and at what time."""
+    lines = wrapped(f"Decision {one.event_id}, {when}: policy {one.policy} moved {_move(one)}.")
+    lines += wrapped(decision.sentences(one))
+    if trace is not None:
+        lines += ["", *traces.after(trace)]
+    if one.excluded:
+        lines += ["", "Could not be used then:", *costs.shortly(one.excluded)]
+    return lines
+
+
+def _now(policy: PolicyView) -> str:
+    if policy.choice is None:
+        return f"Policy {policy.policy} uses no path."
+    second = f"{policy.runner_up} stands by" if policy.runner_up else "no other path stands by"
+    if policy.since is None:
+        return f"Policy {policy.policy} uses {policy.choice}; {second}."
+    return f"Policy {policy.policy} has used {policy.choice} for {span(policy.since)}; {second}."
+
+
+def _state(policy: PolicyView) -> list[str]:
+    lines = []
     if policy.shares:
         parts = ", ".join(f"{share.path} {share.part * 100:.0f} %" for share in policy.shares)
-        lines.append(f"Its traffic is shared, by capacity and cost: {parts}.")
+        lines += wrapped(f"Its traffic is shared, by capacity and cost: {parts}.")
     if policy.state is PolicyState.HELD and policy.choice is None:
-        lines.append("No path that it may use is usable: until one is, its traffic goes nowhere.")
+        lines.append("None of its paths can be used: until one is, its traffic goes nowhere.")
     elif policy.state in _STATES:
         lines.append(_STATES[policy.state])
     if policy.pin is not None:
         left = "until unpinned" if policy.pin_for is None else f"for another {span(policy.pin_for)}"
         lines.append(f"It is pinned to {policy.pin}, {'hard' if policy.pin_hard else 'while that is usable'}, {left}.")
     if policy.error is not None:
-        lines.append(f"The kernel refused the last change: {policy.error}.")
-    if policy.last is not None:
-        lines += ["", *_decision(policy.last, now)]
-        if trace is not None:
-            lines += ["", *traces.after(trace)]
-    noted = [[one.path, text] for one in policy.candidates for text in (findings or {}).get(one.path, {}).values()]
-    if noted:
-        lines += ["", "Of how its paths are probed:", *_aligned(noted)]
-    ruled_out = {one.path: one.excluded for one in policy.candidates if one.excluded is not None}
-    if ruled_out:
-        lines += ["", "Ruled out now:", *_aligned([[path, why] for path, why in ruled_out.items()])]
-    return [*lines, "", f"Outlook: {policy.outlook}."]
-
-
-def _now(policy: PolicyView) -> str:
-    if policy.choice is None:
-        return f"Policy {policy.policy} uses no path."
-    second = f", with {policy.runner_up} behind it" if policy.runner_up else ", with nothing behind it"
-    if policy.since is None:
-        return f"Policy {policy.policy} uses {policy.choice}{second}."
-    return f"Policy {policy.policy} has used {policy.choice} for {span(policy.since)}{second}."
-
-
-def _decision(last: Switched, now: float) -> list[str]:
-    what = f"{last.old or 'no path'} to {last.new or 'no path'}"
-    lines = [f"Decision {last.event_id}, {span(max(0.0, now - last.at))} ago: {what}, because {_because(last)}."]
-    if last.margin:
-        lines.append(_margin(last.rule, last.margin))
-    lines += _evidence(last)
-    if last.excluded:
-        lines += ["Ruled out then:", *_aligned([[path, why] for path, why in last.excluded.items()])]
+        lines += wrapped(f"The kernel refused the last change: {policy.error}.")
     return lines
 
 
-def _because(last: Switched) -> str:
-    if last.rule in {"forced", "first", "kernel"}:
-        return _FORCED[last.reason] + (f" ({last.by})" if last.by else "")
-    by = last.margin.get("gain")
-    return f"it was {milliseconds(by)} cheaper (rule: {last.rule})" if by is not None else f"of the rule {last.rule}"
+def _leader(rule: RuleView, price: float | None) -> list[str]:
+    """Whose rule is followed, and what each would have cost."""
+    if len(rule.costs) == 1:
+        return [f"It follows one rule: {rule.leader}."]
+    lines = [f"Of {len(rule.costs)} rules it follows {rule.leader}, which has led for {span(rule.leads_for)}."]
+    cheapest, *others = sorted(rule.costs, key=lambda name: rule.costs[name])
+    dearer = [f"{name} {_switches(rule.costs[name], price)}" for name in others if rule.costs[name] >= _SAME]
+    if not dearer:
+        return [*lines, "Over about the last hour all would have cost the same."]
+    same = [cheapest, *(name for name in others if rule.costs[name] < _SAME)]
+    least = f"{' and '.join(same)} would have cost least"
+    return lines + wrapped(f"Over about the last hour {least}; the others beyond that: {', '.join(dearer)}.")
 
 
-def _margin(rule: str, margin: Terms) -> str:
-    """What the rule's test compared, with its figures; every rule says all of them somehow."""
-    get = margin.get
-    if rule == "regret" and {"regret", "cap", "price"} <= set(margin):
-        return (
-            f"Staying had cost {get('regret', 0):.0f} ms*s more than the best path would have: the cap of "
-            f"{get('cap', 0):.0f} ms*s was reached. A switch costs {get('price', 0):.0f} ms*s."
-        )
-    if rule == "confident" and {"gain", "stderr", "horizon", "price"} <= set(margin):
-        gain, error = get("gain", 0), get("stderr", 0)
-        return (
-            f"It cost {milliseconds(gain)} more than the new path is used to, {gain / max(error, 1e-9):.1f} standard "
-            f"errors from chance: over {get('horizon', 0):.0f} s that is {gain * get('horizon', 0):.0f} ms*s, and a "
-            f"switch costs {get('price', 0):.0f} ms*s."
-        )
-    if rule == "threshold" and {"needed", "held", "hold"} <= set(margin):
-        return (
-            f"The rule asks for {milliseconds(get('needed', 0))} during {span(get('hold', 0))}: "
-            f"it has been so for {span(get('held', 0))}."
-        )
-    return "The rule compared " + ", ".join(f"{name} {value:.1f}" for name, value in margin.items()) + "."
+def _standing(rule: RuleView, price: float | None) -> list[str]:
+    rows = [["rule", "costs beyond the cheapest, ms*s", "in switches"]]
+    for name in sorted(rule.costs, key=lambda one: rule.costs[one]):
+        cost = rule.costs[name]
+        switches = f"{cost / price:.2f}" if price else "-"
+        rows.append([f"{name}{' (leads)' if name == rule.leader else ''}", f"{cost:.1f}", switches])
+    lines = aligned(rows, right=True)
+    return lines if len(rows) == 2 else [*lines, f"  Another leads once it has cost {LEAD:.0f} switches less."]
 
 
-def _evidence(last: Switched) -> list[str]:
-    """The cost of each candidate, term by term, the new choice first and the one before it second."""
-    if not last.evidence:
+def _switches(cost: float, price: float | None) -> str:
+    return f"{cost / price:.1f} switches" if price else f"{cost:.0f} ms*s"
+
+
+def _scouts(policy: PolicyView, paths: Paths) -> list[str]:
+    scouts = [one.path for one in policy.candidates if one.scout]
+    if not scouts:
         return []
-    first = [path for path in (last.new, last.old) if path is not None and path in last.evidence]
-    rest = sorted(set(last.evidence) - set(first), key=lambda path: last.evidence[path].get("total", 0.0))
-    shown = [name for name in _TERMS if any(terms.get(name) for terms in last.evidence.values())]
-    if any("mos" in terms for terms in last.evidence.values()):
-        shown.append("mos")
-    header = ["cost in ms", *shown, "samples"]
-    return _aligned([header, *([path, *_figures(last.evidence[path], shown)] for path in [*first, *rest])], right=True)
+    periods = [path.every for one in scouts if (path := paths.get(one)) and path.scout and path.every]
+    every = f", each looked at every {_range(min(periods), max(periods))}" if periods else ""
+    return [f"{len(scouts)} of {len(policy.candidates)} paths are scouts{every}."]
 
 
-def _figures(terms: Mapping[str, float], shown: list[str]) -> list[str]:
-    samples = terms.get("samples")
-    costs = [f"{terms.get(name, 0.0):.{2 if name == 'mos' else 1}f}" for name in shown]
-    return [*costs, "-" if samples is None else f"{samples:.0f}"]
+def _range(least: float, most: float) -> str:
+    return span(least) if least == most else f"{span(least)} to {span(most)}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  "
-        + "  ".join(
-            text.rjust(width) if right and at else text.ljust(width)
-            for at, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def _outlook(policy: PolicyView) -> str:
+    """What would change the choice. Of one that cannot be used itself there is nothing to compare."""
+    return "the first path that can be used is taken" if policy.choice in _excluded(policy) else policy.outlook
+
+
+def _last(last: Switched, now: float) -> list[str]:
+    lines = wrapped(f"Decision {last.event_id}, {span(max(0.0, now - last.at))} ago: it moved {_move(last)}.")
+    return lines + wrapped(decision.sentences(last))
+
+
+def _move(one: Switched) -> str:
+    return f"from {one.old or 'no path'} to {one.new or 'no path'}"
+
+
+def _excluded(policy: PolicyView) -> dict[PathId, str]:
+    return {one.path: one.excluded for one in policy.candidates if one.excluded is not None}
+
+
+def _ago(age: float | None) -> str:
+    return "never" if age is None else f"{span(age)} ago"

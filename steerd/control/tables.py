@@ -5,21 +5,26 @@ from datetime import datetime
 from typing import Any, Final
 
 from steerd.control import probing, traces
+from steerd.control.lines import cut
 from steerd.control.times import milliseconds, span
 
+_MANY: Final = 20
+"""Paths that a screen has room for."""
 _GOOD: Final = {"up", "steering"}
 _BAD: Final = {"down", "absent", "blocked", "local-outage"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
-_WIDTH: Final = 100
 _GAP: Final = "  "
 
 
-def status(answer: Mapping[str, Any], *, colour: bool) -> str:
-    """Policies, paths and drains. A state that is not as it should be has a `!` before it."""
+def status(answer: Mapping[str, Any], *, colour: bool, every: bool = False) -> str:
+    """Policies, paths and drains. A state that is not as it should be has a `!` before it. Where there are many paths,
+    the scouts among them are summed up in a line for each policy, unless ``every`` path is asked for."""
+    many = len(answer["paths"]) > _MANY and not every
+    paths = [one for one in answer["paths"] if not (many and one.get("scout"))]
     parts = [
         f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}",
         _table(
-            ["POLICY", "STATE", "CHOICE", "RUNNER-UP", "SINCE", "PIN"],
+            ["POLICY", "STATE", "CHOICE", "RUNNER-UP", "SINCE", "RULE", "PIN"],
             [
                 [
                     one["policy"],
@@ -27,6 +32,7 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
                     _choice(one),
                     one["runner_up"] or "-",
                     span(one["since_s"]),
+                    _rule(one),
                     _pin(one["pin"]),
                 ]
                 for one in answer["policies"]
@@ -47,10 +53,11 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
                     ",".join(one["used_by"]) or "-",
                     _note(one),
                 ]
-                for one in answer["paths"]
+                for one in paths
             ],
             colour=colour,
         ),
+        "\n".join(_scouts(answer)) if many else "",
     ]
     if answer["drains"]:
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
@@ -63,13 +70,45 @@ def status(answer: Mapping[str, Any], *, colour: bool) -> str:
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
 
 
+def _rule(policy: Mapping[str, Any]) -> str:
+    """The rule that is followed; of one that keeps no account there is nothing to tell but its name."""
+    return str(policy["rule"]["leader"]) if policy.get("rule") else "threshold" if "rule" in policy else "-"
+
+
+def _scouts(answer: Mapping[str, Any]) -> list[str]:
+    """How many scouts each policy has, when they were looked at last, and what is wrong with them."""
+    hidden = [one for one in answer["paths"] if one.get("scout")]
+    if not hidden:
+        return []
+    lines = [
+        f"{one['policy']}: {one['scouts']} of {one['paths']} paths are scouts{_looked_at(hidden)}"
+        for one in answer["policies"]
+        if one.get("scouts")
+    ]
+    return [*lines, f"{len(hidden)} scouts are not listed: --all lists them"]
+
+
+def _looked_at(paths: Sequence[Mapping[str, Any]]) -> str:
+    ages = [one["age_s"] for one in paths if one["age_s"] is not None]
+    bad = sum(one["state"] in _BAD for one in paths)
+    heard = f", heard {span(min(ages))} to {span(max(ages))} ago" if ages else ""
+    return heard + (f"; {bad} of them {'is' if bad == 1 else 'are'} down" if bad else "")
+
+
 def _choice(policy: Mapping[str, Any]) -> str:
     shares = [f"{one['path']} {one['part'] * 100:.0f} %" for one in policy.get("shares", ())]
     return " + ".join(shares) or policy["choice"] or "-"
 
 
-def why(answer: Mapping[str, Any]) -> str:
-    return "\n\n".join("\n".join(one["text"]) for one in answer["policies"]) or "There is no policy."
+def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """Each policy, or the one event, in words; ``verbose``: with every figure below them."""
+    told = [answer["event"]] if answer.get("event") else answer["policies"]
+    return "\n\n".join("\n".join(_explained(one, verbose=verbose)) for one in told) or "There is no policy."
+
+
+def _explained(one: Mapping[str, Any], *, verbose: bool) -> list[str]:
+    details = one.get("details") if verbose else None
+    return [*one["text"], "", *details] if details else list(one["text"])
 
 
 def history(answer: Mapping[str, Any]) -> str:
@@ -132,7 +171,8 @@ def _cost(costs: Mapping[str, float]) -> str:
 def _note(path: Mapping[str, Any]) -> str:
     if path["state"] != "up":
         return str(path["reason"])
-    said = [f"was down: ranks last for {span(path['hold_s'])}"] if path["hold_s"] else []
+    said = ["scout"] if path.get("scout") else []
+    said += [f"was down: ranks last for {span(path['hold_s'])}"] if path["hold_s"] else []
     under = path.get("underlay")
     below = [f"to {under['remote']} by {under['device'] or 'nothing'}"] if under else []
     return "; ".join([*_size(path), *said, *_tunnel(path), *below])
@@ -175,13 +215,9 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool
             text.rjust(width) if to_right else text.ljust(width)
             for text, width, to_right in zip(row, widths, right, strict=True)
         ]
-        line = _cut(_GAP.join(cells).rstrip())
+        line = cut(_GAP.join(cells).rstrip())
         lines.append(_coloured(line, row) if colour else line)
     return "\n".join(lines)
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
 
 
 def _coloured(line: str, row: Sequence[str]) -> str:

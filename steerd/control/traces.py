@@ -4,30 +4,30 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from steerd.control.lines import cut, wrapped
 from steerd.control.times import milliseconds, span
 
 Record = Mapping[str, Any]
 
-_WIDTH: Final = 100
 _GAP: Final = "  "
 
 
 def lines(record: Record) -> list[str]:
     """One path: what was traced and how, a table for each family, what fits through, and the verdict."""
     if record.get("error"):
-        return _wrapped(f"{record['path']}: not traced: {record['error']}")
-    text = [_cut(f"{record['path']}: {_how(record)}")]
+        return wrapped(f"{record['path']}: not traced: {record['error']}")
+    text = [cut(f"{record['path']}: {_how(record)}")]
     for leg in record["legs"]:
         source = f" from {leg['source']}" if leg["source"] else ""
-        text += ["", _cut(f"IPv{leg['family']} to {leg['target']}{source}"), *hops(leg), _cut(_mtu(leg["mtu"]))]
-    return [*text, "", *_wrapped(f"Verdict: {record['verdict']}.")]
+        text += ["", cut(f"IPv{leg['family']} to {leg['target']}{source}"), *hops(leg), cut(_mtu(leg["mtu"]))]
+    return [*text, "", *wrapped(f"Verdict: {record['verdict']}.")]
 
 
 def after(record: Record) -> list[str]:
     """The trace that belongs to a decision, as `steerctl why` has it: the verdict, and the table of each family."""
-    text = _wrapped(f"Trace of {record['path']}, {span(record['after_s'])} after: {record['verdict']}.")
+    text = wrapped(f"Trace of {record['path']}, {span(record['after_s'])} after: {record['verdict']}.")
     for leg in record["legs"]:
-        text += [f"  IPv{leg['family']} to {leg['target']}", *(_cut(f"  {line}") for line in hops(leg))]
+        text += [f"  IPv{leg['family']} to {leg['target']}", *(cut(f"  {line}") for line in hops(leg))]
     return text
 
 
@@ -41,7 +41,7 @@ def hops(leg: Record) -> list[str]:
         rows += [_silent(together)] if silent else [_row(hop) for hop in together]
     table = [("HOP", "ADDRESS", "ANSWERED", "BEST", "MEAN", ""), *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [_cut(_GAP.join(_aligned(row, widths)).rstrip()) for row in table]
+    return [cut(_GAP.join(_aligned(row, widths)).rstrip()) for row in table]
 
 
 def _row(hop: Record) -> Sequence[str]:
@@ -85,18 +85,3 @@ def _mtu(mtu: Record | None) -> str:
         return f"MTU: {mtu['size']}, the device's"
     by = f", says {mtu['reported_by']}" if mtu["reported_by"] else ""
     return f"MTU: {mtu['size']}{by} (the device's is {mtu['device']})"
-
-
-def _wrapped(text: str) -> list[str]:
-    """Lines of at most 100 columns; those after the first are indented."""
-    done: list[str] = []
-    for word in text.split():
-        if done and len(done[-1]) + 1 + len(word) <= _WIDTH:
-            done[-1] += f" {word}"
-        else:
-            done.append(f"{'  ' if done else ''}{word}")
-    return [_cut(line) for line in done]
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steerd.config.problem import nearest
-from steerd.control.explain import explain
+from steerd.control import decision
+from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
+from steerd.control.times import span
 from steerd.core.effects import Switched, Terms
 from steerd.core.settings import PathId
-from steerd.core.views import PathView, PolicyView, View
+from steerd.core.views import PathView, PolicyView, RuleView, View
 
 Json = dict[str, Any]
 
@@ -22,8 +24,15 @@ Probing = Callable[[PathId], Json]
 """How a path is probed, as `steerd.control.probing` words it."""
 
 
-def status(view: View, probing: Probing = lambda _: {}, *, gateway: str = "", version: str = "") -> Json:
-    """Policies, paths and drains as they are now."""
+def status(
+    view: View,
+    probing: Probing = lambda _: {},
+    *,
+    gateway: str = "",
+    version: str = "",
+    price: float | None = None,
+) -> Json:
+    """Policies, paths and drains as they are now. ``price`` of a switch in ms*s; None: the rule has none."""
     costs: dict[str, Json] = {path.path: {} for path in view.paths}
     used: dict[str, list[str]] = {path.path: [] for path in view.paths}
     for policy in view.policies:
@@ -37,7 +46,7 @@ def status(view: View, probing: Probing = lambda _: {}, *, gateway: str = "", ve
         "gateway": gateway,
         "version": version,
         "epoch": view.epoch,
-        "policies": [_policy(policy) for policy in view.policies],
+        "policies": [_policy(policy, price) for policy in view.policies],
         "paths": [
             {**_path(path), **probing(path.path), "cost_ms": costs[path.path], "used_by": used[path.path]}
             for path in view.paths
@@ -48,37 +57,63 @@ def status(view: View, probing: Probing = lambda _: {}, *, gateway: str = "", ve
 
 
 def why(
-    view: View, policy: Any = None, traces: Mapping[str, Json] | None = None, probing: Probing = lambda _: {}
+    view: View,
+    policy: Any = None,
+    traces: Mapping[str, Json] | None = None,
+    probing: Probing = lambda _: {},
+    *,
+    price: float | None = None,
 ) -> Json:
     """The last decision of one policy, or of each, with those of the ``traces`` (by event id) that were made after
     it. RefusedError: there is no such policy."""
     found = traces or {}
-    findings: dict[str, Json] = {path.path: probing(path.path).get("findings", {}) for path in view.paths}
+    paths = {path.path: path for path in view.paths}
+    findings: dict[str, Json] = {path: probing(path).get("findings", {}) for path in paths}
     if policy is not None and not isinstance(policy, str):
         raise RefusedError("must name a policy")
     chosen = [one for one in view.policies if policy is None or one.policy == policy]
     if policy is not None and not chosen:
         raise RefusedError(f'there is no policy "{policy}"; {nearest(policy, [one.policy for one in view.policies])}')
-    return {
-        "policies": [
+    answers = []
+    for one in chosen:
+        trace = found.get(one.last.event_id) if one.last else None
+        answers.append(
             {
-                **_policy(one),
+                **_policy(one, price),
                 "outlook": one.outlook,
-                "last": _switched(one.last, view.now, found.get(one.last.event_id)) if one.last else None,
+                "last": _switched(one.last, view.now - one.last.at, trace) if one.last else None,
                 "candidates": [
                     {
                         "path": candidate.path,
                         "terms_ms": _terms(candidate.terms),
                         "rank": _terms(candidate.rank),
                         "excluded": candidate.excluded,
+                        "scout": candidate.scout,
                         "findings": findings.get(candidate.path, {}),
                     }
                     for candidate in one.candidates
                 ],
-                "text": explain(one, view.now, found.get(one.last.event_id) if one.last else None, findings),
+                "text": explain(one, view.now, paths=paths, price=price, trace=trace, findings=findings),
+                "details": details(one, paths=paths, price=price),
             }
-            for one in chosen
-        ]
+        )
+    return {"policies": answers}
+
+
+def event(one: Switched, wall_ms: int, now_ms: int, trace: Json | None = None) -> Json:
+    """One decision that was kept, made at ``wall_ms`` of Unix time."""
+    ago = max(0.0, (now_ms - wall_ms) / 1000.0)
+    at = datetime.fromtimestamp(wall_ms / 1000, UTC)
+    when = f"{span(ago)} ago, {at:%F %T} UTC"
+    return {
+        "policies": [],
+        "event": {
+            **_at(wall_ms),
+            "policy": one.policy,
+            **_switched(one, ago, trace),
+            "text": explain_event(one, when, trace),
+            "details": decision.details(one),
+        },
     }
 
 
@@ -95,7 +130,7 @@ def trace(pop: str, records: Sequence[Mapping[str, Any]]) -> Json:
     return {"pop": pop, "traces": list(records)}
 
 
-def _policy(policy: PolicyView) -> Json:
+def _policy(policy: PolicyView, price: float | None) -> Json:
     return {
         "policy": policy.policy,
         "state": policy.state.value,
@@ -111,6 +146,19 @@ def _policy(policy: PolicyView) -> Json:
         ),
         "shares": [{"path": share.path, "part": _round(share.part)} for share in policy.shares],
         "error": policy.error,
+        "rule": _rule(policy.rule, price) if policy.rule is not None else None,
+        "paths": len(policy.candidates),
+        "scouts": sum(candidate.scout for candidate in policy.candidates),
+    }
+
+
+def _rule(rule: RuleView, price: float | None) -> Json:
+    switches = {name: _round(cost / price) for name, cost in rule.costs.items()} if price else None
+    return {
+        "leader": rule.leader,
+        "leads_for_s": _round(rule.leads_for),
+        "costs_ms_s": {name: _round(cost) for name, cost in rule.costs.items()},
+        "costs_switches": switches,
     }
 
 
@@ -130,13 +178,14 @@ def _path(path: PathView) -> Json:
         "age_s": _round(path.age),
         "every_s": _round(path.every),
         "hold_s": _round(path.hold),
+        "scout": path.scout,
         "mtu": path.size and path.size.mtu,
         "device_mtu": path.size and path.size.device_mtu,
         "black_hole": path.size is not None and path.size.black_hole,
     }
 
 
-def _switched(one: Switched, now: float, trace: Json | None) -> Json:
+def _switched(one: Switched, ago: float, trace: Json | None) -> Json:
     return {
         "event_id": one.event_id,
         "from": one.old,
@@ -144,7 +193,7 @@ def _switched(one: Switched, now: float, trace: Json | None) -> Json:
         "reason": one.reason.value,
         "by": one.by,
         "rule": one.rule,
-        "ago_s": _round(now - one.at),
+        "ago_s": _round(ago),
         "gain_ms": gain(one.evidence, one.old, one.new),
         "evidence": {path: _terms(terms) for path, terms in one.evidence.items()},
         "excluded": dict(one.excluded),
@@ -154,16 +203,20 @@ def _switched(one: Switched, now: float, trace: Json | None) -> Json:
 
 
 def _row(row: Mapping[str, Any]) -> Json:
-    at = datetime.fromtimestamp(row["wall_ms"] / 1000, UTC)
     return {
-        "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        **{key: row.get(key) for key in ("wall_ms", "event_id", "policy")},
+        **_at(row["wall_ms"]),
+        **{key: row.get(key) for key in ("event_id", "policy")},
         "from": row.get("old"),
         "to": row.get("new"),
         **{key: row.get(key) for key in ("reason", "by", "rule")},
         "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
         "trace": (row.get("trace") or {}).get("verdict"),
     }
+
+
+def _at(wall_ms: int) -> Json:
+    at = datetime.fromtimestamp(wall_ms / 1000, UTC)
+    return {"at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), "wall_ms": wall_ms}
 
 
 def gain(evidence: Mapping[Any, Terms], old: str | None, new: str | None) -> float | None:

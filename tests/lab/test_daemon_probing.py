@@ -198,7 +198,7 @@ def swallowed() -> Any:
         labels = f'pop="fra1",path="{CHOICE}"'
         found["bytes"] = metric(f"steerd_path_mtu_bytes{{{labels}}}")
         found["cost"] = metric(f'steerd_path_cost_seconds{{policy="users",{labels},term="mtu"}}')
-        found["why"] = "\n".join(ask(world, "why")[1]["policies"][0]["text"])
+        found["why"] = "\n".join(ask(world, "why")[1]["policies"][0]["details"])
         found["switches"] = [(one["to"], one["reason"]) for one in ask(world, "history")[1]["switches"]]
     return found
 

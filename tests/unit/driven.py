@@ -30,7 +30,8 @@ def stepped(before: float, at: float, after: float | None) -> Delay:
 
 
 class Driven:
-    """``delays`` by path, `POP/NAME`. ``rates``: what paths carry while they are in use, in bytes a second."""
+    """``delays`` by path, `POP/NAME`. ``rates``: what paths carry while they are in use, in bytes a second. ``used``:
+    the choices are appended to it as they are made, for delays that depend on them."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Driven:
         settings: Settings | None = None,
         memory: Memory | None = None,
         rates: Mapping[str, float] | None = None,
+        used: list[str | None] | None = None,
     ) -> None:
         self.delays = dict(delays)
         paths = tuple(PathSettings(PathId(path), path.partition("/")[0], path) for path in delays)
@@ -51,7 +53,7 @@ class Driven:
         self._every: dict[str, float | None] = {}
         self._due = {path: 0.01 * place for place, path in enumerate(self.delays)}
         self._settled: list[tuple[float, Event]] = []
-        self._used: str | None = None
+        self.used: list[str | None] = [] if used is None else used
         self._took(self.engine.feed(None, 0.0))
 
     def feed(self, event: Event | None) -> None:
@@ -102,7 +104,8 @@ class Driven:
                 self.feed(Installed(effect.policy, effect.best, effect.runner_up, shares=effect.shares))
 
     def _carry(self, best: PathId | None) -> None:
+        before = self.used[-1] if self.used else None
+        self.used.append(best)
         for path, rate in self._rates.items():
-            if path in (best, self._used):
+            if path in (best, before):
                 self.feed(Carried(PathId(path), rate if path == best else 0.0))
-        self._used = best

@@ -29,7 +29,7 @@ def daemon(tmp_path):
     path, asked = tmp_path / "s", []
     answers = {
         "status": STATUS,
-        "why": {"policies": [{"text": ["one", "two"]}]},
+        "why": {"policies": [{"text": ["one", "two"], "details": ["three"]}]},
         "history": {"switches": []},
         "trace": {"pop": "fra1", "traces": []},
         "drain": {"text": "fra1 is drained for 1h00m"},
@@ -69,6 +69,9 @@ def daemon(tmp_path):
         (["status"], {"verb": "status"}),
         (["why"], {"verb": "why"}),
         (["why", "p"], {"verb": "why", "policy": "p"}),
+        (["why", "-v", "17-3"], {"verb": "why", "policy": "17-3"}),
+        (["status", "--all"], {"verb": "status"}),
+        (["watch", "-v", "--count", "1"], {"verb": "status"}),
         (["history", "--since", "1h"], {"verb": "history", "since": 3600.0}),
         (["watch", "--count", "1"], {"verb": "status"}),
         (["pin", "p", "fra1"], {"verb": "pin", "policy": "p", "pop": "fra1"}),
@@ -103,6 +106,9 @@ def test_what_is_printed(daemon, capsys):
     assert "fra1/wg0    up   30.0 ms  1.0 ms  0.0 %  31.0 ms   1.0s  p" in capsys.readouterr().out
     main(["--socket", path, "why"])
     assert capsys.readouterr().out == "one\ntwo\n"
+    for option in ("-v", "--verbose"):
+        main(["--socket", path, "why", option])
+        assert capsys.readouterr().out == "one\ntwo\n\nthree\n"
     main(["--socket", path, "drain", "fra1"])
     assert capsys.readouterr().out == "fra1 is drained for 1h00m\n"
     main(["--socket", path, "plan"])
