@@ -12,6 +12,7 @@ from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Link, Order, Outcome, PopState, Probed, Swept, Tunnel, Verb
 from steerd.core.memory import Memory
 from steerd.core.settings import (
+    PanelSettings,
     PathId,
     PathSettings,
     PolicyId,
@@ -28,7 +29,7 @@ settings.load_profile("steerd")
 
 PATHS = [PathId(f"p{number}/w") for number in range(4)]
 POLICY = PolicyId("all")
-RULES = [RegretSettings(), RegretSettings(price=20.0), ThresholdSettings(hold=5.0)]
+RULES = [PanelSettings(), PanelSettings(price=20.0), RegretSettings(), ThresholdSettings(hold=5.0)]
 
 rules = st.sampled_from(RULES)
 costs = st.lists(st.floats(1.0, 500.0), min_size=2, max_size=4)
@@ -46,7 +47,11 @@ def make(paths=PATHS, *, rule=RULES[0], round_=0.0, forbidden=(), when_none=When
 
 def sweep(engine, time, rtts, paths=PATHS):
     """Feed one round, carry out what is asked, return the effects."""
-    return answer(engine, engine.feed(Swept(time, paths[: len(rtts)], rtts), time), time)
+    return answer(engine, engine.sweep(Swept(time, paths[: len(rtts)], rtts), time), time)
+
+
+def put(engine, event, time):
+    return engine.sweep(event, time) if isinstance(event, Swept) else engine.feed(event, time)
 
 
 def answer(engine, effects, time):
@@ -126,7 +131,7 @@ def test_the_same_events_give_the_same_effects(data, rule):
     log: list = []
     first = [effect for _, effect in wild(data, engine, set(), log)]
     again = make(rule=rule)
-    assert [effect for event, now in log for effect in again.feed(event, now)] == first
+    assert [effect for event, now in log for effect in put(again, event, now)] == first
 
 
 @given(st.data(), st.floats(0.0, 20.0))
@@ -163,7 +168,7 @@ def test_a_path_added_later_does_not_win_by_being_new(rtts, rtt, after):
     for n in range(after, after + 100):
         if moves(sweep(engine, float(n), rtts)):
             paid = gain * (n - after + 1)
-            assert paid >= 0.5 * RegretSettings().price, (gain, n - after)
+            assert paid >= 0.5 * PanelSettings().price, (gain, n - after)
             return
     assert gain < 5.0
 
@@ -175,7 +180,7 @@ def test_swept_is_probed_one_by_one(column, step):
     for n, rtt in enumerate(column):
         time = n * step
         rtts = [rtt, 40.0]
-        one = answer(whole, whole.feed(Swept(time, PATHS[:2], rtts), time), time)
+        one = sweep(whole, time, rtts)
         effects: list = []
         for path, value in zip(PATHS, rtts, strict=False):
             if value is None:
@@ -183,7 +188,7 @@ def test_swept_is_probed_one_by_one(column, step):
                 effects += single.feed(Probed(path, Outcome.LOST, time), time)
             else:
                 effects += single.feed(Probed(path, Outcome.REPLY, time, value * 1e-3), time)
-        effects += single.feed(Swept(time, [], []), time)
+        effects += single.sweep(Swept(time, [], []), time)
         other = answer(single, effects, time)
         assert told(one) == told(other)
 
@@ -249,7 +254,9 @@ def wild(data, engine, drained, log=None):
         elif kind == "pop":
             event = PopState(path.split("/")[0], accepting=data.draw(st.booleans()))
         elif kind == "installed":
-            event = Installed(POLICY, data.draw(st.sampled_from([None, engine.policies[POLICY].wanted])), None)
+            event = Installed(
+                POLICY, data.draw(st.sampled_from([None, engine.policies[POLICY].assignment.wanted])), None
+            )
         else:
             verb = data.draw(st.sampled_from(list(Verb)))
             pop = data.draw(st.sampled_from(pops))
@@ -261,11 +268,11 @@ def wild(data, engine, drained, log=None):
                 drained.discard(pop)
         if log is not None:
             log.append((event, time))
-        for effect in (effects := engine.feed(event, time)):
+        for effect in (effects := put(engine, event, time)):
             yield time, effect
         for steer in [effect for effect in effects if isinstance(effect, Steer)]:
             error = data.draw(st.sampled_from([None, None, None, "refused"]))
-            best = steer.best if error is None else engine.policies[POLICY].choice
+            best = steer.best if error is None else engine.policies[POLICY].assignment.choice
             installed = Installed(steer.policy, best, None, error)
             if log is not None:
                 log.append((installed, time))

@@ -1,34 +1,17 @@
 """The bound that is proven for the work function, on sequences made to hurt it."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from steerd.core.rules import Regret, Standing
-from steerd.core.settings import RegretSettings
+from steerd.core.rules.panel import Panel
+from steerd.core.rules.work_function import WorkFunction
+from tests.unit.beliefs import World
 
 PRICE = 100.0
 GREATEST = 5.0
 """The most that one round costs: the bound is that of continuous time, and so is the rule's grain."""
-
-
-@dataclass
-class Belief:
-    id: str
-    cost: float = 0.0
-    scatter: float = 0.5
-    level_error2: float = 0.0
-    samples: int = 100
-    missing: bool = False
-    up: bool = True
-
-    @property
-    def spot(self) -> float:
-        return self.cost
-
-    level = spot
 
 
 def optimum(rows: list[list[float]]) -> float:
@@ -42,20 +25,16 @@ def optimum(rows: list[list[float]]) -> float:
 
 def paid(rows: list[list[float]], *, strike: bool = False) -> tuple[float, list[list[float]]]:
     """What the rule pays, and the rows. With `strike` they are made: each costs that path most that it is on."""
-    paths = len(rows[0])
-    rule = Regret(RegretSettings(price=PRICE, plain=True), 0.0)
-    field = [Standing(Belief(str(n))) for n in range(paths)]
-    current, total, seen = 0, 0.0, []
+    names = "abcdef"[: len(rows[0])]
+    world = World(Panel([WorkFunction(PRICE)], PRICE, 0.0), **dict.fromkeys(names, 0.0))
+    total, seen = 0.0, []
     for given_row in rows:
-        row = [GREATEST if n == current else 0.0 for n in range(paths)] if strike else given_row
+        row = [GREATEST if name == world.here else 0.0 for name in names] if strike else given_row
         seen.append(row)
-        total += row[current]
-        for one, cost in zip(field, row, strict=True):
-            one.belief.cost = cost
-        verdict = rule.observe(field, field[current], 1.0, 0.0)
+        total += row[world.place(world.here)]
+        verdict = world.look(**dict(zip(names, row, strict=True)))
         if verdict is not None:
-            current, total = int(verdict.to), total + PRICE
-            rule.moved(field)
+            world.here, total = verdict.to, total + PRICE
     return total, seen
 
 
@@ -77,7 +56,7 @@ def weather(draw: st.DrawFn) -> list[list[float]]:
 
 @settings(deadline=None, max_examples=150)
 @given(rows=weather())
-def test_the_plain_work_function_pays_at_most_2k_less_1_times_the_optimum(rows):
+def test_the_work_function_pays_at_most_2k_less_1_times_the_optimum(rows):
     total, seen = paid(rows)
     assert within_bound(total, seen)
 
