@@ -3,8 +3,8 @@
 ``python -m bench.scouts [--paths 300] [--hours 2] [--changes 10] [--seed 1] [--write FILE]``
 
 A generated trace, a sample a second of every path: each has a base of 25 to 120 ms and normal noise of 1 ms. Ten times
-an hour another path, drawn at random, becomes the best: 2 to 10 ms below the lowest base, until the next one does. It is
-replayed twice: with every sample (and as many candidates as there are paths), and as the engine would have probed it
+an hour another path, drawn at random, becomes the best: 2 to 10 ms below the lowest base, until the next one does. It
+is replayed twice: with every sample (and as many candidates as there are paths), and as the engine would have probed it
 with the defaults. Told are the mean RTT of the path in use, switches an hour and the share of samples asked for.
 ``--write`` writes the trace, for ``steerd replay --as-probed``.
 """
@@ -25,8 +25,9 @@ from steerd.replay.run import run
 BASES: Final = (25.0, 120.0)
 NOISE: Final = 1.0
 BELOW: Final = (2.0, 10.0)
-"""ms: so much below the lowest base is the best path of the moment. What is found late costs its gain for as long as it
-took to find: half a scout interval, five samples and the rule's own time, some 20 s of the 360 s between two changes."""
+"""ms: so much below the lowest base is the best path of the moment. What is found late costs its gain for as long as
+it took to find: half a scout interval, five samples and the rule's own time, some 20 s of the 360 s between two
+changes."""
 
 
 def rows(paths: int, seconds: int, changes: float, seed: int) -> Iterator[str]:

@@ -39,8 +39,8 @@ def read(text: bytes) -> dict[str, int]:
 
 
 class Rates:
-    """``devices``: of each path. ``used``: which paths are in use now. ``on_rate`` is told of each of them when its rate
-    has changed; of one that is no longer in use, that it carries nothing."""
+    """``devices``: of each path. ``used``: which paths are in use now. ``on_rate`` is told of each of them when its
+    rate has changed; of one that is no longer in use, that it carries nothing."""
 
     def __init__(
         self,

@@ -22,8 +22,11 @@ LARGE: Final = 4_000.0
 SAMPLES: Final = 3
 """So many samples of both paths after a switch are compared with what was believed before it."""
 
+LAG: Final = 2.0
+"""Seconds: what is probed sooner after a switch tells nothing yet, since traffic and queues take their time to move."""
+
 PERIODS, LONGEST = 5.0, 30.0
-"""For so many periods of the path that is probed less often these are awaited, and for so many seconds at most. Nothing
+"""For so many periods of the path that is probed less often these are awaited then, and for so many seconds at most. Nothing
 but force moves the policy on meanwhile: else the next switch comes before anything was learned from this one."""
 
 MEMORY: Final = 86_400.0
@@ -39,24 +42,27 @@ class Learned(NamedTuple):
 
 
 class _Side:
-    """One of the two paths of a switch: what was believed of its RTT before, and what came since."""
+    """One of the two paths of a switch, by its first leg: what was believed of its RTT before, and what came since."""
 
-    __slots__ = ("_news", "after", "before", "path")
+    __slots__ = ("_leg", "_news_at", "after", "before", "path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, since: float) -> None:
         self.path = path
-        self.before = path.legs[0].mean
+        self._leg = path.legs[0]
+        self.before = self._leg.mean
         self.after: list[float] = []
-        self._news = path.news
+        self._news_at = since
 
     def look(self) -> None:
-        path = self.path
-        if path.news != self._news and not path.missing:
-            self._news = path.news
-            self.after.append(path.legs[0].last_rtt)
+        """Take a new sample, if there is one."""
+        leg = self._leg
+        if leg.samples and leg.news_at > self._news_at:
+            self._news_at = leg.news_at
+            self.after.append(leg.last_rtt)
 
     @property
     def rose(self) -> float:
+        """By how many ms."""
         return median(self.after) - self.before
 
 
@@ -77,11 +83,11 @@ class OwnLoad:
         """The policy's traffic goes from one path to another."""
         self._forget()
         if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
-            self._left, self._taken = _Side(old), _Side(new)
+            self._left, self._taken = _Side(old, now + LAG), _Side(new, now + LAG)
             self._rate, self.waits = old.rate, True
             cadences = [path.cadence.every for path in (old, new) if path.cadence is not None]
             period = max([every for every in cadences if every is not None], default=1.0)
-            self._until = now + min(LONGEST, PERIODS * period)
+            self._until = now + LAG + min(LONGEST, PERIODS * period)
 
     def measuring(self, now: float) -> bool:
         """Whether the last switch is still being learned from."""
@@ -107,6 +113,8 @@ class OwnLoad:
     def burden(self, rate: float, now: float) -> float:
         """What the policy's traffic, ``rate`` bytes a second, would add to a path that does not carry it, in ms."""
         learned = self.learned
+        if self.waits:
+            rate = max(rate, self._rate)  # it is on its way there
         if rate < LARGE or not learned.burden:
             return 0.0
         # From half the rate on it counts in full: rates are never steady, and a burden that moves with them would flap.

@@ -171,6 +171,8 @@ class Policy:
         if self.assignment.wanted is None:
             return "the first path that answers is taken"
         if self._here is None:
+            if self.current is not None and not self.current.health.gone:
+                return f"{self.assignment.wanted} is compared with its rivals again at the end of this round"
             return f"{self.assignment.wanted} is not answering: the first path that answers is taken"
         return self.rule.outlook(self.candidates.shown, self._here)
 
