@@ -16,7 +16,7 @@ from steerd.core.effects import Declined, PathChanged, Switched
 from steerd.core.events import Probed
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.views import ProbingView, TunnelView, View
-from steerd.export.series import FAMILIES, HEADERS, PathSeries, PolicySeries
+from steerd.export.series import FAMILIES, HEADERS, PathSeries, PolicySeries, rules
 
 REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
 _REASONS_MAX: Final = 200
@@ -86,14 +86,15 @@ class Metrics:
             paths[path.path] = known or (path.pop, PathSeries(path.path, path.pop))
             paths[path.path][1].directed = path.path in directed
         policies: dict[PolicyId, PolicySeries] = {}
+        followed = rules(config.core)
         for policy in config.core.policies:
             forbidden = {path for path, _ in policy.forbidden}
             candidates = [(path, pop) for path, (pop, _) in paths.items() if path not in forbidden]
             series = self._policies.get(policy.policy)
             if series is None:
-                series = PolicySeries(policy.policy, candidates)
+                series = PolicySeries(policy.policy, candidates, followed)
             else:
-                series.choose(candidates)
+                series.choose(candidates, followed)
             policies[policy.policy] = series
         self._paths, self._policies = paths, policies
 

@@ -2,14 +2,16 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.core.cost import price
 from steerd.core.events import Outcome, Probed
-from steerd.core.settings import PathId, PolicyId
+from steerd.core.policy.rule_of import rule_of
+from steerd.core.rules.threshold import Threshold
+from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
 from steerd.core.states import PathState, PolicyState, Reason
-from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
+from steerd.core.views import Finding, PathView, PolicyView, ProbingView, RuleView, TunnelView
 from steerd.export.text import header, lines, series
 
 RTT_BUCKETS: Final = (
@@ -26,6 +28,8 @@ PATH_GAUGES: Final = {
     "steerd_path_jitter_seconds": "Smoothed difference of RTTs that follow each other; NaN: nothing is known.",
     "steerd_path_loss_ratio": "Share of probes that were lost, recent ones counting more.",
     "steerd_path_local_queue_seconds": "Wait in this machine's own queue, no part of the path's RTT.",
+    "steerd_path_scout": "1 for a path that is only looked at now and then.",
+    "steerd_path_last_reply_age_seconds": "Since the newest probe that was answered was sent; NaN: never.",
     "steerd_path_mtu_bytes": "Largest IP packet that gets through; NaN: not known.",
 }
 FINDING: Final = "steerd_path_finding"
@@ -41,6 +45,8 @@ COST: Final = "steerd_path_cost_seconds"
 ACTIVE: Final = "steerd_policy_active"
 SHARE: Final = "steerd_policy_share_ratio"
 POLICY_STATE: Final = "steerd_policy_state"
+RULE: Final = "steerd_policy_rule"
+RULE_COST: Final = "steerd_policy_rule_cost_switches"
 SWITCHES: Final = "steerd_switches_total"
 ROUTES: Final = "steerd_routes_installed"
 
@@ -59,9 +65,29 @@ HEADERS: Final = {
     ACTIVE: header(ACTIVE, "gauge", "1 for the path that the policy uses."),
     SHARE: header(SHARE, "gauge", "Which part of the policy's traffic the path is to take, as the kernel has it."),
     POLICY_STATE: header(POLICY_STATE, "gauge", "1 for the state that the policy is in."),
+    RULE: header(RULE, "gauge", "1 for the rule that the policy follows."),
+    RULE_COST: header(
+        RULE_COST, "gauge", "What a rule would have cost beyond the cheapest, in prices of a switch; half-life: 1 h."
+    ),
     SWITCHES: header(SWITCHES, "counter", "Changes of choice by reason."),
     ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
 }
+
+
+class Rules(NamedTuple):
+    """The rules that a policy may follow, the one that leads first at the head. ``price`` of a switch in ms*s; None:
+    there is but one, and it has none."""
+
+    names: tuple[str, ...]
+    price: float | None
+
+
+def rules(settings: Settings) -> Rules:
+    """Those of a configuration."""
+    rule, own = rule_of(settings), settings.rule
+    if isinstance(rule, Threshold) or isinstance(own, ThresholdSettings):
+        return Rules(("threshold",), None)
+    return Rules(tuple(rule.standing(0.0).costs), own.price)
 
 
 class PathSeries:
@@ -130,8 +156,9 @@ class PathSeries:
         page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, count]))
         known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
         queue = 0.0 if probing is None else probing.local_queue
+        seen = (0, None) if view is None else (int(view.scout), view.age)
         mtu = None if view is None or view.size is None else view.size.mtu
-        for (name, prefix), value in zip(self._gauges.items(), (*known, queue, mtu), strict=True):
+        for (name, prefix), value in zip(self._gauges.items(), (*known, queue, *seen, mtu), strict=True):
             page[name].append(lines((prefix,), (value,)))
         found = {} if probing is None else probing.findings
         page[FINDING].append(lines(self._findings.values(), [int(name in found) for name in self._findings]))
@@ -152,20 +179,38 @@ class PathSeries:
 
 
 class PolicySeries:
-    """What is counted and shown of a policy. `candidates`: the paths that it may use, each with its PoP."""
+    """What is counted and shown of a policy. `candidates`: the paths that it may use, each with its PoP. `rules`: those
+    that it may follow."""
 
-    __slots__ = ("_active", "_costs", "_parts", "_routes", "_states", "_switched", "_switches", "policy")
+    __slots__ = (
+        "_active",
+        "_costs",
+        "_parts",
+        "_price",
+        "_routes",
+        "_rule_costs",
+        "_rules",
+        "_states",
+        "_switched",
+        "_switches",
+        "policy",
+    )
 
-    def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]]) -> None:
+    def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
         self.policy = policy
         self._switched = dict.fromkeys(Reason, 0)
         self._switches = [series(SWITCHES, policy=policy, reason=reason.value) for reason in Reason]
         self._states = [series(POLICY_STATE, policy=policy, state=state.value) for state in PolicyState]
         self._routes = [series(ROUTES, policy=policy, family=family) for family in FAMILIES.values()]
-        self.choose(candidates)
+        self.choose(candidates, rules)
 
-    def choose(self, candidates: Iterable[tuple[PathId, str]]) -> None:
-        """The configuration changed what the policy may use."""
+    def choose(self, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
+        """The configuration changed what the policy may use, or by which rules."""
+        self._price = rules.price
+        self._rules = {name: series(RULE, policy=self.policy, rule=name) for name in rules.names}
+        self._rule_costs = {
+            name: series(RULE_COST, policy=self.policy, rule=name) for name in rules.names if rules.price is not None
+        }
         self._active: dict[PathId, str] = {}
         self._parts: dict[PathId, str] = {}
         self._costs: dict[PathId, Sequence[str]] = {}
@@ -184,6 +229,7 @@ class PolicySeries:
         page[ROUTES].append(lines(self._routes, installed))
         state = view.state if view is not None else PolicyState.NONE
         page[POLICY_STATE].append(lines(self._states, [int(one is state) for one in PolicyState]))
+        self._add_rules(page, view.rule if view is not None else None)
         choice = view.choice if view is not None else None
         page[ACTIVE].append(lines(self._active.values(), [int(path == choice) for path in self._active]))
         parts = {share.path: share.part for share in view.shares} if view is not None and view.shares else {choice: 1.0}
@@ -192,6 +238,15 @@ class PolicySeries:
         for path, prefixes in self._costs.items():
             known = terms.get(path, {})
             page[COST].append(lines(prefixes, [_seconds(known.get(term)) for term in TERMS]))
+
+    def _add_rules(self, page: Mapping[str, list[str]], rule: RuleView | None) -> None:
+        """The first rule leads first, and before anything was measured none has cost anything."""
+        leader = rule.leader if rule is not None else next(iter(self._rules))
+        page[RULE].append(lines(self._rules.values(), [int(name == leader) for name in self._rules]))
+        if self._price is not None:
+            costs = rule.costs if rule is not None else {}
+            switches = [costs.get(name, 0.0) / self._price for name in self._rule_costs]
+            page[RULE_COST].append(lines(self._rule_costs.values(), switches))
 
 
 def _worst(legs: Iterable[float | None]) -> float | None:
