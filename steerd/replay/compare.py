@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping
 
-from steerd.core.settings import PathId
-from steerd.replay.baselines import BASELINES
+from steerd.core.settings import PanelSettings, PathId, Settings
+from steerd.replay.baselines import BASELINES, Baseline
+from steerd.replay.baselines.member import NAMES, OneMember
 from steerd.replay.samples import Samples
 from steerd.replay.track import Choices
 
 
-def compare(samples: Samples, *, cut_short: bool = False) -> Mapping[str, Choices]:
-    """From which sample on each of `BASELINES` would have used which path. ``cut_short``: rows are missing in the last
-    sample, so that it decides nothing, as for the engine."""
-    rules = [make() for make in BASELINES.values()]
+def compare(samples: Samples, settings: Settings, *, cut_short: bool = False) -> Mapping[str, Choices]:
+    """From which sample on each of `BASELINES` would have used which path, and each member of the panel by itself, if
+    ``settings`` ask for the panel. ``cut_short``: rows are missing in the last sample, so that it decides nothing, as
+    for the engine."""
+    alone = NAMES if isinstance(settings.rule, PanelSettings) else ()
+    named: dict[str, Baseline] = {
+        **{name: make() for name, make in BASELINES.items()},
+        **{f"{name} alone": OneMember(name, settings) for name in alone},
+    }
+    rules = list(named.values())
     found: list[list[tuple[int, PathId | None]]] = [[(0, None)] for _ in rules]
     last = len(samples.times) - 1 if cut_short else len(samples.times)
     for number, (time, brought) in enumerate(samples.shown()):
@@ -21,4 +28,4 @@ def compare(samples: Samples, *, cut_short: bool = False) -> Mapping[str, Choice
             path = rule.observe(time, brought)
             if path != choices[-1][1]:
                 choices.append((number + 1, path))
-    return dict(zip(BASELINES, found, strict=True))
+    return dict(zip(named, found, strict=True))

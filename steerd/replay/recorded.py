@@ -190,7 +190,7 @@ def replay(
         account=priced,
         choices=rounds.ledger.choices,
         prices=[price * scale for price in dict.fromkeys((own_price(settings), *prices))],
-        baselines=compare(samples) if baselines else {},
+        baselines=compare(samples, settings) if baselines else {},
         adopted=adopted,
         more={"policy": chosen, "round_s": settings.round},
     )

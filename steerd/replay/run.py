@@ -82,7 +82,7 @@ def run(
         account=account(samples, made),
         choices=samples.placed(made),
         prices=(own, *(price for price in prices if price != own)),
-        baselines=compare(samples, cut_short=trace.cut_short) if baselines else {},
+        baselines=compare(samples, settings, cut_short=trace.cut_short) if baselines else {},
         more=more,
     )
 
