@@ -123,7 +123,7 @@ def test_a_path_that_appears_later_does_not_win_by_being_new(tmp_path):
         rows += [f"{n},a,30", f"{n},b,20"]
     switches = replay(write(tmp_path / "t.csv", rows), Settings())["switches"]
     assert [one["to"] for one in switches] == ["a", "b"]
-    assert switches[1]["time_s"] >= 55
+    assert switches[1]["time_s"] >= 54  # with its fifth sample
 
 
 def ledger(columns, choices):
@@ -198,7 +198,7 @@ def test_the_command_prints_an_object_for_one_trace_and_a_list_for_more(tmp_path
     assert len(json.loads(capsys.readouterr().out)) == 2
     assert main(["replay", trace]) == 0
     shown = capsys.readouterr().out
-    assert "regret (steerd)" in shown
+    assert "panel (steerd)" in shown
     assert "babeld" in shown
     assert "a -> b  (better)" in shown
 

@@ -13,6 +13,7 @@ from steerd.cli.steerd import main
 from steerd.core.settings import Settings
 from steerd.replay import picture
 from steerd.replay.baselines import BASELINES
+from steerd.replay.baselines.member import NAMES
 from steerd.replay.run import run
 from tests.unit.test_replay import step, write
 
@@ -44,10 +45,10 @@ def test_json_is_as_promised_and_has_no_baselines_unless_asked(trace, capsys):
     summary = report["summary"]
     assert "baselines" not in summary
     assert "prices" not in summary
-    assert summary["rule"] == "regret"
+    assert summary["rule"] == "panel"
     _, out, _ = told(capsys, "replay", "--json", "--baselines", trace)
     rules = json.loads(out)["summary"]["baselines"]
-    assert [one["rule"] for one in rules] == list(BASELINES)
+    assert [one["rule"] for one in rules] == [*BASELINES, *(f"{name} alone" for name in NAMES)]
     stay = rules[0]
     assert (stay["j"], stay["gap_left"], stay["switches"]) == (summary["j_start"], 1.0, 0)
     assert (stay["rtt_mean_ms"], stay["rtt_p95_ms"], stay["slow_ratio"]) == ((10 * 20 + 30 * 70) / 40, 70.0, 0.75)
@@ -99,7 +100,7 @@ def test_the_example_of_the_docs_is_what_its_command_makes_and_what_replay_says_
     _, out, _ = told(capsys, "replay", DOCS / "example.csv")
     page = (DOCS / "replay.md").read_text()
     lines = [
-        line for line in out.splitlines()[1:] if line.startswith("  ") and "regret" not in line and " s  " not in line
+        line for line in out.splitlines()[1:] if line.startswith("  ") and "panel" not in line and "alone" not in line and " s  " not in line
     ]
     assert len(lines) == 13
     assert [line for line in lines if line not in page] == []

@@ -16,6 +16,8 @@ from steerd.core.events import Configured, Installed, Link, Outcome, PathMtu, Pr
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.driver import Driver
+from steerd.replay.baselines import BASELINES
+from steerd.replay.baselines.member import NAMES
 from steerd.replay.export import rows
 from steerd.replay.recorded import effects, replay
 from steerd.store.recording import AGE_MAX, Header, Recording, read, recordings
@@ -136,7 +138,7 @@ def test_a_recording_is_settled_by_rounds_for_one_policy(tmp_path, capsys):
     assert (summary["policy"], summary["round_s"], summary["price"]) == ("users", 0.5, 200.0)  # ms a sample of 0.5 s
     assert 230 <= summary["samples"] + 20 <= 243
     assert 0.0 <= summary["gap_left"] < 1.0
-    assert len(summary["baselines"]) == 11
+    assert len(summary["baselines"]) == len(BASELINES) + len(NAMES)
     _, out, _ = told(capsys, "replay", "--json", "--policy", "others", file)
     other = json.loads(out)["summary"]
     assert other["policy"] == "others"

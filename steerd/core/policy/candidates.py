@@ -32,18 +32,18 @@ DOUBT_STEP: Final = 1.0
 class Candidates:
     """Of one policy. ``most``: how many there may be; what must be one is, even beyond that."""
 
-    __slots__ = ("_most", "_next", "_since", "shown", "stale_at")
+    __slots__ = ("_all", "_most", "_next", "_since", "shown", "stale_at")
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._most, self._all = most, True
         self._since: dict[PathId, int] = {}  # of each candidate the news there were when it became one
         self._next = -inf
         self.shown: tuple[Candidate, ...] = ()
         self.stale_at = -inf
 
-    def configure(self, most: int) -> None:
-        """So many at most from now on."""
-        self._most = most
+    def configure(self, most: int, paths: int) -> None:
+        """So many at most from now on, of so many paths."""
+        self._most, self._all = most, paths <= most
         self.expire()
 
     def expire(self) -> None:
@@ -52,6 +52,8 @@ class Candidates:
 
     def role(self, path: Path) -> Role:
         """What the path is to this policy, its choice apart."""
+        if self._all:
+            return Role.CANDIDATE
         since = self._since.get(path.id)
         if since is None:
             return Role.SCOUT
@@ -64,7 +66,7 @@ class Candidates:
             return False
         self._next = eligible.now + REVIEW
         before = self._since
-        if len(eligible.paths) <= self._most:
+        if self._all:
             self._next = inf
             self._since = {id_: before.get(id_, 0) for id_ in eligible.paths}
             return self._since.keys() != before.keys()

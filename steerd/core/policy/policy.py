@@ -52,7 +52,6 @@ class Policy:
         if anew:
             self.rule = rule_of(common)
         self.spread.configure(settings)
-        self.candidates.configure(common.max_active)
         self._take(settings, common, paths)
         if self.pin is not None and all(path.pop != self.pin.pop for path in self.paths.values()):
             self.pin = None  # its PoP left the configuration
@@ -241,4 +240,5 @@ class Policy:
             )
             for id_, path in self.paths.items()
         }
+        self.candidates.configure(common.max_active, len(self.paths))
         self.expire()
