@@ -17,11 +17,11 @@ import pytest
 from steerd.core.events import Order, PathMtu, PopState, Verb
 from steerd.core.settings import (
     Objective,
+    PanelSettings,
     PathId,
     PathSettings,
     PolicyId,
     PolicySettings,
-    RegretSettings,
     Settings,
     ThresholdSettings,
     WhenNone,
@@ -70,7 +70,7 @@ def test_scenario(scenario, seed):
     plain = PolicySettings(POLICY, when_none=WhenNone(scenario.pop("when_none", "keep")))
     policies = tuple(policy(one) for one in scenario.pop("policy", [])) or (plain,)
     penalty = scenario.pop("loss_penalty", 200.0)
-    settings = Settings(tuple(paths), policies, rule or RegretSettings(price), round=1 / rate, loss_penalty=penalty)
+    settings = Settings(tuple(paths), policies, rule or PanelSettings(price), round=1 / rate, loss_penalty=penalty)
     driver = Driver(settings, lines, seed=seed)
     for event in scenario.pop("event", []):
         at = event.pop("at")

@@ -4,15 +4,19 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from random import Random
 
+SPIKE = 300.0
+
 
 @dataclass(frozen=True)
 class Weather:
-    """What a path does from ``at`` on. RTTs in ms; ``link``: its device is up; ``dead``: it swallows all."""
+    """What a path does from ``at`` on. RTTs in ms; ``link``: its device is up; ``dead``: it swallows all; ``spikes``:
+    the share of probes that take `SPIKE` ms more, each by itself."""
 
     at: float = 0.0
     rtt: float = 20.0
     jitter: float = 0.0
     loss: float = 0.0
+    spikes: float = 0.0
     dead: bool = False
     link: bool = True
 
@@ -33,7 +37,8 @@ class Line:
         if now.dead or not now.link or (now.loss and rng.random() < now.loss):
             return None
         jitter = rng.expovariate(1.0 / now.jitter) if now.jitter else 0.0
-        rtt = (now.rtt + jitter) / 1e3
+        spike = SPIKE if now.spikes and rng.random() < now.spikes else 0.0
+        rtt = (now.rtt + jitter + spike) / 1e3
         later = self.at(time + rtt)
         return None if later.dead or not later.link else rtt
 
