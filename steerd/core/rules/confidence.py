@@ -79,8 +79,7 @@ class Confidence:
         """What keeps the choice from moving to a rival, in words."""
         gain, needed = self._mean[here] - self._mean[there], self._margin + self._noise(here, there)
         now = f"{abs(gain):.1f} ms {'cheaper' if gain > 0 else 'dearer'}{', to be confirmed' * (gain >= needed)}"
-        noise = ", noise considered" if self._errors else ""
-        return f"it would have to be {needed:.1f} ms cheaper{noise}; it is {now}"
+        return f"it would have to be {needed:.1f} ms cheaper{', noise considered' * bool(self._errors)}; it is {now}"
 
     def _noise(self, here: int, there: int) -> float:
         if not self._errors:

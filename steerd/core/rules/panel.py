@@ -104,8 +104,7 @@ class Panel:
         if not rivals or candidates is not self._candidates:
             return "no rival may be used now"
         place = min(rivals, key=lambda one: candidates[one].belief.cost)
-        leader = self._members[self._leader]
-        return f"{candidates[place].path} is the cheapest rival; {leader.outlook(here, place)}"
+        return f"{candidates[place].path} is the cheapest rival; {self._members[self._leader].outlook(here, place)}"
 
     def standing(self, now: float) -> Standing:
         """For views, and for a restart."""

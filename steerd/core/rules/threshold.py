@@ -35,8 +35,7 @@ class Threshold:
         rivals = [one for place, one in enumerate(candidates) if place != here and one.open and one.belief.path.up]
         if not rivals:
             return "no rival may be used now"
-        rival = min(rivals, key=lambda one: one.belief.cost)
-        cost = candidates[here].belief.cost
+        rival, cost = min(rivals, key=lambda one: one.belief.cost), candidates[here].belief.cost
         gain, needed = cost - rival.belief.cost, self._needed(cost)
         if gain > needed:
             return f"{rival.path} is {gain:.1f} ms cheaper: it has to stay so for {self._settings.hold:g} s"

@@ -57,5 +57,4 @@ class WorkFunction:
 
     def outlook(self, here: int, there: int) -> str:  # noqa: ARG002
         """What keeps the choice from moving to a rival, in words."""
-        regret = self._regret[here]
-        return f"it is taken once staying has cost a switch more ({self._price:.0f} ms*s); so far {regret:.0f} ms*s"
+        return f"it is taken once staying costs a switch more, {self._price:.0f} ms*s; so far {self._regret[here]:.0f}"
