@@ -7,15 +7,19 @@ from typing import Any
 
 from steerd.core.effects import Cadence, Effect, PathChanged, Shared, Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.events import Event, Installed, Link, Outcome, Probed, Shares
+from steerd.core.events import Carried, Event, Installed, Link, Outcome, Probed, Shares
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, Settings
 from tests.sim.network import Line
 
+COUNTED = 1.0
+"""Seconds between two looks at how much traffic each path carries."""
+
 
 class Driver:
     """Runs events in order of time. ``applies`` says how long the kernel takes for a Steer, and whether it
-    refuses it; ``watch`` sees every effect when it happens."""
+    refuses it; ``watch`` sees every effect when it happens. ``traffic``: of policies that carry much, how many bytes a
+    second, and by how many ms that slows the path that carries it; told every `COUNTED` seconds."""
 
     def __init__(
         self,
@@ -25,6 +29,7 @@ class Driver:
         seed: int = 0,
         applies: Callable[[Steer], tuple[float, str | None]] = lambda _: (0.005, None),
         watch: Callable[[float, Effect], None] = lambda _now, _effect: None,
+        traffic: Mapping[PolicyId, tuple[float, float]] | None = None,
     ) -> None:
         self.settings = settings
         self.lines = lines
@@ -37,6 +42,7 @@ class Driver:
         self._draw = Random(f"{seed}/engine").random
         self._applies = applies
         self._watch = watch
+        self._traffic = traffic or {}
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
         self._life = 0
@@ -47,6 +53,8 @@ class Driver:
             for old, new in zip(line.changes, line.changes[1:], strict=False):
                 if old.link != new.link:
                     self.at(new.at, self._link, path, new.link)
+        if self._traffic:
+            self.at(0.0, self._count)
         self.start(Memory())
 
     def at(self, time: float, what: Callable[..., None], *args: Any) -> None:
@@ -134,6 +142,34 @@ class Driver:
         if life == self._life:
             self.feed(event)
 
+    def _count(self) -> None:
+        """Tell what each path carries, as the kernel's counters do."""
+        rates = dict.fromkeys(self.lines, 0.0)
+        for policy, (rate, _) in self._traffic.items():
+            for path, part in self._carriers(policy):
+                rates[path] += part * rate
+        for path, rate in rates.items():
+            if path in self.engine.paths and (rate or self.engine.paths[path].rate):
+                self.feed(Carried(path, rate))
+        self.at(self.now + COUNTED, self._count)
+
+    def _carriers(self, policy: PolicyId) -> list[tuple[PathId, float]]:
+        """Which paths carry the policy's traffic now, and which part of it each."""
+        shares = self.shares.get(policy, ())
+        if shares:
+            return [(share.path, share.part) for share in shares]
+        best = self.kernel.get(policy, (None, None))[0]
+        return [] if best is None else [(best, 1.0)]
+
+    def _burden(self) -> None:
+        """The kernel has something else: other paths are slower for what they carry."""
+        if self._traffic:
+            for line in self.lines.values():
+                line.burden = 0.0
+            for policy, (_, slower) in self._traffic.items():
+                for path, part in self._carriers(policy):
+                    self.lines[path].burden += part * slower
+
     def _link(self, path: PathId, up: bool) -> None:
         if not up:  # the kernel deletes the nexthop, and falls to the runner-up
             for policy, (best, second) in list(self.kernel.items()):
@@ -147,6 +183,7 @@ class Driver:
                     weighed = tuple(share._replace(part=share.part / whole) for share in left)
                     self.shares[policy] = weighed if len(left) > 1 else ()
                     self.feed(Installed(policy, *self.kernel[policy], shares=self.shares[policy]))
+        self._burden()
         self.feed(Link(path, up))
 
     def _apply(self, steer: Steer, number: int, error: str | None, life: int) -> None:
@@ -156,5 +193,6 @@ class Driver:
             if error is None:
                 self.kernel[steer.policy] = (steer.best, steer.runner_up)
                 self.shares[steer.policy] = steer.shares
+                self._burden()
             best, second = self.kernel.get(steer.policy, (None, None))
             self.feed(Installed(steer.policy, best, second, error, shares=self.shares.get(steer.policy, ())))

@@ -8,13 +8,15 @@ from steerd.core.engine import Engine
 from steerd.core.events import Order, PopState, Verb
 from steerd.core.memory import Memory
 from steerd.core.policy.spread import SETTLE
-from steerd.core.rules import SAMPLES_MIN
+from steerd.core.rules.rule import SAMPLES_MIN
 from steerd.core.settings import (
     Objective,
+    PanelSettings,
     PathId,
     PathSettings,
     PolicyId,
     PolicySettings,
+    RegretSettings,
     Settings,
     ThresholdSettings,
     WhenNone,
@@ -24,11 +26,15 @@ from tests.sim.driver import Driver
 from tests.sim.network import season
 
 HOUR = 3600.0
+CROWDED = 25
+"""Every so many seeds there are hundreds of paths, for a shorter time."""
+
+CROWDED_HOUR = 600.0
 PATIENCE_TO_LEAVE = 6.0
 """Within so many seconds a dead path is left: a period, a timeout, the confirmation, and an answer elsewhere."""
 
-CALM_AFTER = 0.9 * HOUR
-"""From here on the network is constant, and has been for long enough that nothing may move any more."""
+CALM_AFTER = 0.9
+"""From this share of the time on the network is constant, and has been for so long that nothing may move any more."""
 
 
 class BrokenError(AssertionError):
@@ -41,21 +47,27 @@ class Hour:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.rng = rng = Random(f"{seed}/world")
-        count = rng.randint(2, 6)
+        crowded = seed % CROWDED == CROWDED - 1
+        self.length = CROWDED_HOUR if crowded else HOUR
+        count = rng.randint(100, 400) if crowded else rng.randint(2, 6)
         uplinks = rng.choice([["a"], ["a", "b"], None])
-        interval = rng.choice([0.5, 1.0, 1.0, 2.0])
+        interval = 1.0 if crowded else rng.choice([0.5, 1.0, 1.0, 2.0])
+        standby = interval * rng.choice([1.0, 1.0, 5.0, 30.0])
         paths = []
         for number in range(count):
             pop = f"pop{number // 2 if rng.random() < 0.2 else number}"
             uplink = rng.choice(uplinks) if uplinks else f"pop{number}"
-            paths.append(PathSettings(PathId(f"{pop}/w{number}"), pop, uplink, interval=interval, timeout=1.0))
+            path = PathId(f"{pop}/w{number}")
+            paths.append(PathSettings(path, pop, uplink, interval=interval, standby_interval=standby, timeout=1.0))
         self.ids = [path.path for path in paths]
-        self.lines = {path: season(rng, HOUR) for path in self.ids}
+        self.lines = {path: season(rng, self.length) for path in self.ids}
         self.pops = sorted({path.pop for path in paths})
         self.pop_of = {path.path: path.pop for path in paths}
         forbidden = tuple((path, "test") for path in self.ids[1:] if rng.random() < 0.15)
         self.forbidden = {PolicyId("one"): dict(forbidden), PolicyId("two"): {}}
-        rule = ThresholdSettings(hold=10.0) if rng.random() < 0.2 else Settings().rule
+        rule = rng.choice(
+            [PanelSettings(), PanelSettings(), PanelSettings(), RegretSettings(), ThresholdSettings(hold=10.0)]
+        )
         self.settings = Settings(
             paths=tuple(paths),
             policies=(
@@ -64,20 +76,27 @@ class Hour:
             ),
             rule=rule,
             round=interval,
+            scout_interval=30.0,
+            max_active=12,
         )
+        self.rarely = max(standby, self.settings.scout_interval if crowded else 0.0)
         self.dwells = {policy.policy: policy.min_dwell for policy in self.settings.policies}
         self.moved_at: dict[PolicyId, float] = {}
         self.drained: set[str] = set()
         self.failing = rng.random() < 0.3
         self.restarted_at = 0.0
-        self.driver = Driver(self.settings, self.lines, seed=seed, applies=self._applies, watch=self._watch)
+        self.traffic = self._traffic()
+        self.driver = Driver(
+            self.settings, self.lines, seed=seed, applies=self._applies, watch=self._watch, traffic=self.traffic
+        )
         for _ in range(rng.randint(0, 8)):
-            self.driver.at(rng.uniform(60, 0.7 * HOUR), self._disturb, rng.choice(["restart", "drain", "pin", "pop"]))
-        for time in range(10, int(HOUR), 5):
+            kind = rng.choice(["restart", "drain", "pin", "pop"])
+            self.driver.at(rng.uniform(60, 0.7 * self.length), self._disturb, kind)
+        for time in range(10, int(self.length), 5):
             self.driver.at(float(time), self._check)
 
     def run(self) -> Driver:
-        self.driver.run(HOUR)
+        self.driver.run(self.length)
         self._check_calm()
         if self.seed % 20 == 0:
             self._check_repeats()
@@ -103,6 +122,17 @@ class Hour:
             spread=rng.choice([1, 1, 2, 3]),
             spread_within=rng.choice([10.0, 50.0]),
         )
+
+    def _traffic(self) -> dict[PolicyId, tuple[float, float]]:
+        """In every third hour policies carry so much that the path they are on is slower for it."""
+        rng = Random(f"{self.seed}/traffic")
+        if rng.random() < 2 / 3:
+            return {}
+        return {
+            policy.policy: (rng.choice([1e4, 1e6, 1e8]), rng.choice([0.0, 5.0, 60.0]))
+            for policy in self.settings.policies
+            if rng.random() < 0.7
+        }
 
     def _applies(self, steer: Steer) -> tuple[float, str | None]:
         if self.failing and self.rng.random() < 0.2:
@@ -143,12 +173,18 @@ class Hour:
             state = self.driver.engine.paths[effect.new].health.state if hasattr(self.driver, "engine") else None
             self._hold(state not in (PathState.DOWN, PathState.ABSENT), f"moved to {effect.new}, which is {state}")
             if effect.reason is Reason.BETTER and effect.rule != "forced":
-                samples = self.driver.engine.paths[effect.new].samples
-                self._hold(samples >= SAMPLES_MIN, f"a price move to {effect.new}, heard {samples} times")
+                news = self._news_since_shown(effect.policy, effect.new)
+                self._hold(news >= SAMPLES_MIN, f"a price move to {effect.new}, of which {news} samples are known")
                 stayed = now - self.moved_at.get(effect.policy, -HOUR)
                 self._hold(stayed >= self.dwells[effect.policy] - 1e-6, f"a price move after {stayed:.2f} s")
         if isinstance(effect, Switched):
             self.moved_at[effect.policy] = now
+
+    def _news_since_shown(self, policy: PolicyId, path: PathId) -> int:
+        """How much was learned of it since it became a candidate of that policy."""
+        shown = self.driver.engine.policies[policy].candidates.shown
+        (since,) = [one.since for one in shown if one.path == path]
+        return self.driver.engine.paths[path].news - since
 
     def _check_shares(self, steer: Steer) -> None:
         if not steer.shares:
@@ -174,6 +210,8 @@ class Hour:
                 self._hold(policy.choice == best, f"{policy.policy} believes {policy.choice}, the kernel has {best}")
             if self.failing or best is None or policy.pin_hard:
                 continue
+            if now - self.moved_at.get(policy.policy, -HOUR) <= PATIENCE_TO_LEAVE:
+                continue  # it may have been led to a path that nobody had asked for long
             since = now - PATIENCE_TO_LEAVE
             dead = self._dead(best, since, now)
             for share in self.driver.shares.get(policy.policy, ())[1:]:
@@ -181,7 +219,7 @@ class Hour:
                 self._hold(left, f"{policy.policy} shares with {share.path}, dead for {PATIENCE_TO_LEAVE} s")
             rivals = [path for path in self.ids if path != best and path not in self.forbidden[policy.policy]]
             open_ = [path for path in rivals if self.pop_of[path] not in self.drained]
-            usable = [path for path in open_ if self.lines[path].works(since - 10.0, now)]
+            usable = [path for path in open_ if self.lines[path].works(since - 10.0 - self.rarely, now)]
             if dead and usable and now - self.restarted_at > PATIENCE_TO_LEAVE:
                 self._hold(False, f"{policy.policy} stays on {best}, dead for {PATIENCE_TO_LEAVE} s; {usable[0]} works")
 
@@ -192,30 +230,30 @@ class Hour:
         return [one for one in self.lines[path].changes if start < one.at <= end]
 
     def _check_calm(self) -> None:
-        """Two things may still move something: the end of a hold-down, and, once for each policy, a path that is better
-        by no more than `ignore_below`, which is left alone until that has added up. Both are as slow as the gain is
-        small. The shares follow such a switch."""
-        paths = self.driver.engine.paths
+        """The end of a hold-down may still move something, as slowly as the gain is small. And where paths are probed
+        rarely, or are slower for what they carry, there is little to learn from in so short a time: one more switch of
+        each policy. The shares follow it."""
+        calm, paths = CALM_AFTER * self.length, self.driver.engine.paths
         late = [
             one
             for one in self.driver.switches()
-            if one.at > CALM_AFTER and (one.new is None or paths[one.new].health.hold_until < CALM_AFTER - 200.0)
+            if one.at > calm and (one.new is None or paths[one.new].health.hold_until < calm - 200.0)
         ]
         slow: dict[PolicyId, float] = {}
         for policy in self.settings.policies:
             first = next((one for one in late if one.policy == policy.policy), None)
-            if first is not None and 0.0 < first.margin.get("gain", 0.0) <= self.settings.ignore_below:
+            if first is not None and (self.rarely > self.settings.round or self.traffic):
                 late.remove(first)
                 slow[policy.policy] = first.at
         if self.failing:  # what the kernel refused is tried again, however calm it is
             return
         self._hold(not late, f"a switch in constant weather: {late[:1]}")
-        held = any(path.health.hold_until > CALM_AFTER - 200.0 for path in paths.values())
+        held = any(path.health.hold_until > calm - 200.0 for path in paths.values())
         shared = [
             one
             for _, one in self.driver.effects
             if isinstance(one, Shared)
-            and one.at > CALM_AFTER
+            and one.at > calm
             and not 0.0 <= one.at - slow.get(one.policy, HOUR) <= 2.0 * SETTLE
         ]
         self._hold(held or not shared, f"other shares in constant weather: {shared[:1]}")

@@ -25,6 +25,7 @@ class Line:
     """One path's weather over time."""
 
     def __init__(self, *changes: Weather) -> None:
+        self.burden = 0.0  # what its own traffic adds, in ms
         self.changes = sorted(changes, key=lambda one: one.at) or [Weather()]
         self._times = [one.at for one in self.changes]
 
@@ -38,7 +39,7 @@ class Line:
             return None
         jitter = rng.expovariate(1.0 / now.jitter) if now.jitter else 0.0
         spike = SPIKE if now.spikes and rng.random() < now.spikes else 0.0
-        rtt = (now.rtt + jitter + spike) / 1e3
+        rtt = (now.rtt + jitter + spike + self.burden) / 1e3
         later = self.at(time + rtt)
         return None if later.dead or not later.link else rtt
 
@@ -53,11 +54,12 @@ def season(rng: Random, length: float) -> Line:
     base = Weather(rtt=rng.uniform(5, 120), jitter=rng.choice([0.0, 0.5, 3.0, 10.0]))
     changes, time, end = [base], 0.0, 0.8 * length
     while (time := time + rng.expovariate(1 / 240.0)) < end:
-        kind = rng.choices(["brown", "noise", "loss", "dead", "link"], [4, 3, 3, 2, 1])[0]
+        kind = rng.choices(["brown", "noise", "spikes", "loss", "dead", "link"], [4, 3, 2, 3, 2, 1])[0]
         lasts = rng.choice([0.3, 2.0, 8.0, 40.0, 200.0]) * rng.uniform(0.5, 1.5)
         bad = {
             "brown": lambda: replace(base, rtt=base.rtt + rng.uniform(5, 200)),
             "noise": lambda: replace(base, jitter=rng.uniform(5, 60)),
+            "spikes": lambda: replace(base, spikes=0.02),
             "loss": lambda: replace(base, loss=rng.choice([0.01, 0.1, 0.5])),
             "dead": lambda: replace(base, dead=True),
             "link": lambda: replace(base, link=False),

@@ -6,8 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from steerd.core.belief import health
-from steerd.core.policy import Policy
-from steerd.core.rules import Regret, Verdict
+from steerd.core.policy.eligibility import Eligibility
+from steerd.core.policy.policy import Policy
+from steerd.core.rules.panel import Panel
+from steerd.core.rules.rule import Verdict
 from tests.sim.__main__ import hour
 from tests.sim.invariants import BrokenError, Hour
 
@@ -25,17 +27,17 @@ def deaf(monkeypatch):
 
 def lawless(monkeypatch):
     """Nothing is ever ruled out."""
-    monkeypatch.setattr(Policy, "excluded", lambda *_: None)
+    monkeypatch.setattr(Eligibility, "excluded", lambda *_: None)
 
 
 def restless(monkeypatch):
     """The rule moves for any difference, and back."""
 
-    def cheapest(_, field, current, *__):
-        best = min(field, key=lambda one: one.belief.spot)
-        return None if best is current else Verdict(best.path, "regret", {})
+    def cheapest(_, candidates, here, *__):
+        best = min(candidates, key=lambda one: one.belief.last_cost)
+        return None if best is candidates[here] else Verdict(best.path, "quick", {})
 
-    monkeypatch.setattr(Regret, "observe", cheapest)
+    monkeypatch.setattr(Panel, "observe", cheapest)
 
 
 def hasty(monkeypatch):
