@@ -79,7 +79,7 @@ class Pop:
         self.name = spec.name
         self.region = spec.region
         self.device = spec.device
-        self.target = f"10.64.{number}.1"
+        self.target = f"10.{64 + number // 256}.{number % 256}.1"
         self.target6 = f"fd64:0:0:{number}::1"
         self.outer = f"203.0.113.{number}" if number % 2 else f"2001:db8:113::{number}"
         self._ask = ask
