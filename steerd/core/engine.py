@@ -29,7 +29,7 @@ from steerd.core.events import (
 from steerd.core.memory import Memory
 from steerd.core.policy.decisions import Decisions
 from steerd.core.policy.obey import obey
-from steerd.core.policy.orders import POP, Drains
+from steerd.core.policy.orders import Drains
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.core.states import PathState
@@ -45,7 +45,7 @@ STEP_MAX: Final = 2.0
 """A round counts for at most this many times the one before it."""
 
 DOUBTFUL: Final = (PathState.UP, PathState.SUSPECT)
-LOCAL, VOID = Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
+OVERDUE, LOCAL, VOID = Outcome.OVERDUE, Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
 
 
 class Engine:
@@ -62,6 +62,7 @@ class Engine:
         self._decisions = Decisions(settings, self.drains, epoch=epoch, first_choice_by=first_choice_by)
         self._draw = draw
         self._loads = Loads()
+        self._silent: dict[PathId, Path] = {}  # those whose newest probe was overdue
         self._heard = False  # whether anything was measured in this round
         self._round_began = now
         self._step = inf
@@ -153,13 +154,16 @@ class Engine:
                 self._step = dt
         self._round_began = now
         self._heard = False
+        if self._silent:
+            self._silent = {id_: path for id_, path in self._silent.items() if path.silent}
+            for path in self._silent.values():
+                path.end_round(now)
         self._decisions.end_round(dt, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
             if self._loads:
                 self._weigh_loads(now)
-            for policy in self.policies.values():
-                policy.carry(now)
+            self._decisions.carry(now)
             self._decisions.ask_cadences()
 
     # Events
@@ -194,13 +198,15 @@ class Engine:
     def _probed(self, event: Probed, now: float) -> None:
         path = self.paths.get(event.path)
         if path is None or event.leg >= len(path.legs):
-            self._decisions.decline(event, "unknown path")
-            return
+            return self._decisions.decline(event, "unknown path")
         outcome = event.outcome
         if outcome is not LOCAL and outcome is not VOID:
             self._heard = True
         before, known = path.health.state, path.known
-        self._learned(path, before, known, path.probed(event, now), now)
+        changed = path.probed(event, now)
+        if outcome is OVERDUE:
+            self._silent[path.id] = path
+        return self._learned(path, before, known, changed, now)
 
     def _swept_oddly(self, path: Path, rtt: float | None, at: float, now: float) -> None:
         """A sample that may change the path's health."""
@@ -237,19 +243,16 @@ class Engine:
                 self._reprice(path)
             case Carried():
                 path.carried(event.rate)
-                for policy in self.policies.values():
-                    if policy.assignment.wanted == path.id:
-                        policy.carry(now)
+                self._decisions.carry(now)
             case _:
                 assert_never(event)
 
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health
-        state = health.state
-        if state is not before:
-            self._decisions.tell(PathChanged(path.id, before, state, health.reason, now))
+        if health.state is not before:
+            self._decisions.tell(PathChanged(path.id, before, health.state, health.reason, now))
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
-        doubt = before in DOUBTFUL and state in DOUBTFUL and path.samples > 1
+        doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1
         self._decisions.health_changed(path, now, doubt=doubt)
         self._decisions.ask_cadences(path)
 
@@ -258,11 +261,7 @@ class Engine:
             return self._decisions.decline(event, "unknown PoP")
         self._loads.told(event.pop, event.load, now - event.age)
         self._weigh_loads(now)
-        if event.accepting:
-            if self.drains.remove(event.pop, POP):
-                self._decisions.reconsider(now)
-        elif POP not in self.drains.origin(event.pop).split(", "):
-            self.drains.add(event.pop, POP, None)
+        if self.drains.accepts(event.pop, accepting=event.accepting):
             self._decisions.reconsider(now)
         return None
 
@@ -294,6 +293,7 @@ class Engine:
         if settings.round != self.settings.round:
             self._round_began, self._step = now, inf
         self.settings = settings
+        self._silent = {}
         if old:
             self._decisions.reconsider(now)
         self._weigh_loads(now)

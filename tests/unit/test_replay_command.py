@@ -100,7 +100,9 @@ def test_the_example_of_the_docs_is_what_its_command_makes_and_what_replay_says_
     _, out, _ = told(capsys, "replay", DOCS / "example.csv")
     page = (DOCS / "replay.md").read_text()
     lines = [
-        line for line in out.splitlines()[1:] if line.startswith("  ") and "panel" not in line and "alone" not in line and " s  " not in line
+        line
+        for line in out.splitlines()[1:]
+        if line.startswith("  ") and "panel" not in line and "alone" not in line and " s  " not in line
     ]
     assert len(lines) == 13
     assert [line for line in lines if line not in page] == []

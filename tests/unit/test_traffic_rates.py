@@ -8,8 +8,8 @@ from steerd.traffic.rates import Rates, read
 
 A, B = PathId("fra1/wg0"), PathId("ams1/wg1")
 PAGE = b"""Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo: 1000       1    0    0    0     0          0         0     1000       1    0    0    0     0       0          0
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier
+    lo: 1000 1 0 0 0 0 0 0 1000 1 0 0 0 0 0 0
 wg-fra1:500 1 0 0 0 0 0 0 250 1 0 0 0 0 0 0
  garbled: 1 2
 \xff\xfe: x x x x x x x x x x x x x x x x

@@ -51,7 +51,10 @@ step, and the mean's to tell. Without it a lone spike costs as much jitter for 1
 
 HELD: Final = 1.0 - 1e-6
 """Within so many seconds the very same RTT is no second measurement but the first one, held: by what recorded it, or by
-a clock too coarse to tell. It is no evidence at all; the next one weighs for all the time since the first."""
+a clock too coarse to tell: it is no evidence at all, and the next one weighs for all the time since the first."""
+
+FLAT: Final = 3.0
+"""Unless the RTT is, or before its last change was, the very same for so many seconds: then the path is like that."""
 
 NOISE_FLOOR_MS: Final = 0.5
 GAUSSIAN: Final = 1.128
@@ -75,6 +78,7 @@ class Estimate:
         "_clipped",
         "_dt",
         "_fast",
+        "_flat",
         "_gaps",
         "_half_life",
         "_jitter_weight",
@@ -82,6 +86,7 @@ class Estimate:
         "_kept",
         "_last_overdue",
         "_loss_at",
+        "_same_since",
         "_slow_half_life",
         "_spread",
         "jitter",
@@ -113,6 +118,8 @@ class Estimate:
         self.last_rtt = 0.0
         self.last_reply = self.news_at = -inf
         self._clipped = 0
+        self._flat = False
+        self._same_since = -inf
         self._last_overdue = -inf
         self._loss_at = 0.0
         self._gaps: dict[float, float] = {}
@@ -122,7 +129,7 @@ class Estimate:
         answer nor the same measurement again. This is the hot line of the core."""
         if sent_at <= self.last_reply:
             return False  # an older probe, answered late: the newer answer has spoken for its time
-        self.last_reply = sent_at
+        before, self.last_reply = self.last_reply, sent_at
         dt = sent_at - self.news_at
         if self.loss:
             if dt == self._dt and self._loss_at == self.news_at:  # nearly always: the power of two is known
@@ -132,8 +139,13 @@ class Estimate:
             else:
                 self._fade(sent_at)
         jump = rtt - self.last_rtt
-        if not jump and dt < HELD:
-            return False
+        if jump:
+            self._flat = before - self._same_since >= FLAT
+            self._same_since = sent_at
+        elif not self._flat:
+            if dt < HELD:
+                return False
+            self._flat = sent_at - self._same_since >= FLAT
         if dt != self._dt:
             if not self.samples:
                 self._first(rtt, sent_at)
@@ -156,13 +168,7 @@ class Estimate:
         d = rtt - mean
         d2 = d * d
         if d2 > CLIP2 * variance and d2 > CLIP2 * SD_FLOOR2 and d2 > CLIP2 * RATIO2 * mean * mean:
-            clipped = self._clip(d)
-            if clipped == d:
-                weight, self.n = STEP_WEIGHT, 1.0
-                variance = d2 = self._noise2()
-            else:
-                d = clipped
-                d2 = d * d
+            d, d2, weight, variance = self._outlier(d, weight, variance)
         elif self._clipped:
             self._clipped = 0
 
@@ -215,6 +221,8 @@ class Estimate:
         self.variance = max(SD_FLOOR_MS, rtt / 8.0) ** 2
         self.n = 1.0
         self.samples = 1
+        self._flat = False
+        self._same_since = sent_at
         self.last_reply = self.news_at = sent_at
 
     def _weigh(self, dt: float) -> None:
@@ -235,12 +243,17 @@ class Estimate:
         noise = self.jitter / GAUSSIAN
         return noise * noise if noise > NOISE_FLOOR_MS else NOISE_FLOOR_MS * NOISE_FLOOR_MS
 
-    def _clip(self, d: float) -> float:
+    def _outlier(self, d: float, weight: float, variance: float) -> tuple[float, float, float, float]:
+        """A sample ``d`` ms off the mean, by far: the first on its side is clipped, the next ones tell of a step. Returns
+        what counts of it, its square, its weight, and the variance before it."""
         side = 1 if d > 0.0 else -1
         self._clipped = self._clipped + side if self._clipped * side > 0 else side
-        if abs(self._clipped) > CLIP_OPENS_AFTER:
-            return d
-        return CLIP_SDS * self.sd * side
+        if abs(self._clipped) <= CLIP_OPENS_AFTER:
+            d = CLIP_SDS * self.sd * side
+            return d, d * d, weight, variance
+        self.n = 1.0
+        noise2 = self._noise2()
+        return d, noise2, STEP_WEIGHT, noise2
 
     def _fade(self, at: float) -> None:
         """Loss as of ``at``: older losses weigh less."""

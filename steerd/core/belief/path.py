@@ -23,6 +23,10 @@ PATIENCE_SLACK: Final = 0.020
 PATIENCE_DRIFT: Final = 0.1
 """The prober is told of a new patience only when it moved by this share: it is news, not noise."""
 
+MISSING_AFTER: Final = 2.0
+"""A probe that is overdue is charged as a lost one when it has been on its way for so many times the path's patience.
+At a step of 40 ms every probe is overdue for a moment, and would look like loss to whoever looks in that moment."""
+
 CONFIRM_FASTEST: Final = 0.1
 CONFIRM_SLOWEST: Final = 0.25
 """Bounds of the period while a failure is being confirmed, in seconds."""
@@ -40,16 +44,17 @@ class Role(Enum):
 class Path:
     """The mutable state of one path.
 
-    ``news`` counts what was learned of it, answers and probes that are overdue alike, and never goes back;
-    ``news_after`` is how many seconds after the one before the newest such probe was sent. ``missing``: its newest
-    probe is overdue; ``missed``: any ever was. ``load`` is the share of the penalty for a loaded PoP that counts, 0 to
-    1; ``rate`` is what this gateway's own traffic on the path amounts to, in bytes a second.
+    ``news`` counts what was learned of it, answers and missing probes alike, and never goes back; ``news_after`` is how
+    many seconds after the one before the newest such probe was sent. ``missing``: its newest probe is lost, or overdue
+    by far; ``missed``: any ever was overdue. ``load`` is the share of the penalty for a loaded PoP that counts, 0 to 1;
+    ``rate`` is what this gateway's own traffic on the path amounts to, in bytes a second.
     """
 
     __slots__ = (
         "_draw",
         "_half_life",
         "_news_at",
+        "_silent_since",
         "cadence",
         "health",
         "id",
@@ -73,6 +78,7 @@ class Path:
         self.news_after = inf
         self._news_at = -inf
         self.missing = self.missed = False
+        self._silent_since: float | None = None  # when its newest probe was sent, if that is overdue
         self.size: PathMtu | None = None  # how large packets may be, when that was found out last
         self.load = self.rate = 0.0
         self._half_life = half_life
@@ -112,10 +118,9 @@ class Path:
                 return False
             changed = self._heard(leg, now)
         self.missing = False
+        self._silent_since = None
         if self.legs[leg].reply(rtt, sent_at):
-            self.news += 1
-            self.news_after = sent_at - self._news_at
-            self._news_at = sent_at
+            self._learned(sent_at)
         return changed
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
@@ -125,10 +130,7 @@ class Path:
         belief.overdue(sent_at)
         if belief.samples and sent_at < belief.last_reply:
             return False  # a newer probe was answered: this one alone went missing
-        self.missing = True
-        self.news += 1
-        self.news_after = sent_at - self._news_at
-        self._news_at = sent_at
+        self._silent_since = sent_at
         changed = self.health.overdue(leg, sent_at, now)
         if changed:
             self.up = False
@@ -138,6 +140,19 @@ class Path:
         """A probe is lost for good."""
         if not self.health.gone:  # going down freezes belief
             self.legs[leg].lost(sent_at)
+        if sent_at == self._silent_since:
+            self._missed(sent_at)
+
+    @property
+    def silent(self) -> bool:
+        """Whether its newest probe is overdue."""
+        return self._silent_since is not None
+
+    def end_round(self, now: float) -> None:
+        """A round ended: a probe that is overdue by far counts as missing, though it may still be answered."""
+        since = self._silent_since
+        if since is not None and now - since >= MISSING_AFTER * self.patience:
+            self._missed(since)
 
     def link(self, up: bool, now: float) -> bool:
         """The path's device came or went. True if the path's health changed."""
@@ -170,6 +185,7 @@ class Path:
         for leg in self.legs:
             leg.forget()
         self.missing = False
+        self._silent_since = None
 
     @property
     def pop(self) -> str:
@@ -237,6 +253,17 @@ class Path:
         self.single = settings.legs == 1
         self.up = False
         self.missing = False
+
+    def _missed(self, sent_at: float) -> None:
+        """The newest probe counts as missing, once."""
+        if not self.missing or sent_at > self._news_at:
+            self.missing = True
+            self._learned(sent_at)
+
+    def _learned(self, sent_at: float) -> None:
+        self.news += 1
+        self.news_after = sent_at - self._news_at
+        self._news_at = sent_at
 
     def _heard(self, leg: int, now: float) -> bool:
         """A path that is not up answered."""

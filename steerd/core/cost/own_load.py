@@ -6,8 +6,10 @@ traffic costs is charged to every path that the policy is not on.
 
 It is learned from the gateway's own switches, where its traffic is large: by so much the path taken rose when the
 traffic came, and by so much the path left fell when it went. The lesser of the two is believed: a path is also left
-because it is bad, and then gets better by itself. A gateway that carries nothing learns nothing, and decides as if this
-were not here; so does replay. Half of it is forgotten in a day.
+because it is bad, and then gets better by itself. A queue takes seconds to build, and what stands in it changes all
+the time: so the two are compared for half a minute, if the policy stays, and what earlier switches showed counts beside
+it. A gateway that carries nothing learns nothing, and decides as if this were not here; so does replay. Half of it is
+forgotten in a day.
 """
 
 from math import exp2
@@ -20,14 +22,22 @@ LARGE: Final = 4_000.0
 """Bytes a second: less than this is no traffic to speak of (32 kbit/s; probes are some 100)."""
 
 SAMPLES: Final = 3
-"""So many samples of both paths after a switch are compared with what was believed before it."""
+"""So many samples of both paths after a switch, at least, are compared with what was believed before it."""
 
 LAG: Final = 2.0
 """Seconds: what is probed sooner after a switch tells nothing yet, since traffic and queues take their time to move."""
 
 PERIODS, LONGEST = 5.0, 30.0
-"""For so many periods of the path that is probed less often these are awaited then, and for so many seconds at most. Nothing
-but force moves the policy on meanwhile: else the next switch comes before anything was learned from this one."""
+"""For so many periods of the path that is probed less often these are awaited then, and for so many seconds at most.
+Nothing but force moves the policy on meanwhile: else the next switch comes before anything was learned from this
+one."""
+
+WATCHED: Final = 30.0
+"""Seconds: for so long the two are compared, and what was learned before counts as much as so many seconds do. In the
+first five a queue at 95 % shows anything from nothing to twice what it holds on average (tests/lab/queues.py)."""
+
+ALIKE: Final = 2.0
+"""What was learned at a rate that differs by more than this factor tells nothing of this one."""
 
 MEMORY: Final = 86_400.0
 """Seconds: the half-life of what was learned. With one of an hour a path 6 ms better is tried every nine minutes."""
@@ -53,12 +63,14 @@ class _Side:
         self.after: list[float] = []
         self._news_at = since
 
-    def look(self) -> None:
-        """Take a new sample, if there is one."""
+    def look(self) -> bool:
+        """Take a new sample. False: there is none."""
         leg = self._leg
-        if leg.samples and leg.news_at > self._news_at:
-            self._news_at = leg.news_at
-            self.after.append(leg.last_rtt)
+        if not leg.samples or leg.news_at <= self._news_at:
+            return False
+        self._news_at = leg.news_at
+        self.after.append(leg.last_rtt)
+        return True
 
     @property
     def rose(self) -> float:
@@ -69,28 +81,33 @@ class _Side:
 class OwnLoad:
     """What one policy has learned of it. ``waits``: for samples after a switch."""
 
-    __slots__ = ("_left", "_rate", "_taken", "_until", "learned", "waits")
+    __slots__ = ("_before", "_left", "_rate", "_seconds", "_since", "_taken", "_until", "_weight", "learned", "waits")
 
     def __init__(self) -> None:
-        self.learned = Learned(0.0, 1.0, 0.0)
+        self.learned = self._before = Learned(0.0, 1.0, 0.0)
+        self._weight = self._seconds = 0.0  # of what was learned before the last switch, and since
         self._left: _Side | None = None
         self._taken: _Side | None = None
         self.waits = False
         self._rate = 0.0
-        self._until = 0.0
+        self._since = self._until = 0.0
 
     def switched(self, old: Path | None, new: Path | None, now: float) -> None:
         """The policy's traffic goes from one path to another."""
         self._forget()
         if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
-            self._left, self._taken = _Side(old, now + LAG), _Side(new, now + LAG)
+            self._since = now + LAG
+            self._left, self._taken = _Side(old, self._since), _Side(new, self._since)
             self._rate, self.waits = old.rate, True
             cadences = [path.cadence.every for path in (old, new) if path.cadence is not None]
             period = max([every for every in cadences if every is not None], default=1.0)
-            self._until = now + LAG + min(LONGEST, PERIODS * period)
+            self._until = self._since + min(LONGEST, PERIODS * period)
+            alike = 1.0 / ALIKE <= self._rate / self.learned.rate <= ALIKE
+            self._weight = min(WATCHED, self._weight + self._seconds) if alike else 0.0
+            self._before, self._seconds = self.learned, 0.0
 
     def measuring(self, now: float) -> bool:
-        """Whether the last switch is still being learned from."""
+        """Whether something is still to be learned from the last switch, for the first time."""
         return self.waits and now < self._until
 
     def look(self, now: float) -> bool:
@@ -98,31 +115,41 @@ class OwnLoad:
         left, taken = self._left, self._taken
         if left is None or taken is None:
             return False
-        left.look()
-        taken.look()
+        fresh = [left.look(), taken.look()]
         if len(taken.after) < SAMPLES or len(left.after) < SAMPLES:
             if now >= self._until:
                 self._forget()
             return False
-        self._forget()
-        if taken.path.rate < self._rate / 2.0:
-            return False  # the traffic did not come along
-        self.learned = Learned(max(0.0, min(taken.rose, -left.rose)), self._rate, now)
+        if now > max(self._until, self._since + WATCHED) or taken.path.rate < self._rate / 2.0:
+            self._forget()  # that was long enough, or the traffic did not come along, or ended
+            return False
+        if not any(fresh):
+            return False
+        self._until, self._seconds = min(now, self._until), now - self._since
+        seen = max(0.0, min(taken.rose, -left.rose))
+        before = self._faded(self._before, now)
+        share = self._seconds / (self._seconds + self._weight)
+        self.learned = Learned(before + share * (seen - before), self._rate, now)
         return True
 
     def burden(self, rate: float, now: float) -> float:
         """What the policy's traffic, ``rate`` bytes a second, would add to a path that does not carry it, in ms."""
         learned = self.learned
-        if self.waits:
+        if self.measuring(now):
             rate = max(rate, self._rate)  # it is on its way there
         if rate < LARGE or not learned.burden:
             return 0.0
         # From half the rate on it counts in full: rates are never steady, and a burden that moves with them would flap.
-        return learned.burden * min(1.0, 2.0 * rate / learned.rate) * exp2((learned.at - now) / MEMORY)
+        return self._faded(learned, now) * min(1.0, 2.0 * rate / learned.rate)
 
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""
         self.learned = learned
+        self._weight, self._seconds = WATCHED, 0.0
+
+    @staticmethod
+    def _faded(learned: Learned, now: float) -> float:
+        return learned.burden * exp2((learned.at - now) / MEMORY)
 
     def _forget(self) -> None:
         self._left = self._taken = None

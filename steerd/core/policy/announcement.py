@@ -1,6 +1,8 @@
-"""What is told of a choice that changed: what it was decided on, what was ruled out, and whose order it obeys."""
+"""What is told of a choice or of shares that changed: what it was decided on, what was ruled out, and whose order it
+obeys."""
 
 from steerd.core.effects import Switched, Terms
+from steerd.core.events import Shares
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId
@@ -39,6 +41,16 @@ def switch(
         margin=margin,
         by=_ordered_by(eligible, old, reason),
     )
+
+
+def why_shared(old: Shares, new: Shares, eligible: Eligibility) -> str:
+    """Why other paths share the policy's traffic, in words."""
+    now, before = {share.path for share in new}, {share.path for share in old}
+    reasons = [f"{share.path} joins" for share in new if share.path not in before]
+    for path in (share.path for share in old if share.path not in now):
+        why = eligible.excluded(path) if path in eligible.paths else "not configured"
+        reasons.append(f"{path} leaves" + (f" ({why})" if why else ""))
+    return ", ".join(reasons) or "costs changed"
 
 
 def _ordered_by(eligible: Eligibility, old: PathId | None, reason: Reason) -> str | None:

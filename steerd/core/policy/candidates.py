@@ -35,7 +35,7 @@ class Candidates:
     __slots__ = ("_all", "_most", "_next", "_since", "shown", "stale_at")
 
     def __init__(self, most: int) -> None:
-        self._most, self._all = most, True
+        self._most, self._all = most, False
         self._since: dict[PathId, int] = {}  # of each candidate the news there were when it became one
         self._next = -inf
         self.shown: tuple[Candidate, ...] = ()

@@ -11,7 +11,7 @@ from steerd.core.belief.path import Path
 from steerd.core.effects import Declined, Effect, Shared, Terms
 from steerd.core.events import Event, Installed, Shares
 from steerd.core.policy import failover
-from steerd.core.policy.announcement import switch
+from steerd.core.policy.announcement import switch, why_shared
 from steerd.core.policy.assignment import Answer
 from steerd.core.policy.cadences import Cadences
 from steerd.core.policy.eligibility import Eligibility
@@ -156,6 +156,11 @@ class Decisions:
         if self._may_stay(policy, eligible, rounds=False) and policy.spread.active:
             self._share(policy, eligible)
 
+    def carry(self, now: float) -> None:
+        """What policies' own traffic amounts to has changed, or some time has gone by."""
+        for policy in self.policies.values():
+            policy.carry(now)
+
     # What is decided
 
     def _may_stay(self, policy: Policy, eligible: Eligibility, *, rounds: bool) -> bool:
@@ -254,7 +259,7 @@ class Decisions:
     def _tell_shares(self, policy: Policy, old: Shares, eligible: Eligibility) -> None:
         new = policy.spread.shares
         if new != old:
-            why = _why_shared(old, new, eligible)
+            why = why_shared(old, new, eligible)
             self.tell(Shared(policy.id, old, new, why, eligible.now))
 
     def _announce(
@@ -289,12 +294,3 @@ def _returns(policy: Policy, reason: Reason) -> Reason:
     if policy.blocked_by is None:
         return reason
     return Reason.UNDRAIN if reason is Reason.DRAIN else Reason.BETTER
-
-
-def _why_shared(old: Shares, new: Shares, eligible: Eligibility) -> str:
-    now, before = {share.path for share in new}, {share.path for share in old}
-    reasons = [f"{share.path} joins" for share in new if share.path not in before]
-    for path in (share.path for share in old if share.path not in now):
-        why = eligible.excluded(path) if path in eligible.paths else "not configured"
-        reasons.append(f"{path} leaves" + (f" ({why})" if why else ""))
-    return ", ".join(reasons) or "costs changed"

@@ -52,6 +52,14 @@ class Drains:
             del self._orders[pop]
         return True
 
+    def accepts(self, pop: str, *, accepting: bool) -> bool:
+        """The PoP's own word. True if it is news."""
+        if accepting:
+            return self.remove(pop, POP)
+        known = POP in self._orders.get(pop, {})
+        self.add(pop, POP, None)
+        return not known
+
     def forbids(self, pop: str) -> bool:
         """An order that holds whatever else there is."""
         return pop in self._orders and not all(map(remote, self._orders[pop]))

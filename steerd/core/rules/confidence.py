@@ -82,8 +82,6 @@ class Confidence:
         return f"it would have to be {needed:.1f} ms cheaper{', noise considered' * bool(self._errors)}; it is {now}"
 
     def _noise(self, here: int, there: int) -> float:
-        if not self._errors:
-            return 0.0
         return self._errors * sqrt(self._error2[here] + self._error2[there])
 
     def _weigh(self, dt: float) -> tuple[float, float, float]:
