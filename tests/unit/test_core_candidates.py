@@ -22,6 +22,7 @@ class World:
         )
         self.network.wanted = CHEAPEST
         self.candidates = Candidates(most)
+        self.candidates.configure(most, count)
         self.used = [CHEAPEST]
 
     def review(self, after=REVIEW):
@@ -60,7 +61,7 @@ def world():
 def test_where_all_find_room_all_are():
     one = World(count=MOST)
     one.network.add("new/w")  # never heard
-    one.candidates.configure(MOST + 1)
+    one.candidates.configure(MOST + 1, MOST + 1)
     assert one.review()
     assert one.names() == {*ALL[:MOST], "new/w"}
     assert {one.role(name) for name in ALL[:MOST]} == {Role.CANDIDATE}
@@ -230,10 +231,10 @@ def test_who_comes_back_has_to_show_itself_again(world):
 
 
 def test_other_settings_make_room_or_take_it(world):
-    world.candidates.configure(4)
+    world.candidates.configure(4, 40)
     assert world.review(0.0)
     assert world.names() == set(ALL[:4])
-    world.candidates.configure(100)
+    world.candidates.configure(100, 40)
     assert world.review(0.0)
     assert world.names() == set(ALL)
 

@@ -3,20 +3,24 @@
 import pytest
 
 from steerd.core.belief.path import Role
-from steerd.core.cost.own_load import LARGE, LONGEST, MEMORY, PERIODS, SAMPLES, Learned, OwnLoad
+from steerd.core.cost.own_load import LAG, LARGE, LONGEST, MEMORY, PERIODS, SAMPLES, WATCHED, Learned, OwnLoad
 from steerd.core.settings import PathSettings
 from tests.unit.networks import Network, heard
 
 A, B = "a/w", "b/w"
 RATE = 1e6
+ENOUGH = int(LAG) + SAMPLES
+"""So many rounds of a second after a switch something is known."""
 
 
 class World:
     """A policy with much traffic on a, which took 80 ms there, moves to b, which took 20 ms without it."""
 
-    def __init__(self, rate=RATE):
+    def __init__(self, rate=RATE, learned=None):
         self.network = heard(Network(A, B), a=80.0, b=20.0)
         self.own = OwnLoad()
+        if learned is not None:
+            self.own.restore(Learned(learned, rate, self.network.now))
         self.a, self.b = self.network.paths[A], self.network.paths[B]
         self.a.carried(rate)
         self.own.switched(self.a, self.b, self.network.now)
@@ -39,32 +43,44 @@ class World:
     def burden(self, rate=RATE, later=0.0):
         return self.own.burden(rate, self.network.now + later)
 
+    def measuring(self, later=0.0):
+        return self.own.measuring(self.network.now + later)
+
 
 def test_what_the_path_taken_rose_by_and_the_path_left_fell_by_is_the_burden():
     one = World()
     one.carries()
-    assert one.rounds(SAMPLES, a=20.5, b=79.5)
+    assert not one.rounds(ENOUGH - 1, a=20.5, b=79.5)
+    assert one.rounds(1, a=20.5, b=79.5)
     assert one.burden() == pytest.approx(59.5, abs=0.1)
     assert one.own.learned == (one.burden(), RATE, one.network.now)
 
 
 @pytest.mark.parametrize(
     ("a", "b", "burden"),
-    [(20.0, 30.0, 10.0), (70.0, 90.0, 10.0), (20.0, 20.0, 0.0), (90.0, 30.0, 0.0), (20.0, 10.0, 0.0)],
+    [(20.0, 30.0, 10.0), (70.0, 90.0, 10.0), (20.0, 20.0, 0.0), (90.0, 30.0, 0.0), (20.0, 9.0, 0.0)],
 )
 def test_the_lesser_of_rise_and_fall_is_believed_and_never_less_than_nothing(a, b, burden):
     """A path is also left because it is bad, and then gets better by itself."""
     one = World()
     one.carries()
-    assert one.rounds(SAMPLES, a, b)
+    assert one.rounds(ENOUGH, a, b)
     assert one.burden() == pytest.approx(burden, abs=0.3)
+
+
+def test_what_is_probed_at_once_tells_nothing_yet():
+    one = World()
+    one.carries()
+    one.rounds(int(LAG), a=500.0, b=1.0)
+    assert one.rounds(SAMPLES, a=20.0, b=30.0)
+    assert one.burden() == pytest.approx(10.0, abs=0.1)
 
 
 def test_a_lone_spike_after_a_switch_does_not_decide():
     one = World()
     one.carries()
-    assert not one.rounds(1, a=20.0, b=400.0)
-    assert one.rounds(SAMPLES - 1, a=20.0, b=30.0)
+    one.rounds(ENOUGH - 1, a=20.0, b=30.0)
+    assert one.rounds(1, a=20.0, b=400.0)
     assert one.burden() == pytest.approx(10.0, abs=0.1)
 
 
@@ -72,7 +88,7 @@ def test_a_lone_spike_after_a_switch_does_not_decide():
 def test_a_gateway_that_carries_little_learns_nothing(rate):
     one = World(rate)
     one.carries(rate)
-    assert not one.own.measuring(one.network.now)
+    assert not one.measuring()
     assert not one.rounds(20, a=20.0, b=80.0)
     assert one.burden() == 0.0
 
@@ -84,76 +100,101 @@ def test_nothing_is_learned_where_the_traffic_did_not_come_along():
     assert one.burden() == 0.0
     half = World()
     half.carries(RATE / 2.0)
-    assert half.rounds(SAMPLES + 1, a=20.0, b=80.0)
+    assert half.rounds(ENOUGH, a=20.0, b=80.0)
 
 
 def test_nothing_is_learned_from_a_first_choice_or_a_path_not_heard():
     one = World()
     for old, new in ((None, one.b), (one.a, None), (one.a, one.network.add("c/w"))):
         one.own.switched(old, new, one.network.now)
-        assert not one.own.measuring(one.network.now)
+        assert not one.measuring()
 
 
 def test_while_it_is_measured_only_force_moves_the_policy_and_not_for_long():
     one = World()
-    began = one.network.now
-    assert one.own.measuring(began)
-    assert one.own.measuring(began + PERIODS - 0.1)
-    assert not one.own.measuring(began + PERIODS)
+    assert one.measuring()
+    assert one.measuring(LAG + PERIODS - 0.1)
+    assert not one.measuring(LAG + PERIODS)
     one.carries()
-    one.rounds(SAMPLES, a=20.0, b=80.0)
-    assert not one.own.measuring(one.network.now)  # it is known
+    one.rounds(ENOUGH, a=20.0, b=80.0)
+    assert not one.measuring()  # something is known
 
 
 @pytest.mark.parametrize(("every", "seconds"), [(0.5, 2.5), (5.0, 25.0), (30.0, LONGEST), (None, PERIODS)])
 def test_it_takes_five_periods_of_the_path_that_is_probed_less_often(every, seconds):
     one = World()
-    for path in (one.a, one.b):
-        path.settings = PathSettings(path.id, path.pop, path.pop, interval=0.5, standby_interval=every or 0.5)
-    one.a.wants(Role.CHOSEN, scout_interval=1.0, urgent=False)
-    one.b.wants(Role.CANDIDATE, scout_interval=1.0, urgent=False)
-    if every is None:
-        one.a.cadence = one.b.cadence = None  # in a replay nobody asks
+    for path, role in ((one.a, Role.CHOSEN), (one.b, Role.CANDIDATE)):
+        written = PathSettings(path.id, path.pop, path.pop, interval=0.5, standby_interval=every or 0.5)
+        path.configure(written, half_life=2.0, now=one.network.now)
+        if every is not None:  # in a replay nobody asks
+            path.wants(role, scout_interval=1.0, urgent=False)
     one.own.switched(one.a, one.b, one.network.now)
-    assert one.own.measuring(one.network.now + seconds - 0.1)
-    assert not one.own.measuring(one.network.now + seconds)
+    assert one.measuring(LAG + seconds - 0.1)
+    assert not one.measuring(LAG + seconds)
 
 
 def test_a_path_that_does_not_answer_is_not_waited_for():
     one = World()
     one.carries()
-    assert not one.rounds(int(PERIODS), a=None, b=80.0)
+    assert not one.rounds(int(LAG + PERIODS), a=None, b=80.0)
     assert not one.rounds(20, a=20.0, b=80.0)
     assert one.burden() == 0.0
-
-
-def test_an_overdue_probe_is_no_sample():
-    one = World()
-    one.carries()
-    for _ in range(SAMPLES):
-        one.network.now += 1.0
-        one.network.hear(B, 80.0)
-        one.a.overdue(0, one.network.now, one.network.now)
-        assert not one.own.look(one.network.now)
 
 
 def test_the_next_switch_begins_anew():
     one = World()
     one.carries()
-    one.rounds(SAMPLES - 1, a=20.0, b=80.0)
+    one.rounds(ENOUGH - 1, a=20.0, b=80.0)
     one.own.switched(one.b, one.a, one.network.now)
     one.a.carried(RATE)
     one.b.carried(0.0)
-    assert not one.rounds(SAMPLES - 1, a=80.0, b=20.0)
+    assert not one.rounds(ENOUGH - 1, a=80.0, b=20.0)
     assert one.rounds(1, a=80.0, b=20.0)
 
 
-def test_what_was_learned_fades_to_a_half_in_a_day():
+def test_the_two_are_compared_for_half_a_minute_and_no_longer():
+    """A queue takes its time to build."""
     one = World()
-    one.own.restore(Learned(60.0, RATE, one.network.now))
-    assert one.burden() == 60.0
-    assert one.burden(later=MEMORY) == pytest.approx(30.0)
-    assert one.burden(later=2.0 * MEMORY) == pytest.approx(15.0)
+    one.carries()
+    one.rounds(ENOUGH, a=20.0, b=30.0)
+    one.rounds(int(WATCHED) - SAMPLES, a=20.0, b=60.0)
+    assert one.burden() == pytest.approx(40.0, abs=0.1)
+    one.rounds(10, a=20.0, b=200.0)
+    assert one.burden() == pytest.approx(40.0, abs=0.2)
+
+
+def test_what_was_known_before_counts_beside_what_is_seen_now():
+    """After ten seconds a quarter: it weighs as much as thirty."""
+    one = World(learned=60.0)
+    one.carries()
+    one.rounds(int(LAG) + 10, a=20.0, b=20.0)
+    assert one.burden() == pytest.approx(60.0 * 3 / 4, abs=0.5)
+
+
+def test_what_was_learned_at_quite_another_rate_counts_for_nothing():
+    one = World()
+    one.own.restore(Learned(60.0, RATE / 3.0, one.network.now))
+    one.own.switched(one.a, one.b, one.network.now)
+    one.carries()
+    one.rounds(ENOUGH, a=20.0, b=20.0)
+    assert one.burden() == pytest.approx(0.0, abs=0.1)
+
+
+def test_while_the_traffic_is_on_its_way_it_counts_as_if_it_were_there():
+    one = World(learned=60.0)
+    assert one.burden(0.0) == pytest.approx(60.0)
+    assert one.burden(0.0, later=LAG + PERIODS) == 0.0
+
+
+def learned(burden):
+    own = OwnLoad()
+    own.restore(Learned(burden, RATE, 0.0))
+    return own
+
+
+def test_what_was_learned_fades_to_a_half_in_a_day():
+    own = learned(60.0)
+    assert [own.burden(RATE, days * MEMORY) for days in (0, 1, 2)] == pytest.approx([60.0, 30.0, 15.0])
 
 
 @pytest.mark.parametrize(
@@ -161,9 +202,7 @@ def test_what_was_learned_fades_to_a_half_in_a_day():
     [(0.0, 0.0), (LARGE - 1.0, 0.0), (RATE / 8.0, 15.0), (RATE / 2.0, 60.0), (RATE, 60.0), (9.0 * RATE, 60.0)],
 )
 def test_less_traffic_adds_less_and_more_no_more_than_was_seen(rate, burden):
-    one = World()
-    one.own.restore(Learned(60.0, RATE, one.network.now))
-    assert one.burden(rate) == pytest.approx(burden)
+    assert learned(60.0).burden(rate, 0.0) == pytest.approx(burden)
 
 
 def test_without_anything_learned_nothing_is_added():

@@ -24,6 +24,12 @@ def path(rtt=30.0, jitter=0.0, loss=0.0, last=None, legs=1):
     return made
 
 
+def missing(at):
+    """Its newest probe is overdue by far."""
+    at.overdue(0, 1.0, 1.1)
+    at.end_round(9.0)
+
+
 def price(at, common=COMMON, *, bias=0.0, worth=0.0, **by):
     """The path at the tariff of a policy with these settings."""
     own = tariff(PolicySettings(PolicyId("all"), **by), common)
@@ -64,7 +70,7 @@ def test_the_last_cost_is_that_of_the_last_answer():
 
 def test_a_missing_probe_costs_the_mean_and_a_loss():
     one = price(path(rtt=30.0, jitter=4.0, last=50.0), bias=6.0)
-    one.path.overdue(0, 1.0, 1.1)
+    missing(one.path)
     assert one.last_cost == 30.0 + 4.0 + 200.0 + 6.0
     one.path.answered(40.0, 2.0, 0, 2.04)
     assert one.last_cost == 40.0 + one.path.legs[0].jitter + 6.0
@@ -75,7 +81,7 @@ def test_a_lost_probe_pays_the_common_penalty_and_the_rate_of_loss_the_rest():
     light, heavy = price(at, loss_weight=0.5), price(at, loss_weight=3.0)
     assert (light.cost, heavy.cost) == (35.0, 60.0)
     assert (light.last_cost, heavy.last_cost) == (50.0, 50.0 + 20.0)
-    at.overdue(0, 1.0, 1.1)
+    missing(at)
     assert (light.last_cost, heavy.last_cost) == (30.0 + 100.0, 30.0 + 20.0 + 200.0)
 
 
@@ -115,7 +121,7 @@ def test_a_call_pays_for_the_rate_of_loss_alone():
     """No single probe that is missing costs it anything by itself."""
     one = price(path(rtt=30.0, loss=0.05), objective=Objective.MOS)
     assert one.last_cost == one.cost > 400.0
-    one.path.overdue(0, 1.0, 1.1)
+    missing(one.path)
     assert one.last_cost == one.cost
 
 
