@@ -11,6 +11,7 @@ from steerd.core.effects import PathChanged, Steer, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Link, Order, Outcome, PopState, Probed, Swept, Tunnel, Verb
 from steerd.core.memory import Memory
+from steerd.core.rules.rule import SAMPLES_MIN
 from steerd.core.settings import (
     PanelSettings,
     PathId,
@@ -154,21 +155,23 @@ def test_waking_up_late_changes_nothing(data, late):
     assert timely == late_ones
 
 
-@given(costs, st.floats(0.5, 400.0), st.integers(1, 300))
-def test_a_path_added_later_does_not_win_by_being_new(rtts, rtt, after):
-    """It has to make good the price first: nothing moves before it was worth a price."""
+@given(costs, st.floats(0.5, 400.0), st.integers(1, 300), st.sampled_from([PanelSettings(), RegretSettings()]))
+def test_a_path_added_later_does_not_win_by_being_new(rtts, rtt, after, rule):
+    """It has to be known first; and to the work function it has to make good a price."""
     rtts = [*rtts, rtt][-4:]
     old = PATHS[: len(rtts) - 1]
-    engine = make(old)
+    engine = make(old, rule=rule)
     for n in range(after):
         sweep(engine, float(n), rtts[:-1], old)
-    grown = make(PATHS[: len(rtts)]).settings
+    grown = make(PATHS[: len(rtts)], rule=rule).settings
     engine.feed(Configured(grown), float(after))
     gain = min(rtts[:-1]) - rtts[-1]
     for n in range(after, after + 100):
         if moves(sweep(engine, float(n), rtts)):
-            paid = gain * (n - after + 1)
-            assert paid >= 0.5 * PanelSettings().price, (gain, n - after)
+            heard = n - after + 1
+            assert heard >= SAMPLES_MIN
+            assert gain > (3.0 if isinstance(rule, PanelSettings) else 2.0)
+            assert isinstance(rule, PanelSettings) or gain * heard >= 0.5 * rule.price
             return
     assert gain < 5.0
 
