@@ -53,7 +53,7 @@ HELD: Final = 1.0 - 1e-6
 """Within so many seconds the very same RTT is no second measurement but the first one, held: by what recorded it, or by
 a clock too coarse to tell: it is no evidence at all, and the next one weighs for all the time since the first."""
 
-FLAT: Final = 3.0
+FLAT: Final = 3
 """Unless the RTT is, or before its last change was, the very same for so many seconds: then the path is like that."""
 
 NOISE_FLOOR_MS: Final = 0.5
@@ -78,7 +78,6 @@ class Estimate:
         "_clipped",
         "_dt",
         "_fast",
-        "_flat",
         "_gaps",
         "_half_life",
         "_jitter_weight",
@@ -89,6 +88,7 @@ class Estimate:
         "_same_since",
         "_slow_half_life",
         "_spread",
+        "_still",
         "jitter",
         "last_reply",
         "last_rtt",
@@ -118,7 +118,7 @@ class Estimate:
         self.last_rtt = 0.0
         self.last_reply = self.news_at = -inf
         self._clipped = 0
-        self._flat = False
+        self._still = 0  # how many seconds brought the very same RTT
         self._same_since = -inf
         self._last_overdue = -inf
         self._loss_at = 0.0
@@ -127,9 +127,10 @@ class Estimate:
     def reply(self, rtt: float, sent_at: float) -> bool:
         """An answer after ``rtt`` ms to the probe sent at ``sent_at``. True if it was news: neither older than another
         answer nor the same measurement again. This is the hot line of the core."""
-        if sent_at <= self.last_reply:
+        before = self.last_reply
+        if sent_at <= before:
             return False  # an older probe, answered late: the newer answer has spoken for its time
-        before, self.last_reply = self.last_reply, sent_at
+        self.last_reply = sent_at
         dt = sent_at - self.news_at
         if self.loss:
             if dt == self._dt and self._loss_at == self.news_at:  # nearly always: the power of two is known
@@ -139,13 +140,11 @@ class Estimate:
             else:
                 self._fade(sent_at)
         jump = rtt - self.last_rtt
-        if jump:
-            self._flat = before - self._same_since >= FLAT
-            self._same_since = sent_at
-        elif not self._flat:
-            if dt < HELD:
+        if not jump:
+            if self._held(dt):
                 return False
-            self._flat = sent_at - self._same_since >= FLAT
+        elif self._still:
+            self._moved(before, sent_at)
         if dt != self._dt:
             if not self.samples:
                 self._first(rtt, sent_at)
@@ -153,17 +152,7 @@ class Estimate:
             self._weigh(dt)
         self.news_at, self.last_rtt = sent_at, rtt
         self.samples = samples = self.samples + 1
-        weight, spread = self._fast, self._spread
-        n, kept = self.n, self._kept
-        if n != kept:
-            if n < kept:
-                young = 1.0 / (n + 1.0)
-                if young > weight:
-                    weight = young
-                if young > spread and n < YOUNG:
-                    spread = young
-            n += 1.0
-            self.n = n if n < kept else kept
+        weight, spread = (self._fast, self._spread) if self.n == self._kept else self._young()
         mean, variance, jitter = self.mean, self.variance, self.jitter
         d = rtt - mean
         d2 = d * d
@@ -179,8 +168,8 @@ class Estimate:
         weight2 = self._jitter_weight
         if weight2 * samples < 1.0:
             weight2 = 1.0 / samples
-            if samples < 3 and usual < mean / 8.0:
-                usual = mean / 8.0  # as much as is believed before there is anything to compare
+            if samples < 3:  # nothing to compare with yet
+                usual = max(usual, mean / 8.0)
         if jump > JUMP_MAX * usual:
             jump = JUMP_MAX * usual
         self.jitter = jitter + weight2 * (jump - jitter)
@@ -221,8 +210,6 @@ class Estimate:
         self.variance = max(SD_FLOOR_MS, rtt / 8.0) ** 2
         self.n = 1.0
         self.samples = 1
-        self._flat = False
-        self._same_since = sent_at
         self.last_reply = self.news_at = sent_at
 
     def _weigh(self, dt: float) -> None:
@@ -243,9 +230,37 @@ class Estimate:
         noise = self.jitter / GAUSSIAN
         return noise * noise if noise > NOISE_FLOOR_MS else NOISE_FLOOR_MS * NOISE_FLOOR_MS
 
+    def _young(self) -> tuple[float, float]:
+        """The weights of a sample for mean and variance, while fewer are in memory than the half-life would keep."""
+        weight, spread, n, kept = self._fast, self._spread, self.n, self._kept
+        if n < kept:
+            young = 1.0 / (n + 1.0)
+            weight = max(weight, young)
+            if n < YOUNG:
+                spread = max(spread, young)
+        self.n = min(n + 1.0, kept)
+        return weight, spread
+
+    def _held(self, dt: float) -> bool:
+        """Whether the same RTT as before, ``dt`` seconds after the last news, is no measurement of its own."""
+        if self._still >= FLAT:
+            return False
+        if dt < HELD:
+            return True
+        self._still += 1
+        self._same_since = -inf
+        return False
+
+    def _moved(self, before: float, sent_at: float) -> None:
+        """The RTT changed; until ``before`` it had been the same more than once. What stood for long was the path's
+        way, and what comes may stand as well; what did not, was chance."""
+        if self._still < FLAT or before - self._same_since < FLAT:
+            self._still = 0
+        self._same_since = sent_at
+
     def _outlier(self, d: float, weight: float, variance: float) -> tuple[float, float, float, float]:
-        """A sample ``d`` ms off the mean, by far: the first on its side is clipped, the next ones tell of a step. Returns
-        what counts of it, its square, its weight, and the variance before it."""
+        """A sample ``d`` ms off the mean, by far: the first on its side is clipped, the next ones tell of a step.
+        Returns what counts of it, its square, its weight, and the variance before it."""
         side = 1 if d > 0.0 else -1
         self._clipped = self._clipped + side if self._clipped * side > 0 else side
         if abs(self._clipped) <= CLIP_OPENS_AFTER:

@@ -119,8 +119,10 @@ class Path:
             changed = self._heard(leg, now)
         self.missing = False
         self._silent_since = None
-        if self.legs[leg].reply(rtt, sent_at):
-            self._learned(sent_at)
+        if self.legs[leg].reply(rtt, sent_at):  # as `_learned`, without the call
+            self.news += 1
+            self.news_after = sent_at - self._news_at
+            self._news_at = sent_at
         return changed
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:

@@ -140,7 +140,8 @@ class Decisions:
     def end_round(self, dt: float, now: float) -> None:
         """A round ended that covered ``dt`` seconds; 0: nothing was measured in it, so it counts for nothing."""
         for policy in self.policies.values():
-            policy.learn(now)
+            if policy.own_load.waits:
+                policy.learn(now)
             if not policy.stale(now) and policy.assignment.pending_since is None:
                 verdict = policy.advise(dt, now)
                 if verdict is not None and not policy.settling(now):

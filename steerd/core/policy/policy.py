@@ -88,7 +88,7 @@ class Policy:
 
     def learn(self, now: float) -> None:
         """A round ended: perhaps it shows what the last switch did to the paths."""
-        if self.own_load.waits and self.own_load.look(now):
+        if self.own_load.look(now):
             self.carry(now)
 
     # What it may do
