@@ -144,3 +144,33 @@ def test_damping_outlives_a_restart():
     assert one.held(1049.0) == 1.0
     recover(one, 1300.0)
     assert one.hold_length == pytest.approx(8.0 + 2 * 50.0)  # 100 s, ten minutes ago
+
+
+@pytest.mark.parametrize(
+    ("length", "left", "relapses"),
+    [
+        (8.0, 8.0, 1.0), (8.0, 4.0, 0.5), (24.0, 24.0, 2.0), (24.0, 6.0, 0.5), (56.0, 56.0, 3.0), (8.0, 0.8, 0.1),
+        (8.0, 0.0, 0.0), (8.0, -5.0, 0.0), (0.0, 0.0, 0.0),
+    ],
+)  # fmt: skip
+def test_relapses_count_hold_downs_and_fade_until_the_last_one_ends(length, left, relapses):
+    """8, 8 + 2 x 8, 8 + 2 x 24 seconds: one more each."""
+    one = down(100.0)
+    one.restore(length=length, age=0.0, left=left, now=100.0)
+    assert one.relapses(100.0) == pytest.approx(relapses)
+
+
+def test_a_path_that_was_never_down_has_no_relapses():
+    assert Health(legs=1, down_after=0.0, now=50.0, draw=lambda: 0.0).relapses(60.0) == 0.0
+
+
+def test_other_settings_ask_for_another_time_without_an_answer():
+    one = Health(legs=1, down_after=0.0, now=0.0, draw=lambda: 0.0)
+    one.answered(0, 1.0)
+    one.configure(5.0)
+    for sent in (2.0, 3.0, 4.0, 6.0):
+        assert one.state is not DOWN
+        one.overdue(0, sent, sent + 0.5)
+    assert one.state is not DOWN
+    one.overdue(0, 6.9, 7.0)
+    assert one.state is DOWN

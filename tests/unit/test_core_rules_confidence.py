@@ -155,13 +155,22 @@ def test_a_shift_alone_may_be_a_reason_to_move():
 
 
 def test_it_says_in_words_what_is_missing():
-    one = quick(32.0, 24.0)
-    told = one.member.outlook(0, 1)
-    assert "13.0 ms" in told
-    assert "8.0 ms cheaper" in told
-    assert "noise" in told
-    assert "8.0 ms" in one.member.outlook(1, 0)
-    bare = last_sample(32.0, 24.0).observe(32.0, 24.0)
-    assert "3.0 ms" in bare.member.outlook(0, 1)
-    assert "noise" not in bare.member.outlook(0, 1)
+    one, asked = quick(32.0, 24.0), "it would have to be 13.0 ms cheaper, noise considered; it is "
+    assert one.member.outlook(0, 1) == asked + "8.0 ms cheaper"
+    assert one.member.outlook(1, 0) == asked + "8.0 ms dearer"
+    level = last_sample(24.0, 24.0).observe(24.0, 24.0)
+    assert level.member.outlook(0, 1) == "it would have to be 3.0 ms cheaper; it is 0.0 ms dearer"
+    near = last_sample(24.5, 24.0).observe(24.5, 24.0)
+    assert near.member.outlook(0, 1).endswith("it is 0.5 ms cheaper")
+    enough = last_sample(27.0, 24.0).observe(27.0, 24.0)
+    assert enough.member.outlook(0, 1).endswith("it is 3.0 ms cheaper, to be confirmed")
     assert one.member.name == "quick"
+
+
+def test_of_two_that_are_as_low_the_first_is_taken():
+    one = last_sample(90.0, 20.0, 20.0).observe(90.0, 20.0, 20.0)
+    assert one.choose() == 1
+
+
+def test_a_gain_of_exactly_the_margin_is_none():
+    assert last_sample(27.0, 24.0).observe(27.0, 24.0).choose() == 0

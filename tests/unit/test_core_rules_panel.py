@@ -91,6 +91,28 @@ def test_the_last_samples_must_differ_by_more_than_is_ignored_too(only):
     assert next(one for one in moves if one is not None).to == "b"
 
 
+def little(only):
+    """All want to go to b, which would gain 2 ms at the moment; c would gain more, and is closed."""
+    world = World(panel(only), a=60.0, b=20.0, c=10.0)
+    world.show(b={"open": False}, c={"open": False})
+    world.rounds(100)
+    world.show(b={"open": True})
+    return world
+
+
+def test_by_as_much_must_the_one_that_is_moved_to_differ():
+    for only in ("quick", "patient"):
+        world = little(only)
+        assert world.look(a=22.5, b=20.5, c=10.0) is None
+        assert world.look(a=22.6, b=20.5, c=10.0).to == "b"
+
+
+def test_nor_does_anybody_move_on_paper_for_less():
+    world = little("")
+    world.look(a=22.5, b=20.5, c=10.0)
+    assert set(world.costs().values()) == {0.0}
+
+
 @pytest.mark.parametrize("only", ["", *NAMES])
 def test_no_path_is_moved_to_before_five_news_of_it(only):
     world = World(panel(only), a=300.0)
@@ -252,27 +274,6 @@ def test_a_step_of_20_ms_over_noise_of_10_is_left_within_9_s():
             world.look(a=draw(), b=draw() + 5.0)
         waits.append(next(n for n in range(1, 999) if world.look(a=draw() + 20.0, b=draw()) is not None))
     assert sorted(waits)[30] <= 9
-
-
-# What is told
-
-
-def test_the_outlook_names_the_cheapest_rival_and_what_is_missing():
-    world = World(panel(), a=20.0, b=40.0, c=30.0)
-    world.rounds(60)
-    assert_tells(world, "c", "10.0 ms")
-    world.belief("c").path.up = False
-    assert_tells(world, "b", "20.0 ms")
-    nobody = world.rule.outlook((), 0)
-    world.show(b={"open": False})
-    world.look()
-    assert world.rule.outlook(world.shown, 0) == nobody
-
-
-def assert_tells(world, rival, gain):
-    told = world.rule.outlook(world.shown, 0)
-    assert rival in told.replace(";", " ").split()
-    assert gain in told
 
 
 def test_no_member_moves_for_what_is_ignored_even_where_its_margin_is_less():

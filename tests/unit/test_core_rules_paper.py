@@ -4,6 +4,7 @@ import pytest
 
 from steerd.core.rules.panel import LEAD, MEMORY, Panel, members
 from steerd.core.rules.rule import Standing
+from steerd.core.rules.work_function import WorkFunction
 from tests.unit.beliefs import World
 
 PRICE = 100.0
@@ -53,7 +54,7 @@ def test_another_leads_once_it_has_cost_two_prices_less():
     assert world.rule.standing(world.now).leads_for == 61.0
     world.look(a=52.0, b=40.0)  # moves there on paper, as does nobody else: 299
     assert world.leader() == "quick"
-    assert world.rule.standing(world.now).leads_for == 0.0
+    assert world.rule.standing(world.now + 5.0).leads_for == 5.0
     assert LEAD == 2.0
 
 
@@ -84,7 +85,11 @@ def test_half_of_what_a_member_has_cost_is_forgotten_in_an_hour():
     world.rule.restore(Standing("quick", 0.0, dict(zip(NAMES, (0.0, 100.0, 50.0, 150.0), strict=True))), 0.0)
     for _ in range(360):
         world.look(dt=10.0, a=20.0, b=90.0)
-    assert world.costs() == pytest.approx(dict(zip(NAMES, (0.0, 50.0, 25.0, 75.0), strict=True)))
+    halves = dict(zip(NAMES, (0.0, 50.0, 25.0, 75.0), strict=True))
+    assert world.costs() == pytest.approx(halves)
+    for _ in range(2):
+        world.look(a=23.0, b=20.0)  # all pay for that, and nobody moves
+        assert world.costs() == pytest.approx(halves, rel=1e-3)
 
 
 def test_a_member_on_a_path_that_is_not_open_is_moved_like_the_policy_at_no_price():
@@ -142,3 +147,26 @@ def test_what_another_panel_learned_is_not_taken_up(standing):
     rule = panel()
     rule.restore(standing, 0.0)
     assert rule.standing(0.0) == Standing("quick", 0.0, dict.fromkeys(NAMES, 0.0))
+
+
+# What is told
+
+
+def test_the_outlook_names_the_cheapest_rival_and_what_is_missing():
+    world = World(panel(), a=20.0, b=40.0, c=30.0)
+    world.rounds(60)
+    told = world.rule.outlook(world.shown, 0)
+    assert told.startswith("c is the cheapest rival; it would have to be 3.")
+    assert told.endswith(" it is 10.0 ms dearer")
+    world.belief("c").path.up = False
+    assert world.rule.outlook(world.shown, 0).startswith("b is the cheapest rival; ")
+    world.show(b={"open": False})
+    world.look()
+    assert world.rule.outlook(world.shown, 0) == "no rival may be used now"
+
+
+def test_a_move_says_what_it_gains_by_what_is_believed():
+    world = World(Panel([WorkFunction(PRICE)], PRICE, 2.0), a=40.0, b=20.0)
+    ((when, verdict),) = world.rounds(20)
+    assert (when, verdict.rule) == (5, "work-function")
+    assert verdict.margin == {"gain": 20.0, "price": PRICE, "regret": PRICE, "regret_there": 0.0}

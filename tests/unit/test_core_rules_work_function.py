@@ -2,6 +2,7 @@
 
 import pytest
 
+from steerd.core.rules.rule import kept
 from steerd.core.rules.work_function import WorkFunction
 from tests.unit.beliefs import Member
 
@@ -110,3 +111,9 @@ def test_it_says_what_it_compared_and_what_is_missing():
     assert "100 ms*s" in one.member.outlook(0, 1)
     assert "so far 10" in one.member.outlook(0, 1)
     assert one.member.name == "work-function"
+
+
+def test_there_is_a_former_place_for_each_candidate():
+    with pytest.raises(ValueError, match="longer"):
+        kept([0], [1.0], [1.0, 2.0])
+    assert kept([1, None], [1.0, 2.0], [3.0, 4.0]) == [2.0, 4.0]
