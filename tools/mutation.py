@@ -38,15 +38,14 @@ class Survivor(NamedTuple):
 
 
 def main(modules: list[str]) -> int:
-    known = [
-        Path(path).stem
-        for path in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]["only_mutate"]
-    ]
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]["only_mutate"]
+    dotted = {Path(path).stem: ".".join(Path(path).with_suffix("").parts) for path in written}
+    known = list(dotted)
     if unknown := set(modules) - set(known):
         print(f"not mutated: {', '.join(sorted(unknown))}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     modules = modules or known
-    if not mutate(modules):
+    if not mutate([dotted[module] for module in modules]):
         return 2
     outcomes = results()
     weak = table({module: [status for name, status in outcomes.items() if of(name) == module] for module in modules})
@@ -64,10 +63,10 @@ def main(modules: list[str]) -> int:
 
 
 def mutate(modules: list[str]) -> bool:
-    """Run them all anew: verdicts of an earlier run may be those of other tests."""
+    """Run them all anew, by their full names: verdicts of an earlier run may be those of other tests."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     jobs = os.environ.get("JOBS") or str(os.cpu_count())
-    command = ["run", "--max-children", jobs, *(f"steerd.core.{module}.*" for module in modules)]
+    command = ["run", "--max-children", jobs, *(f"{module}.*" for module in modules)]
     # Its progress is for a terminal.
     done = mutmut(*command, quiet=not sys.stdout.isatty())
     if done.returncode:
@@ -90,7 +89,7 @@ def results() -> dict[str, str]:
 
 def of(name: str) -> str:
     """The module of a mutant: ``steerd.core.belief.health.xǁHealthǁ_hold__mutmut_12``."""
-    return name.split(".")[2]
+    return name.split(".")[-2]
 
 
 def difference(name: str) -> Survivor:
@@ -101,7 +100,9 @@ def difference(name: str) -> Survivor:
             before.append(line[1:].strip())
         elif line.startswith("+") and not line.startswith("+++ "):
             after.append(line[1:].strip())
-    function = re.sub(r"x_|xǁ", "", name.split(".")[3], count=1).rsplit("__mutmut_", 1)[0].replace("ǁ", ".")
+    function = (
+        re.sub(r"x_|xǁ", "", name.rsplit(".", maxsplit=1)[-1], count=1).rsplit("__mutmut_", 1)[0].replace("ǁ", ".")
+    )
     return Survivor(f"{of(name)}.{function}", tuple(before), tuple(after))
 
 
@@ -122,14 +123,14 @@ def accepted(text: str) -> Iterator[Survivor]:
 
 def table(outcomes: dict[str, list[str]]) -> list[str]:
     """Print it. Returns the modules of which too few die."""
-    print("| module   | mutants | killed | survived | timeout | share  |")
-    print("| -------- | ------: | -----: | -------: | ------: | -----: |")
+    print("| module        | mutants | killed | survived | timeout | share  |")
+    print("| ------------- | ------: | -----: | -------: | ------: | -----: |")
     weak = []
     for module, statuses in outcomes.items():
         killed, timeout = sum(status in KILLED for status in statuses), statuses.count(TIMEOUT)
-        share = (killed + timeout) / len(statuses)
+        share = (killed + timeout) / max(1, len(statuses))
         lived = len(statuses) - killed - timeout
-        print(f"| {module:8} | {len(statuses):7} | {killed:6} | {lived:8} | {timeout:7} | {share:6.1%} |")
+        print(f"| {module:13} | {len(statuses):7} | {killed:6} | {lived:8} | {timeout:7} | {share:6.1%} |")
         if share < SHARE:
             weak.append(module)
     return weak
