@@ -7,6 +7,8 @@ prices; the worst single trace; the switches; and for how much of the time the c
 told five times within its second. All with the defaults, or the ``[score]`` and ``[steer]`` of FILE.
 
 *Noise*: three paths of equal mean, normal. *Steps*: the path in use becomes 20 ms slower, over normal noise of 10 ms.
+*Changed* (if asked for): gap left at the first price on each set told backwards, on either half of each trace, and with
+the paths of its traces paired anew; of the rule, and of an EWMA of weight 0.1 with a margin of 3 ms.
 *Residuals* (if asked for): what is left of a set when each path's running median of 10 s is taken away, at five samples
 a second; as it came and in random order, with its losses and without.
 """
@@ -25,13 +27,14 @@ from typing import Final
 from steerd.config.load import load
 from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.core.settings import PathId, Settings
+from steerd.replay.baselines.plain import SmoothedMargin
 from steerd.replay.figures import moves, nearest_rank
 from steerd.replay.rows import Kept, read
 from steerd.replay.run import choices
 from steerd.replay.trace import TraceError
 from steerd.replay.track import Choices
 
-PARTS: Final = ("gaps", "held", "residuals", "noise", "steps")
+PARTS: Final = ("gaps", "changed", "held", "residuals", "noise", "steps")
 PRICES: Final = (100.0, 20.0, 500.0)
 HELD: Final = 5
 FAST: Final = 5.0
@@ -86,6 +89,50 @@ def gaps(kept: Sequence[Kept], settings: Settings) -> Iterator[str]:
         yield f"{left / possible if possible else nan:.3f} at {price:g}"
     hours = sum(trace.seconds for trace in kept) / 3600.0
     yield f"worst {worst[0]:.3f} ({worst[1]}), {switches} switches, {switches / hours:.1f} an hour"
+
+
+def changed(kept: Sequence[Kept], settings: Settings) -> Iterator[str]:
+    """Gap left on the same set told in other ways, of the rule and of a tuned EWMA."""
+    rows = [[swept.rtts for swept in trace.replayed().groups()] for trace in kept]
+    columns = [[row[n] for row in one] for one in rows for n in range(len(one[0]))]
+    Random("pairs").shuffle(columns)
+    width = min(len(one[0]) for one in rows)
+    groups = [columns[n : n + width] for n in range(0, len(columns) - width + 1, width)]
+    ways: Mapping[str, Sequence[Sequence[Sequence[float | None]]]] = {
+        "backwards": [one[::-1] for one in rows],
+        "first halves": [one[: len(one) // 2] for one in rows],
+        "second halves": [one[len(one) // 2 :] for one in rows],
+        "paired anew": [list(zip(*group, strict=False)) for group in groups],
+    }
+    for name, told in ways.items():
+        left = {"rule": 0.0, "EWMA": 0.0}
+        possible = 0.0
+        for one in told:
+            trace = table([[nan if rtt is None else rtt for rtt in row] for row in one], 1.0)
+            samples = judged_rows(trace)
+            account = trace.account()
+            found = {"rule": choices(trace.replayed(), settings), "EWMA": smoothed(samples)}
+            for rule, made in found.items():
+                score = account.score(made, PRICES[0])
+                left[rule] += (score.j - score.j_optimum) * score.samples
+            possible += (score.j_start - score.j_optimum) * score.samples
+        yield f"{name}: {left['rule'] / possible:.3f}, EWMA {left['EWMA'] / possible:.3f}"
+
+
+def judged_rows(trace: Kept) -> Sequence[Mapping[PathId, float | None]]:
+    """What each sample brought, as other rules see it."""
+    return [dict(zip(swept.paths, swept.rtts, strict=True)) for swept in trace.replayed().groups()]
+
+
+def smoothed(samples: Sequence[Mapping[PathId, float | None]]) -> Choices:
+    """What an EWMA of weight 0.1 with a margin of 3 ms would have chosen."""
+    rule = SmoothedMargin()
+    found: list[tuple[int, PathId | None]] = [(0, None)]
+    for number, brought in enumerate(samples):
+        path = rule.observe(float(number), brought)
+        if path != found[-1][1]:
+            found.append((number + 1, path))
+    return found
 
 
 def held(kept: Sequence[Kept], settings: Settings) -> float:
@@ -177,6 +224,8 @@ def report(
     for name, kept in sets.items():
         if "gaps" in asked:
             yield f"{name}: gap left {', '.join(gaps(kept, settings))}"
+        if "changed" in asked:
+            yield f"{name}: {'; '.join(changed(kept, settings))}"
         if "held" in asked:
             yield f"{name}: told {HELD} times a second, the same for {held(kept, settings):.2%} of the time"
         if "residuals" in asked:
