@@ -160,10 +160,8 @@ class Estimate:
             d, d2, weight, variance = self._outlier(d, weight, variance)
         elif self._clipped:
             self._clipped = 0
-
         # Jitter: how far samples that follow each other are apart (RFC 3550).
-        if jump < 0.0:
-            jump = -jump
+        jump = jump if jump > 0.0 else -jump
         usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
         weight2 = self._jitter_weight
         if weight2 * samples < 1.0:

@@ -13,7 +13,7 @@ The rules of this file:
 """
 
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import StrEnum, auto
 from math import log2
 from typing import Final
 
@@ -33,7 +33,7 @@ HOLD_JITTER: Final = 0.1
 """The share of a hold-down that is drawn at random, so that gateways do not return in step."""
 
 
-class Signal(Enum):
+class Signal(StrEnum):
     """What can happen to a path's health."""
 
     DOUBTED = auto()  # a first probe is overdue
