@@ -24,8 +24,6 @@ from steerd.core.states import PolicyState, Reason
 ANSWER_WITHIN: Final = 10.0
 """A `Steer` that was not answered by an `Installed` for so long, in seconds, is asked again."""
 
-NOTHING: Final[Sequence[Effect]] = ()
-
 
 class Decisions:
     """The policies, and what becomes of them. ``first_choice_by``: when a policy takes what there is, whoever was not
@@ -60,9 +58,9 @@ class Decisions:
 
     def taken(self) -> Sequence[Effect]:
         """The effects since the last call."""
-        if not self._effects:
-            return NOTHING
-        effects, self._effects = self._effects, []
+        effects = self._effects
+        if effects:
+            self._effects = []
         return effects
 
     def tell(self, effect: Effect) -> None:
