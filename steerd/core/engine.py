@@ -80,7 +80,7 @@ class Engine:
             self._probed(event, now)
         elif event is not None:
             self._told(event, now)
-        return self._decisions.taken()
+        return self._decisions.out.taken()
 
     def sweep(self, swept: Swept, now: float) -> Sequence[Effect]:
         """The door for traces, where a round is what was sampled at one time: the samples, and then the round's end. It
@@ -94,10 +94,10 @@ class Engine:
             else:
                 path.answered(rtt, at, 0, now)
         self._heard = True
-        if decisions.stranded:
-            decisions.reconsider_stranded(now)
+        if decisions.waiting:
+            decisions.answered(now)
         self._end_round(now)
-        return decisions.taken()
+        return decisions.out.taken()
 
     def next_deadline(self) -> float:
         """When `feed` wants to be called at the latest; inf: only with an event."""
@@ -112,11 +112,11 @@ class Engine:
         return snapshot.memory(self._state(), now)
 
     def _state(self) -> snapshot.State:
-        return snapshot.State(self.epoch, self.paths, self.policies, self.drains, self._decisions.declined)
+        return snapshot.State(self.epoch, self.paths, self.policies, self.drains, self._decisions.out.declined)
 
     @property
     def epoch(self) -> int:
-        return self._decisions.epoch
+        return self._decisions.out.epoch
 
     @property
     def policies(self) -> Mapping[PolicyId, Policy]:
@@ -175,7 +175,7 @@ class Engine:
             case Link() | PathMtu() | Tunnel() | Carried():
                 path = self.paths.get(event.path)
                 if path is None:
-                    self._decisions.decline(event, "unknown path")
+                    self._decisions.out.decline(event, "unknown path")
                 else:
                     self._of_path(path, event, now)
             case Installed():
@@ -185,7 +185,7 @@ class Engine:
             case Order():
                 refusal = obey(event, {path.pop for path in self.paths.values()}, self.policies, self.drains)
                 if refusal is not None:
-                    self._decisions.decline(event, refusal)
+                    self._decisions.out.decline(event, refusal)
                 else:
                     self._decisions.reconsider(now)
                 self._schedule()
@@ -198,7 +198,7 @@ class Engine:
     def _probed(self, event: Probed, now: float) -> None:
         path = self.paths.get(event.path)
         if path is None or event.leg >= len(path.legs):
-            return self._decisions.decline(event, "unknown path")
+            return self._decisions.out.decline(event, "unknown path")
         outcome = event.outcome
         if outcome is not LOCAL and outcome is not VOID:
             self._heard = True
@@ -222,8 +222,8 @@ class Engine:
         """Something became of a probe; ``before`` and ``known``: what was true of the path until then."""
         if changed or known is not path.known:
             self._health_changed(path, before, now)
-        elif self._decisions.stranded:
-            self._decisions.reconsider_stranded(now)
+        elif self._decisions.waiting:
+            self._decisions.answered(now)
 
     def _of_path(self, path: Path, event: Link | PathMtu | Tunnel | Carried, now: float) -> None:
         before = path.health.state
@@ -250,7 +250,7 @@ class Engine:
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health
         if health.state is not before:
-            self._decisions.tell(PathChanged(path.id, before, health.state, health.reason, now))
+            self._decisions.out.tell(PathChanged(path.id, before, health.state, health.reason, now))
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
         doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1
         self._decisions.health_changed(path, now, doubt=doubt)
@@ -258,7 +258,7 @@ class Engine:
 
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
-            return self._decisions.decline(event, "unknown PoP")
+            return self._decisions.out.decline(event, "unknown PoP")
         self._loads.told(event.pop, event.load, now - event.age)
         self._weigh_loads(now)
         if self.drains.accepts(event.pop, accepting=event.accepting):

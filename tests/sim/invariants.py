@@ -256,8 +256,7 @@ class Hour:
             and one.at > calm
             and not 0.0 <= one.at - slow.get(one.policy, HOUR) <= 2.0 * SETTLE
         ]
-        # Sharing changes what each path carries, so what it costs, and then again who shares: not judged.
-        self._hold(held or self.traffic or not shared, f"other shares in constant weather: {shared[:1]}")
+        self._hold(held or not shared, f"other shares in constant weather: {shared[:1]}")
 
     def _check_repeats(self) -> None:
         """The same events into a fresh engine give the same effects: only for runs without a restart."""

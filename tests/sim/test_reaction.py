@@ -2,7 +2,16 @@
 
 import pytest
 
-from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.events import Order, Verb
+from steerd.core.settings import (
+    PanelSettings,
+    PathId,
+    PathSettings,
+    PolicyId,
+    PolicySettings,
+    RegretSettings,
+    Settings,
+)
 from steerd.core.states import Reason
 from tests.sim.driver import Driver
 from tests.sim.network import Line, Weather
@@ -50,3 +59,34 @@ def test_lone_spikes_move_little_however_rarely_a_path_is_probed(standby):
     for seed in range(2):
         driver = run(lines, 1, 3600.0, seed, standby)
         assert len([one for one in driver.switches() if one.reason is Reason.BETTER]) <= 10
+
+
+@pytest.mark.parametrize("standby", [5.0, 10.0])
+def test_a_silent_path_is_not_left_for_one_that_is_silent_too(standby):
+    """b dies a second before a does, and is asked too rarely to be known as dead: only c answers."""
+    c = PathId("c/w")
+    lines = {
+        A: Line(Weather(rtt=20), Weather(at=85.0, dead=True)),
+        B: Line(Weather(rtt=23), Weather(at=84.0, dead=True)),
+        c: Line(Weather(rtt=80)),
+    }
+    for seed in range(SEEDS):
+        later = [one.new for one in run(lines, 1, 120.0, seed, standby).switches() if one.at > 84.0]
+        assert later == [c]
+
+
+@pytest.mark.parametrize("rule", [PanelSettings(), RegretSettings()])
+def test_a_path_that_a_pin_sets_aside_does_not_keep_a_policy_where_it_is(rule):
+    """Pinned to PoP a, of which one path becomes slow: its other one is taken, though b is the cheapest of all."""
+    slow, fast = PathId("a/x"), PathId("a/y")
+    lines = {
+        slow: Line(Weather(rtt=20), Weather(at=60.0, rtt=300)),
+        fast: Line(Weather(rtt=30)),
+        B: Line(Weather(rtt=25)),
+    }
+    paths = tuple(PathSettings(path, path.split("/")[0], path) for path in lines)
+    settings = Settings(paths=paths, policies=(PolicySettings(PolicyId("all")),), rule=rule)
+    driver = Driver(settings, lines)
+    driver.at(10.0, driver.feed, Order(Verb.PIN, "all", to="a"))
+    driver.run(90.0)
+    assert [one.new for one in driver.switches()] == [slow, fast]

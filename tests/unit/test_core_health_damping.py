@@ -150,7 +150,7 @@ def test_damping_outlives_a_restart():
     ("length", "left", "relapses"),
     [
         (8.0, 8.0, 1.0), (8.0, 4.0, 0.5), (24.0, 24.0, 2.0), (24.0, 6.0, 0.5), (56.0, 56.0, 3.0), (8.0, 0.8, 0.1),
-        (8.0, 0.0, 0.0), (8.0, -5.0, 0.0), (0.0, 0.0, 0.0),
+        (8.0, 0.0, 0.0), (8.0, -5.0, 0.0), (0.0, 0.0, 0.0), (0.0, 5.0, 0.0),
     ],
 )  # fmt: skip
 def test_relapses_count_hold_downs_and_fade_until_the_last_one_ends(length, left, relapses):

@@ -162,8 +162,8 @@ class Health:
     def relapses(self, now: float) -> float:
         """How far the path is to be doubted for having been down: its hold-downs so far, of which the first counts 1
         and each longer one up to 1 more, fading evenly to 0 until its hold-down ends."""
-        left = self.hold_until - now
-        return log2(1.0 + self.hold_length / HOLD_BASE) * left / self.hold_length if left > 0.0 else 0.0
+        left, length = self.hold_until - now, self.hold_length
+        return log2(1.0 + length / HOLD_BASE) * min(1.0, left / length) if left > 0.0 < length else 0.0
 
     def restore(self, *, length: float, age: float, left: float, now: float) -> None:
         """Take up the damping that an earlier run remembered."""

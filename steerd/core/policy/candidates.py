@@ -68,7 +68,7 @@ class Candidates:
         before = self._since
         if self._all:
             self._next = inf
-            self._since = {id_: before.get(id_, 0) for id_ in eligible.paths}
+            self._since = dict.fromkeys(eligible.paths, 0)
             return self._since.keys() != before.keys()
         usable = [path for path in eligible.paths.values() if path.samples and eligible.excluded(path.id) is None]
         ranked = sorted(usable, key=lambda path: self._seems(eligible, path))
@@ -83,7 +83,8 @@ class Candidates:
         while scouts and places and self._wins(eligible, scouts[0], kept[places[-1]]):
             kept[places.pop()] = scouts.pop(0)
         names = [*must, *(path.id for path in kept)]
-        self._since = {id_: before[id_] if id_ in before else eligible.paths[id_].news for id_ in names}
+        news = {id_: eligible.paths[id_].news for id_ in names}
+        self._since = {id_: min(before.get(id_, count), count) for id_, count in news.items()}
         return self._since.keys() != before.keys()
 
     def show(self, eligible: Eligibility) -> int | None:
@@ -95,14 +96,15 @@ class Candidates:
         for id_, since in self._since.items():
             path, mine = eligible.paths[id_], id_ == eligible.wanted
             usable = mine or (path.health.state in USABLE and not eligible.drains.discourages(path.pop))
-            if not path.samples or not usable or eligible.drains.forbids(path.pop):
+            may = eligible.open(path)
+            if not path.samples or not usable or not (mine or may):
                 continue
             if mine:
                 here = len(shown)
             relapses = path.health.relapses(now)
             if relapses:
                 self.stale_at = min(self.stale_at, now + DOUBT_STEP)
-            shown.append(Candidate(id_, eligible.prices[id_], eligible.open(path), since, relapses))
+            shown.append(Candidate(id_, eligible.prices[id_], may, since, relapses))
         self.shown = tuple(shown)
         return here
 

@@ -4,22 +4,25 @@ A decision is forced (`_leave`) or a matter of price (the policy's rule). Either
 kernel (`Steer`, wanted state) and one for everybody else (`Switched`, a fact with its evidence).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from steerd.core.belief.path import Path
-from steerd.core.effects import Declined, Effect, Shared, Terms
-from steerd.core.events import Event, Installed, Shares
+from steerd.core.effects import Terms
+from steerd.core.events import Installed
 from steerd.core.policy import failover
-from steerd.core.policy.announcement import switch, why_shared
 from steerd.core.policy.assignment import Answer
 from steerd.core.policy.cadences import Cadences
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.orders import Drains
+from steerd.core.policy.outbox import Outbox
 from steerd.core.policy.policy import Policy
 from steerd.core.rules.rule import Verdict
 from steerd.core.settings import PathId, PolicyId, Settings, WhenNone
 from steerd.core.states import PolicyState, Reason
+
+POSTPONED: Final = 1.0
+"""Seconds: for so long a move away from a silent path may wait for the rival's answer."""
 
 ANSWER_WITHIN: Final = 10.0
 """A `Steer` that was not answered by an `Installed` for so long, in seconds, is asked again."""
@@ -30,16 +33,14 @@ class Decisions:
     heard yet. ``stranded``: policies that have to leave and found nowhere to go yet."""
 
     def __init__(self, settings: Settings, drains: Drains, *, epoch: int, first_choice_by: float) -> None:
-        self.epoch = epoch
+        self.out = Outbox(epoch)
         self.paths: Mapping[PathId, Path] = {}
         self.policies: dict[PolicyId, Policy] = {}
-        self.declined: dict[str, int] = {}
         self.stranded: set[PolicyId] = set()
         self._settings = settings
         self._drains = drains
         self._first_choice_by = first_choice_by
-        self._events = 0
-        self._effects: list[Effect] = []
+        self._postponed: dict[PolicyId, tuple[Verdict, float]] = {}
         self._cadences = Cadences(settings.scout_interval)
 
     def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool) -> None:
@@ -56,30 +57,16 @@ class Decisions:
         self._cadences.configure(settings.scout_interval)
         self.stranded &= set(policies)
 
-    def taken(self) -> Sequence[Effect]:
-        """The effects since the last call."""
-        effects = self._effects
-        if effects:
-            self._effects = []
-        return effects
-
-    def tell(self, effect: Effect) -> None:
-        self._effects.append(effect)
-
-    def decline(self, event: Event, reason: str) -> None:
-        self.declined[reason] = self.declined.get(reason, 0) + 1
-        self.tell(Declined(event, reason))
-
     def installed(self, event: Installed, now: float) -> None:
         """The kernel's word: belief follows it."""
         policy = self.policies.get(event.policy)
         if policy is None:
-            return self.decline(event, "unknown policy")
+            return self.out.decline(event, "unknown policy")
         old = policy.assignment.wanted
         answer = policy.assignment.installed(event, now)
         policy.expire()
         if answer is Answer.TAKEN:  # taken away by somebody: ask again
-            return self.tell(policy.ask(now))
+            return self.out.tell(policy.ask(now))
         if answer is not Answer.OTHER:
             return None
         first = old is None and policy.last is None and event.error is None
@@ -87,7 +74,7 @@ class Decisions:
         if first:
             policy.enter(PolicyState.STEERING)
         elif old != event.best:
-            self._announce(policy, old, Reason.KERNEL, "kernel", {}, now)
+            self.out.switched(policy, policy.eligibility(self._drains, now), old, Reason.KERNEL, "kernel", {})
         self.look(policy, now)
         return self.ask_cadences()
 
@@ -97,7 +84,7 @@ class Decisions:
             return  # the driver brings samples of its own: nobody probes
         policies = self.policies.values()
         for cadence in self._cadences.wanted(path, self.paths.values(), policies, self.stranded):
-            self.tell(cadence)
+            self.out.tell(cadence)
 
     def next_expiry(self) -> float:
         """When the next order ends; inf: none does by itself."""
@@ -123,10 +110,21 @@ class Decisions:
             self.look(policy, now)
         self.ask_cadences()
 
-    def reconsider_stranded(self, now: float) -> None:
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer may move a policy at once."""
+        return bool(self.stranded or self._postponed)
+
+    def answered(self, now: float) -> None:
         """Somebody answered."""
         for id_ in sorted(self.stranded):
             self.look(self.policies[id_], now)
+        for id_, (verdict, until) in list(self._postponed.items()):
+            policy = self.policies.get(id_)
+            if policy is None or now > until or verdict.to not in policy.paths:
+                del self._postponed[id_]
+            elif policy.proven(verdict.to) and policy.eligibility(self._drains, now).excluded(verdict.to) is None:
+                self._better(policy, verdict, now)
 
     def health_changed(self, path: Path, now: float, *, doubt: bool) -> None:
         """A path's health changed; ``doubt``: no further than between up and suspect."""
@@ -230,17 +228,22 @@ class Decisions:
             policy.enter(PolicyState.BLOCKED, blocked_by=reason)
 
     def _better(self, policy: Policy, verdict: Verdict, now: float) -> None:
+        """Follow the rule; if the choice is silent, not before the rival has answered: it may be dead as well."""
+        if not policy.proven(verdict.to):
+            self._postponed[policy.id] = verdict, now + POSTPONED
+            return
         self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
 
     def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
+        self._postponed.pop(policy.id, None)
         old, shared = policy.assignment.wanted, policy.spread.shares
         policy.move(to, now)
         eligible = policy.eligibility(self._drains, now)
         policy.spread.renew(eligible)
         self._stand_by(policy, eligible)
-        self._announce(policy, old, reason, rule, margin, now)
-        self._tell_shares(policy, shared, eligible)
-        self.tell(policy.ask(now))
+        self.out.switched(policy, policy.eligibility(self._drains, now), old, reason, rule, margin)
+        self.out.shared(policy, shared, eligible)
+        self.out.tell(policy.ask(now))
         self.ask_cadences()
 
     def _stand_by(self, policy: Policy, eligible: Eligibility) -> None:
@@ -255,24 +258,9 @@ class Decisions:
         if wanted is None or eligible.refusal(wanted, eligible.now) is not None or not policy.spread.review(eligible):
             return
         self._stand_by(policy, eligible)
-        self._tell_shares(policy, shared, eligible)
-        self.tell(policy.ask(eligible.now))
+        self.out.shared(policy, shared, eligible)
+        self.out.tell(policy.ask(eligible.now))
         self.ask_cadences()
-
-    def _tell_shares(self, policy: Policy, old: Shares, eligible: Eligibility) -> None:
-        new = policy.spread.shares
-        if new != old:
-            why = why_shared(old, new, eligible)
-            self.tell(Shared(policy.id, old, new, why, eligible.now))
-
-    def _announce(
-        self, policy: Policy, old: PathId | None, reason: Reason, rule: str, margin: Terms, now: float
-    ) -> None:
-        self._events += 1
-        number = f"{self.epoch}-{self._events}"
-        switched = switch(number, policy, policy.eligibility(self._drains, now), old, reason, rule, margin)
-        policy.announced(switched)
-        self.tell(switched)
 
     def _keep_up(self, policy: Policy, eligible: Eligibility) -> None:
         """Ask again for what was not answered, and replace a runner-up that can no longer do its work."""
@@ -289,7 +277,7 @@ class Decisions:
             self._stand_by(policy, eligible)
             if assignment.runner == before:
                 return
-        self.tell(policy.ask(now))
+        self.out.tell(policy.ask(now))
 
 
 def _returns(policy: Policy, reason: Reason) -> Reason:

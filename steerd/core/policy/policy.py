@@ -75,14 +75,12 @@ class Policy:
     def carry(self, now: float) -> None:
         """Charge every path but those in use for what the policy's own traffic would add there."""
         current = self.current
-        burden = 0.0 if current is None else self.own_load.burden(current.rate, now)
+        shared = self.spread.active  # then it is not known how much of it would go where
+        burden = 0.0 if current is None or shared else self.own_load.burden(current.rate, now)
         if not burden and not self._burden:
             return
         self._burden = burden
-        changed = [
-            price.renew(0.0 if price.path is current or self.spread.uses(id_) else burden)
-            for id_, price in self.prices.items()
-        ]
+        changed = [price.renew(0.0 if price.path is current else burden) for price in self.prices.values()]
         if any(changed):
             self.expire()
 
@@ -112,6 +110,11 @@ class Policy:
         """Whether only force may move the policy now: it has not been long enough where it is, or it is being learned
         what its traffic does there."""
         return self.dwell(now) > 0.0 or self.own_load.measuring(now)
+
+    def proven(self, path: PathId) -> bool:
+        """Whether the path has answered a probe since the choice fell silent, if it did."""
+        doubted_at = None if self.current is None else self.current.health.doubted_at
+        return doubted_at is None or self.paths[path].answered_at >= doubted_at
 
     @property
     def current(self) -> Path | None:

@@ -13,11 +13,12 @@ from steerd.core.effects import Terms
 from steerd.core.rules.rule import Candidate, Fresh, Places, kept
 
 FIRST_SD: Final = 1.0 / 8.0
-"""Before there is anything to compare, the standard deviation of single samples is so much of the first."""
+"""Before there is anything to compare, the standard deviation of single samples is so much of the first. At half and at
+twice the mean gap left of five sets is .167 and .168, not .166."""
 
 VARIANCE_WEIGHT_MAX: Final = 0.1
-"""Variance is remembered at least this long, in samples: with the mean's own weight the quick member at 0.2 Hz, which
-has 1.4 samples in memory, believes any two equal ones."""
+"""Variance is remembered for at least so many samples. At half and at twice: .192, and .163 with 3.2 instead of 2.5
+switches an hour on noise of 10 ms."""
 
 
 class Confidence:
