@@ -38,7 +38,7 @@ Terms = Mapping[str, float]
 class Switched(NamedTuple):
     """A choice changed.
 
-    ``rule`` says by what: ``regret``, ``confident``, ``threshold``, ``forced``, ``first`` or ``kernel``.
+    ``rule`` says by what: a member of the panel by its name, ``threshold``, ``forced``, ``first`` or ``kernel``.
     ``evidence`` gives per candidate the cost's terms, ``total``, and what else the rule looked at, in ms
     (``regret`` in ms*s, ``samples`` a count, ``mos`` from 1 to 4.5); ``excluded`` the paths that were ruled out,
     and why; ``margin`` what the rule's test compared; ``by`` whose drain or pin it was.
