@@ -245,7 +245,10 @@ class Hour:
             if first is not None and (self.rarely > self.settings.round or self.traffic):
                 late.remove(first)
                 slow[policy.policy] = first.at
-        if self.failing:  # what the kernel refused is tried again, however calm it is
+        # What the kernel refused is tried again, however calm it is. And where several policies' traffic slows the same
+        # paths, or one's is shared out, each move of one changes what the others see: not judged.
+        shares = any(policy.spread > 1 and policy.policy in self.traffic for policy in self.settings.policies)
+        if self.failing or len(self.traffic) > 1 or shares:
             return
         self._hold(not late, f"a switch in constant weather: {late[:1]}")
         held = any(path.health.hold_until > calm - 200.0 for path in paths.values())
