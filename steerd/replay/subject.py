@@ -46,6 +46,11 @@ class Chosen:
         self.choices.append((self._times, path))
 
 
+def as_traced(paths: Sequence[PathSettings]) -> tuple[PathSettings, ...]:
+    """A trace has one row of a path, however many targets the configuration has for it."""
+    return tuple(replace(path, legs=1) for path in paths)
+
+
 class Subject:
     """Makes the engine, tells it of paths as they appear, and answers what it wants as a kernel would that does all of
     it at once. ``round_`` as `Settings.round`. ``switches`` are as ``steerd replay --json`` prints them."""
@@ -56,7 +61,7 @@ class Subject:
         self.switches: list[dict[str, Any]] = []
         # A trace has one sequence of choices: the first policy's.
         policies = settings.policies[:1] or (PolicySettings(POLICY),)
-        self._settings = replace(settings, policies=policies, round=round_)
+        self._settings = replace(settings, paths=as_traced(settings.paths), policies=policies, round=round_)
         self._discover = not settings.paths
         self._engine: Engine | None = None
 

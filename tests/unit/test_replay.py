@@ -8,7 +8,7 @@ from math import isnan
 import pytest
 
 from steerd.cli.steerd import main
-from steerd.core.settings import Settings
+from steerd.core.settings import PathId, PathSettings, Settings
 from steerd.replay.price import Ledger
 from steerd.replay.run import replay
 from steerd.replay.trace import Trace, TraceError
@@ -124,6 +124,12 @@ def test_a_path_that_appears_later_does_not_win_by_being_new(tmp_path):
     switches = replay(write(tmp_path / "t.csv", rows), Settings())["switches"]
     assert [one["to"] for one in switches] == ["a", "b"]
     assert switches[1]["time_s"] >= 54  # with its fifth sample
+
+
+def test_a_path_with_a_target_in_each_family_is_replayed_by_its_one_row(tmp_path):
+    paths = tuple(PathSettings(PathId(name), name, name, legs=2) for name in ("a", "b"))
+    switches = replay(write(tmp_path / "t.csv", step()), Settings(paths=paths))["switches"]
+    assert [one["to"] for one in switches] == ["a", "b"]
 
 
 def ledger(columns, choices):

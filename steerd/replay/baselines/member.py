@@ -14,6 +14,7 @@ from steerd.core.events import Configured, Installed, Swept
 from steerd.core.memory import Memory
 from steerd.core.rules.panel import members
 from steerd.core.settings import PanelSettings, PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.replay.subject import as_traced
 
 NAMES: Final = tuple(one.name for one in members(1.0, 0.0))
 
@@ -25,7 +26,7 @@ class OneMember:
         price = settings.rule.price if isinstance(settings.rule, PanelSettings) else PanelSettings().price
         policies = settings.policies[:1] or (PolicySettings(PolicyId("trace")),)
         rule = PanelSettings(price, only=name)
-        self._settings = replace(settings, rule=rule, policies=policies, round=0.0)
+        self._settings = replace(settings, paths=as_traced(settings.paths), rule=rule, policies=policies, round=0.0)
         self._discover = not settings.paths
         self._engine: Engine | None = None
 
