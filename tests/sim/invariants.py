@@ -232,7 +232,7 @@ class Hour:
     def _check_calm(self) -> None:
         """The end of a hold-down may still move something, as slowly as the gain is small. And where paths are probed
         rarely, or are slower for what they carry, there is little to learn from in so short a time: one more switch of
-        each policy. The shares follow it."""
+        each policy, and with traffic, which other policies feel, another. The shares follow."""
         calm, paths = CALM_AFTER * self.length, self.driver.engine.paths
         late = [
             one
@@ -241,10 +241,10 @@ class Hour:
         ]
         slow: dict[PolicyId, float] = {}
         for policy in self.settings.policies:
-            first = next((one for one in late if one.policy == policy.policy), None)
-            if first is not None and (self.rarely > self.settings.round or self.traffic):
-                late.remove(first)
-                slow[policy.policy] = first.at
+            allowed = 2 if self.traffic else int(self.rarely > self.settings.round)
+            for one in [one for one in late if one.policy == policy.policy][:allowed]:
+                late.remove(one)
+                slow[policy.policy] = one.at
         # What the kernel refused is tried again, however calm it is. And where several policies' traffic slows the same
         # paths, or one's is shared out, each move of one changes what the others see: not judged.
         shares = any(policy.spread > 1 and policy.policy in self.traffic for policy in self.settings.policies)

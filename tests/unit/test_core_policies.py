@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from steerd.core.effects import Steer
 from steerd.core.engine import Engine
-from steerd.core.events import Configured, Installed, Link, Outcome, Probed, Swept
-from steerd.core.memory import Memory
+from steerd.core.events import Carried, Configured, Installed, Link, Outcome, Probed, Swept
+from steerd.core.memory import BurdenMemory, Memory
 from steerd.core.settings import Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
 
 A, B = PathId("a/w"), PathId("b/w")
@@ -71,6 +71,17 @@ def test_a_reload_changes_the_price_and_keeps_the_rest():
         assert engine.policies[ALL].prices[A].cost == cost
         assert engine.policies[ALL].prices[A].path is engine.paths[A]
         assert choice(engine) == B
+
+
+def test_a_reload_keeps_what_own_traffic_would_add_elsewhere():
+    memory = Memory(burdens=(BurdenMemory(ALL, 60.0, 1e6, 0.0),))
+    paths = tuple(PathSettings(path, path, path) for path in (A, B))
+    engine = Engine(Settings(paths, (PolicySettings(ALL),)), memory, now=0.0, epoch=1, draw=lambda: 0.0)
+    engine.feed(Installed(ALL, A), 0.0)
+    engine.feed(Carried(A, 1e6), 1.0)
+    assert [engine.policies[ALL].prices[path].own_load for path in (A, B)] == [0.0, 60.0]
+    engine.feed(Configured(replace(engine.settings, jitter_weight=2.0)), 2.0)
+    assert [engine.policies[ALL].prices[path].own_load for path in (A, B)] == [0.0, 60.0]
 
 
 # min_dwell

@@ -25,7 +25,7 @@ class Price:
     forced, so that samples need not know of it. ``worth``: by how many ms the path is preferred; ``bias``: its own, as
     the policy weighs it, in ms."""
 
-    __slots__ = ("_own_load", "_settings", "_tariff", "_worth", "bias", "fixed", "id", "path")
+    __slots__ = ("_settings", "_tariff", "_worth", "bias", "fixed", "id", "own_load", "path")
 
     def __init__(self, path: Path, tariff: Tariff, settings: Settings, *, bias: float, worth: float) -> None:
         self.id: PathId = path.id
@@ -34,15 +34,15 @@ class Price:
         self._tariff = tariff
         self._settings = settings
         self._worth = worth
-        self._own_load = self.fixed = 0.0
+        self.own_load = self.fixed = 0.0
         self.renew()
 
     def renew(self, own_load: float | None = None) -> bool:
         """What does not depend on probes may have changed: what is known of the path's packet size or its PoP's load,
         or what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
         if own_load is not None:
-            self._own_load = own_load
-        before, self.fixed = self.fixed, self.bias + self._mtu() + self._load() + self._own_load
+            self.own_load = own_load
+        before, self.fixed = self.fixed, self.bias + self._mtu() + self._load() + self.own_load
         return self.fixed != before
 
     @property
@@ -76,7 +76,7 @@ class Price:
             **dict.fromkeys(TERMS, 0.0),
             **self._tariff.terms(leg)._asdict(),
             "load": self._load(),
-            "own_load": self._own_load,
+            "own_load": self.own_load,
             "bias": self.bias,
             "mtu": self._mtu(),
             "prefer": self._less(full) - full,

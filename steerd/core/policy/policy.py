@@ -42,6 +42,7 @@ class Policy:
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
         self._burden = 0.0  # what the others are charged
         self._here: int | None = None  # the choice's place among the candidates that are shown
+        self.prices: dict[PathId, Price] = {}
         self._take(settings, common, paths)
 
     def configure(
@@ -232,16 +233,12 @@ class Policy:
         self.forbidden = dict(settings.forbidden)
         self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
         worths = dict(settings.preferred)
-        own = tariff(settings, common)
+        own, before = tariff(settings, common), self.prices
         self.prices = {
-            id_: Price(
-                path,
-                own,
-                common,
-                bias=settings.bias_weight * path.settings.bias,
-                worth=worths.get(id_, 0.0),
-            )
+            id_: Price(path, own, common, bias=settings.bias_weight * path.settings.bias, worth=worths.get(id_, 0.0))
             for id_, path in self.paths.items()
         }
+        for id_ in before.keys() & self.prices.keys():
+            self.prices[id_].renew(before[id_].own_load)
         self.candidates.configure(common.max_active, len(self.paths))
         self.expire()
