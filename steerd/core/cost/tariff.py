@@ -26,10 +26,12 @@ class Measured(NamedTuple):
 
 class Tariff(Protocol):
     """How one policy prices what is measured of one leg. ``missing``, in ms: what a probe that is overdue pays beside
-    what is believed of the leg."""
+    what is believed of the leg. ``rtt_weight``: by how much the cost grows with the RTT."""
 
     @property
     def missing(self) -> float: ...
+    @property
+    def rtt_weight(self) -> float: ...
 
     def cost(self, leg: Estimate) -> float:
         """What is believed of the leg, in ms: the sum of `terms`."""
@@ -92,6 +94,11 @@ class Voice:
         """A call hears the rate of loss, and by far not in proportion: one probe cannot have paid for it alone, so
         what is believed of loss counts all the time."""
         return 0.0
+
+    @property
+    def rtt_weight(self) -> float:
+        """Such a path costs its RTT."""
+        return 1.0
 
     def cost(self, leg: Estimate) -> float:
         return self.paid(leg, leg.mean)

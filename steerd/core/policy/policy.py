@@ -77,7 +77,7 @@ class Policy:
         """Charge every path but those in use for what the policy's own traffic would add there."""
         current = self.current
         shared = self.spread.active  # then it is not known how much of it would go where
-        burden = 0.0 if current is None or shared else self.own_load.burden(current.rate, now)
+        burden = 0.0 if current is None or shared else self._rtt_weight * self.own_load.burden(current.rate, now)
         if not burden and not self._burden:
             return
         self._burden = burden
@@ -234,6 +234,7 @@ class Policy:
         self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
         worths = dict(settings.preferred)
         own, before = tariff(settings, common), self.prices
+        self._rtt_weight = own.rtt_weight
         self.prices = {
             id_: Price(path, own, common, bias=settings.bias_weight * path.settings.bias, worth=worths.get(id_, 0.0))
             for id_, path in self.paths.items()
