@@ -239,16 +239,17 @@ class Hour:
             for one in self.driver.switches()
             if one.at > calm and (one.new is None or paths[one.new].health.hold_until < calm - 200.0)
         ]
+        rarely = self.rarely > self.settings.round
         slow: dict[PolicyId, float] = {}
         for policy in self.settings.policies:
-            allowed = 2 if self.traffic else int(self.rarely > self.settings.round)
+            allowed = 2 if self.traffic else int(rarely)
             for one in [one for one in late if one.policy == policy.policy][:allowed]:
                 late.remove(one)
                 slow[policy.policy] = one.at
         # What the kernel refused is tried again, however calm it is. And where several policies' traffic slows the same
         # paths, or one's is shared out, each move of one changes what the others see: not judged.
         shares = any(policy.spread > 1 and policy.policy in self.traffic for policy in self.settings.policies)
-        if self.failing or len(self.traffic) > 1 or shares:
+        if self.failing or len(self.traffic) > 1 or shares or (self.traffic and rarely):
             return
         self._hold(not late, f"a switch in constant weather: {late[:1]}")
         held = any(path.health.hold_until > calm - 200.0 for path in paths.values())
@@ -259,7 +260,8 @@ class Hour:
             and one.at > calm
             and not 0.0 <= one.at - slow.get(one.policy, HOUR) <= 2.0 * SETTLE
         ]
-        self._hold(held or not shared, f"other shares in constant weather: {shared[:1]}")
+        # A path that is probed each half minute takes minutes to be believed calm.
+        self._hold(held or rarely or not shared, f"other shares in constant weather: {shared[:1]}")
 
     def _check_repeats(self) -> None:
         """The same events into a fresh engine give the same effects: only for runs without a restart."""

@@ -192,9 +192,9 @@ class Decisions:
         if verdict is not None and policy.assignment.pending_since is None and not policy.settling(now):
             self._better(policy, verdict, now)
             return
-        self._keep_up(policy, eligible)
         if policy.spread.active:
-            self._share(policy, eligible)
+            self._share(policy, eligible)  # first: what is asked again below must not be what may not be used any more
+        self._keep_up(policy, eligible)
 
     def _may_start(self, policy: Policy, now: float) -> bool:
         """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
