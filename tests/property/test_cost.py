@@ -12,6 +12,7 @@ from steerd.core.cost.price import TERMS, Price
 from steerd.core.cost.tariff import JITTER_MAX, RTT_MAX, tariff
 from steerd.core.events import PathMtu
 from steerd.core.settings import Codec, Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
+from tests.unit.beliefs import Told
 
 A = PathId("a/w")
 WORST = 8000.0
@@ -34,7 +35,7 @@ penalties = st.floats(0.0, 10_000.0)
 
 def price(policy, rtt, jitter, loss, bias, *, penalty=0.0, load=0.0, own_load=0.0):
     path = Path(PathSettings(A, "a", "a"), half_life=2.0, now=0.0, draw=lambda: 0.0)
-    (leg,) = path.legs
+    path.legs[:] = (leg,) = [Told(2.0)]
     path.answered(rtt, 0.0, 0, 0.0)
     leg.mean = leg.last_rtt = rtt
     leg.jitter, leg.loss = jitter, loss

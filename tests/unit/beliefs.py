@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field
 from math import inf
 
+from steerd.core.belief.estimate import Estimate
 from steerd.core.rules.rule import Candidate
+
+
+class Told(Estimate):
+    """A leg whose loss is as it is written."""
+
+    loss = 0.0
+
 
 LONG_KNOWN = 100
 """So many news a path has from the start, unless said otherwise."""

@@ -38,10 +38,12 @@ def test_while_it_is_held_nothing_moves_but_that_it_answers():
 
 def test_a_loss_fades_meanwhile():
     estimate = held([20.0] * 3, 1)
-    estimate.loss = 0.5
-    estimate._loss_at = 2.0
+    estimate.overdue(2.1)
+    estimate.lost(2.1)
+    lost = estimate.loss
+    assert lost > 0.0
     estimate.reply(20.0, 2.5)
-    assert estimate.loss == pytest.approx(0.5 * 2**-0.05)
+    assert estimate.loss == pytest.approx(lost * 2**-0.04)
 
 
 @pytest.mark.parametrize(("after", "samples"), [(0.2, 1), (0.999, 1), (1.0, 2), (1.5, 2)])

@@ -9,6 +9,7 @@ from steerd.core.cost.price import TERMS, Price
 from steerd.core.cost.tariff import tariff
 from steerd.core.events import Outcome, PathMtu, Probed
 from steerd.core.settings import Codec, Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
+from tests.unit.beliefs import Told
 
 A = PathId("a/w")
 COMMON = Settings(loss_penalty=200.0, jitter_weight=1.0)
@@ -18,6 +19,7 @@ HOLE, PASSES = PathMtu(A, 1380, 1420), PathMtu(A, 1420, 1420)
 def path(rtt=30.0, jitter=0.0, loss=0.0, last=None, legs=1):
     """A path with a belief written by hand."""
     made = Path(PathSettings(A, "a", "a", legs=legs), half_life=2.0, now=0.0, draw=lambda: 0.0)
+    made.legs[:] = [Told(2.0) for _ in range(legs)]
     for number, leg in enumerate(made.legs):
         made.answered(rtt, 0.0, number, 0.0)
         leg.mean, leg.jitter, leg.loss, leg.last_rtt = rtt, jitter, loss, last or rtt

@@ -60,16 +60,13 @@ NOISE_FLOOR_MS: Final = 0.5
 GAUSSIAN: Final = 1.128
 """The mean difference of two normal samples, in standard deviations: 2/sqrt(pi)."""
 
-FORGOTTEN: Final = 1e-6
-"""A share of loss below this is none: what would be left of it for ever costs a power of two with each reply."""
-
 PENDING_MAX: Final = 64
 
 
 class Estimate:
     """The belief about one leg.
 
-    ``mean``, ``jitter`` and ``last_rtt`` in ms, ``variance`` in ms^2, ``loss`` from 0 to 1. ``n`` is the number of
+    ``mean``, ``jitter`` and ``last_rtt`` in ms, ``variance`` in ms^2. ``n`` is the number of
     independent samples in memory, ``samples`` that of all since it last began anew. ``last_reply`` is when the newest
     probe that was answered had been sent, ``news_at`` the newest whose RTT was news.
     """
@@ -81,9 +78,9 @@ class Estimate:
         "_gaps",
         "_half_life",
         "_jitter_weight",
-        "_keeps",
         "_kept",
         "_last_overdue",
+        "_loss",
         "_loss_at",
         "_same_since",
         "_slow_half_life",
@@ -92,7 +89,6 @@ class Estimate:
         "jitter",
         "last_reply",
         "last_rtt",
-        "loss",
         "mean",
         "n",
         "news_at",
@@ -103,7 +99,7 @@ class Estimate:
     def __init__(self, half_life: float) -> None:
         self._half_life = half_life
         self._slow_half_life = SLOW * half_life
-        self._fast = self._spread = self._kept = self._keeps = self._jitter_weight = 0.0
+        self._fast = self._spread = self._kept = self._jitter_weight = 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -114,7 +110,7 @@ class Estimate:
         self.n = 0.0
         self.samples = 0
         self.jitter = 0.0
-        self.loss = 0.0
+        self._loss = 0.0
         self.last_rtt = 0.0
         self.last_reply = self.news_at = -inf
         self._clipped = 0
@@ -132,13 +128,6 @@ class Estimate:
             return False  # an older probe, answered late: the newer answer has spoken for its time
         self.last_reply = sent_at
         dt = sent_at - self.news_at
-        if self.loss:
-            if dt == self._dt and self._loss_at == self.news_at:  # nearly always: the power of two is known
-                loss = self.loss * self._keeps
-                self.loss = loss if loss > FORGOTTEN else 0.0
-                self._loss_at = sent_at
-            else:
-                self._fade(sent_at)
         jump = rtt - self.last_rtt
         if not jump:
             if self._held(dt):
@@ -152,7 +141,10 @@ class Estimate:
             self._weigh(dt)
         self.news_at, self.last_rtt = sent_at, rtt
         self.samples = samples = self.samples + 1
-        weight, spread = (self._fast, self._spread) if self.n == self._kept else self._young()
+        if self.n == self._kept:
+            weight, spread = self._fast, self._spread
+        else:
+            weight, spread = self._young()
         mean, variance, jitter = self.mean, self.variance, self.jitter
         d = rtt - mean
         d2 = d * d
@@ -160,8 +152,7 @@ class Estimate:
             d, d2, weight, variance = self._outlier(d, weight, variance)
         elif self._clipped:
             self._clipped = 0
-        # Jitter: how far samples that follow each other are apart (RFC 3550).
-        jump = jump if jump > 0.0 else -jump
+        jump = jump if jump > 0.0 else -jump  # jitter: how far samples in a row are apart (RFC 3550)
         usual = jitter if jitter > NOISE_FLOOR_MS else NOISE_FLOOR_MS
         weight2 = self._jitter_weight
         if weight2 * samples < 1.0:
@@ -190,12 +181,22 @@ class Estimate:
     def lost(self, sent_at: float) -> None:
         """The probe is settled as lost: it adds the weight of the time it stands for."""
         self._fade(sent_at)
-        self.loss += self._loss_weight(sent_at)
+        self._loss += self._loss_weight(sent_at)
 
     def undo_loss(self, sent_at: float) -> None:
         """The probe that was counted as lost was answered after all: its loss is undone exactly."""
-        self.loss = max(0.0, self.loss - self._loss_weight(sent_at))
+        self._loss = max(0.0, self._loss - self._loss_weight(sent_at))
         self._gaps.pop(sent_at, None)
+
+    @property
+    def loss(self) -> float:
+        """The share of probes that were lost, 0 to 1, as of the newest answer: older losses weigh less. It is worked
+        out when somebody looks, so that answers need not know of it."""
+        lost = self._loss
+        if not lost:
+            return 0.0
+        since = self.last_reply - self._loss_at
+        return lost * exp2(-since / self._slow_half_life) if since > 0.0 else lost
 
     @property
     def sd(self) -> float:
@@ -218,8 +219,7 @@ class Estimate:
         self._fast = fast = 1.0 - exp2(-dt / self._half_life)
         self._spread = fast if fast < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
         self._kept = 2.0 / fast - 1.0
-        self._keeps = keeps = exp2(-dt / self._slow_half_life)
-        slow = 1.0 - keeps
+        slow = 1.0 - exp2(-dt / self._slow_half_life)
         self._jitter_weight = slow if slow < JITTER_WEIGHT_MAX else JITTER_WEIGHT_MAX
 
     def _noise2(self) -> float:
@@ -269,13 +269,11 @@ class Estimate:
         return d, noise2, STEP_WEIGHT, noise2
 
     def _fade(self, at: float) -> None:
-        """Loss as of ``at``: older losses weigh less."""
-        dt = at - self._loss_at
-        if dt <= 0.0:
-            return
-        loss = self.loss * exp2(-dt / self._slow_half_life)
-        self.loss = loss if loss > FORGOTTEN else 0.0
-        self._loss_at = at
+        """Loss as of ``at``."""
+        since = at - self._loss_at
+        if since > 0.0:
+            self._loss *= exp2(-since / self._slow_half_life)
+            self._loss_at = at
 
     def _loss_weight(self, sent_at: float) -> float:
         gap = self._gaps.get(sent_at, 0.0)

@@ -75,7 +75,8 @@ class Weighted:
             rtt = RTT_MAX
         if jitter > JITTER_MAX:
             jitter = JITTER_MAX
-        return self.rtt_weight * rtt + self.jitter_weight * jitter + self.rate_penalty * leg.loss
+        paid = self.rtt_weight * rtt + self.jitter_weight * jitter
+        return paid + self.rate_penalty * leg.loss if self.rate_penalty else paid
 
     def shown(self, leg: Estimate) -> dict[str, float]:  # noqa: ARG002
         return {}

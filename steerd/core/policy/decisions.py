@@ -142,8 +142,9 @@ class Decisions:
         for policy in self.policies.values():
             if policy.own_load.waits:
                 policy.learn(now)
-            if not policy.stale(now) and policy.assignment.pending_since is None:
-                verdict = policy.advise(dt, now)
+            here, candidates = policy.here, policy.candidates
+            if here is not None and now < candidates.stale_at and policy.assignment.pending_since is None:
+                verdict = policy.rule.observe(candidates.shown, here, dt, now)
                 if verdict is not None and not policy.settling(now):
                     self._better(policy, verdict, now)
                 elif policy.spread.active:

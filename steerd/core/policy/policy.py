@@ -23,7 +23,8 @@ STEERING: Final = PolicyState.STEERING
 
 
 class Policy:
-    """The mutable state of one policy. ``since``: when the choice was made or adopted; ``last``: the last switch;
+    """The mutable state of one policy. ``here``: the choice's place among the candidates that the rule is shown, None
+    where that is to be looked at. ``since``: when the choice was made or adopted; ``last``: the last switch;
     ``blocked_by``: why nothing may be used, while its traffic is blocked."""
 
     def __init__(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
@@ -41,7 +42,7 @@ class Policy:
         self.own_load = OwnLoad()
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
         self._burden = 0.0  # what the others are charged
-        self._here: int | None = None  # the choice's place among the candidates that are shown
+        self.here: int | None = None  # the choice's place among the candidates that are shown
         self.prices: dict[PathId, Price] = {}
         self._take(settings, common, paths)
 
@@ -154,30 +155,26 @@ class Policy:
         used = [one for one in (assignment.wanted, assignment.runner, *shares) if one is not None]
         return self.candidates.review(eligible, used)
 
-    def stale(self, now: float) -> bool:
-        """Whether what the rule is shown is to be looked at again."""
-        return self._here is None or now >= self.candidates.stale_at
-
     def show(self, eligible: Eligibility) -> None:
         """Make anew what the rule is shown, if that may have changed."""
         if eligible.now >= self.candidates.stale_at:
-            self._here = self.candidates.show(eligible)
+            self.here = self.candidates.show(eligible)
 
     def advise(self, dt: float, now: float) -> Verdict | None:
         """What the rule says at the end of a round of ``dt`` seconds, if there is anything to compare."""
-        if self._here is None:
+        if self.here is None:
             return None
-        return self.rule.observe(self.candidates.shown, self._here, dt, now)
+        return self.rule.observe(self.candidates.shown, self.here, dt, now)
 
     def outlook(self) -> str:
         """What would have to change for the choice to change."""
         if self.assignment.wanted is None:
             return "the first path that answers is taken"
-        if self._here is None:
+        if self.here is None:
             if self.current is not None and not self.current.health.gone:
                 return f"{self.assignment.wanted} is compared with its rivals again at the end of this round"
             return f"{self.assignment.wanted} is not answering: the first path that answers is taken"
-        return self.rule.outlook(self.candidates.shown, self._here)
+        return self.rule.outlook(self.candidates.shown, self.here)
 
     def standing(self, now: float) -> Standing | None:
         """What the rule has made of itself so far; None: it keeps nothing."""
@@ -226,7 +223,7 @@ class Policy:
     def expire(self) -> None:
         """What may be used may have changed."""
         self.candidates.expire()
-        self._here = None
+        self.here = None
 
     def _take(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
         self.settings = settings

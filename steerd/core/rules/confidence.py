@@ -37,8 +37,7 @@ class Confidence:
         self._weights = (1.0, VARIANCE_WEIGHT_MAX, 1.0)  # of the mean, of the variance, 1 / independent samples
 
     def take(self, places: Places, costs: Sequence[float], shifts: Sequence[float]) -> None:
-        """Other candidates than before: of each its former place, None for one that is new, or back; and by how much
-        what does not depend on samples has changed."""
+        """Other candidates than before; and by how much what does not depend on samples has changed of each."""
         first = [(cost * FIRST_SD) ** 2 for cost in costs]
         self._mean = list(map(add, kept(places, self._mean, costs), shifts))
         self._variance = kept(places, self._variance, first)

@@ -64,6 +64,7 @@ class Panel:
         self._prices: Sequence[Price] = ()
         self._paths: Sequence[Path] = ()
         self._at: list[Any] = [None] * len(members)
+        self._together = True
         self._news: list[float] = []
         self._doubts: list[float] = []
         self._fixed: list[float] = []
@@ -125,16 +126,16 @@ class Panel:
         before = {one.path: place for place, one in enumerate(self._candidates)}
         places = [before.get(one.path) for one in candidates]
         self._at = [self._still(at, candidates, here) for at in self._at]
+        self._together = len(set(self._at)) == 1
         self._candidates = candidates
         self._prices = [one.belief for one in candidates]
         self._paths = [price.path for price in self._prices]
         self._news = kept(places, self._news, [-1] * len(places))
-        doubted = any(one.relapses for one in candidates)
-        self._doubts = [self._price / HOLD * one.relapses for one in candidates] if doubted else []
+        doubts = [self._price / HOLD * one.relapses for one in candidates]
+        self._doubts = doubts if any(doubts) else []
         costs = [price.last_cost for price in self._prices]
         fixed = [price.fixed for price in self._prices]
-        if doubted:
-            costs, fixed = list(map(add, costs, self._doubts)), list(map(add, fixed, self._doubts))
+        costs, fixed = list(map(add, costs, doubts)), list(map(add, fixed, doubts))
         # What does not depend on samples is no evidence: what was learned moves with it.
         shifts = list(map(sub, fixed, kept(places, self._fixed, fixed)))
         self._fixed = fixed
@@ -164,8 +165,7 @@ class Panel:
         if dt != self._fade_dt:
             self._fade_dt, self._fade = dt, exp2(-dt / MEMORY)
         places, candidates, ignore = self._at, self._candidates, self._ignore
-        first = places[0]
-        if places == [first] * len(places) and costs[first] - low <= ignore:
+        if self._together and costs[places[0]] - low <= ignore:
             self._faded *= self._fade  # all pay the same, and nobody moves: only time goes by
             return
         fade, self._faded = self._fade * self._faded, 1.0
@@ -179,6 +179,7 @@ class Panel:
                 if to != at and costs[at] - costs[to] > ignore:
                     places[number] = to
                     total[number] += self._price
+                    self._together = len(set(places)) == 1
         best = min(total)
         if total[self._leader] - best > LEAD * self._price:
             self._leader, self._leads_since = total.index(best), now

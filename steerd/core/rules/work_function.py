@@ -22,7 +22,7 @@ class WorkFunction:
         self._regret: list[float] = []
 
     def take(self, places: Places, costs: Sequence[float], shifts: Sequence[float]) -> None:  # noqa: ARG002
-        """Other candidates than before: of each its former place, None for one that is new, or back."""
+        """Other candidates than before."""
         # A path that is new does not win by being new, unless all are: then they start level.
         new = self._price if any(place is not None for place in places) else 0.0
         self._regret = kept(places, self._regret, [new] * len(places))
