@@ -94,7 +94,7 @@ class Engine:
             else:
                 path.answered(rtt, at, 0, now)
         self._heard = True
-        if decisions.waiting:
+        if decisions.stranded or decisions.postponed:
             decisions.answered(now)
         self._end_round(now)
         return decisions.out.taken()
@@ -222,7 +222,7 @@ class Engine:
         """Something became of a probe; ``before`` and ``known``: what was true of the path until then."""
         if changed or known is not path.known:
             self._health_changed(path, before, now)
-        elif self._decisions.waiting:
+        elif self._decisions.stranded or self._decisions.postponed:
             self._decisions.answered(now)
 
     def _of_path(self, path: Path, event: Link | PathMtu | Tunnel | Carried, now: float) -> None:

@@ -30,7 +30,8 @@ ANSWER_WITHIN: Final = 10.0
 
 class Decisions:
     """The policies, and what becomes of them. ``first_choice_by``: when a policy takes what there is, whoever was not
-    heard yet. ``stranded``: policies that have to leave and found nowhere to go yet."""
+    heard yet. ``stranded``: policies that have to leave and found nowhere to go yet; ``postponed``: moves that wait for
+    the rival's answer."""
 
     def __init__(self, settings: Settings, drains: Drains, *, epoch: int, first_choice_by: float) -> None:
         self.out = Outbox(epoch)
@@ -40,7 +41,7 @@ class Decisions:
         self._settings = settings
         self._drains = drains
         self._first_choice_by = first_choice_by
-        self._postponed: dict[PolicyId, tuple[Verdict, float]] = {}
+        self.postponed: dict[PolicyId, tuple[Verdict, float]] = {}
         self._cadences = Cadences(settings.scout_interval)
 
     def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool) -> None:
@@ -110,19 +111,14 @@ class Decisions:
             self.look(policy, now)
         self.ask_cadences()
 
-    @property
-    def waiting(self) -> bool:
-        """Whether an answer may move a policy at once."""
-        return bool(self.stranded or self._postponed)
-
     def answered(self, now: float) -> None:
         """Somebody answered."""
         for id_ in sorted(self.stranded):
             self.look(self.policies[id_], now)
-        for id_, (verdict, until) in list(self._postponed.items()):
+        for id_, (verdict, until) in list(self.postponed.items()):
             policy = self.policies.get(id_)
             if policy is None or now > until or verdict.to not in policy.paths:
-                del self._postponed[id_]
+                del self.postponed[id_]
             elif policy.proven(verdict.to) and policy.eligibility(self._drains, now).excluded(verdict.to) is None:
                 self._better(policy, verdict, now)
 
@@ -231,12 +227,12 @@ class Decisions:
     def _better(self, policy: Policy, verdict: Verdict, now: float) -> None:
         """Follow the rule; if the choice is silent, not before the rival has answered: it may be dead as well."""
         if not policy.proven(verdict.to):
-            self._postponed[policy.id] = verdict, now + POSTPONED
+            self.postponed[policy.id] = verdict, now + POSTPONED
             return
         self._move(policy, verdict.to, Reason.BETTER, verdict.rule, verdict.margin, now)
 
     def _move(self, policy: Policy, to: PathId | None, reason: Reason, rule: str, margin: Terms, now: float) -> None:
-        self._postponed.pop(policy.id, None)
+        self.postponed.pop(policy.id, None)
         old, shared = policy.assignment.wanted, policy.spread.shares
         policy.move(to, now)
         eligible = policy.eligibility(self._drains, now)

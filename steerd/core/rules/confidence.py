@@ -49,10 +49,10 @@ class Confidence:
             self._mean = costs
             return
         mean, variance, error2 = self._mean, self._variance, self._error2
-        weight, spread, share = self._weights
+        known, (weight, spread, share) = self._dt, self._weights
         for place, since in fresh:
-            if since != self._dt:
-                weight, spread, share = self._weigh(since)
+            if since != known:
+                known, (weight, spread, share) = since, self._weigh(since)
             old, v = mean[place], variance[place]
             d = costs[place] - old
             mean[place] = old + weight * d
