@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.broker]
 SLOWER = 60.0
 """ms: what the users' traffic adds to the PoP that carries it."""
 
-WATCHED = 40.0
+WATCHED = 25.0
 """Seconds. Before own load was learned there was a switch each 3 s."""
 
 
