@@ -8,6 +8,7 @@ Not shown: a test is an HTTP request there, which takes several round trips; her
 the test. Connections that fail (mihomo tests at once after five) and groups that are not used are left out.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from math import inf
 from typing import Final
@@ -25,7 +26,7 @@ TOLERANCE: Final = 50.0
 """ms by which another one must be faster (tolerance)."""
 
 
-class _Group:
+class _Group(ABC):
     """Tests all members at once, and then leaves the choice alone until the next test."""
 
     def __init__(self, interval: float) -> None:
@@ -41,8 +42,9 @@ class _Group:
             self._path = self._choose(self._newest) or self._path
         return self._path
 
+    @abstractmethod
     def _choose(self, delays: Mapping[PathId, float | None]) -> PathId | None:
-        raise NotImplementedError
+        """Which member is used from now on, by the newest delay of each in ms."""
 
 
 class SingBox(_Group):
