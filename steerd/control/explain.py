@@ -8,9 +8,10 @@ from steerd.control.lines import aligned, wrapped
 from steerd.control.times import milliseconds, span
 from steerd.core.effects import Switched
 from steerd.core.rules.panel import LEAD
+from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId
 from steerd.core.states import PolicyState
-from steerd.core.views import PathView, PolicyView, RuleView
+from steerd.core.views import PathView, PolicyView
 
 _STATES: Final = {
     PolicyState.HELD: "None of its paths can be used: the last choice is held.",
@@ -116,7 +117,7 @@ def _state(policy: PolicyView) -> list[str]:
     return lines
 
 
-def _leader(rule: RuleView, price: float | None) -> list[str]:
+def _leader(rule: Standing, price: float | None) -> list[str]:
     """Whose rule is followed, and what each would have cost."""
     if len(rule.costs) == 1:
         return [f"It follows one rule: {rule.leader}."]
@@ -130,7 +131,7 @@ def _leader(rule: RuleView, price: float | None) -> list[str]:
     return lines + wrapped(f"Over about the last hour {least}; the others beyond that: {', '.join(dearer)}.")
 
 
-def _standing(rule: RuleView, price: float | None) -> list[str]:
+def _standing(rule: Standing, price: float | None) -> list[str]:
     rows = [["rule", "costs beyond the cheapest, ms*s", "in switches"]]
     for name in sorted(rule.costs, key=lambda one: rule.costs[one]):
         cost = rule.costs[name]

@@ -14,8 +14,9 @@ from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.control.times import span
 from steerd.core.effects import Switched, Terms
+from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId
-from steerd.core.views import PathView, PolicyView, RuleView, View
+from steerd.core.views import PathView, PolicyView, View
 
 Json = dict[str, Any]
 
@@ -152,7 +153,7 @@ def _policy(policy: PolicyView, price: float | None) -> Json:
     }
 
 
-def _rule(rule: RuleView, price: float | None) -> Json:
+def _rule(rule: Standing, price: float | None) -> Json:
     switches = {name: _round(cost / price) for name, cost in rule.costs.items()} if price else None
     return {
         "leader": rule.leader,

@@ -1,7 +1,7 @@
 """What survives a restart: ages and times left, never clock readings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId, PolicyId
@@ -58,7 +58,7 @@ class BurdenMemory:
 class Memory:
     pins: tuple[PinMemory, ...] = ()
     drains: tuple[DrainMemory, ...] = ()
-    holds: tuple[HoldMemory, ...] = field(default=())
+    holds: tuple[HoldMemory, ...] = ()
     sizes: tuple[PathMtu, ...] = ()
     rules: tuple[RuleMemory, ...] = ()
     burdens: tuple[BurdenMemory, ...] = ()

@@ -12,7 +12,7 @@ from steerd.core.policy.orders import Drains, Pin
 from steerd.core.policy.policy import Policy
 from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId, PolicyId
-from steerd.core.views import CandidateView, DrainView, PathView, PolicyView, RuleView, View
+from steerd.core.views import CandidateView, DrainView, PathView, PolicyView, View
 
 ONLY_SECONDS: Final = 90.0
 """Times longer than this are told in minutes."""
@@ -145,7 +145,7 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
         outlook=_outlook(policy, now),
         dwell=policy.dwell(now),
         shares=kernel.shares,
-        rule=RuleView(*standing) if standing is not None else None,
+        rule=standing,
     )
 
 

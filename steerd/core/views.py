@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from steerd.core.effects import Switched, Terms
 from steerd.core.events import PathMtu, Shares
+from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState
 
@@ -99,16 +100,6 @@ class CandidateView:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleView:
-    """The panel: which member is followed, for how many seconds, and what each would have cost lately (half-life: an
-    hour) beyond the cheapest, in ms*s."""
-
-    leader: str
-    leads_for: float
-    costs: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyView:
     policy: PolicyId
     state: PolicyState
@@ -125,7 +116,7 @@ class PolicyView:
     outlook: str  # what would have to change for the choice to change
     dwell: float = 0.0  # seconds for which only force may move it: what is left of its min_dwell
     shares: Shares = ()
-    rule: RuleView | None = None
+    rule: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)

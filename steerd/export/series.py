@@ -8,10 +8,11 @@ from steerd.config.settings import IPV4, IPV6
 from steerd.core.cost import price
 from steerd.core.events import Outcome, Probed
 from steerd.core.policy.rule_of import rule_of
+from steerd.core.rules.rule import Standing
 from steerd.core.rules.threshold import Threshold
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
 from steerd.core.states import PathState, PolicyState, Reason
-from steerd.core.views import Finding, PathView, PolicyView, ProbingView, RuleView, TunnelView
+from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
 from steerd.export.text import header, lines, series
 
 RTT_BUCKETS: Final = (
@@ -239,7 +240,7 @@ class PolicySeries:
             known = terms.get(path, {})
             page[COST].append(lines(prefixes, [_seconds(known.get(term)) for term in TERMS]))
 
-    def _add_rules(self, page: Mapping[str, list[str]], rule: RuleView | None) -> None:
+    def _add_rules(self, page: Mapping[str, list[str]], rule: Standing | None) -> None:
         """The first rule leads first, and before anything was measured none has cost anything."""
         leader = rule.leader if rule is not None else next(iter(self._rules))
         page[RULE].append(lines(self._rules.values(), [int(name == leader) for name in self._rules]))

@@ -11,6 +11,7 @@ from steerd.control.server import RefusedError
 from steerd.control.times import milliseconds, span
 from steerd.core.effects import Switched
 from steerd.core.events import Order, PathMtu, Verb
+from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import (
@@ -21,7 +22,6 @@ from steerd.core.views import (
     PathView,
     PolicyView,
     ProbingView,
-    RuleView,
     TunnelView,
     View,
 )
@@ -77,7 +77,7 @@ POLICY = PolicyView(
     ),
     last=SWITCHED,
     outlook="no rival may be used now",
-    rule=RuleView("quick", 90.0, {"quick": 0.0, "work-function": 150.0, "last-sample": 4.0, "patient": 30.0}),
+    rule=Standing("quick", 90.0, {"quick": 0.0, "work-function": 150.0, "last-sample": 4.0, "patient": 30.0}),
 )
 VIEW = View(
     now=1000.0,
