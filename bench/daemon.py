@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from steerd.lab.enclosure import enclose
-from steerd.lab.line import Conditions
-from steerd.lab.world import PopSpec, World
+from steerd.lab.world.line import Conditions
+from steerd.lab.world.world import PopSpec, World
 
 SETTLE = 10.0
 """Seconds after the start that are not counted: imports, the first choice, the first reports."""

@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any, Final
 
 from bench.failover_plot import plot
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.core.effects import Steer, Switched
 from steerd.core.engine import Engine
@@ -32,7 +32,7 @@ from steerd.core.events import Installed, Swept
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import Reason
-from steerd.replay.trace import Trace, TraceError
+from steerd.replay.trace.reading import Trace, TraceError
 
 VALUES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 HEALS: Final = 2.0

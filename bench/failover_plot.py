@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from steerd.replay.picture import COLOURS, GRID, NOTE, PAPER, SOFT, TEXT
+from steerd.replay.shown.picture import COLOURS, GRID, NOTE, PAPER, SOFT, TEXT
 
 Result = Mapping[str, Any]
 

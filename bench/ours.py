@@ -11,11 +11,11 @@ from steerd.config.settings import ProbePath, ProbeSettings, Target
 from steerd.core.effects import Cadence
 from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
-from steerd.probe.batch import Batch
-from steerd.probe.clock import realtime_offset
-from steerd.probe.icmp import Wired
+from steerd.probe.methods.icmp import Wired
 from steerd.probe.prober import Prober
-from steerd.probe.single import Single
+from steerd.probe.wire.batch import Batch
+from steerd.probe.wire.clock import realtime_offset
+from steerd.probe.wire.single import Single
 
 WIRES: dict[str, Wired] = {"batch": Batch, "single": Single}
 

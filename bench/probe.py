@@ -43,7 +43,7 @@ def world() -> Worker:
     namespaces.enter("near")
     namespaces.ip("addr add 10.9.0.1/24 dev v0\nlink set v0 up\nroute add 10.98.0.0/16 via 10.9.0.2")
     pop = {"device": "t0", "targets": ["0a400101"], "conditions": {"delay_ms": DELAY_MS}}
-    worker = Worker("near", "steerd.lab.pop", {"pops": {"pop": pop}, "seed": 1})
+    worker = Worker("near", "steerd.lab.world.pop", {"pops": {"pop": pop}, "seed": 1})
     namespaces.ip("addr add 10.64.0.1/16 dev t0\nlink set t0 up")
     return worker
 

@@ -10,7 +10,7 @@ from typing import Any
 from bench.route_subjects import peak, texts
 from steerd.lab.enclosure import RUN
 from steerd.lab.namespaces import enter
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 
 _PATIENCE = 60.0
 _SETTLED = 2.0

@@ -14,9 +14,9 @@ from typing import Any
 from bench.route_world import FAMILIES, LENGTH, Passage, World, passage, prefixes, settings, steer, switches
 from bench.stream import address
 from steerd.lab.enclosure import RUN
-from steerd.netlink import Connection, NetlinkError, attribute
-from steerd.route import route_codec
-from steerd.route.listing import Listing
+from steerd.net.netlink import Connection, NetlinkError, attribute
+from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.listing import Listing
 from steerd.route.router import Router
 
 TABLE = 100

@@ -17,7 +17,7 @@ from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.lab.enclosure import RUN
 from steerd.lab.namespaces import ip
-from steerd.lab.tun import Tun
+from steerd.lab.world.tun import Tun
 
 RATE = 20_000.0
 """Packets a second, both families together."""

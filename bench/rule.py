@@ -24,15 +24,15 @@ from random import Random
 from statistics import median
 from typing import Final
 
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.core.settings import PathId, Settings
+from steerd.replay.account.figures import moves, nearest_rank
 from steerd.replay.baselines.plain import SmoothedMargin
-from steerd.replay.figures import moves, nearest_rank
-from steerd.replay.rows import Kept, read
 from steerd.replay.run import choices
-from steerd.replay.trace import TraceError
-from steerd.replay.track import Choices
+from steerd.replay.trace.reading import TraceError
+from steerd.replay.trace.rows import Kept, read
+from steerd.replay.trace.track import Choices
 
 PARTS: Final = ("gaps", "changed", "held", "residuals", "noise", "steps")
 PRICES: Final = (100.0, 20.0, 500.0)

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from steerd.core.settings import Settings
-from steerd.replay.outcome import Outcome
+from steerd.replay.account.outcome import Outcome
 from steerd.replay.run import run
 
 BASES: Final = (25.0, 120.0)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from steerd.lab.tun import Tun
+from steerd.lab.world.tun import Tun
 
 SECONDS = 60.0
 """No stream is longer, whatever happens."""

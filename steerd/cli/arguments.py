@@ -47,7 +47,7 @@ def rate(text: str) -> float:
 
 def duration(text: str) -> float:
     """Seconds, from `250ms`, `2s`, `5m`, `1h`, `1d` or a number of seconds."""
-    from steerd.config.durations import parse
+    from steerd.text.durations import parse
 
     try:
         return float(text) if text.replace(".", "", 1).isdigit() else parse(text)

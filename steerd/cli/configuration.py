@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
 

@@ -9,7 +9,7 @@ from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
 from steerd.config.problem import EX_CONFIG
 from steerd.replay.export import Row, opened, rows, write
-from steerd.replay.printed import printable
+from steerd.replay.shown.printed import printable
 from steerd.store.recording import read as read_recording
 from steerd.store.recording import recordings
 from steerd.store.records import RecordError

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Final
 
 from steerd.core.events import Swept
-from steerd.replay.printed import printable
-from steerd.replay.trace import Trace
+from steerd.replay.shown.printed import printable
+from steerd.replay.trace.reading import Trace
 
 EVERY: Final = 0.1
 """Seconds between two looks of it."""

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from steerd.cli.log import log_to_stderr
-from steerd.notify import notify
-from steerd.probe.key import KeyFileError, read_key
-from steerd.probe.listener import Listener, ListenError, everywhere, serve
-from steerd.probe.reflector import Network, Reflector
+from steerd.daemon.notify import notify
+from steerd.probe.stamp.key import KeyFileError, read_key
+from steerd.reflect.listener import Listener, ListenError, everywhere, serve
+from steerd.reflect.reflector import Network, Reflector
 
 _REPORT = 60.0  # seconds
 

@@ -12,13 +12,15 @@ from steerd.cli.progress import Progress
 from steerd.config.problem import EX_CONFIG
 from steerd.config.settings import ProbePath
 from steerd.core.settings import PathId, PolicyId, Settings
-from steerd.replay import recorded, sources, table
+from steerd.replay import recorded
+from steerd.replay.account.outcome import Outcome
 from steerd.replay.imports.formats import NAMES
 from steerd.replay.imports.imported import Import
-from steerd.replay.outcome import Outcome
-from steerd.replay.printed import printable
 from steerd.replay.run import Watcher, run
-from steerd.replay.trace import TraceError
+from steerd.replay.shown import table
+from steerd.replay.shown.printed import printable
+from steerd.replay.trace import sources
+from steerd.replay.trace.reading import TraceError
 from steerd.store.recording import read as read_recording
 from steerd.store.records import RecordError
 
@@ -173,7 +175,7 @@ def _policy(file: Path, settings: Settings, name: str) -> PolicyId:
 
 
 def _draw(outcome: Outcome, file: Path) -> None:
-    from steerd.replay.picture import picture
+    from steerd.replay.shown.picture import picture
 
     try:
         file.write_text(picture(outcome), encoding="utf-8")

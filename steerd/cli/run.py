@@ -22,7 +22,7 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
         return EX_CONFIG
     if dry_run:
         return _plan(config)
-    from steerd.daemon import Daemon, StartError
+    from steerd.daemon.daemon import Daemon, StartError
 
     async def serve() -> None:
         await Daemon(config).run()

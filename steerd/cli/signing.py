@@ -154,7 +154,7 @@ def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
 
 
 def _settings(file: Path) -> Any:
-    from steerd.config.load import load
+    from steerd.config.gateway.load import load
     from steerd.config.problem import ConfigError
 
     try:

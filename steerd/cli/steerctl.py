@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from steerd.cli import signing
-from steerd.config.durations import parse
+from steerd.text.durations import parse
 
 OK, FAILED, USAGE, NOT_THERE, CONFIG = 0, 1, 2, 3, 78
 SOCKET = "/run/steerd/control.sock"

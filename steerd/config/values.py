@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from steerd.config import rates
-from steerd.config.durations import HOW, parse, show
 from steerd.config.prefixes import pack, unpack
 from steerd.config.settings import AUTO, MAX_PAYLOAD
+from steerd.text import rates
+from steerd.text.durations import HOW, parse, show
 
 _NFT_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from steerd.control.lines import aligned, wrapped
-from steerd.control.times import milliseconds
 from steerd.core.cost import price
 from steerd.core.effects import Terms
 from steerd.core.settings import PathId
+from steerd.text.lines import aligned, wrapped
+from steerd.text.times import milliseconds
 
 _TERMS: Final = (*price.TERMS, "total")
 _ROWS: Final = 20

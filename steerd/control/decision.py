@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from steerd.control import costs
-from steerd.control.lines import wrapped
-from steerd.control.times import milliseconds, span
 from steerd.core.effects import Switched, Terms
 from steerd.core.rules.panel import TESTS
 from steerd.core.states import Reason
+from steerd.text.lines import wrapped
+from steerd.text.times import milliseconds, span
 
 _MOSTLY: Final = 0.6
 """A term that makes up this share of a gain is named as its cause."""

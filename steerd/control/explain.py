@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from steerd.control import costs, decision, traces
-from steerd.control.lines import aligned, wrapped
-from steerd.control.times import milliseconds, span
 from steerd.core.effects import Switched
 from steerd.core.rules.panel import LEAD
 from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId
 from steerd.core.states import PolicyState
 from steerd.core.views import PathView, PolicyView
+from steerd.text.lines import aligned, wrapped
+from steerd.text.times import milliseconds, span
 
 _STATES: Final = {
     PolicyState.HELD: "None of its paths can be used: the last choice is held.",

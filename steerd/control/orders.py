@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from steerd.config.durations import parse, show
 from steerd.config.problem import nearest
 from steerd.control.server import RefusedError, Request
 from steerd.core.events import Order, Verb
+from steerd.text.durations import parse, show
 
 FOR_MAX: Final = 366 * 86400.0
 CONFIRM_MIN: Final = 1.0

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from steerd.control.times import milliseconds
 from steerd.core.views import Directions, ProbingView, TunnelView
+from steerd.text.times import milliseconds
 
 QUEUE_SHOWN: Final = 5.0
 """A wait in our own queue, in ms, that is worth a line."""

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from steerd.control import probing, traces
-from steerd.control.lines import cut
-from steerd.control.times import milliseconds, span
+from steerd.text.lines import cut
+from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
 """Paths that a screen has room for."""

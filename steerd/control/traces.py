@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from steerd.control.lines import cut, wrapped
-from steerd.control.times import milliseconds, span
+from steerd.text.lines import cut, wrapped
+from steerd.text.times import milliseconds, span
 
 Record = Mapping[str, Any]
 

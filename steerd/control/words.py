@@ -12,11 +12,11 @@ from steerd.config.problem import nearest
 from steerd.control import decision
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
-from steerd.control.times import span
 from steerd.core.effects import Switched, Terms
 from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId
 from steerd.core.views import PathView, PolicyView, View
+from steerd.text.times import span
 
 Json = dict[str, Any]
 

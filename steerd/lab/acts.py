@@ -3,9 +3,9 @@
 import time
 from typing import Final
 
-from steerd.lab.gateway import TENANT
 from steerd.lab.stage import Act
-from steerd.lab.world import World
+from steerd.lab.world.gateway import TENANT
+from steerd.lab.world.world import World
 
 INTERVAL: Final = "200ms"
 RATE: Final = 100.0

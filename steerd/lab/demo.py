@@ -11,7 +11,7 @@ from typing import Any
 from steerd.lab.acts import INTERVAL, RATE, SCRIPT
 from steerd.lab.enclosure import RUN, LabError, enclose
 from steerd.lab.stage import Stage, told
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 
 
 def demo(*, as_json: bool, hold: bool, config: Path | None) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from steerd.lab.enclosure import LabError
-from steerd.lab.traffic import SETTLED, Traffic
+from steerd.lab.world.traffic import SETTLED, Traffic
 
 SETTLE: Final = 2.0
 """After a move it is watched for so long, in seconds, whether it stays."""

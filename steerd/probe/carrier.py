@@ -1,16 +1,73 @@
 """What the prober asks of a method: one carrier for each method and family, each with legs of its own.
 
 A carrier knows packets and sockets, and nothing of time tables or outcomes. It is looked at once a tick: first
-`departures`, then `heard`, then `send` with all that is due.
+`departures`, then `heard`, then `send` with all that is due. A leg is one target of one path, as every method sees it.
 """
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from math import inf
+from typing import Final, NamedTuple, Protocol
 
-from steerd.config.settings import ProbePath
+from steerd.config.settings import ProbePath, Target
 from steerd.core.views import Directions
-from steerd.probe.ledger import Flight
-from steerd.probe.leg import Leg
+from steerd.probe.outcomes.ledger import Flight
+from steerd.probe.outcomes.limit import Limit
+from steerd.probe.wire.datagram import address_family
+
+SILENT: Final = 5
+"""Losses in a row after which the identifier changes: a NAT on the way may hold it in a bad state."""
+
+
+class Leg:
+    """``packed`` and ``address`` are those of the target, in the kernel's own form; empty while its name is not
+    resolved. ``patience`` is in seconds; ``losses`` counts those in a row, and ``limit`` remembers them with the
+    answers between them. ``identifier`` is what its next probes are told by, where the method has such a thing.
+    ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last said that it has
+    a route for them. ``carrier`` sends them. A leg that ``checks`` another is only asked whether that one's target
+    is there at all."""
+
+    __slots__ = (
+        "address",
+        "carrier",
+        "checks",
+        "family",
+        "identifier",
+        "index",
+        "limit",
+        "losses",
+        "packed",
+        "patience",
+        "refused_at",
+        "routed_at",
+        "settings",
+        "target",
+    )
+
+    def __init__(self, settings: ProbePath, index: int, carrier: "Carrier") -> None:
+        self.settings = settings
+        self.carrier = carrier
+        self.index = index
+        self.target: Target = settings.targets[index]
+        self.family = self.target.family
+        self.patience = settings.timeout
+        self.losses = 0
+        self.identifier = 0
+        self.limit: Limit | None = None
+        self.refused_at = -inf
+        self.routed_at = -inf
+        self.checks: Leg | None = None
+        self.packed = b""
+        self.address = ""
+        if self.target.address:
+            self.aim(self.target.address)
+
+    def aim(self, address: str) -> None:
+        """Probe this numeric address from now on."""
+        family = address_family(self.family)
+        self.packed = socket.inet_pton(family, address)
+        self.address = socket.inet_ntop(family, self.packed)
+
 
 Find = Callable[[int], Flight[Leg] | None]
 """The flight with this number, as long as it is remembered."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from steerd.config.settings import probe_bytes
 from steerd.core.views import Finding
 from steerd.probe.budget import Budget
+from steerd.probe.carrier import Leg
 from steerd.probe.findings import Findings
-from steerd.probe.leg import Leg
-from steerd.probe.schedule import Schedule, phase
+from steerd.probe.timing.schedule import Schedule, phase
 
 
 class Pace:

@@ -17,20 +17,19 @@ from steerd.core.effects import Cadence
 from steerd.core.events import Outcome, PathMtu, Probed
 from steerd.core.settings import PathId
 from steerd.core.views import ProbingView
-from steerd.probe.carrier import Answer, Carrier
-from steerd.probe.carriers import Carriers
-from steerd.probe.clock import ClockWatch, realtime_offset
-from steerd.probe.devices import Devices
-from steerd.probe.diagnosis import Diagnosis
+from steerd.net.devices import Devices
+from steerd.probe.carrier import Answer, Carrier, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.findings import Findings
-from steerd.probe.icmp import Wired
-from steerd.probe.ledger import Flight, Ledger, Way
-from steerd.probe.leg import Leg
-from steerd.probe.mtu import MtuProber
+from steerd.probe.methods.carriers import Carriers
+from steerd.probe.methods.icmp import Wired
+from steerd.probe.mtu.watch import MtuProber
+from steerd.probe.outcomes.ledger import Flight, Ledger, Way
 from steerd.probe.pace import Pace
 from steerd.probe.roster import Roster
-from steerd.probe.schedule import GRAIN
+from steerd.probe.timing.schedule import GRAIN
+from steerd.probe.trouble.diagnosis import Diagnosis
+from steerd.probe.wire.clock import ClockWatch, realtime_offset
 
 __all__ = ["ProbeError", "Prober"]
 

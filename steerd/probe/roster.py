@@ -7,10 +7,10 @@ from dataclasses import replace
 from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.core.settings import PathId
 from steerd.core.views import Finding
-from steerd.probe.carriers import Carriers
+from steerd.probe.carrier import Leg
 from steerd.probe.findings import Findings
-from steerd.probe.leg import Leg
-from steerd.probe.names import Key, Names
+from steerd.probe.methods.carriers import Carriers
+from steerd.probe.names.resolver import Key, Names
 from steerd.probe.pace import Pace
 
 _log = logging.getLogger("steerd.probe")

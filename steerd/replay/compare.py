@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from steerd.core.settings import PanelSettings, PathId, Settings
+from steerd.replay.account.samples import Samples
 from steerd.replay.baselines import BASELINES, Baseline
 from steerd.replay.baselines.member import NAMES, OneMember
-from steerd.replay.samples import Samples
-from steerd.replay.track import Choices
+from steerd.replay.trace.track import Choices
 
 
 def compare(samples: Samples, settings: Settings, *, cut_short: bool = False) -> Mapping[str, Choices]:

@@ -11,7 +11,7 @@ from typing import Final, TextIO
 
 from steerd.core.events import Event, Outcome, Probed
 from steerd.core.settings import PathId
-from steerd.replay.trace import HEADER
+from steerd.replay.trace.reading import HEADER
 
 LATE_WITHIN: Final = 10.0
 """Seconds for which a lost probe's row waits for its answer: longer than the prober remembers a probe."""

@@ -11,10 +11,10 @@ from steerd.core.events import Configured, Event, Installed, Probed
 from steerd.core.events import Outcome as Became
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, Settings
+from steerd.replay.account.outcome import Outcome, own_price, rule_name
+from steerd.replay.account.price import Ledger, account
 from steerd.replay.compare import compare
-from steerd.replay.outcome import Outcome, own_price, rule_name
-from steerd.replay.price import Ledger, account
-from steerd.replay.trace import TraceError
+from steerd.replay.trace.reading import TraceError
 
 SETTLED: Final = {Became.REPLY, Became.LOST, Became.LATE}
 """Outcomes that say what a probe brought in the end; LATE takes the place of a LOST of the same round."""

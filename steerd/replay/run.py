@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 from steerd.core.events import Swept
 from steerd.core.settings import PathId, Settings
+from steerd.replay.account.outcome import Outcome, own_price, rule_name
+from steerd.replay.account.price import Ledger, account
 from steerd.replay.compare import compare
 from steerd.replay.imports.imported import Import
-from steerd.replay.outcome import Outcome, own_price, rule_name
-from steerd.replay.price import Ledger, account
 from steerd.replay.probed import AsProbed
-from steerd.replay.rows import keep
 from steerd.replay.subject import Choosing, Chosen, Rows, Subject
-from steerd.replay.trace import Trace
-from steerd.replay.track import Choices, period
+from steerd.replay.trace.reading import Trace
+from steerd.replay.trace.rows import keep
+from steerd.replay.trace.track import Choices, period
 
 
 class Watcher(Protocol):

@@ -1,5 +1,5 @@
 """The kernel's side of steering: which rules, routes and nexthops are wanted, and how they get there.
 
-``desired`` and ``diff`` are pure; ``netlink`` and the ``*_codec`` files speak to the kernel; ``reconcile``
-joins the two on one worker thread; ``router`` is the face that the daemon knows.
+``model`` and ``wanted`` are pure; ``kernel`` and ``nft`` speak to the kernel; ``reconcile`` joins them on one worker
+thread; ``around`` and ``conflicts`` look at what others do; ``router`` is the face that the daemon knows.
 """

@@ -5,24 +5,25 @@ from contextlib import suppress
 
 from steerd.config.settings import Actuator, RouteSettings
 from steerd.core.settings import PolicyId
-from steerd.route import commands, prefixes
-from steerd.route.adopt import Adopted, adopt, adopt_peers
-from steerd.route.allowed_ips import lines
-from steerd.route.choice import Choice, ways_out
-from steerd.route.collisions import collision
-from steerd.route.desired import Circumstances, desired
-from steerd.route.diff import difference
+from steerd.net.wireguard.device import WireGuardError
+from steerd.route.around.collisions import collision
+from steerd.route.around.surroundings import Surroundings
 from steerd.route.error import RouteError
-from steerd.route.kernel import Kernel
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.model import prefixes
+from steerd.route.model.numbers import allocate
+from steerd.route.model.objects import Seen, State
+from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.firewall import Firewall, ours
-from steerd.route.numbers import allocate
-from steerd.route.objects import Seen, State
-from steerd.route.peers import Peers
-from steerd.route.prefixes import FAMILIES
-from steerd.route.protect import Carrying, Protection, carrying
-from steerd.route.selection import Selection, selections
-from steerd.route.surroundings import Surroundings
-from steerd.wireguard.device import WireGuardError
+from steerd.route.nft.protect import Carrying, Protection, carrying
+from steerd.route.reconcile.peers import Peers
+from steerd.route.wanted import commands
+from steerd.route.wanted.adopt import Adopted, adopt, adopt_peers
+from steerd.route.wanted.allowed_ips import lines
+from steerd.route.wanted.choice import Choice, ways_out
+from steerd.route.wanted.desired import Circumstances, desired
+from steerd.route.wanted.diff import difference
+from steerd.route.wanted.selection import Selection, selections
 
 _ROUNDS = 3
 

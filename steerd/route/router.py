@@ -13,23 +13,23 @@ from steerd.config.settings import Actuator, OnStop, RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.account import Outcome
+from steerd.route.around.gateways import automatic
+from steerd.route.around.surroundings import Surroundings
+from steerd.route.around.underlay import Underlay
 from steerd.route.claim import Claim
-from steerd.route.conntrack import forget
+from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
-from steerd.route.gateways import automatic
-from steerd.route.kernel import Kernel
+from steerd.route.kernel.conntrack import forget
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.kernel.watch import Watch
+from steerd.route.model.objects import Device
+from steerd.route.nft.protect import Protection
 from steerd.route.nft.watch import NftWatch
-from steerd.route.objects import Device
 from steerd.route.once import cleanup, plan
-from steerd.route.pace import Pace
-from steerd.route.peers import Peers
-from steerd.route.protect import Protection
-from steerd.route.reconcile import Reconciler
-from steerd.route.release import Release
-from steerd.route.surroundings import Surroundings
-from steerd.route.underlay import Underlay
-from steerd.route.watch import Watch
+from steerd.route.reconcile.account import Outcome
+from steerd.route.reconcile.peers import Peers
+from steerd.route.reconcile.reconciler import Reconciler
+from steerd.route.reconcile.release import Release
 
 __all__ = ["RouteError", "Router", "cleanup", "plan"]
 

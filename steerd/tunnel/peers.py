@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from socket import AF_INET, AF_INET6, inet_ntop
 
 from steerd.config.settings import TunnelPath
-from steerd.wireguard.device import Device, Peer
+from steerd.net.wireguard.device import Device, Peer
 
 
 def peer_of(path: TunnelPath, device: Device) -> Peer | None:

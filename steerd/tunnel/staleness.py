@@ -8,7 +8,7 @@ for dead. A handshake that is not answered is tried again after 5 s.
 
 from typing import Final
 
-from steerd.wireguard.device import Peer
+from steerd.net.wireguard.device import Peer
 
 REJECT_AFTER: Final = 180.0
 SILENCE: Final = 15.0

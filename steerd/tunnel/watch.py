@@ -14,10 +14,10 @@ from steerd.config.settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.core.views import TunnelView
+from steerd.net.wireguard.device import Device, WireGuardError
+from steerd.net.wireguard.speaker import Speaker
 from steerd.tunnel.peers import endpoint, peer_of, remarks
 from steerd.tunnel.staleness import Staleness
-from steerd.wireguard.device import Device, WireGuardError
-from steerd.wireguard.speaker import Speaker
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from typing import Any
 from bench.route_world import POLICY, World, prefixes, settings, steer
 from steerd.config.settings import RouteSettings
 from steerd.lab.enclosure import run
-from steerd.route.choice import Choice
-from steerd.route.kernel import Kernel
-from steerd.route.objects import State
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.model.objects import State
 from steerd.route.once import size
 from steerd.route.router import Router, cleanup, plan
+from steerd.route.wanted.choice import Choice
 
 NUMBER = 5_000
 """Prefixes of each family, of which a reload replaces half."""

@@ -91,7 +91,7 @@ def tunnels(*names: str) -> Iterator[Callable[..., Any]]:
     }
     namespaces.add("gw")
     namespaces.enter("gw")
-    worker = Worker("gw", "steerd.lab.pop", {"pops": pops, "seed": 1})
+    worker = Worker("gw", "steerd.lab.world.pop", {"pops": pops, "seed": 1})
     for n, name in enumerate(names, 1):
         address(name, n)
     try:

@@ -18,10 +18,11 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from steerd.lab import namespaces, wiring
-from steerd.lab.packets import TRAFFIC_PORT
+from steerd.lab import namespaces
 from steerd.lab.worker import Worker
-from steerd.lab.world import Pop, PopSpec, World
+from steerd.lab.world import wiring
+from steerd.lab.world.packets import TRAFFIC_PORT
+from steerd.lab.world.world import Pop, PopSpec, World
 
 RATE = 500_000.0
 """Bytes a second that go through each token bucket: 4 Mbit/s."""
@@ -100,7 +101,7 @@ paths = [{{ dev = "up-{pop.name}", via = "10.99.{number}.2", target = "{pop.targ
             "device": "pop0",
             "number": number,
         }
-        behind = self._closing(Worker(router, "steerd.lab.pop", {"pops": {spec.name: given}, "seed": self._seed}))
+        behind = self._closing(Worker(router, "steerd.lab.world.pop", {"pops": {spec.name: given}, "seed": self._seed}))
         namespaces.ip(
             f"""addr add 10.99.{number}.2/24 dev gw0
                 link set gw0 up

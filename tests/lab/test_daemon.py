@@ -15,8 +15,8 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.lab.gateway import METRICS, TENANT
-from steerd.lab.world import World
+from steerd.lab.world.gateway import METRICS, TENANT
+from steerd.lab.world.world import World
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
 

@@ -9,8 +9,8 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.lab.line import Conditions
-from steerd.lab.world import PopSpec, World
+from steerd.lab.world.line import Conditions
+from steerd.lab.world.world import PopSpec, World
 from tests.lab.test_daemon import FILE, ask, metric, start, status, until
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import FILE, LOG, MISTAKES, SOCKET, ask, metric, start, state_of_kernel, status, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]

@@ -6,7 +6,7 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import LOG, ask, start, status, until
 from tests.lab.test_daemon_reload import text
 

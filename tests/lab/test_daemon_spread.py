@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import FILE, ask, metric, start, state_of_kernel, status, until
 from tests.lab.test_daemon_reload import flowing, text
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.line import Conditions
-from steerd.lab.world import PopSpec, World
+from steerd.lab.world.line import Conditions
+from steerd.lab.world.world import PopSpec, World
 from tests.lab.test_daemon import LOG, ask, status, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]

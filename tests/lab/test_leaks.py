@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import ECHO, FILE, MISTAKES, ask, reaches, start, status, until
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker, pytest.mark.nft]

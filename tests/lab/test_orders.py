@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import FILE, ask, metric, start, status, until
 from tests.lab.test_daemon_reload import text
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world import POPS, World
+from steerd.lab.world.world import POPS, World
 from tests.lab.test_daemon import ask, start, status, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]

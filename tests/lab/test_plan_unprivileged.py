@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.core.effects import Steer
 from tests.lab.test_route_world import Gateway, Heard, ip, routing
 

@@ -147,7 +147,7 @@ def test_a_next_hop_that_does_not_answer_arp_is_lost_with_an_error_as_hint() -> 
 
 def overflowing() -> Any:
     from steerd.probe import pace
-    from steerd.probe import wire as sockets
+    from steerd.probe.wire import datagram as sockets
 
     sockets.RECEIVE_BUFFER = 100_000
     pace.phase = lambda _, __: 0.5  # all in the same tick
@@ -235,7 +235,7 @@ def test_a_new_configuration_leaves_the_phase_of_the_others() -> None:
 
 
 def stamps_by_packet() -> Any:
-    from steerd.probe import wire as sockets
+    from steerd.probe.wire import datagram as sockets
 
     sockets.SCM_TS_OPT_ID = 250  # as on a kernel that does not know the option
     with tunnels("v0") as _:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import RUN, run
-from steerd.probe import names, resolution
-from steerd.probe.names import Names
+from steerd.probe.names import resolution
+from steerd.probe.names import resolver as names
+from steerd.probe.names.resolver import Names
 
 pytestmark = pytest.mark.lab
 

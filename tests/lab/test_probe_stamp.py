@@ -23,11 +23,11 @@ from steerd.cli.steerd import main
 from steerd.config.settings import ProbePath
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.probe import stamp
-from steerd.probe import wire as wire_options
-from steerd.probe.devices import Devices
+from steerd.net.devices import Devices
 from steerd.probe.error import ProbeError
-from steerd.probe.udp import UdpCarrier
+from steerd.probe.methods.udp import UdpCarrier
+from steerd.probe.stamp import packet as stamp
+from steerd.probe.wire import datagram as wire_options
 from tests.lab import ticks
 from tests.lab.ticks import Ticks, wire
 

@@ -15,9 +15,9 @@ import pytest
 from steerd.config.settings import ProbePath
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.probe import tcp
 from steerd.probe.error import ProbeError
-from steerd.probe.tcp import TcpCarrier
+from steerd.probe.methods import tcp
+from steerd.probe.methods.tcp import TcpCarrier
 from tests.lab import ticks
 from tests.lab.ticks import Ticks, wire
 

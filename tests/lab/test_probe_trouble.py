@@ -322,8 +322,8 @@ def test_size_dscp_and_source_are_those_of_each_path() -> None:
 
 def by_hand(kind: str) -> Any:
     """Both wires, on the same path."""
-    from steerd.probe.batch import Batch
-    from steerd.probe.single import Single
+    from steerd.probe.wire.batch import Batch
+    from steerd.probe.wire.single import Single
 
     wire()
     told: list[Any] = []

@@ -13,7 +13,7 @@ import pytest
 
 from steerd.core.effects import Switched
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from steerd.replay.recorded import effects
 from steerd.store.recording import read
 from steerd.store.records import to_json

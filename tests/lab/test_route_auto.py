@@ -10,13 +10,13 @@ import pytest
 
 from steerd.config.settings import AUTO, OnStop
 from steerd.core.events import Installed
-from steerd.netlink import Connection
-from steerd.route import route_codec
-from steerd.route.choice import Choice
-from steerd.route.objects import MAIN
+from steerd.net.netlink import Connection
+from steerd.route.kernel.codec import route as route_codec
+from steerd.route.model.objects import MAIN
+from steerd.route.model.prefixes import FAMILIES
 from steerd.route.once import plan
-from steerd.route.prefixes import FAMILIES
 from steerd.route.router import cleanup
+from steerd.route.wanted.choice import Choice
 from tests.lab.test_route_world import (
     Gateway,
     Heard,

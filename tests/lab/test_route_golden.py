@@ -9,8 +9,8 @@ import pytest
 
 from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.kernel import Kernel
-from steerd.route.objects import State
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.model.objects import State
 from steerd.route.once import plan
 from tests.lab.test_route_world import Gateway, Heard, ip, routing
 from tests.unit.test_route_golden import CASES, Step, golden, settings_of

@@ -17,8 +17,8 @@ from pyroute2 import IPRoute
 from steerd.config.settings import OnStop
 from steerd.core.events import Installed
 from steerd.core.settings import PathId
-from steerd.route.choice import Choice
 from steerd.route.router import RouteError, cleanup, plan
+from steerd.route.wanted.choice import Choice
 from tests.lab.test_route_world import PROTOCOL, Gateway, Heard, ip, ours, path, policy, routing, settings, steer
 from tests.lab.waiting import until
 

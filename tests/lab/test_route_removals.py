@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from steerd.config.settings import Flows, Guard, RouteSettings
-from steerd.route import commands, prefixes
-from steerd.route.diff import Change, Verb
-from steerd.route.kernel import Kernel
-from steerd.route.objects import Routes
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.model import prefixes
+from steerd.route.model.objects import Routes
+from steerd.route.wanted import commands
+from steerd.route.wanted.diff import Change, Verb
 from tests.lab.test_route_guard import nft, ruleset
 from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer
 

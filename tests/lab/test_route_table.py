@@ -13,7 +13,7 @@ from steerd.config.settings import Flows, Guard, RouteSettings
 from steerd.route.nft.firewall import Firewall
 from steerd.route.nft.ruleset import Surroundings, ruleset
 from steerd.route.nft.table import Table
-from steerd.route.selection import selections
+from steerd.route.wanted.selection import selections
 from tests.lab.test_route_guard import nft
 from tests.lab.test_route_world import Gateway, entered, packed, path, policy, settings
 

@@ -4,9 +4,9 @@ import pytest
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.core.events import Installed
-from steerd.route.kernel import Kernel
-from steerd.route.selection import selections
-from steerd.route.verify import Verifier
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.kernel.verify import Verifier
+from steerd.route.wanted.selection import selections
 from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer
 from tests.lab.waiting import until
 

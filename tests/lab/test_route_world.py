@@ -24,7 +24,7 @@ import pytest
 from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
-from steerd.route import prefixes
+from steerd.route.model import prefixes
 from steerd.route.router import Router
 
 _CLONE_NEWNET = 0x40000000

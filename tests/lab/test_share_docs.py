@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.core.views import View
 from steerd.lab.enclosure import RUN, run
 from steerd.share.share import Share

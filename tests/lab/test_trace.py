@@ -22,7 +22,7 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 
 pytestmark = pytest.mark.lab
 

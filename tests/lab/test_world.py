@@ -13,7 +13,7 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import LabError, run
-from steerd.lab.world import EVERYTHING, STEERED, World
+from steerd.lab.world.world import EVERYTHING, STEERED, World
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 

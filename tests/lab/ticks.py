@@ -11,9 +11,8 @@ from typing import Any
 from steerd.config.settings import ProbePath, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
-from steerd.probe.carrier import Answer, Carrier, Find
-from steerd.probe.ledger import Flight, Ledger, Way
-from steerd.probe.leg import Leg
+from steerd.probe.carrier import Answer, Carrier, Find, Leg
+from steerd.probe.outcomes.ledger import Flight, Ledger, Way
 
 TICK = 0.01
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import RUN, LabError
-from steerd.wireguard import uapi
+from steerd.net.wireguard import uapi
 
 POPS = ("fra1", "ams1", "par1")
 SERVICE = "198.18.0.1"

@@ -7,8 +7,8 @@ from steerd.core.belief.health import CONFIRMATIONS
 from steerd.core.belief.path import CONFIRM_SLOWEST
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import Reason
-from tests.sim.driver import Driver
-from tests.sim.network import Line, Weather
+from steerd.sim.driver import Driver
+from steerd.sim.network import Line, Weather
 
 DEAD, ALIVE = PathId("a/w"), PathId("b/w")
 

@@ -1,7 +1,7 @@
 """Scenarios as data: a network over time, and what must come of it. See the TOML files beside this one.
 
 ``[[path]]``: name, optional pop, uplink, bias, ``standby_interval``, ``timeout`` and ``down_after``, then ``weather``
-changes (see `tests.sim.network.Weather`), times in seconds. ``[[policy]]``: name and `PolicySettings`; without any
+changes (see `steerd.sim.network.Weather`), times in seconds. ``[[policy]]``: name and `PolicySettings`; without any
 there is one, "all". ``[[expect]]``: in the time from ``after`` to ``before`` there is exactly one switch (of
 ``policy``, if more than one), to ``to`` for ``reason`` (or for one of several); ``none = true``: there is no switch
 at all, or none for ``reason``. ``[[state]]``: what a policy, or a ``path``, is at a time, and of a path, ``because``:
@@ -26,8 +26,8 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
-from tests.sim.driver import Driver
-from tests.sim.network import Line, Weather
+from steerd.sim.driver import Driver
+from steerd.sim.network import Line, Weather
 
 FOLDER = Path(__file__).parent
 POLICY = PolicyId("all")

@@ -22,8 +22,8 @@ from steerd.core.settings import (
     WhenNone,
 )
 from steerd.core.states import PathState, PolicyState, Reason
-from tests.sim.driver import Driver
-from tests.sim.network import season
+from steerd.sim.driver import Driver
+from steerd.sim.network import season
 
 HOUR = 3600.0
 CROWDED = 25

@@ -13,8 +13,8 @@ from steerd.core.settings import (
     Settings,
 )
 from steerd.core.states import Reason
-from tests.sim.driver import Driver
-from tests.sim.network import Line, Weather
+from steerd.sim.driver import Driver
+from steerd.sim.network import Line, Weather
 
 A, B = PathId("a/w"), PathId("b/w")
 SEEDS = 40

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
-from tests.sim.driver import Driver
-from tests.sim.network import season
+from steerd.sim.driver import Driver
+from steerd.sim.network import season
 
 INTERVAL = 5.0  # seconds between the probes of a path
 PATHS = 4

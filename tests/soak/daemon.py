@@ -10,7 +10,7 @@ from typing import Any, Self
 from steerd.control.client import NotThereError, ask
 from steerd.lab import namespaces
 from steerd.lab.enclosure import LabError
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.soak.samples import Verdict, descriptors, judge, metrics, sample
 
 WARM_UP = 20.0

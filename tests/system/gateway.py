@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steerd.lab.enclosure import LabError
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.system.machine import Machine
 
 CONFIG = "/etc/steerd/steerd.toml"

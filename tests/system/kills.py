@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.system import gateway
 from tests.system.gateway import foreign, journal, killed, moved, ours, settled, started
 from tests.system.machine import Machine

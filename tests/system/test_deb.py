@@ -115,7 +115,7 @@ def unpacked(package: str) -> dict[str, Any]:
         "steerctl": out("/opt/steerd/bin/steerctl", "--socket", "/none", "status"),
         "modules": out(
             "/opt/steerd/bin/python3", "-P", "-c",
-            "import sys, scapy, nacl.signing, aiomqtt, pydantic, icmplib, steerd.daemon; print(sys.executable)",
+            "import sys, scapy, nacl.signing, aiomqtt, pydantic, icmplib, steerd.daemon.daemon; print(sys.executable)",
         ),
     }  # fmt: skip
 

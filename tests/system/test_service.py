@@ -11,7 +11,7 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.lab.world import World
+from steerd.lab.world.world import World
 from tests.system import gateway
 from tests.system.gateway import foreign, install, journal, moved, ours, restarted, settled, start, until
 from tests.system.machine import Machine

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steerd.cli.check import check
-from steerd.config.load import ConfigError, load
+from steerd.config.gateway.load import ConfigError, load
 from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
-from steerd.route.selection import selections
+from steerd.route.wanted.selection import selections
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "config" / "steerd.toml"
@@ -442,7 +442,7 @@ VALUES = st.recursive(
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_values_only_config_errors_come_out(tmp_path, data, monkeypatch):
-    from steerd.config import read
+    from steerd.config import toml as read
 
     raw = tomllib.loads(EXAMPLE.read_text())
     for _ in range(data.draw(st.integers(1, 4))):

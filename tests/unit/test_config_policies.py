@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from steerd.config.load import ConfigError, load
+from steerd.config.gateway.load import ConfigError, load
 from steerd.core.effects import Steer
 from steerd.core.engine import Engine
 from steerd.core.events import Installed, Swept

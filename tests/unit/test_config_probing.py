@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config import rates, values
-from steerd.config.load import ConfigError, load
+from steerd.config import values
+from steerd.config.gateway.load import ConfigError, load
 from steerd.config.settings import Config, ProbePath, Target, payload_bytes, probe_bytes
 from steerd.core.settings import PathId
+from steerd.text import rates
 
 POLICY = '[[policy]]\nname = "all"\nprefixes = ["0.0.0.0/0"]\n'
 HTTPS = 'method = "tcp", port = 8443'

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.durations import parse, show
-from steerd.config.numbering import number
+from steerd.config.gateway.numbering import number
 from steerd.config.prefixes import count, covered, each, joined, pack, unpack
+from steerd.text.durations import parse, show
 
 
 @pytest.mark.parametrize(

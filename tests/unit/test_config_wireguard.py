@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.config.load import ConfigError, load
+from steerd.config.gateway.load import ConfigError, load
 from steerd.config.settings import Actuator, Flows, TunnelPath
 
 ONE, TWO = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="

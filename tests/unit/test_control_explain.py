@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from steerd import verbs
 from steerd.control import tables, words
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched
@@ -24,6 +23,7 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
+from steerd.daemon import verbs
 from steerd.store.store import Store
 from tests.unit.driven import Driven, steady, stepped
 

@@ -8,7 +8,6 @@ import pytest
 from steerd.control import probing, tables, words
 from steerd.control.orders import order, since, traced
 from steerd.control.server import RefusedError
-from steerd.control.times import milliseconds, span
 from steerd.core.effects import Switched
 from steerd.core.events import Order, PathMtu, Verb
 from steerd.core.rules.rule import Standing
@@ -25,6 +24,7 @@ from steerd.core.views import (
     TunnelView,
     View,
 )
+from steerd.text.times import milliseconds, span
 
 FRA, AMS, NYC = PathId("fra1/wg-fra1"), PathId("ams1/lte"), PathId("nyc1/wg-nyc1")
 

@@ -11,8 +11,8 @@ from steerd.core.memory import Memory
 from steerd.core.policy.failover import AWAITED
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import PathState, PolicyState, Reason
-from tests.sim.driver import Driver
-from tests.sim.network import Line, Weather
+from steerd.sim.driver import Driver
+from steerd.sim.network import Line, Weather
 
 A, B, C = PathId("a/w"), PathId("b/w"), PathId("c/w")
 ALL = PolicyId("all")

@@ -12,7 +12,7 @@ from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Outcome, Probed
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
-from steerd.driver import Driver
+from steerd.daemon.driver import Driver
 
 A, B = PathId("a/w"), PathId("b/w")
 USERS, EXTRA = PolicyId("users"), PolicyId("extra")

@@ -8,7 +8,7 @@ from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Link, Order, Verb
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, PolicySettings, WhenNone
-from steerd.driver import Driver
+from steerd.daemon.driver import Driver
 from tests.unit.driven import Driven, steady, stepped
 from tests.unit.test_driver import BOTH
 

@@ -20,7 +20,7 @@ from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import CandidateView, Directions, Finding, PathView, PolicyView, ProbingView, TunnelView, View
-from steerd.export.metrics import Metrics
+from steerd.web.metrics import Metrics
 
 A, B, C = PathId("fra1/wg0"), PathId("ams1/wg0"), PathId("nyc1/wg0")
 P = PolicyId("default")

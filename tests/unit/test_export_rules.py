@@ -6,7 +6,7 @@ from math import isnan
 import pytest
 
 from steerd.core.settings import PanelSettings, PolicyId, RegretSettings, Settings, ThresholdSettings
-from steerd.export.metrics import Metrics
+from steerd.web.metrics import Metrics
 from tests.unit.driven import Driven, steady, stepped
 from tests.unit.test_export_metrics import config, one, page
 

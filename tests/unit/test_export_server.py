@@ -8,9 +8,9 @@ import pytest
 
 from steerd.config.settings import ExportSettings
 from steerd.core.views import View
-from steerd.export import server
-from steerd.export.metrics import Metrics
-from steerd.export.server import ExportServer
+from steerd.web import http as server
+from steerd.web.http import ExportServer
+from steerd.web.metrics import Metrics
 
 EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
 

@@ -3,7 +3,7 @@
 import ipaddress
 import struct
 
-from steerd.lab.packets import TRAFFIC_PORT, answer, datagram, read, too_big
+from steerd.lab.world.packets import TRAFFIC_PORT, answer, datagram, read, too_big
 
 USER = ipaddress.IPv6Address("fd00:1::2").packed
 STEERED = ipaddress.IPv6Address("fd00:2::2").packed

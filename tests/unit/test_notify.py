@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from steerd.notify import notify, watchdog_period
+from steerd.daemon.notify import notify, watchdog_period
 
 
 @pytest.mark.parametrize("abstract", [False, True])

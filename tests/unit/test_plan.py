@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PolicyState
 from steerd.core.views import PolicyView, View
-from steerd.plan import choices, notes
-from steerd.route.choice import Choice
+from steerd.daemon.plan import choices, notes
+from steerd.route.wanted.choice import Choice
 
 FRA, AMS = PathId("fra1/wg0"), PathId("ams1/wg1")
 FILE = """\

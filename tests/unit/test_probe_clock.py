@@ -2,7 +2,7 @@
 
 import time
 
-from steerd.probe.clock import ClockWatch, realtime_offset
+from steerd.probe.wire.clock import ClockWatch, realtime_offset
 
 
 def test_slewing_is_no_step():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe import direction
-from steerd.probe.direction import WINDOW, DirectionLog, Directions, numbers
+from steerd.probe.stamp import direction
+from steerd.probe.stamp.direction import WINDOW, DirectionLog, Directions, numbers
 
 UNKNOWN = (None, None)
 

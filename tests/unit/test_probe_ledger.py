@@ -1,7 +1,7 @@
 """The outcomes of a probe, told apart, with literal times."""
 
 from steerd.core.events import Outcome
-from steerd.probe.ledger import CAPACITY, Flight, Ledger, Way
+from steerd.probe.outcomes.ledger import CAPACITY, Flight, Ledger, Way
 
 PATIENCE = 0.1
 TIMEOUT = 1.0

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from steerd.probe.limit import Limit
+from steerd.probe.outcomes.limit import Limit
 
 
 def seen(answers: list[bool], period: float = 0.1) -> Limit:

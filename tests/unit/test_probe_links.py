@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from steerd.probe.links import Device, Links
+from steerd.probe.mtu.links import Device, Links
 
 NEW, LOST, LINK = 20, 21, 16
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe.mtu_search import TRIES, Found, Search
+from steerd.probe.mtu.search import TRIES, Found, Search
 
 SMALL, RTT, TIMEOUT = 84, 0.02, 1.0
 

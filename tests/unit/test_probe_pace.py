@@ -5,8 +5,8 @@ import pytest
 from steerd.config.settings import ProbePath, Target, probe_bytes
 from steerd.core.settings import PathId
 from steerd.core.views import Finding
+from steerd.probe.carrier import Leg
 from steerd.probe.findings import Findings
-from steerd.probe.leg import Leg
 from steerd.probe.pace import Pace
 
 

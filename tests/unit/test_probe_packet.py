@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe.filter import echo_filter
-from steerd.probe.packet import IDENTIFIER_MASK, Echo, echo_request, head, number_in, read
+from steerd.probe.wire.echo import IDENTIFIER_MASK, Echo, echo_request, head, number_in, read
+from steerd.probe.wire.filter import echo_filter
 
 TAG = b"\xde\xad\xbe\xef"
 COOKIE = TAG + bytes(range(12))

@@ -12,9 +12,11 @@ import pytest
 
 from steerd.cli import arguments
 from steerd.cli.steerd import main
-from steerd.probe import reflector, stamp, stamp_tlv
-from steerd.probe.key import KeyFileError, read_key
-from steerd.probe.reflector import Question, Reflector, Refusal
+from steerd.probe.stamp import packet as stamp
+from steerd.probe.stamp import tlv as stamp_tlv
+from steerd.probe.stamp.key import KeyFileError, read_key
+from steerd.reflect import reflector
+from steerd.reflect.reflector import Question, Reflector, Refusal
 
 KEY = bytes(range(32))
 SOURCE = socket.inet_pton(socket.AF_INET, "192.0.2.7")

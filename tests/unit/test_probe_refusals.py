@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from steerd.probe.filter import refusal_filter
+from steerd.probe.wire.filter import refusal_filter
 from tests.unit.test_probe_packet import bpf
 
 

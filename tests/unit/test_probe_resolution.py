@@ -6,7 +6,7 @@ from zlib import crc32
 
 import pytest
 
-from steerd.probe.resolution import Note, Resolution, next_to_ask, usable, words
+from steerd.probe.names.resolution import Note, Resolution, next_to_ask, usable, words
 
 
 def spread(name: str, family: int = 4) -> float:

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from steerd.probe.schedule import Schedule, phase
-from steerd.probe.wheel import Wheel
+from steerd.probe.timing.schedule import Schedule, phase
+from steerd.probe.timing.wheel import Wheel
 
 
 def test_wheel_gives_items_when_their_slot_begins_and_never_early():

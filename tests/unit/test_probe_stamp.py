@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe import stamp, stamp_tlv
-from steerd.probe.stamp import ErrorEstimate, ReflectedPacket, SenderPacket
+from steerd.probe.stamp import packet as stamp
+from steerd.probe.stamp import tlv as stamp_tlv
+from steerd.probe.stamp.packet import ErrorEstimate, ReflectedPacket, SenderPacket
 
 KEY = bytes.fromhex("000102030405060708090a0b0c0d0e0f")
 # 2026-11-23 12:00:00.5 UTC; 1900 was 2,208,988,800 s before 1970.

@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from steerd.config.load import load
-from steerd.reload import Reload, TrialError
+from steerd.config.gateway.load import load
+from steerd.daemon.reload import Reload, TrialError
 
 FILE = """\
 [[pop]]

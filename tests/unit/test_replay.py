@@ -9,9 +9,9 @@ import pytest
 
 from steerd.cli.steerd import main
 from steerd.core.settings import PathId, PathSettings, Settings
-from steerd.replay.price import Ledger
+from steerd.replay.account.price import Ledger
 from steerd.replay.run import replay
-from steerd.replay.trace import Trace, TraceError
+from steerd.replay.trace.reading import Trace, TraceError
 
 
 def write(path, rows, header="time_s,path,rtt_ms"):

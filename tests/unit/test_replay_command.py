@@ -11,10 +11,10 @@ import pytest
 from bench import example_trace
 from steerd.cli.steerd import main
 from steerd.core.settings import Settings
-from steerd.replay import picture
 from steerd.replay.baselines import BASELINES
 from steerd.replay.baselines.member import NAMES
 from steerd.replay.run import run
+from steerd.replay.shown import picture
 from tests.unit.test_replay import step, write
 
 

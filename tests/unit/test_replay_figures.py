@@ -6,10 +6,10 @@ from math import isnan
 import pytest
 
 from steerd.core.settings import Settings
-from steerd.replay import table
-from steerd.replay.figures import figures, moves, nearest_rank
-from steerd.replay.price import Ledger
+from steerd.replay.account.figures import figures, moves, nearest_rank
+from steerd.replay.account.price import Ledger
 from steerd.replay.run import run
+from steerd.replay.shown import table
 from tests.unit.test_replay import step, write
 
 

@@ -18,7 +18,7 @@ from steerd.core.settings import PathId
 from steerd.replay.imports.formats import FORMATS, recognise
 from steerd.replay.imports.imported import Import, stem
 from steerd.replay.imports.text import head
-from steerd.replay.trace import TraceError
+from steerd.replay.trace.reading import TraceError
 
 DATA = Path(__file__).parent / "data" / "imports"
 

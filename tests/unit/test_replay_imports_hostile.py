@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from steerd.replay.imports.formats import FORMATS, recognise
 from steerd.replay.imports.imported import Import
 from steerd.replay.imports.text import head
-from steerd.replay.trace import TraceError
+from steerd.replay.trace.reading import TraceError
 
 DATA = Path(__file__).parent / "data" / "imports"
 FILES = sorted(DATA.iterdir())

@@ -15,7 +15,7 @@ from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Link, Outcome, PathMtu, Probed, Tunnel
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
-from steerd.driver import Driver
+from steerd.daemon.driver import Driver
 from steerd.replay.baselines import BASELINES
 from steerd.replay.baselines.member import NAMES
 from steerd.replay.export import rows
@@ -110,7 +110,7 @@ def test_a_long_quiet_time_replays_as_long_as_some_wake_up_in_it_was_kept(tmp_pa
 
 
 def test_the_driver_tells_a_long_silence_from_a_short_one(monkeypatch):
-    monkeypatch.setattr("steerd.driver.SILENCE", 0.05)
+    monkeypatch.setattr("steerd.daemon.driver.SILENCE", 0.05)
     engine = Engine(replace(SETTINGS, round=0.0), Memory(), now=time.monotonic(), epoch=1, draw=Random(1).random)
     kept = []
     driver = Driver(engine, record=lambda event, now: kept.append(event), cadence=print, fact=lambda fact: None)

@@ -1,8 +1,8 @@
 """Traces that are kept in memory."""
 
 from steerd.core.settings import Settings
-from steerd.replay.rows import read
 from steerd.replay.run import choices, run
+from steerd.replay.trace.rows import read
 from tests.unit.test_replay import step, write
 
 

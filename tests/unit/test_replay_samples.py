@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from steerd.core.settings import Settings
-from steerd.replay import table
-from steerd.replay.price import Ledger
+from steerd.replay.account.price import Ledger
 from steerd.replay.run import run
+from steerd.replay.shown import table
 from tests.unit.test_replay import write
 
 STEP = {"a": lambda n: 20.0 + n % 3 if n < 150 else 60.0 + n % 3, "b": lambda n: 30.0 + n % 2}

@@ -5,10 +5,10 @@ from dataclasses import replace
 from steerd.config.prefixes import joined, pack
 from steerd.config.settings import Actuator, OnStop, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.adopt import Adopted, adopt_peers, names
-from steerd.route.allowed_ips import Moves, held, lines, missing, ours, removable, wanted
-from steerd.route.choice import BLOCKED, Choice
-from steerd.wireguard.device import Device, Peer
+from steerd.net.wireguard.device import Device, Peer
+from steerd.route.wanted.adopt import Adopted, adopt_peers, names
+from steerd.route.wanted.allowed_ips import Moves, held, lines, missing, ours, removable, wanted
+from steerd.route.wanted.choice import BLOCKED, Choice
 
 A, B, C, D = PathId("fra1/wg"), PathId("ams1/wg"), PathId("par1/wg"), PathId("nyc1/wg")
 ALL = PolicyId("all")

@@ -11,9 +11,14 @@ from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from steerd import netlink
-from steerd.route import link_codec, listing, nexthop_codec, prefixes, route_codec, rule_codec, watch
-from steerd.route.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
+from steerd.net import netlink
+from steerd.route.kernel import listing, watch
+from steerd.route.kernel.codec import link as link_codec
+from steerd.route.kernel.codec import nexthop as nexthop_codec
+from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.codec import rule as rule_codec
+from steerd.route.model import prefixes
+from steerd.route.model.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
 
 PROTOCOL = 210
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.route.culprits import networkd_advice
+from steerd.route.around.networkd import networkd_advice
 
 ALL = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=false\nManageForeignNextHops=0\n"
 

@@ -10,14 +10,10 @@ from hypothesis import strategies as st
 from steerd.config.settings import Flows, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.events import Share
 from steerd.core.settings import PathId, PolicyId
-from steerd.route import commands, prefixes
-from steerd.route.adopt import adopt
-from steerd.route.choice import Choice, ways_out, weighed
-from steerd.route.collisions import collision
-from steerd.route.desired import Circumstances, desired, idle_timers
-from steerd.route.diff import Verb, difference
-from steerd.route.numbers import Ids, WayOut, allocate
-from steerd.route.objects import (
+from steerd.route.around.collisions import collision
+from steerd.route.model import prefixes
+from steerd.route.model.numbers import Ids, WayOut, allocate
+from steerd.route.model.objects import (
     MAIN,
     Action,
     Device,
@@ -31,7 +27,12 @@ from steerd.route.objects import (
     Seen,
     State,
 )
-from steerd.route.selection import selections
+from steerd.route.wanted import commands
+from steerd.route.wanted.adopt import adopt
+from steerd.route.wanted.choice import Choice, ways_out, weighed
+from steerd.route.wanted.desired import Circumstances, desired, idle_timers
+from steerd.route.wanted.diff import Verb, difference
+from steerd.route.wanted.selection import selections
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 

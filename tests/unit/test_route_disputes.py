@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from steerd.route.diff import Change, Difference, Verb
-from steerd.route.disputes import AGAIN_AND_AGAIN, IN_A_ROW, LONGEST_WAIT, MEMORY, Disputes
-from steerd.route.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
-from steerd.route.quarrel import Quarrel
-from steerd.route.suspects import suspects
+from steerd.route.conflicts.conflicts import Quarrel
+from steerd.route.conflicts.disputes import AGAIN_AND_AGAIN, IN_A_ROW, LONGEST_WAIT, MEMORY, Disputes
+from steerd.route.conflicts.suspects import suspects
+from steerd.route.model.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
+from steerd.route.wanted.diff import Change, Difference, Verb
 
 RULE = Rule(4, 4231, Action.LOOKUP, 4200, iif="lo", invert=True)
 OTHER = Rule(4, 4202, Action.LOOKUP, 254, suppress=0)

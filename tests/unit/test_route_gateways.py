@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from steerd.config.settings import AUTO, IPV4, IPV6, RoutePath
 from steerd.core.settings import PathId
-from steerd.route.choice import way_out
-from steerd.route.gateways import automatic, learn, resolve, unknown
-from steerd.route.main_table import DefaultRoute, Main
-from steerd.route.objects import Device
+from steerd.route.around.gateways import automatic, learn, resolve, unknown
+from steerd.route.kernel.main_table import DefaultRoute, Main
+from steerd.route.model.objects import Device
+from steerd.route.wanted.choice import way_out
 from tests.unit.test_route_desired import settings
 
 UP = {"eth0": 2, "ppp0": 3}

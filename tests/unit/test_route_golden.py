@@ -16,18 +16,18 @@ from typing import NamedTuple
 
 import pytest
 
-from steerd.config.load import load
+from steerd.config.gateway.load import load
 from steerd.config.settings import RouteSettings
 from steerd.core.events import Share
-from steerd.route import commands
-from steerd.route.adopt import adopt
-from steerd.route.choice import Choice, ways_out
-from steerd.route.desired import Circumstances, desired
-from steerd.route.diff import difference
-from steerd.route.numbers import allocate
-from steerd.route.objects import State
-from steerd.route.prefixes import FAMILIES
-from steerd.route.selection import selections
+from steerd.route.model.numbers import allocate
+from steerd.route.model.objects import State
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.wanted import commands
+from steerd.route.wanted.adopt import adopt
+from steerd.route.wanted.choice import Choice, ways_out
+from steerd.route.wanted.desired import Circumstances, desired
+from steerd.route.wanted.diff import difference
+from steerd.route.wanted.selection import selections
 
 FOLDER = Path(__file__).parents[1] / "golden" / "plan"
 

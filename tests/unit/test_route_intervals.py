@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.route.intervals import Range, every, flatten
-from steerd.route.prefixes import pack
+from steerd.route.model.intervals import Range, every, flatten
+from steerd.route.model.prefixes import pack
 
 
 def packed(text: str) -> bytes:

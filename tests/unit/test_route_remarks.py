@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from steerd.config.settings import AUTO, Prefixes, RoutePath
 from steerd.core.settings import PathId
-from steerd.route import prefixes
-from steerd.route.gateways import learn
-from steerd.route.main_table import DefaultRoute, Main
-from steerd.route.objects import Device
-from steerd.route.remarks import shadowed, shared_fate, strict, waiting
+from steerd.route.around.gateways import learn
+from steerd.route.around.remarks import shadowed, shared_fate, strict, waiting
+from steerd.route.kernel.main_table import DefaultRoute, Main
+from steerd.route.model import prefixes
+from steerd.route.model.objects import Device
 from tests.unit.test_route_desired import policy, settings
 
 

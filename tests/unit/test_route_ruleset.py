@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from steerd.config.settings import IPV4, Flows, Guard, RoutePolicy, RouteSettings
 from steerd.route.nft.belonging import _lookup
 from steerd.route.nft.ruleset import Surroundings, ruleset
-from steerd.route.selection import selections
+from steerd.route.wanted.selection import selections
 from tests.lab.test_route_world import path, policy, settings
 
 MANY = tuple(f"10.{n // 256}.{n % 256}.0/25" for n in range(1000))

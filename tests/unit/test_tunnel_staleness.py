@@ -1,7 +1,7 @@
 """When a WireGuard tunnel is stale, in literal seconds."""
 
+from steerd.net.wireguard.device import Peer
 from steerd.tunnel.staleness import Staleness
-from steerd.wireguard.device import Peer
 
 KEY = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 WALL = 1_700_000_000.0  # Unix time at second 0

@@ -10,11 +10,11 @@ from steerd.config.prefixes import pack
 from steerd.config.settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
+from steerd.net.wireguard import uapi
+from steerd.net.wireguard.device import Device, Peer, WireGuardError
 from steerd.tunnel import watch
 from steerd.tunnel.peers import endpoint, peer_of, remarks
 from steerd.tunnel.watch import Reading, TunnelWatch, reckoned
-from steerd.wireguard import uapi
-from steerd.wireguard.device import Device, Peer, WireGuardError
 
 P, Q = PathId("p/wg"), PathId("q/wg")
 WG0 = TunnelPath(P, "wg0", (pack("10.64.1.1")[:-1],))

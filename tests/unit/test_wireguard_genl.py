@@ -6,9 +6,9 @@ import pytest
 from pyroute2.netlink.generic.wireguard import AsyncWireGuard, wgmsg
 
 from steerd.config.prefixes import pack
-from steerd.netlink import HEADER, attribute
-from steerd.wireguard import genl
-from steerd.wireguard.device import Device, Grant, Peer
+from steerd.net.netlink import HEADER, attribute
+from steerd.net.wireguard import genl
+from steerd.net.wireguard.device import Device, Grant, Peer
 
 KEYS = [b64encode(bytes([n]) * 32).decode() for n in range(1, 5)]
 SECRET = b64encode(b"s" * 32).decode()

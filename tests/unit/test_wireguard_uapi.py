@@ -7,9 +7,9 @@ import time
 import pytest
 
 from steerd.config.prefixes import pack
-from steerd.wireguard import uapi
-from steerd.wireguard.device import Device, Grant, Peer, WireGuardError, grants, holders
-from steerd.wireguard.speaker import Speaker
+from steerd.net.wireguard import uapi
+from steerd.net.wireguard.device import Device, Grant, Peer, WireGuardError, grants, holders
+from steerd.net.wireguard.speaker import Speaker
 
 KEY = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 OTHER = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="

@@ -14,12 +14,13 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from steerd.lab import namespaces, wiring
-from steerd.lab.admin import Admin
-from steerd.lab.outside import Outside
-from steerd.lab.packets import OUTER_PORT
-from steerd.lab.traffic import Traffic
+from steerd.lab import namespaces
 from steerd.lab.worker import Worker
+from steerd.lab.world import wiring
+from steerd.lab.world.admin import Admin
+from steerd.lab.world.outside import Outside
+from steerd.lab.world.packets import OUTER_PORT
+from steerd.lab.world.traffic import Traffic
 
 BYPASS_MARK = 0x51
 DELAYS = {"fra1": 20.0, "ams1": 30.0, "par1": 70.0, "nyc1": 90.0}
@@ -170,7 +171,7 @@ AllowedIPs = 0.0.0.0/0, ::/0
         """What answers the users behind this PoP: at once, the way there takes its time."""
         given = {pop.name: {"device": "users", "number": pop.number, "targets": [], "conditions": {"delay_ms": 0.0}}}
         self._open.enter_context(
-            contextlib.closing(Worker(pop.name, "steerd.lab.pop", {"pops": given, "seed": pop.number}))
+            contextlib.closing(Worker(pop.name, "steerd.lab.world.pop", {"pops": given, "seed": pop.number}))
         )
         namespaces.ip(
             """link set users addrgenmode none

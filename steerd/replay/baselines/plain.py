@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from steerd.core.settings import PathId
+from steerd.replay.account.price import LOST
 from steerd.replay.baselines.preference import lowest
-from steerd.replay.price import LOST
 
 WEIGHT: Final = 0.1
 """Of the newest sample in the mean."""

@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-from steerd.replay.printed import printable
+from steerd.replay.shown.printed import printable
 
 TIME_MAX: Final = 1e11
 """Seconds since 1970 that no clock shows: what is above is milliseconds, or no time at all."""

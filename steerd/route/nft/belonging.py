@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_network
 
 from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
-from steerd.route import prefixes
-from steerd.route.desired import steered
-from steerd.route.intervals import Range, every, flatten
+from steerd.route.model import prefixes
+from steerd.route.model.intervals import Range, every, flatten
+from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words
-from steerd.route.prefixes import FAMILIES
-from steerd.route.selection import Selection
+from steerd.route.wanted.desired import steered
+from steerd.route.wanted.selection import Selection
 
 _MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
 

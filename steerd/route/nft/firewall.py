@@ -12,7 +12,7 @@ import subprocess
 from typing import Self
 
 from steerd.config.settings import RouteSettings
-from steerd.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
+from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 

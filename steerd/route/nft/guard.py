@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from steerd.config.settings import IPV4, IPV6, Guard, Prefixes, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
-from steerd.route import prefixes
+from steerd.route.model import prefixes
 from steerd.route.nft import belonging, words
-from steerd.route.selection import Selection
+from steerd.route.wanted.selection import Selection
 
 Carrying = Mapping[PolicyId, frozenset[str]]
 

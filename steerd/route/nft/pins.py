@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from steerd.config.settings import IPV4, IPV6, Flows, RoutePath, RoutePolicy, RouteSettings
 from steerd.route.nft import words
 from steerd.route.nft.belonging import classify, left_alone
-from steerd.route.selection import Selection
+from steerd.route.wanted.selection import Selection
 
 
 def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: AbstractSet[str]) -> list[str]:

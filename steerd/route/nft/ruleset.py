@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from steerd.config.settings import IPV4, IPV6, Prefixes, RouteSettings
 from steerd.core.settings import PolicyId
-from steerd.route import prefixes
+from steerd.route.model import prefixes
+from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words
 from steerd.route.nft.belonging import merged
 from steerd.route.nft.guard import guard
 from steerd.route.nft.pins import pins
 from steerd.route.nft.table import Table
-from steerd.route.prefixes import FAMILIES
-from steerd.route.selection import Selection
+from steerd.route.wanted.selection import Selection
 
 COMMENT = "steerd, protocol "
 """How the comment of our table begins: what tells it from another of its name."""

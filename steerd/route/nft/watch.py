@@ -4,7 +4,7 @@ import errno
 import socket
 from collections.abc import Callable
 
-from steerd.netlink import NETLINK_ADD_MEMBERSHIP, NETLINK_NETFILTER, SOL_NETLINK, widen
+from steerd.net.netlink import NETLINK_ADD_MEMBERSHIP, NETLINK_NETFILTER, SOL_NETLINK, widen
 
 _GROUP = 7  # NFNLGRP_NFTABLES
 _PER_WAKING = 64

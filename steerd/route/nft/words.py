@@ -4,8 +4,8 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from steerd.config.settings import IPV4, IPV6
-from steerd.route import prefixes
-from steerd.route.intervals import Range
+from steerd.route.model import prefixes
+from steerd.route.model.intervals import Range
 
 PROTOCOL = {IPV4: "ip", IPV6: "ip6"}
 PROTOCOL_FAMILY = {IPV4: "ipv4", IPV6: "ipv6"}

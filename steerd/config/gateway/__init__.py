@@ -1,0 +1,1 @@
+"""The configuration of a gateway: checked whole, to the settings of each stage."""

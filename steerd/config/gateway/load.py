@@ -1,0 +1,113 @@
+"""A configuration file to the settings of every stage, or to the list of all that is wrong with it."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from steerd.config import files, values
+from steerd.config import toml as read
+from steerd.config.gateway import actuator, policies, pops, probing, reserved, translate
+from steerd.config.gateway.document import Document
+from steerd.config.problem import ConfigError, Report
+from steerd.config.settings import Config, ExportSettings
+
+__all__ = ["ConfigError", "load"]
+
+_SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
+
+
+def load(path: Path, *, require_pops: bool = True) -> Config:
+    """Reads and checks the whole file. Relative paths in it are relative to its folder. Without
+    `require_pops` a file that lists no PoP is complete (replay finds the paths in the trace). ConfigError:
+    every problem that could be found, at once."""
+    report = Report(path)
+    raw = read.toml(path)
+    tables = read.document(raw, report)
+    found = pops.check(tables, raw, report)
+    probing.check(tables.probe, found.paths, path.parent, report)
+    _emptiness(raw, report, require_pops=require_pops)
+    checked = policies.check(tables, found, path.parent, report)
+    actuator.check(tables, found.paths, checked, report)
+    _numbers(tables, len({way.path for way in found.paths}), report)
+    _steer(tables, report)
+    _mqtt(tables, path.parent, report)
+    gateway = _gateway(tables, report)
+    control = path.parent / tables.control.socket
+    if len(os.fsencode(control)) > _SOCKET_NAME:
+        report.error("control.socket", str(control), f"must be at most {_SOCKET_NAME} bytes long")
+    if report.problems:
+        raise ConfigError(report.problems)
+    core = translate.core(tables, found.paths, checked)
+    probe = translate.probe(tables, core, found.paths, path.parent)
+    probing.affordable(found.paths, probe.paths, report)
+    return Config(
+        source=path,
+        gateway=gateway,
+        region=tables.gateway.region,
+        core=core,
+        probe=probe,
+        tunnel=translate.tunnel(tables, found.paths),
+        route=translate.route(tables, found.paths, checked),
+        mqtt=translate.mqtt(tables.mqtt, gateway, tables.gateway.region, path.parent) if tables.mqtt else None,
+        export=ExportSettings(*tables.export.listen),
+        control_socket=control,
+        store_path=path.parent / tables.store.path,
+        record=tables.store.record,
+        trace_after_switch=tables.trace.after_switch,
+        warnings=tuple(report.warnings),
+    )
+
+
+def _emptiness(raw: dict[str, Any], report: Report, *, require_pops: bool) -> None:
+    if not require_pops:
+        return
+    if not raw.get("pop") and raw.get("policy"):
+        report.error("pop", None, "is missing: must list the PoPs that the policies steer to, as [[pop]]")
+    elif not raw.get("pop"):
+        report.warn("pop", "nothing is probed and nothing steered: there is no [[pop]] and no [[policy]]")
+    elif not raw.get("policy"):
+        report.warn("policy", "nothing is steered: there is no [[policy]]")
+
+
+def _numbers(tables: Document, paths: int, report: Report) -> None:
+    capacity = translate.capacity(tables.route.mark)
+    if paths > capacity:
+        bits = tables.route.mark.bit_count()
+        allowed = f"has {bits} bits: at most {capacity} paths, and there are {paths}"
+        report.error("route.mark", f"{tables.route.mark:#x}", allowed)
+    reserved.check(tables.route, capacity, report)
+
+
+def _steer(tables: Document, report: Report) -> None:
+    idle = ("switch_price",) if tables.steer.rule == "threshold" else ("margin", "margin_ms", "hold")
+    for key in idle:
+        if key in tables.steer.model_fields_set:
+            report.warn(f"steer.{key}", f'does nothing with rule = "{tables.steer.rule}"')
+
+
+def _gateway(tables: Document, report: Report) -> str:
+    name = tables.gateway.name or socket.gethostname()
+    try:
+        return values.name(name)
+    except ValueError as error:
+        if not report.touched("gateway"):
+            report.error("gateway.name", name, f"is the host name: {error}")
+        return name
+
+
+def _mqtt(tables: Document, folder: Path, report: Report) -> None:
+    if tables.mqtt is None:
+        return
+    own = tables.mqtt
+    for key, needs, value, other in (
+        ("cert", "key", own.cert, own.key),
+        ("key", "cert", own.key, own.cert),
+        ("password_file", "username", own.password_file, own.username),
+    ):
+        if value and not other and not report.touched(f"mqtt.{needs}"):
+            report.error(f"mqtt.{key}", value, f"must come with {needs}")
+    for key, value in (("ca", own.ca), ("cert", own.cert), ("key", own.key), ("password_file", own.password_file)):
+        if value and key != "password_file" and not own.url[2]:
+            report.error(f"mqtt.{key}", value, "must come with TLS: a url that begins with mqtts://")
+        files.missing(f"mqtt.{key}", value, folder, report)

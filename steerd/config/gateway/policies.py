@@ -1,0 +1,213 @@
+"""Policies against the PoPs and against each other: who may carry what, and which prefixes collide."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import combinations
+from pathlib import Path
+
+from steerd.config.gateway.document import Document, Policy
+from steerd.config.gateway.pops import CheckedPath, Pops
+from steerd.config.prefixes import PrefixList, covered, joined, pack, unpack
+from steerd.config.problem import Report, nearest
+from steerd.config.settings import IPV4, IPV6, OWN_SELECTORS, POLICY_TABLES, SELECTORS, Prefixes
+from steerd.core.settings import PathId
+
+_COLLISIONS = 10
+_TAG = "tag:"
+
+Forbidden = tuple[tuple[PathId, str], ...]
+Preferred = tuple[tuple[PathId, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPolicy:
+    """A policy with its prefixes read, the paths that it may never use with the reason for each, and those that are
+    worth something to it, in ms."""
+
+    written: Policy
+    order: int
+    prefixes: Prefixes
+    excepted: Prefixes
+    forbidden: Forbidden
+    preferred: Preferred
+
+
+def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[CheckedPolicy]:
+    """Reads every policy's prefixes and finds its candidates."""
+    found: list[CheckedPolicy] = []
+    lists: list[tuple[Policy, PrefixList]] = []
+    seen: dict[str, int] = {}
+    for order, policy in enumerate(tables.policy):
+        if policy is None:
+            continue
+        key = f"policy[{order}]"
+        if policy.name in seen:
+            report.error(f"{key}.name", policy.name, f"must be unique: policy[{seen[policy.name]}] has this name")
+        seen.setdefault(policy.name, order)
+        texts = _prefixes(policy, key, folder, report)
+        prefixes = joined(texts.packed)
+        families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
+        forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
+        _objective(policy, key, report)
+        _spread(tables, policy, key, dict(forbidden), pops, report)
+        preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
+        lists.append((policy, texts))
+        found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
+    if len(seen) > POLICY_TABLES:
+        report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
+    _selectors([one.written for one in found], report)
+    _marks(tables, report)
+    _own_traffic(tables, report)
+    _collisions(lists, report)
+    return found
+
+
+def _selectors(policies: Sequence[Policy], report: Report) -> None:
+    """Each different selector takes a rule priority of its own."""
+    for what, most, kinds in (
+        (
+            "from, iif and fwmark",
+            SELECTORS,
+            {(frozenset(one.sources), frozenset(one.iif), one.fwmark) for one in policies},
+        ),
+        (
+            "from and fwmark with own_traffic",
+            OWN_SELECTORS,
+            {(frozenset(one.sources), one.fwmark) for one in policies if one.own_traffic},
+        ),
+    ):
+        if len(kinds) > most:
+            report.error("policy", None, f"there are {len(kinds)} different {what}: must be at most {most}")
+
+
+def _marks(tables: Document, report: Report) -> None:
+    ours = tables.route.mark
+    for order, policy in enumerate(tables.policy):
+        if policy is not None and policy.fwmark[1] & ours:
+            found = "{:#x}/{:#x}".format(*policy.fwmark)
+            report.error(f"policy[{order}].fwmark", found, f"must share no bit with route.mark {ours:#x}")
+
+
+def _own_traffic(tables: Document, report: Report) -> None:
+    if tables.route.management:
+        return
+    for order, policy in enumerate(tables.policy):
+        if policy is not None and policy.own_traffic:
+            answers = "steers answers to whoever administers this gateway too: list them in route.management"
+            tunnels = "" if tables.route.bypass_mark else ", with the tunnels' endpoints"
+            report.warn(f"policy[{order}].own_traffic", answers + tunnels)
+
+
+def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixList:
+    texts = PrefixList()
+    before = len(report.problems)
+    texts.add(f"{key}.prefixes", policy.prefixes, report)
+    if policy.prefixes_file is not None:
+        texts.add_file(f"{key}.prefixes_file", folder / policy.prefixes_file, report)
+    if not texts.packed and not report.touched(key) and len(report.problems) == before:
+        report.error(key, policy.name, "has no prefixes: must have some, or a prefixes_file that is not empty")
+    for at, text in enumerate(policy.excepted):
+        if pack(text) in texts.packed:
+            report.error(f"{key}.except[{at}]", text, "is one of the prefixes too: must be within one of them")
+        elif not covered(pack(text), texts.packed):
+            report.warn(f"{key}.except[{at}]", f"{text} is in none of the policy's prefixes")
+    return texts
+
+
+def _matches(pattern: str, name: str, tags: Iterable[str]) -> bool:
+    if pattern.startswith(_TAG):
+        return any(fnmatchcase(tag, pattern.removeprefix(_TAG)) for tag in tags)
+    return fnmatchcase(name, pattern)
+
+
+def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report: Report) -> Forbidden:
+    """Reports selectors that select nothing; returns the paths that this policy may never use, and why."""
+    patterns = ["*"] if policy.pops is None else policy.pops
+    for at, pattern in enumerate(patterns):
+        decidable = pops.whole or not pattern.startswith(_TAG)
+        if decidable and not any(_matches(pattern, name, pops.tags.get(name, ())) for name in pops.names):
+            report.error(f"{key}.pops[{at}]", pattern, f"matches no PoP; {nearest(pattern, pops.names)}")
+    if not pops.whole:
+        return ()
+    forbidden: list[tuple[PathId, str]] = []
+    candidates: list[CheckedPath] = []
+    for path in pops.paths:
+        if not any(_matches(pattern, path.pop.name, path.pop.tags) for pattern in patterns):
+            forbidden.append((path.path, f"PoP {path.pop.name} is not among {', '.join(patterns)}"))
+        elif policy.regions and path.pop.region not in policy.regions:
+            forbidden.append((path.path, f"region {path.pop.region} is not among {', '.join(policy.regions)}"))
+        else:
+            candidates.append(path)
+    if not candidates and not report.touched(f"{key}.pops"):
+        where = f" in the regions {', '.join(policy.regions)}" if policy.regions else ""
+        report.error(key, policy.name, f"has no path: must match at least one PoP{where}")
+    elif candidates:
+        for family in sorted(families):
+            if not any(family in path.families for path in candidates):
+                report.warn(key, f"no path of policy {policy.name} carries IPv{family}: that traffic is blocked")
+    forbidden += [
+        (path.path, f"carries no IPv{min(families)}")
+        for path in candidates
+        if families and not families & path.families
+    ]
+    return tuple(forbidden)
+
+
+def _objective(policy: Policy, key: str, report: Report) -> None:
+    """What the policy's objective has no use for."""
+    idle = policy.weights.model_fields_set & {"rtt", "jitter", "loss"} if policy.objective == "mos" else set()
+    left_out = f'does nothing with objective = "{policy.objective}": must be left out'
+    for term in sorted(idle):
+        report.error(f"{key}.weights.{term}", getattr(policy.weights, term), left_out)
+    if policy.objective != "mos" and "codec" in policy.model_fields_set and not report.touched(f"{key}.objective"):
+        report.error(f"{key}.codec", policy.codec, left_out)
+
+
+def _spread(
+    tables: Document, policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report
+) -> None:
+    if policy.spread == 1:
+        if "spread_within" in policy.model_fields_set:
+            report.error(f"{key}.spread_within", policy.spread_within, "does nothing with spread = 1: must be left out")
+        return
+    if not tables.route.nexthop_objects:
+        report.error(
+            f"{key}.spread", policy.spread, "takes nexthop groups: must be 1 with route.nexthop_objects = false"
+        )
+    candidates = [path for path in pops.paths if path.path not in forbidden]
+    if pops.whole and len(candidates) < 2:
+        report.warn(f"{key}.spread", f"policy {policy.name} may use one path only: nothing is shared")
+    unknown = [path for path in candidates if path.written.capacity is None]
+    if unknown and len(unknown) < len(candidates):
+        names = ", ".join(path.path for path in unknown)
+        report.error(f"{key}.spread", policy.spread, f"its paths have a capacity, but not {names}: must be all or none")
+
+
+def _preferred(policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report) -> Preferred:
+    """What each path is worth to the policy: all tags of its PoP together. Warns of tags that change nothing."""
+    candidates = [path for path in pops.paths if path.path not in forbidden]
+    for tag in policy.prefer:
+        if not any(tag in tags for tags in pops.tags.values()):
+            known = nearest(tag, [one for tags in pops.tags.values() for one in tags])
+            report.warn(f"{key}.prefer.{tag}", f"no PoP has this tag; {known}")
+        elif not any(tag in path.pop.tags for path in candidates):
+            report.warn(f"{key}.prefer.{tag}", f"no PoP that policy {policy.name} may use has this tag")
+    worths = ((path.path, sum(policy.prefer.get(tag, 0.0) for tag in set(path.pop.tags))) for path in candidates)
+    return tuple((path, worth) for path, worth in worths if worth)
+
+
+def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> None:
+    """Equal prefixes under equal selectors: which of the policies would be meant?"""
+    found = 0
+    for (one, texts), (other, others) in combinations(lists, 2):
+        mine, theirs = (({*each.sources}, {*each.iif}, each.fwmark) for each in (one, other))
+        if mine != theirs:
+            continue
+        for packed in sorted(texts.packed & others.packed):
+            found += 1
+            if found <= _COLLISIONS:
+                first = f"policy {one.name} has it too, at {texts.place(packed)}"
+                report.error(others.place(packed), unpack(packed), f"must be in one policy only: {first}")
+    if found > _COLLISIONS:
+        report.error("policy", None, f"{found - _COLLISIONS} more prefixes are in two policies")

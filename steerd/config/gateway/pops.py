@@ -1,0 +1,102 @@
+"""PoPs and their paths against each other: names, and what each path can carry and be probed by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerd.config import values
+from steerd.config.gateway.document import Document, Path, Pop
+from steerd.config.problem import Report
+from steerd.config.settings import IPV4, IPV6
+from steerd.core.settings import PathId
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPath:
+    """`key` is the path's place in the file."""
+
+    key: str
+    path: PathId
+    pop: Pop
+    written: Path
+    families: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pops:
+    """What policies choose from. `names` are those of all PoPs that were written, the refused ones too; `whole`
+    says that none was refused."""
+
+    paths: Sequence[CheckedPath]
+    names: Sequence[str]
+    tags: dict[str, Sequence[str]]
+    whole: bool
+
+
+def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
+    paths: list[CheckedPath] = []
+    names: dict[str, int] = {}
+    for at, pop in enumerate(tables.pop):
+        if pop is None:
+            continue
+        if pop.name in names:
+            report.error(f"pop[{at}].name", pop.name, f"must be unique: pop[{names[pop.name]}] has this name")
+        names.setdefault(pop.name, at)
+        paths += _paths(pop, f"pop[{at}]", report)
+    written = raw.get("pop")
+    every = [pop.get("name") for pop in written if isinstance(pop, dict)] if isinstance(written, list) else []
+    return Pops(
+        paths=paths,
+        names=[name for name in every if isinstance(name, str)],
+        tags={pop.name: pop.tags for pop in tables.pop if pop},
+        whole=not report.touched("pop"),
+    )
+
+
+def _paths(pop: Pop, key: str, report: Report) -> list[CheckedPath]:
+    paths: list[CheckedPath] = []
+    names: dict[str, int] = {}
+    if not pop.paths:
+        report.error(f"{key}.paths", [], "must list at least one path")
+    for at, path in enumerate(pop.paths):
+        if path is None:
+            continue
+        here = f"{key}.paths[{at}]"
+        name = _name(path, here, report)
+        if name in names:
+            report.error(f"{here}.name", name, f"must be unique in its PoP: {key}.paths[{names[name]}] has this name")
+        names.setdefault(name, at)
+        families = _families(path)
+        _targets(path, families, here, report)
+        paths.append(CheckedPath(here, PathId(f"{pop.name}/{name}"), pop, path, families))
+    return paths
+
+
+def _name(path: Path, key: str, report: Report) -> str:
+    if path.name is not None:
+        return path.name
+    try:
+        return values.name(path.dev)
+    except ValueError:
+        if not report.touched(key):
+            report.error(f"{key}.name", path.dev, "is the device's name, and no path name: must be given")
+        return path.dev
+
+
+def _families(path: Path) -> frozenset[int]:
+    """With neither next hop the device alone serves both families (tunnels)."""
+    if path.via is None and path.via6 is None:
+        return frozenset({IPV4, IPV6})
+    return frozenset({IPV4} if path.via else ()) | frozenset({IPV6} if path.via6 else ())
+
+
+def _targets(path: Path, families: frozenset[int], key: str, report: Report) -> None:
+    if path.target is None and path.target6 is None and not report.touched(key):
+        report.error(key, path.dev, "has nothing to probe: must have a target or a target6")
+    for name, target, family, needed in (
+        ("target", path.target, IPV4, "via"),
+        ("target6", path.target6, IPV6, "via6"),
+    ):
+        if target is not None and family not in families and not report.touched(f"{key}.{needed}"):
+            carries = f"the path carries no IPv{family}: must come with a next hop for it, {needed}"
+            report.error(f"{key}.{name}", target, carries)

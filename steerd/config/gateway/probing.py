@@ -1,0 +1,165 @@
+"""How each path is probed: what its method takes, and whether the budget of its device pays for it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from steerd.config import files
+from steerd.config.gateway.document import Method, Probe
+from steerd.config.gateway.document import Path as WrittenPath
+from steerd.config.gateway.pops import CheckedPath
+from steerd.config.problem import Report
+from steerd.config.settings import (
+    KEYED_STAMP_PAYLOAD,
+    MAX_PAYLOAD,
+    STAMP_PAYLOAD,
+    STAMP_TLV_HEADER,
+    ProbePath,
+    probe_bytes,
+)
+from steerd.text import rates
+from steerd.text.durations import show
+
+_TAKERS: dict[str, tuple[Method, ...]] = {"port": ("tcp", "udp"), "size": ("icmp", "udp"), "key_file": ("udp",)}
+"""Which methods a key says something to."""
+
+_CANDIDATES_MIN = 3
+"""The choice, its runner-up, and somebody who may take their place."""
+
+_PAYS = 0.999  # of what is needed: rates and intervals are rounded where they are written
+
+
+def method(probe: Probe, path: WrittenPath) -> Method:
+    return path.method or probe.method
+
+
+def key_file(probe: Probe, path: WrittenPath) -> str | None:
+    return (path.key_file or probe.key_file) if method(probe, path) == "udp" else None
+
+
+def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
+    """Each path's keys against its method, the defaults against the paths that take them, budget against budget."""
+    decided = [path for path in paths if _decided(path, report)]
+    for path in decided:
+        _sources(path, report)
+        own, used = path.written, method(probe, path.written)
+        for name, takers in _TAKERS.items():
+            if (given := getattr(own, name)) is not None and used not in takers:
+                report.error(f"{path.key}.{name}", given, f'does nothing with method = "{used}": must be left out')
+        if own.size is not None and used in _TAKERS["size"] and (allowed := _refused(own.size, probe, own)):
+            report.error(f"{path.key}.size", own.size, allowed)
+        files.missing(f"{path.key}.key_file", own.key_file, folder, report)
+    if len(decided) == len(paths):
+        _defaults(probe, paths, folder, report)
+    _contradicted(paths, report)
+    _scouts(probe, report)
+
+
+def budgets(probe: Probe, paths: Sequence[CheckedPath]) -> dict[str, float | None]:
+    """What the probes of each device may take together: a path's word for its device goes before the default."""
+    own = {path.written.dev: rate for path, rate in _rationed(paths)}
+    return {path.written.dev: own.get(path.written.dev, probe.budget) for path in paths}
+
+
+def affordable(checked: Sequence[CheckedPath], paths: Sequence[ProbePath], report: Report) -> None:
+    """Warns where the budget of a device does not pay for the intervals of its paths, with all of them in use.
+    `paths` is what became of `checked`."""
+    places = {path.written.dev: f"{path.key}.budget" for path, _ in _rationed(checked)}
+    devices: dict[str, list[ProbePath]] = {}
+    for path in paths:
+        devices.setdefault(path.device, []).append(path)
+    for device, ways in devices.items():
+        allowed = ways[0].budget
+        each = [(path.interval, probe_bytes(path, to.family)) for path in ways for to in path.targets]
+        needed = sum(size / interval for interval, size in each)
+        if allowed is None or allowed >= needed * _PAYS:
+            continue
+        rates_of: dict[int, float] = {}
+        for interval, size in each:
+            rates_of[size] = rates_of.get(size, 0.0) + 1 / interval
+        probes = " and ".join(
+            f"{number:.3g} {'probe' if number == 1 else 'probes'} of {size} bytes"
+            for size, number in sorted(rates_of.items())
+        )
+        intervals = sorted({path.interval for path in ways})
+        instead = " or ".join(show(float(f"{interval * needed / allowed:.3g}")) for interval in intervals)
+        limit = f"{rates.show(allowed)} allows each path one every {instead}"
+        need = rates.show(float(f"{needed:.3g}"))
+        report.warn(places.get(device, "probe.budget"), f"{probes} a second by {device} need {need}; {limit}")
+
+
+def _decided(path: CheckedPath, report: Report) -> bool:
+    """Whether the path's method is known: what was refused there must not make other keys wrong."""
+    refused = report.touched(f"{path.key}.method")
+    return not refused and (path.written.method is not None or not report.touched("probe.method"))
+
+
+def _sources(path: CheckedPath, report: Report) -> None:
+    own = path.written
+    for name, source, needs, target in (
+        ("source", own.source, "target", own.target),
+        ("source6", own.source6, "target6", own.target6),
+    ):
+        if source is not None and target is None and not report.touched(f"{path.key}.{needs}"):
+            report.error(f"{path.key}.{name}", source, f"must come with {needs}")
+
+
+def _refused(size: int, probe: Probe, path: WrittenPath) -> str | None:
+    """What is allowed instead, if this payload can not be."""
+    if method(probe, path) == "icmp":
+        return None
+    keyed = key_file(probe, path) is not None
+    base = KEYED_STAMP_PAYLOAD if keyed else STAMP_PAYLOAD
+    if size == base or size >= base + STAMP_TLV_HEADER:
+        return None
+    usual = f'with method = "udp"{" and a key_file" if keyed else ""}'
+    return f"must be {base}, or from {base + STAMP_TLV_HEADER} to {MAX_PAYLOAD}, {usual}"
+
+
+def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
+    files.missing("probe.key_file", probe.key_file, folder, report)
+    for name, takers in _TAKERS.items():
+        given = getattr(probe, name)
+        if given is None:
+            continue
+        own = [path for path in paths if getattr(path.written, name) is None]
+        using = [path for path in own if method(probe, path.written) in takers]
+        if paths and not using:
+            words = " or ".join(takers)
+            report.warn(f"probe.{name}", f"does nothing: no path is probed by {words} without a {name} of its own")
+        if name == "port" and len({method(probe, path.written) for path in using}) > 1:
+            report.warn("probe.port", f"{given} is the port of paths probed by tcp and by udp")
+        if name == "size":
+            for path in using:
+                if allowed := _refused(given, probe, path.written):
+                    report.error("probe.size", given, f"{allowed}, as path {path.path} has it")
+                    break
+
+
+def _scouts(probe: Probe, report: Report) -> None:
+    if probe.max_active < _CANDIDATES_MIN:
+        report.warn(
+            "probe.max_active",
+            f"{probe.max_active} is room for the choice and its runner-up alone: of more paths, no other is ever tried "
+            f"while these two answer; {_CANDIDATES_MIN} or more, {Probe().max_active} by default",
+        )
+    usual = probe.interval if probe.standby_interval is None else probe.standby_interval
+    if "scout_interval" in probe.model_fields_set and probe.scout_interval < usual:
+        given = "interval" if probe.standby_interval is None else "standby_interval"
+        report.warn(
+            "probe.scout_interval",
+            f"{show(probe.scout_interval)} is shorter than {given}: scouts are probed every {show(usual)} like others",
+        )
+
+
+def _rationed(paths: Iterable[CheckedPath]) -> Iterator[tuple[CheckedPath, float]]:
+    return ((path, path.written.budget) for path in paths if path.written.budget is not None)
+
+
+def _contradicted(paths: Sequence[CheckedPath], report: Report) -> None:
+    """A device has one budget, whoever of its paths names it."""
+    first: dict[str, tuple[CheckedPath, float]] = {}
+    for path, rate in _rationed(paths):
+        other, limit = first.setdefault(path.written.dev, (path, rate))
+        if rate != limit:
+            allowed = f"must be {rates.show(limit)}, as {other.key}.budget says for the same device {path.written.dev}"
+            report.error(f"{path.key}.budget", rates.show(rate), allowed)

@@ -1,0 +1,141 @@
+"""TOML to a checked `Document`, every mistake in it reported at once."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from steerd.config.gateway.document import TABLES, Document
+from steerd.config.problem import ConfigError, Problem, Report, nearest
+
+_MAX_FILE = 64 << 20
+_ROUNDS = 8
+_WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_HEADERS = {
+    "pop": "[[pop]]",
+    "policy": "[[policy]]",
+    "pop.paths": "an entry of a PoP's paths",
+    "policy.weights": "a policy's weights",
+}
+_WORDS = {
+    "string_type": 'must be text, in quotes: "..."',
+    "string_too_short": "must not be empty",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list: [...]",
+    "dict_type": "must be a table: { ... }",
+}
+
+
+def toml(file: Path) -> dict[str, Any]:
+    """The file's tables. ConfigError: it cannot be read, or is not TOML."""
+    try:
+        if file.stat().st_size > _MAX_FILE:
+            raise ConfigError([Problem(file, "", None, "must be at most 64 MiB")])
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigError([Problem(file, "", None, f"cannot be read: {error.strerror}")]) from error
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(file, _line(data, error.start), None, "must be UTF-8 text")]) from error
+    except tomllib.TOMLDecodeError as error:
+        text, where = str(error), _WHERE.search(str(error))
+        key = f"line {where[1]}, column {where[2]}" if where and where[1] else _line(data, len(data))
+        raise ConfigError([Problem(file, key, None, f"is not TOML: {_WHERE.sub('', text)}")]) from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, tables nested as deep
+        raise ConfigError([Problem(file, "", None, "is not TOML that can be read")]) from error
+
+
+def _line(data: bytes, at: int) -> str:
+    line, begins = data.count(b"\n", 0, at) + 1, data.rfind(b"\n", 0, at)
+    return f"line {line}, column {at - begins}"
+
+
+def document(raw: dict[str, Any], report: Report) -> Document:
+    """The tables, checked one by one. What is refused is reported and left out, so that the rest can still be
+    checked: a table that lacks something it must have is None, or as if it had not been written."""
+    pruned = raw
+    for _ in range(_ROUNDS):
+        try:
+            return Document.model_validate(pruned)
+        except ValidationError as refused:
+            pruned = deepcopy(pruned)
+            # Last first: what is taken out never moves what is still to be taken out.
+            for error in reversed(_unreported(refused, report)):
+                _prune(pruned, error)
+    return Document()
+
+
+def _unreported(refused: ValidationError, report: Report) -> list[tuple[str | int, ...]]:
+    """Reports each error once; returns the places to take out, wider where the narrow one was taken out before."""
+    places = []
+    for error in refused.errors(include_url=False):
+        place = error["loc"]
+        missing = error["type"] == "missing"
+        if not report.touched(key(place)):
+            found, allowed = _words(error)
+            report.error(key(place), found, allowed)
+        # TOML has no null: None stands where something was taken out before.
+        places.append(place[:-1] if missing or error["input"] is None else place)
+    return places
+
+
+def _prune(tables: dict[str, Any], place: Sequence[str | int]) -> None:
+    at: Any = tables
+    try:
+        for step in place[:-1]:
+            at = at[step]
+        if not place:
+            tables.clear()
+        elif isinstance(place[-1], int):
+            at[place[-1]] = None
+        else:
+            del at[place[-1]]
+    except (KeyError, IndexError, TypeError):
+        return  # something around it was taken out already
+
+
+def key(place: Sequence[str | int]) -> str:
+    """`("pop", 2, "paths", 0, "via")` as people write it: `pop[2].paths[0].via`."""
+    text = ""
+    for step in place:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def _words(error: ErrorDetails) -> tuple[object, str]:
+    """What was found, and what is allowed."""
+    kind, found, place = error["type"], error["input"], error["loc"]
+    if kind == "missing":
+        return None, "is missing, and must be given"
+    if kind == "extra_forbidden":
+        return found, f"is not a known key; {_known(place)}"
+    if kind == "value_error":
+        return found, str(error["ctx"]["error"])
+    if kind == "literal_error":
+        return found, f"must be {error['ctx']['expected'].replace(chr(39), chr(34))}"
+    if kind == "list_type" and isinstance(found, dict) and place[-1] in {"pop", "policy"}:
+        return found, f"must be a list of tables: [[{place[-1]}]]"
+    if kind.startswith("model") and len(place) == 1:
+        return found, f"must be one table: [{place[0]}]"
+    if kind.startswith("model"):
+        return found, "must be a table: { ... }"
+    return found, _WORDS.get(kind, "is not allowed here")
+
+
+def _known(place: Sequence[str | int]) -> str:
+    *around, last = place
+    for table in TABLES:
+        if table and str(last) != "name" and str(last) in _keys(table):
+            return f"it belongs in {_HEADERS.get(table, f'[{table}]')}"
+    return nearest(str(last), _keys(".".join(step for step in around if isinstance(step, str))))
+
+
+def _keys(table: str) -> list[str]:
+    model = TABLES.get(table)
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []

@@ -1,0 +1,1 @@
+"""The daemon: puts the stages together, starts, reloads and stops them."""

@@ -1,0 +1,140 @@
+"""The daemon's part in its fleet: its state shared over MQTT, and the orders that come from there."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from steerd.config.settings import Config
+from steerd.core.effects import Switched
+from steerd.core.events import PopState
+from steerd.core.policy.orders import withdrawal
+from steerd.daemon.driver import Driver
+from steerd.share.refusals import Refusals
+from steerd.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from steerd.share.orders import Orders
+    from steerd.share.share import Share
+
+log = logging.getLogger("steerd")
+
+
+class Fleet:
+    """``kept`` is what was remembered of earlier orders, by topic; ``remember`` is called when that has changed. What
+    PoPs say of themselves goes to ``on_pop_state``, and what may fail on its own to ``spawn``."""
+
+    def __init__(
+        self,
+        config: Config,
+        driver: Driver,
+        metrics: Metrics,
+        *,
+        kept: Mapping[str, str],
+        on_pop_state: Callable[[PopState], None],
+        remember: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._config = config
+        self._driver = driver
+        self._metrics = metrics
+        self._kept = kept
+        self._on_pop_state = on_pop_state
+        self._remember = remember
+        self._spawn = spawn
+        self._refuse = Refusals(metrics.refused)
+        self._share: Share | None = None
+        self._orders: Orders | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def read_orders(self) -> None:
+        """What the fleet ordered before, by those whose keys are trusted now."""
+        self._kept = self.kept()
+        self._orders, mqtt = None, self._config.mqtt
+        if mqtt is None or not mqtt.trusted_keys:
+            return
+        from steerd.share.orders import REASONS, Orders  # noqa: PLC0415 (and cryptography only for those who trust a key)
+        from steerd.share.signing import signers  # noqa: PLC0415
+        from steerd.share.topics import Topics  # noqa: PLC0415
+
+        self._metrics.refusals("order", REASONS)
+        self._orders = Orders(
+            Topics(mqtt.tenant, mqtt.region, mqtt.gateway),
+            signers(dict(mqtt.trusted_keys)),
+            pops=self._pops(),
+            policies=self._policies(),
+            refuse=self._refuse,
+            kept=self._kept,
+        )
+
+    def follow_orders(self) -> None:
+        """Tell the engine what the fleet's orders are now. Those that end do so on the engine's own clock."""
+        memory, now = self._driver.memory(), time.monotonic()
+        due = withdrawal(memory) if self._orders is None else self._orders.due(memory, now)
+        for order in due:
+            declined = self._driver.order(order)
+            log.info(
+                "%s: %s %s%s", order.origin, order.verb, order.subject, f" declined: {declined}" if declined else ""
+            )
+        self._remember()
+
+    def kept(self) -> Mapping[str, str]:
+        """Of the fleet's orders what a restart is not to forget, by topic."""
+        return self._kept if self._orders is None else self._orders.keep()
+
+    def start(self) -> None:
+        """Begin to share, if a broker is configured; after `read_orders`."""
+        if self._config.mqtt is None:
+            return
+        from steerd.share import reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share.share import Share  # noqa: PLC0415
+
+        self._metrics.refusals("pop", reports.REASONS)
+        self._share = Share(
+            self._config.mqtt,
+            epoch=self._driver.engine.epoch,
+            pops=self._pops(),
+            snapshot=self._driver.view,
+            on_pop_state=self._on_pop_state,
+            refuse=self._refuse,
+            orders=self._orders,
+            on_orders=self.follow_orders,
+            on_connected=self._metrics.mqtt_connected,
+            on_message=self._metrics.mqtt_message,
+            draw=random.random,
+        )
+        self._task = asyncio.create_task(self._share.run(), name="steerd-share")
+
+    async def configure(self, config: Config) -> None:
+        """Take up another configuration; another broker, or other keys, mean another connection."""
+        old, self._config = self._config, config
+        if config.mqtt != old.mqtt:
+            await self.stop()
+            self.read_orders()
+            self.start()
+        elif self._share is not None:
+            self._share.watch(self._pops(), self._policies())
+            self._spawn(self._share.renew())
+        self.follow_orders()
+
+    def switched(self, fact: Switched) -> None:
+        """Tell the fleet of a switch."""
+        if self._share is not None:
+            self._share.fact(fact)
+
+    async def stop(self) -> None:
+        """Say good-bye to the broker. Safe to repeat."""
+        if self._share is not None and self._task is not None:
+            await self._share.stop()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._share = self._task = None
+
+    def _pops(self) -> set[str]:
+        return {path.pop for path in self._config.core.paths}
+
+    def _policies(self) -> set[str]:
+        return {policy.policy for policy in self._config.core.policies}

@@ -1,0 +1,181 @@
+"""The configuration file taken up again: for good, or on trial, until somebody confirms it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from steerd.config.gateway.load import load
+from steerd.config.problem import ConfigError
+from steerd.config.settings import Config
+from steerd.text.durations import show
+from steerd.text.times import span
+
+log = logging.getLogger("steerd")
+
+
+class TrialError(Exception):
+    """What was asked for does not go with the trial that there is, or is not; the message says which."""
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A configuration in force that nobody has confirmed yet."""
+
+    former: Config
+    within: float
+    ends: float
+    timer: asyncio.TimerHandle
+    over: bool = False
+
+
+class Reload:
+    """Reads the file that ``current`` came from. ``take_up`` swaps one configuration for another and returns what is
+    in the way, having changed nothing then. ``began`` hears of every attempt, ``ended`` whether the file is in force
+    after it, and then also of a trial that was not confirmed; ``refused`` of what was not done."""
+
+    def __init__(
+        self,
+        *,
+        current: Callable[[], Config],
+        take_up: Callable[[Config], Awaitable[Sequence[str]]],
+        began: Callable[[], None],
+        ended: Callable[[bool], None],
+        refused: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._current = current
+        self._take_up = take_up
+        self._began = began
+        self._ended = ended
+        self._refused = refused
+        self._spawn = spawn
+        self._turn = asyncio.Lock()
+        self._trial: _Trial | None = None
+        self._undone: tuple[float, Sequence[str]] | None = None
+
+    async def reload(self, within: float | None = None) -> Sequence[str]:
+        """Parse the file whole, then swap. Returns every problem; a bad file changes nothing, and begins no trial.
+        With ``within`` what was in force comes back after so many seconds, unless `confirm` comes first.
+
+        TrialError: the last one still waits to be confirmed. To reload over it would leave two to come back to.
+        """
+        async with self._turn:
+            if self._trial is not None:
+                raise TrialError(f"the last reload {self._waits(self._trial)}")
+            self._began()
+            former = self._current()
+            problems = await self._read_and_take_up(former, within)
+            for problem in problems:
+                log.error("not reloaded: %s", problem)
+            if problems:
+                self._refused()
+            else:
+                self._undone = None
+                log.info("reloaded %s", former.source)
+                if within is not None:
+                    self._begin(former, within)
+            self._ended(not problems)
+            return problems
+
+    async def on_signal(self) -> None:
+        """As `reload`, for who can not be answered."""
+        try:
+            await self.reload()
+        except TrialError as error:
+            log.error("not reloaded: %s", error)  # noqa: TRY400 (its text is the whole of it)
+            self._refused()
+
+    def confirm(self) -> None:
+        """Keep the configuration that is on trial. TrialError: there is none."""
+        trial = self._trial
+        if trial is None:
+            raise TrialError("nothing waits for confirmation" + self._last())
+        if trial.over:
+            raise TrialError("too late: the configuration before it is being taken up again")
+        trial.timer.cancel()
+        self._trial = None
+        log.info("confirmed: %s stays in force", trial.former.source)
+
+    def state(self) -> dict[str, Any] | None:
+        """The trial there is, or how the last one ended if it took the configuration back; None: all is settled."""
+        now = asyncio.get_running_loop().time()
+        if self._trial is not None:
+            return {"state": "unconfirmed", "left_s": round(max(0.0, self._trial.ends - now), 3)}
+        if self._undone is None:
+            return None
+        at, problems = self._undone
+        word = "stuck" if problems else "taken-back"
+        return {"state": word, "ago_s": round(now - at, 3), "problems": list(problems)}
+
+    def stop(self) -> None:
+        """The daemon ends: nobody is left to take anything back."""
+        if self._trial is None:
+            return
+        self._trial.timer.cancel()
+        log.warning(
+            "stopped before the last reload was confirmed: the next start takes up %s as it is then",
+            self._trial.former.source,
+        )
+        self._trial = None
+
+    async def _read_and_take_up(self, former: Config, within: float | None) -> Sequence[str]:
+        try:
+            config = await asyncio.to_thread(load, former.source)
+        except ConfigError as error:
+            return [str(problem) for problem in error.problems]
+        try:
+            return await self._take_up(config)
+        except BaseException:
+            # Cut in its middle: whoever asked for a trial did so for a day like this.
+            if within is not None:
+                self._begin(former, within)
+            raise
+
+    def _begin(self, former: Config, within: float) -> None:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(within, self._time_is_up)
+        self._trial = _Trial(former, within, loop.time() + within, timer)
+        log.warning("on trial: the configuration before it comes back in %s, unless it is confirmed", show(within))
+
+    def _time_is_up(self) -> None:
+        if self._trial is not None:
+            self._trial.over = True
+            self._spawn(self._take_back(self._trial))
+
+    async def _take_back(self, trial: _Trial) -> None:
+        async with self._turn:
+            self._began()
+            try:
+                problems = await self._take_up(trial.former)
+            finally:
+                self._trial = None
+            self._undone = (asyncio.get_running_loop().time(), problems)
+            source = trial.former.source
+            if problems:
+                log.error("the reload was not confirmed, but what was in force before can not be taken up again:")
+                for problem in problems:
+                    log.error("not taken back: %s", problem)
+            else:
+                log.warning(
+                    "the reload was not confirmed within %s: what was in force before it is again; %s has what was not "
+                    "confirmed",
+                    show(trial.within),
+                    source,
+                )
+            self._ended(False)
+
+    def _waits(self, trial: _Trial) -> str:
+        if trial.over:
+            return "is being taken back"
+        left = trial.ends - asyncio.get_running_loop().time()
+        return f"waits to be confirmed, for {span(max(0.0, left))}: `steerctl confirm`, or wait until it is taken back"
+
+    def _last(self) -> str:
+        if self._undone is None:
+            return ""
+        at, problems = self._undone
+        ago = span(asyncio.get_running_loop().time() - at)
+        what = "could not be taken back" if problems else "was taken back"
+        return f": the last reload was not confirmed in time, and {what} {ago} ago"

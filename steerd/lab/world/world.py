@@ -1,0 +1,276 @@
+"""The whole world: a LAN host, the gateway, the network outside, and PoPs behind tunnels.
+
+::
+
+    lan (10.77.0.2) ---- gw ---- wan (192.0.2.2, the admin at 198.51.100.10, the tunnels' outer side 203.0.113.0/24)
+                         |
+                         tun-fra1, tun-ams1, ...: a PoP behind each
+
+Inside an enclosure (see `steerd.lab.enclosure`)::
+
+    with World() as world:
+        world.run_daemon(world.gateway_config())
+        world.pops["fra1"].set(delay_ms=80)
+        time.sleep(10)
+        print(world.traffic.between(time.monotonic() - 5).by_pop)
+
+Times are those of ``time.monotonic()``, everywhere.
+"""
+
+import contextlib
+import math
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
+
+from steerd.lab import namespaces
+from steerd.lab.enclosure import RUN, LabError
+from steerd.lab.worker import Worker
+from steerd.lab.world import wiring
+from steerd.lab.world.admin import Admin
+from steerd.lab.world.broker import Broker
+from steerd.lab.world.gateway import config_text
+from steerd.lab.world.line import Conditions
+from steerd.lab.world.outside import Outside
+from steerd.lab.world.traffic import Traffic
+
+
+class _Closing(Protocol):
+    def close(self) -> None: ...
+
+
+Part = TypeVar("Part", bound=_Closing)
+
+BYPASS_MARK = 0x00100000
+STEERED = ("198.18.0.0/15", "2001:2::/48")
+EVERYTHING = ("0.0.0.0/0", "::/0")
+_USERS = {4: [f"198.18.0.{n}" for n in range(1, 33)], 6: [f"2001:2::{n:x}" for n in range(1, 33)]}
+
+
+@dataclass(frozen=True, slots=True)
+class PopSpec:
+    """A PoP to be: its place in the config, and its conditions at the start."""
+
+    name: str
+    region: str = "default"
+    conditions: Conditions = field(default_factory=Conditions)
+
+    @property
+    def device(self) -> str:
+        return f"tun-{self.name}"
+
+
+POPS = (
+    PopSpec("fra1", "de", Conditions(delay_ms=20.0)),
+    PopSpec("ams1", "nl", Conditions(delay_ms=30.0)),
+    PopSpec("par1", "fr", Conditions(delay_ms=40.0)),
+    PopSpec("nyc1", "us", Conditions(delay_ms=90.0)),
+)
+
+
+class Pop:
+    """One PoP: what its packets meet from now on, and what came to it. ``target``/``target6`` are what is probed."""
+
+    def __init__(self, spec: PopSpec, number: int, ask: Callable[..., Any]) -> None:
+        self.name = spec.name
+        self.region = spec.region
+        self.device = spec.device
+        self.target = f"10.{64 + number // 256}.{number % 256}.1"
+        self.target6 = f"fd64:0:0:{number}::1"
+        self.outer = f"203.0.113.{number}" if number % 2 else f"2001:db8:113::{number}"
+        self._ask = ask
+
+    def set(
+        self,
+        *,
+        delay_ms: float | None = None,
+        jitter_ms: float | None = None,
+        loss: float | None = None,
+        dead: bool | None = None,
+        mtu: int | None = None,
+        tells: bool | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Change what is given, ``at`` a time or at once; see `Conditions` for the units."""
+        given = {
+            "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead, "mtu": mtu, "tells": tells,
+        }  # fmt: skip
+        change = {name: value for name, value in given.items() if value is not None}
+        self._ask(pop=self.name, change=change, at=time.monotonic() if at is None else at)
+
+    def seen(self, since: float = -math.inf, until: float = math.inf) -> dict[str, int]:
+        """How many packets came: ``probes4``, ``probes6``, ``pings4``, ``pings6`` (of users), ``traffic4``,
+        ``traffic6``, ``dropped`` (of all these), ``strays`` (other PoPs' probes, tunnels' outer packets)."""
+        counts: dict[str, int] = self._ask(pop=self.name, since=since, until=until)
+        return counts
+
+    def sequences(self, family: int, since: float = -math.inf, until: float = math.inf) -> list[int]:
+        """The numbers of the users' datagrams that came, also of those that were then dropped."""
+        numbers: list[int] = self._ask(pop=self.name, family=family, since=since, until=until)
+        return numbers
+
+    def link(self, up: bool) -> None:
+        """Take the tunnel's device down, or up again."""
+        namespaces.ip(f"link set {self.device} {'up' if up else 'down'}", "gw")
+
+    def attach(self, attached: bool) -> None:
+        """Delete the tunnel's device, or make it again with the same name and addresses. Not with ``full_tunnel``."""
+        self._ask(pop=self.name, attached=attached)
+        if attached:
+            self.address()
+
+    def address(self) -> None:
+        own, own6 = self.target.removesuffix("1") + "2", self.target6.removesuffix("1") + "2"
+        namespaces.ip(
+            f"""link set {self.device} addrgenmode none
+                addr add {own}/24 dev {self.device}
+                addr add {own6}/64 dev {self.device} nodad
+                link set {self.device} up""",
+            "gw",
+        )
+
+
+class World:
+    """Builds it all on entry. With ``full_tunnel`` everything is steered and the tunnels' outer packets leave by the
+    uplink, an ``admin`` is at work, and the config says so; else `STEERED` prefixes are, and the devices lead
+    straight to the PoPs. ``rp_filter`` is the gateway's, on all its devices; ``rate`` the users' datagrams a second
+    in each family, 0 until set.
+
+    Raises `LabError` where it can not be built.
+    """
+
+    pops: dict[str, Pop]
+    traffic: Traffic
+    broker: Broker
+    outside: Outside
+    admin: Admin | None = None
+
+    def __init__(
+        self,
+        pops: Sequence[PopSpec] = POPS,
+        *,
+        full_tunnel: bool = False,
+        rp_filter: int = 0,
+        rate: float = 0.0,
+        seed: int = 1,
+    ) -> None:
+        self.directory: Path = RUN
+        self.full_tunnel = full_tunnel
+        self.steered = EVERYTHING if full_tunnel else STEERED
+        self._specs = pops
+        self._rp_filter = rp_filter
+        self._rate = rate
+        self._seed = seed
+        self._open = contextlib.ExitStack()
+        self._tunnels: Worker | None = None
+
+    def __enter__(self) -> Self:
+        if not RUN.is_dir():
+            raise LabError("a world is built in an enclosure only")
+        try:
+            self._build()
+        except BaseException:
+            self._open.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all that was started. What is left of the world goes with the enclosure."""
+        self._open.close()
+
+    def gateway_config(self, *, interval: str = "200ms", tables: str = "") -> str:
+        """The gateway's TOML: these PoPs, one policy ``users`` for what is steered, the broker, and ``tables``."""
+        return config_text(
+            list(self.pops.values()),
+            prefixes=self.steered,
+            bypass_mark=BYPASS_MARK if self.full_tunnel else 0,
+            broker=self.broker.url,
+            directory=self.directory,
+            interval=interval,
+            tables=tables,
+        )
+
+    def run_daemon(self, config: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+        """Start the real daemon in ``gw`` as a user would. ``options`` as `subprocess.Popen` takes them. It ends
+        with the world at the latest."""
+        file = self.directory / "steerd.toml"
+        file.write_text(config)
+        return self.spawn(
+            "gw", [sys.executable, "-m", "steerd.cli.steerd", "run", "-c", str(file), *arguments], **options
+        )
+
+    def spawn(self, namespace: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        """Start a process in ``lan``, ``gw`` or ``wan`` that ends with the world at the latest."""
+        process = namespaces.spawn(namespace, argv, **options)
+        self._open.callback(_end, process)
+        return process
+
+    def nested(self) -> dict[str, int]:
+        """With ``full_tunnel``: how many outer packets were routed into each tunnel. Never any, if all is well."""
+        counts: dict[str, int] = self._tunnels.ask() if self._tunnels else {}
+        return counts
+
+    def _build(self) -> None:
+        wiring.wire(self._rp_filter)
+        pops = [Pop(spec, number, self._ask) for number, spec in enumerate(self._specs, 1)]
+        self.pops = {pop.name: pop for pop in pops}
+        if self.full_tunnel:
+            self._dig_tunnels()
+        given = {
+            spec.name: {
+                "targets": [_packed(self.pops[spec.name].target), _packed(self.pops[spec.name].target6)],
+                "conditions": asdict(spec.conditions),
+                **({"outer": self.pops[spec.name].outer} if self.full_tunnel else {"device": spec.device}),
+            }
+            for spec in self._specs
+        }
+        self._pops = self._worker(
+            "wan" if self.full_tunnel else "gw", "steerd.lab.world.pop", pops=given, seed=self._seed
+        )
+        for pop in pops:
+            pop.address()
+        self.outside = self._closing(Outside("wan", wiring.OUTSIDE.device))
+        self.broker = self._closing(Broker("gw", self.directory))
+        self.traffic = self._closing(Traffic("lan", list(self.pops), _USERS, self._rate))
+        if self.full_tunnel:
+            self.admin = self._closing(Admin("wan", wiring.ADMIN, "gw", wiring.UPLINK.address))
+
+    def _dig_tunnels(self) -> None:
+        for pop in self.pops.values():
+            wiring.outside(pop.outer)
+        tunnels = {
+            pop.name: {"device": pop.device, "outer": pop.outer, "mark": BYPASS_MARK} for pop in self.pops.values()
+        }
+        self._tunnels = self._worker("gw", "steerd.lab.world.tunnel", tunnels=tunnels)
+
+    def _ask(self, **question: Any) -> Any:
+        return self._pops.ask(**question)
+
+    def _worker(self, namespace: str, module: str, **setup: Any) -> Worker:
+        return self._closing(Worker(namespace, module, setup))
+
+    def _closing(self, part: Part) -> Part:
+        self._open.callback(part.close)
+        return part
+
+
+def _packed(address: str) -> str:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address).hex()
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,1 @@
+"""Speaking with the kernel below every stage: netlink, network devices, WireGuard."""

@@ -1,0 +1,147 @@
+"""WireGuard in user space: the text that wireguard-go and others speak on their socket.
+
+https://www.wireguard.com/xplatform/ has it. Blocking, with a limit: a program that hangs costs `PATIENCE`.
+"""
+
+import socket
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from steerd.net.wireguard.device import AllowedIp, Device, Grant, Peer, WireGuardError
+
+FOLDER: Final = Path("/var/run/wireguard")
+PATIENCE: Final = 2.0
+"""Seconds for one question and its answer."""
+MOST: Final = 64 << 20
+"""Bytes of an answer."""
+
+GET: Final = b"get=1\n\n"
+
+
+def path(name: str) -> Path:
+    """Where a device's socket is, if a program serves it."""
+    return FOLDER / f"{name}.sock"
+
+
+def served(name: str) -> bool:
+    """Whether there is such a socket, as far as we may look."""
+    try:
+        return path(name).is_socket()
+    except OSError:
+        return False
+
+
+def exchange(name: str, request: bytes) -> bytes:
+    """Ask the program behind a device. Raises `WireGuardError`."""
+    end = time.monotonic() + PATIENCE
+    found = bytearray()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as one:
+            one.settimeout(PATIENCE)
+            one.connect(str(path(name)))
+            one.sendall(request)
+            while not found.endswith(b"\n\n"):
+                one.settimeout(max(end - time.monotonic(), 0.001))
+                part = one.recv(1 << 16)
+                if not part or len(found) > MOST:
+                    break
+                found += part
+    except OSError as error:
+        words = f"no answer within {PATIENCE:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise WireGuardError(error.errno or 0, f"{path(name)}: {words}") from None
+    return bytes(found)
+
+
+def decode(name: str, answer: bytes) -> Device:
+    """A device from the answer to `GET`. Secret keys are passed over. Raises `WireGuardError`."""
+    mark = 0
+    peers: dict[str, Peer] = {}
+    allowed: set[AllowedIp] = set()
+    peer: Peer | None = None
+
+    def done() -> None:
+        if peer is not None:
+            peers[peer.key] = replace(peer, allowed=frozenset(allowed))
+            allowed.clear()
+
+    for key, value in _lines(name, answer):
+        if key == "public_key":
+            done()
+            peer = Peer(b64encode(bytes.fromhex(value)).decode())
+        elif key == "fwmark":
+            mark = int(value)
+        elif peer is None:
+            continue
+        elif key == "allowed_ip":
+            allowed.add(_packed(value))
+        elif key == "endpoint":
+            peer = replace(peer, endpoint=value.rpartition(":")[0].strip("[]").partition("%")[0])
+        elif key == "last_handshake_time_sec":
+            peer = replace(peer, handshake=peer.handshake + int(value))
+        elif key == "last_handshake_time_nsec":
+            peer = replace(peer, handshake=peer.handshake + int(value) / 1e9)
+        elif key == "rx_bytes":
+            peer = replace(peer, rx=int(value))
+        elif key == "tx_bytes":
+            peer = replace(peer, tx=int(value))
+        elif key == "persistent_keepalive_interval":
+            peer = replace(peer, keepalive=int(value))
+    done()
+    return Device(name, mark, peers)
+
+
+def check(name: str, answer: bytes) -> None:
+    """Of the answer to a change. Raises `WireGuardError` if it was refused."""
+    for _ in _lines(name, answer):
+        pass
+
+
+def _lines(name: str, answer: bytes) -> Iterator[tuple[str, str]]:
+    """Keys and values up to the end, which says whether all went well; of keys that are secret nothing."""
+    for line in answer.decode("ascii", errors="replace").splitlines():
+        key, _, value = line.partition("=")
+        if key == "errno":
+            if value != "0":
+                raise WireGuardError(abs(int(value)), f"{name}: refused with errno {value}")
+            return
+        if key not in _SECRET:
+            yield key, value
+    raise WireGuardError(0, f"{path(name)}: the answer ends in the middle")
+
+
+_SECRET: Final = {"private_key", "preshared_key"}
+
+
+def _packed(text: str) -> AllowedIp:
+    address, _, length = text.partition("/")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.inet_pton(family, address) + bytes((int(length),))
+
+
+def set_request(grants: Iterable[Grant]) -> bytes:
+    """Gives allowed IPs to peers that are there; what another peer has moves."""
+    lines = ["set=1"]
+    for grant in grants:
+        lines += [f"public_key={_hex(grant.peer)}", "update_only=true"]
+        lines += [f"allowed_ip={_text(one)}" for one in grant.allowed]
+    return ("\n".join(lines) + "\n\n").encode()
+
+
+def drop_request(allowed: Iterable[AllowedIp], stand_in: str) -> bytes:
+    """As `steerd.net.wireguard.genl.drop_requests`."""
+    key = _hex(stand_in)
+    lines = ["set=1", f"public_key={key}", *(f"allowed_ip={_text(one)}" for one in allowed)]
+    return ("\n".join([*lines, f"public_key={key}", "remove=true"]) + "\n\n").encode()
+
+
+def _hex(key: str) -> str:
+    return b64decode(key).hex()
+
+
+def _text(packed: AllowedIp) -> str:
+    family = socket.AF_INET if len(packed) == 5 else socket.AF_INET6
+    return f"{socket.inet_ntop(family, packed[:-1])}/{packed[-1]}"

@@ -1,0 +1,59 @@
+"""All carriers in use: one for each method and family."""
+
+from collections.abc import Callable, Iterator
+
+from steerd.config.settings import ProbePath, ProbeSettings
+from steerd.net.devices import Devices
+from steerd.probe.carrier import Carrier, Find, Leg
+from steerd.probe.error import ProbeError
+from steerd.probe.methods.icmp import EchoCarrier, Wired
+from steerd.probe.methods.tcp import TcpCarrier
+from steerd.probe.methods.udp import UdpCarrier
+
+ICMP = "icmp"
+
+
+class Carriers:
+    """Opens carriers as they are needed, and keeps them until all are closed."""
+
+    def __init__(self, find: Find, devices: Devices, wired: Wired | None) -> None:
+        self._makers: dict[str, Callable[[int], Carrier]] = {
+            ICMP: lambda family: EchoCarrier(family, find, devices, wired),
+            "tcp": lambda family: TcpCarrier(family, find),
+            "udp": lambda family: UdpCarrier(family, find, devices),
+        }
+        self._carriers: dict[tuple[str, int], Carrier] = {}
+
+    def __iter__(self) -> Iterator[Carrier]:
+        return iter(tuple(self._carriers.values()))
+
+    def open(self, settings: ProbeSettings) -> None:
+        """Open what these paths need. Raises `ProbeError`."""
+        for path in settings.paths:
+            if path.method not in self._makers:
+                known = ", ".join(self._makers)
+                raise ProbeError(f"path {path.path}: probing by {path.method} is not available; method can be {known}")
+            for target in path.targets:
+                # By ICMP, too, any target may have to be asked whether it is there at all.
+                for method in (path.method, ICMP):
+                    if (method, target.family) not in self._carriers:
+                        self._carriers[method, target.family] = self._makers[method](target.family)
+
+    def legs(self, path: ProbePath) -> list[Leg]:
+        """New legs, one for each target. Raises `ProbeError`."""
+        return [
+            self._carriers[path.method, target.family].leg(path, index) for index, target in enumerate(path.targets)
+        ]
+
+    def check(self, leg: Leg) -> Leg:
+        """A leg that asks for an echo from the target of another."""
+        check = self._carriers[ICMP, leg.family].leg(leg.settings, leg.index)
+        check.checks = leg
+        if leg.address:
+            check.aim(leg.address)
+        return check
+
+    def close(self) -> None:
+        for carrier in self._carriers.values():
+            carrier.close()
+        self._carriers.clear()

@@ -1,0 +1,209 @@
+"""Probing by ICMP echo: one raw socket per family; everything that differs between paths travels with each packet."""
+
+import errno
+import os
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, cast
+
+from steerd.config.settings import IPV4, ProbePath
+from steerd.net.devices import Devices
+from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.probe.error import ProbeError
+from steerd.probe.outcomes.ledger import Flight
+from steerd.probe.wire import datagram as wire
+from steerd.probe.wire import echo as packet
+from steerd.probe.wire import filter as echo_filter
+from steerd.probe.wire.batch import AVAILABLE, Batch
+from steerd.probe.wire.datagram import Wire, address_family
+from steerd.probe.wire.echo import COOKIE_SIZE, ECHO_REPLY, ERRORS, IDENTIFIER_MASK, TAG_SIZE, Echo
+from steerd.probe.wire.single import Single
+
+_ICMP6_FILTER: Final = 1
+_NUMBERS: Final = 1 << 32
+_SEQUENCES: Final = 1 << 16
+
+Wired = Callable[[socket.socket, int], Wire]
+
+
+class EchoLeg(Leg):
+    """A leg that is asked for an echo."""
+
+    __slots__ = ("cookie", "envelope", "head", "interface", "padding")
+
+    def __init__(self, settings: ProbePath, index: int, carrier: "EchoCarrier", tag: bytes, identifier: int) -> None:
+        super().__init__(settings, index, carrier)
+        self.cookie = tag + os.urandom(COOKIE_SIZE - TAG_SIZE)
+        self.padding = packet.padding(settings.size)
+        self.interface = -1  # none that there is: the envelope is still to be made
+        self.envelope: Any = None
+        self.use(identifier)
+
+    def aim(self, address: str) -> None:
+        super().aim(address)
+        self.interface = -1
+
+    def use(self, identifier: int) -> None:
+        self.identifier = identifier
+        self.head = packet.head(self.family, identifier, self.cookie)
+
+
+class EchoCarrier:
+    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if its socket can not be opened.
+
+    ``wired`` makes a wire of the socket: the one that costs least, unless another is wanted.
+    """
+
+    def __init__(self, family: int, find: Find, devices: Devices, wired: Wired | None = None) -> None:
+        self._family = family
+        self._find = find
+        self._devices = devices
+        self._tag = os.urandom(TAG_SIZE)
+        draw = random.Random(os.urandom(8))  # noqa: S311 -- told apart from other pings; the cookie is the secret
+        self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
+        self._rotation = draw.getrandbits(16)
+        self._number = 0  # of the newest probe
+        sock = open_socket(family, self._identifiers, self._tag)
+        try:
+            wire.enlarge(sock)
+            self._wire = (wired or (Batch if AVAILABLE else Single))(sock, family)
+        except OSError:
+            sock.close()
+            raise
+
+    @property
+    def overflowed(self) -> bool:
+        return self._wire.overflowed
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def leg(self, settings: ProbePath, index: int) -> EchoLeg:
+        return EchoLeg(settings, index, self, self._tag, self._next_identifier())
+
+    def renew(self, leg: Leg) -> None:
+        cast("EchoLeg", leg).use(self._next_identifier())
+
+    def drop(self, leg: Leg) -> None:
+        """Legs hold nothing."""
+
+    def directions(self, leg: Leg) -> None:
+        """An echo does not tell one way from the other."""
+
+    def settled(self, flight: Flight[Leg]) -> None:
+        """Probes hold nothing."""
+
+    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
+        errors = [0] * len(flights)
+        parcels: list[tuple[bytes, int, Any]] = []
+        places: list[int] = []
+        interfaces: dict[str, int] = {"": 0}
+        for at, flight in enumerate(flights):
+            leg = cast("EchoLeg", flight.owner)
+            device = leg.settings.device
+            interface = interfaces.get(device)
+            if interface is None:
+                interface = interfaces[device] = self._devices.index(device)
+            if interface != leg.interface and (refused := self._address(leg, interface)):
+                errors[at] = refused
+                continue
+            number = flight.number
+            flight.identifier = leg.identifier
+            parcels.append((packet.echo_request(leg.head, leg.cookie, number, leg.padding), number, leg.envelope))
+            places.append(at)
+        if parcels:
+            self._number = parcels[-1][1]
+        for at, parcel, error in zip(places, parcels, self._wire.send(parcels), strict=True):
+            if error:
+                errors[at] = self._again(flights[at], parcel) if error == errno.ENODEV else error
+        return errors
+
+    def _again(self, flight: Flight[Leg], parcel: tuple[bytes, int, Any]) -> int:
+        """Deleted and made again since it was looked up, the device has another index."""
+        leg = cast("EchoLeg", flight.owner)
+        self._devices.forget(leg.settings.device)
+        refused = self._address(leg, self._devices.index(leg.settings.device))
+        return refused or self._wire.send([(*parcel[:2], leg.envelope)])[0]
+
+    def _address(self, leg: EchoLeg, interface: int) -> int:
+        """Make an envelope that leads to the device of this index; the errno if none can be made."""
+        if not leg.packed:
+            return errno.EDESTADDRREQ
+        if leg.settings.device and not interface:
+            return errno.ENODEV
+        if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
+            self.renew(leg)
+        leg.interface = interface
+        own = leg.settings
+        options = wire.options(leg.family, mark=own.mark, interface=interface, source=leg.target.source, dscp=own.dscp)
+        leg.envelope = self._wire.envelope(leg.packed, 0, options)
+        return 0
+
+    def departures(self) -> None:
+        find, tag = self._find, self._tag
+        for number, queued, at_ns, looped in self._wire.stamps():
+            known = packet.number_in(looped, tag) if number is None else number
+            flight = find(known) if known is not None else None
+            if flight is None:
+                continue
+            if queued:
+                flight.queued(at_ns)
+            else:
+                flight.left(at_ns)
+
+    def heard(self) -> Iterator[Answer | Fault]:
+        family, find = self._family, self._find
+        for data, source, at_ns in self._wire.arrivals():
+            message = packet.read(family, data)
+            if message is None:
+                continue
+            if isinstance(message, Echo):
+                flight = find(message.number)
+                if flight is None or flight.identifier != message.identifier:
+                    continue
+                leg = flight.owner
+                if isinstance(leg, EchoLeg) and leg.cookie == message.cookie and leg.packed == source:
+                    left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
+                    came_ns = at_ns or time.time_ns()
+                    yield Answer(flight, (came_ns - left_ns) / 1e9 if came_ns > left_ns else 0.0)
+                continue
+            # An error quotes no more than the sequence, the lower half of the number: the latest such probe.
+            flight = find((self._number - (self._number - message.sequence) % _SEQUENCES) % _NUMBERS)
+            if flight and flight.identifier == message.identifier and flight.owner.packed == message.target:
+                yield Fault(flight)
+
+    def _next_identifier(self) -> int:
+        self._rotation += 1
+        return self._identifiers | (self._rotation & ~IDENTIFIER_MASK)
+
+
+def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
+    """A raw socket that hears the answers to echo requests with this tag and these bits of the identifier, and errors
+    that quote them. Raises `ProbeError`."""
+    sock = _open(family)
+    try:
+        sock.setblocking(False)
+        echo_filter.attach(sock, echo_filter.echo_filter(family, identifiers, tag))
+        if family != IPV4:
+            # The kernel copies each message to each raw socket that lets its type pass; the filter comes after.
+            passing = [*ERRORS[family], ECHO_REPLY[family]]
+            blocked = (1 << 256) - 1 - sum(1 << kind for kind in passing)
+            words = struct.pack("@8I", *((blocked >> 32 * word) & 0xFFFFFFFF for word in range(8)))
+            sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, words)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _open(family: int) -> socket.socket:
+    protocol = socket.IPPROTO_ICMP if family == IPV4 else socket.IPPROTO_ICMPV6
+    try:
+        return socket.socket(address_family(family), socket.SOCK_RAW, protocol)
+    except PermissionError:
+        raise ProbeError("cannot open a raw ICMP socket: CAP_NET_RAW is needed") from None
+    except OSError as error:
+        raise ProbeError(f"cannot open a raw ICMP socket for IPv{family}: {error.strerror}") from None

@@ -1,0 +1,173 @@
+"""Probing by TCP: a connection for each probe, reset as soon as it is answered. A refusal is an answer, too.
+
+The RTT of the handshake is what the kernel measured. It contains the wait in our own queue, which is not told apart
+here. An answer after the timeout is not heard of, and an ICMP error ends the probe.
+"""
+
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from steerd.config.settings import IPV4, ProbePath
+from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.probe.error import ProbeError
+from steerd.probe.methods import descriptors
+from steerd.probe.methods.resets import Connection, Refusals
+from steerd.probe.outcomes.ledger import Flight
+from steerd.probe.wire.datagram import address_family
+
+MOST: Final = 8192
+"""Connections under way at once, at most."""
+
+# Not in the socket module: linux/in.h; then struct tcp_info (linux/tcp.h) as far as it is read.
+_IP_BIND_ADDRESS_NO_PORT: Final = 24
+_TCP_INFO: Final = struct.Struct("=68xI28xI")
+
+_RESET: Final = struct.pack("@ii", 1, 0)  # struct linger: closing resets, and leaves nothing behind
+_ONE_MORE: Final = 1  # SYN after the first, the fewest that the kernel may be told; our timeout is often shorter
+_WORDS_OF_PEER: Final = (0, errno.ECONNRESET, errno.EPIPE)  # connected, and perhaps closed again
+_SILENCE: Final = errno.ETIMEDOUT
+
+
+class _Attempt(NamedTuple):
+    """One connection. ``began_ns`` is CLOCK_REALTIME."""
+
+    flight: Flight[Leg]
+    sock: socket.socket
+    began_ns: int
+
+
+class TcpCarrier:
+    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if it can not see refusals."""
+
+    overflowed = False
+    """Never: each answer is in a socket of its own."""
+
+    def __init__(self, family: int, find: Find) -> None:
+        self._family = family
+        self._find = find
+        self._refusals = Refusals(family)
+        self._epoll = select.epoll()
+        self._attempts: dict[int, _Attempt] = {}  # by descriptor
+        self._descriptors: dict[int, int] = {}  # by the flight's number
+        descriptors.allow_many()
+
+    def close(self) -> None:
+        for attempt in self._attempts.values():
+            attempt.sock.close()
+        self._attempts.clear()
+        self._descriptors.clear()
+        self._refusals.close()
+        self._epoll.close()
+
+    def leg(self, settings: ProbePath, index: int) -> Leg:
+        if not settings.port:
+            raise ProbeError(f"path {settings.path}: probing by tcp needs a port")
+        return Leg(settings, index, self)
+
+    def renew(self, leg: Leg) -> None:
+        """Each probe has a port of its own."""
+
+    def directions(self, leg: Leg) -> None:
+        """A handshake does not tell one way from the other."""
+
+    def drop(self, leg: Leg) -> None:
+        for attempt in tuple(self._attempts.values()):
+            if attempt.flight.owner is leg:
+                self._end(attempt)
+
+    def settled(self, flight: Flight[Leg]) -> None:
+        descriptor = self._descriptors.get(flight.number)
+        if descriptor is not None:
+            self._end(self._attempts[descriptor])
+
+    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
+        return [self._send(flight) for flight in flights]
+
+    def _send(self, flight: Flight[Leg]) -> int:
+        leg = flight.owner
+        if not leg.packed:
+            return errno.EDESTADDRREQ
+        if len(self._attempts) >= MOST:
+            return errno.EMFILE
+        try:
+            sock = socket.socket(address_family(self._family), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            return error.errno or errno.EIO
+        try:
+            self._address(sock, leg)
+            began_ns = time.time_ns()
+            code = sock.connect_ex((leg.address, leg.settings.port))
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code not in (0, errno.EINPROGRESS):
+            sock.close()
+            return code
+        flight.identifier = sock.fileno()
+        self._attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
+        self._descriptors[flight.number] = sock.fileno()
+        self._epoll.register(sock.fileno(), select.EPOLLOUT)
+        return 0
+
+    def _address(self, sock: socket.socket, leg: Leg) -> None:
+        """Have the connection go down this leg's path."""
+        own = leg.settings
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _ONE_MORE)
+        if own.mark:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, own.mark)
+        if own.device:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, own.device.encode() + b"\0")
+        if own.dscp and self._family == IPV4:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, own.dscp << 2)
+        elif own.dscp:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, own.dscp << 2)
+        if leg.target.source:
+            # The port is chosen on connecting, when all four that tell a connection are known: more are free then.
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((leg.target.source, 0))
+
+    def departures(self) -> None:
+        """The kernel does not stamp a SYN."""
+
+    def heard(self) -> Iterator[Answer | Fault]:
+        refused: list[tuple[_Attempt, Connection]] = []
+        for descriptor, _ in self._epoll.poll(0, max(1, len(self._attempts))):
+            attempt = self._attempts[descriptor]
+            error = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            rtt_us, repeated = _TCP_INFO.unpack(
+                attempt.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            )
+            known = self._find(attempt.flight.number) is not None
+            if known and not repeated and error == errno.ECONNREFUSED:
+                peer = attempt.flight.owner
+                port = attempt.sock.getsockname()[1]
+                refused.append((attempt, Connection(port, peer.packed, peer.settings.port)))
+                continue
+            self._end(attempt)
+            # The answer to a SYN that was sent twice says nothing: it may be to either.
+            if not known or repeated or error == _SILENCE:
+                continue
+            if error in _WORDS_OF_PEER:
+                yield Answer(attempt.flight, rtt_us / 1e6)
+            else:
+                yield Fault(attempt.flight)
+        yield from self._refused(refused)
+
+    def _refused(self, refused: list[tuple[_Attempt, Connection]]) -> Iterator[Answer]:
+        """Read what the raw socket saw after the kernel spoke, so that its resets are there."""
+        seen = self._refusals.read()
+        now_ns = time.time_ns()
+        for attempt, connection in refused:
+            self._end(attempt)
+            yield Answer(attempt.flight, max(0, seen.get(connection, now_ns) - attempt.began_ns) / 1e9)
+
+    def _end(self, attempt: _Attempt) -> None:
+        descriptor = attempt.sock.fileno()
+        self._attempts.pop(descriptor, None)
+        self._descriptors.pop(attempt.flight.number, None)
+        attempt.sock.close()

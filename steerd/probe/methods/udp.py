@@ -1,0 +1,242 @@
+"""Probing by UDP: a STAMP Session-Sender (RFC 8762, section 4.2), with a session and a source port for each leg."""
+
+import contextlib
+import errno
+import select
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final, cast
+
+from steerd.config.settings import ProbePath
+from steerd.net.devices import Devices
+from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.probe.error import ProbeError
+from steerd.probe.methods import descriptors
+from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
+from steerd.probe.stamp import packet as stamp
+from steerd.probe.stamp.direction import Directions
+from steerd.probe.stamp.key import KeyFileError, read_key
+from steerd.probe.stamp.session import Departure, Reflection, Session
+from steerd.probe.wire import datagram as wire
+from steerd.probe.wire.datagram import Ancillary
+
+PORT: Final = 862
+"""The reflector's, unless the configuration has another."""
+
+_RETIRED: Final = 2  # sessions of one leg that are still listened to, besides the present one
+_LAST: Final = 0xFFFFFFFF  # sequence number of a session: 248 days at 200 a second
+_PRUNED: Final = 4  # probes forgotten with each one sent: more than come
+
+
+class StampLeg(Leg):
+    """A leg that is asked by STAMP. ``key`` signs its packets."""
+
+    __slots__ = ("interface", "key", "options", "retired", "session")
+
+    def __init__(self, settings: ProbePath, index: int, carrier: "UdpCarrier", key: bytes | None) -> None:
+        super().__init__(settings, index, carrier)
+        self.key = key
+        self.session: Session | None = None
+        self.retired: list[tuple[Session, float]] = []  # and until when answers may come
+        self.interface = -1  # none that there is: the options are still to be made
+        self.options: Ancillary = []
+
+    @property
+    def directions(self) -> Directions:
+        """What the present session knows of each direction."""
+        return self.session.log.read() if self.session else Directions()
+
+    def sessions(self) -> Iterator[Session]:
+        """All that are listened to, the present one first."""
+        if self.session:
+            yield self.session
+        for session, _ in self.retired:
+            yield session
+
+
+class UdpCarrier:
+    """A `steerd.probe.carrier.Carrier` for one family."""
+
+    def __init__(self, family: int, find: Find, devices: Devices) -> None:
+        self.overflowed = False
+        self._family = family
+        self._find = find
+        self._devices = devices
+        self._numbered = True
+        self._sessions: dict[int, tuple[Session, StampLeg]] = {}
+        self._ready: list[tuple[int, int]] = []
+        self._faults: list[Fault] = []
+        self._epoll = select.epoll()
+        descriptors.allow_many()
+
+    def close(self) -> None:
+        for session, _ in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+        self._epoll.close()
+
+    def leg(self, settings: ProbePath, index: int) -> StampLeg:
+        try:
+            key = read_key(settings.key_file) if settings.key_file else None
+        except KeyFileError as error:
+            raise ProbeError(f"path {settings.path}: {error}") from None
+        return StampLeg(settings, index, self, key)
+
+    def renew(self, leg: Leg) -> None:
+        """The next probe opens a session; answers to the present one are heard until none can come. A key that was
+        replaced in its file is the new session's."""
+        mine = cast("StampLeg", leg)
+        if mine.settings.key_file:
+            with contextlib.suppress(KeyFileError):
+                mine.key = read_key(mine.settings.key_file)
+        if mine.session:
+            mine.retired.append((mine.session, time.monotonic() + mine.settings.timeout + LINGER))
+            mine.session = None
+        while len(mine.retired) > _RETIRED:
+            self._end(mine.retired.pop(0)[0])
+
+    def drop(self, leg: Leg) -> None:
+        mine = cast("StampLeg", leg)
+        for session in tuple(mine.sessions()):
+            self._end(session)
+        mine.session = None
+        mine.retired.clear()
+
+    def directions(self, leg: Leg) -> Directions:
+        return cast("StampLeg", leg).directions
+
+    def settled(self, flight: Flight[Leg]) -> None:
+        for session in cast("StampLeg", flight.owner).sessions():
+            asked = session.asked.get(flight.identifier)
+            if asked and asked.number == flight.number:
+                if flight.state is CLOSED:
+                    session.log.gap()
+                else:
+                    session.log.settled(flight.identifier)
+
+    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
+        return [self._send(flight, cast("StampLeg", flight.owner)) for flight in flights]
+
+    def _send(self, flight: Flight[Leg], leg: StampLeg) -> int:
+        error = self._prepare(leg) or self._try(flight, leg)
+        if error == errno.ENODEV and leg.settings.device:
+            # Deleted and made again since it was looked up, the device has another index.
+            self._devices.forget(leg.settings.device)
+            error = self._prepare(leg) or self._try(flight, leg)
+        return error
+
+    def _prepare(self, leg: StampLeg) -> int:
+        """Have a session, and the options that lead to the leg's device; the errno if that can not be."""
+        if not leg.packed:
+            return errno.EDESTADDRREQ
+        device = leg.settings.device
+        interface = self._devices.index(device) if device else 0
+        if device and not interface:
+            return errno.ENODEV
+        if interface != leg.interface:
+            if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
+                self.renew(leg)
+            own = leg.settings
+            leg.interface = interface
+            leg.options = wire.options(
+                leg.family, mark=own.mark, interface=interface, source=leg.target.source, dscp=own.dscp
+            )
+        if leg.session and leg.session.sequence > _LAST:
+            self.renew(leg)
+        while leg.retired and leg.retired[0][1] <= time.monotonic():
+            self._end(leg.retired.pop(0)[0])
+        if leg.session is None:
+            try:
+                leg.session = self._begin(leg)
+            except OSError as error:
+                return error.errno or errno.EIO
+        return 0
+
+    def _begin(self, leg: StampLeg) -> Session:
+        session = Session(
+            leg.family,
+            leg.address,
+            leg.settings.port or PORT,
+            key=leg.key,
+            size=leg.settings.size,
+            numbered=self._numbered,
+        )
+        self._sessions[session.fileno()] = session, leg
+        self._epoll.register(session.fileno(), select.EPOLLIN | select.EPOLLERR)
+        return session
+
+    def _end(self, session: Session) -> None:
+        if self._sessions.pop(session.fileno(), None):
+            session.close()  # which takes it from the epoll, too
+
+    def _try(self, flight: Flight[Leg], leg: StampLeg) -> int:
+        session = leg.session
+        if session is None:
+            return errno.EBADF
+        self._prune(session)
+        flight.identifier = session.sequence
+        error = session.send(flight.number, leg.options)
+        # A kernel before 6.13 can not number stamps; a blackhole route says EINVAL all the same.
+        if error == errno.EINVAL and self._numbered:
+            session.number_stamps(numbered=False)
+            error = session.send(flight.number, leg.options)
+            self._numbered = error != 0
+            for each in [session] if error else [known for known, _ in self._sessions.values()]:
+                each.number_stamps(numbered=self._numbered)
+        return error
+
+    def _prune(self, session: Session) -> None:
+        """Forget probes that nobody remembers."""
+        for _ in range(_PRUNED):
+            oldest = next(iter(session.asked), None)
+            if oldest is None or self._find(session.asked[oldest].number):
+                return
+            del session.asked[oldest]
+
+    def departures(self) -> None:
+        self._ready = self._epoll.poll(0, max(1, len(self._sessions)))
+        for descriptor, events in self._ready:
+            if not events & select.EPOLLERR:
+                continue
+            session, _ = self._sessions[descriptor]
+            for found in session.errors():
+                flight = self._find(found.number)
+                if flight is None:
+                    continue
+                if not isinstance(found, Departure):
+                    self._faults.append(Fault(flight))
+                elif found.queued:
+                    flight.queued(found.at_ns)
+                else:
+                    flight.left(found.at_ns)
+
+    def heard(self) -> Iterator[Answer | Fault]:
+        faults, self._faults = self._faults, []
+        yield from faults
+        self.overflowed = False
+        for descriptor, events in self._ready:
+            known = self._sessions.get(descriptor)
+            if known is None or not events & select.EPOLLIN:
+                continue
+            session, _ = known
+            for reflection in session.answers():
+                flight = self._find(reflection.number)
+                if flight:
+                    yield Answer(flight, _answered(session, flight, reflection))
+            self.overflowed = self.overflowed or session.overflowed
+        self._ready = []
+
+
+def _answered(session: Session, flight: Flight[Leg], reflection: Reflection) -> float:
+    """Enter an answer in the session's log; its RTT, without the time that it spent in the reflector."""
+    packet, came_ns = reflection.packet, reflection.at_ns
+    left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
+    rtt_ns = max(0, came_ns - left_ns)
+    received_ns = stamp.nanoseconds(packet.received, packet.error)
+    sent_ns = stamp.nanoseconds(packet.timestamp, packet.error)
+    first = session.log.replied(packet.sender_sequence, packet.sequence)
+    if 0 <= sent_ns - received_ns <= rtt_ns:
+        if first:
+            session.log.passed((received_ns - left_ns) / 1e9, (came_ns - sent_ns) / 1e9)
+        rtt_ns -= sent_ns - received_ns
+    return rtt_ns / 1e9

@@ -1,0 +1,1 @@
+"""Which size of packets gets through each path."""

@@ -1,0 +1,288 @@
+"""Path MTU: which size of packets gets through each path, looked at now and then (`steerd.probe.mtu.search`).
+
+Sockets of its own, one for each family in use, that neither fragment nor believe what the kernel has cached of a
+path's MTU; one timer, and no task or thread for a path.
+"""
+
+import asyncio
+import errno
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from steerd.config.settings import ProbeSettings
+from steerd.core.events import PathMtu
+from steerd.core.settings import PathId
+from steerd.probe.carrier import Leg
+from steerd.probe.error import ProbeError
+from steerd.probe.mtu.echo import HEADER, Echoes, Way
+from steerd.probe.mtu.links import Device, Links
+from steerd.probe.mtu.search import LEAST, Found, Search
+from steerd.probe.pace import Pace
+from steerd.probe.timing.schedule import phase
+from steerd.probe.timing.wheel import Wheel
+from steerd.probe.wire import echo as packet
+
+_log = logging.getLogger("steerd.probe")
+
+SHARE: Final = 0.1
+"""Of a device's budget: no faster are the packets of a search sent, one after the other."""
+
+SETTLED: Final = 1.0
+"""Seconds after a change of a device; as many again are what the paths are spread over."""
+
+_AT_ONCE: Final = 64  # searches
+_GREATEST: Final = 65_535
+_GRAIN: Final = 0.05
+
+
+class _Run:
+    """One search under way for one leg; ``mtu`` is what the device claims."""
+
+    def __init__(self, leg: Leg, device: Device, search: Search) -> None:
+        self.leg = leg
+        self.mtu = device.mtu
+        self.search = search
+        self.way = Way(leg, device.interface, search.answered, search.too_big)
+
+
+class MtuProber:
+    """Looks for the path MTU of every leg, each ``interval`` seconds and soon after its device changed.
+
+    ``on_mtu`` is called when what was found of a path changed. Everything happens in the loop that it was started in.
+    """
+
+    def __init__(self, seed: int, pace: Pace) -> None:
+        """``seed`` spreads gateways apart in phase; ``pace`` shares out the budgets of devices."""
+        self.on_mtu: Callable[[PathMtu], None] = _unobserved
+        self._seed = seed
+        self._pace = pace
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._interval = 0.0
+        self._rates: dict[str, float] = {}
+        self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
+        self._links: Links | None = None
+        self._devices: dict[str, Device | None] = {}
+        self._look_at = math.inf
+        self._addressed: set[int] | None = set()
+        self._legs: dict[Leg, float] = {}  # when each is due
+        self._wheel: Wheel[tuple[Leg, float]] = Wheel(_GRAIN)
+        self._waiting: deque[Leg] = deque()
+        self._runs: dict[Leg, _Run] = {}
+        self._found: dict[Leg, tuple[str, int, Found]] = {}  # at which address, and with which MTU of the device
+        self._told: dict[PathId, PathMtu] = {}
+        self._echoes: Echoes | None = None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._echoes = Echoes(loop, self._heard)
+
+    def open(self, settings: ProbeSettings) -> None:
+        """Open what these paths need. Raises `ProbeError`."""
+        if self._loop is None or self._echoes is None or settings.mtu_interval <= 0.0:
+            return
+        for family in {target.family for path in settings.paths for target in path.targets if path.device}:
+            self._echoes.open(family)
+        if self._links is None:
+            try:
+                self._links = Links(self._changed)
+            except OSError as error:
+                raise ProbeError(f"cannot watch the network devices: {error.strerror}") from None
+            self._loop.add_reader(self._links, self._links.read)
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+        self._runs.clear()
+        if self._echoes is not None:
+            self._echoes.close()
+        if self._links is not None and self._loop is not None:
+            self._loop.remove_reader(self._links)
+            self._links.close()
+        self._echoes = self._links = self._loop = None
+
+    def configure(self, settings: ProbeSettings, legs: Iterable[Leg]) -> None:
+        """Look at these legs from now on; those that are new soon."""
+        wanted = [leg for leg in legs if leg.settings.device] if settings.mtu_interval > 0.0 else []
+        now = time.monotonic()
+        self._rates = {path.device: path.budget * SHARE for path in settings.paths if path.budget is not None}
+        again = settings.mtu_interval != self._interval
+        self._interval = settings.mtu_interval
+        kept = set(wanted)
+        for leg in self._legs.keys() - kept:
+            del self._legs[leg]
+            self._pace.alone(leg, now)
+            self._end(leg)
+            self._found.pop(leg, None)
+        paths = {leg.settings.path for leg in kept}
+        self._told = {path: told for path, told in self._told.items() if path in paths}
+        for leg in wanted:
+            if leg not in self._legs:
+                self._devices[leg.settings.device] = self._device(leg.settings.device)
+                self._soon(leg, now)
+            elif again:
+                self._put(leg, self._slot(leg, now))
+        self._arm(now)
+
+    def renew(self, legs: Iterable[Leg]) -> None:
+        """The way of these legs' packets changed: look again soon."""
+        now = time.monotonic()
+        for leg in legs:
+            if leg in self._legs:
+                self._end(leg)
+                self._soon(leg, now)
+        self._arm(now)
+
+    # When
+
+    def _spread(self, leg: Leg) -> float:
+        return phase(f"{leg.settings.path}#{leg.index}/mtu", self._seed)
+
+    def _slot(self, leg: Leg, now: float) -> float:
+        """The next of the leg's own places in the grid."""
+        spread = self._spread(leg)
+        period = self._interval * self._pace.stretch(leg)
+        return (math.floor(now / period - spread) + 1 + spread) * period
+
+    def _soon(self, leg: Leg, now: float) -> None:
+        self._put(leg, now + SETTLED * (1.0 + self._spread(leg)))
+
+    def _put(self, leg: Leg, due: float) -> None:
+        self._legs[leg] = due
+        self._wheel.put((leg, due), due)
+
+    def _changed(self, addressed: set[int] | None) -> None:
+        """Something changed of the devices: look once things have settled."""
+        now = time.monotonic()
+        self._addressed = None if addressed is None or self._addressed is None else self._addressed | addressed
+        self._look_at = min(self._look_at, now + SETTLED)
+        self._arm(now)
+
+    def _look(self, now: float) -> None:
+        addressed, self._addressed, self._look_at = self._addressed, set(), math.inf
+        news = set()
+        for name in {leg.settings.device for leg in self._legs}:
+            before, device = self._devices.get(name), self._device(name)
+            self._devices[name] = device
+            if device is not None and (device != before or addressed is None or device.interface in addressed):
+                news.add(name)
+        for leg in [leg for leg in self._legs if leg.settings.device in news]:
+            self._end(leg)
+            self._put(leg, now + SETTLED * self._spread(leg))
+
+    def _device(self, name: str) -> Device | None:
+        return self._links.device(name) if self._links is not None else None
+
+    def _arm(self, now: float) -> None:
+        if self._loop is None:
+            return
+        at = min(self._wheel.next_at(), self._look_at, *(self._wake_at(run) for run in self._runs.values()), math.inf)
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(max(at, now), self._wake) if at < math.inf else None
+
+    def _wake_at(self, run: _Run) -> float:
+        return max(run.search.wake_at, self._free_at.get(run.leg.settings.device, -math.inf))
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        try:
+            if now >= self._look_at:
+                self._look(now)
+            for leg, due in self._wheel.take(now):
+                if self._legs.get(leg) == due:
+                    self._put(leg, self._slot(leg, now))
+                    if leg not in self._runs and leg not in self._waiting:
+                        self._waiting.append(leg)
+            while self._waiting and len(self._runs) < _AT_ONCE:
+                self._begin(self._waiting.popleft(), now)
+            for run in list(self._runs.values()):
+                if now >= self._wake_at(run):
+                    self._proceed(run, now)
+        finally:
+            self._arm(time.monotonic())
+
+    # One search
+
+    def _begin(self, leg: Leg, now: float) -> None:
+        device = self._device(leg.settings.device)
+        small = HEADER[leg.family] + packet.PAYLOAD
+        if leg not in self._legs or device is None or not leg.packed or device.mtu <= small:
+            return
+        full = min(device.mtu, _GREATEST)
+        self._pace.beside(leg, full + small, self._interval, now)
+        at, mtu, known = self._found.get(leg, ("", 0, None))
+        search = Search(
+            device=full,
+            small=small,
+            least=LEAST[leg.family],
+            timeout=leg.settings.timeout,
+            known=known if (at, mtu) == (leg.address, full) else None,
+        )
+        self._runs[leg] = _Run(leg, Device(device.interface, full), search)
+
+    def _proceed(self, run: _Run, now: float) -> None:
+        for size in run.search.due(now):
+            self._send(run, size, now)
+        if run.search.over:
+            self._finish(run)
+
+    def _send(self, run: _Run, size: int, now: float) -> None:
+        device = run.leg.settings.device
+        if device in self._rates:
+            self._free_at[device] = max(now, self._free_at.get(device, now)) + size / self._rates[device]
+        error = self._echoes.send(run.way, size, now) if self._echoes is not None else errno.EBADF
+        if error == errno.EMSGSIZE:  # the device takes less than it said: who sends is told
+            run.search.too_big(size, 0, now)
+        elif error:
+            run.search.give_up()
+
+    def _heard(self, way: Way) -> None:
+        run = self._runs.get(way.leg)
+        now = time.monotonic()
+        if run is not None and run.way is way and (run.search.over or now >= self._wake_at(run)):
+            self._proceed(run, now)
+        self._arm(now)
+
+    def _finish(self, run: _Run) -> None:
+        found = run.search.found
+        self._end(run.leg)
+        if found is not None:
+            self._found[run.leg] = run.way.address, run.mtu, found
+            self._tell(run.leg.settings.path, run.mtu)
+
+    def _end(self, leg: Leg) -> None:
+        run = self._runs.pop(leg, None)
+        if run is not None and self._echoes is not None:
+            self._echoes.forget(run.way)
+
+    def _tell(self, path: PathId, device: int) -> None:
+        """Of the legs of a path the smallest counts; it has a black hole if one of them has."""
+        found = [one for leg, (_, _, one) in self._found.items() if leg.settings.path == path]
+        mtu = min(device, *(one.mtu for one in found)) if found else device
+        told = mtu < device and all(one.told or one.mtu >= device for one in found)
+        event = PathMtu(path, mtu, device, told)
+        before = self._told.get(path)
+        if event == before:
+            return
+        self._told[path] = event
+        self._log(event, before)
+        self.on_mtu(event)
+
+    @staticmethod
+    def _log(event: PathMtu, before: PathMtu | None) -> None:
+        path, mtu, device, told = event
+        if event.black_hole:
+            _log.info("%s: MTU %d of %d: large packets vanish", path, mtu, device)
+        elif before is not None or mtu < device:
+            _log.info("%s: MTU %d of %d%s", path, mtu, device, ": who sends larger packets is told" if told else "")
+
+
+def _unobserved(_: PathMtu) -> None:
+    pass

@@ -1,0 +1,174 @@
+"""Targets that are host names, kept resolved outside the event loop.
+
+The C library's resolver blocks, for as long as it likes, and can not be called off. So it runs in threads of its own,
+never in those of asyncio's executor, which a stopping loop waits for.
+"""
+
+import asyncio
+import contextlib
+import math
+import queue
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import NamedTuple
+
+from steerd.probe.names.resolution import FAMILIES, SILENCE, Note, Resolution, next_to_ask, words
+
+Key = tuple[str, int]
+"""A host name and the family, 4 or 6, in which it is resolved."""
+
+_THREADS = 4
+_FOR_SLOW = 2  # of them at most for names that took long before
+_SOONEST = 0.01  # seconds between two looks
+
+
+class _Answer(NamedTuple):
+    addresses: list[str]
+    error: OSError | None
+
+
+class Names:
+    """Tells the address of each name that is watched, and whatever becomes of it.
+
+    ``on_address(name, family, address)``: probe this address from now on. ``on_note(name, family, text, failing)``:
+    something to log; ``failing`` while the name can not be resolved, said once per reason. Both are called from the
+    event loop only, never from within `watch`.
+    """
+
+    def __init__(
+        self,
+        on_address: Callable[[str, int, str], None],
+        on_note: Callable[[str, int, str, bool], None],
+        known: Mapping[Key, str] | None = None,
+    ) -> None:
+        """``known``: what `known` returned in an earlier run; used for the names that are watched until they are
+        resolved."""
+        self._on_address = on_address
+        self._on_note = on_note
+        self._before = dict(known or {})
+        self._names: dict[Key, Resolution] = {}
+        self._new: set[Key] = set()
+        self._asked: dict[Key, float] = {}
+        self._questions: queue.SimpleQueue[Key | None] = queue.SimpleQueue()
+        self._threads = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, names: AbstractSet[Key]) -> None:
+        """Keep these names resolved, and no others: what is new is asked for at once, what is gone is forgotten, and
+        of what is watched already nothing is told again (`known` has it)."""
+        for key in self._names.keys() - names:
+            del self._names[key]
+            self._before.pop(key, None)
+            self._new.discard(key)
+        for key in names - self._names.keys():
+            self._names[key] = Resolution(*key, self._before.get(key))
+            self._new.add(key)
+        self._look_at(-math.inf)
+
+    def known(self) -> dict[Key, str]:
+        """The addresses in use."""
+        return {key: one.address for key, one in self._names.items() if one.address is not None}
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to ask."""
+        self._loop = loop
+        self._look_at(-math.inf)
+
+    def stop(self) -> None:
+        """Nothing is told from here on. Returns at once: what still waits for a resolver does so unheard, and holds
+        up neither the loop nor the end of the process."""
+        self._loop = None
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+        for _ in range(self._threads):
+            self._questions.put(None)
+        self._threads = 0
+
+    def _look_at(self, at: float) -> None:
+        if self._loop is None:
+            return
+        if self._timer:
+            self._timer.cancel()
+        at = max(at, self._loop.time() + _SOONEST)
+        self._timer = self._loop.call_at(at, self._look) if at < math.inf else None
+
+    def _look(self) -> None:
+        if self._loop is None:
+            return
+        now = self._loop.time()
+        for key in sorted(self._new):
+            self._tell(key, None, self._names[key].begin())
+        self._new.clear()
+        for key, since in self._asked.items():
+            if one := self._names.get(key):
+                self._tell(key, one.address, one.silent(now - since))
+        self._ask(now)
+        idle = (one.next_at for key, one in self._names.items() if key not in self._asked and one.next_at > now)
+        silent = (since + SILENCE for since in self._asked.values() if since + SILENCE > now)
+        self._look_at(min((*idle, *silent), default=math.inf))
+
+    def _ask(self, now: float) -> None:
+        keys = {one: key for key, one in self._names.items() if key not in self._asked and one.next_at <= now}
+        held = sum(1 for key in self._asked if key not in self._names or self._names[key].slow)
+        for one in next_to_ask(keys, _THREADS - len(self._asked), _FOR_SLOW - held):
+            self._asked[keys[one]] = now
+            if self._threads < len(self._asked) and not self._another_thread():
+                del self._asked[keys[one]]
+                self._tell(keys[one], one.address, one.failed("this machine has no thread to ask with", 0.0, now))
+                continue
+            self._questions.put(keys[one])
+
+    def _another_thread(self) -> bool:
+        arguments = (self._questions, self._take)
+        try:
+            threading.Thread(target=_resolve, args=arguments, name="names", daemon=True).start()
+        except RuntimeError:
+            return False
+        self._threads += 1
+        return True
+
+    def _take(self, key: Key, answer: _Answer) -> None:
+        """From a thread: an answer for the loop, if there is one still."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                loop.call_soon_threadsafe(self._answered, key, answer)
+
+    def _answered(self, key: Key, answer: _Answer) -> None:
+        if self._loop is None:
+            return
+        now = self._loop.time()
+        took = now - self._asked.pop(key)
+        # Forgotten and watched anew meanwhile, a name asks the same question still.
+        if one := self._names.get(key):
+            before = one.address
+            if answer.error:
+                note = one.failed(words(answer.error, key[1]), took, now)
+            else:
+                note = one.answered(answer.addresses, took, now)
+            self._tell(key, before, note)
+        self._look_at(-math.inf)
+
+    def _tell(self, key: Key, before: str | None, note: Note | None) -> None:
+        address = self._names[key].address
+        if note:
+            self._on_note(*key, *note)
+        if address is not None and address != before:
+            self._on_address(*key, address)
+
+
+def _resolve(questions: "queue.SimpleQueue[Key | None]", take: Callable[[Key, _Answer], None]) -> None:
+    """A thread: one question after the other, until there is None."""
+    while (key := questions.get()) is not None:
+        name, family = key
+        try:
+            # In bytes: text would first pass through a codec for names that are not ASCII.
+            found = socket.getaddrinfo(name.encode(), None, FAMILIES[family], socket.SOCK_DGRAM)
+            answer = _Answer([str(address[0]) for *_, address in found], None)
+        except OSError as error:
+            answer = _Answer([], error)
+        take(key, answer)

@@ -1,0 +1,102 @@
+"""Which key is due when. Pure: the time is an argument, and every key keeps its own phase on the grid."""
+
+import math
+from typing import Generic, TypeVar
+from zlib import crc32
+
+from steerd.probe.timing.wheel import Wheel
+
+Key = TypeVar("Key")
+
+GRAIN = 0.005
+"""Seconds: the finest step of the probing grid."""
+
+_LATE = 0.1  # seconds: a slot later than this, or than half its period, is skipped
+
+
+def phase(name: str, seed: int) -> float:
+    """Where in its period ``name`` is probed, from 0 to 1: the same at every start with the same seed, and
+    another on a gateway with another seed."""
+    return crc32(name.encode(), seed & 0xFFFFFFFF) / 2**32
+
+
+class _Beat:
+    __slots__ = ("due", "fired", "period", "phase")
+
+    def __init__(self, phase: float) -> None:
+        self.phase = phase
+        self.period = math.inf
+        self.due = math.inf
+        self.fired = -math.inf
+
+
+class Schedule(Generic[Key]):
+    """Keys that fall due at ``(k + phase) * period``.
+
+    ``skipped`` counts the slots that passed while nobody looked: they are never made up for, so a stall is
+    not followed by a burst. ``shortest`` is the shortest period in use; infinity if every key rests.
+    """
+
+    def __init__(self) -> None:
+        self._beats: dict[Key, _Beat] = {}
+        self._wheel: Wheel[tuple[Key, float]] = Wheel(GRAIN)
+        self.skipped = 0
+        self.shortest = math.inf
+
+    def add(self, key: Key, phase: float) -> None:
+        """Know ``key``, at rest until it is given a period."""
+        self._beats[key] = _Beat(phase)
+
+    def remove(self, key: Key) -> None:
+        del self._beats[key]
+        self._look()
+
+    def every(self, key: Key, period: float | None, now: float) -> None:
+        """Make ``key`` due every ``period`` seconds from now on (None: rest).
+
+        A key that fell due a whole new period ago or more is due at once.
+        """
+        beat = self._beats[key]
+        wanted = math.inf if period is None else period
+        if beat.period == wanted:
+            return
+        beat.period = wanted
+        self._look()
+        if period is None:
+            beat.due = math.inf
+        elif -math.inf < beat.fired <= now - period:
+            self._put(key, beat, now)
+        else:
+            self._put(key, beat, self._next(beat, max(now, beat.fired + period / 2)))
+
+    def take(self, now: float) -> list[Key]:
+        """The keys due by ``now``, each once, and each already put back for its next slot."""
+        taken = []
+        for key, due in self._wheel.take(now):
+            beat = self._beats.get(key)
+            if beat is None or beat.due != due:
+                continue
+            late = now - due
+            if late > min(_LATE, beat.period / 2):
+                self.skipped += 1 + math.floor(late / beat.period)
+            else:
+                beat.fired = due
+                taken.append(key)
+            # Half a period is the least distance of two probes, also where a cadence was changed off the grid.
+            self._put(key, beat, self._next(beat, max(now, due + beat.period / 2)))
+        return taken
+
+    def next_at(self) -> float:
+        """When to call `take` again; infinity: never."""
+        return self._wheel.next_at()
+
+    def _look(self) -> None:
+        self.shortest = min((beat.period for beat in self._beats.values()), default=math.inf)
+
+    def _put(self, key: Key, beat: _Beat, due: float) -> None:
+        beat.due = due
+        self._wheel.put((key, due), due)
+
+    @staticmethod
+    def _next(beat: _Beat, after: float) -> float:
+        return (math.floor(after / beat.period - beat.phase) + 1 + beat.phase) * beat.period

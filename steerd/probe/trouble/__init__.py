@@ -1,0 +1,1 @@
+"""Why probes go unanswered, and what is told of it."""

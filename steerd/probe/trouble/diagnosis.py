@@ -1,0 +1,126 @@
+"""Why probes go unanswered: this machine's own doing, a target's limit, or a method that the target refuses."""
+
+import math
+from typing import Final
+
+from steerd.core.views import Finding
+from steerd.net.devices import Devices
+from steerd.probe.carrier import SILENT, Leg
+from steerd.probe.findings import Findings
+from steerd.probe.methods.carriers import ICMP, Carriers
+from steerd.probe.outcomes.limit import Limit
+from steerd.probe.trouble.lookup import RouteLookup, words
+
+_ROUTED_FOR: Final = 1.0  # seconds that the kernel's word on a route is believed
+_LOOK_EVERY: Final = 16  # losses in a row
+_TROUBLE_OVER: Final = 10.0  # seconds without a refusal: what is refused now and then is one trouble
+
+
+class Diagnosis:
+    """Looks closer at legs in trouble; the others cost nothing here. Times in seconds on the loop's clock."""
+
+    def __init__(self, carriers: Carriers, devices: Devices, findings: Findings) -> None:
+        self._carriers = carriers
+        self._devices = devices
+        self._findings = findings
+        self._lookup: RouteLookup | None = None
+        self._checks: dict[Leg, Leg] = {}
+        self._due: list[Leg] = []
+
+    def close(self) -> None:
+        if self._lookup is not None:
+            self._lookup.close()
+        self._lookup = None
+        self.forget(set())
+
+    def forget(self, kept: set[Leg]) -> None:
+        """Only these legs are still probed."""
+        self._checks = {leg: check for leg, check in self._checks.items() if leg in kept}
+        self._due = [leg for leg in self._due if leg.checks in kept]
+
+    # This machine's own doing
+
+    def refused(self, leg: Leg, error: int, now: float) -> None:
+        """This machine did not send a probe, for the reason of this errno."""
+        leg.refused_at = now
+        if leg.target.name is None or leg.packed:  # a name that is not resolved is a finding of its own
+            self._findings.found(leg.settings.path, Finding.LOCAL, words(error))
+
+    def stuck(self, leg: Leg, now: float) -> None:
+        """A probe entered this machine's own queue, and never left it."""
+        leg.refused_at = now
+        text = f"the queue of {leg.settings.device or 'the device'} is full, and drops the probes"
+        self._findings.found(leg.settings.path, Finding.LOCAL, text)
+
+    def accepted(self, leg: Leg, now: float) -> None:
+        """This machine sent a probe of a leg that it had refused to send one of."""
+        if now - leg.refused_at >= _TROUBLE_OVER:
+            leg.refused_at = -math.inf
+            self._findings.over(leg.settings.path, Finding.LOCAL)
+
+    def unroutable(self, leg: Leg, now: float) -> int:
+        """The errno with which this machine's routes refuse the leg's target; 0: they lead there. Asked when a probe
+        is overdue: bound to a device, it was sent whatever the routes say."""
+        if now < leg.routed_at + _ROUTED_FOR:
+            return 0
+        if self._lookup is None:
+            self._lookup = RouteLookup()
+        device = leg.settings.device
+        interface = self._devices.index(device) if device else 0
+        error = self._lookup.refusal(leg.family, leg.packed, mark=leg.settings.mark, interface=interface)
+        if error == 0:
+            leg.routed_at = now
+        return error
+
+    # The target's
+
+    def lost(self, leg: Leg, sent_at: float) -> bool:
+        """A probe is lost. True if so many are in a row that another identifier should be tried."""
+        if leg.checks is not None:
+            return False
+        leg.losses += 1
+        if leg.limit is None:
+            leg.limit = Limit()
+        leg.limit.lost(sent_at)
+        if leg.losses % _LOOK_EVERY == 1:
+            self._look_for_limit(leg, leg.limit)
+        if leg.losses >= SILENT and leg.settings.method != ICMP:
+            self._due.append(self._check(leg))
+        return leg.losses % SILENT == 0
+
+    def answered(self, leg: Leg, sent_at: float) -> None:
+        """A probe of a leg that had losses, or that checks another, was answered."""
+        silent = leg.checks
+        if silent is not None:
+            if silent.losses >= SILENT:
+                text = f"the target answers ICMP, but nothing by {silent.settings.method.upper()}"
+                port = f" at port {silent.settings.port}" if silent.settings.port else ""
+                self._findings.found(silent.settings.path, Finding.ICMP_ONLY, text + port)
+            return
+        if leg.losses >= SILENT:
+            self._findings.over(leg.settings.path, Finding.ICMP_ONLY)
+        leg.losses = 0
+        if leg.limit is not None:
+            leg.limit.answered(sent_at)
+            if leg.limit.quiet:
+                leg.limit = None
+                self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
+
+    def checks(self) -> list[Leg]:
+        """The legs to send one probe each, to see whether a silent target is there at all."""
+        due, self._due = self._due, []
+        return due
+
+    def _look_for_limit(self, leg: Leg, limit: Limit) -> None:
+        rate = limit.looks_limited()
+        if rate is None:
+            self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
+            return
+        text = f"the target seems to answer only {rate:.2g} probes a second: such loss is not the path's"
+        self._findings.found(leg.settings.path, Finding.RATE_LIMITED, text)
+
+    def _check(self, leg: Leg) -> Leg:
+        check = self._checks.get(leg)
+        if check is None or check.address != leg.address:
+            check = self._checks[leg] = self._carriers.check(leg)
+        return check

@@ -1,0 +1,205 @@
+"""The sockets of the reflector: what comes in, with everything the kernel knows of it, and the answers going out."""
+
+import contextlib
+import errno
+import os
+import selectors
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Final, NamedTuple
+
+from steerd.config.settings import IPV4, IPV6
+from steerd.probe.wire import datagram as wire
+from steerd.reflect.reflector import Question, Reflector, Refusal
+
+PORT: Final = 862
+"""The reflector's port (RFC 8762, section 4.1)."""
+
+# Not in the socket module: linux/net_tstamp.h, linux/in.h.
+_RX_SOFTWARE, _SOFTWARE = 1 << 3, 1 << 4
+_IP_TTL, _IP_RECVTTL = 2, 12
+_HOP_LIMITS = ((socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT))
+_MULTICAST6 = 0xFF
+
+_PKTINFO = struct.Struct("@i4s4s")
+_PKTINFO6 = struct.Struct("@16si")
+_INT = struct.Struct("@i")
+
+_PACKET = 9216  # bytes: what the largest frames hold
+_ANCILLARY = 256
+_BUFFER = 1 << 20
+_AT_ONCE = 256  # packets of one socket before the others are looked at
+_UNKNOWN_TTL = 255
+
+_WAKING = (signal.SIGTERM, signal.SIGINT)
+
+
+def everywhere() -> list[tuple[str, int]]:
+    """All addresses of this machine, which may have no IPv6 at all."""
+    found = [("0.0.0.0", PORT)]  # noqa: S104 -- to be asked from anywhere is what it is for
+    with contextlib.suppress(OSError):
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+        found.append(("::", PORT))
+    return found
+
+
+class ListenError(Exception):
+    """A socket cannot be had. The message is one line for the operator."""
+
+
+class Listener:
+    """Asks a `Reflector` about each packet that comes to one address and port, and sends what it says."""
+
+    def __init__(self, address: str, port: int) -> None:
+        """``address`` is numeric; an unspecified one serves all addresses of its family. Raises `ListenError`."""
+        self.family = IPV6 if ":" in address else IPV4
+        family = socket.AF_INET6 if self.family == IPV6 else socket.AF_INET
+        try:
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                self._set_up(self._socket)
+                # With the scope of a link-local address.
+                self._socket.bind(socket.getaddrinfo(address, port, family, flags=socket.AI_NUMERICHOST)[0][4])
+            except OSError:
+                self._socket.close()
+                raise
+        except OSError as error:
+            raise ListenError(f"cannot listen on {_written(address, port)}: {_reason(error, port)}") from None
+
+    def _set_up(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, wire.SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
+        if self.family == IPV4:
+            sock.setsockopt(socket.IPPROTO_IP, wire.IP_PKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+
+    def __str__(self) -> str:
+        return _written(*self._socket.getsockname()[:2])
+
+    @property
+    def port(self) -> int:
+        """The one in use, where any was asked for (0)."""
+        return int(self._socket.getsockname()[1])
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def serve(self, reflector: Reflector) -> None:
+        """Answer what is there, as far as one turn goes."""
+        for _ in range(_AT_ONCE):
+            try:
+                data, ancillary, flags, address = self._socket.recvmsg(_PACKET, _ANCILLARY)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an error that an earlier answer met
+            came = _Delivery.read(ancillary)
+            if flags & socket.MSG_TRUNC:
+                reflector.refuse(Refusal.TRUNCATED)
+            elif came.back is None:
+                reflector.refuse(Refusal.GROUP)
+            else:
+                source = socket.inet_pton(self._socket.family, address[0].partition("%")[0])
+                question = Question(data, source, address[1], came.local, came.ttl, came.at_ns or time.time_ns())
+                answer = reflector.answer(question, time.monotonic(), time.time_ns())
+                if answer is not None:
+                    try:
+                        self._socket.sendmsg((answer,), (came.back,), 0, address)
+                    except OSError:
+                        reflector.unsent()
+
+
+class _Delivery(NamedTuple):
+    """What the kernel says of a packet: when it came (CLOCK_REALTIME in ns, 0: unknown), its hop limit, the packed
+    address it was sent to, and the control message with which the answer leaves from there; None if that is not an
+    address of this machine alone."""
+
+    at_ns: int
+    ttl: int
+    local: bytes
+    back: tuple[int, int, bytes] | None
+
+    @classmethod
+    def read(cls, ancillary: list[tuple[int, int, bytes]]) -> "_Delivery":
+        at_ns, ttl, local = 0, _UNKNOWN_TTL, b""
+        back: tuple[int, int, bytes] | None = None
+        for level, kind, value in ancillary:
+            which = level, kind
+            if which == (socket.SOL_SOCKET, wire.SO_TIMESTAMPING):
+                at_ns = wire.nanoseconds(value)
+            elif which in _HOP_LIMITS:
+                (ttl,) = _INT.unpack_from(value)
+            elif which == (socket.IPPROTO_IP, wire.IP_PKTINFO):
+                _, own, local = _PKTINFO.unpack_from(value)
+                if own == local:
+                    back = level, kind, _PKTINFO.pack(0, own, bytes(4))
+            elif which == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+                local, device = _PKTINFO6.unpack_from(value)
+                # A link-local address is an address of one device only.
+                link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
+                if local[0] != _MULTICAST6:
+                    back = level, kind, _PKTINFO6.pack(local, device if link_local else 0)
+        return cls(at_ns, ttl & 0xFF, local, back)
+
+
+def serve(listeners: Sequence[Listener], reflector: Reflector, *, every: float, report: Callable[[], None]) -> None:
+    """Answer until SIGTERM or SIGINT; ``report`` is called every so many seconds."""
+    with selectors.DefaultSelector() as selector, _signals() as woken:
+        selector.register(woken, selectors.EVENT_READ)
+        for listener in listeners:
+            selector.register(listener, selectors.EVENT_READ, listener)
+        due = time.monotonic() + every
+        while True:
+            ready = [key.data for key, _ in selector.select(max(0.0, due - time.monotonic()))]
+            if None in ready:
+                return
+            for listener in ready:
+                listener.serve(reflector)
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                report()
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """A socket that is readable once a signal asked us to end."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = signal.set_wakeup_fd(theirs.fileno())
+    handlers = [signal.signal(number, _noted) for number in _WAKING]
+    try:
+        yield ours
+    finally:
+        for number, handler in zip(_WAKING, handlers, strict=True):
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        ours.close()
+        theirs.close()
+
+
+def _noted(_: int, __: FrameType | None) -> None:
+    """The byte in the socket is all that is wanted."""
+
+
+def _written(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _reason(error: OSError, port: int) -> str:
+    if error.errno == errno.EACCES:
+        return f"port {port} needs CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRINUSE:
+        return "the port is taken"
+    return os.strerror(error.errno or errno.EIO)

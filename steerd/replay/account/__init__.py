@@ -1,0 +1,1 @@
+"""What choices on a trace cost, and what could have been gained. Pure."""

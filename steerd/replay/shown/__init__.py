@@ -1,0 +1,1 @@
+"""Outcomes as people see them: tables, and a picture."""

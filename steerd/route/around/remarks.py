@@ -1,0 +1,113 @@
+"""What is around us and keeps routing from doing all that the settings ask for, one line each. Pure."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+from steerd.config.settings import Prefixes, RouteSettings
+from steerd.route.around.gateways import Gateways, unknown
+from steerd.route.around.underlay import Underlay
+from steerd.route.kernel.main_table import Main
+from steerd.route.model import prefixes
+from steerd.route.model.numbers import tables
+from steerd.route.model.objects import Device
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.wanted.desired import steered
+
+_EXAMPLES = 3
+_STRICT = 1
+
+
+def waiting(settings: RouteSettings, main: Main, known: Gateways) -> Iterator[str]:
+    """Paths that leave their next hop to main, and whose device is up without one."""
+    for path, family in unknown(settings, known):
+        if main.up(path.device) is not None:
+            yield f"path {path.path}: carries no IPv{family} until main has a default route through {path.device}"
+
+
+def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
+    """Policies with prefixes that main knows as well or better than by a default route: rule +2 sends these by main."""
+    management = {family: prefixes.pack(family, settings.management) for family in FAMILIES}
+    for policy in settings.policies:
+        number = total = 0
+        examples: list[str] = []
+        for family in FAMILIES:
+            wanted = steered(policy, family, management[family])
+            covers = prefixes.of_family(main.specific, family)
+            hidden = prefixes.within(family, wanted, covers)
+            total += prefixes.count(family, wanted)
+            number += prefixes.count(family, hidden)
+            width = prefixes.WIDTH[family]
+            for entry in prefixes.split(family, hidden[: _EXAMPLES * width]):
+                cover = _cover(main.specific, family, entry)
+                examples.append(f"{prefixes.text(family, entry)} by {prefixes.text(family, cover)}")
+        if number:
+            least = "" if main.complete else "at least "
+            yield (
+                f"policy {policy.policy}: {least}{number} of {total} prefixes are never steered, since routes of main "
+                f"that are no default routes come first: {', '.join(examples[:_EXAMPLES])}"
+                + (", ..." if number > _EXAMPLES else "")
+            )
+
+
+def _cover(specific: Prefixes, family: int, entry: bytes) -> bytes:
+    """The longest of these prefixes that has the entry within it; there is one."""
+    packed = prefixes.of_family(specific, family)
+    bits = (len(entry) - 1) * 8
+    address = int.from_bytes(entry[:-1])
+    for length in range(entry[-1], 0, -1):
+        kept = address >> (bits - length) << (bits - length)
+        cover = kept.to_bytes(len(entry) - 1) + bytes((length,))
+        if prefixes.holds(family, packed, cover):
+            return cover
+    raise ValueError(f"nothing has {prefixes.text(family, entry)} within it")
+
+
+def shared_fate(settings: RouteSettings, devices: Mapping[str, Device]) -> Iterator[str]:
+    """Uplinks that count as separate, though their devices are on one, as two VLANs of a network card are."""
+    numbered = {one.index: one for one in devices.values()}
+    uplinks: dict[int, dict[str, list[str]]] = {}
+    for path in settings.paths:
+        if device := devices.get(path.device):
+            bottom = _bottom(device, numbered)
+            uplinks.setdefault(bottom, {}).setdefault(path.uplink, []).append(path.device)
+    for bottom, found in uplinks.items():
+        apart = {tuple(sorted(pair)) for pair in combinations(found, 2) if set(found[pair[0]]) != set(found[pair[1]])}
+        if apart:
+            together = sorted({name for pair in apart for name in pair})
+            leave_by = ", ".join(sorted({device for name in together for device in found[name]}))
+            yield (
+                f"uplinks {', '.join(together)} share the fate of {numbered[bottom].name}, which {leave_by} are on: "
+                "one `uplink` for their paths says so"
+            )
+
+
+def circles(settings: RouteSettings, found: Mapping[str, Underlay]) -> Iterator[str]:
+    """Tunnels whose own outer packets a policy steers: into a tunnel of ours, at worst into themselves."""
+    ours = tables(settings)
+    for device, (remote, by, table) in sorted(found.items()):
+        if table in ours and by:
+            into = "into itself" if by == device else f"by {by}"
+            yield (
+                f"{device}: its outer packets, to {remote}, are steered {into} by a policy with own_traffic: list "
+                f"{remote} in route.management, or have the tunnel mark them with route.bypass_mark"
+            )
+
+
+def _bottom(device: Device, numbered: Mapping[int, Device]) -> int:
+    for _ in range(len(numbered)):
+        lower = numbered.get(device.lower)
+        if lower is None:
+            break
+        device = lower
+    return device.index
+
+
+def strict(settings: RouteSettings, rp_filter: Mapping[str, int]) -> Iterator[str]:
+    """Devices of paths that drop what comes back on pinned connections. ``rp_filter`` is what is in effect on each."""
+    for device in sorted({path.device for path in settings.paths}):
+        if rp_filter.get(device) == _STRICT:
+            key = f"net.ipv4.conf.{device.replace('.', '/')}.rp_filter"  # as sysctl spells a dot within a name
+            yield (
+                f"{device}: rp_filter is in effect as 1 (strict): connections that stay on a path that was left get no "
+                f"answers; `sysctl -w {key}=2` (loose) is fine"
+            )

@@ -1,0 +1,83 @@
+"""What routing learns from what is around it. Synchronous: runs on routing's worker thread."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from types import MappingProxyType
+from typing import Self
+
+from steerd.config.settings import RouteSettings
+from steerd.route.around import remarks
+from steerd.route.around.gateways import Gateways, automatic, learn, resolve
+from steerd.route.around.networkd import networkd_advice
+from steerd.route.around.underlay import Underlay, based, told, underlays
+from steerd.route.kernel.main_table import MainTable
+
+_RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
+_NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
+_ADVICE_EVERY = 60.0
+"""Seconds between two looks at what other programs run: main may change many times a second."""
+
+
+class Surroundings:
+    """Reads, never writes. Of the last look: ``remarks``, one line each, and by device the ``underlays`` of tunnels."""
+
+    def __init__(self) -> None:
+        self.remarks: tuple[str, ...] = ()
+        self.underlays: Mapping[str, Underlay] = {}
+        self._gateways: Gateways = {}
+        self._advice: str | None = None
+        self._advice_due = 0.0
+        self._main_table = MainTable()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._main_table.close()
+
+    def resolve(self, settings: RouteSettings) -> RouteSettings:
+        """The settings in effect now. Raises `NetlinkError`."""
+        if not automatic(settings):
+            return settings
+        self._gateways = learn(self._main_table.read(), self._gateways)
+        return resolve(settings, self._gateways)
+
+    def look(
+        self, settings: RouteSettings, *, pinned: bool, far_ends: Mapping[str, tuple[str, int]] = _NONE
+    ) -> RouteSettings:
+        """As `resolve`, and sees what there is to remark; ``pinned``: connections are; ``far_ends``: address and mark
+        of the outer packets of devices that do not say it. Raises `NetlinkError`."""
+        main = self._main_table.read()
+        self._gateways = learn(main, self._gateways)
+        names = (path.device for path in settings.paths)
+        self.underlays = underlays(told(main.devices, far_ends), names, self._main_table.leaves)
+        found = [
+            *remarks.waiting(settings, main, self._gateways),
+            *remarks.shadowed(settings, main),
+            *remarks.shared_fate(settings, based(main.devices, self.underlays)),
+            *remarks.circles(settings, self.underlays),
+        ]
+        if pinned:
+            found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})
+        if advice := self._networkd():
+            found.append(advice)
+        self.remarks = tuple(found)
+        return resolve(settings, self._gateways)
+
+    def _networkd(self) -> str | None:
+        now = monotonic()
+        if now >= self._advice_due:
+            self._advice, self._advice_due = networkd_advice(), now + _ADVICE_EVERY
+        return self._advice
+
+
+def _rp_filter(device: str) -> int:
+    """What is in effect: the larger of the device's and that of all."""
+    try:
+        return max(int(Path(_RP_FILTER.format(name)).read_text()) for name in ("all", device))
+    except (OSError, ValueError):  # no such device now, or no IPv4
+        return 0

@@ -1,0 +1,1 @@
+"""The kernel through netlink: read, changed, watched. Synchronous, for one thread."""

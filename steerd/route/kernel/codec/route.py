@@ -1,0 +1,117 @@
+"""Routes to and from bytes (linux/rtnetlink.h), built for hundreds of thousands of them.
+
+All routes of one kind differ in their prefix only. So a kind is encoded once and prefixes are put in
+between; `steerd.route.kernel.listing` reads what the kernel lists in the same way.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+
+from steerd.config.settings import IPV4, IPV6
+from steerd.net.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
+from steerd.route.model.objects import Kind, Routes, RouteType
+from steerd.route.model.prefixes import ADDRESS_FAMILY, split
+
+RTM_NEWROUTE = 24
+RTM_DELROUTE = 25
+RTM_GETROUTE = 26
+
+_HEADER = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_U32 = struct.Struct("=I")
+_NARROW_TABLES = 256
+_SCOPE_UNIVERSE = 0
+_SCOPE_LINK = 253
+_SCOPE_NOWHERE = 255
+_RTM_F_LOOKUP_TABLE, _RTM_F_FIB_MATCH = 0x1000, 0x2000
+
+
+class Rta(IntEnum):
+    DST = 1
+    SRC = 2
+    IIF = 3
+    OIF = 4
+    GATEWAY = 5
+    PRIORITY = 6
+    MULTIPATH = 9
+    TABLE = 15
+    MARK = 16
+    NH_ID = 30
+
+
+def add(routes: Routes, protocol: int, indexes: Mapping[str, int]) -> Iterator[Message]:
+    """Each takes the place of what its slot holds. ``indexes`` gives devices by name."""
+    kind = routes.kind
+    scope = _SCOPE_UNIVERSE
+    if kind.type == RouteType.UNICAST and not kind.via and not kind.nexthop:
+        scope = _SCOPE_LINK
+    return _messages(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, routes, protocol, scope, _tail(kind, indexes))
+
+
+def remove(routes: Routes, protocol: int, indexes: Mapping[str, int]) -> Iterator[Message]:
+    return _messages(RTM_DELROUTE, 0, routes, protocol, _SCOPE_NOWHERE, _tail(routes.kind, indexes))
+
+
+def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
+    """0 stands for all."""
+    header = _HEADER.pack(ADDRESS_FAMILY[family], 0, 0, 0, table if table < _NARROW_TABLES else 0, protocol, 0, 0, 0)
+    return header + (attribute(Rta.TABLE, _U32.pack(table)) if table else b"")
+
+
+def lookup_request(
+    family: int, destination: bytes, source: bytes, iif: int, mark: int = 0, *, entry: bool = False
+) -> bytes:
+    """Where would a packet go? ``iif`` 0: one that starts here. ``entry``: asks for the route that decides, instead of
+    what it comes to."""
+    bits = 8 * len(destination)
+    table = _RTM_F_LOOKUP_TABLE if family == IPV4 else 0  # IPv6 tells the table anyway, and refuses to be asked
+    flags = _RTM_F_FIB_MATCH if entry else table
+    header = _HEADER.pack(ADDRESS_FAMILY[family], bits, 8 * len(source), 0, 0, 0, 0, 0, flags)
+    parts = [attribute(Rta.DST, destination)]
+    if source:
+        parts.append(attribute(Rta.SRC, source))
+    if iif:
+        parts.append(attribute(Rta.IIF, _U32.pack(iif)))
+    if mark:
+        parts.append(attribute(Rta.MARK, _U32.pack(mark)))
+    return header + b"".join(parts)
+
+
+def decode_lookup(body: bytes) -> tuple[int, int, int]:
+    """The device's number (0: none), the table, and the length of the prefix that decided (of no use but for an
+    ``entry``)."""
+    values = dict(attributes(body, _HEADER.size))
+    device, table = (_U32.unpack(values.get(kind, bytes(4)))[0] for kind in (Rta.OIF, Rta.TABLE))
+    return device, table or body[4], body[1]
+
+
+def _tail(kind: Kind, indexes: Mapping[str, int]) -> bytes:
+    family = ADDRESS_FAMILY[kind.family]
+    parts = [attribute(Rta.TABLE, _U32.pack(kind.table)), attribute(Rta.PRIORITY, _U32.pack(kind.metric))]
+    if kind.nexthop:
+        parts.append(attribute(Rta.NH_ID, _U32.pack(kind.nexthop)))
+    if kind.device:
+        parts.append(attribute(Rta.OIF, _U32.pack(indexes.get(kind.device, 0))))
+    if kind.via:
+        parts.append(attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via)))
+    return b"".join(parts)
+
+
+def _messages(operation: int, flags: int, routes: Routes, protocol: int, scope: int, tail: bytes) -> Iterator[Message]:
+    kind = routes.kind
+    family = ADDRESS_FAMILY[kind.family]
+    narrow = kind.table if kind.table < _NARROW_TABLES else 0
+    heads = [
+        _HEADER.pack(family, length, 0, 0, narrow, protocol, scope, kind.type, 0)
+        for length in range(33 if kind.family == IPV4 else 129)
+    ]
+    destination = DESTINATION[kind.family]
+    for entry in split(kind.family, routes.prefixes):
+        length = entry[-1]
+        middle = destination + entry[:-1] if length else b""
+        yield Message(operation, flags, heads[length] + middle + tail)
+
+
+DESTINATION = {IPV4: struct.pack("=HH", 8, Rta.DST), IPV6: struct.pack("=HH", 20, Rta.DST)}
+"""The head of the destination attribute."""

@@ -1,0 +1,35 @@
+"""Lets go of pinned connections: conntrack forgets those with a mark, and nothing else. Synchronous; for one thread."""
+
+import errno
+import struct
+from collections.abc import Iterable
+
+from steerd.net.netlink import NETLINK_NETFILTER, Connection, Message, NetlinkError, attribute
+
+_DELETE = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
+_ANY_FAMILY = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg
+_MARK, _MARK_MASK = 8, 21
+_U32 = struct.Struct(">I")
+
+_NONE_THERE = {0, errno.ENOENT}
+
+
+def forget(marks: Iterable[int], mask: int) -> None:
+    """Delete every connection, of any protocol and both families, whose mark under ``mask`` is one of ``marks``.
+
+    Their next packet is a new connection's, and goes the way that traffic goes now. A TCP connection behind NAT gets
+    another address by that, and is reset by its far end. Raises `NetlinkError`.
+    """
+    with Connection(NETLINK_NETFILTER) as connection:
+        messages = [
+            Message(
+                _DELETE,
+                0,
+                _ANY_FAMILY + attribute(_MARK, _U32.pack(mark)) + attribute(_MARK_MASK, _U32.pack(mask)),
+            )
+            for mark in marks
+            if mark & mask  # no mark of ours is nobody's: never ask for those
+        ]
+        for refusal in connection.change(messages):
+            if refusal.errno not in _NONE_THERE:
+                raise NetlinkError(refusal.errno, refusal.text)

@@ -1,0 +1,234 @@
+"""The kernel through one connection: reads our objects, applies changes. Synchronous; for one thread."""
+
+import errno
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import NamedTuple, Self
+
+from steerd.config.settings import POLICY_TABLES, RouteSettings
+from steerd.net.netlink import Connection, Message, NetlinkError, Refusal
+from steerd.route.kernel.codec import address as address_codec
+from steerd.route.kernel.codec import link as link_codec
+from steerd.route.kernel.codec import nexthop as nexthop_codec
+from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.codec import rule as rule_codec
+from steerd.route.kernel.listing import Listing
+from steerd.route.model import numbers, prefixes
+from steerd.route.model.objects import MAIN, Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.wanted.diff import Change, Verb
+from steerd.route.wanted.samples import Sample, Way
+
+_UNSUPPORTED = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EINVAL, errno.EPROTONOSUPPORT}
+
+
+class Refused(NamedTuple):
+    """A change that the kernel refused, at least in part, and its words."""
+
+    change: Change
+    errno: int
+    text: str
+
+
+class Kernel:
+    """``families`` and ``nexthop_objects`` say what this kernel can do."""
+
+    def __init__(self) -> None:
+        self._connection = Connection()
+        try:
+            self.families = tuple(one for one in FAMILIES if self._supports_rules(one))
+            self.nexthop_objects = self._supports_nexthops()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._indexes: Mapping[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def port(self) -> int:
+        """Our address on netlink: notifications of our own changes carry it."""
+        return self._connection.port
+
+    @property
+    def changes(self) -> int:
+        """Messages sent so far to change something."""
+        return self._connection.changes
+
+    def _supports_rules(self, family: int) -> bool:
+        try:
+            self._connection.dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))
+        except NetlinkError as error:
+            if error.errno in _UNSUPPORTED:
+                return False
+            raise
+        return True
+
+    def _supports_nexthops(self) -> bool:
+        """Resilient groups too (Linux 5.13): others do not tell which nexthop carries what."""
+        try:
+            self._connection.dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST)
+            self._connection.dump(nexthop_codec.RTM_GETNEXTHOPBUCKET, nexthop_codec.DUMP_REQUEST)
+        except NetlinkError as error:
+            if error.errno in _UNSUPPORTED:
+                return False
+            raise
+        return True
+
+    def may_change(self, settings: RouteSettings) -> bool:
+        """Whether we have CAP_NET_ADMIN here, asked by removing a route that is never there."""
+        family = self.families[0]
+        kind = Kind(family, settings.table, 1, RouteType.PROHIBIT)
+        host = b"\xff" * (prefixes.WIDTH[family] - 1) + bytes((8 * prefixes.WIDTH[family] - 8,))
+        impossible = next(route_codec.remove(Routes(kind, host), settings.protocol, {}))
+        return self._connection.may_change(impossible)
+
+    def read(self, settings: RouteSettings, *, foreign: bool = False) -> Seen:
+        """Our objects within our ranges; with ``foreign`` also what others have there."""
+        dump = self._connection.dump
+        devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
+        self._indexes = {one.name: one.index for one in devices.values()}
+        names = {one.index: one.name for one in devices.values()}
+        band = numbers.priorities(settings)
+        rules: set[Rule] = set()
+        other_rules: list[tuple[int, Rule]] = []
+        for family in self.families:
+            for protocol, rule in rule_codec.decode(dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))):
+                if protocol != settings.protocol:
+                    other_rules.append((protocol, rule))
+                elif rule.priority in band:
+                    rules.add(rule)
+        nexthops: dict[int, Nexthop] = {}
+        groups: dict[int, Group] = {}
+        other_ids: list[tuple[int, int]] = []
+        ids = numbers.nexthop_ids(settings)
+        if self.nexthop_objects:
+            for protocol, found in nexthop_codec.decode(
+                dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST), names
+            ):
+                if protocol != settings.protocol:
+                    other_ids.append((protocol, found.id))
+                elif found.id not in ids:
+                    continue
+                elif isinstance(found, Group):
+                    groups[found.id] = found
+                else:
+                    nexthops[found.id] = found
+        tables = numbers.tables(settings)
+        routes: dict[Kind, bytes] = {}
+        for family in self.families:
+            request = route_codec.dump_request(family, protocol=settings.protocol)
+            decoded = self._routes(family, request, names).found(settings.protocol).ours
+            routes |= {kind: packed for kind, packed in decoded.items() if kind.table in tables}
+        others = Foreign()
+        if foreign:
+            others = Foreign(tuple(other_rules), tuple(other_ids), tuple(self._foreign_routes(settings, names)))
+        return Seen(State(frozenset(rules), nexthops, groups, routes), devices, others)
+
+    def _foreign_routes(self, settings: RouteSettings, names: Mapping[int, str]) -> Iterator[tuple[int, Kind]]:
+        used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
+        for family in self.families:
+            for table in sorted(used):
+                request = route_codec.dump_request(family, table=table)
+                try:
+                    found = self._routes(family, request, names)
+                except NetlinkError as error:
+                    if error.errno == errno.ENOENT:  # no such table yet
+                        continue
+                    raise
+                yield from found.found(settings.protocol).foreign
+
+    def _routes(self, family: int, request: bytes, names: Mapping[int, str]) -> Listing:
+        return self._connection.dump_into(route_codec.RTM_GETROUTE, request, lambda: Listing(family, names))
+
+    def apply(self, changes: Iterable[Change], settings: RouteSettings) -> list[Refused]:
+        """All of them in order, whatever is refused. What is gone already, or there already, is no refusal."""
+        known = list(changes)
+        owners: list[tuple[int, Change]] = []
+
+        def messages() -> Iterator[Message]:
+            sent = 0
+            for change in known:
+                for message in self._messages(change, settings.protocol):
+                    sent += 1
+                    yield message
+                owners.append((sent, change))
+
+        refusals = self._connection.change(messages())
+        return list(_attribute(refusals, owners))
+
+    def _messages(self, change: Change, protocol: int) -> Iterable[Message]:
+        verb, thing = change
+        removing = verb == Verb.REMOVE
+        match thing:
+            case Rule():
+                return [(rule_codec.remove if removing else rule_codec.add)(thing, protocol)]
+            case Nexthop() | Group() if removing:
+                return [nexthop_codec.remove(thing.id)]
+            case Nexthop():
+                index = self._indexes.get(thing.device, 0)
+                return [nexthop_codec.add_nexthop(thing, index, protocol, replace=verb == Verb.REPLACE)]
+            case Group():
+                make = nexthop_codec.replace_group if verb == Verb.REPLACE else nexthop_codec.add_group
+                return [make(thing, protocol)]
+            case Routes():
+                return (route_codec.remove if removing else route_codec.add)(thing, protocol, self._indexes)
+
+    def addresses(self) -> dict[str, list[IPv4Interface | IPv6Interface]]:
+        """The gateway's own, by device, as of the last reading of devices."""
+        names = {index: name for name, index in self._indexes.items()}
+        found: dict[str, list[IPv4Interface | IPv6Interface]] = {}
+        for body in self._connection.dump(address_codec.RTM_GETADDR, address_codec.DUMP_REQUEST):
+            index, address = address_codec.decode(body)
+            if address and index in names:
+                found.setdefault(names[index], []).append(address)
+        return found
+
+    def way(self, sample: Sample) -> Way:
+        """Where the kernel would send such a packet now. Raises `NetlinkError` where nowhere, or where it would not
+        take it in at all."""
+        iif = self._indexes.get(sample.iif, 0)
+        ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif, sample.mark)
+        index, table, length = route_codec.decode_lookup(self._connection.ask(route_codec.RTM_GETROUTE, ask())[0])
+        if table == MAIN:
+            entry = self._connection.ask(route_codec.RTM_GETROUTE, ask(entry=True))
+            _, table, length = route_codec.decode_lookup(entry[0])
+        name = next((name for name, number in self._indexes.items() if number == index), "")
+        return Way(name, table, length if table == MAIN else None)
+
+    def buckets(self, group: int) -> Counter[int]:
+        """How many buckets of a group each nexthop has."""
+        bodies = self._connection.dump(nexthop_codec.RTM_GETNEXTHOPBUCKET, nexthop_codec.buckets_request(group))
+        return nexthop_codec.decode_buckets(bodies)
+
+
+_GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL}
+
+
+def _attribute(refusals: Iterable[Refusal], owners: list[tuple[int, Change]]) -> Iterator[Refused]:
+    place = iter(owners)
+    current = next(place, None)
+    reported: Change | None = None
+    for refusal in refusals:
+        while current and refusal.place >= current[0]:
+            current = next(place, None)
+        if current is None:
+            return
+        change = current[1]
+        if change is reported:
+            continue
+        if change.verb == Verb.REMOVE and refusal.errno in _GONE:
+            continue
+        if change.verb == Verb.ADD and refusal.errno == errno.EEXIST:
+            continue
+        reported = change
+        yield Refused(change, refusal.errno, refusal.text)

@@ -1,0 +1,141 @@
+"""What others wrote into the main table: we read it, and never write there. Synchronous; for one thread."""
+
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+from steerd.config.settings import IPV4, IPV6, Prefixes
+from steerd.net.netlink import Connection, NetlinkError, attributes
+from steerd.route.kernel.codec import link as link_codec
+from steerd.route.kernel.codec import route as route_codec
+from steerd.route.model.objects import MAIN, Device, RouteType
+from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
+
+_HEADER_SIZE = 12  # struct rtmsg
+_AT_LENGTH, _AT_PROTOCOL, _AT_TYPE = 1, 5, 7
+_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA = 1, 4, 5, 6, 9, 18
+_U32 = struct.Struct("=I")
+_NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+
+_MOST_PREFIXES = 50_000
+"""Beyond this main is a full routing table, and what it knows better than by a default is nearly everything."""
+
+
+class DefaultRoute(NamedTuple):
+    """A default route of main's, as its owner (a DHCP client, pppd, a router advertisement) wrote it. ``via`` is
+    numeric, or empty for the device alone."""
+
+    family: int
+    device: str
+    via: str
+    metric: int
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
+class Main:
+    """``specific`` is what main knows better than by a default route; ``defaults`` are sorted, the one in use first of
+    its family. ``complete`` is False where there was too much of it to take in. ``devices``, by name, are those that
+    there were."""
+
+    specific: Prefixes = field(default_factory=Prefixes)
+    defaults: tuple[DefaultRoute, ...] = ()
+    complete: bool = True
+    devices: Mapping[str, Device] = field(default_factory=dict)
+
+    def up(self, device: str) -> int | None:
+        """The device's number; None: it is down or not there."""
+        found = self.devices.get(device)
+        return found.index if found and found.up else None
+
+
+class MainTable:
+    """A connection of its own to read the main table by."""
+
+    def __init__(self) -> None:
+        self._connection = Connection()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def read(self) -> Main:
+        """Raises `NetlinkError`."""
+        dump = self._connection.dump
+        devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
+        names = {one.index: one.name for one in devices.values()}
+        specific: dict[int, bytes] = {}
+        defaults: list[DefaultRoute] = []
+        complete = True
+        for family in FAMILIES:
+            try:
+                bodies = dump(route_codec.RTM_GETROUTE, route_codec.dump_request(family, table=MAIN))
+            except NetlinkError as error:
+                if error.errno in _NO_SUCH_FAMILY:
+                    continue
+                raise
+            entries: list[bytes] = []
+            for body in bodies:
+                if not body[_AT_LENGTH]:
+                    defaults += _default(family, body, names)
+                elif body[_AT_TYPE] == RouteType.UNICAST and len(entries) < _MOST_PREFIXES:
+                    entries.append(_destination(family, body))
+                elif len(entries) >= _MOST_PREFIXES:
+                    complete = False
+            specific[family] = join(entries)
+        ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
+        return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, devices)
+
+    def leaves(self, address: str, mark: int) -> tuple[int, int] | None:
+        """The number of the device that a packet of this gateway's own would leave by now, and the table that says so;
+        None: it is turned away. Asked of all rules, as the kernel goes through them."""
+        family = IPV6 if ":" in address else IPV4
+        packed = socket.inet_pton(ADDRESS_FAMILY[family], address)
+        try:
+            answer = self._connection.ask(
+                route_codec.RTM_GETROUTE, route_codec.lookup_request(family, packed, b"", 0, mark)
+            )
+        except NetlinkError:
+            return None
+        device, table, _length = route_codec.decode_lookup(answer[0])
+        return device, table
+
+
+def _destination(family: int, body: bytes) -> bytes:
+    width = WIDTH[family] - 1
+    address = next((value for kind, value in attributes(body, _HEADER_SIZE) if kind == _DST), b"")
+    return address.ljust(width, b"\0")[:width] + body[_AT_LENGTH : _AT_LENGTH + 1]
+
+
+def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[DefaultRoute]:
+    values = dict(attributes(body, _HEADER_SIZE))
+    # The next hop of another family (RFC 5549) is nothing to steer by, and without it there would be no next hop.
+    if body[_AT_TYPE] != RouteType.UNICAST or _VIA in values:
+        return
+    metric = _U32.unpack(values.get(_PRIORITY, bytes(4)))[0]
+    hops = [(values[_OIF], values.get(_GATEWAY))] if _OIF in values else _hops(values.get(_MULTIPATH, b""))
+    for index, gateway in hops:
+        via = socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else ""
+        device = names.get(_U32.unpack(index)[0], "")
+        yield DefaultRoute(family, device, via, metric, body[_AT_PROTOCOL])
+
+
+def _hops(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    """The ways of a multipath route: struct rtnexthop (length, flags, weight, device index), then attributes."""
+    while len(data) >= 8:
+        length = int.from_bytes(data[:2], sys.byteorder)
+        if length < 8:
+            return
+        values = dict(attributes(data[:length], 8))
+        if _VIA not in values:
+            yield data[4:8], values.get(_GATEWAY)
+        data = data[(length + 3) & ~3 :]

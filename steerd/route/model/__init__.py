@@ -1,0 +1,1 @@
+"""The kernel objects that steering is made of, as values. Pure."""

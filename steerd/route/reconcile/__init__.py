@@ -1,0 +1,1 @@
+"""Keeps the kernel as settings and choices want it."""

@@ -1,0 +1,97 @@
+"""What is said of each policy: what the kernel carries out, and whether its packets really go there."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from steerd.core.events import Installed
+from steerd.core.settings import PolicyId
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.kernel.verify import Verifier
+from steerd.route.model.numbers import WayOut
+from steerd.route.model.objects import Seen
+from steerd.route.wanted.choice import BLOCKED, carrying, ways_out, weighed
+from steerd.route.wanted.present import Present
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass found and did. ``installed`` has the policies whose state differs from what was said before."""
+
+    installed: tuple[Installed, ...] = ()
+    repairs: Mapping[str, int] = field(default_factory=dict)
+
+
+class Account:
+    """Remembers what was said last. ``wrong`` tells whether any policy's packets go where they should not."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._verifier = Verifier(kernel)
+        self._said: dict[PolicyId, Installed] = {}
+        self._mismatches: dict[PolicyId, str] = {}
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self._mismatches)
+
+    def keep(self, policies: AbstractSet[PolicyId]) -> None:
+        """Forgets all others."""
+        self._said = {policy: said for policy, said in self._said.items() if policy in policies}
+        self._mismatches = {policy: words for policy, words in self._mismatches.items() if policy in policies}
+
+    def say(self, present: Present, policy: PolicyId, error: str | None = None) -> Installed:
+        real = present.choice(policy)
+        known = {path.path for path in present.settings.paths}
+        if real.best is not None and real.best not in known:
+            real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
+        real = real.among(known)
+        mismatch = None if error else self._mismatches.get(policy)
+        said = Installed(policy, real.best, real.runner_up, error, mismatch, real.shares)
+        self._said[policy] = said
+        return said
+
+    def changed(self, present: Present, *, everything: bool = False) -> tuple[Installed, ...]:
+        """What is to be told since it was last: errors are told with what they answer. ``everything``: all of it."""
+        told = []
+        for policy in present.choices:
+            before = self._said.get(policy)
+            now = self.say(present, policy)
+            if everything or before is None or now._replace(error=None) != before._replace(error=None):
+                told.append(now)
+        return tuple(told)
+
+    def examine(
+        self, present: Present, seen: Seen, refused: Iterable[WayOut], policies: AbstractSet[PolicyId] | None = None
+    ) -> None:
+        """Asks the kernel where it sends the packets of these policies, or of all. ``refused``: ways out that it does
+        not take."""
+        try:
+            self._verifier.prepare(present.settings, present.selections, seen.devices)
+        except OSError as error:
+            log.warning("the gateway's addresses can not be read: %s", error)
+            return
+        paths = [*present.retired.values(), *present.settings.paths]
+        usable = {way for way in ways_out(paths) if seen.up(way.device)}.difference(refused)
+        for policy in sorted(present.choices.keys() if policies is None else policies):
+            before, words = self._mismatches.pop(policy, None), self._mismatch(present, policy, usable)
+            if words:
+                self._mismatches[policy] = words
+                if words != before:
+                    log.error("%s: %s", policy, words)
+            elif before:
+                log.info("%s: the kernel sends its packets where they belong again", policy)
+
+    def _mismatch(self, present: Present, policy: PolicyId, usable: AbstractSet[WayOut]) -> str | None:
+        paths = {**present.retired, **{path.path: path for path in present.settings.paths}}
+        expected: dict[int, frozenset[str]] = {}
+        for family in present.families:
+            if present.steers(policy, family):
+                ways = weighed(present.choices[policy], paths, usable, family)
+                expected[family] = frozenset(way.device for way in carrying(ways))
+        try:
+            return self._verifier.mismatch(policy, expected)
+        except OSError as error:
+            return f"netlink: {error}"

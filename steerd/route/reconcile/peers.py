@@ -1,0 +1,120 @@
+"""Steers within WireGuard devices: moves policies' prefixes from peer to peer. Synchronous: for one thread."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from steerd.config.settings import Actuator, RoutePath, RouteSettings
+from steerd.core.settings import PathId, PolicyId
+from steerd.net.wireguard.device import Device, WireGuardError, grants
+from steerd.net.wireguard.speaker import Speaker
+from steerd.route.wanted.allowed_ips import Held, Moves, Prefixes, held, missing, ours, removable, wanted
+from steerd.route.wanted.choice import Choice
+
+log = logging.getLogger(__name__)
+
+
+class Peers:
+    """``held`` is as last read back; None where the settings do not ask for any of this. ``errors``, by device, say
+    what could not be done in the last attempt."""
+
+    def __init__(self, settings: RouteSettings) -> None:
+        self.held: Held | None = None
+        self.errors: dict[str, str] = {}
+        self._speaker = Speaker()
+        self._devices: dict[str, Device] = {}
+        self._own: Prefixes = {}
+        self.configure(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._speaker.close()
+
+    def configure(self, settings: RouteSettings) -> None:
+        """For these settings from now on; nothing is changed yet."""
+        active = settings.actuator is Actuator.WIREGUARD
+        self._own = ours(settings) if active else {}
+        self._names = sorted({path.device for path in settings.paths}) if active else []
+        self.held = {} if active else None
+
+    def read(self) -> None:
+        """Has `held` be as the devices are. One that can not be read counts as it was."""
+        if self.held is None:
+            return
+        self.errors = {}
+        found: dict[str, Device] = {}
+        for name in self._names:
+            try:
+                device = self._speaker.read(name)
+            except WireGuardError as error:
+                self._fail(name, error)
+                device = self._devices.get(name)
+            if device is not None:
+                found[name] = device
+        self._devices = found
+        self.held = held(self._own, found)
+
+    def hold(self, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]) -> int:
+        """Reads, and has each chosen peer have its policy's prefixes, in one step for each. Returns how many moved."""
+        self.read()
+        moved = 0
+        for device, moves in self.due(choices, paths):
+            try:
+                self._speaker.grant(device, grants(moves))
+                moved += len(moves)
+            except WireGuardError as error:
+                self._fail(device, error)
+        if moved or self.errors:
+            failed = self.errors
+            self.read()
+            self.errors = {**self.errors, **failed}
+        return moved
+
+    def due(self, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]) -> Sequence[Moves]:
+        """What has to move, on what was read last."""
+        want = wanted(self._own, choices, paths)
+        found = (missing(self._devices[name], want[name]) for name in sorted(want) if name in self._devices)
+        return [one for one in found if one.moves]
+
+    @property
+    def devices(self) -> Mapping[str, Device]:
+        return self._devices
+
+    def why_not(self, path: RoutePath) -> str:
+        """Why the path's peer has not got what it should, in words; empty: nothing is known."""
+        device = self._devices.get(path.device)
+        if path.device in self.errors:
+            return self.errors[path.device]
+        if device is None:
+            return f"{path.device} is no WireGuard device"
+        return "" if path.peer in device.peers else f"{path.device} has no peer {path.peer}"
+
+    def remove(self, settings: RouteSettings, *, but: Prefixes | None = None) -> int:
+        """Takes the prefixes of these settings' policies from the peers of their paths, ``but`` those of others.
+        Raises `WireGuardError`. Returns how many there were."""
+        names = {path.device for path in settings.paths if path.peer}
+        if not names:
+            return 0
+        kept = {one for mine in (but or {}).values() for one in mine}
+        own = {policy: tuple(one for one in mine if one not in kept) for policy, mine in ours(settings).items()}
+        read = {name: self._speaker.read(name) for name in sorted(names)}
+        found = removable(own, settings.paths, {name: one for name, one in read.items() if one is not None})
+        for name, allowed in found.items():
+            self._speaker.drop(name, allowed)
+        return sum(map(len, found.values()))
+
+    @property
+    def own(self) -> Prefixes:
+        """Each policy's prefixes."""
+        return self._own
+
+    def _fail(self, name: str, error: WireGuardError) -> None:
+        words = f"WireGuard of {name}: {error.strerror or error}"
+        if self.errors.get(name) != words:
+            log.warning("%s", words)
+        self.errors[name] = words

@@ -1,0 +1,1 @@
+"""From settings and choices to the changes that the kernel needs. Pure."""

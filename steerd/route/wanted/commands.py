@@ -1,0 +1,94 @@
+"""Changes as the `ip` command lines that would make them. Pure."""
+
+from collections.abc import Iterator
+
+from steerd.config.settings import IPV6
+from steerd.route.model import objects, prefixes
+from steerd.route.model.objects import Action, Group, Nexthop, Routes, RouteType, Rule
+from steerd.route.wanted.diff import Change, Difference, Verb
+
+
+def lines(difference: Difference, protocol: int) -> list[str]:
+    """One per kernel object, in the order in which they run."""
+    changes = (*difference.additions, *difference.removals)
+    return [line for change in changes for line in _change(change, protocol)]
+
+
+def first_line(change: Change, protocol: int) -> str:
+    """The change in one line, as long as it may be: of routes, the first."""
+    thing = change.thing
+    if isinstance(thing, Routes):
+        change = change._replace(thing=thing._replace(prefixes=thing.prefixes[: prefixes.WIDTH[thing.kind.family]]))
+    return next(_change(change, protocol), "")
+
+
+def nft_lines(text: str) -> list[str]:
+    """One transaction of `nft`, as a shell takes it."""
+    return ["nft --file - <<'END'", *text.splitlines(), "END"]
+
+
+def _change(change: Change, protocol: int) -> Iterator[str]:
+    verb, thing = change
+    word = {Verb.ADD: "add", Verb.REPLACE: "replace", Verb.REMOVE: "del"}[verb]
+    match thing:
+        case Rule():
+            yield f"{_ip(thing.family)} rule {word} {rule(thing)} protocol {protocol}"
+        case Nexthop() | Group() if verb == Verb.REMOVE:
+            yield f"ip nexthop del id {thing.id}"
+        case Nexthop():
+            via = f" via {thing.via}" if thing.via else ""
+            yield f"{_ip(thing.family)} nexthop {word} id {thing.id}{via} dev {thing.device} protocol {protocol}"
+        case Group():
+            members = "/".join(f"{one},{weight}" for one, weight in thing.members)
+            yield (
+                f"ip nexthop {word} id {thing.id} group {members} type resilient buckets {thing.buckets} "
+                f"idle_timer {thing.idle_timer // 100} protocol {protocol}"
+            )
+        case Routes():
+            for entry in prefixes.split(thing.kind.family, thing.prefixes):
+                yield f"{_ip(thing.kind.family)} route {word} {_route(thing, entry)} protocol {protocol}"
+
+
+def _ip(family: int) -> str:
+    return "ip -6" if family == IPV6 else "ip"
+
+
+def rule(one: Rule) -> str:
+    """As `ip rule` takes it."""
+    parts = ["not"] if one.invert else []
+    if one.source:
+        parts.append(f"from {one.source}")
+    if one.iif:
+        parts.append(f"iif {one.iif}")
+    if one.mark or one.mask:
+        parts.append(f"fwmark {one.mark:#x}" + ("" if one.mask == objects.FULL_MASK else f"/{one.mask:#x}"))
+    parts.append(f"priority {one.priority}")
+    match one.action:
+        case Action.LOOKUP:
+            parts.append("lookup main" if one.target == objects.MAIN else f"lookup {one.target}")
+        case Action.GOTO:
+            parts.append(f"goto {one.target}")
+        case Action.NOP:
+            parts.append("nop")
+        case _:
+            parts.append(f"action {one.action}")
+    if one.suppress is not None:
+        parts.append(f"suppress_prefixlength {one.suppress}")
+    return " ".join(parts)
+
+
+def _route(routes: Routes, entry: bytes) -> str:
+    kind = routes.kind
+    prefix = prefixes.text(kind.family, entry) if entry[-1] else "default"
+    parts = [prefix, f"table {kind.table}"]
+    if kind.type != RouteType.UNICAST:
+        name = RouteType(kind.type).name.lower() if kind.type in set(RouteType) else f"type {kind.type}"
+        parts.insert(0, name)
+    if kind.nexthop:
+        parts.append(f"nhid {kind.nexthop}")
+    if kind.via:
+        parts.append(f"via {kind.via}")
+    if kind.device:
+        parts.append(f"dev {kind.device}")
+    parts.append(f"metric {kind.metric}")
+    return " ".join(parts)

@@ -1,0 +1,157 @@
+"""A packet that stands for a policy's traffic: where it goes, where it is from, where it comes in. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_network
+from typing import NamedTuple
+
+from steerd.config.settings import IPV6, RoutePolicy, RouteSettings
+from steerd.core.settings import PolicyId
+from steerd.route.model import prefixes
+from steerd.route.model.objects import Device
+from steerd.route.wanted.desired import steered
+from steerd.route.wanted.selection import LOOPBACK, Selection, Selectors
+
+_PREFIXES = 8
+"""So many of a policy's prefixes, spread over all of them, are looked at for a sample."""
+_CLASS_D = 224
+"""From this first byte on no IPv4 address is a host's."""
+
+
+class Sample(NamedTuple):
+    """Addresses are packed; ``source`` is empty where any will do, ``iif`` where the packet starts on the gateway."""
+
+    policy: PolicyId
+    family: int
+    destination: bytes
+    source: bytes
+    iif: str
+    mark: int = 0
+
+    def __str__(self) -> str:
+        parts = [str(ip_address(self.destination))]
+        parts += [f"from {ip_address(self.source)}"] if self.source else []
+        parts += [f"iif {self.iif}"] if self.iif else []
+        parts += [f"mark {self.mark:#x}"] if self.mark else []
+        return " ".join(parts)
+
+
+class Way(NamedTuple):
+    """Where a packet goes: the device, and the table that decides; ``main_length`` is the length of the deciding prefix
+    where that is main's."""
+
+    device: str
+    table: int
+    main_length: int | None = None
+
+
+def samples(
+    settings: RouteSettings,
+    selections: Sequence[Selection],
+    families: Iterable[int],
+    devices: Mapping[str, Device],
+    addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
+) -> dict[tuple[PolicyId, int], list[Sample]]:
+    """For each policy and family, as long as there is any: some samples, of which no other policy has a longer match.
+    ``addresses`` are those of the gateway by device."""
+    found: dict[tuple[PolicyId, int], list[Sample]] = {}
+    forwarded = sorted((one for one in selections if not one.selectors.own), key=lambda one: one.rank)
+    for family in families:
+        for place, selection in enumerate(forwarded):
+            origin = _origin(settings, selection, family, devices, addresses)
+            if origin is None:
+                continue
+            source, iif = origin
+            mark = selection.selectors.fwmark[0]
+            before = [one for one in forwarded[:place] if _selects(one.selectors, source, iif, mark)]
+            for policy in selection.policies:
+                destinations = _destinations(settings, selection, before, policy, family)
+                if destinations:
+                    found[policy.policy, family] = [
+                        Sample(policy.policy, family, destination, source, iif, mark) for destination in destinations
+                    ]
+    return found
+
+
+def _selects(selectors: Selectors, source: bytes, iif: str, mark: int) -> bool:
+    """Whether a packet that comes in so is one that the selectors are about."""
+    wanted, mask = selectors.fwmark
+    networks = [ip_network(one) for one in selectors.sources]
+    return (
+        mark & mask == wanted
+        and (not selectors.iifs or iif in selectors.iifs)
+        and (not networks or any(ip_address(source) in one for one in networks))
+    )
+
+
+def _origin(
+    settings: RouteSettings,
+    selection: Selection,
+    family: int,
+    devices: Mapping[str, Device],
+    addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
+) -> tuple[bytes, str] | None:
+    """(source, input interface) of a packet that the selection is about: a neighbour of the gateway on its LAN."""
+    of_paths = {path.device for path in settings.paths}
+    sources = [one for one in map(ip_network, selection.selectors.sources) if one.version == family]
+    if selection.selectors.sources and not sources:
+        return None
+    for name in selection.selectors.iifs or sorted(devices.keys() - of_paths - {LOOPBACK}):
+        if name not in devices or not devices[name].up:
+            continue
+        for own in addresses.get(name, ()):
+            if own.version != family or own.ip.is_link_local or own.network.num_addresses < 4:
+                continue
+            first, second = own.network[1], own.network[2]
+            neighbour = second if own.ip == first else first
+            inside = [one for one in sources if neighbour in one]
+            if sources and not inside:
+                return sources[0][1 if sources[0].num_addresses > 2 else 0].packed, name
+            return neighbour.packed, name
+    return None
+
+
+def _destinations(
+    settings: RouteSettings, selection: Selection, before: Sequence[Selection], policy: RoutePolicy, family: int
+) -> list[bytes]:
+    """Addresses that are the policy's, and that none of the selections ``before`` it takes."""
+    management = prefixes.pack(family, settings.management)
+    taken = [steered(one, family, management) for earlier in before for one in earlier.policies]
+    mine = steered(policy, family, management)
+    rest = [steered(one, family, management) for one in selection.policies if one is not policy]
+    exceptions = [prefixes.of_family(one.excepted, family) for one in selection.policies]
+    others = [one for one in (*rest, *exceptions, management) if one]
+    found = []
+    for entry in _spread(family, mine):
+        for address in _within(family, entry):
+            length = prefixes.longest(family, mine, address) or 0
+            if any(prefixes.longest(family, one, address) is not None for one in taken):
+                continue
+            if all(_longest(family, one, address) < length for one in others):
+                found.append(address)
+                break
+    return found
+
+
+def _longest(family: int, packed: bytes, address: bytes) -> int:
+    length = prefixes.longest(family, packed, address)
+    return -1 if length is None else length
+
+
+def _spread(family: int, packed: bytes) -> list[bytes]:
+    every = prefixes.count(family, packed)
+    width = prefixes.WIDTH[family]
+    places = sorted({every * part // _PREFIXES for part in range(_PREFIXES)}) if every else []
+    return [packed[place * width : (place + 1) * width] for place in places]
+
+
+def _within(family: int, entry: bytes) -> Iterator[bytes]:
+    """Some of the prefix's addresses that a host may have."""
+    bits = 8 * (prefixes.WIDTH[family] - 1)
+    room = bits - entry[-1]
+    first = int.from_bytes(entry[:-1])
+    offsets = [0] if room < 2 else [1, (1 << room - 1) | 1, (1 << room - 2) | 1, (1 << room) - 2]
+    for offset in offsets:
+        address = ip_address((first + offset).to_bytes(bits // 8))
+        special = address.is_multicast or address.is_loopback or address.is_unspecified or address.is_link_local
+        if not special and (family == IPV6 or 1 <= address.packed[0] < _CLASS_D):
+            yield address.packed

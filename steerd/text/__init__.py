@@ -1,0 +1,1 @@
+"""Durations, rates, times and lines as people write and read them. Pure."""

@@ -1,0 +1,158 @@
+"""The HTTP endpoint: HTTP/1.1, GET and HEAD, one request a connection, on the daemon's own event loop.
+
+It takes as little from a client as can be: the size of a request, its time, and the number of clients are bounded.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+from steerd.config.settings import ExportSettings
+from steerd.core.settings import PathId
+from steerd.core.views import ProbingView, TunnelView, View
+from steerd.web.metrics import Installed, Metrics
+from steerd.web.text import CONTENT_TYPE
+
+_log = logging.getLogger(__name__)
+
+CLIENTS_MAX: Final = 32
+REQUEST_MAX: Final = 16 << 10
+READ: Final = 5.0
+"""How long a request may take to come in, in seconds."""
+WRITE: Final = 10.0
+"""How long an answer may take to be read, in seconds."""
+
+_PLAIN: Final = "text/plain; charset=utf-8"
+_INDEX: Final = b"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>steerd</title></head><body>
+<h1>steerd</h1>
+<ul>
+<li><a href="/metrics">/metrics</a>: for Prometheus</li>
+<li><a href="/healthz">/healthz</a>: whether the daemon turns</li>
+<li><a href="/readyz">/readyz</a>: whether it steers</li>
+</ul>
+</body></html>
+"""
+
+Snapshot = Callable[
+    [], tuple[View, Installed, Callable[[PathId], ProbingView | None], Callable[[PathId], TunnelView | None]]
+]
+"""What `Metrics.render` takes, as it is now."""
+
+_Answer = tuple[HTTPStatus, str, bytes]
+
+
+class ExportServer:
+    """Serves `/metrics`, `/healthz`, `/readyz` and an index. `ready` says whether, and in words why (not)."""
+
+    def __init__(
+        self,
+        settings: ExportSettings,
+        metrics: Metrics,
+        snapshot: Snapshot,
+        healthy: Callable[[], bool],
+        ready: Callable[[], tuple[bool, str]],
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._snapshot = snapshot
+        self._healthy = healthy
+        self._ready = ready
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on: the real one where the settings say 0."""
+        port: int = self._server.sockets[0].getsockname()[1] if self._server else self._settings.port
+        return port
+
+    async def start(self) -> None:
+        """OSError: the address cannot be listened on."""
+        self._server = await asyncio.start_server(
+            self._connected, self._settings.host, self._settings.port, limit=REQUEST_MAX
+        )
+
+    async def stop(self) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        self._server = None
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._clients) >= CLIENTS_MAX:
+            writer.transport.abort()
+            return
+        self._clients.add(task)
+        try:
+            async with asyncio.timeout(READ):
+                request = await _head(reader)
+            writer.write(self._response(request))
+            writer.close()
+            async with asyncio.timeout(WRITE):
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.transport.abort()  # the client is gone, or too slow, or we stop
+        finally:
+            self._clients.discard(task)
+
+    def _response(self, request: bytes) -> bytes:
+        method, _, rest = request.partition(b" ")
+        try:
+            status, kind, body = self._answer(method, rest)
+        except Exception:  # noqa: BLE001 (a page that fails must not take the daemon along)
+            _log.exception("a request to the HTTP endpoint failed")
+            status, kind, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the daemon's log")
+        head = [
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            f"Content-Type: {kind}",
+            f"Content-Length: {len(body)}",
+            *(["Allow: GET, HEAD"] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
+            "Cache-Control: no-store",
+            "X-Content-Type-Options: nosniff",
+            "Connection: close",
+        ]
+        return "\r\n".join([*head, "", ""]).encode() + (b"" if method == b"HEAD" else body)
+
+    def _answer(self, method: bytes, rest: bytes) -> _Answer:
+        target, _, version = rest.partition(b"\r\n")[0].partition(b" ")
+        if version not in {b"HTTP/1.1", b"HTTP/1.0"} or not target.startswith((b"/", b"http://")):
+            return _plain(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request")
+        if method not in {b"GET", b"HEAD"}:
+            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
+        if target.startswith(b"http://"):
+            target = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
+        match target.partition(b"?")[0]:
+            case b"/metrics":
+                return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(*self._snapshot())
+            case b"/healthz":
+                healthy = self._healthy()
+                return _checked(healthy, "ok" if healthy else "stalled")
+            case b"/readyz":
+                return _checked(*self._ready())
+            case b"/":
+                return HTTPStatus.OK, "text/html; charset=utf-8", _INDEX
+            case _:
+                return _plain(HTTPStatus.NOT_FOUND, "not found")
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """The request up to the empty line; nothing when it is longer than allowed."""
+    with contextlib.suppress(asyncio.LimitOverrunError):
+        return await reader.readuntil(b"\r\n\r\n")
+    return b""
+
+
+def _plain(status: HTTPStatus, text: str) -> _Answer:
+    return status, _PLAIN, f"{text}\n".encode()
+
+
+def _checked(good: bool, text: str) -> _Answer:
+    return _plain(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, text)

@@ -1,0 +1,178 @@
+"""The metrics of the daemon: counted where things happen, put together when somebody scrapes.
+
+`prometheus_client` keeps the few series that no configuration adds to. Those of paths and policies are kept
+here: rendering thousands of them through it would hold up the event loop for seconds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from steerd import __version__
+from steerd.config.settings import Config
+from steerd.core.effects import Declined, PathChanged, Switched
+from steerd.core.events import Probed
+from steerd.core.settings import PathId, PolicyId
+from steerd.core.views import ProbingView, TunnelView, View
+from steerd.web.series import FAMILIES, HEADERS, PathSeries, PolicySeries, rules
+
+REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
+_REASONS_MAX: Final = 200
+_LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_SWITCH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+Installed = Mapping[tuple[PolicyId, int], int]
+"""Prefixes that the kernel has, by policy and family (4 or 6)."""
+
+
+class Metrics:
+    """All metrics. Counting costs a dictionary look-up; `render` is what takes time."""
+
+    def __init__(self) -> None:
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._paths: dict[PathId, tuple[str, PathSeries]] = {}
+        self._policies: dict[PolicyId, PolicySeries] = {}
+        self._refusals: set[tuple[str, str]] = set()
+        self._fixed = registry = CollectorRegistry(auto_describe=False)
+        info = Gauge("steerd_build_info", "1, with the running version.", ["version"], registry=registry)
+        info.labels(__version__).set(1)
+        self._duration = Histogram(
+            "steerd_switch_duration_seconds",
+            "From a decision to the kernel's answer.",
+            buckets=_SWITCH_BUCKETS,
+            registry=registry,
+        )
+        self._repairs = Counter(
+            "steerd_repairs_total",
+            "Kernel objects put back after somebody changed them.",
+            ["object"],
+            registry=registry,
+        )
+        for kind in REPAIRED:
+            self._repairs.labels(kind)
+        self._connected = Gauge("steerd_mqtt_connected", "1 while connected to the broker.", registry=registry)
+        self._messages = Counter("steerd_mqtt_messages_total", "MQTT messages.", ["direction"], registry=registry)
+        for direction in ("in", "out"):
+            self._messages.labels(direction)
+        self._refused = Counter(
+            "steerd_refused_total", "Inputs that were refused.", ["source", "reason"], registry=registry
+        )
+        self._reloaded = Gauge(
+            "steerd_config_last_reload_successful",
+            "0 after a refused one: the old one stays.",
+            registry=registry,
+        )
+        self._reloaded_at = Gauge(
+            "steerd_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded, in Unix time.",
+            registry=registry,
+        )
+        self._lag = Histogram(
+            "steerd_loop_lag_seconds", "How late the event loop woke up.", buckets=_LAG_BUCKETS, registry=registry
+        )
+        self._skipped = Counter(
+            "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
+        )
+
+    def configure(self, config: Config) -> None:
+        """Makes the series of the configuration's paths and policies; those of others go. What stays keeps its
+        counts."""
+        directed = {path.path for path in config.probe.paths if path.method == "udp"}
+        paths: dict[PathId, tuple[str, PathSeries]] = {}
+        for path in config.core.paths:
+            known = self._paths.get(path.path)
+            paths[path.path] = known or (path.pop, PathSeries(path.path, path.pop))
+            paths[path.path][1].directed = path.path in directed
+        policies: dict[PolicyId, PolicySeries] = {}
+        followed = rules(config.core)
+        for policy in config.core.policies:
+            forbidden = {path for path, _ in policy.forbidden}
+            candidates = [(path, pop) for path, (pop, _) in paths.items() if path not in forbidden]
+            series = self._policies.get(policy.policy)
+            if series is None:
+                series = PolicySeries(policy.policy, candidates, followed)
+            else:
+                series.choose(candidates, followed)
+            policies[policy.policy] = series
+        self._paths, self._policies = paths, policies
+
+    def probed(self, event: Probed) -> None:
+        known = self._paths.get(event.path)
+        if known is not None:
+            known[1].probed(event)
+
+    def fact(self, effect: Switched | PathChanged | Declined) -> None:
+        """Counts what the engine tells. The states of paths are shown, not counted."""
+        if isinstance(effect, Switched):
+            series = self._policies.get(effect.policy)
+            if series is not None:
+                series.switched(effect.reason)
+        elif isinstance(effect, Declined):
+            self.refused("engine", effect.reason)
+
+    def switch_duration(self, seconds: float) -> None:
+        self._duration.observe(seconds)
+
+    def repair(self, object_: str) -> None:
+        """`object_`: one of `REPAIRED`."""
+        self._repairs.labels(object_).inc()
+
+    def refusals(self, source: str, reasons: Iterable[str]) -> None:
+        """What may be refused, so that it is seen at zero before anything is."""
+        for reason in reasons:
+            self._refused.labels(source, reason)
+
+    def refused(self, source: str, reason: str) -> None:
+        """`reason` must not hold what others chose; after 200 different ones it is `other`."""
+        if (source, reason) not in self._refusals:
+            if len(self._refusals) >= _REASONS_MAX:
+                reason = "other"
+            self._refusals.add((source, reason))
+        self._refused.labels(source, reason).inc()
+
+    def reloaded(self, ok: bool, wall_time: float) -> None:
+        """`wall_time` in Unix seconds. The first load counts too."""
+        self._reloaded.set(int(ok))
+        if ok:
+            self._reloaded_at.set(wall_time)
+
+    def mqtt_connected(self, connected: bool) -> None:
+        self._connected.set(int(connected))
+
+    def mqtt_message(self, direction: str) -> None:
+        """`direction`: `in` or `out`."""
+        self._messages.labels(direction).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        self._lag.observe(seconds)
+
+    def skipped(self, n: int) -> None:
+        self._skipped.inc(n)
+
+    def outcomes(self, path: PathId) -> Mapping[str, int]:
+        """How many probes of a path became what."""
+        known = self._paths.get(path)
+        return {} if known is None else known[1].outcomes
+
+    def render(
+        self,
+        view: View,
+        installed: Installed,
+        probing: Callable[[PathId], ProbingView | None],
+        tunnel: Callable[[PathId], TunnelView | None] = lambda _: None,
+    ) -> bytes:
+        """The whole page. `probing` gives what the prober says of a path, `tunnel` what its WireGuard tunnel does."""
+        page: dict[str, list[str]] = {family: [head] for family, head in HEADERS.items()}
+        path_views = {path.path: path for path in view.paths}
+        for path, (_, series) in self._paths.items():
+            series.add(page, path_views.get(path), probing(path))
+            if (known := tunnel(path)) is not None:
+                series.add_tunnel(page, known)
+        policy_views = {policy.policy: policy for policy in view.policies}
+        for name, policy in self._policies.items():
+            counts = [installed.get((name, family), 0) for family in FAMILIES]
+            policy.add(page, policy_views.get(name), counts)
+        own = "".join(["".join(lines) for lines in page.values()])
+        return own.encode() + generate_latest(self._fixed)

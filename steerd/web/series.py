@@ -1,0 +1,259 @@
+"""The series of one path and of one policy. Names and labels are put together once; a scrape only adds numbers."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from steerd.config.settings import IPV4, IPV6
+from steerd.core.cost import price
+from steerd.core.events import Outcome, Probed
+from steerd.core.policy.rule_of import rule_of
+from steerd.core.rules.rule import Standing
+from steerd.core.rules.threshold import Threshold
+from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
+from steerd.core.states import PathState, PolicyState, Reason
+from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
+from steerd.web.text import header, lines, series
+
+RTT_BUCKETS: Final = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0),
+)
+TERMS: Final = (*price.TERMS, "total")
+FAMILIES: Final = {IPV4: "ipv4", IPV6: "ipv6"}
+
+PROBES: Final = "steerd_probes_total"
+PROBE_RTT: Final = "steerd_probe_rtt_seconds"
+PATH_GAUGES: Final = {
+    "steerd_path_rtt_seconds": "Mean RTT as believed now; NaN: nothing is known.",
+    "steerd_path_jitter_seconds": "Smoothed difference of RTTs that follow each other; NaN: nothing is known.",
+    "steerd_path_loss_ratio": "Share of probes that were lost, recent ones counting more.",
+    "steerd_path_local_queue_seconds": "Wait in this machine's own queue, no part of the path's RTT.",
+    "steerd_path_scout": "1 for a path that is only looked at now and then.",
+    "steerd_path_last_reply_age_seconds": "Since the newest probe that was answered was sent; NaN: never.",
+    "steerd_path_mtu_bytes": "Largest IP packet that gets through; NaN: not known.",
+}
+FINDING: Final = "steerd_path_finding"
+INTERVAL: Final = "steerd_path_probe_interval_seconds"
+DIRECTION_LOSS: Final = "steerd_path_direction_loss_ratio"
+DIRECTION_VARIATION: Final = "steerd_path_direction_variation_seconds"
+DIRECTIONS: Final = ("out", "back")
+HANDSHAKE: Final = "steerd_wireguard_handshake_age_seconds"
+TRANSFER: Final = "steerd_wireguard_transfer_bytes_total"
+TRANSFERS: Final = ("in", "out")
+PATH_STATE: Final = "steerd_path_state"
+COST: Final = "steerd_path_cost_seconds"
+ACTIVE: Final = "steerd_policy_active"
+SHARE: Final = "steerd_policy_share_ratio"
+POLICY_STATE: Final = "steerd_policy_state"
+RULE: Final = "steerd_policy_rule"
+RULE_COST: Final = "steerd_policy_rule_cost_switches"
+SWITCHES: Final = "steerd_switches_total"
+ROUTES: Final = "steerd_routes_installed"
+
+HEADERS: Final = {
+    PROBES: header(PROBES, "counter", "Probes by what became of them."),
+    PROBE_RTT: header(PROBE_RTT, "histogram", "RTT of the probes that were answered."),
+    **{name: header(name, "gauge", meaning) for name, meaning in PATH_GAUGES.items()},
+    FINDING: header(FINDING, "gauge", "1 for what an operator should know of how the path is probed."),
+    INTERVAL: header(INTERVAL, "gauge", "Seconds from probe to probe; NaN: at rest."),
+    DIRECTION_LOSS: header(DIRECTION_LOSS, "gauge", "Share of probes lost on the way out, or back (STAMP)."),
+    DIRECTION_VARIATION: header(DIRECTION_VARIATION, "gauge", "Delay variation on the way out, or back (STAMP)."),
+    HANDSHAKE: header(HANDSHAKE, "gauge", "Since the latest handshake of the path's WireGuard peer; NaN: none yet."),
+    TRANSFER: header(TRANSFER, "counter", "Bytes of the path's WireGuard peer, as WireGuard counts them."),
+    PATH_STATE: header(PATH_STATE, "gauge", "1 for the state that the path is in."),
+    COST: header(COST, "gauge", "What a path costs a policy, term by term; the rule compares the total."),
+    ACTIVE: header(ACTIVE, "gauge", "1 for the path that the policy uses."),
+    SHARE: header(SHARE, "gauge", "Which part of the policy's traffic the path is to take, as the kernel has it."),
+    POLICY_STATE: header(POLICY_STATE, "gauge", "1 for the state that the policy is in."),
+    RULE: header(RULE, "gauge", "1 for the rule that the policy follows."),
+    RULE_COST: header(
+        RULE_COST, "gauge", "What a rule would have cost beyond the cheapest, in prices of a switch; half-life: 1 h."
+    ),
+    SWITCHES: header(SWITCHES, "counter", "Changes of choice by reason."),
+    ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
+}
+
+
+class Rules(NamedTuple):
+    """The rules that a policy may follow, the one that leads first at the head. ``price`` of a switch in ms*s; None:
+    there is but one, and it has none."""
+
+    names: tuple[str, ...]
+    price: float | None
+
+
+def rules(settings: Settings) -> Rules:
+    """Those of a configuration."""
+    rule, own = rule_of(settings), settings.rule
+    if isinstance(rule, Threshold) or isinstance(own, ThresholdSettings):
+        return Rules(("threshold",), None)
+    return Rules(tuple(rule.standing(0.0).costs), own.price)
+
+
+class PathSeries:
+    """What is counted and shown of a path. ``directed``: its probes tell one direction from the other."""
+
+    __slots__ = (
+        "_buckets",
+        "_directions",
+        "_findings",
+        "_gauges",
+        "_handshake",
+        "_interval",
+        "_outcomes",
+        "_results",
+        "_rtts",
+        "_states",
+        "_sum",
+        "_transfer",
+        "directed",
+    )
+
+    def __init__(self, path: PathId, pop: str, *, directed: bool = False) -> None:
+        self.directed = directed
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._buckets = [0] * (len(RTT_BUCKETS) + 1)
+        self._sum = 0.0
+        labels = {"pop": pop, "path": path}
+        self._results = [series(PROBES, **labels, result=outcome.value) for outcome in Outcome]
+        bounds = [*map(str, RTT_BUCKETS), "+Inf"]
+        self._rtts = [
+            *(series(f"{PROBE_RTT}_bucket", **labels, le=bound) for bound in bounds),
+            series(f"{PROBE_RTT}_sum", **labels),
+            series(f"{PROBE_RTT}_count", **labels),
+        ]
+        self._gauges = {name: series(name, **labels) for name in PATH_GAUGES}
+        self._states = [series(PATH_STATE, **labels, state=state.value) for state in PathState]
+        self._findings = {one.value: series(FINDING, **labels, finding=one.value) for one in Finding}
+        self._interval = (series(INTERVAL, **labels),)
+        self._handshake = (series(HANDSHAKE, **labels),)
+        self._transfer = [series(TRANSFER, **labels, direction=direction) for direction in TRANSFERS]
+        self._directions = {
+            name: [series(name, **labels, direction=direction) for direction in DIRECTIONS]
+            for name in (DIRECTION_LOSS, DIRECTION_VARIATION)
+        }
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many probes became what."""
+        return {outcome.value: count for outcome, count in self._outcomes.items()}
+
+    def probed(self, event: Probed) -> None:
+        outcome = event.outcome
+        self._outcomes[outcome] += 1
+        if outcome is Outcome.REPLY or outcome is Outcome.LATE:
+            self._buckets[bisect_left(RTT_BUCKETS, event.rtt)] += 1
+            self._sum += event.rtt
+
+    def add(self, page: Mapping[str, list[str]], view: PathView | None, probing: ProbingView | None) -> None:
+        """Appends this path's lines to those of each family."""
+        page[PROBES].append(lines(self._results, self._outcomes.values()))
+        cumulative: list[float] = []
+        count = 0
+        for bucket in self._buckets:
+            count += bucket
+            cumulative.append(count)
+        page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, count]))
+        known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
+        queue = 0.0 if probing is None else probing.local_queue
+        seen = (0, None) if view is None else (int(view.scout), view.age)
+        mtu = None if view is None or view.size is None else view.size.mtu
+        for (name, prefix), value in zip(self._gauges.items(), (*known, queue, *seen, mtu), strict=True):
+            page[name].append(lines((prefix,), (value,)))
+        found = {} if probing is None else probing.findings
+        page[FINDING].append(lines(self._findings.values(), [int(name in found) for name in self._findings]))
+        page[INTERVAL].append(lines(self._interval, (None if probing is None else probing.every,)))
+        if self.directed:
+            legs = [leg for leg in (() if probing is None else probing.directions) if leg is not None]
+            out, back = [leg.loss_out for leg in legs], [leg.loss_back for leg in legs]
+            page[DIRECTION_LOSS].append(lines(self._directions[DIRECTION_LOSS], (_worst(out), _worst(back))))
+            out, back = [leg.variation_out for leg in legs], [leg.variation_back for leg in legs]
+            page[DIRECTION_VARIATION].append(lines(self._directions[DIRECTION_VARIATION], (_worst(out), _worst(back))))
+        state = view.state if view is not None else None
+        page[PATH_STATE].append(lines(self._states, [int(one is state) for one in PathState]))
+
+    def add_tunnel(self, page: Mapping[str, list[str]], tunnel: TunnelView) -> None:
+        """As `add`, of a path that leads through a WireGuard tunnel."""
+        page[HANDSHAKE].append(lines(self._handshake, (tunnel.handshake,)))
+        page[TRANSFER].append(lines(self._transfer, (tunnel.rx, tunnel.tx)))
+
+
+class PolicySeries:
+    """What is counted and shown of a policy. `candidates`: the paths that it may use, each with its PoP. `rules`: those
+    that it may follow."""
+
+    __slots__ = (
+        "_active",
+        "_costs",
+        "_parts",
+        "_price",
+        "_routes",
+        "_rule_costs",
+        "_rules",
+        "_states",
+        "_switched",
+        "_switches",
+        "policy",
+    )
+
+    def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
+        self.policy = policy
+        self._switched = dict.fromkeys(Reason, 0)
+        self._switches = [series(SWITCHES, policy=policy, reason=reason.value) for reason in Reason]
+        self._states = [series(POLICY_STATE, policy=policy, state=state.value) for state in PolicyState]
+        self._routes = [series(ROUTES, policy=policy, family=family) for family in FAMILIES.values()]
+        self.choose(candidates, rules)
+
+    def choose(self, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
+        """The configuration changed what the policy may use, or by which rules."""
+        self._price = rules.price
+        self._rules = {name: series(RULE, policy=self.policy, rule=name) for name in rules.names}
+        self._rule_costs = {
+            name: series(RULE_COST, policy=self.policy, rule=name) for name in rules.names if rules.price is not None
+        }
+        self._active: dict[PathId, str] = {}
+        self._parts: dict[PathId, str] = {}
+        self._costs: dict[PathId, Sequence[str]] = {}
+        for path, pop in candidates:
+            labels = {"policy": self.policy, "pop": pop, "path": path}
+            self._active[path] = series(ACTIVE, **labels)
+            self._parts[path] = series(SHARE, **labels)
+            self._costs[path] = [series(COST, **labels, term=term) for term in TERMS]
+
+    def switched(self, reason: Reason) -> None:
+        self._switched[reason] += 1
+
+    def add(self, page: Mapping[str, list[str]], view: PolicyView | None, installed: Sequence[int]) -> None:
+        """Appends this policy's lines to those of each family. `installed`: prefixes by family."""
+        page[SWITCHES].append(lines(self._switches, self._switched.values()))
+        page[ROUTES].append(lines(self._routes, installed))
+        state = view.state if view is not None else PolicyState.NONE
+        page[POLICY_STATE].append(lines(self._states, [int(one is state) for one in PolicyState]))
+        self._add_rules(page, view.rule if view is not None else None)
+        choice = view.choice if view is not None else None
+        page[ACTIVE].append(lines(self._active.values(), [int(path == choice) for path in self._active]))
+        parts = {share.path: share.part for share in view.shares} if view is not None and view.shares else {choice: 1.0}
+        page[SHARE].append(lines(self._parts.values(), [parts.get(path, 0.0) for path in self._parts]))
+        terms = {candidate.path: candidate.terms for candidate in view.candidates} if view is not None else {}
+        for path, prefixes in self._costs.items():
+            known = terms.get(path, {})
+            page[COST].append(lines(prefixes, [_seconds(known.get(term)) for term in TERMS]))
+
+    def _add_rules(self, page: Mapping[str, list[str]], rule: Standing | None) -> None:
+        """The first rule leads first, and before anything was measured none has cost anything."""
+        leader = rule.leader if rule is not None else next(iter(self._rules))
+        page[RULE].append(lines(self._rules.values(), [int(name == leader) for name in self._rules]))
+        if self._price is not None:
+            costs = rule.costs if rule is not None else {}
+            switches = [costs.get(name, 0.0) / self._price for name in self._rule_costs]
+            page[RULE_COST].append(lines(self._rule_costs.values(), switches))
+
+
+def _worst(legs: Iterable[float | None]) -> float | None:
+    """A path is as good as its worst leg; None: nothing is known of any."""
+    return max((leg for leg in legs if leg is not None), default=None)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000.0
