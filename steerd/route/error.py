@@ -1,2 +1,5 @@
-class RouteError(Exception):
+from steerd.config.change import StageError
+
+
+class RouteError(StageError):
     """Routing can not start or be configured so. The message names what was found, and what to do."""

@@ -1,0 +1,20 @@
+"""A new configuration as a transaction over all stages: each prepares, then all commit, or all abort."""
+
+from typing import Protocol
+
+
+class StageError(Exception):
+    """A stage cannot be what its settings ask for. The message is one line that says what is in the way."""
+
+
+class Change(Protocol):
+    """What one stage has prepared. It is committed once or not at all."""
+
+    async def commit(self) -> None:
+        """Take up what was prepared. What can be refused was refused before: raises only on a fault of the machine."""
+        ...
+
+    async def abort(self) -> None:
+        """Leave the stage as it was before it prepared, also after a `commit`, or in its middle. Never raises:
+        what cannot be put back at once is logged and tried again later, as after any fault."""
+        ...
