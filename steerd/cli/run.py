@@ -22,14 +22,12 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
         return EX_CONFIG
     if dry_run:
         return _plan(config)
-    from steerd.daemon.daemon import Daemon, StartError
-
-    async def serve() -> None:
-        await Daemon(config).run()
+    from steerd.config.change import StageError
+    from steerd.daemon import daemon
 
     try:
-        asyncio.run(serve())
-    except StartError as error:
+        asyncio.run(daemon.run(config))
+    except StageError as error:
         logging.getLogger("steerd").critical("%s", error)
         return 1
     except KeyboardInterrupt:

@@ -138,6 +138,7 @@ def _order(options: argparse.Namespace) -> int:
 
 
 def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
+
     from aiomqtt import MqttError
 
     from steerd.share.post import post

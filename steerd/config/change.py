@@ -1,6 +1,9 @@
 """A new configuration as a transaction over all stages: each prepares, then all commit, or all abort."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+_S = TypeVar("_S")
 
 
 class StageError(Exception):
@@ -18,3 +21,21 @@ class Change(Protocol):
         """Leave the stage as it was before it prepared, also after a `commit`, or in its middle. Never raises:
         what cannot be put back at once is logged and tried again later, as after any fault."""
         ...
+
+
+class Swap(Generic[_S]):
+    """The change of a stage that takes any settings at once, and so has nothing to prepare."""
+
+    def __init__(self, configure: Callable[[_S], None], old: _S, new: _S) -> None:
+        self._configure = configure
+        self._old = old
+        self._new = new
+        self._began = False
+
+    async def commit(self) -> None:
+        self._began = True
+        self._configure(self._new)
+
+    async def abort(self) -> None:
+        if self._began:
+            self._configure(self._old)

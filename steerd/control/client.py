@@ -5,8 +5,6 @@ import socket
 from typing import Any, Final
 
 TIMEOUT: Final = 10.0
-TIMEOUTS: Final = {"reload": 130.0, "plan": 130.0, "trace": 130.0}
-"""Seconds: of those that take longer, a little more than the daemon gives them."""
 
 
 class NotThereError(Exception):
@@ -26,10 +24,11 @@ def listening(path: str) -> bool:
     return True
 
 
-def ask(path: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The daemon's answer. NotThereError: there is no daemon; OSError: it does not answer, or not to us."""
+def ask(path: str, request: dict[str, Any], timeout: float = TIMEOUT) -> dict[str, Any]:
+    """The daemon's answer, within so many seconds. NotThereError: there is no daemon; OSError: it does not answer, or
+    not to us."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(TIMEOUTS.get(request["verb"], TIMEOUT))
+        connection.settimeout(timeout)
         try:
             connection.connect(path)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:

@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from steerd.config.problem import nearest
 from steerd.control.server import RefusedError, Request
+from steerd.control.verbs import confirmable
 from steerd.core.events import Order, Verb
 from steerd.text.durations import parse, show
 
 FOR_MAX: Final = 366 * 86400.0
-CONFIRM_MIN: Final = 1.0
-CONFIRM_MAX: Final = 86400.0
 
 
 def order(request: Request, now: float, *, pops: Collection[str], policies: Collection[str]) -> Order:
@@ -53,13 +52,6 @@ def confirm_within(request: Request) -> float | None:
         return confirmable(parse(request["confirm"]))
     except ValueError as error:
         raise RefusedError(f"confirm: {error}") from error
-
-
-def confirmable(seconds: float) -> float:
-    """The same seconds. ValueError: too short to confirm anything in, or so long that it is forgotten."""
-    if not CONFIRM_MIN <= seconds <= CONFIRM_MAX:
-        raise ValueError(f"must be from {show(CONFIRM_MIN)} to {show(CONFIRM_MAX)}")
-    return seconds
 
 
 def _known(what: str, name: Any, known: Collection[str]) -> str:

@@ -1,7 +1,7 @@
 """Newline-delimited JSON over a Unix socket: a request a line, an answer a line, in order.
 
 What a client may cost is bounded: the size of a request, the time it takes to send one or to read an answer,
-and how many clients there are; what only its client wants (`ABANDONED`) ends when that is gone. Answers are
+and how many clients there are; what only its client wants (`Verb.abandoned`) ends when that is gone. Answers are
 `{"ok": true, ...}` or `{"ok": false, "code": N, "error": TEXT}`, `code` being what steerctl exits with.
 """
 
@@ -13,9 +13,12 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from steerd.config.problem import EX_CONFIG
+from steerd.control.verbs import VERBS
 
 _log = logging.getLogger(__name__)
 
@@ -25,14 +28,14 @@ IDLE: Final = 60.0
 """How long a client may say nothing, or leave an answer unread, in seconds."""
 HANDLE: Final = 120.0
 """How long an answer may take, in seconds: a reload waits for the kernel."""
-ABANDONED: Final = frozenset({"trace"})
-"""Verbs that change nothing, and take long: their work is cancelled when the client is gone."""
 LOOK: Final = 0.5
 """How often it is looked whether such a client is still there, in seconds."""
 MODE: Final = 0o660
 
 Request = Mapping[str, Any]
 Response = Mapping[str, Any]
+Handler = Callable[[Request], Awaitable[Response]]
+"""Answers the requests of one verb. RefusedError: it cannot be done."""
 
 
 class RefusedError(Exception):
@@ -43,6 +46,11 @@ class RefusedError(Exception):
         self.response: Response = {"ok": False, "code": code, "error": text, **more}
 
 
+def refused(problems: Sequence[str]) -> RefusedError:
+    """A configuration was, for these reasons."""
+    return RefusedError("the configuration was refused", code=EX_CONFIG, problems=list(problems))
+
+
 class _GoneError(ConnectionResetError):
     """The client left before its answer came."""
 
@@ -51,7 +59,7 @@ class ControlServer:
     """Serves `handle` at `path`. `handle` gets a JSON object with a `verb`, returns what goes into the answer, and
     may raise `RefusedError`."""
 
-    def __init__(self, path: Path, handle: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(self, path: Path, handle: Handler) -> None:
         self._path = path
         self._handle = handle
         self._server: asyncio.Server | None = None
@@ -126,7 +134,7 @@ class ControlServer:
         try:
             request = _parsed(line)
             async with asyncio.timeout(HANDLE):
-                if request["verb"] in ABANDONED:
+                if (verb := VERBS.get(request["verb"])) and verb.abandoned:
                     return {"ok": True, **await _while_there(self._handle(request), writer)}
                 return {"ok": True, **await self._handle(request)}
         except RefusedError as refused:

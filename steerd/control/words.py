@@ -4,36 +4,27 @@ Times are in seconds (`_s`), delays and costs in milliseconds (`_ms`), loss is a
 is null.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from steerd import __version__
 from steerd.config.problem import nearest
-from steerd.control import decision
+from steerd.control import decision, probing
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
 from steerd.core.rules.rule import Standing
-from steerd.core.settings import PathId
-from steerd.core.views import PathView, PolicyView, View
+from steerd.core.views import PathView, PolicyView
+from steerd.status.snapshot import Snapshot, Trial, Underlay
 from steerd.text.times import span
 
 Json = dict[str, Any]
 
 
-Probing = Callable[[PathId], Json]
-"""How a path is probed, as `steerd.control.probing` words it."""
-
-
-def status(
-    view: View,
-    probing: Probing = lambda _: {},
-    *,
-    gateway: str = "",
-    version: str = "",
-    price: float | None = None,
-) -> Json:
-    """Policies, paths and drains as they are now. ``price`` of a switch in ms*s; None: the rule has none."""
+def status(seen: Snapshot) -> Json:
+    """The gateway as it is now: policies, paths with what every stage knows of them, drains, remarks, the trial."""
+    view = seen.view
     costs: dict[str, Json] = {path.path: {} for path in view.paths}
     used: dict[str, list[str]] = {path.path: [] for path in view.paths}
     for policy in view.policies:
@@ -44,32 +35,34 @@ def status(
             if one in used:
                 used[one].append(policy.policy)
     return {
-        "gateway": gateway,
-        "version": version,
+        "gateway": seen.gateway,
+        "version": __version__,
         "epoch": view.epoch,
-        "policies": [_policy(policy, price) for policy in view.policies],
+        "policies": [_policy(policy, seen.price) for policy in view.policies],
         "paths": [
-            {**_path(path), **probing(path.path), "cost_ms": costs[path.path], "used_by": used[path.path]}
+            {
+                **_path(path),
+                **probing.words(seen.probing.get(path.path), seen.outcomes.get(path.path, {})),
+                "tunnel": probing.tunnel(seen.tunnels.get(path.path)),
+                "underlay": _underlay(seen.underlays.get(path.path)),
+                "cost_ms": costs[path.path],
+                "used_by": used[path.path],
+            }
             for path in view.paths
         ],
         "drains": [{"pop": drain.pop, "origin": drain.origin, "left_s": _round(drain.left)} for drain in view.drains],
         "declined": dict(view.declined),
+        "reload": _trial(seen.trial),
+        "remarks": list(seen.remarks),
     }
 
 
-def why(
-    view: View,
-    policy: Any = None,
-    traces: Mapping[str, Json] | None = None,
-    probing: Probing = lambda _: {},
-    *,
-    price: float | None = None,
-) -> Json:
+def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = None) -> Json:
     """The last decision of one policy, or of each, with those of the ``traces`` (by event id) that were made after
     it. RefusedError: there is no such policy."""
-    found = traces or {}
+    found, view, price = traces or {}, seen.view, seen.price
     paths = {path.path: path for path in view.paths}
-    findings: dict[str, Json] = {path: probing(path).get("findings", {}) for path in paths}
+    findings: dict[str, Json] = {path: probing.words(seen.probing.get(path), {}).get("findings", {}) for path in paths}
     if policy is not None and not isinstance(policy, str):
         raise RefusedError("must name a policy")
     chosen = [one for one in view.policies if policy is None or one.policy == policy]
@@ -184,6 +177,18 @@ def _path(path: PathView) -> Json:
         "device_mtu": path.size and path.size.device_mtu,
         "black_hole": path.size is not None and path.size.black_hole,
     }
+
+
+def _underlay(known: Underlay | None) -> Json | None:
+    return known and {"remote": known.remote, "device": known.device or None}
+
+
+def _trial(trial: Trial | None) -> Json | None:
+    if trial is None:
+        return None
+    if trial.left is not None:
+        return {"state": trial.state, "left_s": _round(trial.left)}
+    return {"state": trial.state, "ago_s": _round(trial.ago), "problems": list(trial.problems)}
 
 
 def _switched(one: Switched, ago: float, trace: Json | None) -> Json:

@@ -1,7 +1,7 @@
 """What comes out of the engine: wanted state, and facts."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 from steerd.core.events import Event, Shares
 from steerd.core.settings import PathId, PolicyId
@@ -82,4 +82,26 @@ class Declined(NamedTuple):
     reason: str
 
 
-Effect = Cadence | Steer | Switched | Shared | PathChanged | Declined
+Fact = Switched | PathChanged | Shared | Declined
+Effect = Cadence | Steer | Fact
+
+
+class Hands(Protocol):
+    """Who carries out what the engine wants, and hears what it tells: a daemon, a replay, a simulation."""
+
+    def cadence(self, wanted: Cadence) -> None: ...
+
+    def steer(self, wanted: Steer) -> None: ...
+
+    def fact(self, fact: Fact) -> None: ...
+
+
+def carry_out(effects: Iterable[Effect], hands: Hands) -> None:
+    """Give each effect to the hand that it is for, in order."""
+    for effect in effects:
+        if isinstance(effect, Cadence):
+            hands.cadence(effect)
+        elif isinstance(effect, Steer):
+            hands.steer(effect)
+        else:
+            hands.fact(effect)

@@ -3,22 +3,19 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Final, assert_never
+from typing import Final
 
-from steerd.core.effects import Cadence, Declined, Effect, PathChanged, Shared, Steer, Switched
+from steerd.core.effects import Cadence, Declined, Fact, Steer, carry_out
 from steerd.core.engine import STALL, Engine
-from steerd.core.events import Event, Installed, Order, Shares
+from steerd.core.events import Event, Installed, Order
 from steerd.core.memory import Memory
 from steerd.core.settings import PolicyId
-from steerd.core.states import PathState, Reason
 from steerd.core.views import View
+from steerd.status.stream import Stream
 
 log = logging.getLogger("steerd")
-
-CHATTER: Final = frozenset({PathState.UP, PathState.SUSPECT})
-"""States between which a path may go several times a minute: told at debug level."""
 
 SILENCE: Final = STALL / 2.0
 """Seconds without an event after which a mere wake-up is recorded too: from a longer silence alone a replay could not
@@ -26,23 +23,17 @@ tell a quiet time, which the engine went through, from a stall, which it skips."
 
 
 class Driver:
-    """The engine's hands. ``record`` sees every event before the engine does (None: it woke up after a long silence);
-    ``fact`` every fact after it;
-    ``cadence`` tells the prober. Wanted routes wait, the latest of each policy, for `steering`."""
+    """The engine's hands. ``facts`` tells of what the engine says, ``events`` of each event that it was fed. ``record``
+    sees every event before it (None: the engine woke up after a long silence); ``on_cadence`` is told how paths are to
+    be probed: assign it. Wanted routes wait, the latest of each policy, for `steering`."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        record: Callable[[Event | None, float], None],
-        cadence: Callable[[Cadence], None],
-        fact: Callable[[Switched | PathChanged | Declined], None],
-    ) -> None:
+    def __init__(self, engine: Engine, *, record: Callable[[Event | None, float], None] = lambda *_: None) -> None:
         self.engine = engine
+        self.events: Stream[Event] = Stream()
+        self.facts: Stream[Fact] = Stream()
+        self.on_cadence: Callable[[Cadence], None] = lambda _: None
         self.steering_since: float | None = None
         self._record = record
-        self._cadence = cadence
-        self._fact = fact
         self._timer: asyncio.TimerHandle | None = None
         self._armed = inf
         self._steers: dict[PolicyId, tuple[Steer, float]] = {}
@@ -58,10 +49,12 @@ class Driver:
             self._recorded_at = now
         effects = self.engine.feed(event, now)
         if effects:
-            self._carry_out(effects, now)
+            carry_out(effects, self)
         deadline = self.engine.next_deadline()
         if deadline != self._armed:
             self._arm(deadline)
+        if event is not None:
+            self.events.tell(event)
 
     def order(self, order: Order) -> str | None:
         """Give an operator's order. Returns why it was declined, or None."""
@@ -71,6 +64,11 @@ class Driver:
 
     def view(self) -> View:
         return self.engine.view(time.monotonic())
+
+    def summary(self) -> str:
+        """The choices, in a line."""
+        choices = [f"{policy.policy}: {policy.choice or policy.state}" for policy in self.view().policies]
+        return "; ".join(choices) or "no policies"
 
     def memory(self) -> Memory:
         return self.engine.memory(time.monotonic())
@@ -111,29 +109,20 @@ class Driver:
         wish was not to be had says nothing of the new one."""
         return policy not in self.engine.policies or policy in self._steers
 
-    def _carry_out(self, effects: Sequence[Effect], now: float) -> None:
-        for effect in effects:
-            match effect:
-                case Cadence():
-                    self._cadence(effect)
-                case Steer():
-                    self._steers[effect.policy] = (effect, now)
-                    self._wanted.set()
-                case Switched():
-                    log.info("%s", _sentence(effect))
-                    self._fact(effect)
-                case Shared():
-                    log.info("%s: shared by %s: %s", effect.policy, _shares(effect.new), effect.why)
-                case PathChanged():
-                    level = logging.DEBUG if {effect.old, effect.new} <= CHATTER else logging.INFO
-                    log.log(level, "%s is %s: %s", effect.path, effect.new, effect.reason)
-                    self._fact(effect)
-                case Declined():
-                    self._declined = effect.reason
-                    log.warning("declined: %s (%s)", effect.reason, type(effect.event).__name__)
-                    self._fact(effect)
-                case _:
-                    assert_never(effect)
+    def cadence(self, wanted: Cadence) -> None:
+        """As `steerd.core.effects.Hands`."""
+        self.on_cadence(wanted)
+
+    def steer(self, wanted: Steer) -> None:
+        """As `steerd.core.effects.Hands`: it waits for `steering`."""
+        self._steers[wanted.policy] = (wanted, time.monotonic())
+        self._wanted.set()
+
+    def fact(self, fact: Fact) -> None:
+        """As `steerd.core.effects.Hands`."""
+        if isinstance(fact, Declined):
+            self._declined = fact.reason
+        self.facts.tell(fact)
 
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:
@@ -144,42 +133,3 @@ class Driver:
     def _wake(self) -> None:
         self._armed = inf
         self.feed(None)
-
-
-def _shares(shares: Shares) -> str:
-    return ", ".join(f"{share.path} {share.part * 100:.0f} %" for share in shares) or "nobody else"
-
-
-def _sentence(switched: Switched) -> str:
-    """The journal's line of a switch: from where, to where, and why."""
-    where = f"{switched.old or 'nothing'} -> {switched.new or 'blocked'}"
-    return f"{switched.policy}: {where}: {_because(switched)}, event {switched.event_id}"
-
-
-def _because(switched: Switched) -> str:
-    gain = switched.margin.get("gain")
-    if gain is not None:
-        # What was paid decides for some rules: what is believed by now may be level again.
-        said = f"{gain:.1f} ms cheaper" if gain > 0.0 else "cheaper lately"
-        return f"{said} (rule: {switched.rule})"
-    by = f" ({switched.by})" if switched.by else ""
-    old, why = switched.old, None if switched.old is None else switched.excluded.get(switched.old)
-    match switched.reason:
-        case Reason.START:
-            return "the first choice"
-        case Reason.KERNEL:
-            return "the kernel has it so"
-        case Reason.PIN:
-            return f"pinned{by}"
-        case Reason.UNDRAIN:
-            return "a drain ended"
-        case Reason.BETTER:
-            return "it is usable again"
-        case Reason.DRAIN:
-            return why or f"drained{by}"
-        case Reason.DOWN | Reason.ABSENT:
-            return f"{old} is {why or switched.reason}"
-        case Reason.POLICY:
-            return f"{old} may not be used" + (f": {why}" if why else "")
-        case _:
-            assert_never(switched.reason)

@@ -4,15 +4,16 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
+from steerd.config.change import Change
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
-from steerd.core.events import PopState
 from steerd.core.policy.orders import withdrawal
 from steerd.daemon.driver import Driver
+from steerd.daemon.tasks import Tasks
 from steerd.share.refusals import Refusals
 from steerd.web.metrics import Metrics
 
@@ -22,33 +23,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steerd")
 
+LOOK: Final = 30.0
+"""Seconds between two looks at what the orders say now."""
+
 
 class Fleet:
     """``kept`` is what was remembered of earlier orders, by topic; ``remember`` is called when that has changed. What
-    PoPs say of themselves goes to ``on_pop_state``, and what may fail on its own to ``spawn``."""
+    may fail on its own goes to ``tasks``."""
 
     def __init__(
-        self,
-        config: Config,
-        driver: Driver,
-        metrics: Metrics,
-        *,
-        kept: Mapping[str, str],
-        on_pop_state: Callable[[PopState], None],
-        remember: Callable[[], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        self, config: Config, driver: Driver, metrics: Metrics, tasks: Tasks, *, kept: Mapping[str, str]
     ) -> None:
+        self.remember: Callable[[], None] = lambda: None
         self._config = config
         self._driver = driver
         self._metrics = metrics
+        self._tasks = tasks
         self._kept = kept
-        self._on_pop_state = on_pop_state
-        self._remember = remember
-        self._spawn = spawn
         self._refuse = Refusals(metrics.refused)
         self._share: Share | None = None
         self._orders: Orders | None = None
         self._task: asyncio.Task[None] | None = None
+        driver.facts.listen(Switched, self._switched)
 
     def read_orders(self) -> None:
         """What the fleet ordered before, by those whose keys are trusted now."""
@@ -79,7 +75,7 @@ class Fleet:
             log.info(
                 "%s: %s %s%s", order.origin, order.verb, order.subject, f" declined: {declined}" if declined else ""
             )
-        self._remember()
+        self.remember()
 
     def kept(self) -> Mapping[str, str]:
         """Of the fleet's orders what a restart is not to forget, by topic."""
@@ -98,7 +94,7 @@ class Fleet:
             epoch=self._driver.engine.epoch,
             pops=self._pops(),
             snapshot=self._driver.view,
-            on_pop_state=self._on_pop_state,
+            on_pop_state=self._driver.feed,
             refuse=self._refuse,
             orders=self._orders,
             on_orders=self.follow_orders,
@@ -107,6 +103,16 @@ class Fleet:
             draw=random.random,
         )
         self._task = asyncio.create_task(self._share.run(), name="steerd-share")
+
+    async def follow(self) -> None:
+        """Orders begin and end while nobody speaks: look every so often, for ever."""
+        while True:
+            await asyncio.sleep(LOOK)
+            self.follow_orders()
+
+    async def prepare(self, config: Config) -> Change:
+        """Nothing of it can be refused: the broker is not asked."""
+        return Joining(self, self._config, config)
 
     async def configure(self, config: Config) -> None:
         """Take up another configuration; another broker, or other keys, mean another connection."""
@@ -117,13 +123,8 @@ class Fleet:
             self.start()
         elif self._share is not None:
             self._share.watch(self._pops(), self._policies())
-            self._spawn(self._share.renew())
+            self._tasks.spawn(self._share.renew())
         self.follow_orders()
-
-    def switched(self, fact: Switched) -> None:
-        """Tell the fleet of a switch."""
-        if self._share is not None:
-            self._share.fact(fact)
 
     async def stop(self) -> None:
         """Say good-bye to the broker. Safe to repeat."""
@@ -133,8 +134,30 @@ class Fleet:
                 await self._task
         self._share = self._task = None
 
+    def _switched(self, fact: Switched) -> None:
+        if self._share is not None:
+            self._share.fact(fact)
+
     def _pops(self) -> set[str]:
         return {path.pop for path in self._config.core.paths}
 
     def _policies(self) -> set[str]:
         return {policy.policy for policy in self._config.core.policies}
+
+
+class Joining:
+    """From what one configuration says of the fleet to what another does."""
+
+    def __init__(self, fleet: Fleet, old: Config, new: Config) -> None:
+        self._fleet = fleet
+        self._old = old
+        self._new = new
+        self._began = False
+
+    async def commit(self) -> None:
+        self._began = True
+        await self._fleet.configure(self._new)
+
+    async def abort(self) -> None:
+        if self._began:
+            await self._fleet.configure(self._old)

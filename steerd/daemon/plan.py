@@ -1,13 +1,18 @@
 """What a reload would do to the kernel, for `steerctl plan`: the operations, and what they leave open."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
+from steerd.config.gateway.load import load
+from steerd.config.problem import ConfigError
 from steerd.config.settings import Config, RouteSettings
+from steerd.control.server import Handler, RefusedError, Request, Response, refused
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PolicyState
 from steerd.core.views import PolicyView, View
+from steerd.daemon.driver import Driver
+from steerd.route.router import RouteError
 from steerd.route.router import plan as operations
 from steerd.route.wanted.adopt import names
 from steerd.route.wanted.choice import Choice
@@ -18,10 +23,28 @@ LINES_MAX: Final = 20_000
 Choices = dict[PolicyId, Choice]
 
 
-async def plan(running: Config, given: Config, view: View) -> dict[str, Any]:
-    """With the choices of now. RouteError, OSError: as `steerd.route.router.plan`, which reads the kernel."""
-    lines = await asyncio.to_thread(operations, given.route, choices(running.route, given.route, view))
-    return {"lines": lines[:LINES_MAX], "total": len(lines), "notes": list(notes(running, given, view))}
+class Planning:
+    """With the configuration in force and the choices of now."""
+
+    def __init__(self, driver: Driver, config: Callable[[], Config]) -> None:
+        self._driver = driver
+        self._config = config
+
+    def verbs(self) -> Mapping[str, Handler]:
+        return {"plan": self._plan}
+
+    async def _plan(self, _: Request) -> Response:
+        running, view = self._config(), self._driver.view()
+        try:
+            given = await asyncio.to_thread(load, running.source)
+            lines = await asyncio.to_thread(operations, given.route, choices(running.route, given.route, view))
+        except ConfigError as error:
+            raise refused([str(problem) for problem in error.problems]) from error
+        except RouteError as error:
+            raise refused([str(error)]) from error
+        except OSError as error:
+            raise RefusedError(f"the kernel's routes can not be read: {error}") from error
+        return {"lines": lines[:LINES_MAX], "total": len(lines), "notes": list(notes(running, given, view))}
 
 
 def choices(running: RouteSettings, given: RouteSettings, view: View) -> Choices:

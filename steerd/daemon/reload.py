@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from steerd.config.gateway.load import load
 from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
+from steerd.control.orders import confirm_within
+from steerd.control.server import Handler, RefusedError, Request, Response, refused
+from steerd.status.snapshot import Trial
 from steerd.text.durations import show
 from steerd.text.times import span
 
 log = logging.getLogger("steerd")
+
+AT_START: Final = ("control_socket", "store_path", "record")
+"""What of a configuration is taken up at the start alone."""
 
 
 class TrialError(Exception):
@@ -31,21 +37,21 @@ class _Trial:
 
 
 class Reload:
-    """Reads the file that ``current`` came from. ``take_up`` swaps one configuration for another and returns what is
-    in the way, having changed nothing then. ``began`` hears of every attempt, ``ended`` whether the file is in force
-    after it, and then also of a trial that was not confirmed; ``refused`` of what was not done."""
+    """``config`` is the configuration in force; its file is read anew. ``take_up`` swaps it for another and returns
+    what is in the way, having changed nothing then. ``began`` hears of every attempt, ``ended`` whether the file is in
+    force after it, and then also of a trial that was not confirmed; ``refused`` of what was not done."""
 
     def __init__(
         self,
+        config: Config,
         *,
-        current: Callable[[], Config],
         take_up: Callable[[Config], Awaitable[Sequence[str]]],
         began: Callable[[], None],
         ended: Callable[[bool], None],
         refused: Callable[[], None],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        self._current = current
+        self.config = config
         self._take_up = take_up
         self._began = began
         self._ended = ended
@@ -65,7 +71,7 @@ class Reload:
             if self._trial is not None:
                 raise TrialError(f"the last reload {self._waits(self._trial)}")
             self._began()
-            former = self._current()
+            former = self.config
             problems = await self._read_and_take_up(former, within)
             for problem in problems:
                 log.error("not reloaded: %s", problem)
@@ -98,16 +104,18 @@ class Reload:
         self._trial = None
         log.info("confirmed: %s stays in force", trial.former.source)
 
-    def state(self) -> dict[str, Any] | None:
+    def trial(self) -> Trial | None:
         """The trial there is, or how the last one ended if it took the configuration back; None: all is settled."""
         now = asyncio.get_running_loop().time()
         if self._trial is not None:
-            return {"state": "unconfirmed", "left_s": round(max(0.0, self._trial.ends - now), 3)}
+            return Trial("unconfirmed", left=max(0.0, self._trial.ends - now))
         if self._undone is None:
             return None
         at, problems = self._undone
-        word = "stuck" if problems else "taken-back"
-        return {"state": word, "ago_s": round(now - at, 3), "problems": list(problems)}
+        return Trial("stuck" if problems else "taken-back", ago=now - at, problems=tuple(problems))
+
+    def verbs(self) -> Mapping[str, Handler]:
+        return {"reload": self._asked_to_reload, "confirm": self._asked_to_confirm}
 
     def stop(self) -> None:
         """The daemon ends: nobody is left to take anything back."""
@@ -120,18 +128,47 @@ class Reload:
         )
         self._trial = None
 
+    async def _asked_to_reload(self, request: Request) -> Response:
+        within = confirm_within(request)
+        try:
+            problems = await self.reload(within)
+        except TrialError as error:
+            raise RefusedError(str(error)) from error
+        if problems:
+            raise refused(problems)
+        if within is None:
+            return {}
+        text = f"in force for {show(within)}, and then taken back, unless `steerctl confirm` comes first"
+        return {"confirm_within_s": within, "text": text}
+
+    async def _asked_to_confirm(self, _: Request) -> Response:
+        try:
+            self.confirm()
+        except TrialError as error:
+            raise RefusedError(str(error)) from error
+        return {"text": "confirmed: the configuration stays in force"}
+
     async def _read_and_take_up(self, former: Config, within: float | None) -> Sequence[str]:
         try:
             config = await asyncio.to_thread(load, former.source)
         except ConfigError as error:
             return [str(problem) for problem in error.problems]
+        for name in AT_START:
+            if getattr(config, name) != getattr(former, name):
+                log.warning("%s takes effect at the next start", name)
         try:
-            return await self._take_up(config)
+            return await self._swap(config)
         except BaseException:
             # Cut in its middle: whoever asked for a trial did so for a day like this.
             if within is not None:
                 self._begin(former, within)
             raise
+
+    async def _swap(self, config: Config) -> Sequence[str]:
+        problems = await self._take_up(config)
+        if not problems:
+            self.config = config
+        return problems
 
     def _begin(self, former: Config, within: float) -> None:
         loop = asyncio.get_running_loop()
@@ -148,7 +185,7 @@ class Reload:
         async with self._turn:
             self._began()
             try:
-                problems = await self._take_up(trial.former)
+                problems = await self._swap(trial.former)
             finally:
                 self._trial = None
             self._undone = (asyncio.get_running_loop().time(), problems)

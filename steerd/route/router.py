@@ -15,7 +15,6 @@ from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.around.gateways import automatic
 from steerd.route.around.surroundings import Surroundings
-from steerd.route.around.underlay import Underlay
 from steerd.route.claim import Claim
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
@@ -30,6 +29,7 @@ from steerd.route.reconcile.account import Outcome
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
+from steerd.status.snapshot import Underlay
 
 __all__ = ["RouteError", "Router", "cleanup", "plan"]
 

@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
-from steerd.core.effects import Cadence, Effect, PathChanged, Shared, Steer, Switched
+from steerd.core.effects import Cadence, Declined, Effect, Fact, Steer, Switched, carry_out
 from steerd.core.engine import Engine
 from steerd.core.events import Carried, Event, Installed, Link, Outcome, Probed, Shares
 from steerd.core.memory import Memory
@@ -69,7 +69,7 @@ class Driver:
         self.feed(None)
         for path in self.engine.paths.values():
             if path.cadence is not None:
-                self._act(path.cadence)
+                self.cadence(path.cadence)
         for policy, (best, second) in self.kernel.items():
             if best is not None:
                 self.feed(Installed(policy, best, second, shares=self.shares.get(policy, ())))
@@ -83,8 +83,7 @@ class Driver:
 
     def feed(self, event: Event | None) -> None:
         self.log.append((self.now, event))
-        for effect in self.engine.feed(event, self.now):
-            self._act(effect)
+        carry_out(self.engine.feed(event, self.now), self)
         deadline = self.engine.next_deadline()
         assert deadline > self.now, f"the deadline {deadline} is not after {self.now}"
         self.at(deadline, self._wake, deadline)
@@ -95,28 +94,32 @@ class Driver:
             what(*args)
         self.now = until
 
+    def cadence(self, wanted: Cadence) -> None:
+        self._watch(self.now, wanted)
+        faster = (wanted.every or 1e9) < (self._every(wanted.path) or 1e9)
+        self._cadence[wanted.path] = wanted
+        if faster:
+            turn = self._turn[wanted.path] = self._turn.get(wanted.path, 0) + 1
+            self.at(self.now + self.rng.random() * (wanted.every or 0.0), self._send, wanted.path, turn)
+
+    def steer(self, wanted: Steer) -> None:
+        self._watch(self.now, wanted)
+        number = self._steers[wanted.policy] = self._steers.get(wanted.policy, 0) + 1
+        delay, error = self._applies(wanted)
+        self.at(self.now + delay, self._apply, wanted, number, error, self._life)
+        self.effects.append((self.now, wanted))
+
+    def fact(self, fact: Fact) -> None:
+        self._watch(self.now, fact)
+        if not isinstance(fact, Declined):
+            self.effects.append((self.now, fact))
+
     def switches(self) -> list[Switched]:
         return [effect for _, effect in self.effects if isinstance(effect, Switched)]
 
     def _wake(self, deadline: float) -> None:
         if self.engine.next_deadline() == deadline:
             self.feed(None)
-
-    def _act(self, effect: Effect) -> None:
-        self._watch(self.now, effect)
-        if isinstance(effect, Cadence):
-            faster = (effect.every or 1e9) < (self._every(effect.path) or 1e9)
-            self._cadence[effect.path] = effect
-            if faster:
-                turn = self._turn[effect.path] = self._turn.get(effect.path, 0) + 1
-                self.at(self.now + self.rng.random() * (effect.every or 0.0), self._send, effect.path, turn)
-        elif isinstance(effect, Steer):
-            number = self._steers[effect.policy] = self._steers.get(effect.policy, 0) + 1
-            delay, error = self._applies(effect)
-            self.at(self.now + delay, self._apply, effect, number, error, self._life)
-            self.effects.append((self.now, effect))
-        elif isinstance(effect, Switched | Shared | PathChanged):
-            self.effects.append((self.now, effect))
 
     def _every(self, path: PathId) -> float | None:
         cadence = self._cadence.get(path)

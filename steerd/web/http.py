@@ -6,14 +6,15 @@ It takes as little from a client as can be: the size of a request, its time, and
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+from steerd.config.change import StageError
 from steerd.config.settings import ExportSettings
-from steerd.core.settings import PathId
-from steerd.core.views import ProbingView, TunnelView, View
-from steerd.web.metrics import Installed, Metrics
+from steerd.status.snapshot import Snapshot
+from steerd.web.metrics import Metrics
 from steerd.web.text import CONTENT_TYPE
 
 _log = logging.getLogger(__name__)
@@ -37,11 +38,6 @@ _INDEX: Final = b"""<!DOCTYPE html>
 </body></html>
 """
 
-Snapshot = Callable[
-    [], tuple[View, Installed, Callable[[PathId], ProbingView | None], Callable[[PathId], TunnelView | None]]
-]
-"""What `Metrics.render` takes, as it is now."""
-
 _Answer = tuple[HTTPStatus, str, bytes]
 
 
@@ -52,7 +48,7 @@ class ExportServer:
         self,
         settings: ExportSettings,
         metrics: Metrics,
-        snapshot: Snapshot,
+        snapshot: Callable[[], Snapshot],
         healthy: Callable[[], bool],
         ready: Callable[[], tuple[bool, str]],
     ) -> None:
@@ -72,9 +68,28 @@ class ExportServer:
 
     async def start(self) -> None:
         """OSError: the address cannot be listened on."""
-        self._server = await asyncio.start_server(
-            self._connected, self._settings.host, self._settings.port, limit=REQUEST_MAX
-        )
+        self._server = await self._listen(self._settings)
+
+    async def prepare(self, settings: ExportSettings) -> "Move":
+        """Listen where these settings say, as well. StageError: it cannot be."""
+        if settings == self._settings or self._server is None:
+            return Move(self, self._settings, settings, None)
+        # 127.0.0.1 and 0.0.0.0 with the same port are in each other's way, unless both say that they share it.
+        _share_port(self._server, shared=True)
+        try:
+            return Move(self, self._settings, settings, await self._listen(settings, beside=True))
+        except OSError as error:
+            self.serve(self._settings)
+            raise StageError(f"export.listen: {error}") from error
+
+    def serve(self, settings: ExportSettings, server: asyncio.Server | None = None) -> None:
+        """Be served by this ``server`` alone from now on (None: by that of before)."""
+        self._settings = settings
+        if server is not None and self._server is not None:
+            self._server.close()
+        self._server = server or self._server
+        if self._server is not None:
+            _share_port(self._server, shared=False)
 
     async def stop(self) -> None:
         if self._server is None:
@@ -84,6 +99,11 @@ class ExportServer:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
         self._server = None
+
+    async def _listen(self, settings: ExportSettings, *, beside: bool = False) -> asyncio.Server:
+        return await asyncio.start_server(
+            self._connected, settings.host, settings.port, limit=REQUEST_MAX, reuse_port=beside or None
+        )
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -131,7 +151,7 @@ class ExportServer:
             target = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
         match target.partition(b"?")[0]:
             case b"/metrics":
-                return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(*self._snapshot())
+                return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(self._snapshot())
             case b"/healthz":
                 healthy = self._healthy()
                 return _checked(healthy, "ok" if healthy else "stalled")
@@ -141,6 +161,39 @@ class ExportServer:
                 return HTTPStatus.OK, "text/html; charset=utf-8", _INDEX
             case _:
                 return _plain(HTTPStatus.NOT_FOUND, "not found")
+
+
+class Move:
+    """From one address to another: both are listened on until this is committed or aborted."""
+
+    def __init__(
+        self, endpoint: ExportServer, old: ExportSettings, new: ExportSettings, server: asyncio.Server | None
+    ) -> None:
+        self._endpoint = endpoint
+        self._old = old
+        self._new = new
+        self._server = server
+        self._committed = False
+
+    async def commit(self) -> None:
+        self._committed = True
+        self._endpoint.serve(self._new, self._server)
+
+    async def abort(self) -> None:
+        if self._committed:
+            try:
+                await (await self._endpoint.prepare(self._old)).commit()
+            except StageError as error:
+                _log.error("%s: metrics are served where they were to move to", error)
+            return
+        if self._server is not None:
+            self._server.close()
+        self._endpoint.serve(self._old)
+
+
+def _share_port(server: asyncio.Server, *, shared: bool) -> None:
+    for listening in server.sockets:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:

@@ -4,27 +4,26 @@
 here: rendering thousands of them through it would hold up the event loop for seconds.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from steerd import __version__
+from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
-from steerd.core.effects import Declined, PathChanged, Switched
-from steerd.core.events import Probed
+from steerd.core.effects import Declined, Fact, Switched
+from steerd.core.events import Event, Probed
 from steerd.core.settings import PathId, PolicyId
-from steerd.core.views import ProbingView, TunnelView, View
+from steerd.status.snapshot import Snapshot
+from steerd.status.stream import Stream
 from steerd.web.series import FAMILIES, HEADERS, PathSeries, PolicySeries, rules
 
 REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
 _REASONS_MAX: Final = 200
 _LAG_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _SWITCH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
-
-Installed = Mapping[tuple[PolicyId, int], int]
-"""Prefixes that the kernel has, by policy and family (4 or 6)."""
 
 
 class Metrics:
@@ -75,10 +74,13 @@ class Metrics:
         self._skipped = Counter(
             "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
         )
+        self._seen_skipped = 0
+        self._config: Config | None = None
 
     def configure(self, config: Config) -> None:
         """Makes the series of the configuration's paths and policies; those of others go. What stays keeps its
         counts."""
+        self._config = config
         directed = {path.path for path in config.probe.paths if path.method == "udp"}
         paths: dict[PathId, tuple[str, PathSeries]] = {}
         for path in config.core.paths:
@@ -103,14 +105,19 @@ class Metrics:
         if known is not None:
             known[1].probed(event)
 
-    def fact(self, effect: Switched | PathChanged | Declined) -> None:
-        """Counts what the engine tells. The states of paths are shown, not counted."""
-        if isinstance(effect, Switched):
-            series = self._policies.get(effect.policy)
-            if series is not None:
-                series.switched(effect.reason)
-        elif isinstance(effect, Declined):
-            self.refused("engine", effect.reason)
+    async def prepare(self, config: Config) -> Change:
+        return Swap(self.configure, self._config or config, config)
+
+    def follow(self, events: Stream[Event], facts: Stream[Fact]) -> None:
+        """Count what happens. The states of paths and what they share are shown, not counted."""
+        events.listen(Probed, self.probed)
+        facts.listen(Switched, self.switched)
+        facts.listen(Declined, lambda fact: self.refused("engine", fact.reason))
+
+    def switched(self, fact: Switched) -> None:
+        series = self._policies.get(fact.policy)
+        if series is not None:
+            series.switched(fact.reason)
 
     def switch_duration(self, seconds: float) -> None:
         self._duration.observe(seconds)
@@ -148,31 +155,24 @@ class Metrics:
     def loop_lag(self, seconds: float) -> None:
         self._lag.observe(seconds)
 
-    def skipped(self, n: int) -> None:
-        self._skipped.inc(n)
-
     def outcomes(self, path: PathId) -> Mapping[str, int]:
         """How many probes of a path became what."""
         known = self._paths.get(path)
         return {} if known is None else known[1].outcomes
 
-    def render(
-        self,
-        view: View,
-        installed: Installed,
-        probing: Callable[[PathId], ProbingView | None],
-        tunnel: Callable[[PathId], TunnelView | None] = lambda _: None,
-    ) -> bytes:
-        """The whole page. `probing` gives what the prober says of a path, `tunnel` what its WireGuard tunnel does."""
+    def render(self, seen: Snapshot) -> bytes:
+        """The whole page."""
         page: dict[str, list[str]] = {family: [head] for family, head in HEADERS.items()}
-        path_views = {path.path: path for path in view.paths}
+        path_views = {path.path: path for path in seen.view.paths}
         for path, (_, series) in self._paths.items():
-            series.add(page, path_views.get(path), probing(path))
-            if (known := tunnel(path)) is not None:
+            series.add(page, path_views.get(path), seen.probing.get(path))
+            if (known := seen.tunnels.get(path)) is not None:
                 series.add_tunnel(page, known)
-        policy_views = {policy.policy: policy for policy in view.policies}
+        policy_views = {policy.policy: policy for policy in seen.view.policies}
         for name, policy in self._policies.items():
-            counts = [installed.get((name, family), 0) for family in FAMILIES]
+            counts = [seen.installed.get((name, family), 0) for family in FAMILIES]
             policy.add(page, policy_views.get(name), counts)
+        self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
+        self._seen_skipped = seen.skipped
         own = "".join(["".join(lines) for lines in page.values()])
         return own.encode() + generate_latest(self._fixed)

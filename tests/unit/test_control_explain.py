@@ -5,7 +5,6 @@ import json
 import re
 from dataclasses import replace
 from random import Random
-from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +22,8 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
-from steerd.daemon import verbs
+from steerd.daemon.explaining import Explaining
+from steerd.status.snapshot import Snapshot
 from steerd.store.store import Store
 from tests.unit.driven import Driven, steady, stepped
 
@@ -34,7 +34,7 @@ BROWN_OUT = {FRA: stepped(30.0, 60.0, 55.0), AMS: steady(32.0), NYC: steady(80.0
 
 def why(driven, *, verbose=False):
     """The text, as steerctl prints it."""
-    answer = json.loads(json.dumps(words.why(driven.view(), price=100.0), allow_nan=False))
+    answer = json.loads(json.dumps(words.why(Snapshot(driven.view(), price=100.0)), allow_nan=False))
     return tables.why(answer, verbose=verbose)
 
 
@@ -187,7 +187,7 @@ def test_scouts_are_counted_and_listed_for_who_asks():
     rows = re.findall(r"^  (p\d+/wg0) +([\d.]+) ms +([\d.]+)s ago$", text, re.MULTILINE)
     assert [row[0] for row in rows] == [f"p{number:03}/wg0" for number in range(12, 40)]
     assert all(float(age) < 31.0 for *_, age in rows)
-    answer = words.why(driven.view(), price=100.0)["policies"][0]
+    answer = words.why(Snapshot(driven.view(), price=100.0))["policies"][0]
     assert (answer["paths"], answer["scouts"]) == (40, 28)
     assert sum(one["scout"] for one in answer["candidates"]) == 28
 
@@ -205,19 +205,6 @@ def test_no_line_is_wider_than_100_columns():
 
 
 # Events of the history
-
-
-def daemon(store, driven, policies=None):
-    """What `steerctl why` asks: a real store and a real engine's view."""
-    view = driven.view()
-    if policies:
-        view = replace(view, policies=tuple(replace(view.policies[0], policy=PolicyId(name)) for name in policies))
-    return SimpleNamespace(
-        driver=SimpleNamespace(view=lambda: view),
-        store=store,
-        prober=SimpleNamespace(report=lambda _: None),
-        config=SimpleNamespace(switch_price=100.0),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -248,9 +235,13 @@ TRACE = {
 
 
 def asked(kept, name, policies=None):
+    """What `steerctl why` is told of a real engine, with a real store."""
     store, driven = kept
-    request = {"verb": "why", **({} if name is None else {"policy": name})}
-    return asyncio.run(verbs.answer(daemon(store, driven, policies), request))
+    view = driven.view()
+    if policies:
+        view = replace(view, policies=tuple(replace(view.policies[0], policy=PolicyId(name)) for name in policies))
+    answer = Explaining(lambda: Snapshot(view, price=100.0), store).verbs()["why"]
+    return asyncio.run(answer({"verb": "why", **({} if name is None else {"policy": name})}))
 
 
 def test_any_event_of_the_history_is_explained(kept):

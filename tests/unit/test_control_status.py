@@ -6,6 +6,7 @@ import pytest
 
 from steerd.control import tables, words
 from steerd.core.settings import PathId, PolicyId, PolicySettings, Settings, ThresholdSettings
+from steerd.status.snapshot import Snapshot
 from tests.unit.driven import Driven, steady
 
 MANY = {f"p{number:03}/wg0": steady(30.0 + number) for number in range(60)}
@@ -13,7 +14,7 @@ MANY = {f"p{number:03}/wg0": steady(30.0 + number) for number in range(60)}
 
 def status(driven):
     """The whole answer, as it is sent."""
-    return json.loads(json.dumps(words.status(driven.view(), gateway="gw1", version="1", price=100.0), allow_nan=False))
+    return json.loads(json.dumps(words.status(Snapshot(driven.view(), gateway="gw1", price=100.0)), allow_nan=False))
 
 
 def listed(text):
@@ -81,7 +82,7 @@ def test_the_leading_rule_is_shown_of_each_policy(many):
     header, row = (line.split() for line in tables.status(status(many), colour=False).splitlines()[2:4])
     assert row[header.index("RULE")] == "quick"
     driven = Driven({"fra1/wg0": steady(30.0)}, settings=Settings(rule=ThresholdSettings())).run(5.0)
-    answer = json.loads(json.dumps(words.status(driven.view())))
+    answer = json.loads(json.dumps(words.status(Snapshot(driven.view()))))
     assert answer["policies"][0]["rule"] is None
     assert " threshold " in tables.status(answer, colour=False)
 

@@ -24,6 +24,7 @@ from steerd.core.views import (
     TunnelView,
     View,
 )
+from steerd.status.snapshot import Snapshot
 from steerd.text.times import milliseconds, span
 
 FRA, AMS, NYC = PathId("fra1/wg-fra1"), PathId("ams1/lte"), PathId("nyc1/wg-nyc1")
@@ -154,7 +155,7 @@ def as_sent(answer: dict) -> dict:
 
 
 def test_status_as_text():
-    answer = as_sent(words.status(VIEW, gateway="gw1", version="0.1.0"))
+    answer = as_sent(words.status(Snapshot(VIEW, gateway="gw1")))
     assert tables.status(answer, colour=False) == STATUS
     coloured = tables.status(answer, colour=True).splitlines()
     assert [line[:5] for line in coloured if line.startswith("\x1b")] == [
@@ -167,13 +168,13 @@ def test_status_as_text():
 
 def test_nothing_is_wider_than_100_columns():
     long = replace(VIEW, paths=(path(AMS, state=PathState.DOWN, reason="because " * 20),))
-    lines = tables.status(as_sent(words.status(long)), colour=False).splitlines()
+    lines = tables.status(as_sent(words.status(Snapshot(long))), colour=False).splitlines()
     assert max(map(len, lines)) == 100
 
 
 def test_a_path_that_was_down_says_how_long_it_ranks_last():
     held = replace(VIEW, paths=(path(FRA, hold=12.0),))
-    assert "default  was down: ranks last for 12s" in tables.status(as_sent(words.status(held)), colour=False)
+    assert "default  was down: ranks last for 12s" in tables.status(as_sent(words.status(Snapshot(held))), colour=False)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_a_path_that_was_down_says_how_long_it_ranks_last():
     ],
 )
 def test_a_path_says_how_large_packets_may_be(size, hold, note):
-    answer = as_sent(words.status(replace(VIEW, paths=(path(FRA, size=size, hold=hold),))))
+    answer = as_sent(words.status(Snapshot(replace(VIEW, paths=(path(FRA, size=size, hold=hold),)))))
     text = tables.status(answer, colour=False).splitlines()
     (line,) = (line for line in text if line.startswith(FRA))
     assert ("! fra1/wg-fra1: MTU 1380 of 1420: large packets vanish" in text) == size.black_hole
@@ -204,8 +205,8 @@ def test_a_path_says_how_large_packets_may_be(size, hold, note):
     ],
 )
 def test_a_path_tells_of_its_tunnel(view, note):
-    beside = {"tunnel": probing.tunnel(view)}
-    answer = as_sent(words.status(replace(VIEW, paths=(path(FRA),)), lambda _: beside))
+    tunnels = {} if view is None else {FRA: view}
+    answer = as_sent(words.status(Snapshot(replace(VIEW, paths=(path(FRA),)), tunnels=tunnels)))
     (line,) = (one for one in tables.status(answer, colour=False).splitlines() if one.startswith(FRA))
     assert line.endswith(f"default  {note}".rstrip())
     (one,) = answer["paths"]
@@ -225,14 +226,14 @@ def test_why_has_the_penalty_of_a_black_hole():
     evidence = {AMS: terms(20.0, 1.0, mtu=100.0), FRA: terms(30.0, 1.0, mtu=0.0)}
     evidence[AMS]["total"] = 121.0
     policy = replace(POLICY, last=SWITCHED._replace(evidence=evidence))
-    answer = words.why(replace(VIEW, policies=(policy,)))["policies"][0]
+    answer = words.why(Snapshot(replace(VIEW, policies=(policy,))))["policies"][0]
     assert "  cost in ms, then   rtt  jitter    mtu  total" in answer["details"]
     assert "  ams1/lte          20.0     1.0  100.0  121.0" in answer["details"]
     assert any("slower" in line or "large packets vanish on it" in line for line in answer["text"])
 
 
 def test_status_as_json():
-    answer = as_sent(words.status(VIEW, gateway="gw1", version="0.1.0", price=100.0))
+    answer = as_sent(words.status(Snapshot(VIEW, gateway="gw1", price=100.0)))
     assert answer["policies"] == [
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
@@ -249,14 +250,14 @@ def test_status_as_json():
         "path": FRA, "pop": "fra1", "uplink": "eth0", "state": "up", "reason": "answers", "since_s": 3600.0,
         "rtt_ms": 30.04, "rtt_sd_ms": 0.8, "jitter_ms": 1.0, "loss": 0.0, "samples": 410, "age_s": 0.42, "every_s": 1.0,
         "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "cost_ms": {"default": 31.0},
-        "used_by": ["default"], "scout": False,
+        "used_by": ["default"], "scout": False, "tunnel": None, "underlay": None,
     }  # fmt: skip
     assert answer["paths"][2]["rtt_ms"] is None
     assert answer["drains"] == [{"pop": "nyc1", "origin": "operator", "left_s": 3000.0}]
 
 
 def test_why_as_text_and_json():
-    answer = as_sent(words.why(VIEW, price=100.0))
+    answer = as_sent(words.why(Snapshot(VIEW, price=100.0)))
     assert tables.why(answer) == WHY
     assert tables.why(answer, verbose=True) == f"{WHY}\n\n{DETAILS}"
     del answer["policies"][0]["details"]  # as an earlier daemon answers
@@ -270,12 +271,12 @@ def test_why_as_text_and_json():
         12.25,
     )
     assert last["evidence"][FRA]["samples"] == 410
-    assert words.why(VIEW, "default") == words.why(VIEW)
+    assert words.why(Snapshot(VIEW), "default") == words.why(Snapshot(VIEW))
     with pytest.raises(RefusedError, match='there is no policy "defualt"; did you mean "default"'):
-        words.why(VIEW, "defualt")
+        words.why(Snapshot(VIEW), "defualt")
     for odd in (5, [], {}):
         with pytest.raises(RefusedError, match="must name a policy"):
-            words.why(VIEW, odd)
+            words.why(Snapshot(VIEW), odd)
 
 
 def test_why_shows_how_a_call_sounds_and_what_is_preferred():
@@ -283,7 +284,7 @@ def test_why_shows_how_a_call_sounds_and_what_is_preferred():
         AMS: terms(38.0, 3.25, 2.0, samples=400.0, mos=4.104),
         FRA: {**terms(30.0, 1.0, samples=410.0, mos=4.386), "prefer": -5.0},
     }
-    answer = words.why(replace(VIEW, policies=(replace(POLICY, last=SWITCHED._replace(evidence=evidence)),)))
+    answer = words.why(Snapshot(replace(VIEW, policies=(replace(POLICY, last=SWITCHED._replace(evidence=evidence)),))))
     details = answer["policies"][0]["details"]
     then = details[details.index("Decision 1700000000-3:") :]
     shown = [line.split() for line in then if "4." in line or "cost in ms" in line]
@@ -311,12 +312,12 @@ def test_why_shows_how_a_call_sounds_and_what_is_preferred():
 )
 def test_why_in_other_cases(changes, said):
     view = replace(VIEW, policies=(replace(POLICY, **changes),))
-    assert said in tables.why(as_sent(words.why(view)))
+    assert said in tables.why(as_sent(words.why(Snapshot(view))))
 
 
 def test_infinities_do_not_reach_json():
     view = replace(VIEW, paths=(path(FRA, rtt=float("inf"), loss=float("nan")),))
-    assert as_sent(words.status(view))["paths"][0]["rtt_ms"] is None
+    assert as_sent(words.status(Snapshot(view)))["paths"][0]["rtt_ms"] is None
 
 
 def test_history():
@@ -414,7 +415,7 @@ def test_a_trace_is_never_wider_than_100_columns():
     addresses = [f"2001:db8:1234:5678:90ab:cdef:1234:{n:x}" for n in (0x1111, 0x2222, 0x3333)]
     wide = {**TRACE, "path": "p" * 120, "verdict": "word " * 60, "legs": [leg(hop(1, *addresses))]}
     lines = tables.trace(words.trace("ams1", [wide])).splitlines()
-    told = tables.why(words.why(VIEW, traces={"1700000000-3": {**wide, "after_s": 2.0}})).splitlines()
+    told = tables.why(words.why(Snapshot(VIEW), traces={"1700000000-3": {**wide, "after_s": 2.0}})).splitlines()
     lines += told
     assert sum(line.strip().startswith("HOP") for line in lines) == 2
     assert max(map(len, lines)) == 100
@@ -428,7 +429,7 @@ def test_nothing_that_could_be_traced_is_a_refusal():
 
 
 def test_why_tells_the_trace_of_the_path_before():
-    answer = as_sent(words.why(VIEW, traces={"1700000000-3": {**TRACE, "after_s": 2.31}, "1700000000-2": {}}))
+    answer = as_sent(words.why(Snapshot(VIEW), traces={"1700000000-3": {**TRACE, "after_s": 2.31}, "1700000000-2": {}}))
     lines = tables.why(answer).splitlines()
     at = lines.index("Trace of ams1/lte, 2.3s after: answers until hop 1 (203.0.113.1), nothing beyond.")
     assert lines[at - 1] == ""
@@ -568,7 +569,7 @@ def test_status_tells_how_a_path_is_probed_and_its_table_what_is_worth_a_line():
 
 
 def test_why_tells_what_should_be_known_of_the_probing():
-    answer = words.why(VIEW, probing=lambda path: probing.words(PROBED, {}) if path == FRA else {})
+    answer = words.why(Snapshot(VIEW, probing={FRA: PROBED}))
     text = "\n".join(answer["policies"][0]["text"])
     assert "Of how its paths are probed:\n  fra1/wg-fra1  a firewall on this machine drops the probes (EPERM)" in text
     assert text.count("firewall") == 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.core.effects import Declined
+from steerd.core.effects import Declined, Fact
 from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Outcome, Probed
 from steerd.core.memory import Memory
@@ -33,7 +33,8 @@ class Daemon:
         self.facts, self.asked, self.took, self.reloads = [], [], [], {}
         self.settings = settings
         engine = Engine(settings, Memory(), now=time.monotonic(), epoch=1, draw=lambda: 0.0)
-        self.driver = Driver(engine, record=lambda *_: None, cadence=lambda _: None, fact=self.facts.append)
+        self.driver = Driver(engine)
+        self.driver.facts.listen(Fact, self.facts.append)
 
     async def steer(self, wanted):
         self.asked.append((wanted.policy, wanted.best))

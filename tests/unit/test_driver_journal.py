@@ -1,16 +1,11 @@
 """The journal's line of each switch, as real engines make them."""
 
-import asyncio
 import logging
-import time
 
-from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Link, Order, Verb
-from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, PolicySettings, WhenNone
-from steerd.daemon.driver import Driver
+from steerd.daemon import journal
 from tests.unit.driven import Driven, steady, stepped
-from tests.unit.test_driver import BOTH
 
 FRA, AMS = PathId("fra1/wg0"), PathId("ams1/wg0")
 BLOCK = (PolicySettings(PolicyId("default"), when_none=WhenNone.BLOCK),)
@@ -26,19 +21,13 @@ def told(switches):
     log.addHandler(handler)
     log.setLevel(logging.INFO)
 
-    async def carry_out():
-        driver = Driver(ENGINE, record=lambda *_: None, cadence=lambda _: None, fact=lambda _: None)
-        driver._carry_out(switches, 0.0)
-
     try:
-        asyncio.run(carry_out())
+        for switch in switches:
+            journal.tell(switch)
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
     return lines
-
-
-ENGINE = Engine(BOTH, Memory(), now=time.monotonic(), epoch=1, draw=lambda: 0.0)
 
 
 def test_a_rule_says_by_how_much_and_which_it_was():

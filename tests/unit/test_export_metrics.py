@@ -20,6 +20,8 @@ from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import CandidateView, Directions, Finding, PathView, PolicyView, ProbingView, TunnelView, View
+from steerd.status.snapshot import Snapshot
+from steerd.status.stream import Stream
 from steerd.web.metrics import Metrics
 
 A, B, C = PathId("fra1/wg0"), PathId("ams1/wg0"), PathId("nyc1/wg0")
@@ -96,12 +98,10 @@ DIRECTED = stages.ProbePath(A, "fra1", "wg0", 1, (stages.Target(4, "192.0.2.1"),
 EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
 
 
-def page(
-    metrics: Metrics, view: View = EMPTY, installed=None, probing=lambda _: None, tunnel=lambda _: None
-) -> dict[tuple, float]:
+def page(metrics: Metrics, view: View = EMPTY, **beside) -> dict[tuple, float]:
     """Every sample by name and sorted labels; a sample that comes twice is an error."""
     samples: dict[tuple, float] = {}
-    for family in text_string_to_metric_families(metrics.render(view, installed or {}, probing, tunnel).decode()):
+    for family in text_string_to_metric_families(metrics.render(Snapshot(view, **beside)).decode()):
         assert family.documentation
         assert family.type in {"counter", "gauge", "histogram"}
         for sample in family.samples:
@@ -138,9 +138,7 @@ def metrics() -> Metrics:
 
 
 def test_every_family_of_the_contract_and_no_other(metrics):
-    families = {
-        family.name for family in text_string_to_metric_families(metrics.render(EMPTY, {}, lambda _: None).decode())
-    }
+    families = {family.name for family in text_string_to_metric_families(metrics.render(Snapshot(EMPTY)).decode())}
     assert families == set(FAMILIES)
 
 
@@ -183,7 +181,7 @@ def test_probes_are_counted_by_result_and_answers_measured(metrics):
 
 def test_a_wireguard_tunnel_has_its_series_and_other_paths_have_none(metrics):
     tunnels = {A: TunnelView("key", 34.5, 1000, 2000), B: TunnelView("key", None, 0, 148, "no handshake yet")}
-    samples = page(metrics, tunnel=tunnels.get)
+    samples = page(metrics, tunnels=tunnels)
     labels = {"pop": "fra1", "path": A}
     assert one(samples, "steerd_wireguard_handshake_age_seconds", **labels) == 34.5
     assert one(samples, "steerd_wireguard_transfer_bytes_total", **labels, direction="in") == 1000
@@ -207,7 +205,7 @@ def test_views_are_shown_in_base_units_and_one_hot(metrics):
         drains=(),
         declined={},
     )
-    samples = page(metrics, view, {(P, 4): 200_000}, lambda path: PROBING if path == A else None)
+    samples = page(metrics, view, installed={(P, 4): 200_000}, probing={A: PROBING})
     labels = {"pop": "fra1", "path": A}
     assert one(samples, "steerd_path_rtt_seconds", **labels) == 0.03
     assert one(samples, "steerd_path_jitter_seconds", **labels) == 0.0015
@@ -235,10 +233,12 @@ def test_views_are_shown_in_base_units_and_one_hot(metrics):
 
 def test_facts_and_everything_else_that_is_counted(metrics):
     switched = Switched("1-1", P, None, A, Reason.START, 0.0, "first", {}, {}, {})
-    metrics.fact(switched)
-    metrics.fact(switched._replace(policy=PolicyId("gone")))
-    metrics.fact(PathChanged(A, PathState.UP, PathState.DOWN, "", 0.0))
-    metrics.fact(Declined(Link(A, up=True), "unknown path"))
+    facts = Stream()
+    metrics.follow(Stream(), facts)
+    facts.tell(switched)
+    facts.tell(switched._replace(policy=PolicyId("gone")))
+    facts.tell(PathChanged(A, PathState.UP, PathState.DOWN, "", 0.0))
+    facts.tell(Declined(Link(A, up=True), "unknown path"))
     metrics.refused("mqtt", "old epoch")
     metrics.refused("mqtt", "old epoch")
     metrics.repair("group")
@@ -246,10 +246,10 @@ def test_facts_and_everything_else_that_is_counted(metrics):
     metrics.loop_lag(0.03)
     metrics.mqtt_connected(True)
     metrics.mqtt_message("out")
-    metrics.skipped(3)
     metrics.reloaded(True, 1_700_000_000.0)
     metrics.reloaded(False, 1_800_000_000.0)
-    samples = page(metrics)
+    page(metrics, skipped=2)
+    samples = page(metrics, skipped=3)
     assert one(samples, "steerd_switches_total", policy=P, reason="start") == 1
     assert one(samples, "steerd_refused_total", source="engine", reason="unknown path") == 1
     assert one(samples, "steerd_refused_total", source="mqtt", reason="old epoch") == 2
@@ -272,7 +272,7 @@ def test_reasons_are_bounded(metrics):
 
 def test_series_come_and_go_with_the_configuration(metrics):
     metrics.probed(Probed(A, Outcome.REPLY, 0.0, 0.01))
-    metrics.fact(Switched("1-1", P, None, A, Reason.START, 0.0, "first", {}, {}, {}))
+    metrics.switched(Switched("1-1", P, None, A, Reason.START, 0.0, "first", {}, {}, {}))
     metrics.configure(config(A, C))
     samples = page(metrics)
     assert not [key for key in samples if ("path", B) in key]
@@ -290,7 +290,7 @@ def test_a_view_of_the_engine_is_rendered(metrics):
         for path, rtt in ((A, 0.03), (B, 0.04)):
             for effect in engine.feed(Probed(path, Outcome.REPLY, n - 0.1, rtt), n + 0.1):
                 if isinstance(effect, Switched):
-                    metrics.fact(effect)
+                    metrics.switched(effect)
     samples = page(metrics, engine.view(20.0))
     assert one(samples, "steerd_switches_total", policy=P, reason="start") == 1
     assert one(samples, "steerd_path_rtt_seconds", pop="fra1", path=A) == pytest.approx(0.03, abs=0.001)
@@ -314,7 +314,7 @@ def test_whatever_the_names_the_page_parses(names):
 
 
 def test_no_line_is_malformed(metrics):
-    for line in metrics.render(EMPTY, {}, lambda _: None).decode().splitlines():
+    for line in metrics.render(Snapshot(EMPTY)).decode().splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)*\})? (NaN|[-+0-9.e]+)', line), line
 
 
@@ -323,7 +323,7 @@ def test_two_thousand_paths_render_without_a_stall():
     paths = [PathId(f"pop{n}/wg{n}") for n in range(2000)]
     metrics.configure(config(*paths))
     view = View(1.0, 1, tuple(path_view(path, rtt=1.0, jitter=0.1) for path in paths), (), (), {})
-    metrics.render(view, {}, lambda _: None)
+    metrics.render(Snapshot(view))
     begun = time.process_time()
-    metrics.render(view, {}, lambda _: None)
+    metrics.render(Snapshot(view))
     assert time.process_time() - begun < 0.5

@@ -8,6 +8,7 @@ import pytest
 
 from steerd.config.settings import ExportSettings
 from steerd.core.views import View
+from steerd.status.snapshot import Snapshot
 from steerd.web import http as server
 from steerd.web.http import ExportServer
 from steerd.web.metrics import Metrics
@@ -27,7 +28,7 @@ def serving(scenario, state: State | None = None):
     def snapshot():
         if state.fails:
             raise RuntimeError("a bug")
-        return EMPTY, {}, lambda _: None
+        return Snapshot(EMPTY)
 
     async def run():
         endpoint = ExportServer(

@@ -7,6 +7,7 @@ import pytest
 
 from steerd.config.gateway.load import load
 from steerd.daemon.reload import Reload, TrialError
+from steerd.status.snapshot import Trial
 
 FILE = """\
 [[pop]]
@@ -25,14 +26,14 @@ class Daemon:
     def __init__(self, file):
         self.file = file
         self.write(OLD)
-        self.config = load(file)
+        config = load(file)
         self.refuses = []
         self.heard = []
         self.tasks = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self.reloads = Reload(
-            current=lambda: self.config,
+            config,
             take_up=self.take_up,
             began=lambda: self.heard.append("began"),
             ended=lambda ok: self.heard.append(f"ended {ok}"),
@@ -42,6 +43,10 @@ class Daemon:
 
     def write(self, target):
         self.file.write_text(FILE.format(target=target))
+
+    @property
+    def config(self):
+        return self.reloads.config
 
     @property
     def target(self):
@@ -54,7 +59,6 @@ class Daemon:
             if isinstance(word, BaseException):
                 raise word
             return [word]
-        self.config = config
         return []
 
     async def time_is_up(self):
@@ -90,14 +94,14 @@ def test_what_is_not_confirmed_is_taken_back(scene, caplog):
         daemon.write(NEW)
         assert await daemon.reloads.reload(0.1) == []
         assert daemon.target == NEW
-        said = daemon.reloads.state()
-        assert said["state"] == "unconfirmed"
-        assert 0.0 < said["left_s"] <= 0.1
+        said = daemon.reloads.trial()
+        assert said.state == "unconfirmed"
+        assert 0.0 < said.left <= 0.1
         await daemon.taken_back()
         assert daemon.config is old
         assert daemon.heard == ["began", "ended True", "began", "ended False"]
-        said = daemon.reloads.state()
-        assert (said["state"], said["problems"]) == ("taken-back", [])
+        said = daemon.reloads.trial()
+        assert (said.state, list(said.problems)) == ("taken-back", [])
         with pytest.raises(TrialError, match=r"nothing waits .* not confirmed in time, and was taken back 0.0s ago"):
             daemon.reloads.confirm()
 
@@ -112,7 +116,7 @@ def test_what_is_confirmed_stays(scene):
         daemon.write(NEW)
         await daemon.reloads.reload(0.05)
         daemon.reloads.confirm()
-        assert daemon.reloads.state() is None
+        assert daemon.reloads.trial() is None
         await asyncio.sleep(0.15)
         assert daemon.target == NEW
         assert daemon.heard == ["began", "ended True"]
@@ -164,7 +168,7 @@ def test_what_is_refused_begins_no_trial(scene, how):
             daemon.refuses = ["a route is in the way"]
         (problem,) = await daemon.reloads.reload(30.0)
         assert "nowhere at all" in problem or problem == "a route is in the way"
-        assert daemon.reloads.state() is None
+        assert daemon.reloads.trial() is None
         assert daemon.heard == ["began", "refused", "ended False"]
         assert daemon.target == OLD
 
@@ -177,13 +181,13 @@ def test_what_can_not_be_taken_back_stays(scene, caplog):
         await daemon.reloads.reload(0.05)
         daemon.refuses = ["in the way"]
         await daemon.taken_back()
-        said = daemon.reloads.state()
-        assert (said["state"], said["problems"]) == ("stuck", ["in the way"])
+        said = daemon.reloads.trial()
+        assert (said.state, list(said.problems)) == ("stuck", ["in the way"])
         assert daemon.target == NEW
         with pytest.raises(TrialError, match="could not be taken back"):
             daemon.reloads.confirm()
         assert await daemon.reloads.reload() == []
-        assert daemon.reloads.state() is None
+        assert daemon.reloads.trial() is None
 
     scene(scenario)
     assert "not taken back: in the way" in caplog.text
@@ -195,10 +199,10 @@ def test_a_reload_that_is_cut_in_its_middle_is_taken_back_too(scene):
         daemon.refuses = [asyncio.CancelledError()]
         with pytest.raises(asyncio.CancelledError):
             await daemon.reloads.reload(0.05)
-        assert daemon.reloads.state()["state"] == "unconfirmed"
+        assert daemon.reloads.trial().state == "unconfirmed"
         await daemon.taken_back()
         assert daemon.target == OLD
-        assert daemon.reloads.state()["state"] == "taken-back"
+        assert daemon.reloads.trial().state == "taken-back"
 
     scene(scenario)
 
@@ -210,7 +214,7 @@ def test_while_it_is_taken_back_it_is_too_late(scene):
         daemon.gate.clear()
         await daemon.time_is_up()
         await asyncio.sleep(0.01)
-        assert daemon.reloads.state() == {"state": "unconfirmed", "left_s": 0.0}
+        assert daemon.reloads.trial() == Trial("unconfirmed", left=0.0)
         with pytest.raises(TrialError, match="too late"):
             daemon.reloads.confirm()
         later = asyncio.ensure_future(daemon.reloads.reload())

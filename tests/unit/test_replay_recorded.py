@@ -113,7 +113,7 @@ def test_the_driver_tells_a_long_silence_from_a_short_one(monkeypatch):
     monkeypatch.setattr("steerd.daemon.driver.SILENCE", 0.05)
     engine = Engine(replace(SETTINGS, round=0.0), Memory(), now=time.monotonic(), epoch=1, draw=Random(1).random)
     kept = []
-    driver = Driver(engine, record=lambda event, now: kept.append(event), cadence=print, fact=lambda fact: None)
+    driver = Driver(engine, record=lambda event, now: kept.append(event))
     driver.feed(Link(P, up=True))
     driver.feed(None)
     assert kept == [Link(P, True)]

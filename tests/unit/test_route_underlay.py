@@ -6,9 +6,10 @@ import pytest
 
 from steerd.net.netlink import attribute
 from steerd.route.around.remarks import circles
-from steerd.route.around.underlay import Underlay, based, told, underlays
+from steerd.route.around.underlay import based, told, underlays
 from steerd.route.kernel.codec.tunnel import far_end
 from steerd.route.model.objects import Device
+from steerd.status.snapshot import Underlay
 from tests.unit.test_route_desired import policy, settings
 
 FAR4, FAR6 = bytes((192, 0, 2, 7)), bytes.fromhex("20010db8000000000000000000000007")

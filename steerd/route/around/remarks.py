@@ -5,13 +5,13 @@ from itertools import combinations
 
 from steerd.config.settings import Prefixes, RouteSettings
 from steerd.route.around.gateways import Gateways, unknown
-from steerd.route.around.underlay import Underlay
 from steerd.route.kernel.main_table import Main
 from steerd.route.model import prefixes
 from steerd.route.model.numbers import tables
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.wanted.desired import steered
+from steerd.status.snapshot import Underlay
 
 _EXAMPLES = 3
 _STRICT = 1

@@ -10,8 +10,9 @@ from steerd.config.settings import RouteSettings
 from steerd.route.around import remarks
 from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
-from steerd.route.around.underlay import Underlay, based, told, underlays
+from steerd.route.around.underlay import based, told, underlays
 from steerd.route.kernel.main_table import MainTable
+from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})

@@ -2,22 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from steerd.route.model.objects import Device
+from steerd.status.snapshot import Underlay
 
 Lookup = Callable[[str, int], tuple[int, int] | None]
 """By address and mark: the number of the device that this gateway's own packets leave by, and the table that says so;
 None: they are turned away."""
-
-
-class Underlay(NamedTuple):
-    """``remote`` is the tunnel's far end; ``device`` is empty where the kernel has no way there. ``table``: which one
-    says so."""
-
-    remote: str
-    device: str
-    table: int
 
 
 def underlays(devices: Mapping[str, Device], names: Iterable[str], lookup: Lookup) -> dict[str, Underlay]:

@@ -1,0 +1,49 @@
+"""In words: what the gateway is doing, what it decided before, and why."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from steerd.control import orders, words
+from steerd.control.server import Handler, RefusedError, Request, Response
+from steerd.status.snapshot import Snapshot
+from steerd.store.records import RecordError, from_json
+from steerd.store.store import Store
+
+HISTORY_MAX: Final = 1000
+EVENT_ID: Final = re.compile(r"\d+-\d+", re.ASCII)
+
+
+class Explaining:
+    def __init__(self, snapshot: Callable[[], Snapshot], store: Store) -> None:
+        self._snapshot = snapshot
+        self._store = store
+
+    def verbs(self) -> Mapping[str, Handler]:
+        return {"status": self._status, "why": self._why, "history": self._history}
+
+    async def _status(self, _: Request) -> Response:
+        return words.status(self._snapshot())
+
+    async def _history(self, request: Request) -> Response:
+        return words.history(await self._store.history(orders.since(request), HISTORY_MAX))
+
+    async def _why(self, request: Request) -> Response:
+        seen, name = self._snapshot(), request.get("policy")
+        policies = seen.view.policies
+        if isinstance(name, str) and EVENT_ID.fullmatch(name) and all(one.policy != name for one in policies):
+            return await self._why_event(name)
+        last = [policy.last.event_id for policy in policies if policy.last is not None]
+        traces = {event_id: trace for event_id in last if (trace := await self._store.trace(event_id)) is not None}
+        return words.why(seen, name, traces)
+
+    async def _why_event(self, event_id: str) -> Response:
+        row = await self._store.decision(event_id)
+        if row is None:
+            raise RefusedError(f'there is no policy and no event "{event_id}"; `steerctl history` lists what is kept')
+        try:
+            switched = from_json(row)
+        except RecordError as error:
+            raise RefusedError(f"event {event_id} was kept by another version of steerd: {error}") from error
+        return words.event(switched, row["wall_ms"], int(time.time() * 1000), row["trace"])

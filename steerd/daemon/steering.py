@@ -1,0 +1,88 @@
+"""Engine and router: what is decided is carried out, and what the kernel has is what the engine believes."""
+
+import logging
+from collections.abc import Sequence
+
+from steerd.config.change import Change, Swap
+from steerd.config.settings import Config
+from steerd.core.effects import PathChanged
+from steerd.core.events import Configured, Installed, Link, PathMtu
+from steerd.core.settings import Settings
+from steerd.core.states import PathState
+from steerd.daemon.driver import Driver
+from steerd.daemon.notify import notify
+from steerd.daemon.tasks import Tasks
+from steerd.route.change import RouteChange
+from steerd.route.router import Router
+from steerd.web.metrics import Metrics
+
+log = logging.getLogger("steerd")
+
+GONE = frozenset({PathState.DOWN, PathState.ABSENT})
+"""What connections pinned to a path do not survive."""
+
+
+class Steering:
+    """What changes in the kernel by itself is told the engine, too. What may fail on its own goes to ``tasks``."""
+
+    def __init__(self, config: Config, driver: Driver, metrics: Metrics, tasks: Tasks) -> None:
+        self.router = router = Router(
+            config.route,
+            on_link=lambda path, up: driver.feed(Link(path, up)),
+            on_installed=driver.feed,
+            on_repair=metrics.repair,
+            on_failure=tasks.failed,
+        )
+        self._settings = config.core
+        self._driver = driver
+        self._metrics = metrics
+        self._found: Sequence[Installed] = ()
+        self._taking: RouteChange | None = None
+        driver.facts.listen(PathChanged, self._path_changed)
+        driver.events.listen(PathMtu, lambda size: tasks.spawn(router.size(size.path, size.mtu)))
+
+    async def start(self) -> None:
+        """Adopt what is there. RouteError: something is in the way."""
+        self._found = await self.router.start()
+
+    def believe(self) -> None:
+        """Tell the engine what the kernel has. What could not be told apart after a reload (traffic on a path that
+        is no longer named) is left to the `Steer` that the reload itself brings."""
+        for path, up in self.router.links().items():
+            self._driver.feed(Link(path, up))
+        for one in self._found:
+            if one.error is not None:
+                log.warning("%s: %s", one.policy, one.error)
+                continue
+            if one.best is not None and self._driver.engine.policies[one.policy].assignment.choice is None:
+                log.info("%s: adopted %s from the kernel", one.policy, one.best)
+            self._driver.feed(one)
+
+    async def run(self) -> None:
+        """Carry out what the engine wants, for ever."""
+        await self._driver.steering(self.router.steer, self._steered)
+
+    async def prepare_routes(self, config: Config) -> Change:
+        """The router's part of a reload. RouteError: it is refused."""
+        self._taking = await self.router.prepare(config.route)
+        return self._taking
+
+    async def prepare_engine(self, config: Config) -> Change:
+        """The engine's part: it begins with what the router's part has found, and with the prober's paths."""
+        return Swap(self._configure, self._settings, config.core)
+
+    def _configure(self, settings: Settings) -> None:
+        self._settings = settings
+        self._found = self._taking.installed if self._taking else ()
+        self._driver.feed(Configured(settings))
+        self.believe()
+
+    def _steered(self, seconds: float) -> None:
+        self._metrics.switch_duration(seconds)
+        notify(STATUS=self._driver.summary())
+
+    def _path_changed(self, fact: PathChanged) -> None:
+        if fact.new in GONE:
+            self.router.lost(fact.path)
+        else:
+            self.router.found(fact.path)

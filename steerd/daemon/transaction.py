@@ -1,0 +1,47 @@
+"""A reload over all stages: each prepares, then all commit; if one cannot, all are as they were."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from steerd.config.change import Change, StageError
+from steerd.config.settings import Config
+
+log = logging.getLogger("steerd")
+
+Prepare = Callable[[Config], Awaitable[Change]]
+
+UNEXPECTED: Final = "a stage failed, and all are as they were: see the log"
+
+
+async def take_up(config: Config, stages: Sequence[Prepare]) -> Sequence[str]:
+    """Swap the configuration. Returns what is in the way, and has changed nothing then.
+
+    Stages prepare in the order in which they are given, and commit in the opposite one: who prepares last (routing,
+    where a fault of the machine is likeliest to show) is first to commit, while all others have yet to change.
+    """
+    prepared: list[Change] = []
+    try:
+        for prepare in stages:
+            prepared.append(await prepare(config))  # noqa: PERF401 (what was prepared before one fails is aborted)
+        for change in reversed(prepared):
+            await change.commit()
+    except StageError as error:
+        await _abort(prepared)
+        return [str(error)]
+    except Exception:
+        log.exception("the configuration was not taken up")
+        await _abort(prepared)
+        return [UNEXPECTED]
+    except BaseException:  # the daemon stops in the middle of it
+        await _abort(prepared)
+        raise
+    return []
+
+
+async def _abort(prepared: Sequence[Change]) -> None:
+    for change in reversed(prepared):
+        try:
+            await change.abort()
+        except Exception:  # the others are still to be put back
+            log.exception("a stage could not be put back as it was")

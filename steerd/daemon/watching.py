@@ -1,0 +1,57 @@
+"""What is read of the paths' devices: WireGuard's handshakes, and how much traffic they carry."""
+
+from collections.abc import Iterable, Mapping
+
+from steerd.config.change import Change, Swap
+from steerd.config.settings import Config, TunnelSettings
+from steerd.core.events import Link
+from steerd.core.settings import PathId
+from steerd.daemon.driver import Driver
+from steerd.route.router import Router
+from steerd.traffic.rates import Rates
+from steerd.tunnel.watch import TunnelWatch
+
+
+class Tunnels:
+    """The engine hears of stale tunnels, the router of moved AllowedIPs."""
+
+    def __init__(self, config: Config, driver: Driver, router: Router) -> None:
+        self.watch = TunnelWatch(
+            config.tunnel,
+            on_tunnel=driver.feed,
+            on_moved=lambda _: router.moved(),
+            on_far_ends=router.far_ends,
+        )
+        self._settings = config.tunnel
+        driver.events.listen(Link, lambda link: self.watch.look(link.path))
+
+    async def prepare(self, config: Config) -> Change:
+        return Swap(self._configure, self._settings, config.tunnel)
+
+    def _configure(self, settings: TunnelSettings) -> None:
+        self._settings = settings
+        self.watch.configure(settings)
+
+
+class Traffic:
+    """The engine hears how much the paths carry that policies are on."""
+
+    def __init__(self, config: Config, driver: Driver) -> None:
+        self._driver = driver
+        self._devices = _devices(config)
+        self.rates = Rates(self._devices, used=self._used, on_rate=driver.feed)
+
+    async def prepare(self, config: Config) -> Change:
+        return Swap(self._configure, self._devices, _devices(config))
+
+    def _configure(self, devices: Mapping[PathId, str]) -> None:
+        self._devices = devices
+        self.rates.configure(devices)
+
+    def _used(self) -> Iterable[PathId]:
+        choices = (policy.assignment.choice for policy in self._driver.engine.policies.values())
+        return [choice for choice in choices if choice is not None]
+
+
+def _devices(config: Config) -> Mapping[PathId, str]:
+    return {path.path: path.device for path in config.route.paths}

@@ -1,0 +1,50 @@
+"""What a gateway is at one moment, as every stage sees it: metrics, status and `why` are worded from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from steerd.core.settings import PathId, PolicyId
+from steerd.core.views import ProbingView, TunnelView, View
+
+
+class Underlay(NamedTuple):
+    """Where the tunnel that a path leads through sends its outer packets. ``remote`` is its far end; ``device`` is
+    empty where the kernel has no way there. ``table``: which routing table says so."""
+
+    remote: str
+    device: str
+    table: int
+
+
+class Trial(NamedTuple):
+    """A reload that waits to be confirmed, or how the last one ended that was not.
+
+    ``state``: ``unconfirmed``, ``taken-back`` or ``stuck``; ``left``: seconds until it is taken back, ``ago``: seconds
+    since it was (None: does not apply); ``problems``: what was in the way of that.
+    """
+
+    state: str
+    left: float | None = None
+    ago: float | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """``price``: of a switch in ms*s (None: the rule has none). ``installed``: prefixes that the kernel has, by policy
+    and family (4 or 6). ``outcomes``: how many probes of a path became what; ``skipped``: how many were not sent
+    because their time had passed. ``remarks``: what around us keeps steerd from doing all that is asked of it. What a
+    stage does not know of a path is not there."""
+
+    view: View
+    gateway: str = ""
+    price: float | None = None
+    installed: Mapping[tuple[PolicyId, int], int] = field(default_factory=dict)
+    probing: Mapping[PathId, ProbingView] = field(default_factory=dict)
+    outcomes: Mapping[PathId, Mapping[str, int]] = field(default_factory=dict)
+    skipped: int = 0
+    tunnels: Mapping[PathId, TunnelView] = field(default_factory=dict)
+    underlays: Mapping[PathId, Underlay] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    trial: Trial | None = None
