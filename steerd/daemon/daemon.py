@@ -328,16 +328,20 @@ class Daemon:
                 await self._listen(config)
         except OSError as error:
             return [f"export.listen: {error}"]
+        routing = None
         try:
-            installed = await self.router.configure(config.route)
+            routing = await self.router.prepare(config.route)
+            await routing.commit()
         except RouteError as error:
+            if routing is not None:
+                await routing.abort()
             if moved:
                 await self._listen(old)
             return [str(error)]
         try:
             self.prober.configure(config.probe)
         except ProbeError as error:
-            await self.router.configure(old.route)
+            await routing.abort()
             if moved:
                 await self._listen(old)
             return [str(error)]
@@ -346,7 +350,7 @@ class Daemon:
         self.driver.feed(Configured(config.core))
         self.tunnels.configure(config.tunnel)
         self.rates.configure(_devices(config))
-        self._follow_kernel(installed)
+        self._follow_kernel(routing.installed)
         await self.fleet.configure(config)
         return []
 
