@@ -7,8 +7,7 @@ however that ends.
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Final
 
 from steerd.config.settings import RouteSettings
@@ -27,23 +26,21 @@ class Claim:
         self._held: dict[str, socket.socket] = {}
 
     def take(self, settings: RouteSettings) -> None:
-        """Claim the numbers of these settings. Raises `RouteError` when another steerd has one of them."""
-        with self.trying(settings):
-            pass
-
-    @contextmanager
-    def trying(self, settings: RouteSettings) -> Iterator[None]:
-        """As `take`; what was held before is let go of at the end, or all that is new if that is an error."""
-        wanted = _names(settings)
+        """Claim the numbers of these settings besides what is held. Raises `RouteError` when another steerd has one of
+        them, and claims nothing then."""
         with ExitStack() as taken:
             new = {
-                name: taken.enter_context(_claimed(name, key)) for name, key in wanted.items() if name not in self._held
+                name: taken.enter_context(_claimed(name, key))
+                for name, key in _names(settings).items()
+                if name not in self._held
             }
-            yield
             taken.pop_all()
-        for name in self._held.keys() - wanted.keys():
-            self._held.pop(name).close()
         self._held |= new
+
+    def keep(self, settings: RouteSettings) -> None:
+        """Let go of all but the numbers of these settings."""
+        for name in self._held.keys() - _names(settings).keys():
+            self._held.pop(name).close()
 
     def close(self) -> None:
         while self._held:

@@ -60,7 +60,7 @@ def undisturbed() -> tuple[State, float]:
         nonlocal took
         await router.steer(steer("a"))
         began = time.monotonic()
-        await router.configure(NEW)
+        await (await router.prepare(NEW)).commit()
         took = time.monotonic() - began
         await _switch(router)
 
@@ -77,7 +77,7 @@ def killed(after: float) -> None:
         async def work(router: Router) -> None:
             await router.steer(steer("a"))
             os.write(tell, b"!")
-            await router.configure(NEW)
+            await (await router.prepare(NEW)).commit()
             await asyncio.sleep(_LIMIT)
 
         try:

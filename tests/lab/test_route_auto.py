@@ -27,6 +27,7 @@ from tests.lab.test_route_world import (
     ours,
     path,
     policy,
+    reconfigure,
     routing,
     settings,
     steer,
@@ -231,7 +232,7 @@ def test_a_default_that_goes_is_remembered_until_another_comes_or_the_device_goe
             ip("link", "set", "eth1", "down")
             await until(lambda: ("pop/eth1", False) in running.heard.links)
             # The surroundings are looked at in a task of their own.
-            await until(lambda: running.router._effective.paths[0].via is None)
+            await until(lambda: running.router.effective().paths[0].via is None)
             ip("link", "set", "eth1", "up")
             await asyncio.sleep(0.5)
             assert running.router.links()["pop/eth1"] is False
@@ -269,12 +270,12 @@ def test_a_restart_adopts_and_a_reload_may_turn_to_auto_and_back(gateway):
             assert running.adopted == (Installed("p", "pop/eth1", "pop/a", None),)
             assert ours() == before
             fixed = settings((path(1, "eth1", via="10.9.0.2", via6="fe80::2"), TUNNEL), CONFIGURED.policies)
-            await running.router.configure(fixed)
+            await reconfigure(running.router, fixed)
             assert both(gateway) == {"router2": 10}
             default("replace", 1)  # of no concern now
             await asyncio.sleep(0.3)
             assert both(gateway) == {"router2": 10}
-            await running.router.configure(CONFIGURED)
+            await reconfigure(running.router, CONFIGURED)
             assert both(gateway) == {"router1": 10}
             await asyncio.sleep(0.3)  # what a reload itself looks at is looked at
             default("replace", 2)

@@ -8,7 +8,7 @@ import pytest
 
 from steerd.route.claim import Claim
 from steerd.route.error import RouteError
-from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, routing, settings, steer
+from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, reconfigure, routing, settings, steer
 
 pytestmark = pytest.mark.lab
 
@@ -38,11 +38,11 @@ def test_a_second_with_one_number_of_the_first_is_refused(gateway, key):
         await second.start()
         # Nor may a reload come to it; and what was held before is held still.
         with pytest.raises(RouteError, match=rf"another steerd, process \d+, has route.{key} "):
-            await second.configure(settings((), (), **clash))
+            await reconfigure(second, settings((), (), **clash))
         with pytest.raises(RouteError, match="another steerd"):
             await Heard().router(settings((), (), **OTHERS)).start()
         await first.stop()
-        await second.configure(settings((), (), **clash))
+        await reconfigure(second, settings((), (), **clash))
         await second.stop()
         third = Heard().router(settings(PATHS, (ALL,)))
         await third.start()

@@ -12,7 +12,7 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import State
 from steerd.route.once import plan
-from tests.lab.test_route_world import Gateway, Heard, ip, routing
+from tests.lab.test_route_world import Gateway, Heard, ip, reconfigure, routing
 from tests.unit.test_route_golden import CASES, Step, golden, settings_of
 
 pytestmark = pytest.mark.lab
@@ -83,7 +83,7 @@ def by_router(steps: list[Step]) -> list[State]:
         file = steps[0].file
         for step in steps:
             if step.file != file:
-                await router.configure(settings_of(step))
+                await reconfigure(router, settings_of(step))
                 file = step.file
             for policy, (best, runner_up, shares) in step.choices.items():
                 said = await router.steer(

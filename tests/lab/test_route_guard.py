@@ -19,6 +19,7 @@ from tests.lab.test_route_world import (
     ipv4,
     path,
     policy,
+    reconfigure,
     routing,
     settings,
     steer,
@@ -55,11 +56,6 @@ def both(gateway, times=5):
     gateway.send("2001:db8::1", times)
 
 
-def deafen(router):
-    for task in router._tasks:
-        task.cancel()
-
-
 def test_nothing_leaves_before_the_first_choice_and_the_lan_stays_reachable(gateway):
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))
@@ -85,7 +81,7 @@ def test_without_rules_routes_devices_or_daemon_nothing_leaks(gateway):
         await router.steer(steer("all", "a"))
         both(gateway)
         assert gateway.arrivals() == {"a": 10}
-        deafen(router)  # as if it was dead
+        await router.stop()  # what it put there is all there is
         for family in ("-4", "-6"):
             for line in ip(family, "rule").splitlines():
                 if "proto 210" in line:
@@ -169,7 +165,7 @@ def test_each_policy_is_kept_to_its_own_devices(gateway):
         gateway.send("10.1.1.1", 3)
         gateway.send("10.5.1.1", 4)
         assert gateway.arrivals() == {"a": 2, "c": 3, "b": 4}
-        deafen(router)
+        await router.stop()
         ip("rule", "add", "priority", "100", "lookup", "77")
         ip("route", "add", "default", "dev", "c", "table", "77")
         gateway.send("172.20.0.1", 2)
@@ -220,12 +216,12 @@ def test_foreign_tables_are_left_as_they_are(gateway):
         router = Heard().router(given)
         await router.start()
         await router.steer(steer("all", "a", "b"))
-        await router.configure(replace(given, nft_table="elsewhere"))
+        await reconfigure(router, replace(given, nft_table="elsewhere"))
         assert "table inet elsewhere" in ruleset()
         assert "table inet steerd {" not in ruleset()
-        await router.configure(replace(given, policies=(replace(ALL, guard=Guard.OFF),)))
+        await reconfigure(router, replace(given, policies=(replace(ALL, guard=Guard.OFF),)))
         assert ruleset() == before
-        await router.configure(given)
+        await reconfigure(router, given)
         await router.stop()
 
     routing(run())
@@ -277,13 +273,13 @@ def test_traffic_on_a_path_that_the_configuration_drops_goes_on_until_there_is_a
         router = Heard().router(given)
         await router.start()
         await router.steer(steer("all", "a", "b"))
-        await router.configure(replace(given, paths=PATHS[1:]))
+        await reconfigure(router, replace(given, paths=PATHS[1:]))
         both(gateway)
         assert gateway.arrivals() == {"a": 10}
         await router.steer(steer("all", "b"))
         both(gateway)
         assert gateway.arrivals() == {"b": 10}
-        deafen(router)
+        await router.stop()
         ip("rule", "add", "priority", "100", "lookup", "77")
         ip("route", "add", "default", "dev", "a", "table", "77")
         gateway.send("10.1.2.3", 3)

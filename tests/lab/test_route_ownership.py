@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -17,9 +18,22 @@ from pyroute2 import IPRoute
 from steerd.config.settings import OnStop
 from steerd.core.events import Installed
 from steerd.core.settings import PathId
+from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.router import RouteError, cleanup, plan
 from steerd.route.wanted.choice import Choice
-from tests.lab.test_route_world import PROTOCOL, Gateway, Heard, ip, ours, path, policy, routing, settings, steer
+from tests.lab.test_route_world import (
+    PROTOCOL,
+    Gateway,
+    Heard,
+    ip,
+    ours,
+    path,
+    policy,
+    reconfigure,
+    routing,
+    settings,
+    steer,
+)
 from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
@@ -79,7 +93,7 @@ def test_foreign_objects_are_left_byte_for_byte(gateway, objects):
         await router.steer(steer("all", "a", "b"))
         await router.steer(steer("more", "b", "c"))
         await router.steer(steer("all", "b", None))
-        await router.configure(replace(given, policies=given.policies[:1]))
+        await reconfigure(router, replace(given, policies=given.policies[:1]))
         await router.steer(steer("all", None))
         await router.stop()
 
@@ -112,10 +126,7 @@ def test_a_restart_moves_nothing_whatever_the_order_in_the_file(gateway, objects
         await router.start()
         for name, best, other in (("p0", "a", "b"), ("p1", "b", "c"), ("p2", "c", "a")):
             await router.steer(steer(name, best, other))
-        # As after a kill: nothing is stopped, only gone.
-        for task in router._tasks:
-            task.cancel()
-        await router._close()
+        await router.stop()
         said = {}
         for given in (first, settings(PATHS[::-1], policies, objects=objects), second):
             before = ip("route", "show", "table", "all", "proto", str(PROTOCOL)), ip("nexthop")
@@ -124,7 +135,7 @@ def test_a_restart_moves_nothing_whatever_the_order_in_the_file(gateway, objects
             assert said == {"p0": "pop/a", "p1": "pop/b", "p2": "pop/c"}
             assert before == (ip("route", "show", "table", "all", "proto", str(PROTOCOL)), ip("nexthop"))
             if given is not second:  # there the precedence of rules did change
-                assert router._kernel.changes == 0
+                assert router.changes() == 0
             gateway.send("10.1.2.3")
             gateway.send("10.5.2.3")
             assert gateway.arrivals() == ({"a": 1, "b": 1} if given is not second else {"c": 2})
@@ -175,7 +186,7 @@ def test_killed_and_started_again_under_traffic(gateway, objects):
             async def run():
                 router = Heard().router(settings(PATHS[::-1], (ALL,), objects=objects))
                 assert [one.best for one in await router.start()] == ["pop/b"]
-                assert router._kernel.changes == 0
+                assert router.changes() == 0
                 await asyncio.sleep(CALM)
                 await router.stop()
 
@@ -359,7 +370,7 @@ def test_a_plan_is_what_would_be_done(gateway, objects):
     async def run():
         router = Heard().router(given)
         assert {one.policy: one.best for one in await router.start()} == {"all": "pop/a", "lan": "pop/b"}
-        assert router._kernel.changes == 0
+        assert router.changes() == 0
         await router.stop()
 
     routing(run())
@@ -394,7 +405,7 @@ def test_a_reload_leaves_the_links_to_whoever_asked_for_it(gateway):
     async def run():
         router = heard.router(settings(PATHS[:1], (ALL,)))
         await router.start()
-        await router.configure(settings(PATHS, (ALL,)))
+        await reconfigure(router, settings(PATHS, (ALL,)))
         found = dict(router.links())
         await asyncio.sleep(CALM)
         await router.stop()
@@ -415,13 +426,13 @@ def test_a_reload_adds_before_it_removes(gateway, objects):
         await router.steer(steer("q", "b"))
         # More prefixes, and other selectors; the other policy goes.
         turned = replace(given, policies=(policy("p", 0, "10.0.0.0/8", "192.0.2.0/24", iifs=("lan",)),))
-        assert await router.configure(turned) == (Installed("p", "pop/a", "pop/b" if objects else None),)
+        assert await reconfigure(router, turned) == (Installed("p", "pop/a", "pop/b" if objects else None),)
         gateway.send("10.1.2.3")
         gateway.send("192.0.2.1")
         gateway.send("172.16.0.1", 4)
         assert gateway.arrivals() == {"a": 2, "wan": 4}
         # The chosen path leaves the file: its traffic stays until there is another choice.
-        (said,) = await router.configure(replace(turned, paths=PATHS[1:]))
+        (said,) = await reconfigure(router, replace(turned, paths=PATHS[1:]))
         assert said.best is None
         assert said.error
         gateway.send("10.1.2.3")
@@ -432,7 +443,7 @@ def test_a_reload_adds_before_it_removes(gateway, objects):
         assert gateway.arrivals() == {"b": 1}
         # A path of another name but the same device is the same.
         renamed = replace(PATHS[1], path=PathId("other/name"))
-        (said,) = await router.configure(replace(turned, paths=(renamed, PATHS[2])))
+        (said,) = await reconfigure(router, replace(turned, paths=(renamed, PATHS[2])))
         assert said == Installed("p", "other/name")
         # Other ranges: everything moves over.
         moved = replace(
@@ -444,7 +455,7 @@ def test_a_reload_adds_before_it_removes(gateway, objects):
             policies=(replace(turned.policies[0], table=9000),),
             on_stop=OnStop.CLEANUP,
         )
-        (said,) = await router.configure(moved)
+        (said,) = await reconfigure(router, moved)
         assert said.best == "pop/b"
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"b": 1}
@@ -454,7 +465,7 @@ def test_a_reload_adds_before_it_removes(gateway, objects):
         ip("rule", "add", "priority", "9050", "lookup", "70", "protocol", "99")
         before = everything()
         with pytest.raises(RouteError, match="9050"):
-            await router.configure(replace(moved, policies=()))
+            await reconfigure(router, replace(moved, policies=()))
         assert everything() == before
         await router.stop()
 
@@ -523,30 +534,31 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
     routing(run())
 
 
-def test_an_overrun_means_reading_everything_again(gateway):
+def test_an_overrun_means_reading_everything_again(gateway, monkeypatch, caplog):
     heard = Heard()
+    smallest = 1
+    monkeypatch.setattr(
+        "steerd.route.kernel.watch.widen", lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, smallest)
+    )
 
     async def run():
         router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
         await router.steer(steer("all", "a", "b"))
-        for task in router._tasks:
-            task.cancel()  # deaf for a while
-        asyncio.get_running_loop().remove_reader(router._watch.fileno())
+        # Nobody reads while this keeps the loop waiting.
         ip("rule", "del", "priority", "4231")
-        router._watch._socket.setsockopt(1, 8, 1)  # SO_RCVBUF: the smallest there is
         batch = "\n".join(f"route replace 10.{n % 250}.0.0/16 dev wan table 4200 protocol 210" for n in range(2000))
         batch_of(batch)
-        asyncio.get_running_loop().add_reader(router._watch.fileno(), router._watch.read)
-        router._tasks = [asyncio.create_task(router._tend(router._reconciler))]
         await until(lambda: "4231" in ip("rule") and "10.7.0.0/16" not in ip("route", "show", "table", "4200"))
+        assert "notifications from the kernel were lost" in caplog.text
         await router.stop()
 
     routing(run())
 
 
-def test_neither_twenty_thousand_foreign_changes_nor_our_own_wake_us(gateway):
+def test_neither_twenty_thousand_foreign_changes_nor_our_own_wake_us(gateway, monkeypatch):
     passes = []
+    repair = Reconciler.repair
 
     async def run():
         router = Heard().router(
@@ -554,8 +566,7 @@ def test_neither_twenty_thousand_foreign_changes_nor_our_own_wake_us(gateway):
         )
         await router.start()
         await asyncio.sleep(CALM)
-        repair = router._reconciler.repair
-        router._reconciler.repair = lambda *of, **how: passes.append(1) or repair(*of, **how)
+        monkeypatch.setattr(Reconciler, "repair", lambda *of, **how: passes.append(1) or repair(*of, **how))
         await router.steer(steer("all", "a", "b"))
         await router.steer(steer("all", "b", "a"))
         batch = "\n".join(f"route add 10.{n // 250}.{n % 250}.0/24 dev wan protocol 99" for n in range(20_000))
@@ -601,11 +612,11 @@ def test_another_reader_sees_what_was_meant(gateway):
             assert (last.get_attr("FRA_TABLE"), last.get_attr("FRA_IIFNAME"), last["flags"] & 2) == (4200, "lo", 2)
 
 
-def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog):
+def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog, monkeypatch):
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))
         await router.start()
-        router._reconciler.repair = None
+        monkeypatch.setattr(Reconciler, "repair", None)
         ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
         await until(lambda: "looked after no more" in caplog.text)
         await router.stop()

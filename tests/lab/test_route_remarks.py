@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from steerd.config.settings import AUTO, Flows, OnStop
-from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, routing, settings, steer
+from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, reconfigure, routing, settings, steer
 from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
@@ -90,7 +90,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
         assert said.startswith("uplinks t1, t3 share the fate of wan, which t1, t3 are on")
 
         assert (await router.steer(steer("all", "t1"))).error is None
-        await router.configure(settings(paths, (whole,), on_stop=OnStop.CLEANUP))  # a reload looks again
+        await reconfigure(router, settings(paths, (whole,), on_stop=OnStop.CLEANUP))  # a reload looks again
         await until(lambda: len(router.remarks()) == 1 and "into itself" in router.remarks()[0])
         (said,) = router.remarks()
         assert said == (
@@ -98,7 +98,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
             "list 198.51.100.1 in route.management, or have the tunnel mark them with route.bypass_mark"
         )
         apart = settings(paths, (whole,), management=("198.51.100.1/32",), on_stop=OnStop.CLEANUP)
-        await router.configure(apart)
+        await reconfigure(router, apart)
         await until(lambda: router.underlays()["pop/t1"].device == "wan")
         assert not any("into itself" in one for one in router.remarks())
         await router.stop()
@@ -118,7 +118,7 @@ def test_strict_filtering_is_remarked_where_connections_are_pinned(gateway):
         (said,) = router.remarks()
         assert said.startswith("a: rp_filter is in effect as 1")
         assert "net.ipv4.conf.a.rp_filter=2" in said
-        await router.configure(settings(paths, (policy("p", 0, "10.0.0.0/8"),)))
+        await reconfigure(router, settings(paths, (policy("p", 0, "10.0.0.0/8"),)))
         await until(lambda: not router.remarks())
         await router.stop()
 

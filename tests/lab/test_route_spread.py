@@ -24,6 +24,7 @@ from tests.lab.test_route_world import (
     is_test,
     path,
     policy,
+    reconfigure,
     routing,
     settings,
     steer,
@@ -160,7 +161,7 @@ def test_a_restart_adopts_the_parts_and_a_reload_to_one_path_is_carried_out(gate
         assert ip("-d", "nexthop", "list") == before
         assert not heard.repairs
         alone = settings(PATHS, (policy("all", 0, *EVERYTHING),))
-        await router.configure(alone)
+        await reconfigure(router, alone)
         assert await router.steer(steer("all", "b", "a")) == Installed("all", "pop/b", "pop/a")
         assert arrivals(gateway, 100) == {"b": 100}
         await router.stop()

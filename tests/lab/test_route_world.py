@@ -23,6 +23,7 @@ import pytest
 
 from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.effects import Steer
+from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model import prefixes
 from steerd.route.router import Router
@@ -282,6 +283,13 @@ def steer(name: str, best: str | None, runner_up: str | None = None) -> Steer:
         return PathId(f"pop/{device}") if device else None
 
     return Steer(PolicyId(name), full(best), full(runner_up), "1-1")
+
+
+async def reconfigure(router: Router, given: RouteSettings) -> tuple[Installed, ...]:
+    """A reload that nothing is in the way of."""
+    change = await router.prepare(given)
+    await change.commit()
+    return change.installed
 
 
 class Heard:

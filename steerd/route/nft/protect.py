@@ -13,7 +13,7 @@ from steerd.route.error import RouteError
 from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.objects import Device
 from steerd.route.nft.belonging import devices as devices_of
-from steerd.route.nft.firewall import Firewall, collision
+from steerd.route.nft.firewall import Firewall, FirewallError, collision
 from steerd.route.nft.ruleset import Surroundings, ruleset
 from steerd.route.nft.table import Table, removal
 from steerd.route.wanted.choice import BLOCKED, Choice
@@ -86,6 +86,19 @@ class Protection:
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet, in bytes, that was seen to pass this path; less than its device's MTU, at times."""
         self._sizes[path] = mtu
+
+    def trial(
+        self,
+        settings: RouteSettings,
+        selections: tuple[Selection, ...],
+        devices: Mapping[str, Device],
+        carry: Carrying,
+    ) -> None:
+        """Ask the kernel whether it would take the table that `hold` would put there; nothing is changed. Raises
+        `FirewallError` with what it says against it."""
+        table = self.describe(settings, selections, devices, carry)
+        if table is not None and table != self._firewall.wanted and (words := self._firewall.refusal(table.whole)):
+            raise FirewallError(words)
 
     def hold(
         self,

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from steerd.core.events import Installed
 from steerd.core.settings import PolicyId
 from steerd.route.kernel.kernel import Kernel
+from steerd.route.kernel.switch import stragglers
 from steerd.route.kernel.verify import Verifier
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen
-from steerd.route.wanted.choice import BLOCKED, carrying, ways_out, weighed
+from steerd.route.reconcile.peers import Peers
+from steerd.route.wanted.choice import BLOCKED, Choice, carrying, ways_out, weighed
 from steerd.route.wanted.present import Present
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,9 @@ class Outcome:
 class Account:
     """Remembers what was said last. ``wrong`` tells whether any policy's packets go where they should not."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, peers: Peers) -> None:
+        self._kernel = kernel
+        self._peers = peers
         self._verifier = Verifier(kernel)
         self._said: dict[PolicyId, Installed] = {}
         self._mismatches: dict[PolicyId, str] = {}
@@ -62,6 +66,27 @@ class Account:
             if everything or before is None or now._replace(error=None) != before._replace(error=None):
                 told.append(now)
         return tuple(told)
+
+    def shortfall(
+        self, present: Present, seen: Seen, refused: Mapping[WayOut, str], policy: PolicyId, choice: Choice
+    ) -> str | None:
+        """Why not all of the policy's packets go where this choice sends them, as far as routes tell; None: they do.
+        ``refused`` as in `examine`, with the kernel's words."""
+        if choice.best is not None and present.choice(policy).best != choice.best:
+            path = next(path for path in present.settings.paths if path.path == choice.best)
+            if path.peer and (said := self._peers.why_not(path)):
+                return said
+            if not seen.up(path.device):
+                return f"device {path.device} of path {path.path} is down or not there"
+            if not ways_out([path]):
+                return f"path {path.path} has no next hop: main has no default route by {path.device}"
+            words = {refused[way] for way in ways_out([path]) if way in refused}
+            return f"path {path.path} can not be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
+        for family in present.families if present.nexthop_objects else ():
+            group = present.state.groups.get(present.ids.groups.get((policy, family), 0))
+            if group and (left := stragglers(self._kernel, present.settings, group)):
+                return left
+        return None
 
     def examine(
         self, present: Present, seen: Seen, refused: Iterable[WayOut], policies: AbstractSet[PolicyId] | None = None

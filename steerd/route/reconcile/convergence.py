@@ -1,0 +1,178 @@
+"""Brings the kernel's rules, nexthops and routes to what a `Standing` wants. Synchronous: for one thread."""
+
+import errno
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+
+from steerd.config.settings import RoutePath, RouteSettings
+from steerd.core.settings import PathId, PolicyId
+from steerd.route.conflicts.conflicts import Quarrel
+from steerd.route.kernel.kernel import Kernel, Refused
+from steerd.route.kernel.switch import regroup, regrouped
+from steerd.route.model.numbers import Ids, WayOut, allocate
+from steerd.route.model.objects import Nexthop, Routes, Seen, State
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.reconcile.peers import Peers
+from steerd.route.reconcile.standing import Standing
+from steerd.route.wanted.choice import Choice, possible, ways_out
+from steerd.route.wanted.desired import Circumstances, desired
+from steerd.route.wanted.diff import Difference, difference, label
+from steerd.route.wanted.present import Present
+
+log = logging.getLogger(__name__)
+
+_ROUNDS = 5
+"""Attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another."""
+
+_NOTHING: Mapping[PolicyId, Choice] = {}
+
+
+class Convergence:
+    """``seen`` is what was read last, ``refused`` the ways out that the kernel does not take, with its words. ``links``
+    says whether each path's device is there and up, ``counts`` how many routes lead on, by policy and family."""
+
+    def __init__(self, kernel: Kernel, peers: Peers, pins: Callable[[RouteSettings], bool]) -> None:
+        """``pins``: whether connections are pinned under these settings."""
+        self.seen = Seen(State(), {})
+        self.refused: dict[WayOut, str] = {}
+        self.links: dict[PathId, bool] = {}
+        self.counts: dict[tuple[PolicyId, int], int] = {}
+        self.quarrel = Quarrel()
+        self._kernel = kernel
+        self._peers = peers
+        self._pins = pins
+        self._ids = Ids({}, {})
+        self._complained: set[WayOut] = set()
+
+    def adopt(self, seen: Seen, groups: dict[tuple[PolicyId, int], int]) -> None:
+        """Begin from what was found, with the numbers that policies' groups have there."""
+        self.seen = seen
+        self._ids = Ids(groups, {})
+
+    def make_peace(self) -> None:
+        """Settings change: what others undid under the former ones is forgotten."""
+        self.quarrel = Quarrel()
+
+    def converge(self, standing: Standing, former: Mapping[PolicyId, Choice] = _NOTHING) -> tuple[Difference, Standing]:
+        """Until there is nothing left to change. Returns the first difference found, and what stands then: where a
+        choice can not be carried out at all, the policy's ``former`` one may, and a runner-up may have stepped in."""
+        settings = standing.settings
+        self.refused = {}
+        first: Difference | None = None
+        for _ in range(_ROUNDS):
+            seen = self.seen = self._kernel.read(settings)
+            standing, state = self._wanted(standing, former)
+            found = self.quarrel.leave(difference(seen.ours, state), settings.protocol)
+            first = first or found
+            if not found:
+                break
+            refused = self._kernel.apply(found.additions, settings)
+            if not refused:
+                # Never take away the old before the new stands.
+                refused = self._kernel.apply(found.removals, settings)
+            self._learn(refused)
+        else:
+            self.seen = self._kernel.read(settings)
+            log.error("the kernel's state is still not as wanted after %d attempts", _ROUNDS)
+        self._complained &= set(self.refused)
+        return first or Difference((), ()), self._look(standing)
+
+    def switch(self, standing: Standing, policy: PolicyId) -> Standing | None:
+        """Carry out the policy's choice by one message per family on what was last read. Returns what stands then.
+        None: that was not enough, look again and converge."""
+        settings = standing.settings
+        if not self._objects(settings):
+            return None
+        changes = regroup(
+            settings,
+            policy,
+            standing.choices[policy],
+            families=self._kernel.families,
+            ids=self._ids,
+            seen=self.seen,
+            present=self.present(standing),
+            pinning=self._pins(settings),
+        )
+        if changes is None:
+            return None
+        if refused := self._kernel.apply(changes, settings):
+            self._learn(refused)
+            return None
+        self.seen = Seen(regrouped(self.seen.ours, changes), self.seen.devices)
+        return self._look(standing)
+
+    def present(self, standing: Standing) -> Present:
+        """What the kernel does for each policy, as last read."""
+        settings = standing.settings
+        return Present(
+            settings,
+            standing.selections,
+            self._ids,
+            self.seen.ours,
+            standing.choices,
+            standing.retired,
+            self._kernel.families,
+            self._objects(settings),
+            self._peers.held,
+        )
+
+    def _objects(self, settings: RouteSettings) -> bool:
+        return settings.nexthop_objects and self._kernel.nexthop_objects
+
+    def _wanted(self, standing: Standing, former: Mapping[PolicyId, Choice]) -> tuple[Standing, State]:
+        settings, paths = standing.settings, standing.paths
+        ways = ways_out(paths.values())
+        policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
+        self._ids = allocate(settings, policies, ways, self.seen.ours, self._ids.groups)
+        usable = {way for way in ways if self.seen.up(way.device) and way not in self.refused}
+        for policy, before in former.items():
+            choice = standing.choices[policy]
+            if choice.best is not None and not _leads(choice, paths, usable) and _leads(before, paths, usable):
+                # What is asked for can not be: better where it was than nowhere.
+                standing = standing.choosing({policy: before})
+        circumstances = Circumstances(
+            standing.retired, usable, self._ids, self._kernel.families, self._objects(settings), self._pins(settings)
+        )
+        return standing, desired(settings, standing.selections, standing.choices, circumstances)
+
+    def _learn(self, refused: Iterable[Refused]) -> None:
+        for change, code, text in refused:
+            thing = change.thing
+            way = None
+            if isinstance(thing, Nexthop):
+                way = WayOut(thing.family, thing.device, thing.via)
+            elif isinstance(thing, Routes) and thing.kind.device:
+                way = WayOut(thing.kind.family, thing.kind.device, thing.kind.via)
+            if way:
+                self.refused.setdefault(way, text)
+            what = f"{way.device} via {way.via}" if way and way.via else way.device if way else label(change)
+            level = logging.INFO if code == errno.ENOENT or way in self._complained else logging.WARNING
+            log.log(level, "the kernel refused to %s %s (%s): %s", change.verb, label(change), what, text)
+            if way:
+                self._complained.add(way)
+
+    def _look(self, standing: Standing) -> Standing:
+        """Takes over what the kernel has now: a runner-up that stepped in is the choice from now on."""
+        self.links = {
+            # A way that the kernel refuses in every family leads nowhere, whatever its device says.
+            path.path: self.seen.up(path.device) and not ways_out([path]) <= self.refused.keys()
+            for path in standing.settings.paths
+        }
+        present = self.present(standing)
+        real = {policy: present.choice(policy) for policy in standing.choices}
+        self.counts = {
+            (one.policy, family): present.count(one.policy, family)
+            for one in standing.settings.policies
+            for family in FAMILIES
+        }
+        moved = {
+            policy: one
+            for policy, one in real.items()
+            if one.best is not None and one.best != standing.choices[policy].best
+        }
+        return standing.choosing(moved).trimmed()
+
+
+def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:
+    return any(possible(choice, paths, usable, family) for family in FAMILIES)

@@ -1,0 +1,72 @@
+"""What routing is to have the kernel do: settings, and what each policy has chosen under them. Pure."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+
+from steerd.config.settings import RoutePath, RouteSettings
+from steerd.core.settings import PathId, PolicyId
+from steerd.route.nft.protect import Carrying, carrying
+from steerd.route.wanted.adopt import names
+from steerd.route.wanted.choice import Choice
+from steerd.route.wanted.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``choices`` has the policies that are in place; ``retired`` the paths that choices still use though the settings
+    do not name them."""
+
+    settings: RouteSettings
+    selections: tuple[Selection, ...] = ()
+    choices: Mapping[PolicyId, Choice] = field(default_factory=dict)
+    retired: Mapping[PathId, RoutePath] = field(default_factory=dict)
+
+    @property
+    def named(self) -> Mapping[PathId, RoutePath]:
+        """The paths that the settings name."""
+        return {path.path: path for path in self.settings.paths}
+
+    @property
+    def paths(self) -> Mapping[PathId, RoutePath]:
+        """All paths, also the retired ones."""
+        return {**self.retired, **self.named}
+
+    @property
+    def chosen(self) -> AbstractSet[PathId]:
+        """The paths that policies use."""
+        return {path for choice in self.choices.values() for path in choice.paths if path != choice.runner_up}
+
+    def carrying(self, *, everything: bool = False) -> Carrying:
+        """As `steerd.route.nft.protect.carrying`."""
+        return carrying(self.settings, self.choices, self.paths, everything=everything)
+
+    def choosing(self, choices: Mapping[PolicyId, Choice]) -> "Standing":
+        """With these choices besides the others."""
+        return replace(self, choices={**self.choices, **choices})
+
+    def trimmed(self) -> "Standing":
+        """Without the retired paths that no choice uses any more."""
+        used = {path for choice in self.choices.values() for path in choice.paths}
+        return replace(self, retired={name: path for name, path in self.retired.items() if name in used})
+
+    def under(self, settings: RouteSettings, selections: tuple[Selection, ...]) -> "Standing":
+        """Under other settings: the choices of the policies that they have, with paths called as they call them."""
+        paths = self.paths
+        remaining = {one.policy for one in settings.policies}
+        choices = {
+            policy: choice.renamed(lambda path: names(settings, paths, path))
+            for policy, choice in self.choices.items()
+            if policy in remaining
+        }
+        named = {path.path for path in settings.paths}
+        retired = {name: path for name, path in paths.items() if name not in named}
+        return Standing(settings, selections, choices, retired).trimmed()
+
+    def back_to(self, former: "Standing", since: "Standing") -> "Standing":
+        """Under the former settings, with the choices that policies had then, but for those that chose anew ``since``
+        this was taken up."""
+        moved = {policy: choice for policy, choice in self.choices.items() if choice != since.choices.get(policy)}
+        news = replace(self, choices=moved).under(former.settings, former.selections)
+        retired = {**news.retired, **former.retired}
+        return replace(former, choices={**former.choices, **news.choices}, retired=retired).trimmed()

@@ -1,0 +1,274 @@
+"""What routing does by itself: it watches the kernel, follows main, puts right what others change, and lets go of
+connections whose path is gone."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+
+from steerd.config.settings import RouteSettings
+from steerd.core.events import Installed
+from steerd.core.settings import PathId
+from steerd.route.around.gateways import automatic
+from steerd.route.around.surroundings import Surroundings
+from steerd.route.conflicts.pace import Pace
+from steerd.route.error import RouteError
+from steerd.route.kernel.conntrack import forget
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.kernel.watch import Watch
+from steerd.route.model.objects import Device
+from steerd.route.news import News
+from steerd.route.nft.protect import Protection
+from steerd.route.nft.watch import NftWatch
+from steerd.route.reconcile.account import Outcome
+from steerd.route.reconcile.reconciler import Reconciler
+from steerd.route.reconcile.release import Release
+from steerd.route.worker import Worker
+from steerd.status.snapshot import Underlay
+
+log = logging.getLogger(__name__)
+
+_DEBOUNCE = 0.05
+"""Seconds from the first notice to the look at it: changes come in flocks."""
+_FULL_COMPARISON = 60.0
+
+
+class Upkeep:
+    """``settings`` are those in force. Of the last look: ``remarks``, and the ``underlays`` of tunnels by path. Call
+    ``changed`` when something may have changed in the kernel that nobody there tells of.
+
+    ``on_failure(error)`` is called when nobody looks after the kernel any more, because of a mistake in this program.
+    """
+
+    def __init__(
+        self,
+        settings: RouteSettings,
+        *,
+        kernel: Kernel,
+        protection: Protection,
+        around: Surroundings,
+        reconciler: Reconciler,
+        worker: Worker,
+        news: News,
+        release: Release,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.settings = settings
+        self.remarks: tuple[str, ...] = ()
+        self.underlays: Mapping[PathId, Underlay] = {}
+        self._kernel = kernel
+        self._protection = protection
+        self._around = around
+        self._reconciler = reconciler
+        self._worker = worker
+        self._news = news
+        self._release = release
+        self._on_failure = on_failure
+        self._changed = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
+        self._far_ends: Mapping[str, tuple[str, int]] = {}
+        self._noticed = 0  # how often a device was; a reading that was under way meanwhile knows no better
+        self._tasks: list[asyncio.Task[None]] = []
+        self._nft_watch: NftWatch | None = None
+        self._watch = Watch(
+            protocol=settings.protocol,
+            port=kernel.port,
+            on_device=self._device_noticed,
+            on_address=self._address_noticed,
+            on_main=self._surroundings.set,
+            on_change=self._changed.set,
+            on_overrun=self._overrun_noticed,
+            main=self._follows_main,
+        )
+        self.changed = self._changed.set
+
+    async def begin(self) -> tuple[Installed, ...]:
+        """Adopt what the kernel has, complete it, and watch from then on. Raises `RouteError`, or `OSError`."""
+        effective = await self.resolve(self.settings)
+        outcome = await self._worker.do(lambda: self._reconciler.start(effective))
+        if self._protection.can:
+            self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
+        loop = asyncio.get_running_loop()
+        for watch in (self._watch, self._nft_watch):
+            if watch:
+                loop.add_reader(watch.fileno(), watch.read)
+        self._news.know(self._reconciler)
+        self.chosen()
+        self._surroundings.set()  # for what fell in between
+        self._tasks = [
+            asyncio.create_task(self._tend(), name="steerd-route"),
+            asyncio.create_task(self._follow(), name="steerd-route-surroundings"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+        return outcome.installed
+
+    async def end(self) -> None:
+        """Nothing is looked after any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def close(self) -> None:
+        """Nothing is watched any more."""
+        for watch in (self._watch, self._nft_watch):
+            if watch:
+                asyncio.get_running_loop().remove_reader(watch.fileno())
+                watch.close()
+
+    def look_around(self, far_ends: Mapping[str, tuple[str, int]] | None = None) -> None:
+        """Look at what is around us again, soon; ``far_ends`` as in `Surroundings.look`, from now on."""
+        self._far_ends = self._far_ends if far_ends is None else far_ends
+        self._surroundings.set()
+
+    def chosen(self) -> None:
+        """Policies may have moved, or the kernel may do otherwise than they want."""
+        now = asyncio.get_running_loop().time()
+        self._release.chose([path.path for path in self.settings.paths], self._reconciler.standing.chosen, now)
+        if self._reconciler.retry_at <= now:
+            self._changed.set()
+
+    async def let_go(self) -> None:
+        """Connections pinned to paths that are lost, or were left long ago, begin anew."""
+        if not self._pins():
+            return
+        due = self._release.due(asyncio.get_running_loop().time(), self._max_drain())
+        paths = {path.path: path for path in self.settings.paths}
+        marks = [paths[one.path].mark for one in due if one.path in paths]
+        marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
+        if not marks:
+            return
+        try:
+            await self._worker.do(lambda: forget(marks, self.settings.mark_mask))
+        except OSError as error:
+            log.warning("connections pinned to %s could not be let go of: %s", ", ".join(o.path for o in due), error)
+
+    async def resolve(self, settings: RouteSettings) -> RouteSettings:
+        """These settings with the gateways that main names now. Raises `OSError`."""
+        return await self._worker.do(lambda: self._around.resolve(settings))
+
+    def retarget(self, settings: RouteSettings) -> None:
+        """These are in force now: watch over them."""
+        self.settings = settings
+        self._watch.retarget(settings.protocol, self._kernel.port, main=self._follows_main)
+        if self._nft_watch:
+            self._nft_watch.retarget(settings.nft_table)
+        self._news.know(self._reconciler)
+        self.chosen()
+        self._surroundings.set()
+
+    # What is noticed
+
+    def _device_noticed(self, device: Device, gone: bool) -> None:
+        self._surroundings.set()  # IPv4 routes of main go with their device without a word
+        concerned = [path.path for path in self.settings.paths if path.device == device.name]
+        if not concerned and device.index not in self._reconciler.indexes:  # nor was it renamed
+            return
+        self._noticed += 1
+        for path in concerned:
+            self._news.link(path, device.up and not gone)
+        self._urgent.set()
+        self._changed.set()
+
+    def _address_noticed(self, index: int) -> None:
+        # A gateway that was refused may be in reach now. What happens on other devices is not for us.
+        if index in self._reconciler.indexes:
+            self._changed.set()
+
+    def _overrun_noticed(self) -> None:
+        log.warning("notifications from the kernel were lost: reading everything again")
+        self._surroundings.set()
+        self._urgent.set()
+        self._changed.set()
+
+    # What is done about it
+
+    async def _tend(self) -> None:
+        loop = asyncio.get_running_loop()
+        pace = Pace(loop.time)
+        seen = self._noticed
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(max(self._reconciler.retry_at - loop.time(), 0.0), _FULL_COMPARISON)):
+                    await self._changed.wait()
+            await pace.wait(self._urgent)
+            await asyncio.sleep(_DEBOUNCE)
+            self._changed.clear()
+            self._urgent.clear()
+            with pace.work() as work:
+                try:
+                    async with self._worker.turn:
+                        noticed, calm, seen = self._noticed, seen == self._noticed, self._noticed
+                        look = partial(self._reconciler.repair, loop.time(), calm=calm, remover=self._watch.remover)
+                        outcome = await self._worker.do(look)
+                        self._publish(outcome, noticed)
+                    work.repaired = bool(outcome.repairs)
+                except OSError as error:
+                    log.warning("the kernel's routes could not be compared: %s", error)
+                    work.repaired = True  # not at once again
+
+    async def _follow(self) -> None:
+        """Main, nftables, pinned connections: what changes without our rules, routes and nexthops changing."""
+        loop = asyncio.get_running_loop()
+        pace = Pace(loop.time)
+        while True:
+            deadline = self._release.deadline(self._max_drain()) if self._pins() else math.inf
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(max(deadline - loop.time(), 0.0), _FULL_COMPARISON)):
+                    await self._surroundings.wait()
+            await self.let_go()
+            await pace.wait(self._urgent)
+            await asyncio.sleep(_DEBOUNCE)
+            self._surroundings.clear()
+            await self.let_go()  # of what died while we waited
+            with pace.work() as work:
+                async with self._worker.turn:
+                    await self._adapt()
+                    work.repaired = await self._worker.do(partial(self._reconciler.protect, loop.time()))
+                if work.repaired:
+                    self._news.on_repair("nft")
+
+    async def _adapt(self) -> None:
+        """Takes up the gateways that main names now. Within a turn."""
+        look = partial(self._around.look, self.settings, pinned=self._pins(), far_ends=self._far_ends)
+        try:
+            effective = await self._worker.do(look)
+            self._remark()
+            if effective == self._reconciler.standing.settings:
+                return
+            noticed = self._noticed
+            outcome = await self._worker.do(lambda: self._reconciler.configure(effective))
+        except (OSError, RouteError) as error:
+            log.warning("the gateways of the main table could not be taken up: %s", error)
+            return
+        self._publish(outcome, noticed)
+
+    def _remark(self) -> None:
+        before, self.remarks = self.remarks, self._around.remarks
+        found = self._around.underlays
+        self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
+        for remark in self.remarks:
+            if remark not in before:
+                log.warning("%s", remark)
+
+    def _publish(self, outcome: Outcome, noticed: int) -> None:
+        self._news.publish(self._reconciler, outcome, fresh=noticed == self._noticed)
+        self.chosen()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._on_failure(error)
+
+    def _pins(self) -> bool:
+        return self._protection.pins(self.settings)
+
+    @property
+    def _follows_main(self) -> bool:
+        return self._protection.follows_main(self.settings) or automatic(self.settings)
+
+    def _max_drain(self) -> float:
+        return max((policy.max_drain for policy in self.settings.policies), default=math.inf)
