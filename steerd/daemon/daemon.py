@@ -50,7 +50,8 @@ async def run(config: Config) -> None:
 
 
 class Daemon:
-    """Over one configuration; ``stored`` is what an earlier run left in ``store``."""
+    """Over one configuration; ``stored`` is what an earlier run left in ``store``. ``stages`` are asked to prepare a
+    reload, in this order: see `take_up`."""
 
     def __init__(self, config: Config, store: Store, stored: StoredState) -> None:
         seed = random.SystemRandom().getrandbits(32)
@@ -70,7 +71,7 @@ class Daemon:
         self._liveness = Liveness(driver)
         self._reload = Reload(
             config,
-            take_up=lambda given: take_up(given, self._stages),
+            take_up=lambda given: take_up(given, self.stages),
             began=lambda: notify(RELOADING="1"),
             ended=self._reloaded,
             refused=lambda: metrics.refused("config", "reload"),
@@ -86,13 +87,12 @@ class Daemon:
         self._endpoint = ExportServer(
             config.export, metrics, looking.snapshot, self._liveness.healthy, self._liveness.ready
         )
-        # In this order they prepare a reload; see `take_up`.
-        self._stages = (
+        self.stages = (
+            self._steering.prepare_engine,
             self._fleet.prepare,
             lambda given: self._endpoint.prepare(given.export),
             self._traffic.prepare,
             self._tunnels.prepare,
-            self._steering.prepare_engine,
             metrics.prepare,
             self._probing.prepare,
             self._steering.prepare_routes,

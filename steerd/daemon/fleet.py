@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from steerd.config.change import Change
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
+from steerd.core.events import Configured
 from steerd.core.policy.orders import withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
@@ -45,6 +46,7 @@ class Fleet:
         self._orders: Orders | None = None
         self._task: asyncio.Task[None] | None = None
         driver.facts.listen(Switched, self._switched)
+        driver.events.listen(Configured, lambda _: self.follow_orders())
 
     def read_orders(self) -> None:
         """What the fleet ordered before, by those whose keys are trusted now."""
@@ -124,7 +126,6 @@ class Fleet:
         elif self._share is not None:
             self._share.watch(self._pops(), self._policies())
             self._tasks.spawn(self._share.renew())
-        self.follow_orders()
 
     async def stop(self) -> None:
         """Say good-bye to the broker. Safe to repeat."""

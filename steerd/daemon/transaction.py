@@ -17,8 +17,9 @@ UNEXPECTED: Final = "a stage failed, and all are as they were: see the log"
 async def take_up(config: Config, stages: Sequence[Prepare]) -> Sequence[str]:
     """Swap the configuration. Returns what is in the way, and has changed nothing then.
 
-    Stages prepare in the order in which they are given, and commit in the opposite one: who prepares last (routing,
-    where a fault of the machine is likeliest to show) is first to commit, while all others have yet to change.
+    Stages prepare in the order in which they are given, and commit in the opposite one: routing, where a fault of the
+    machine is likeliest to show, is first, while all others have yet to change; the engine, which moves traffic on what
+    it is told, is last.
     """
     prepared: list[Change] = []
     try:
