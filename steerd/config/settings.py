@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from steerd.config.methods import METHODS
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
 IPV4 = 4
@@ -44,36 +45,18 @@ class ProbePath:
     budget: float | None = None
 
 
-ICMP_PAYLOAD = 56
-"""Bytes, as `ping` sends them."""
-
-STAMP_PAYLOAD, KEYED_STAMP_PAYLOAD, STAMP_TLV_HEADER = 44, 112, 4
-"""Bytes of a STAMP packet (RFC 8762), without and with a key; any more begin with the header of a TLV (RFC 8972)."""
-
-MAX_PAYLOAD = 1472
-"""Bytes: what fits behind the headers of IPv4 and of UDP or ICMP in an Ethernet frame."""
-
 _IP_HEADER = {IPV4: 20, IPV6: 40}
-_ICMP_HEADER = _UDP_HEADER = 8
-_TCP_HEADER = 20
-_TCP_OPTIONS = (20, 12, 12)
-"""Of the SYN, of the ACK that ends the handshake, and of the RST that takes it back."""
 
 
 def payload_bytes(path: ProbePath) -> int:
     """Bytes behind the ICMP or UDP header of each of the path's probes; 0 for TCP, whose SYN carries none."""
-    if path.method == "tcp":
-        return 0
-    usual = ICMP_PAYLOAD if path.method == "icmp" else KEYED_STAMP_PAYLOAD if path.key_file else STAMP_PAYLOAD
-    return path.size or usual
+    method = METHODS[path.method]
+    return path.size or (method.keyed_payload if path.key_file else method.payload)
 
 
 def probe_bytes(path: ProbePath, family: int) -> int:
     """Bytes of IP that one probe of the path sends in this family (4 or 6), when it is answered."""
-    header = _IP_HEADER[family]
-    if path.method == "tcp":
-        return sum(header + _TCP_HEADER + options for options in _TCP_OPTIONS)
-    return header + (_ICMP_HEADER if path.method == "icmp" else _UDP_HEADER) + payload_bytes(path)
+    return sum(_IP_HEADER[family] + packet for packet in METHODS[path.method].packets) + payload_bytes(path)
 
 
 @dataclass(frozen=True, slots=True)

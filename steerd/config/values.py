@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from steerd.config.methods import MAX_PAYLOAD
 from steerd.config.prefixes import pack, unpack
-from steerd.config.settings import AUTO, MAX_PAYLOAD
+from steerd.config.settings import AUTO
 from steerd.text import rates
 from steerd.text.durations import HOW, parse, show
 

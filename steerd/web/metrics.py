@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from steerd import __version__
 from steerd.config.change import Change, Swap
+from steerd.config.methods import METHODS
 from steerd.config.settings import Config
 from steerd.core.effects import Declined, Fact, Switched
 from steerd.core.events import Event, Probed
@@ -81,7 +82,7 @@ class Metrics:
         """Makes the series of the configuration's paths and policies; those of others go. What stays keeps its
         counts."""
         self._config = config
-        directed = {path.path for path in config.probe.paths if path.method == "udp"}
+        directed = {path.path for path in config.probe.paths if METHODS[path.method].directed}
         paths: dict[PathId, tuple[str, PathSeries]] = {}
         for path in config.core.paths:
             known = self._paths.get(path.path)

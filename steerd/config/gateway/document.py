@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from steerd.config import values
+from steerd.config import methods, values
 from steerd.config.values import (
     CodePoint,
     Device,
@@ -20,7 +20,7 @@ from steerd.config.values import (
     Weight,
 )
 
-Method = Literal["icmp", "tcp", "udp"]
+Method = Annotated[str, BeforeValidator(methods.known)]
 
 
 class Table(BaseModel):

@@ -4,22 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from steerd.config import files
-from steerd.config.gateway.document import Method, Probe
 from steerd.config.gateway.document import Path as WrittenPath
+from steerd.config.gateway.document import Probe
 from steerd.config.gateway.pops import CheckedPath
+from steerd.config.methods import MAX_PAYLOAD, METHODS
 from steerd.config.problem import Report
-from steerd.config.settings import (
-    KEYED_STAMP_PAYLOAD,
-    MAX_PAYLOAD,
-    STAMP_PAYLOAD,
-    STAMP_TLV_HEADER,
-    ProbePath,
-    probe_bytes,
-)
+from steerd.config.settings import ProbePath, probe_bytes
 from steerd.text import rates
 from steerd.text.durations import show
 
-_TAKERS: dict[str, tuple[Method, ...]] = {"port": ("tcp", "udp"), "size": ("icmp", "udp"), "key_file": ("udp",)}
+_TAKERS = {key: tuple(name for name, one in METHODS.items() if one.takes(key)) for key in ("port", "size", "key_file")}
 """Which methods a key says something to."""
 
 _CANDIDATES_MIN = 3
@@ -28,12 +22,12 @@ _CANDIDATES_MIN = 3
 _PAYS = 0.999  # of what is needed: rates and intervals are rounded where they are written
 
 
-def method(probe: Probe, path: WrittenPath) -> Method:
+def method(probe: Probe, path: WrittenPath) -> str:
     return path.method or probe.method
 
 
 def key_file(probe: Probe, path: WrittenPath) -> str | None:
-    return (path.key_file or probe.key_file) if method(probe, path) == "udp" else None
+    return (path.key_file or probe.key_file) if METHODS[method(probe, path)].takes("key_file") else None
 
 
 def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
@@ -105,14 +99,16 @@ def _sources(path: CheckedPath, report: Report) -> None:
 
 def _refused(size: int, probe: Probe, path: WrittenPath) -> str | None:
     """What is allowed instead, if this payload can not be."""
-    if method(probe, path) == "icmp":
+    name = method(probe, path)
+    known = METHODS[name]
+    if not known.step:
         return None
     keyed = key_file(probe, path) is not None
-    base = KEYED_STAMP_PAYLOAD if keyed else STAMP_PAYLOAD
-    if size == base or size >= base + STAMP_TLV_HEADER:
+    base = known.keyed_payload if keyed else known.payload
+    if size == base or size >= base + known.step:
         return None
-    usual = f'with method = "udp"{" and a key_file" if keyed else ""}'
-    return f"must be {base}, or from {base + STAMP_TLV_HEADER} to {MAX_PAYLOAD}, {usual}"
+    usual = f'with method = "{name}"{" and a key_file" if keyed else ""}'
+    return f"must be {base}, or from {base + known.step} to {MAX_PAYLOAD}, {usual}"
 
 
 def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:

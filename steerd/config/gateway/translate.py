@@ -10,6 +10,7 @@ from steerd.config.gateway.document import Document, Mqtt, Probe, Steer
 from steerd.config.gateway.numbering import number
 from steerd.config.gateway.policies import CheckedPolicy
 from steerd.config.gateway.pops import CheckedPath
+from steerd.config.methods import METHODS
 from steerd.config.prefixes import has_default, pack
 from steerd.config.settings import (
     IPV4,
@@ -41,8 +42,6 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
-
-_PORTS = {"icmp": 0, "tcp": 443, "udp": 862}
 
 
 def capacity(mask: int) -> int:
@@ -150,8 +149,8 @@ def _probe_path(
     default: Probe, path: CheckedPath, way: PathSettings, mark: int, budget: float | None, folder: Path
 ) -> ProbePath:
     own = path.written
-    method = probing.method(default, own)
-    usual = _PORTS[method]
+    name = probing.method(default, own)
+    method = METHODS[name]
     return ProbePath(
         path=path.path,
         pop=path.pop.name,
@@ -160,9 +159,9 @@ def _probe_path(
         targets=_targets(path),
         interval=way.interval,
         timeout=way.timeout,
-        method=method,
-        port=(own.port or default.port or usual) if usual else 0,
-        size=(own.size or default.size or 0) if method != "tcp" else 0,
+        method=name,
+        port=(own.port or default.port or method.port) if method.takes("port") else 0,
+        size=(own.size or default.size or 0) if method.takes("size") else 0,
         dscp=default.dscp if own.dscp is None else own.dscp,
         key_file=located(probing.key_file(default, own), folder),
         budget=budget,
