@@ -47,7 +47,7 @@ default half-life of 2 s a difference weighs 1/15 by time: so nearly the same.""
 JUMP_MAX: Final = 2.0
 """A difference of two samples counts as jitter up to this many times the usual one: what is more is a spike, or a
 step, and the mean's to tell. Without it a lone spike costs as much jitter for 10 s as lasting noise would: gap left
-.121 instead of .078 on atlas-raw, .244 instead of .203 on seattle (docs/decisions/core-rule.md)."""
+.121 instead of .078 on atlas-raw, .244 instead of .203 on seattle (docs/development/decisions/core-rule.md)."""
 
 HELD: Final = 1.0 - 1e-6
 """Within so many seconds the very same RTT is no second measurement but the first one, held: by what recorded it, or by

@@ -21,7 +21,7 @@ from steerd.core.rules.work_function import WorkFunction
 
 LEAD: Final = 2.0
 """Another member leads once it has cost so many prices less: one switch there, one back. Mean gap left of five sets at
-1, 2 and 4: .168, .166, .169 (docs/decisions/core-rule.md has the experiments)."""
+1, 2 and 4: .168, .166, .169 (docs/development/decisions/core-rule.md has the experiments)."""
 
 MEMORY: Final = 3600.0
 """Seconds: half-life of what members have cost. At half of it noise of 10 ms makes 3.5 switches an hour, else 2.5."""

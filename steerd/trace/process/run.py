@@ -1,6 +1,6 @@
 """One trace: the ways to all targets of a path at once, each walked and measured.
 
-scapy and icmplib never meet in one process, as their licences do not go together (docs/decisions/dependencies.md):
+scapy and icmplib never meet in one process, as their licences do not go together (docs/development/decisions/dependencies.md):
 where scapy walks, a process beside it measures.
 """
 
