@@ -339,7 +339,8 @@ class Daemon:
                 await self._listen(old)
             return [str(error)]
         try:
-            self.prober.configure(config.probe)
+            probing = await self.prober.prepare(config.probe)
+            await probing.commit()
         except ProbeError as error:
             await routing.abort()
             if moved:
