@@ -21,7 +21,7 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState
 from steerd.core.views import PathView, PolicyView, View
 from steerd.lab.enclosure import run
-from steerd.share.share import Share
+from steerd.share.gateway import Share
 
 GIVEN: Final = Path(__file__).parent.parent / "config/mosquitto"
 PORT: Final = 8883

@@ -30,7 +30,8 @@ from steerd.daemon.tasks import Tasks
 from steerd.daemon.tracing import Tracing
 from steerd.daemon.transaction import take_up
 from steerd.daemon.watching import Traffic, Tunnels
-from steerd.store.store import Store, StoredState
+from steerd.store.earlier import StoredState
+from steerd.store.store import Store
 from steerd.web.http import ExportServer
 from steerd.web.metrics import Metrics
 

@@ -19,8 +19,8 @@ from steerd.share.refusals import Refusals
 from steerd.web.metrics import Metrics
 
 if TYPE_CHECKING:
+    from steerd.share.gateway import Share
     from steerd.share.orders import Orders
-    from steerd.share.share import Share
 
 log = logging.getLogger("steerd")
 
@@ -88,7 +88,7 @@ class Fleet:
         if self._config.mqtt is None:
             return
         from steerd.share import reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
-        from steerd.share.share import Share  # noqa: PLC0415
+        from steerd.share.gateway import Share  # noqa: PLC0415
 
         self._metrics.refusals("pop", reports.REASONS)
         self._share = Share(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steerd.config.change import Change, Swap
+from steerd.config.change import Change
 from steerd.config.settings import Config
 from steerd.core.events import Link
 from steerd.daemon.driver import Driver
@@ -24,7 +24,7 @@ class Probing:
 
     async def prepare(self, config: Config) -> Change:
         """StageError: it is refused."""
-        return Swap(self.prober.configure, config.probe, config.probe)
+        return await self.prober.prepare(config.probe)
 
     def _linked(self, link: Link) -> None:
         if link.up:

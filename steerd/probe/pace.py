@@ -36,6 +36,10 @@ class Pace:
         wanted = self._wanted.get(leg)
         return None if wanted is None else wanted * self.stretch(leg)
 
+    def wanted(self, leg: Leg) -> float | None:
+        """The period that was asked for; None: rest."""
+        return self._wanted[leg]
+
     def stretch(self, leg: Leg) -> float:
         """By what factor the budget of the leg's device stretches its periods."""
         budget = self._budgets.get(leg.settings.device)

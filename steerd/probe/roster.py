@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.core.settings import PathId
@@ -14,6 +15,15 @@ from steerd.probe.names.resolver import Key, Names
 from steerd.probe.pace import Pace
 
 _log = logging.getLogger("steerd.probe")
+
+
+class Roll(NamedTuple):
+    """Whom to probe: the legs of each path. ``periods`` are in seconds, None for rest, where they are not those of the
+    settings."""
+
+    settings: ProbeSettings
+    legs: Mapping[PathId, list[Leg]]
+    periods: Mapping[Leg, float | None]
 
 
 class Roster:
@@ -32,7 +42,8 @@ class Roster:
         self._pace = pace
         self._findings = findings
         self._turned = turned
-        self._legs: dict[PathId, list[Leg]] = {}
+        self._settings = ProbeSettings((), 0.0)
+        self._legs: Mapping[PathId, list[Leg]] = {}
         self._said: dict[Key, str] = {}
         self.names = Names(self._resolved, self._noted, addresses)
 
@@ -43,31 +54,38 @@ class Roster:
         """The path's legs; none: it is not probed."""
         return self._legs.get(path, [])
 
-    def configure(self, settings: ProbeSettings, now: float) -> None:
-        """Probe these paths; those that were probed before keep their legs, and those their phase, and their cadence
-        unless its setting changed. Raises `ProbeError` and changes nothing."""
-        made: dict[PathId, list[Leg]] = {}
+    def roll(self, settings: ProbeSettings) -> Roll:
+        """Whom to probe under these settings: paths that are probed already keep their legs. Raises `ProbeError`."""
+        legs: dict[PathId, list[Leg]] = {}
         for path in settings.paths:
             old = self.of(path.path)
-            made[path.path] = old if old and _packets(old[0].settings) == _packets(path) else self._carriers.legs(path)
+            legs[path.path] = old if old and _packets(old[0].settings) == _packets(path) else self._carriers.legs(path)
+        return Roll(settings, legs, {})
+
+    def call(self, roll: Roll, now: float) -> Roll:
+        """Probe these; legs that are probed already keep their phase, and their cadence unless its setting changed.
+        Returns who was probed before, with the cadence that each had."""
+        settings, made = roll.settings, roll.legs
+        former = Roll(self._settings, self._legs, {leg: self._pace.wanted(leg) for leg in self})
         kept = {leg for legs in made.values() for leg in legs}.intersection(self)
         for leg in self:
             if leg not in kept:
                 self._pace.remove(leg)
                 leg.carrier.drop(leg)
         self._findings.keep({path for path, legs in made.items() if kept.issuperset(legs)})
-        self._legs = made
+        self._settings, self._legs = settings, made
         for path in settings.paths:
             for leg in made[path.path]:
                 again = leg not in kept or leg.settings.interval != path.interval
                 leg.settings = path
                 self._pace.keep(leg)
                 if again:
-                    self._pace.every(leg, path.interval, now)
+                    self._pace.every(leg, roll.periods.get(leg, path.interval), now)
         self._pace.budget({path.device: path.budget for path in settings.paths if path.budget is not None}, now)
         self.names.watch({(leg.target.name, leg.family) for leg in self if leg.target.name})
         for key, address in self.names.known().items():
             self._resolved(*key, address)
+        return former
 
     def said_of_names(self, path: PathId) -> tuple[str, ...]:
         """Of each of the path's targets that has a name: which address it has, and why."""

@@ -20,8 +20,8 @@ import aiomqtt
 from steerd.config.settings import MqttSettings
 from steerd.core.events import PopState
 from steerd.core.views import View
+from steerd.share.gateway import Share
 from steerd.share.orders import Orders
-from steerd.share.share import Share
 
 Refuse = Callable[[str, str, str], None]
 

@@ -214,10 +214,11 @@ def reconfigured() -> Any:
         async def change(prober: Prober) -> None:
             await asyncio.sleep(1.0)
             when.append(time.monotonic())
-            prober.configure(ProbeSettings((path(1, both(1)), path(2, both(2), "v1")), 0.2))
+            change = await prober.prepare(ProbeSettings((path(1, both(1)), path(2, both(2), "v1")), 0.2))
+            await change.commit()
             await asyncio.sleep(1.0)
             with pytest.raises(ProbeError, match="by carrier pigeon is not available"):
-                prober.configure(ProbeSettings((path(3, both(1), method="carrier pigeon"),), 0.2))
+                await prober.prepare(ProbeSettings((path(3, both(1), method="carrier pigeon"),), 0.2))
             prober.cadence(Cadence(PathId("pop1/wg0"), None, 1.0))
 
         return {**probe([path(1, both(1))], 3.0, change), "when": when[0]}
@@ -253,7 +254,7 @@ def stepped() -> Any:
     with tunnels("v0") as _:
 
         async def step(_: Prober) -> None:
-            from steerd.probe import prober as module
+            from steerd.probe import exchange as module
 
             await asyncio.sleep(0.6)
             real = module.realtime_offset

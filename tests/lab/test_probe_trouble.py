@@ -248,7 +248,8 @@ def added() -> Any:
             await asyncio.sleep(0.7)
             when.append(time.monotonic())
             later = [path(n, ["10.64.2.1"], "v1", interval=0.4) for n in range(2, 12)]
-            prober.configure(ProbeSettings((path(1, ["10.64.1.1"], interval=0.4), *later), 0.4))
+            change = await prober.prepare(ProbeSettings((path(1, ["10.64.1.1"], interval=0.4), *later), 0.4))
+            await change.commit()
 
         found = probe([path(1, ["10.64.1.1"], interval=0.4)], 1.8, add)
         first = {name: min(sent for one, _, sent in found["told"] if one == name) for name, _, _ in found["told"]}

@@ -100,7 +100,7 @@ def test_after_a_broker_restart_everything_is_back(broker):
             event.cancel()
             with suppress(asyncio.CancelledError):
                 await event
-            assert not gateway.share._events
+            assert not gateway.share.waiting
 
     asyncio.run(scenario())
 
@@ -112,7 +112,7 @@ def test_without_a_broker_nothing_is_held_up():
                 gateway.share.fact(SWITCHED)
             await asyncio.sleep(0.3)
             assert gateway.connected == []
-            assert len(gateway.share._events) == 256
+            assert gateway.share.waiting == 256
             begun = time.monotonic()
         assert time.monotonic() - begun < 3
 

@@ -14,7 +14,7 @@ import pytest
 from steerd.config.gateway.load import load
 from steerd.core.views import View
 from steerd.lab.enclosure import RUN, run
-from steerd.share.share import Share
+from steerd.share.gateway import Share
 from tests.lab.sharing import MOSQUITTO, VIEW
 from tests.lab.waiting import until
 

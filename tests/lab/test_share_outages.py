@@ -64,7 +64,7 @@ class Scene:
 
     async def right_again(self) -> float:
         """Seconds from now until a new observer finds the state and a score that were said after now."""
-        began, before = time.monotonic(), self.gateway.share._seq
+        began, before = time.monotonic(), self.gateway.share.seq
         while True:
             async with watching(self.broker, self.authority) as seen:
                 await asyncio.sleep(0.2)

@@ -133,25 +133,25 @@ def test_traces_are_kept_with_their_decisions_and_go_with_them(tmp_path):
         clock.at += 1
         store.decided(switched(n), int(clock.at * 1000))
         store.traced(f"7-{n}", int(clock.at * 1000), {"verdict": "later"})
-    assert kept(store) == [f"7-{n}" for n in range(15, 20)]
+    assert kept(store, tmp_path) == [f"7-{n}" for n in range(15, 20)]
     clock.at += 100
     for n in range(20, 60):
         store.decided(switched(n), int(clock.at * 1000))
-    assert kept(store) == []
+    assert kept(store, tmp_path) == []
     store.traced("7-59", int(clock.at * 1000), {"verdict": "last"})
-    assert kept(store) == ["7-59"]
+    assert kept(store, tmp_path) == ["7-59"]
     store.close()
     assert asyncio.run(store.trace("7-59")) is None
     clock.at += 100_000.0
     store.open()
-    assert kept(store) == []
+    assert kept(store, tmp_path) == []
     store.close()
 
 
-def kept(store: Store) -> list[str]:
+def kept(store: Store, folder: Path) -> list[str]:
     for _ in range(2):  # waits for the thread: the second answer comes after the first one's transaction has ended
         asyncio.run(store.history(1, 1))
-    with sqlite3.connect(store._path / NAME) as db:
+    with sqlite3.connect(folder / NAME) as db:
         found = [row[0] for row in db.execute("SELECT event_id FROM traces ORDER BY wall_ms")]
     db.close()
     return found
@@ -305,11 +305,11 @@ def test_recordings_grow_old_while_the_daemon_runs(tmp_path):
     store.open()
     old = recorded(tmp_path, epoch=5)
     store.remember(MEMORY)
-    kept(store)
+    kept(store, tmp_path)
     assert old.exists()
     clock.at += AGE_MAX + 60.0
     store.remember(MEMORY)
-    kept(store)
+    kept(store, tmp_path)
     store.close()
     assert not old.exists()
 

@@ -1,6 +1,7 @@
 """All carriers in use: one for each method and family."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.net.devices import Devices
@@ -27,8 +28,8 @@ class Carriers:
     def __iter__(self) -> Iterator[Carrier]:
         return iter(tuple(self._carriers.values()))
 
-    def open(self, settings: ProbeSettings) -> None:
-        """Open what these paths need. Raises `ProbeError`."""
+    def open(self, settings: ProbeSettings, opened: ExitStack) -> None:
+        """Open what these paths need; ``opened`` closes what was not open before. Raises `ProbeError`."""
         for path in settings.paths:
             if path.method not in self._makers:
                 known = ", ".join(self._makers)
@@ -38,9 +39,14 @@ class Carriers:
                 for method in (path.method, ICMP):
                     if (method, target.family) not in self._carriers:
                         self._carriers[method, target.family] = self._makers[method](target.family)
+                        opened.callback(self._shut, (method, target.family))
+
+    def _shut(self, key: tuple[str, int]) -> None:
+        if key in self._carriers:
+            self._carriers.pop(key).close()
 
     def legs(self, path: ProbePath) -> list[Leg]:
-        """New legs, one for each target. Raises `ProbeError`."""
+        """New legs, one for each target, of carriers that are open. Raises `ProbeError`."""
         return [
             self._carriers[path.method, target.family].leg(path, index) for index, target in enumerate(path.targets)
         ]

@@ -11,6 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final
 
 from steerd.config.settings import IPV4
@@ -71,8 +72,8 @@ class Echoes:
         self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
         self._rotation = draw.getrandbits(16)
 
-    def open(self, family: int) -> None:
-        """Be ready for this family. Raises `ProbeError`."""
+    def open(self, family: int, opened: ExitStack) -> None:
+        """Be ready for this family; ``opened`` makes it so no more, if it was not before. Raises `ProbeError`."""
         if family in self._sockets:
             return
         sock = open_socket(family, self._identifiers, self._cookie[:TAG_SIZE])
@@ -83,13 +84,17 @@ class Echoes:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
         self._sockets[family] = sock
         self._loop.add_reader(sock, self._read, family, sock)
+        opened.callback(self._shut, family)
 
     def close(self) -> None:
-        for sock in self._sockets.values():
+        for family in tuple(self._sockets):
+            self._shut(family)
+        self._sent.clear()
+
+    def _shut(self, family: int) -> None:
+        if (sock := self._sockets.pop(family, None)) is not None:
             self._loop.remove_reader(sock)
             sock.close()
-        self._sockets.clear()
-        self._sent.clear()
 
     def send(self, way: Way, size: int, now: float) -> int:
         """An echo request of ``size`` bytes. 0, or the errno with which this machine refused it."""

@@ -11,6 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Final
 
 from steerd.config.settings import ProbeSettings
@@ -81,18 +82,19 @@ class MtuProber:
         self._loop = loop
         self._echoes = Echoes(loop, self._heard)
 
-    def open(self, settings: ProbeSettings) -> None:
-        """Open what these paths need. Raises `ProbeError`."""
+    def open(self, settings: ProbeSettings, opened: ExitStack) -> None:
+        """Open what these paths need; ``opened`` closes what was not open before. Raises `ProbeError`."""
         if self._loop is None or self._echoes is None or settings.mtu_interval <= 0.0:
             return
         for family in {target.family for path in settings.paths for target in path.targets if path.device}:
-            self._echoes.open(family)
+            self._echoes.open(family, opened)
         if self._links is None:
             try:
                 self._links = Links(self._changed)
             except OSError as error:
                 raise ProbeError(f"cannot watch the network devices: {error.strerror}") from None
             self._loop.add_reader(self._links, self._links.read)
+            opened.callback(self._shut_links)
 
     def close(self) -> None:
         if self._timer:
@@ -101,10 +103,14 @@ class MtuProber:
         self._runs.clear()
         if self._echoes is not None:
             self._echoes.close()
+        self._shut_links()
+        self._echoes = self._loop = None
+
+    def _shut_links(self) -> None:
         if self._links is not None and self._loop is not None:
             self._loop.remove_reader(self._links)
             self._links.close()
-        self._echoes = self._links = self._loop = None
+        self._links = None
 
     def configure(self, settings: ProbeSettings, legs: Iterable[Leg]) -> None:
         """Look at these legs from now on; those that are new soon."""

@@ -1,6 +1,7 @@
 """Why probes go unanswered: this machine's own doing, a target's limit, or a method that the target refuses."""
 
 import math
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from steerd.core.views import Finding
@@ -33,7 +34,7 @@ class Diagnosis:
         self._lookup = None
         self.forget(set())
 
-    def forget(self, kept: set[Leg]) -> None:
+    def forget(self, kept: AbstractSet[Leg]) -> None:
         """Only these legs are still probed."""
         self._checks = {leg: check for leg, check in self._checks.items() if leg in kept}
         self._due = [leg for leg in self._due if leg.checks in kept]

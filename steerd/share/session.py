@@ -4,27 +4,17 @@ import asyncio
 import contextlib
 import logging
 import ssl
-import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiomqtt
-from pydantic import ValidationError
 
-from steerd import __version__
 from steerd.config.settings import MqttSettings
-from steerd.core.effects import Switched
-from steerd.core.events import PopState
-from steerd.core.views import View
 from steerd.share.client import Connection, connected, content_type
 from steerd.share.credentials import read
-from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
-from steerd.share.orders import Orders
-from steerd.share.reports import Reports
-from steerd.share.topics import Topics
+from steerd.share.messages import Message
 
 _log = logging.getLogger(__name__)
 
@@ -41,54 +31,71 @@ SAY_AGAIN: Final = 3.0
 """Seconds until what the broker did not take, or somebody else contradicted, is said again."""
 
 _TAKEN_OVER: Final = 142  # MQTT 5, 3.14.2.1
-EVENT_EXPIRY: Final = 3600.0
-SCORE_INTERVALS: Final = 3
-_EVENTS_MAX: Final = 256
 _FAREWELL: Final = 3.0
 
 
-class Share:
-    """Publishes `state`, `score` and `event`; hands on what the configuration's PoPs say.
+class Member(Protocol):
+    """Whose session it is: what it says of itself, what it hears, and what else it has to say."""
 
-    `snapshot` is asked for the view each publish interval. The callbacks are called on the event loop:
-    `refuse` with source, reason and what it was, `on_connected` with every change, `on_message` with `in` or `out`.
-    `draw` gives numbers from 0 to 1. `backoff` is the first and the longest bound of the wait before another attempt,
-    in seconds. `orders` takes the fleet's orders (None: no key is trusted); `on_orders` is called after a new one.
+    @property
+    def name(self) -> str:
+        """What the broker knows it by."""
+        ...
+
+    @property
+    def topic(self) -> str:
+        """Where its own state is, retained."""
+        ...
+
+    @property
+    def filters(self) -> Sequence[str]:
+        """What it listens to besides."""
+        ...
+
+    def state(self, *, online: bool, reason: str | None = None) -> Message:
+        """What it says of itself when it comes, and when it goes for this reason: the latter is its will, too."""
+        ...
+
+    def lives(self, payload: bytes) -> bool:
+        """Whether this, which was heard at `topic`, says that it is there."""
+        ...
+
+    def take(self, topic: str, payload: bytes, kind: str | None, *, retained: bool) -> None:
+        """A message of this content type, from one of the `filters`."""
+        ...
+
+    async def publish(self, session: "Session", *, anew: bool) -> float:
+        """Say what is due, by `Session.publish`; ``anew``: the broker takes what is said from now on, or again, and may
+        have missed some. Returns when more will be due, by the loop's clock."""
+        ...
+
+
+class Session:
+    """Connects ``member``, and connects it again, until it is stopped.
+
+    The callbacks are called on the event loop: `refuse` with source, reason and what it was, `on_connected` with every
+    change, `on_message` with `in` or `out`. `draw` gives numbers from 0 to 1. `backoff` is the first and the longest
+    bound of the wait before another attempt, in seconds.
     """
 
     def __init__(
         self,
         settings: MqttSettings,
+        member: Member,
         *,
-        epoch: int,
-        pops: Collection[str],
-        snapshot: Callable[[], View],
-        on_pop_state: Callable[[PopState], None],
         refuse: Callable[[str, str, str], None],
         on_connected: Callable[[bool], None],
         on_message: Callable[[str], None],
-        orders: Orders | None = None,
-        on_orders: Callable[[], None] = lambda: None,
         draw: Callable[[], float],
-        wall: Callable[[], float] = time.time,
         backoff: tuple[float, float] = BACKOFF,
     ) -> None:
         self._settings = settings
-        self._epoch = epoch
-        self._snapshot = snapshot
+        self._member = member
         self._refuse = refuse
         self._on_connected = on_connected
         self._on_message = on_message
         self._draw = draw
-        self._wall = wall
         self._backoff = backoff
-        self._topics = Topics(settings.tenant, settings.region, settings.gateway)
-        self._reports = Reports(self._topics, pops, on_pop_state, refuse)
-        self._orders = orders
-        self._on_orders = on_orders
-        self._policies = frozenset[str]() if orders is None else orders.policies
-        self._seq = 0
-        self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._wake = asyncio.Event()
         self._subscribe_again = False
         self._unsaid = False  # whether our own state is not, or may not be, what the broker has
@@ -99,26 +106,29 @@ class Share:
         self._ended = asyncio.Event()
         self._reason = "stopped"
         self._running = False
-        self._connected = False
+        self._connection: Connection | None = None
 
-    def fact(self, switched: Switched) -> None:
-        """Queues an event. While the broker is away the latest 256 of the last hour are kept."""
-        now = self._wall()
-        event = switch_event(
-            switched, gateway=self._settings.gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000)
-        )
-        self._events.append((now, event))
+    def wake(self) -> None:
+        """There is something to say."""
         self._wake.set()
 
-    def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
-        """The configuration's PoPs or policies changed: what was said of new ones before is fetched again."""
-        names = frozenset(pops), frozenset(policies)
-        if names != (self._reports.pops, self._policies):
-            self._reports.pops, self._policies = names
-            if self._orders is not None:
-                self._orders.pops, self._orders.policies = names
-            self._subscribe_again = True
-            self._wake.set()
+    def subscribe(self) -> None:
+        """Again, soon: other filters, or what is retained once more."""
+        self._subscribe_again = True
+        self._wake.set()
+
+    async def publish(
+        self, topic: str, message: Message, *, qos: int = 1, retain: bool = False, expiry: float | None = None
+    ) -> None:
+        """Within `Member.publish`; as `steerd.share.client.Connection.publish`."""
+        if self._connection is None:
+            return
+        taken = await self._connection.publish(topic, message, qos=qos, retain=retain, expiry=expiry)
+        if qos:
+            # The broker's rules may be mended any time, and it does not tell: our state is what finds out.
+            self._unsaid = self._unsaid or not taken
+            self._forbidden = not taken
+        self._on_message("out")
 
     async def renew(self) -> None:
         """The files for TLS, or the password, may be new: then a new session takes the place of the present one. With
@@ -171,7 +181,7 @@ class Share:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._connected:  # there is somebody to say good-bye to
+            if self._connection:  # there is somebody to say good-bye to
                 await asyncio.wait({session}, timeout=_FAREWELL)
         finally:
             await _end({session, stopping})
@@ -190,20 +200,21 @@ class Share:
             await _end(waiting)
 
     async def _session(self) -> None:
-        will = self._topics.state, self._state(online=False, reason="connection lost")
-        identifier = f"steerd-{self._settings.gateway}"
+        will = self._member.topic, self._member.state(online=False, reason="connection lost")
         credentials = await read(self._settings)
         self._digest = credentials.digest
-        async with connected(self._settings, credentials, identifier, self._refuse, will=will) as connection:
-            self._set_connected(True)
+        async with connected(self._settings, credentials, self._member.name, self._refuse, will=will) as connection:
+            self._connection = connection
+            self._on_connected(True)
             _log.info("MQTT: connected to %s:%d", self._settings.host, self._settings.port)
             try:
-                await self._say(connection, self._state(online=True))
+                await self._say(online=True)
                 await self._until_stopped(connection)
                 if self._stopping.is_set():  # else it goes on with new credentials: nobody leaves
-                    await self._say(connection, self._state(online=False, reason=self._reason))
+                    await self._say(online=False, reason=self._reason)
             finally:
-                self._set_connected(False)
+                self._connection = None
+                self._on_connected(False)
 
     async def _until_stopped(self, connection: Connection) -> None:
         work = (self._receive(connection), self._publish(connection), self._stopping.wait(), self._renew.wait())
@@ -219,89 +230,41 @@ class Share:
         await self._subscribe(connection)
         async for message in connection.messages:
             self._on_message("in")
-            topic, kind = str(message.topic), content_type(message)
-            if topic == self._topics.state:
-                self._own_state(message.payload)
-            elif self._orders is None or not self._topics.of_orders(topic):
-                self._reports.take(topic, message.payload, kind, retained=message.retain)
-            elif self._orders.take(topic, message.payload, kind):
-                self._on_orders()
+            topic, payload = str(message.topic), message.payload
+            if topic != self._member.topic:
+                self._member.take(topic, payload, content_type(message), retained=message.retain)
+            elif not self._member.lives(payload):
+                # The will of a connection that was cut before may come after our birth.
+                self._unsaid = True
+                self._wake.set()
 
     async def _subscribe(self, connection: Connection) -> None:
         """Also again: what is retained comes once more then."""
-        orders = self._topics.orders if self._orders is not None else ()
-        await connection.subscribe(self._topics.state, self._topics.pop_states, *orders)
-
-    def _own_state(self, payload: bytes) -> None:
-        """The will of a connection that was cut before may come after our birth: then we say again that we live."""
-        with contextlib.suppress(ValidationError):
-            if GatewayState.model_validate_json(payload).online:
-                return
-        self._unsaid = True
-        self._wake.set()
+        await connection.subscribe(self._member.topic, *self._member.filters)
 
     async def _publish(self, connection: Connection) -> None:
-        """That we live, and events, at once; the score each interval, and as soon as the broker lets us speak again."""
+        """That we live at once, and what else there is to say, also as soon as the broker lets us speak again."""
         loop = asyncio.get_running_loop()
-        score_at = say_at = loop.time()
+        say_at = loop.time()
+        anew = True
         while True:
             self._wake.clear()
             if self._unsaid and loop.time() >= say_at:
-                score_at = loop.time() if self._forbidden else score_at
+                anew = anew or self._forbidden
                 say_at = loop.time() + SAY_AGAIN
-                await self._say(connection, self._state(online=True))
-            await self._publish_events(connection)
+                await self._say(online=True)
             if self._subscribe_again:
                 self._subscribe_again = False
                 await self._subscribe(connection)
-            if loop.time() >= score_at:
-                score_at = loop.time() + self._settings.publish_interval
-                await self._publish_score(connection)
+            more_at = await self._member.publish(self, anew=anew)
+            anew = False
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(min(score_at, say_at) if self._unsaid else score_at):
+                async with asyncio.timeout_at(min(more_at, say_at) if self._unsaid else more_at):
                     await self._wake.wait()
 
-    async def _say(self, connection: Connection, state: GatewayState) -> None:
+    async def _say(self, *, online: bool, reason: str | None = None) -> None:
         self._unsaid = False  # before: who contradicts meanwhile is heard
-        taken = await connection.publish(self._topics.state, state, qos=1, retain=True)
-        self._allowed(taken)
-        self._on_message("out")
-
-    async def _publish_events(self, connection: Connection) -> None:
-        while self._events:
-            queued = self._events[0]
-            left = queued[0] + EVENT_EXPIRY - self._wall()
-            if left > 0:
-                taken = await connection.publish(self._topics.event, queued[1], qos=1, retain=False, expiry=left)
-                self._allowed(taken)
-                self._on_message("out")
-            if self._events and self._events[0] is queued:  # else it made room for newer ones meanwhile
-                self._events.popleft()
-
-    async def _publish_score(self, connection: Connection) -> None:
-        ts_ms = int(self._wall() * 1000)
-        message = score(self._snapshot(), gateway=self._settings.gateway, seq=self._next(), ts_ms=ts_ms)
-        expiry = SCORE_INTERVALS * self._settings.publish_interval
-        await connection.publish(self._topics.score, message, qos=0, retain=True, expiry=expiry)
-        self._on_message("out")
-
-    def _allowed(self, taken: bool) -> None:
-        """The broker's rules may be mended any time, and it does not tell: our state is what finds out."""
-        self._unsaid = self._unsaid or not taken
-        self._forbidden = not taken
-
-    def _set_connected(self, connected: bool) -> None:
-        self._connected = connected
-        self._on_connected(connected)
-
-    def _state(self, *, online: bool, reason: str | None = None) -> GatewayState:
-        return GatewayState(
-            gw=self._settings.gateway, epoch=self._epoch, online=online, version=__version__, reason=reason
-        )
-
-    def _next(self) -> int:
-        self._seq += 1
-        return self._seq
+        await self.publish(self._member.topic, self._member.state(online=online, reason=reason), retain=True)
 
 
 def _taken_over(error: Exception | None) -> bool:

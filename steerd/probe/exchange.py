@@ -1,0 +1,160 @@
+"""Probes out, answers in, and what becomes of each: told once, as it is known."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from steerd.core.events import Outcome, Probed
+from steerd.core.settings import PathId
+from steerd.net.devices import Devices
+from steerd.probe.carrier import Answer, Carrier, Leg
+from steerd.probe.findings import Findings
+from steerd.probe.methods.carriers import Carriers
+from steerd.probe.methods.icmp import Wired
+from steerd.probe.outcomes.ledger import Flight, Ledger, Way
+from steerd.probe.trouble.diagnosis import Diagnosis
+from steerd.probe.wire.clock import ClockWatch, realtime_offset
+
+_STALL: Final = 0.5  # seconds: a tick later than this says that the whole machine may have stood still
+_QUEUE_WEIGHT: Final = 1 / 8
+_NUMBERS: Final = 1 << 32
+
+REPLY, LATE, LOST, OVERDUE, LOCAL = Outcome.REPLY, Outcome.LATE, Outcome.LOST, Outcome.OVERDUE, Outcome.LOCAL
+# Names of their own: to look a member up costs a call each time, and every probe asks for several.
+
+
+class Exchange:
+    """``carriers`` send and hear; ``diagnosis`` looks closer at legs in trouble. Times in seconds, monotonic."""
+
+    def __init__(self, on_outcome: Callable[[Probed], None], findings: Findings, wired: Wired | None) -> None:
+        """``wired`` makes a wire of a raw socket (None: the best)."""
+        self._on_outcome = on_outcome
+        self._number = random.SystemRandom().getrandbits(32)
+        self._ledger: Ledger[Leg] = Ledger(self._settled)
+        devices = Devices()
+        self.carriers = Carriers(self._ledger.find, devices, wired)
+        self.diagnosis = Diagnosis(self.carriers, devices, findings)
+        self._queues: dict[PathId, float] = {}
+        self._ways: dict[str, Way] = {}  # by device
+        self._clock = ClockWatch(0.0, 0.0)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any answer is awaited."""
+        return bool(self._ledger.waiting)
+
+    def start(self, now: float) -> None:
+        """The clock is looked at from now on."""
+        self._clock = ClockWatch(now, realtime_offset())
+
+    def close(self) -> None:
+        """Close all carriers. What is under way is not heard of again."""
+        self.diagnosis.close()
+        self.carriers.close()
+
+    def keep(self, legs: AbstractSet[Leg]) -> None:
+        """These legs are still probed, and no others: what was sent for those is not heard of again."""
+        self._ledger.close(lambda flight: flight.owner not in legs)
+        self.diagnosis.forget(legs)
+        paths = {leg.settings.path for leg in legs}
+        self._queues = {path: wait for path, wait in self._queues.items() if path in paths}
+        devices = {leg.settings.device for leg in legs}
+        self._ways = {device: way for device, way in self._ways.items() if device in devices}
+
+    def forget(self, leg: Leg) -> None:
+        """What was sent for this leg says nothing of it any more."""
+        self._ledger.close(lambda flight: flight.owner is leg)
+
+    def local_queue(self, path: PathId) -> float:
+        """How long this path's probes wait in this machine's own queues, smoothed, in seconds."""
+        return self._queues.get(path, 0.0)
+
+    def hear(self, planned: float, now: float) -> None:
+        """Read all that came and judge what did not come; ``planned`` is when this was meant to be done."""
+        stepped = self._clock.stepped(now, realtime_offset())
+        if stepped:
+            self._close(Outcome.VOID, lambda _: True)
+        for carrier in self.carriers:
+            self._read(carrier)
+        if now - planned > _STALL and not stepped:
+            self._close(Outcome.VOID, lambda _: True)
+        # As of the time this tick was meant for: what ran out of patience while nobody was there to read has
+        # one more tick to come.
+        for flight, outcome in self._ledger.judge(planned):
+            self._judged(flight, outcome, now)
+
+    def send(self, legs: Iterable[Leg]) -> None:
+        """One probe of each."""
+        now, wall_ns = time.monotonic(), time.time_ns()
+        batches: dict[Carrier, list[Flight[Leg]]] = {}
+        for leg in legs:
+            self._number = number = (self._number + 1) % _NUMBERS
+            way = self._ways.get(leg.settings.device)
+            if way is None:
+                way = self._ways[leg.settings.device] = Way()
+            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, way)
+            batches.setdefault(leg.carrier, []).append(flight)
+        for carrier, flights in batches.items():
+            for flight, error in zip(flights, carrier.send(flights), strict=True):
+                if not error:
+                    self._ledger.sent(flight)
+                    if flight.owner.refused_at > -math.inf:
+                        self.diagnosis.accepted(flight.owner, now)
+                elif flight.owner.checks is None:
+                    self.diagnosis.refused(flight.owner, error, now)
+                    self._tell(flight, LOCAL)
+
+    def _read(self, carrier: Carrier) -> None:
+        carrier.departures()
+        for heard in carrier.heard():
+            if isinstance(heard, Answer):
+                self._answered(heard.flight, heard.rtt)
+            elif self._ledger.erred(heard.flight):
+                self._tell(heard.flight, Outcome.ERROR)
+        if carrier.overflowed:
+            self._close(LOCAL, lambda flight: flight.owner.carrier is carrier)
+
+    def _answered(self, flight: Flight[Leg], rtt: float) -> None:
+        outcome = self._ledger.answered(flight)
+        if outcome is REPLY or outcome is LATE:
+            leg = flight.owner
+            if flight.queued_ns and flight.left_ns:
+                self._observe_queue(leg, (flight.left_ns - flight.queued_ns) / 1e9)
+            if leg.losses or leg.limit or leg.checks:
+                self.diagnosis.answered(leg, flight.sent_at)
+            self._tell(flight, outcome, rtt)
+        elif outcome:
+            self._tell(flight, outcome)
+
+    def _observe_queue(self, leg: Leg, wait: float) -> None:
+        path = leg.settings.path
+        before = self._queues.get(path, wait)
+        self._queues[path] = before + (wait - before) * _QUEUE_WEIGHT
+
+    def _judged(self, flight: Flight[Leg], outcome: Outcome, now: float) -> None:
+        leg = flight.owner
+        if outcome is OVERDUE and (error := self.diagnosis.unroutable(leg, now)):
+            self._ledger.unsent(flight)
+            self.diagnosis.refused(leg, error, now)
+            outcome = LOCAL
+        elif outcome is LOCAL:
+            self._observe_queue(leg, flight.timeout)
+            self.diagnosis.stuck(leg, now)
+        elif outcome is LOST and self.diagnosis.lost(leg, flight.sent_at):
+            leg.carrier.renew(leg)
+        self._tell(flight, outcome)
+
+    def _settled(self, flight: Flight[Leg]) -> None:
+        flight.owner.carrier.settled(flight)
+
+    def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:
+        for flight in self._ledger.close(concerned):
+            self._tell(flight, outcome)
+
+    def _tell(self, flight: Flight[Leg], outcome: Outcome, rtt: float = 0.0) -> None:
+        leg = flight.owner
+        if leg.checks is None:
+            self._on_outcome(Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.index))

@@ -1,0 +1,144 @@
+"""What a gateway says to its fleet, and hears from it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from pydantic import ValidationError
+
+from steerd import __version__
+from steerd.config.settings import MqttSettings
+from steerd.core.effects import Switched
+from steerd.core.events import PopState
+from steerd.core.views import View
+from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
+from steerd.share.orders import Orders
+from steerd.share.reports import Reports
+from steerd.share.session import BACKOFF, Session
+from steerd.share.topics import Topics
+
+EVENT_EXPIRY: Final = 3600.0
+SCORE_INTERVALS: Final = 3
+_EVENTS_MAX: Final = 256
+
+
+class Share:
+    """Publishes `state`, `score` and `event`; hands on what the configuration's PoPs say.
+
+    `snapshot` is asked for the view each publish interval. `orders` takes the fleet's orders (None: no key is trusted);
+    `on_orders` is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        *,
+        epoch: int,
+        pops: Collection[str],
+        snapshot: Callable[[], View],
+        on_pop_state: Callable[[PopState], None],
+        refuse: Callable[[str, str, str], None],
+        on_connected: Callable[[bool], None],
+        on_message: Callable[[str], None],
+        orders: Orders | None = None,
+        on_orders: Callable[[], None] = lambda: None,
+        draw: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        backoff: tuple[float, float] = BACKOFF,
+    ) -> None:
+        self._settings = settings
+        self._epoch = epoch
+        self._snapshot = snapshot
+        self._wall = wall
+        self._topics = Topics(settings.tenant, settings.region, settings.gateway)
+        self._reports = Reports(self._topics, pops, on_pop_state, refuse)
+        self._orders = orders
+        self._on_orders = on_orders
+        self._policies = frozenset[str]() if orders is None else orders.policies
+        self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
+        self._score_at = 0.0
+        self.seq = 0
+        """Messages numbered so far."""
+        self.name = f"steerd-{settings.gateway}"
+        self.topic = self._topics.state
+        session = Session(
+            settings,
+            self,
+            refuse=refuse,
+            on_connected=on_connected,
+            on_message=on_message,
+            draw=draw,
+            backoff=backoff,
+        )
+        self.run, self.stop, self.renew = session.run, session.stop, session.renew
+        self._session = session
+
+    @property
+    def waiting(self) -> int:
+        """Events that the broker has not taken yet."""
+        return len(self._events)
+
+    def fact(self, switched: Switched) -> None:
+        """Queues an event. While the broker is away the latest 256 of the last hour are kept."""
+        now = self._wall()
+        event = switch_event(
+            switched, gateway=self._settings.gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000)
+        )
+        self._events.append((now, event))
+        self._session.wake()
+
+    def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
+        """The configuration's PoPs or policies changed: what was said of new ones before is fetched again."""
+        names = frozenset(pops), frozenset(policies)
+        if names != (self._reports.pops, self._policies):
+            self._reports.pops, self._policies = names
+            if self._orders is not None:
+                self._orders.pops, self._orders.policies = names
+            self._session.subscribe()
+
+    # As `steerd.share.session.Member`
+
+    @property
+    def filters(self) -> Sequence[str]:
+        return self._topics.pop_states, *(self._topics.orders if self._orders is not None else ())
+
+    def state(self, *, online: bool, reason: str | None = None) -> GatewayState:
+        return GatewayState(
+            gw=self._settings.gateway, epoch=self._epoch, online=online, version=__version__, reason=reason
+        )
+
+    def lives(self, payload: bytes) -> bool:
+        try:
+            return GatewayState.model_validate_json(payload).online
+        except ValidationError:
+            return False
+
+    def take(self, topic: str, payload: bytes, kind: str | None, *, retained: bool) -> None:
+        if self._orders is None or not self._topics.of_orders(topic):
+            self._reports.take(topic, payload, kind, retained=retained)
+        elif self._orders.take(topic, payload, kind):
+            self._on_orders()
+
+    async def publish(self, session: Session, *, anew: bool) -> float:
+        """Events at once; the score each interval."""
+        loop = asyncio.get_running_loop()
+        while self._events:
+            queued = self._events[0]
+            left = queued[0] + EVENT_EXPIRY - self._wall()
+            if left > 0:
+                await session.publish(self._topics.event, queued[1], expiry=left)
+            if self._events and self._events[0] is queued:  # else it made room for newer ones meanwhile
+                self._events.popleft()
+        if anew or loop.time() >= self._score_at:
+            self._score_at = loop.time() + self._settings.publish_interval
+            ts_ms = int(self._wall() * 1000)
+            message = score(self._snapshot(), gateway=self._settings.gateway, seq=self._next(), ts_ms=ts_ms)
+            expiry = SCORE_INTERVALS * self._settings.publish_interval
+            await session.publish(self._topics.score, message, qos=0, retain=True, expiry=expiry)
+        return self._score_at
+
+    def _next(self) -> int:
+        self.seq += 1
+        return self.seq
