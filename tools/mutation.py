@@ -1,7 +1,8 @@
 """usage: tools/mutation.py [MODULE ...]: mutates modules of steerd.core and runs their tests against each mutant.
 
-Prints what became of the mutants. Fails if fewer than `SHARE` of a module's die, if one lives that docs/development/mutation.md
-does not name, or if one that it names does not live. What is mutated, and which tests run, is in pyproject.toml.
+Prints what became of the mutants. Fails if fewer than `SHARE` of a module's die, if one lives that
+docs/development/mutation.md does not name, or if one that it names does not live. What is mutated, and which tests run,
+is in pyproject.toml.
 """
 
 import os

@@ -1,7 +1,7 @@
 """One trace: the ways to all targets of a path at once, each walked and measured.
 
-scapy and icmplib never meet in one process, as their licences do not go together (docs/development/decisions/dependencies.md):
-where scapy walks, a process beside it measures.
+scapy and icmplib never meet in one process, as their licences do not go together
+(docs/development/decisions/dependencies.md): where scapy walks, a process beside it measures.
 """
 
 import json
