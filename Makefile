@@ -7,47 +7,64 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What `make test` runs: all but what has a target of its own, since it needs more than mosquitto.
 HERE := not nft and not fleet and not wireguard and not deb and not system
+# What each target needs of this machine; tools/need says how it is checked. `make needs-TARGET` does only that.
+NEEDS_demo := mosquitto ip nsenter
+NEEDS_test := mosquitto ip nsenter openssl
+NEEDS_test-nft := mosquitto ip nsenter nft
+NEEDS_test-fleet := mosquitto ip nsenter openssl
+NEEDS_test-wireguard := ip nsenter wg wireguard-go
+NEEDS_test-deb := dpkg-deb ip nsenter
+NEEDS_test-system := debootstrap dpkg-deb ip nsenter mosquitto nft systemd-nspawn
+NEEDS_vm := debootstrap qemu-system-x86_64 mke2fs
+NEEDS_soak := mosquitto ip nsenter nft strace
+NEED = @PYTHON=$(PYTHON) tools/need
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
+.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its own
-	@tools/need mosquitto ip
+	$(NEED) $(NEEDS_demo)
 	$(BIN)/steerd demo $(DEMO)
 
-test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (5 minutes at most)
-	@tools/need mosquitto ip
+unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit tests/property tests/scenarios
+
+test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 minutes at most); TESTS="..." those
 ifdef TESTS
+	$(NEED) $$($(BIN)/python -m tests.needs $(TESTS))
 	$(BIN)/python -m pytest $(TESTS)
 else
+	$(NEED) $(NEEDS_test)
 	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not alone and $(HERE)"
 	$(BIN)/python -m pytest -m "alone and $(HERE)"
 endif
 
 test-nft: $(VENV)/dev.stamp ## lab tests of the leak guard and of pinned connections: needs nftables
-	@tools/need mosquitto ip nft
+	$(NEED) $(NEEDS_test-nft)
 	$(BIN)/python -m pytest -n 3 -m "nft and not alone"
 	$(BIN)/python -m pytest -m "nft and alone"
 
 test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules, hostile clients, outages
-	@tools/need mosquitto ip openssl
+	$(NEED) $(NEEDS_test-fleet)
 	$(BIN)/python -m pytest -n 4 -m fleet
 
 test-wireguard: $(VENV)/dev.stamp ## lab tests over tunnels of wireguard-go: their health, and steering from peer to peer
-	@tools/need ip wg wireguard-go
+	$(NEED) $(NEEDS_test-wireguard)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m wireguard
 
 test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
-	@tools/need dpkg-deb ip
+	$(NEED) $(NEEDS_test-deb)
 	$(BIN)/python -m pytest -m deb
 
 test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Debian 12 with a real systemd; as root (4 minutes)
-	@tools/need dpkg-deb ip mosquitto nft systemd-nspawn
+	$(NEED) $(NEEDS_test-system)
 	$(BIN)/python -m pytest -m system $(TESTS)
+
+needs-%: ; @PYTHON=$(PYTHON) tools/need $(NEEDS_$*)
 
 vm: $(VENV)/vm/root ## what tools/vm boots: a Debian 12 with its stock kernel (as root; 2 minutes)
 
@@ -59,7 +76,7 @@ else
 endif
 
 soak: $(VENV)/dev.stamp ## hours of the core, and of a daemon that is reloaded, flapped and cut off: does anything grow? (15 minutes)
-	@tools/need mosquitto ip nft strace
+	$(NEED) $(NEEDS_soak)
 	$(BIN)/python -m tests.soak $(SOAK)
 
 deb: $(VENV)/sbom.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12, and its SBOM
@@ -142,11 +159,11 @@ $(VENV)/sbom.stamp: $(VENV)/dev.stamp requirements/sbom.txt
 	@touch $@
 
 $(VENV)/debian-12: tools/tree | $(VENV)/dev.stamp
-	@tools/need debootstrap
+	$(NEED) debootstrap
 	@tools/tree $@
 
 $(VENV)/vm/root: tools/vm-base | $(VENV)/debian-12
-	@tools/need qemu-system-x86_64 busybox modprobe mke2fs
+	$(NEED) $(NEEDS_vm)
 	@tools/vm-base $(VENV)/vm $(VENV)/debian-12
 	@touch $@
 

@@ -1,26 +1,24 @@
-"""``python -m tests.again COMMAND...``: run it, and once more if it fails while the machine stood still.
+"""``python -m tests.again TIMES COMMAND...``: run it, and while it fails again, so many times at most.
 
-The exit code is that of the last run.
+For what lives in real time, whatever the reason. The exit code is that of the last run.
 """
 
-import contextlib
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
-from tests.stalls import Stalls
 
-
-def main(command: Sequence[str]) -> int:
-    with contextlib.closing(Stalls()) as stalls:
-        began = time.monotonic()
+def main(times: int, command: Sequence[str]) -> int:
+    code = subprocess.run(command, check=False).returncode
+    for time in range(1, times + 1):
+        if not code:
+            break
+        print(f"\n*** {' '.join(command)} FAILED ({code}): again, {time} of {times} ***\n", file=sys.stderr, flush=True)
         code = subprocess.run(command, check=False).returncode
-        if code and stalls.since(began):
-            print(f"failed ({code}) while the machine stood still: once more", file=sys.stderr, flush=True)
-            code = subprocess.run(command, check=False).returncode
+        if not code:
+            print(f"\n*** {' '.join(command)} failed, and passed in run {time + 1} ***\n", file=sys.stderr, flush=True)
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]) if sys.argv[1:] else __doc__)
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]) if sys.argv[2:] else __doc__)

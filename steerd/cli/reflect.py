@@ -34,9 +34,12 @@ def reflect(
             stack.callback(listener.close)
         reflector = Reflector(key=key, allowed=allow, rate=rate, ports=[listener.port for listener in listeners])
         where = ", ".join(str(listener) for listener in listeners)
-        _log.info("reflecting on %s, %s", where, "authenticated" if key else "unauthenticated")
-        notify(READY="1", STATUS=f"reflecting on {where}")
-        serve(listeners, reflector, every=_REPORT, report=lambda: _log.debug("%s", _counts(reflector)))
+
+        def ready() -> None:
+            _log.info("reflecting on %s, %s", where, "authenticated" if key else "unauthenticated")
+            notify(READY="1", STATUS=f"reflecting on {where}")
+
+        serve(listeners, reflector, started=ready, every=_REPORT, report=lambda: _log.debug("%s", _counts(reflector)))
     notify(STOPPING="1")
     _log.info("%s", _counts(reflector))
     return 0

@@ -67,7 +67,7 @@ def enclose() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
-def run(function: str, *arguments: Any, timeout: float = 60.0) -> Any:
+def run(function: str, *arguments: Any, timeout: float = 180.0) -> Any:
     """Call ``module:function`` with JSON arguments in an enclosure of its own; returns what it returned.
 
     Raises `LabError` with the end of its standard error if it failed or took longer than ``timeout`` seconds.

@@ -10,6 +10,7 @@ from typing import Any
 from steerd.lab.enclosure import LabError
 
 _NEW_NETWORK = 0x40000000
+_PATIENCE = 60.0  # seconds, on an emulated processor too
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -17,7 +18,7 @@ def ip(commands: str, namespace: str | None = None) -> None:
     """Run `ip` commands in one batch: a line each, without the word ``ip``. Raises `LabError` if one fails."""
     lines = "\n".join(line.strip() for line in commands.splitlines())
     inside = ["-n", namespace] if namespace else []
-    done = subprocess.run(["ip", *inside, "-batch", "-"], input=lines, capture_output=True, text=True, check=False)
+    done = _called(["ip", *inside, "-batch", "-"], lines)
     if done.returncode != 0:
         raise LabError(f"ip in {namespace or 'the lab'}: {done.stderr.strip()}")
 
@@ -25,7 +26,9 @@ def ip(commands: str, namespace: str | None = None) -> None:
 def add(*namespaces: str) -> None:
     """Make namespaces with their loopback up."""
     for namespace in namespaces:
-        subprocess.run(["ip", "netns", "add", namespace], check=True)
+        done = _called(["ip", "netns", "add", namespace])
+        if done.returncode != 0:
+            raise LabError(f"ip netns add {namespace}: {done.stderr.strip()}")
         ip("link set lo up", namespace)
 
 
@@ -55,6 +58,13 @@ def sysctl(namespace: str, **values: int) -> None:
     script = "".join(
         f"echo {value} > {Path('/proc/sys/net') / name.replace('__', '/')}\n" for name, value in values.items()
     )
-    done = subprocess.run(command(namespace, ["sh", "-ec", script]), capture_output=True, text=True, check=False)
+    done = _called(command(namespace, ["sh", "-ec", script]))
     if done.returncode != 0:
         raise LabError(f"sysctl in {namespace}: {done.stderr.strip()}")
+
+
+def _called(argv: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(argv, input=given, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"{' '.join(argv)} did not return within {_PATIENCE:g} s") from None

@@ -154,12 +154,20 @@ class _Delivery(NamedTuple):
         return cls(at_ns, ttl & 0xFF, local, back)
 
 
-def serve(listeners: Sequence[Listener], reflector: Reflector, *, every: float, report: Callable[[], None]) -> None:
-    """Answer until SIGTERM or SIGINT; ``report`` is called every so many seconds."""
+def serve(
+    listeners: Sequence[Listener],
+    reflector: Reflector,
+    *,
+    started: Callable[[], None],
+    every: float,
+    report: Callable[[], None],
+) -> None:
+    """Answer until SIGTERM or SIGINT. ``started`` is called once it waits for them, ``report`` regularly."""
     with selectors.DefaultSelector() as selector, _signals() as woken:
         selector.register(woken, selectors.EVENT_READ)
         for listener in listeners:
             selector.register(listener, selectors.EVENT_READ, listener)
+        started()
         due = time.monotonic() + every
         while True:
             ready = [key.data for key, _ in selector.select(max(0.0, due - time.monotonic()))]

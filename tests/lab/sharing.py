@@ -22,6 +22,7 @@ from steerd.core.events import PopState
 from steerd.core.views import View
 from steerd.share.gateway import Share
 from steerd.share.orders import Orders
+from tests.lab.waiting import BOUND
 
 Refuse = Callable[[str, str, str], None]
 
@@ -55,7 +56,7 @@ class Broker:
         if user and user[0] not in self._file.read_text():
             self._file.write_text(self._file.read_text() + "user root\n")
         self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._file)], stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + BOUND
         while time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
@@ -149,7 +150,7 @@ async def heard(
     port: int, topic: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True, *, kept: bool = False
 ) -> aiomqtt.Message:
     """The first message on `topic` that is wanted. `kept`: one that the broker retains, not one that comes live."""
-    async with asyncio.timeout(10), observer(port) as client:
+    async with asyncio.timeout(BOUND), observer(port) as client:
         await client.subscribe(topic, qos=1)
         async for message in client.messages:
             if message.payload and wanted(body(message)) and (message.retain or not kept):

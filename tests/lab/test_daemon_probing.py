@@ -11,7 +11,8 @@ from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.line import Conditions
 from steerd.lab.world.world import PopSpec, World
-from tests.lab.test_daemon import FILE, ask, metric, start, status, until
+from tests.lab.test_daemon import FILE, ask, metric, start, status
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
 
@@ -24,7 +25,7 @@ CHOICE = "fra1/tun-fra1"
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=60)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def of(world: World, name: str) -> Any:
@@ -190,9 +191,9 @@ def swallowed() -> Any:
         world.pops["fra1"].set(mtu=1498)
         config = world.gateway_config(interval="200ms")
         start(world, config.replace("[probe]", '[probe]\nmtu_interval = "1s"'))
-        until(lambda: of(world, CHOICE)["black_hole"], 10)
+        until(lambda: of(world, CHOICE)["black_hole"])
         marked = time.monotonic()
-        until(lambda: status(world)["policies"][0]["choice"] != CHOICE, 10)
+        until(lambda: status(world)["policies"][0]["choice"] != CHOICE)
         found["moved"] = time.monotonic() - marked
         found["path"] = of(world, CHOICE)
         labels = f'pop="fra1",path="{CHOICE}"'

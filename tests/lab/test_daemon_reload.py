@@ -10,7 +10,8 @@ import pytest
 
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import FILE, LOG, MISTAKES, SOCKET, ask, metric, start, state_of_kernel, status, until
+from tests.lab.test_daemon import FILE, LOG, MISTAKES, SOCKET, ask, metric, start, state_of_kernel, status
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
@@ -19,7 +20,7 @@ GOOD = "steerd_config_last_reload_successful"
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=90)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def text(world: World, *arguments: str) -> tuple[int, str, str]:
@@ -80,7 +81,7 @@ def on_trial() -> Any:
         found["shown after"] = text(world, "status")[1]
         found["late"] = text(world, "confirm")
         # 10 ms better: what was forbidden has a whole price to make up, and a whole one to gain.
-        until(lambda: choice(world) == FRA and state_of_kernel() == before, 30.0)
+        until(lambda: choice(world) == FRA and state_of_kernel() == before)
         ended = time.monotonic()
         time.sleep(1.1)
         window = world.traffic.between(began, ended)
@@ -89,7 +90,7 @@ def on_trial() -> Any:
         found["again"] = ask(world, "reload", "--confirm", "3s")[0]
         until(lambda: choice(world) == AMS)
         found["confirm"] = text(world, "confirm")
-        time.sleep(4.0)
+        time.sleep(4.0)  # longer than it would have been on trial
         found["confirmed"] = [choice(world), status(world)["reload"], metric(GOOD)]
 
         FILE.write_text(config)
@@ -108,7 +109,7 @@ def test_a_reload_that_is_not_confirmed_goes_back_and_one_that_is_stays() -> Non
     assert (code, answer["ok"], answer["confirm_within_s"]) == (0, True, 6)
     (pending, good) = found["pending"]
     assert (pending["state"], good) == ("unconfirmed", 1)
-    assert 3.0 < pending["left_s"] <= 6.0
+    assert 0.0 < pending["left_s"] <= 6.0
     assert "! the last reload waits for `steerctl confirm`: " in found["shown"]
     assert found["moved"]
     plain, (code, output, errors) = found["second"]

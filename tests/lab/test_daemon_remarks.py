@@ -7,8 +7,9 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import LOG, ask, start, status, until
+from tests.lab.test_daemon import LOG, ask, start, status
 from tests.lab.test_daemon_reload import text
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
@@ -30,7 +31,7 @@ def shadowed() -> Any:
 
 
 def test_status_and_log_tell_of_prefixes_that_main_takes_first() -> None:
-    found = run(f"{__name__}:shadowed", timeout=90)
+    found = run(f"{__name__}:shadowed")
     assert found["before"] == []
     (said,) = found["remarks"]
     assert said.endswith("198.18.0.0/15")

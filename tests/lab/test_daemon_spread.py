@@ -6,8 +6,9 @@ import pytest
 
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import FILE, ask, metric, start, state_of_kernel, status, until
+from tests.lab.test_daemon import FILE, ask, metric, start, state_of_kernel, status
 from tests.lab.test_daemon_reload import flowing, text
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
@@ -22,7 +23,7 @@ def sharing() -> Any:
         alone = flowing(world.gateway_config(), "move")
         config = alone.replace("[[policy]]", "[[policy]]\nspread = 2")
         daemon = start(world, config)
-        until(lambda: parts(world), 40)
+        until(lambda: parts(world))
         found["shares"] = parts(world)
         best = status(world)["policies"][0]["choice"]
         found["first"] = next(iter(found["shares"])) == best
@@ -46,7 +47,7 @@ def sharing() -> Any:
 
 
 def test_several_paths_carry_a_policy_and_everybody_is_told():
-    found = run(f"{__name__}:sharing", timeout=120)
+    found = run(f"{__name__}:sharing")
     assert len(found["shares"]) == 2
     assert sum(found["shares"].values()) == pytest.approx(1.0, abs=0.01)
     assert found["first"]

@@ -11,7 +11,8 @@ import pytest
 
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import ECHO, FILE, MISTAKES, ask, reaches, start, status, until
+from tests.lab.test_daemon import ECHO, FILE, MISTAKES, ask, reaches, start, status
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker, pytest.mark.nft]
 
@@ -136,7 +137,7 @@ def all_scenes(on_stop: str) -> Any:
 
 @pytest.mark.parametrize("on_stop", ["keep", "block"])
 def test_whatever_happens_nothing_leaves_outside_the_tunnels(on_stop: str) -> None:
-    found = run(f"{__name__}:all_scenes", on_stop, timeout=120)
+    found = run(f"{__name__}:all_scenes", on_stop)
     leaked = found["leaked"]
     assert leaked.pop("cleaned up") > 50  # so it is users' packets, there, that are counted
     assert leaked == dict.fromkeys(leaked, 0)

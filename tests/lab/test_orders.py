@@ -11,8 +11,9 @@ import pytest
 
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import FILE, ask, metric, start, status, until
+from tests.lab.test_daemon import FILE, ask, metric, start, status
 from tests.lab.test_daemon_reload import text
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
@@ -92,13 +93,13 @@ def ordered() -> Any:
         others = [name for name in world.pops if name != "fra1"]
         for name in others:
             world.pops[name].set(dead=True)
-        until(lambda: choice(world) == "fra1/tun-fra1", 20)
+        until(lambda: choice(world) == "fra1/tun-fra1")
         for name in others:
             world.pops[name].set(dead=False)
-        until(lambda: choice(world) != "fra1/tun-fra1", 40)
+        until(lambda: choice(world) != "fra1/tun-fra1")
 
         world.broker.start()
-        until(lambda: metric("steerd_mqtt_connected"), 60)
+        until(lambda: metric("steerd_mqtt_connected"))
         world.broker.publish(*sign("undrain", "fra1", "--to", "region/lab"))
         until(lambda: not status(world)["drains"])
         tried("replayed", theirs, signed)

@@ -8,15 +8,16 @@ import pytest
 
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import POPS, World
-from tests.lab.test_daemon import ask, start, status, until
+from tests.lab.test_daemon import ask, start, status
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 SLOWER = 60.0
 """ms: what the users' traffic adds to the PoP that carries it."""
 
-WATCHED = 25.0
-"""Seconds. Before own load was learned there was a switch each 3 s."""
+REST = 10.0
+"""Seconds without a switch. Before own load was learned there was one each 3 s."""
 
 
 class Load:
@@ -50,19 +51,28 @@ class Load:
                     self._world.pops[spec.name].set(delay_ms=delay)
 
 
+def choice(world: World) -> Any:
+    return status(world)["policies"][0]["choice"]
+
+
+def at_rest(world: World) -> float:
+    """Seconds since the last switch."""
+    return time.time() - max(one["wall_ms"] for one in ask(world, "history")[1]["switches"]) / 1e3
+
+
 def loaded() -> Any:
     with World(rate=100) as world, Load(world) as load:
         start(world, world.gateway_config())
-        time.sleep(WATCHED)
+        until(lambda: choice(world) == "fra1/tun-fra1" and at_rest(world) > REST, 120.0)
         switches = ask(world, "history")[1]["switches"]
         found = ask(world, "why")[1]["policies"][0]
         load.on_top = 40.0
-        until(lambda: status(world)["policies"][0]["choice"] != "fra1/tun-fra1", 30)
+        until(lambda: choice(world) != "fra1/tun-fra1")
         return {"switches": switches, "policy": found}
 
 
 def test_a_gateway_whose_own_traffic_slows_its_path_comes_to_rest_on_the_best_one():
-    found = run(f"{__name__}:loaded", timeout=150)
+    found = run(f"{__name__}:loaded")
     moves = [one for one in found["switches"] if one["from"] is not None]
     assert len(moves) <= 4, moves
     assert found["policy"]["choice"] == "fra1/tun-fra1"

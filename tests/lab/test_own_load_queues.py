@@ -10,7 +10,8 @@ from steerd.lab.enclosure import run
 from steerd.lab.world.line import Conditions
 from steerd.lab.world.world import PopSpec
 from tests.lab.queues import RATE, Queues
-from tests.lab.test_daemon import ask, start, status, until
+from tests.lab.test_daemon import ask, start, status
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab]
 
@@ -41,12 +42,12 @@ def full() -> Any:
         rtts = {path["path"]: path["rtt_ms"] for path in status(world)["paths"]}
         pop = found["choice"].partition("/")[0]
         world.pops[pop].set(delay_ms=DELAYS[pop] + BROWN_OUT)
-        until(lambda: status(world)["policies"][0]["choice"] != found["choice"], 20)
+        until(lambda: status(world)["policies"][0]["choice"] != found["choice"])
     return {"filled": filled, "switches": switches, "policy": found, "rtts": rtts}
 
 
 def test_a_gateway_that_nearly_fills_its_uplinks_comes_to_rest_and_still_leaves_a_brown_out() -> None:
-    found = run(f"{__name__}:full", timeout=100)
+    found = run(f"{__name__}:full")
     assert 0.8 < found["filled"] < 1.0, found["filled"]
     assert len(found["switches"]) <= 4, found["switches"]
     assert all(at < WATCHED - REST for at in found["switches"]), found["switches"]

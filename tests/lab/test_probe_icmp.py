@@ -21,7 +21,7 @@ pytestmark = pytest.mark.lab
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=30)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def accuracy() -> Any:

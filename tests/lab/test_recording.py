@@ -18,7 +18,8 @@ from steerd.replay.recorded import effects
 from steerd.store.recording import read
 from steerd.store.records import to_json
 from steerd.store.store import Store
-from tests.lab.test_daemon import FILE, ask, start, status, until
+from tests.lab.test_daemon import FILE, ask, start, status
+from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
@@ -117,7 +118,7 @@ def recorded() -> Any:
 
 
 def test_a_recording_replays_to_exactly_what_the_daemon_decided() -> None:
-    found = run(f"{__name__}:recorded", timeout=60)
+    found = run(f"{__name__}:recorded")
     whole, cut = found["replayed"]
     decided = found["decided"]
     first, second = (

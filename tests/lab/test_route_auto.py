@@ -32,7 +32,7 @@ from tests.lab.test_route_world import (
     settings,
     steer,
 )
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = pytest.mark.lab
 
@@ -149,12 +149,12 @@ def test_a_gateway_that_comes_late_makes_the_path_usable_in_its_family(gateway):
             assert both(gateway) == {}  # held, in place of a bare device or main's own default
             default("add", 1, 4)
             before = main()
-            await until(lambda: ("pop/eth1", True) in running.heard.links)
+            await until_async(lambda: ("pop/eth1", True) in running.heard.links)
             assert (await running.router.steer(steer("p", "eth1", "a"))).error is None
             assert both(gateway) == {"router1": 5}
             assert way(6) == "unreachable default dev lo"
             default("add", 1, 6)
-            await until(lambda: way(6) == "default via fe80::1 dev eth1")
+            await until_async(lambda: way(6) == "default via fe80::1 dev eth1")
             assert both(gateway) == {"router1": 10}
             gateway.send_own("10.200.0.1", MARK)
             gateway.send_own("2001:db8:ffff::1", MARK)
@@ -183,7 +183,7 @@ def test_a_gateway_that_changes_is_followed_without_losing_a_packet(gateway):
                 await asyncio.sleep(0.002)
             default("replace", 2)
             before = main()
-            await until(lambda: send() or (" fe80::2 " in way(6) and " 10.9.0.2 " in way(4)))
+            await until_async(lambda: send() or (" fe80::2 " in way(6) and " 10.9.0.2 " in way(4)))
             for _ in range(100):
                 send()
                 await asyncio.sleep(0.002)
@@ -225,20 +225,20 @@ def test_a_default_that_goes_is_remembered_until_another_comes_or_the_device_goe
             assert both(gateway) == {"router1": 10}
             assert ours() == before
             default("add", 2, 4)
-            await until(lambda: way(4) == "default via 10.9.0.2 dev eth1")
+            await until_async(lambda: way(4) == "default via 10.9.0.2 dev eth1")
             assert both(gateway) == {"router1": 5, "router2": 5}
             default("del", 2, 4)
             running.heard.links.clear()
             ip("link", "set", "eth1", "down")
-            await until(lambda: ("pop/eth1", False) in running.heard.links)
+            await until_async(lambda: ("pop/eth1", False) in running.heard.links)
             # The surroundings are looked at in a task of their own.
-            await until(lambda: running.router.effective().paths[0].via is None)
+            await until_async(lambda: running.router.effective().paths[0].via is None)
             ip("link", "set", "eth1", "up")
             await asyncio.sleep(0.5)
             assert running.router.links()["pop/eth1"] is False
             assert both(gateway) == {}
             default("add", 1, 4)
-            await until(lambda: running.router.links()["pop/eth1"])
+            await until_async(lambda: running.router.links()["pop/eth1"])
             gateway.send("10.1.2.3", 5)
             assert gateway.arrivals() == {"router1": 5}
 
@@ -279,7 +279,7 @@ def test_a_restart_adopts_and_a_reload_may_turn_to_auto_and_back(gateway):
             assert both(gateway) == {"router1": 10}
             await asyncio.sleep(0.3)  # what a reload itself looks at is looked at
             default("replace", 2)
-            await until(lambda: way(4) == "default via 10.9.0.2 dev eth1")
+            await until_async(lambda: way(4) == "default via 10.9.0.2 dev eth1")
             assert both(gateway) == {"router2": 10}
 
     routing(run())

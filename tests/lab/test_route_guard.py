@@ -24,7 +24,7 @@ from tests.lab.test_route_world import (
     settings,
     steer,
 )
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
@@ -137,9 +137,9 @@ def test_what_is_left_to_main_may_leave_by_it(gateway):
             gateway.send(address, 2)
             assert gateway.arrivals() == {"wan": 2}, address
         ip("route", "add", "10.200.0.0/16", "dev", "wan")  # as when a container network comes up
-        await until(lambda: goes(gateway, "10.200.1.1") == "wan")
+        await until_async(lambda: goes(gateway, "10.200.1.1") == "wan")
         ip("route", "del", "10.200.0.0/16", "dev", "wan")
-        await until(lambda: goes(gateway, "10.200.1.1") == "a")
+        await until_async(lambda: goes(gateway, "10.200.1.1") == "a")
         await router.stop()
 
     routing(run())
@@ -198,7 +198,7 @@ def test_what_somebody_does_to_it_is_put_right_and_counted(gateway):
         ):
             nft(harm.replace("MAIN", main))
             assert ruleset() != right
-            await until(lambda times=times: heard.repairs["nft"] >= times)
+            await until_async(lambda times=times: heard.repairs["nft"] >= times)
             assert ruleset() == right, harm
             assert heard.repairs["nft"] == times
         await router.stop()

@@ -34,7 +34,7 @@ from tests.lab.test_route_world import (
     settings,
     steer,
 )
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
@@ -242,7 +242,7 @@ def test_what_someone_removes_comes_back(gateway, objects):
         ):
             repaired = heard.repairs.total()
             ip(*shlex.split(words))
-            await until(lambda repaired=repaired: heard.repairs.total() > repaired and ours() == before)
+            await until_async(lambda repaired=repaired: heard.repairs.total() > repaired and ours() == before)
         gateway.send("10.1.2.3")
         gateway.send("2001:db8::1")
         assert gateway.arrivals() == {"a": 2}
@@ -268,7 +268,7 @@ def test_a_group_that_someone_turned_is_turned_back(gateway):
         group = shown[shown.index("nhid") + 1]
         other = next(line.split()[1] for line in ip("-4", "nexthop").splitlines() if "dev c scope host" in line)
         ip(*f"nexthop replace id {group} group {other} type resilient idle_timer 0 protocol {PROTOCOL}".split())
-        await until(lambda: heard.repairs)
+        await until_async(lambda: heard.repairs)
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"a": 1}
         assert heard.repairs == {"group": 1}
@@ -295,10 +295,10 @@ def test_someone_who_undoes_every_repair_is_not_raced(gateway, caplog):
         assert "somebody undoes `ip rule add not iif lo priority 4231" in caplog.text
         assert any(one.mismatch for one in heard.installed)  # without the rule the kernel sends it by main
         ip("rule", "del", "priority", "4202")  # another object does not wait for those four seconds
-        await until(lambda: " suppress_prefixlength 0 " in ip("rule"))
+        await until_async(lambda: " suppress_prefixlength 0 " in ip("rule"))
         assert "4231:" not in ip("rule")
         ip("link", "set", "dev", "a", "down")  # and nor does a device, with which all is put back
-        await until(lambda: heard.installed[-1][:2] == ("all", "pop/b"))
+        await until_async(lambda: heard.installed[-1][:2] == ("all", "pop/b"))
         await router.stop()
 
     routing(run())
@@ -494,7 +494,7 @@ def test_a_refusal_is_told_and_leaves_what_there_was(gateway):
         assert gateway.arrivals() == {"a": 1}
         # The address comes: the path can be used without anyone asking twice.
         ip("addr", "add", "10.99.0.2/24", "dev", "c")
-        await until(lambda: " dev c " in ip("route", "show", "table", "4303"))
+        await until_async(lambda: " dev c " in ip("route", "show", "table", "4303"))
         assert (await router.steer(steer("all", "c"))).error is None
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"c": 1}
@@ -517,18 +517,18 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {}
         ip("link", "set", "dev", "w", "up")
-        await until(lambda: heard.installed[-1:] == [Installed("all", "pop/v")])
+        await until_async(lambda: heard.installed[-1:] == [Installed("all", "pop/v")])
         ip("link", "del", "v")
-        await until(lambda: heard.installed[-1] == Installed("all", None))
+        await until_async(lambda: heard.installed[-1] == Installed("all", None))
         ip("link", "add", "v", "type", "veth", "peer", "name", "w")
         ip("link", "set", "dev", "v", "up")
         ip("link", "set", "dev", "w", "up")
-        await until(lambda: heard.installed[-1] == Installed("all", "pop/v"))
+        await until_async(lambda: heard.installed[-1] == Installed("all", "pop/v"))
         assert heard.links == [("pop/v", True), ("pop/v", False), ("pop/v", True)]
         ip("link", "set", "dev", "v", "down")
         ip("link", "set", "dev", "v", "name", "u")
         ip("link", "set", "dev", "u", "up")
-        await until(lambda: router.links()["pop/v"] is False)
+        await until_async(lambda: router.links()["pop/v"] is False)
         await router.stop()
 
     routing(run())
@@ -549,7 +549,7 @@ def test_an_overrun_means_reading_everything_again(gateway, monkeypatch, caplog)
         ip("rule", "del", "priority", "4231")
         batch = "\n".join(f"route replace 10.{n % 250}.0.0/16 dev wan table 4200 protocol 210" for n in range(2000))
         batch_of(batch)
-        await until(lambda: "4231" in ip("rule") and "10.7.0.0/16" not in ip("route", "show", "table", "4200"))
+        await until_async(lambda: "4231" in ip("rule") and "10.7.0.0/16" not in ip("route", "show", "table", "4200"))
         assert "notifications from the kernel were lost" in caplog.text
         await router.stop()
 
@@ -574,7 +574,7 @@ def test_neither_twenty_thousand_foreign_changes_nor_our_own_wake_us(gateway, mo
         await asyncio.sleep(CALM)
         assert not passes
         ip("route", "del", "10.7.0.0/16", "table", "4200", "metric", "1024")
-        await until(lambda: passes)
+        await until_async(lambda: passes)
         await asyncio.sleep(CALM)
         assert len(passes) == 1
         await router.stop()
@@ -618,7 +618,7 @@ def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog, monkeypatch):
         await router.start()
         monkeypatch.setattr(Reconciler, "repair", None)
         ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
-        await until(lambda: "looked after no more" in caplog.text)
+        await until_async(lambda: "looked after no more" in caplog.text)
         await router.stop()
 
     routing(run())

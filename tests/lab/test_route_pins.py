@@ -28,7 +28,7 @@ from tests.lab.test_route_world import (
     settings,
     steer,
 )
-from tests.lab.waiting import until
+from tests.lab.waiting import Awake, until_async
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
@@ -79,7 +79,7 @@ def test_old_connections_stay_new_ones_move_and_a_dead_path_lets_go(gateway):
         assert gateway.arrivals() == {"a": 6, "c": 2}
         router.lost("pop/a")
         for address in ("10.1.2.3", "2001:db8::1"):
-            await until(lambda address=address: goes(gateway, address) == "c")
+            await until_async(lambda address=address: goes(gateway, address) == "c")
         await router.stop()
 
     routing(run())
@@ -96,7 +96,7 @@ def test_only_the_connections_of_the_dead_path_are_let_go_of(gateway):
         await router.steer(steer("all", "c"))
         gateway.arrivals()
         router.lost("pop/b")
-        await until(lambda: goes(gateway, "10.4.5.6") == "c")
+        await until_async(lambda: goes(gateway, "10.4.5.6") == "c")
         assert goes(gateway, "10.1.2.3") == "a"
         await router.stop()
 
@@ -131,7 +131,7 @@ def test_after_max_drain_a_path_that_was_left_lets_go_too(gateway):
         await router.steer(steer("all", "b"))
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"a": 2}
-        await until(lambda: goes(gateway, "10.1.2.3") == "b")
+        await until_async(lambda: goes(gateway, "10.1.2.3") == "b")
         await router.stop()
 
     routing(run())
@@ -340,6 +340,8 @@ def test_a_masqueraded_transfer_survives_a_switch_and_is_reset_on_a_dead_path(ga
         for n, name in enumerate("ab", 1)
     )
 
+    awake = Awake()
+
     async def run():
         router = Heard().router(settings(paths, (policy("all", 0, "0.0.0.0/0", guard=Guard.USUAL, flows=Flows.PIN),)))
         await router.start()
@@ -353,10 +355,10 @@ def test_a_masqueraded_transfer_survives_a_switch_and_is_reset_on_a_dead_path(ga
         assert far.peers == ["10.91.0.1", "10.92.0.1"]
         far.kill("pva")
         router.lost("pop/va")
-        began = time.monotonic()
+        began = awake.seconds()
         with pytest.raises(ConnectionError):
-            await send_for(old, 5.0)
-        assert time.monotonic() - began < 1.0
+            await send_for(old, 60.0)
+        assert awake.seconds() - began < 1.0
         assert await send_for(new, 0.2) > 0
         await router.stop()
         for one in (old, new):

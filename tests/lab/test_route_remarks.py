@@ -7,7 +7,7 @@ import pytest
 
 from steerd.config.settings import AUTO, Flows, OnStop
 from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, reconfigure, routing, settings, steer
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = pytest.mark.lab
 
@@ -28,7 +28,7 @@ def test_shadowed_prefixes_are_remarked_while_main_has_them_and_really_go_by_mai
         ip("route", "add", "10.1.0.0/16", "dev", "wan")
         router = Heard().router(given)
         await router.start()
-        await until(lambda: len(router.remarks()) == 2)
+        await until_async(lambda: len(router.remarks()) == 2)
         shadow = next(one for one in router.remarks() if one != WAITS)
         assert shadow.startswith("policy p: 1 of 3 prefixes")
         assert shadow.endswith("10.1.2.0/24 by 10.1.0.0/16")
@@ -39,13 +39,13 @@ def test_shadowed_prefixes_are_remarked_while_main_has_them_and_really_go_by_mai
         ip("route", "add", "192.168.99.0/24", "dev", "wan")  # looked at again, and nothing new
         await asyncio.sleep(0.3)
         ip("route", "del", "10.1.0.0/16", "dev", "wan")
-        await until(lambda: router.remarks() == (WAITS,))
+        await until_async(lambda: router.remarks() == (WAITS,))
         gateway.send("10.1.2.3", 3)
         assert gateway.arrivals() == {"a": 3}
         ip("route", "add", "default", "dev", "c", "metric", "9")
-        await until(lambda: router.remarks() == ())
+        await until_async(lambda: router.remarks() == ())
         ip("-6", "route", "add", "2001:db8::/16", "dev", "wan")
-        await until(lambda: len(router.remarks()) == 1)
+        await until_async(lambda: len(router.remarks()) == 1)
         await router.stop()
         said = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
         assert sorted(said) == sorted([shadow, WAITS, said[-1]])
@@ -61,7 +61,7 @@ def test_uplinks_that_are_on_one_device_are_remarked(gateway):
             ip("link", "set", name, "up")
         router = Heard().router(settings((path(1, "m1"), path(2, "m2"), path(3, "a")), (policy("p", 0, "10.0.0.0/8"),)))
         await router.start()
-        await until(router.remarks)
+        await until_async(router.remarks)
         (said,) = router.remarks()
         assert said.startswith("uplinks m1, m2 share the fate of lan, which m1, m2 are on")
         await router.stop()
@@ -82,7 +82,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
         paths = tuple(path(n, name) for n, name in enumerate(("t1", "t2", "t3", "b"), 1))
         router = Heard().router(settings(paths, (whole,)))
         await router.start()
-        await until(router.underlays)
+        await until_async(router.underlays)
         assert {one: tuple(found)[:2] for one, found in router.underlays().items()} == {
             "pop/t1": ("198.51.100.1", "wan"), "pop/t2": ("198.51.100.2", "a"), "pop/t3": ("2001:db8:3::1", "wan")
         }  # fmt: skip
@@ -91,7 +91,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
 
         assert (await router.steer(steer("all", "t1"))).error is None
         await reconfigure(router, settings(paths, (whole,), on_stop=OnStop.CLEANUP))  # a reload looks again
-        await until(lambda: len(router.remarks()) == 1 and "into itself" in router.remarks()[0])
+        await until_async(lambda: len(router.remarks()) == 1 and "into itself" in router.remarks()[0])
         (said,) = router.remarks()
         assert said == (
             "t1: its outer packets, to 198.51.100.1, are steered into itself by a policy with own_traffic: "
@@ -99,7 +99,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
         )
         apart = settings(paths, (whole,), management=("198.51.100.1/32",), on_stop=OnStop.CLEANUP)
         await reconfigure(router, apart)
-        await until(lambda: router.underlays()["pop/t1"].device == "wan")
+        await until_async(lambda: router.underlays()["pop/t1"].device == "wan")
         assert not any("into itself" in one for one in router.remarks())
         await router.stop()
 
@@ -114,12 +114,12 @@ def test_strict_filtering_is_remarked_where_connections_are_pinned(gateway):
         gateway.sysctl("ipv4/conf/b/rp_filter", 2)
         router = Heard().router(settings(paths, (policy("p", 0, "10.0.0.0/8", flows=Flows.PIN),)))
         await router.start()
-        await until(router.remarks)
+        await until_async(router.remarks)
         (said,) = router.remarks()
         assert said.startswith("a: rp_filter is in effect as 1")
         assert "net.ipv4.conf.a.rp_filter=2" in said
         await reconfigure(router, settings(paths, (policy("p", 0, "10.0.0.0/8"),)))
-        await until(lambda: not router.remarks())
+        await until_async(lambda: not router.remarks())
         await router.stop()
 
     routing(run())

@@ -4,7 +4,6 @@ import asyncio
 import random
 import shlex
 import statistics
-import time
 from dataclasses import replace
 
 import pytest
@@ -17,11 +16,12 @@ from steerd.route.wanted import commands
 from steerd.route.wanted.diff import Change, Verb
 from tests.lab.test_route_guard import nft, ruleset
 from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer
+from tests.lab.waiting import BOUND, Awake
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
 BACK_WITHIN = 1.0
-"""Seconds, in the median: now and then a machine stands still for longer."""
+"""Seconds, in the median."""
 ROUNDS = 40
 PATHS = tuple(replace(path(number, name), inbound_mark=(number + 100) << 24) for number, name in enumerate("abc", 1))
 POLICIES = (
@@ -75,7 +75,7 @@ async def run_away(command: list[str]) -> None:
 
 async def restored(before: tuple[str, str]) -> None:
     """Looked at from a thread: users and router go on meanwhile."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(BOUND):
         while await asyncio.to_thread(lambda: (ours(), ruleset())) != before:  # noqa: ASYNC110 (nobody tells of it)
             await asyncio.sleep(0.02)
 
@@ -108,12 +108,12 @@ def test_each_object_comes_back_in_any_order_and_nothing_leaves_meanwhile(gatewa
         sent = []
         gateway.arrivals()
         users = asyncio.create_task(traffic(gateway, sent))
-        took = []
+        took, awake = [], Awake()
         for command in order[: max(ROUNDS, len(every))]:
             await run_away(command)
-            began = time.monotonic()
+            began = awake.seconds()
             await restored(before)
-            took.append(time.monotonic() - began)
+            took.append(awake.seconds() - began)
         assert statistics.median(took) < BACK_WITHIN
         for _ in range(3):  # several at once, but not both what leads and what guards
             for command in draw.sample(every[:-1], 6):

@@ -47,7 +47,7 @@ def scene(what: str, number: int) -> dict[str, Any]:
 
 
 def happens(what: str, number: int = NUMBER) -> dict[str, Any]:
-    found = run(f"{__name__}:scene", what, number, timeout=30)
+    found = run(f"{__name__}:scene", what, number)
     print(what, found)
     assert found["rate"] > RATE / 10, "this machine is too slow for the test to say anything"
     return found

@@ -29,7 +29,7 @@ from tests.lab.test_route_world import (
     settings,
     steer,
 )
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = [pytest.mark.lab]
 
@@ -88,12 +88,12 @@ def test_each_takes_its_part_and_who_dies_leaves_it_to_the_others(gateway):
         assert found.total() == 400
         assert found["b"] + found["c"] == 400
         assert found["c"] < 40
-        await until(lambda: heard.installed[-1:] == [Installed("all", "pop/b", "pop/c")])
+        await until_async(lambda: heard.installed[-1:] == [Installed("all", "pop/b", "pop/c")])
         ip("link", "set", "dev", "b", "down")
         assert arrivals(gateway) == {"c": 400}
         ip("link", "set", "dev", "a", "up")
         ip("link", "set", "dev", "b", "up")
-        await until(lambda: all(router.links().values()))
+        await until_async(lambda: all(router.links().values()))
         installed = await router.steer(shared("b", "a", 0.5))
         assert parts(installed) == {"pop/b": 0.5, "pop/a": 0.5}
         assert arrivals(gateway).keys() == {"a", "b"}

@@ -28,7 +28,7 @@ from tests.lab.test_route_world import (
     settings,
     steer,
 )
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = pytest.mark.lab
 both_ways = pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
@@ -186,13 +186,13 @@ def test_the_runner_up_steps_in_and_nothing_leaks(gateway, objects):
             gateway.send("10.1.2.3", 3)
             gateway.send("2001:db8::1", 3)
             assert gateway.arrivals() == {"b": 6}
-        await until(lambda: heard.installed[-1:] == [Installed("all", "pop/b")])
+        await until_async(lambda: heard.installed[-1:] == [Installed("all", "pop/b")])
         gateway.send("10.1.2.3", 3)
         gateway.send("2001:db8::1", 3)
         assert gateway.arrivals() == {"b": 6}
         assert heard.links == [("pop/a", False)]
         ip("link", "set", "dev", "a", "up")
-        await until(lambda: heard.links == [("pop/a", False), ("pop/a", True)])
+        await until_async(lambda: heard.links == [("pop/a", False), ("pop/a", True)])
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"b": 1}  # it waits to be asked
         assert (await router.steer(steer("all", "a", "b"))).best == "pop/a"
@@ -217,7 +217,7 @@ def test_when_all_die_the_shadow_holds_and_a_flap_heals(gateway, objects):
             gateway.send("10.1.2.3", 3)
             gateway.send("2001:db8::1", 3)
             assert gateway.arrivals() == {}
-            await until(lambda: heard.installed[-1:] == [Installed("all", None)])
+            await until_async(lambda: heard.installed[-1:] == [Installed("all", None)])
             gateway.send("10.1.2.3", 3)
             gateway.send("2001:db8::1", 3)
             gateway.send_own("10.9.9.9", mark=1 << 24)  # a probe of the dead path
@@ -225,7 +225,7 @@ def test_when_all_die_the_shadow_holds_and_a_flap_heals(gateway, objects):
             assert gateway.arrivals() == {}
             assert router.installed() == {("all", 4): 0, ("all", 6): 0}
             ip("link", "set", "dev", "a", "up")
-            await until(lambda: heard.installed[-1] == Installed("all", "pop/a"))
+            await until_async(lambda: heard.installed[-1] == Installed("all", "pop/a"))
             gateway.send("10.1.2.3")
             gateway.send("8.8.8.8")
             gateway.send("2001:db8::1")
@@ -276,7 +276,12 @@ def test_a_full_tunnel_locks_no_one_out(gateway, rp_filter):
         gateway.packets("wan")
         gateway.inject("wan", ipv4(ADMIN, WAN_ADDRESS, echo(9)))
         answers = []
-        await until(lambda: answers.extend(p for p in gateway.packets("wan") if (p[0] >> 4, p[9]) == (4, 1)) or answers)
+
+        def answered() -> bool:
+            answers.extend(packet for packet in gateway.packets("wan") if (packet[0] >> 4, packet[9]) == (4, 1))
+            return bool(answers)
+
+        await until_async(answered)
         assert len(answers) == 1
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {"a": 1}
@@ -339,14 +344,14 @@ def test_gateways_and_bare_devices_take_turns(gateway, objects):
         # The addresses go with the device, and a gateway cannot be reached before they are back.
         await router.steer(steer("all", "b", None))
         ip("link", "set", "dev", "b", "down")
-        await until(lambda: router.installed() == {("all", 4): 0, ("all", 6): 0})
+        await until_async(lambda: router.installed() == {("all", 4): 0, ("all", 6): 0})
         ip("link", "set", "dev", "b", "up")
-        await until(lambda: router.installed() == {("all", 4): 2, ("all", 6): 0})
+        await until_async(lambda: router.installed() == {("all", 4): 2, ("all", 6): 0})
         gateway.send("10.1.2.3")
         gateway.send("2001:db8::1", 2)
         assert gateway.arrivals() == {"b": 1}
         ip("-6", "addr", "add", "fd78::1/64", "dev", "b", "nodad")
-        await until(lambda: router.installed() == {("all", 4): 2, ("all", 6): 1})
+        await until_async(lambda: router.installed() == {("all", 4): 2, ("all", 6): 1})
         gateway.send("10.1.2.3")
         gateway.send("2001:db8::1", 2)
         assert gateway.arrivals() == {"b": 3}

@@ -8,7 +8,7 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.verify import Verifier
 from steerd.route.wanted.selection import selections
 from tests.lab.test_route_world import Gateway, Heard, ip, ours, path, policy, routing, settings, steer
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = pytest.mark.lab
 
@@ -46,7 +46,7 @@ def test_a_rule_of_another_before_ours_is_seen_and_told_until_it_goes(gateway, f
         assert (installed.best, installed.error, installed.mismatch) == ("pop/a", None, words)
         before = len(heard.installed)
         ip(family, "rule", "del", "priority", "100")  # of another's protocol: nobody tells us
-        await until(lambda: heard.installed[before:] and heard.installed[-1].mismatch is None)
+        await until_async(lambda: heard.installed[before:] and heard.installed[-1].mismatch is None)
         assert heard.installed[-1][:2] == ("all", "pop/a")
         await router.stop()
 

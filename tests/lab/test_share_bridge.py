@@ -20,7 +20,7 @@ from tests.lab.sharing import (
     running,
     watching,
 )  # fmt: skip
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = [
     pytest.mark.broker,
@@ -63,7 +63,7 @@ def test_a_region_is_seen_in_the_middle_and_hears_from_there(brokers):
         async with running(member(region, authority)) as gateway:
             async with watching(middle, authority) as seen:
                 topics = {f"{ROOT}/gw/eu/gw1/state", f"{ROOT}/gw/eu/gw1/score"}
-                await until(lambda: topics <= set(seen.latest))
+                await until_async(lambda: topics <= set(seen.latest))
                 assert seen.latest[f"{ROOT}/gw/eu/gw1/state"]["online"] is True
                 async with client(middle, authority, "fra1") as pop:
                     said = {"v": 1, "pop": "fra1", "epoch": 1, "seq": 1, "accepting": False}
@@ -72,7 +72,7 @@ def test_a_region_is_seen_in_the_middle_and_hears_from_there(brokers):
                     await pop.publish(
                         f"{ROOT}/pop/fra1/state", json.dumps(said).encode(), qos=1, retain=True, properties=kind
                     )
-                    await until(lambda: gateway.states)
+                    await until_async(lambda: gateway.states)
             middle.kill()
             await asyncio.sleep(0.5)
             assert gateway.connected == [True]

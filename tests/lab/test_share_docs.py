@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from steerd.core.views import View
 from steerd.lab.enclosure import RUN, run
 from steerd.share.gateway import Share
 from tests.lab.sharing import MOSQUITTO, VIEW
-from tests.lab.waiting import until
+from tests.lab.waiting import until, until_async
 
 pytestmark = [
     pytest.mark.lab,
@@ -55,11 +54,8 @@ def followed() -> dict[str, Any]:
     theirs = RUN / "gateway"
     theirs.mkdir()
     given = Path("/etc/mosquitto/steerd")
-    deadline = time.monotonic() + 20
-    while not (given / "broker.key").exists():
-        assert broker.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: (given / "broker.key").exists() or broker.poll() is not None)
+    assert broker.poll() is None
     for name in ("ca.pem", "gw-lyon-1.pem", "gw-lyon-1.key"):
         shutil.copy(given / "authority" / name, theirs / name)
     file = RUN / "steerd.toml"
@@ -78,7 +74,7 @@ def followed() -> dict[str, Any]:
             on_message=said.append, draw=random.random,
         )  # fmt: skip
         task = asyncio.create_task(share.run())
-        await until(lambda: said.count("out") >= 2, 20)
+        await until_async(lambda: said.count("out") >= 2)
         await share.stop()
         await task
 
@@ -91,6 +87,6 @@ def followed() -> dict[str, Any]:
 
 
 def test_the_commands_of_the_docs_make_a_broker_at_which_a_gateway_works() -> None:
-    found = run(f"{__name__}:followed", timeout=60)
+    found = run(f"{__name__}:followed")
     assert [one for one in found["said"] if one != "in"] == ["connected True", "out", "out", "out", "connected False"]
     assert found["owner"] == 0o600

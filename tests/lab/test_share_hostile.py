@@ -32,7 +32,7 @@ from tests.lab.sharing import (
     running,
     watching,
 )  # fmt: skip
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 from tests.unit.test_share_messages import path_view
 
 pytestmark = [
@@ -76,10 +76,10 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
             running(member(broker, authority, "gw2")) as two,
         ):
             theirs = {f"{ROOT}/gw/eu/{name}/{kind}" for name in ("gw1", "gw2") for kind in ("state", "score")}
-            await until(lambda: theirs <= set(seen.latest))
+            await until_async(lambda: theirs <= set(seen.latest))
             async with client(broker, authority, "fra1") as pop:
                 await pop.publish(f"{ROOT}/pop/fra1/state", report(), qos=1, retain=True)
-                await until(lambda: one.states and two.states)
+                await until_async(lambda: one.states and two.states)
                 for stolen in ("ams1", "gw1"):
                     await pop.publish(f"{ROOT}/pop/{stolen}/state", report(stolen), qos=1, retain=True)
                 await pop.publish(f"{ROOT}/gw/eu/gw1/state", b'{"online": false}', qos=1, retain=True)
@@ -202,26 +202,26 @@ def test_whatever_a_pop_or_an_operator_says_is_counted_under_its_own_reason(brok
 
     async def scenario():
         async with running(gateway):
-            await until(lambda: "out" in gateway.messages)
+            await until_async(lambda: "out" in gateway.messages)
             async with client(broker, authority, "fra1") as pop, client(broker, authority, "operator") as operator:
                 await pop.publish(f"{ROOT}/pop/fra1/state", report(seq=2, accepting=True), qos=1, retain=True)
-                await until(lambda: gateway.states)
+                await until_async(lambda: gateway.states)
                 for reason, payload, kind in of_pop:
                     before = len(gateway.refused)
                     await pop.publish(f"{ROOT}/pop/fra1/state", payload, qos=1, properties=properties(kind))
-                    await until(lambda before=before: len(gateway.refused) > before)
+                    await until_async(lambda before=before: len(gateway.refused) > before)
                     assert gateway.refused[before:] == [("pop", reason)]
                 for reason, topic, payload in of_orders:
                     before = len(gateway.refused)
                     await operator.publish(topic, payload, qos=1, retain=True, properties=properties(JSON))
-                    await until(lambda before=before: len(gateway.refused) > before)
+                    await until_async(lambda before=before: len(gateway.refused) > before)
                     assert gateway.refused[before:] == [("order", reason)]
                 assert (len(gateway.states), gateway.obeyed) == (1, 0)
                 await operator.publish(drain, signed(), qos=1, retain=True)
-                await until(lambda: gateway.obeyed)
+                await until_async(lambda: gateway.obeyed)
                 before = len(gateway.refused)
                 await operator.publish(drain, signed(counter=now - 1), qos=1, retain=True)
-                await until(lambda: len(gateway.refused) > before)
+                await until_async(lambda: len(gateway.refused) > before)
                 assert gateway.refused[before:] == [("order", "replayed")]
                 assert gateway.obeyed == 1
 
@@ -231,7 +231,7 @@ def test_whatever_a_pop_or_an_operator_says_is_counted_under_its_own_reason(brok
 def test_what_is_too_large_for_everybody_ends_at_the_broker(broker, authority):
     async def scenario():
         async with running(member(broker, authority)) as gateway, watching(broker, authority) as seen:
-            await until(lambda: "out" in gateway.messages)
+            await until_async(lambda: "out" in gateway.messages)
             with suppress(aiomqtt.MqttError):
                 async with client(broker, authority, "fra1", timeout=1) as pop:
                     await pop.publish(f"{ROOT}/pop/fra1/state", b"x" * 200_000, qos=1, retain=True)
@@ -249,7 +249,7 @@ def test_a_rotated_certificate_is_picked_up_and_a_bad_one_is_not(broker, authori
 
     async def scenario():
         async with watching(broker, authority) as seen, running(member(broker, authority, **files)) as gateway:
-            await until(lambda: seen.latest.get(f"{ROOT}/gw/eu/gw1/state", {}).get("online"))
+            await until_async(lambda: seen.latest.get(f"{ROOT}/gw/eu/gw1/state", {}).get("online"))
             await gateway.share.renew()
             files["key"].write_text("half a key")
             await gateway.share.renew()
@@ -261,7 +261,7 @@ def test_a_rotated_certificate_is_picked_up_and_a_bad_one_is_not(broker, authori
             shutil.copy(mine / "gw1.pem", files["cert"])
             shutil.copy(mine / "gw1.key", files["key"])
             await gateway.share.renew()
-            await until(lambda: gateway.connected == [True, False, True])
+            await until_async(lambda: gateway.connected == [True, False, True])
             states = seen.count[f"{ROOT}/gw/eu/gw1/state"]
             await asyncio.sleep(0.5)
             assert seen.latest[f"{ROOT}/gw/eu/gw1/state"]["online"] is True
@@ -276,10 +276,10 @@ def test_what_is_larger_than_the_broker_takes_is_counted_and_ends_nothing(tmp_pa
 
     async def scenario():
         async with running(Gateway(broker.port, publish_interval=0.1)) as gateway:
-            await until(lambda: gateway.messages.count("out") >= 5)
+            await until_async(lambda: gateway.messages.count("out") >= 5)
             assert not gateway.refused
             gateway.view = replace(gateway.view, paths=tuple(path_view(PathId(f"p{n}/wg{n}")) for n in range(6)))
-            await until(lambda: len(gateway.refused) > 3)
+            await until_async(lambda: len(gateway.refused) > 3)
             assert set(gateway.refused) == {("broker", "packet too large")}
             assert gateway.connected == [True]
 
@@ -298,7 +298,7 @@ def test_a_broker_that_cannot_do_what_is_needed_says_so_in_the_log(tmp_path, cap
 
     async def scenario():
         async with running(Gateway(broker.port)):
-            await until(lambda: any(said in line for line in caplog.messages))
+            await until_async(lambda: any(said in line for line in caplog.messages))
 
     try:
         asyncio.run(scenario())

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.lab.sharing import (
     running,
     watching,
 )  # fmt: skip
-from tests.lab.waiting import until
+from tests.lab.waiting import BOUND, Awake, until_async
 
 pytestmark = [
     pytest.mark.lab,
@@ -54,23 +53,24 @@ class Scene:
         settings = {"publish_interval": 1.0, **settings}
         self.gateway: Gateway = member(self.broker, self.authority, backoff=(2.0, 120.0), draw=lambda: 1.0, **settings)
         self.lag = 0.0
+        self.awake = Awake()
 
     async def tick(self) -> None:
         """The loop's own pulse: what probing would feel."""
         while True:
-            due = time.monotonic() + TICK
+            began = self.awake.seconds()
             await asyncio.sleep(TICK)
-            self.lag = max(self.lag, time.monotonic() - due)
+            self.lag = max(self.lag, self.awake.seconds() - began)
 
     async def right_again(self) -> float:
         """Seconds from now until a new observer finds the state and a score that were said after now."""
-        began, before = time.monotonic(), self.gateway.share.seq
+        began, before = self.awake.seconds(), self.gateway.share.seq
         while True:
             async with watching(self.broker, self.authority) as seen:
                 await asyncio.sleep(0.2)
                 if self._right(seen, before):
-                    return time.monotonic() - began
-            assert time.monotonic() - began < 60
+                    return self.awake.seconds() - began
+            assert self.awake.seconds() - began < BOUND
 
     @staticmethod
     def _right(seen: Watcher, before: int) -> bool:
@@ -85,7 +85,7 @@ async def begun(**settings: Any) -> AsyncIterator[Scene]:
     pulse = asyncio.create_task(scene.tick())
     try:
         async with running(scene.gateway):
-            await until(lambda: "out" in scene.gateway.messages)
+            await until_async(lambda: "out" in scene.gateway.messages)
             await asyncio.sleep(0.5)
             scene.lag = 0.0
             yield scene
@@ -186,7 +186,7 @@ def other_rules() -> dict[str, float]:
         scene.broker.signal(signal.SIGHUP)
         await asyncio.sleep(1.0)
         scene.gateway.share.fact(SWITCHED)
-        await until(lambda: ("broker", "publish: not authorized") in scene.gateway.refused)
+        await until_async(lambda: ("broker", "publish: not authorized") in scene.gateway.refused)
         await asyncio.sleep(10.0)
         (scene.folder / "acl").write_text(rules)
         scene.broker.signal(signal.SIGHUP)
@@ -197,6 +197,6 @@ def other_rules() -> dict[str, float]:
 
 @pytest.mark.parametrize("outage", ["killed", "frozen", "slowed", "full", "another_certificate", "other_rules"])
 def test_nobody_waits_for_a_broker_and_it_knows_all_soon_after(outage):
-    found = run(f"{__name__}:{outage}", timeout=90)
+    found = run(f"{__name__}:{outage}")
     assert found["back"] < RETURN
-    assert found["lag"] < 0.5  # this machine may be busy; what waits for a broker waits for seconds
+    assert found["lag"] < 0.5  # what waits for a broker waits for seconds

@@ -11,7 +11,6 @@ and the same in IPv6, fd90:0:0:n::. On the gateway only the path's mark leads th
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -23,6 +22,7 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
+from tests.lab.waiting import until
 
 pytestmark = pytest.mark.lab
 
@@ -48,7 +48,7 @@ while True:
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=60)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 @contextmanager
@@ -248,13 +248,6 @@ def tracing() -> list[str]:
     """The tracing processes of this enclosure."""
     lines = [file.read_text() for file in Path("/proc").glob("[0-9]*/cmdline") if file.exists()]
     return [line for line in lines if "\0steerd.trace\0" in line]
-
-
-def until(holds: Any, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def daemon() -> Any:

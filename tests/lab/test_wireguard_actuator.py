@@ -11,7 +11,8 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import RUN, run
 from tests.lab import wireguard
-from tests.lab.wireguard import POPS, Network, all_up, allowed, ask, choice, metrics, until, wg
+from tests.lab.waiting import Awake, until
+from tests.lab.wireguard import POPS, Network, all_up, allowed, ask, choice, metrics, wg
 
 pytestmark = [pytest.mark.lab, pytest.mark.wireguard]
 
@@ -22,7 +23,7 @@ EVERY = 0.005
 
 
 def scene(name: str, *arguments: Any) -> Any:
-    return run(f"{__name__}:{name}", *arguments, timeout=120)
+    return run(f"{__name__}:{name}", *arguments)
 
 
 def started() -> tuple[Network, Any]:
@@ -31,7 +32,7 @@ def started() -> tuple[Network, Any]:
     key = network.keys["par1"].public
     wg("gw", "set", "wg0", "peer", key, "allowed-ips", f"10.64.3.1/32,{FOREIGN},198.19.255.0/24,2001:db8::/32")
     daemon = network.run_daemon(network.config(interval="200ms", tables=ACTUATOR))
-    until(lambda: choice() is not None and all_up(), 30.0)
+    until(lambda: choice() is not None and all_up())
     pin("fra1")
     return network, daemon
 
@@ -123,7 +124,9 @@ def meddled() -> Any:
     thief = network.keys["ams1"].public
     wg("gw", "set", "wg0", "peer", thief, "allowed-ips", f"10.64.2.1/32,{STEERED}")
     stolen = owner(network)
-    took = until(lambda: owner(network) == "fra1", 65.0)
+    awake = Awake()
+    until(lambda: owner(network) == "fra1", 90.0)
+    took = awake.seconds()
     time.sleep(0.5)
     repaired = metrics()['steerd_repairs_total{object="allowedips"}']
     # Whoever removes the peer in use takes its allowed IPs with it: another path has to be found.
@@ -155,7 +158,9 @@ def dead_and_reloaded() -> Any:
     network, _ = started()
     before = foreign(network)
     network.break_key("fra1")
-    left = until(lambda: choice() not in (None, "fra1/wg"))
+    awake = Awake()
+    until(lambda: choice() not in (None, "fra1/wg"))
+    left = awake.seconds()
     agree = owner(network) == str(choice()).removesuffix("/wg")
     config = network.config(interval="200ms", tables=ACTUATOR).replace(STEERED, "198.18.0.0/16")
     (RUN / "steerd.toml").write_text(config.replace('name = "wg"', 'name = "renamed"'))

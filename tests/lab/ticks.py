@@ -13,6 +13,7 @@ from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.probe.carrier import Answer, Carrier, Find, Leg
 from steerd.probe.outcomes.ledger import Flight, Ledger, Way
+from tests.lab.waiting import until
 
 TICK = 0.01
 
@@ -30,10 +31,7 @@ def wire() -> None:
         )
     namespaces.enter("near")
     # IPv6 waits for the kernel to have noticed that both ends are up.
-    end = time.monotonic() + 3
-    while not all(_up(*each) for each in (("near", "v0"), ("far", "v1"))):
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: all(_up(*each) for each in (("near", "v0"), ("far", "v1"))))
 
 
 def _up(namespace: str, device: str) -> bool:

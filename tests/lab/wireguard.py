@@ -11,12 +11,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import Any
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import RUN, LabError
 from steerd.net.wireguard import uapi
+from tests.lab.waiting import until
 
 POPS = ("fra1", "ams1", "par1")
 SERVICE = "198.18.0.1"
@@ -225,13 +225,3 @@ def metrics() -> dict[str, float]:
 
 def log_text() -> str:
     return LOG.read_text() if LOG.exists() else ""
-
-
-def until(holds: Any, seconds: float = 15.0) -> float:
-    """Waits, and returns the seconds that it took."""
-    began = time.monotonic()
-    while not holds():
-        if time.monotonic() - began > seconds:
-            raise AssertionError(f"not within {seconds:g} s\n{log_text()[-3000:]}")
-        time.sleep(0.05)
-    return time.monotonic() - began

@@ -13,7 +13,7 @@ from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
 from steerd.share.topics import Topics
 
-MESSAGES = 100_000
+MESSAGES = 20_000
 WALL = 1_800_000_000.0
 TOPICS = Topics("acme", "eu", "gw1")
 ROOT = "steer/v1/acme"
@@ -34,7 +34,7 @@ def seeds() -> list[tuple[str, bytes]]:
     return [*signed, (f"{ROOT}/pop/fra1/state", REPORT % 9), (f"{ROOT}/pop/ams1/state", REPORT % 9)]
 
 
-def test_a_hundred_thousand_random_and_mutated_messages_change_nothing(caplog):
+def test_random_and_mutated_messages_change_nothing(caplog):
     caplog.set_level(logging.CRITICAL)  # what pytest would keep of the log is not ours
     draw = random.Random(7)
     refused: Counter[tuple[str, str]] = Counter()

@@ -4,13 +4,13 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Self
 
 from steerd.control.client import NotThereError, ask
 from steerd.lab import namespaces
 from steerd.lab.enclosure import LabError
 from steerd.lab.world.world import World
+from tests.lab.waiting import until
 from tests.soak.samples import Verdict, descriptors, judge, metrics, sample
 
 WARM_UP = 20.0
@@ -61,13 +61,13 @@ class Soak:
 
     def warm_up(self) -> None:
         """Also what is opened at its first use: a socket to ask for routes, threads for what would block."""
-        _until(self._steady, "a steady daemon")
+        until(self._steady, PATIENCE, what="a steady daemon")
         time.sleep(WARM_UP)
         self.reloads(WARM_RELOADS, 0)
         self.flaps(4, 0)
         self.restarts(2, 0)
         self.told.clear()
-        _until(self._home, "the best PoP's being used again")
+        until(self._home, PATIENCE, what="the best PoP's being used again")
 
     def calm(self, seconds: float) -> None:
         """Nothing changes: what does the daemon do to the kernel and the broker?"""
@@ -108,7 +108,7 @@ class Soak:
             if not answer["ok"]:
                 raise LabError(f"reload {number}: {answer}")
             if samples and number % max(2, count // samples // 2 * 2) == 0:
-                _until(self._steady, f"a steady daemon after reload {number}")
+                until(self._steady, PATIENCE, what=f"a steady daemon after reload {number}")
                 found.append(self._sample())
         self._end("reloads", count, began, found, before)
 
@@ -124,7 +124,7 @@ class Soak:
             flap(True)
             time.sleep(BREATH)
             if samples and number % max(1, count // samples) == 0:
-                _until(self._steady, f"a steady daemon after flap {number}")
+                until(self._steady, PATIENCE, what=f"a steady daemon after flap {number}")
                 found.append(self._sample())
         self._end("flaps", count, began, found, before)
 
@@ -133,9 +133,15 @@ class Soak:
         before, began, found = metrics(), time.monotonic(), []
         for number in range(1, count + 1):
             self._world.broker.stop()
-            _until(lambda: metrics()["steerd_mqtt_connected"] == 0.0, f"a lost connection at restart {number}")
+            until(
+                lambda: metrics()["steerd_mqtt_connected"] == 0.0,
+                PATIENCE,
+                what=f"a lost connection at restart {number}",
+            )
             self._world.broker.start()
-            _until(lambda: metrics()["steerd_mqtt_connected"] == 1.0, f"a connection after restart {number}")
+            until(
+                lambda: metrics()["steerd_mqtt_connected"] == 1.0, PATIENCE, what=f"a connection after restart {number}"
+            )
             if samples and number % max(1, count // samples) == 0:
                 found.append(self._sample())
         self._end("broker restarts", count, began, found, before)
@@ -143,7 +149,7 @@ class Soak:
     def calm_again(self, seconds: float) -> None:
         """What all that has left behind: against the calm at the beginning."""
         self._say("calm again")
-        _until(self._home, "the best PoP's being used again in the end")
+        until(self._home, PATIENCE, what="the best PoP's being used again in the end")
         first = {one.what: one.after for one in self.verdicts if one.phase == "calm"}
         samples = []
         end = time.monotonic() + seconds
@@ -241,11 +247,3 @@ def _other(text: str) -> str:
     """The same gateway without its last PoP, and with a policy of its own for two prefixes."""
     first, _, _ = text.rpartition("\n[[pop]]")
     return first + '\n[[policy]]\nname = "extra"\nprefixes = ["198.51.100.0/24", "2001:db8:51::/48"]\n'
-
-
-def _until(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > end:
-            raise LabError(f"waited in vain for {what}")
-        time.sleep(0.05)

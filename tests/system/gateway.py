@@ -5,12 +5,11 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steerd.lab.enclosure import LabError
 from steerd.lab.world.world import World
+from tests.lab.waiting import until
 from tests.system.machine import Machine
 
 CONFIG = "/etc/steerd/steerd.toml"
@@ -50,22 +49,14 @@ def choice(machine: Machine) -> str | None:
 
 def steering(machine: Machine) -> None:
     """With all paths heard."""
-    try:
-        until(lambda: choice(machine) and all(path["state"] == "up" for path in status(machine)["paths"]))
-    except LabError as error:
-        raise LabError(f"{error}\n{journal(machine)[-3000:]}") from None
+    until(
+        lambda: choice(machine) and all(path["state"] == "up" for path in status(machine)["paths"]),
+        told=lambda: journal(machine)[-3000:],
+    )
 
 
 def journal(machine: Machine, *options: str) -> str:
     return machine.run("journalctl", "-u", "steerd", "-o", "cat", *options, check=False)
-
-
-def until(holds: Callable[[], Any], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise LabError("waited in vain")
-        time.sleep(0.05)
 
 
 def _kernel() -> list[str]:

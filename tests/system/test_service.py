@@ -12,8 +12,9 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
+from tests.lab.waiting import until
 from tests.system import gateway
-from tests.system.gateway import foreign, install, journal, moved, ours, restarted, settled, start, until
+from tests.system.gateway import foreign, install, journal, moved, ours, restarted, settled, start
 from tests.system.machine import Machine
 from tests.system.package import renumbered
 

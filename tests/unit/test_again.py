@@ -1,7 +1,6 @@
-"""What is run once more, and what is not."""
+"""How often a command that fails is run again."""
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -9,29 +8,12 @@ import pytest
 from tests import again
 
 
-class Machine:
-    """Stands still now, or never does."""
-
-    stands = False
-
-    def since(self, when: float) -> bool:
-        assert when <= time.monotonic()
-        return self.stands
-
-    def close(self) -> None:
-        pass
-
-
-class Busy(Machine):
-    stands = True
-
-
 @pytest.mark.parametrize(
-    ("machine", "codes", "code"),
-    [(Machine, [0], 0), (Machine, [3], 3), (Busy, [0], 0), (Busy, [3, 0], 0), (Busy, [3, 4], 4)],
+    ("times", "codes", "code"),
+    [(0, [3], 3), (1, [0], 0), (1, [3, 0], 0), (1, [3, 4], 4), (2, [3, 4, 0], 0), (2, [3, 4, 5], 5)],
 )
-def test_a_failure_is_looked_into_once_more_only_if_the_machine_stood_still(
-    machine: type[Machine], codes: list[int], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_fails_is_run_again_so_many_times_and_it_is_said(
+    times: int, codes: list[int], code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     runs = tmp_path / "runs"
     runs.touch()
@@ -42,6 +24,8 @@ with open({str(runs)!r}, "r+") as file:
     file.write("x")
 sys.exit({codes}[run])
 """
-    monkeypatch.setattr(again, "Stalls", machine)
-    assert again.main([sys.executable, "-c", script]) == code
+    assert again.main(times, [sys.executable, "-c", script]) == code
     assert len(runs.read_text()) == len(codes)
+    said = capfd.readouterr().err
+    assert said.count("FAILED") == len(codes) - 1
+    assert ("and passed" in said) == (len(codes) > 1 and code == 0)

@@ -3,6 +3,7 @@
 Prints what it saw, and writes it as JSON to ``$OUT/report.json``. Exits with 1 if it was not as it should be.
 """
 
+import faulthandler
 import json
 import os
 import platform
@@ -16,6 +17,9 @@ from steerd.lab.stage import Stage, told
 from tests.vm.acts import INTERVAL, RATE, SCRIPT
 from tests.vm.service import CONFIG, Service
 from tests.vm.world import KernelWorld
+
+LONGEST = 480.0
+"""Seconds that all of it may take. It takes 150, and 300 if each act takes what it may."""
 
 
 def main() -> int:
@@ -35,6 +39,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
     try:
         sys.exit(main())
     except LabError as problem:

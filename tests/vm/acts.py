@@ -1,13 +1,13 @@
 """The script for tunnels of the kernel. Bounds are twice the demo's; what is new here has its reason beside it."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from typing import Final
 
 from icmplib import ping
 
 from steerd.lab.stage import Act, Sight
+from tests.vm.service import called
 from tests.vm.world import DELAYS, KernelWorld
 
 INTERVAL: Final = "200ms"
@@ -72,13 +72,9 @@ def _at_the_end(world: KernelWorld) -> Iterator[Sight]:
     yield Sight(
         f"the admin's session: {session.answers} answers, the longest gap {session.longest_gap:.2f} s", session.alive
     )
-    units = subprocess.run(
-        ["systemctl", "is-active", "steerd", "steerd-guard"], capture_output=True, text=True, check=False
-    )
+    units = called("systemctl", "is-active", "steerd", "steerd-guard")
     yield Sight(f"steerd.service and steerd-guard.service: {', '.join(units.stdout.split())}", units.returncode == 0)
-    restarts = subprocess.run(
-        ["systemctl", "show", "-P", "NRestarts", "steerd"], capture_output=True, text=True, check=True
-    )
+    restarts = called("systemctl", "show", "-P", "NRestarts", "steerd")
     yield Sight(f"restarts of the daemon: {restarts.stdout.strip()}", bool(re.fullmatch(r"0\s*", restarts.stdout)))
 
 

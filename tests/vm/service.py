@@ -14,29 +14,33 @@ class Service:
     """Started as its operator would."""
 
     def __init__(self) -> None:
-        started = _called("systemctl", "start", "steerd")
+        started = called("systemctl", "start", "steerd")
         if started.returncode:
             raise LabError(f"{started.stderr}{self.last_words()}")
-        self.pid = int(_called("systemctl", "show", "-P", "MainPID", "steerd").stdout)
+        self.pid = int(called("systemctl", "show", "-P", "MainPID", "steerd").stdout)
 
     def ended(self) -> str | None:
-        state = _called("systemctl", "is-active", "steerd").stdout.strip()
+        state = called("systemctl", "is-active", "steerd").stdout.strip()
         return None if state == "active" else state
 
     def answers(self) -> bool:
         return Path("/run/steerd/control.sock").exists()
 
     def ctl(self, *arguments: str) -> dict[str, Any]:
-        done = _called("steerctl", *arguments, "--json")
+        done = called("steerctl", *arguments, "--json")
         if done.returncode:
             raise LabError(f"steerctl {arguments[0]}: {done.stderr.strip()}{self.last_words()}")
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
     def last_words(self) -> str:
-        lines = _called("journalctl", "-u", "steerd", "-o", "cat", "-n", "12").stdout.splitlines()
+        lines = called("journalctl", "-u", "steerd", "-o", "cat", "-n", "12").stdout.splitlines()
         return "".join(f"\n  {line}" for line in lines)
 
 
-def _called(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
+def called(*command: str) -> subprocess.CompletedProcess[str]:
+    """With an end: what does not return within 90 s never will, even here."""
+    try:
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
+    except subprocess.TimeoutExpired as problem:
+        raise LabError(f"{' '.join(command)} did not return within {problem.timeout:g} s") from None

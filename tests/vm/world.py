@@ -197,4 +197,4 @@ def _public_key(private: str) -> str:
 def _run(*command: str, inside: str | None = None, given: str = "") -> str:
     """What it printed."""
     argv = namespaces.command(inside, command) if inside else command
-    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, input=given, timeout=30).stdout
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, input=given, timeout=60).stdout
