@@ -16,7 +16,7 @@ from steerd.route.nft.protect import Protection
 from steerd.route.router import cleanup
 from tests.lab.test_route_guard import ruleset
 from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, routing, settings, steer
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
@@ -198,7 +198,7 @@ def test_what_can_not_be_put_back_at_once_is_put_back_by_and_by(gateway, caplog)
             await change.abort()
         assert "could not all be put back yet" in caplog.text
         assert router.effective() == old
-        await until(lambda: ours() == before)
+        await until_async(lambda: ours() == before)
         assert cleanup(new) == 0
         await router.stop()
 
