@@ -1,7 +1,8 @@
 """A pytest plugin: a lab test that fails is run again, twice at most, for whatever reason it failed.
 
 pytest-rerunfailures runs it again; this asks for it, and counts over all workers of a run. The run prints which tests
-needed it, with what they failed of first, and fails if these are too many: docs/development/decisions/lab-reruns.md says why.
+needed it, with what they failed of first, and fails if these are too many: docs/development/decisions/lab-reruns.md
+says why.
 """
 
 from collections.abc import Sequence
