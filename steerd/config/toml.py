@@ -1,27 +1,21 @@
-"""TOML to a checked `Document`, every mistake in it reported at once."""
+"""TOML to checked tables, whichever program they are for, every mistake in them reported at once."""
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from steerd.config.gateway.document import TABLES, Document
 from steerd.config.problem import ConfigError, Problem, Report, nearest
 
 _MAX_FILE = 64 << 20
 _ROUNDS = 8
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_HEADERS = {
-    "pop": "[[pop]]",
-    "policy": "[[policy]]",
-    "pop.paths": "an entry of a PoP's paths",
-    "policy.weights": "a policy's weights",
-}
 _WORDS = {
     "string_type": 'must be text, in quotes: "..."',
     "string_too_short": "must not be empty",
@@ -29,6 +23,26 @@ _WORDS = {
     "list_type": "must be a list: [...]",
     "dict_type": "must be a table: { ... }",
 }
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout(Generic[M]):
+    """What a program's file may hold: the ``document`` as a whole, its ``tables`` by their place in it, and the
+    ``headers`` of those that are not written as ``[PLACE]``: ``[[...]]`` for lists of tables."""
+
+    document: type[M]
+    tables: Mapping[str, type[BaseModel]]
+    headers: Mapping[str, str]
+
+    def header(self, place: str) -> str:
+        return self.headers.get(place, f"[{place}]")
+
+    def keys(self, place: str) -> list[str]:
+        model = self.tables.get(place) if place else self.document
+        return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def toml(file: Path) -> dict[str, Any]:
@@ -56,29 +70,29 @@ def _line(data: bytes, at: int) -> str:
     return f"line {line}, column {at - begins}"
 
 
-def document(raw: dict[str, Any], report: Report) -> Document:
+def document(raw: dict[str, Any], layout: Layout[M], report: Report) -> M:
     """The tables, checked one by one. What is refused is reported and left out, so that the rest can still be
     checked: a table that lacks something it must have is None, or as if it had not been written."""
     pruned = raw
     for _ in range(_ROUNDS):
         try:
-            return Document.model_validate(pruned)
+            return layout.document.model_validate(pruned)
         except ValidationError as refused:
             pruned = deepcopy(pruned)
             # Last first: what is taken out never moves what is still to be taken out.
-            for error in reversed(_unreported(refused, report)):
+            for error in reversed(_unreported(refused, layout, report)):
                 _prune(pruned, error)
-    return Document()
+    return layout.document()
 
 
-def _unreported(refused: ValidationError, report: Report) -> list[tuple[str | int, ...]]:
+def _unreported(refused: ValidationError, layout: Layout[Any], report: Report) -> list[tuple[str | int, ...]]:
     """Reports each error once; returns the places to take out, wider where the narrow one was taken out before."""
     places = []
     for error in refused.errors(include_url=False):
         place = error["loc"]
         missing = error["type"] == "missing"
         if not report.touched(key(place)):
-            found, allowed = _words(error)
+            found, allowed = _words(error, layout)
             report.error(key(place), found, allowed)
         # TOML has no null: None stands where something was taken out before.
         places.append(place[:-1] if missing or error["input"] is None else place)
@@ -108,19 +122,19 @@ def key(place: Sequence[str | int]) -> str:
     return text
 
 
-def _words(error: ErrorDetails) -> tuple[object, str]:
+def _words(error: ErrorDetails, layout: Layout[Any]) -> tuple[object, str]:
     """What was found, and what is allowed."""
     kind, found, place = error["type"], error["input"], error["loc"]
     if kind == "missing":
         return None, "is missing, and must be given"
     if kind == "extra_forbidden":
-        return found, f"is not a known key; {_known(place)}"
+        return found, f"is not a known key; {_known(place, layout)}"
     if kind == "value_error":
         return found, str(error["ctx"]["error"])
     if kind == "literal_error":
         return found, f"must be {error['ctx']['expected'].replace(chr(39), chr(34))}"
-    if kind == "list_type" and isinstance(found, dict) and place[-1] in {"pop", "policy"}:
-        return found, f"must be a list of tables: [[{place[-1]}]]"
+    if kind == "list_type" and isinstance(found, dict) and (header := layout.header(str(place[-1]))).startswith("[["):
+        return found, f"must be a list of tables: {header}"
     if kind.startswith("model") and len(place) == 1:
         return found, f"must be one table: [{place[0]}]"
     if kind.startswith("model"):
@@ -128,14 +142,9 @@ def _words(error: ErrorDetails) -> tuple[object, str]:
     return found, _WORDS.get(kind, "is not allowed here")
 
 
-def _known(place: Sequence[str | int]) -> str:
+def _known(place: Sequence[str | int], layout: Layout[Any]) -> str:
     *around, last = place
-    for table in TABLES:
-        if table and str(last) != "name" and str(last) in _keys(table):
-            return f"it belongs in {_HEADERS.get(table, f'[{table}]')}"
-    return nearest(str(last), _keys(".".join(step for step in around if isinstance(step, str))))
-
-
-def _keys(table: str) -> list[str]:
-    model = TABLES.get(table)
-    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+    for table in layout.tables:
+        if str(last) != "name" and str(last) in layout.keys(table):
+            return f"it belongs in {layout.header(table)}"
+    return nearest(str(last), layout.keys(".".join(step for step in around if isinstance(step, str))))

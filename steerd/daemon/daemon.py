@@ -13,21 +13,21 @@ from steerd.control.server import ControlServer
 from steerd.core.effects import Fact
 from steerd.core.engine import Engine
 from steerd.daemon import journal
-from steerd.daemon.answers import Answers
+from steerd.daemon.answers.answers import Answers
+from steerd.daemon.answers.explaining import Explaining
+from steerd.daemon.answers.looking import Looking
+from steerd.daemon.answers.operators import Operators
+from steerd.daemon.answers.planning import Planning
+from steerd.daemon.answers.tracing import Tracing
 from steerd.daemon.driver import Driver
-from steerd.daemon.explaining import Explaining
 from steerd.daemon.fleet import Fleet
 from steerd.daemon.keeping import Keeping
 from steerd.daemon.liveness import Liveness
-from steerd.daemon.looking import Looking
 from steerd.daemon.notify import notify
-from steerd.daemon.operators import Operators
-from steerd.daemon.plan import Planning
 from steerd.daemon.probing import Probing
 from steerd.daemon.reload import Reload
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
-from steerd.daemon.tracing import Tracing
 from steerd.daemon.transaction import take_up
 from steerd.daemon.watching import Traffic, Tunnels
 from steerd.store.earlier import StoredState

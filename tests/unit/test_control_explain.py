@@ -22,7 +22,7 @@ from steerd.core.settings import (
     ThresholdSettings,
     WhenNone,
 )
-from steerd.daemon.explaining import Explaining
+from steerd.daemon.answers.explaining import Explaining
 from steerd.status.snapshot import Snapshot
 from steerd.store.store import Store
 from tests.unit.driven import Driven, steady, stepped

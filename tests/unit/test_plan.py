@@ -8,7 +8,7 @@ from steerd.config.gateway.load import load
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PolicyState
 from steerd.core.views import PolicyView, View
-from steerd.daemon.plan import choices, notes
+from steerd.daemon.answers.planning import choices, notes
 from steerd.route.wanted.choice import Choice
 
 FRA, AMS = PathId("fra1/wg0"), PathId("ams1/wg1")

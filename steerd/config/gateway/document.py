@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from steerd.config import methods, values
+from steerd.config.toml import Layout
 from steerd.config.values import (
     CodePoint,
     Device,
@@ -190,8 +191,7 @@ class Document(Table):
     policy: list[Policy | None] = []
 
 
-TABLES: dict[str, type[Table]] = {
-    "": Document,
+_TABLES: dict[str, type[Table]] = {
     "gateway": Gateway,
     "probe": Probe,
     "score": Score,
@@ -207,4 +207,10 @@ TABLES: dict[str, type[Table]] = {
     "policy": Policy,
     "policy.weights": Weights,
 }
-"""By their place in the file: what each table may hold."""
+_HEADERS = {
+    "pop": "[[pop]]",
+    "policy": "[[policy]]",
+    "pop.paths": "an entry of a PoP's paths",
+    "policy.weights": "a policy's weights",
+}
+LAYOUT = Layout(Document, _TABLES, _HEADERS)

@@ -8,7 +8,7 @@ from typing import Any
 from steerd.config import files, values
 from steerd.config import toml as read
 from steerd.config.gateway import actuator, policies, pops, probing, reserved, translate
-from steerd.config.gateway.document import Document
+from steerd.config.gateway.document import LAYOUT, Document
 from steerd.config.problem import ConfigError, Report
 from steerd.config.settings import Config, ExportSettings
 
@@ -23,7 +23,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
     every problem that could be found, at once."""
     report = Report(path)
     raw = read.toml(path)
-    tables = read.document(raw, report)
+    tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
     probing.check(tables.probe, found.paths, path.parent, report)
     _emptiness(raw, report, require_pops=require_pops)

@@ -1,0 +1,1 @@
+"""What steerctl asks, answered: a handler for each verb in the table."""
