@@ -57,7 +57,7 @@ def duration(text: str) -> float:
 
 def price(text: str) -> float:
     """What a switch costs, in ms*s, from `10ms for 10s`."""
-    from steerd.config.values import switch_price
+    from steerd.config.values.quantities import switch_price
 
     try:
         return switch_price(text)

@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from steerd.lab.stage import Act
+from steerd.lab.script import Act
 from steerd.lab.world.gateway import TENANT
 from steerd.lab.world.world import World
 

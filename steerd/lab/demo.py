@@ -10,7 +10,8 @@ from typing import Any
 
 from steerd.lab.acts import INTERVAL, RATE, SCRIPT
 from steerd.lab.enclosure import RUN, LabError, enclose
-from steerd.lab.stage import Stage, told
+from steerd.lab.script import told
+from steerd.lab.stage import Stage
 from steerd.lab.world.world import World
 
 

@@ -1,26 +1,23 @@
-"""A script with the real daemon: what happens to the PoPs, and whether what comes of it for the users is right.
-
-A `Stage` plays it in any world that has users' traffic: that of the lab, or one with tunnels of the kernel.
-"""
+"""Plays a script with the real daemon, in any world that has users' traffic: that of the lab, or one with tunnels of
+the kernel."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from steerd.lab.enclosure import LabError
+from steerd.lab.script import Act, Outcome, Sight, judged, line, problems, told
 from steerd.lab.world.traffic import SETTLED, Traffic
+
+__all__ = ["Act", "Outcome", "Sight", "Stage", "told"]
 
 SETTLE: Final = 2.0
 """After a move it is watched for so long, in seconds, whether it stays."""
 
 SLICE: Final = 0.02
 """How finely, in seconds, the moment of a move is looked for."""
-
-TOGETHER: Final = 0.1
-"""IPv4 and IPv6 move within so many seconds of each other."""
 
 
 class HasTraffic(Protocol):
@@ -29,50 +26,6 @@ class HasTraffic(Protocol):
 
 
 W = TypeVar("W", bound=HasTraffic)
-
-
-class Sight(NamedTuple):
-    """Something that was looked at besides the users' packets; ``right``: it was as it should be."""
-
-    text: str
-    right: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Act(Generic[W]):
-    """Something happens; for ``lasts`` seconds it is watched what comes of it.
-
-    ``to``: the PoP that the users' packets have to move to, None: they must stay; ``within`` so many seconds
-    of the act's beginning. ``lost_max``: how many seconds' worth of the users' packets may be lost. ``look``: at what
-    else, at the end of the act.
-    """
-
-    name: str
-    what: str
-    do: Callable[[W], None]
-    lasts: float
-    to: str | None = None
-    within: float = 0.0
-    lost_max: float = 0.0
-    look: Callable[[W], Iterator[Sight]] | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of an act. ``moved_after``: seconds until the first user packet went by the new PoP, per family.
-    ``log``: the daemon's last words, where there is a problem."""
-
-    act: str
-    what: str
-    expected: str | None
-    within_s: float
-    moved_after_s: dict[str, float] = field(default_factory=dict)
-    sent: int = 0
-    lost: int = 0
-    switches: list[dict[str, Any]] = field(default_factory=list)
-    seen: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    log: str = ""
 
 
 class Daemon(Protocol):
@@ -130,26 +83,12 @@ class Stage(Generic[W]):
         outcomes = []
         for act in self._script:
             outcomes.append(self._perform(act))
-            self._say(_line(outcomes[-1]))
+            self._say(line(outcomes[-1]))
         return outcomes
 
     def report(self, outcomes: list[Outcome]) -> dict[str, Any]:
-        made = sum(len(outcome.switches) for outcome in outcomes)
-        needed = sum(1 for act in self._script if act.to is not None)
-        problems = [f"{outcome.act}: {problem}" for outcome in outcomes for problem in outcome.problems]
-        if made != needed:
-            problems.append(f"{made} switches were made, {needed} were needed")
-        return {
-            "ok": not problems,
-            "acts": [asdict(outcome) for outcome in outcomes],
-            "switches": {"made": made, "needed": needed},
-            "packets": {
-                "sent": sum(outcome.sent for outcome in outcomes),
-                "lost": sum(outcome.lost for outcome in outcomes),
-            },
-            "daemon": self._footprint(),
-            "problems": problems,
-        }
+        """As `steerd.lab.script.judged`."""
+        return judged(self._script, outcomes, self._footprint())
 
     def _wait_for_choice(self) -> str:
         while time.monotonic() - self._began < self._ready_within:
@@ -191,7 +130,7 @@ class Stage(Generic[W]):
         sights = list(act.look(self.world)) if act.look else []
         outcome.seen = [sight.text for sight in sights]
         outcome.problems = [sight.text for sight in sights if not sight.right]
-        outcome.problems += list(_problems(act, outcome, self._rate))
+        outcome.problems += list(problems(act, outcome, self._rate))
         if outcome.problems:
             outcome.log = self._daemon.last_words()
         self._clear()
@@ -252,68 +191,3 @@ class Stage(Generic[W]):
         if self._drawn:
             print(f"\x1b[{self._drawn}A\x1b[J", end="", flush=True)
             self._drawn = 0
-
-
-def _problems(act: Act[Any], outcome: Outcome, rate: float) -> Iterator[str]:
-    allowed = act.lost_max * rate * 2
-    if outcome.lost > allowed:
-        yield f"{outcome.lost} of the users' packets were lost, {allowed:.0f} may be"
-    moves = [(one["from"], one["to"]) for one in outcome.switches]
-    if act.to is None:
-        if moves:
-            yield f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}, and should have stayed"
-        return
-    if not moves:
-        yield f"stayed, and should have moved to {act.to}"
-        return
-    if len(moves) > 1 or not moves[0][1].startswith(f"{act.to}/"):
-        yield f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}, and should have moved to {act.to}"
-    after = outcome.moved_after_s
-    if len(after) < 2:
-        yield f"no packets of {' and '.join({'ipv4', 'ipv6'} - set(after))} went by {act.to}"
-        return
-    if max(after.values()) > act.within:
-        yield f"moved after {max(after.values()):.1f} s, and should have within {act.within:g} s"
-    if abs(after["ipv4"] - after["ipv6"]) > TOGETHER:
-        yield f"IPv4 moved after {after['ipv4']:.2f} s and IPv6 after {after['ipv6']:.2f} s: not together"
-
-
-def _line(outcome: Outcome) -> str:
-    if outcome.expected is None:
-        text = "stayed" if not outcome.switches else "moved"
-    elif outcome.moved_after_s:
-        text = f"moved to {outcome.expected} after {max(outcome.moved_after_s.values()):.1f} s"
-    else:
-        text = "stayed"
-    text += f"; {outcome.lost} of {outcome.sent} user packets lost"
-    return "\n".join(
-        [
-            f"  {text}",
-            *(f"  {seen}" for seen in outcome.seen),
-            *(f"  PROBLEM: {problem}" for problem in outcome.problems),
-        ]
-    )
-
-
-def told(report: dict[str, Any]) -> Iterator[str]:
-    yield f"\n{'ACT':<14}{'MOVED TO':<10}{'AFTER':>8}{'ALLOWED':>9}{'LOST':>6}{'OF':>7}  WHY"
-    for act in report["acts"]:
-        after = max(act["moved_after_s"].values(), default=None)
-        allowed = "-" if act["expected"] is None else f"{act['within_s']:g} s"
-        why = ", ".join(f"{one['reason']} ({one['rule']})" for one in act["switches"])
-        yield (
-            f"{act['act']:<14}{act['expected'] or 'stayed':<10}"
-            f"{'-' if after is None else f'{after:.2f} s':>8}"
-            f"{allowed:>9}"
-            f"{act['lost']:>6}{act['sent']:>7}  {why or '-'}"
-        )
-    switches, daemon = report["switches"], report["daemon"]
-    yield f"\nswitches: {switches['made']} made, {switches['needed']} needed"
-    yield f"packets: {report['packets']['lost']} of {report['packets']['sent']} lost"
-    yield f"the daemon: {daemon['rss_mb']} MB, {daemon['cpu_percent']} % of a core, with 8 probe targets at 5 a second"
-    for act in report["acts"]:
-        if act["log"]:
-            yield f"the daemon's log after {act['act']}:{act['log']}"
-    for problem in report["problems"]:
-        yield f"PROBLEM: {problem}"
-    yield "all as it should be" if report["ok"] else "not as it should be"

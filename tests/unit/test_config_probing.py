@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config import values
 from steerd.config.gateway.load import ConfigError, load
 from steerd.config.settings import Config, ProbePath, Target, payload_bytes, probe_bytes
+from steerd.config.values import addresses, marks, quantities
 from steerd.core.settings import PathId
 from steerd.text import rates
 
@@ -106,7 +106,7 @@ def test_a_credential_of_the_unit_is_a_key(loaded, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["fra1", "fra1.example.net", "a-b.c", "1.example", "x" * 63, "3com", "xn--bcher-kva"])
 def test_host_names(name):
-    assert values.target(name) == values.target6(name) == name
+    assert addresses.target(name) == addresses.target6(name) == name
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_host_names(name):
 )  # fmt: skip
 def test_what_is_no_ipv4_target(text):
     with pytest.raises(ValueError, match="must be an"):
-        values.target(text)
+        addresses.target(text)
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_what_is_no_ipv4_target(text):
 )
 def test_what_is_no_ipv6_target(text):
     with pytest.raises(ValueError, match="must be an"):
-        values.target6(text)
+        addresses.target6(text)
 
 
 @given(st.text(max_size=12) | st.from_regex(r"\A[0-9a-fx.-]{1,12}\Z"))
 def test_no_resolver_reads_a_host_name_as_an_address(text):
     import socket
 
-    name = values.host(text)
+    name = addresses.host(text)
     if name is not None:
         with pytest.raises(OSError, match="illegal IP address"):
             socket.inet_aton(name.removesuffix("."))
@@ -143,13 +143,13 @@ def test_no_resolver_reads_a_host_name_as_an_address(text):
     [(0, 0), (63, 63), ("EF", 46), ("ef", 46), ("VA", 44), ("CS0", 0), ("CS7", 56), ("AF11", 10), ("AF43", 38)],
 )
 def test_code_points(written, number):
-    assert values.dscp(written) == number
+    assert marks.dscp(written) == number
 
 
 @pytest.mark.parametrize("written", [64, -1, True, 1.0, "46", "CS8", "AF44", "AF01", "AF5", ""])
 def test_what_is_no_code_point(written):
     with pytest.raises(ValueError, match="0 to 63"):
-        values.dscp(written)
+        marks.dscp(written)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_is_no_code_point(written):
     [("10kB/s", 10_000), ("500 B/s", 500), ("1.5MB/s", 1_500_000), ("64KiB/s", 65_536), ("100Mbit/s", 12_500_000)],
 )
 def test_rates(text, rate):
-    assert rates.parse(text) == values.rate(text) == rate
+    assert rates.parse(text) == quantities.rate(text) == rate
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_rates(text, rate):
 )
 def test_what_is_no_rate(text):
     with pytest.raises(ValueError, match="must be a rate from 1B/s to 125000MB/s"):
-        values.rate(text)
+        quantities.rate(text)
 
 
 @given(st.integers(1, 10**9))

@@ -1,26 +1,19 @@
-"""The core as text: nobody writes another object's attributes, nothing imports in a circle, nothing is too long."""
+"""The core as text: nobody writes another object's attributes, and no function is long."""
 
 import ast
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CORE = ROOT / "steerd" / "core"
+from tests.unit.test_structure import STEERD, name
+
+CORE = STEERD / "core"
 FILES = sorted(CORE.rglob("*.py"))
 TREES = {file: ast.parse(file.read_text()) for file in FILES}
-LINES_MAX = 300
 FUNCTION_LINES_MAX = 50
 RULES_LINES_MAX = 450
 RULES_CONSTANTS_MAX = 15
-
-
-def name(file: Path) -> str:
-    """``steerd.core.rules.panel``; of a package its own name."""
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def foreign_writes(tree: ast.AST) -> Iterator[str]:
@@ -35,27 +28,6 @@ def foreign_writes(tree: ast.AST) -> Iterator[str]:
             yield f"line {node.lineno}: {node.attr}"
 
 
-def imported(tree: ast.AST, modules: set[str]) -> set[str]:
-    """The core's modules that this one imports, wherever the statement stands, and under whatever condition."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names} & modules
-            found |= inner or {node.module}
-    return found & modules
-
-
-def circles(graph: dict[str, set[str]]) -> list[str]:
-    """Those that are left when whoever imports nothing that is left is taken away, again and again."""
-    left = dict(graph)
-    while ends := [one for one, others in left.items() if not others & left.keys()]:
-        for one in ends:
-            del left[one]
-    return sorted(left)
-
-
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_nobody_writes_another_objects_attributes(file):
     assert list(foreign_writes(TREES[file])) == []
@@ -66,23 +38,6 @@ def test_foreign_writes_are_found():
     assert all(list(foreign_writes(ast.parse(line))) for line in told)
     assert list(foreign_writes(ast.parse("setattr(a, 'b', 1)")))
     assert not list(foreign_writes(ast.parse("self.a = b.c\na[b.c] = 1\nself.a[0] = 2")))
-
-
-def test_no_module_imports_itself_by_way_of_others():
-    """Nor for its types alone."""
-    modules = {name(file) for file in FILES}
-    assert circles({name(file): imported(tree, modules) for file, tree in TREES.items()}) == []
-
-
-def test_circles_are_found():
-    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
-    tree = ast.parse("from a import b\nif TYPE_CHECKING:\n    from c.d import E\nimport f")
-    assert imported(tree, {"a", "a.b", "c.d", "f"}) == {"a.b", "c.d", "f"}
-
-
-@pytest.mark.parametrize("file", FILES, ids=name)
-def test_no_file_is_long(file):
-    assert len(file.read_text().splitlines()) <= LINES_MAX
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)

@@ -8,7 +8,7 @@ from steerd.config.gateway.policies import CheckedPolicy
 from steerd.config.gateway.pops import CheckedPath
 from steerd.config.prefixes import each, pack, unpack
 from steerd.config.problem import Report
-from steerd.config.values import is_address
+from steerd.config.values.addresses import is_address
 
 _ACTUATOR = 'route.actuator = "wireguard"'
 

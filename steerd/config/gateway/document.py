@@ -4,22 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from steerd.config import methods, values
+from steerd.config import methods
 from steerd.config.toml import Layout
-from steerd.config.values import (
-    CodePoint,
-    Device,
-    FilePath,
-    Interval,
-    Name,
-    Patience,
-    PayloadSize,
-    Port,
-    PrefixText,
-    Rate,
-    Timeout,
-    Weight,
-)
+from steerd.config.values import addresses, marks, names, quantities
+from steerd.config.values.addresses import PrefixText
+from steerd.config.values.marks import CodePoint
+from steerd.config.values.names import Device, FilePath, Name
+from steerd.config.values.quantities import Interval, Patience, PayloadSize, Port, Rate, Timeout, Weight
 
 Method = Annotated[str, BeforeValidator(methods.known)]
 
@@ -37,8 +28,8 @@ class Probe(Table):
     method: Method = "icmp"
     interval: Interval = 1.0
     standby_interval: Interval | None = None
-    max_active: Annotated[int, values.integer(2, 1000)] = 12
-    scout_interval: Annotated[float, values.duration(1, 3600)] = 30.0
+    max_active: Annotated[int, quantities.integer(2, 1000)] = 12
+    scout_interval: Annotated[float, quantities.duration(1, 3600)] = 30.0
     timeout: Timeout = 1.0
     down_after: Patience = 0.0
     port: Port | None = None
@@ -46,56 +37,56 @@ class Probe(Table):
     dscp: CodePoint = 0
     key_file: FilePath | None = None
     budget: Rate | None = None
-    mtu_interval: Annotated[float, values.duration_or_never(1, 86_400)] = 60.0
-    wireguard_interval: Annotated[float, values.duration_or_never(0.1, 3600)] = 1.0
+    mtu_interval: Annotated[float, quantities.duration_or_never(1, 86_400)] = 60.0
+    wireguard_interval: Annotated[float, quantities.duration_or_never(0.1, 3600)] = 1.0
 
 
 class Score(Table):
-    half_life: Annotated[float, values.duration(0.1, 3600)] = 2.0
-    loss_penalty: Annotated[float, values.milliseconds(0, 10)] = 200.0
-    jitter_weight: Annotated[float, values.number(0, 100)] = 1.0
-    mtu_penalty: Annotated[float, values.milliseconds(0, 10)] = 100.0
-    load_penalty: Annotated[float, values.milliseconds(0, 10)] = 0.0
+    half_life: Annotated[float, quantities.duration(0.1, 3600)] = 2.0
+    loss_penalty: Annotated[float, quantities.milliseconds(0, 10)] = 200.0
+    jitter_weight: Annotated[float, quantities.number(0, 100)] = 1.0
+    mtu_penalty: Annotated[float, quantities.milliseconds(0, 10)] = 100.0
+    load_penalty: Annotated[float, quantities.milliseconds(0, 10)] = 0.0
 
 
 class Steer(Table):
     rule: Literal["panel", "regret", "threshold"] = "panel"
-    switch_price: Annotated[float, BeforeValidator(values.switch_price)] = 100.0
-    ignore_below: Annotated[float, values.milliseconds(0, 10)] = 2.0
-    margin: Annotated[float, BeforeValidator(values.percent)] = 0.10
-    margin_ms: Annotated[float, values.milliseconds(0, 10)] = 3.0
-    hold: Annotated[float, values.duration(0, 3600)] = 30.0
+    switch_price: Annotated[float, BeforeValidator(quantities.switch_price)] = 100.0
+    ignore_below: Annotated[float, quantities.milliseconds(0, 10)] = 2.0
+    margin: Annotated[float, BeforeValidator(quantities.percent)] = 0.10
+    margin_ms: Annotated[float, quantities.milliseconds(0, 10)] = 3.0
+    hold: Annotated[float, quantities.duration(0, 3600)] = 30.0
 
 
 class Route(Table):
-    table: Annotated[int, values.integer(1, 2**31 - 1)] = 4200
-    protocol: Annotated[int, values.integer(5, 255)] = 210
-    rule_priority: Annotated[int, values.integer(1, 32666)] = 4200
-    nexthop_base: Annotated[int, values.integer(1, 2**31 - 2**20)] = 42_000_000
+    table: Annotated[int, quantities.integer(1, 2**31 - 1)] = 4200
+    protocol: Annotated[int, quantities.integer(5, 255)] = 210
+    rule_priority: Annotated[int, quantities.integer(1, 32666)] = 4200
+    nexthop_base: Annotated[int, quantities.integer(1, 2**31 - 2**20)] = 42_000_000
     nexthop_objects: bool = True
-    mark: Annotated[int, BeforeValidator(values.mark_mask)] = 0xFF000000
-    bypass_mark: Annotated[int, BeforeValidator(values.mark)] = 0
+    mark: Annotated[int, BeforeValidator(marks.mark_mask)] = 0xFF000000
+    bypass_mark: Annotated[int, BeforeValidator(marks.mark)] = 0
     management: list[PrefixText] = []
     on_stop: Literal["keep", "cleanup", "block"] = "keep"
-    nft_table: Annotated[str, BeforeValidator(values.nft_table)] = "steerd"
+    nft_table: Annotated[str, BeforeValidator(names.nft_table)] = "steerd"
     clamp_mss: bool = True
     actuator: Literal["netlink", "wireguard"] = "netlink"
 
 
 class Mqtt(Table):
-    url: Annotated[tuple[str, int, bool], BeforeValidator(values.broker)]
+    url: Annotated[tuple[str, int, bool], BeforeValidator(addresses.broker)]
     tenant: Name
     username: Annotated[str, Field(min_length=1)] | None = None
     password_file: FilePath | None = None
     ca: FilePath | None = None
     cert: FilePath | None = None
     key: FilePath | None = None
-    publish_interval: Annotated[float, values.duration(0.1, 3600)] = 10.0
-    trusted_keys: list[Annotated[tuple[str, str], BeforeValidator(values.trusted_key)]] = []
+    publish_interval: Annotated[float, quantities.duration(0.1, 3600)] = 10.0
+    trusted_keys: list[Annotated[tuple[str, str], BeforeValidator(names.trusted_key)]] = []
 
 
 class Export(Table):
-    listen: Annotated[tuple[str, int], BeforeValidator(values.listen)] = ("127.0.0.1", 9911)
+    listen: Annotated[tuple[str, int], BeforeValidator(addresses.listen)] = ("127.0.0.1", 9911)
 
 
 class Control(Table):
@@ -113,15 +104,15 @@ class Trace(Table):
 
 class Path(Table):
     dev: Device
-    peer: Annotated[str, BeforeValidator(values.peer)] | None = None
+    peer: Annotated[str, BeforeValidator(names.peer)] | None = None
     name: Name | None = None
     uplink: Name | None = None
-    via: Annotated[str, BeforeValidator(values.via)] | None = None
-    via6: Annotated[str, BeforeValidator(values.via6)] | None = None
-    target: Annotated[str, BeforeValidator(values.target)] | None = None
-    target6: Annotated[str, BeforeValidator(values.target6)] | None = None
-    source: Annotated[str, BeforeValidator(values.source)] | None = None
-    source6: Annotated[str, BeforeValidator(values.source6)] | None = None
+    via: Annotated[str, BeforeValidator(addresses.via)] | None = None
+    via6: Annotated[str, BeforeValidator(addresses.via6)] | None = None
+    target: Annotated[str, BeforeValidator(addresses.target)] | None = None
+    target6: Annotated[str, BeforeValidator(addresses.target6)] | None = None
+    source: Annotated[str, BeforeValidator(addresses.source)] | None = None
+    source6: Annotated[str, BeforeValidator(addresses.source6)] | None = None
     method: Method | None = None
     interval: Interval | None = None
     standby_interval: Interval | None = None
@@ -139,7 +130,7 @@ class Pop(Table):
     name: Name
     region: Name = "default"
     tags: list[Name] = []
-    bias: Annotated[float, values.milliseconds(0, 10)] = 0.0
+    bias: Annotated[float, quantities.milliseconds(0, 10)] = 0.0
     paths: list[Path | None]
 
 
@@ -160,17 +151,17 @@ class Policy(Table):
     when_none: Literal["keep", "block"] = "keep"
     sources: Annotated[list[PrefixText], Field(alias="from")] = []
     iif: list[Device] = []
-    fwmark: Annotated[tuple[int, int], BeforeValidator(values.marked)] = (0, 0)
+    fwmark: Annotated[tuple[int, int], BeforeValidator(marks.marked)] = (0, 0)
     own_traffic: bool = False
     objective: Literal["cost", "mos"] = "cost"
     codec: Literal["g711-plc", "g711", "g729a", "g723.1", "gsm-efr"] = "g711-plc"
     weights: Weights = Weights()
-    prefer: dict[str, Annotated[float, values.milliseconds(0, 10)]] = {}
-    min_dwell: Annotated[float, values.duration(0, 86400)] = 0.0
-    spread: Annotated[int, values.integer(1, 8)] = 1
-    spread_within: Annotated[float, values.milliseconds(0.001, 10)] = 50.0
+    prefer: dict[str, Annotated[float, quantities.milliseconds(0, 10)]] = {}
+    min_dwell: Annotated[float, quantities.duration(0, 86400)] = 0.0
+    spread: Annotated[int, quantities.integer(1, 8)] = 1
+    spread_within: Annotated[float, quantities.milliseconds(0.001, 10)] = 50.0
     flows: Literal["auto", "pin", "move"] = "auto"
-    max_drain: Annotated[float, values.duration(0, 7 * 86400)] = 3600.0
+    max_drain: Annotated[float, quantities.duration(0, 7 * 86400)] = 3600.0
     leak_guard: bool | None = None
 
 

@@ -5,12 +5,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from steerd.config import files, values
+from steerd.config import files
 from steerd.config import toml as read
 from steerd.config.gateway import actuator, policies, pops, probing, reserved, translate
 from steerd.config.gateway.document import LAYOUT, Document
 from steerd.config.problem import ConfigError, Report
 from steerd.config.settings import Config, ExportSettings
+from steerd.config.values import names
 
 __all__ = ["ConfigError", "load"]
 
@@ -89,7 +90,7 @@ def _steer(tables: Document, report: Report) -> None:
 def _gateway(tables: Document, report: Report) -> str:
     name = tables.gateway.name or socket.gethostname()
     try:
-        return values.name(name)
+        return names.name(name)
     except ValueError as error:
         if not report.touched("gateway"):
             report.error("gateway.name", name, f"is the host name: {error}")

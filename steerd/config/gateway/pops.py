@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steerd.config import values
 from steerd.config.gateway.document import Document, Path, Pop
 from steerd.config.problem import Report
 from steerd.config.settings import IPV4, IPV6
+from steerd.config.values import names
 from steerd.core.settings import PathId
 
 
@@ -76,7 +76,7 @@ def _name(path: Path, key: str, report: Report) -> str:
     if path.name is not None:
         return path.name
     try:
-        return values.name(path.dev)
+        return names.name(path.dev)
     except ValueError:
         if not report.touched(key):
             report.error(f"{key}.name", path.dev, "is the device's name, and no path name: must be given")

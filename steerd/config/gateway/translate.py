@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from steerd.config import values
 from steerd.config.files import located
 from steerd.config.gateway import probing
 from steerd.config.gateway.document import Document, Mqtt, Probe, Steer
@@ -30,6 +29,7 @@ from steerd.config.settings import (
     TunnelPath,
     TunnelSettings,
 )
+from steerd.config.values import addresses
 from steerd.core.settings import (
     Codec,
     Objective,
@@ -119,7 +119,7 @@ def _targets(path: CheckedPath) -> tuple[Target, ...]:
     both = ((IPV4, own.target, own.source), (IPV6, own.target6, own.source6))
     return tuple(
         Target(family, target, source=source)
-        if values.is_address(target)
+        if addresses.is_address(target)
         else Target(family, "", name=target, source=source)
         for family, target, source in both
         if target is not None

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from steerd.config import values
 from steerd.config.settings import IPV4, IPV6
+from steerd.config.values import addresses
 
 AGAIN = 300.0
 """Seconds after an answer; a little more or less for each name, so that they drift apart."""
@@ -104,7 +104,7 @@ class Resolution:
 def usable(family: int, address: str) -> bool:
     """Whether a target of this family (4 or 6) can have this address."""
     try:
-        return values.alone(socket.inet_pton(FAMILIES[family], address))
+        return addresses.alone(socket.inet_pton(FAMILIES[family], address))
     except (OSError, ValueError):
         return False
 

@@ -1,0 +1,67 @@
+"""What things are called: devices, tables, files, keys and who they belong to."""
+
+import re
+from base64 import b64decode, b64encode
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_NFT_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+_DEVICE = re.compile(r'[^\s/:"*\\]{1,15}')
+"""What the kernel allows, but for what would mean something else within a rule of nftables."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def name(value: object) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError('must be a name: a letter or digit, then up to 62 letters, digits, ".", "_" or "-"')
+    return value
+
+
+def nft_table(value: object) -> str:
+    if not isinstance(value, str) or not _NFT_TABLE.fullmatch(value):
+        raise ValueError('must be the name of a table of nftables: a letter, then up to 31 letters, digits or "_"')
+    return value
+
+
+def device(value: object) -> str:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value) or value in {".", ".."} or _CONTROL.search(value):
+        raise ValueError('must be the name of a network device, of at most 15 characters, such as "wg0"')
+    return value
+
+
+def path_text(value: object) -> str:
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise ValueError("must be the path of a file or folder")
+    return value
+
+
+def trusted_key(value: object) -> tuple[str, str]:
+    """An Ed25519 public key in base64, and the name written behind it."""
+    key, _, rest = (value if isinstance(value, str) else "").strip().partition(" ")
+    owner = rest.strip()
+    if _key(key) is None or len(owner) > 64 or not owner.isprintable():
+        raise ValueError('must be a public key as `steerctl keygen` prints it, with a name if you like: "KEY alice"')
+    return key, owner
+
+
+def peer(value: object) -> str:
+    """A WireGuard public key: base64 of 32 bytes, in the one way that `wg` writes it."""
+    if (raw := _key(value)) is None:
+        raise ValueError("must be the public key of a WireGuard peer, as `wg show` prints it")
+    return b64encode(raw).decode()
+
+
+def _key(value: object) -> bytes | None:
+    """The 32 bytes that this is in base64; None: it is no such thing."""
+    try:
+        raw = b64decode(value, validate=True) if isinstance(value, str) else b""
+    except ValueError:
+        return None
+    return raw if len(raw) == 32 else None
+
+
+Name = Annotated[str, BeforeValidator(name)]
+Device = Annotated[str, BeforeValidator(device)]
+FilePath = Annotated[str, BeforeValidator(path_text)]
