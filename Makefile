@@ -38,8 +38,8 @@ ifdef TESTS
 	$(BIN)/python -m pytest $(TESTS)
 else
 	$(NEED) $(NEEDS_test)
-	@# Most lab tests wait for packets, not for a core; those that count every single one run by themselves.
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not alone and $(HERE)"
+	@# Most lab tests wait for packets, not for a core; those that send thousands a second and count each run by themselves.
+	$(BIN)/python -m pytest -n 5 --dist worksteal -m "not alone and $(HERE)"
 	$(BIN)/python -m pytest -m "alone and $(HERE)"
 endif
 

@@ -19,7 +19,7 @@ from steerd.lab.world.gateway import METRICS, TENANT
 from steerd.lab.world.world import World
 from tests.lab.waiting import until
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
+pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 SOCKET = "/run/steerd-lab/control.sock"
 FILE = Path("/run/steerd-lab/steerd.toml")

@@ -14,7 +14,7 @@ from steerd.lab.world.world import PopSpec, World
 from tests.lab.test_daemon import FILE, ask, metric, start, status
 from tests.lab.waiting import until
 
-pytestmark = [pytest.mark.alone, pytest.mark.lab, pytest.mark.broker]
+pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 POPS = (
     PopSpec("fra1", "de", Conditions(delay_ms=20.0)),

@@ -32,6 +32,7 @@ class Belief:
     last: float | None = None
     fixed: float = 0.0
     path: Evidence = field(default_factory=Evidence)
+    leg: None = None  # so that `last_cost` is asked
 
     @property
     def last_cost(self):
@@ -122,8 +123,8 @@ class Member:
     def observe(self, *costs, since=None, dt=1.0):
         """A round in which all were heard, ``since`` seconds after the time before; None: no news of that one."""
         self.costs = [old if new is None else new for old, new in zip(self.costs, costs, strict=True)]
-        fresh = [(place, since or dt) for place, cost in enumerate(costs) if cost is not None]
-        self.member.observe(self.costs, min(self.costs), fresh, dt)
+        samples = [[] if cost is None else [(cost, since or dt)] for cost in costs]
+        self.member.learn([(self.costs, min(self.costs), dt)], samples)
         return self
 
     def take(self, places, costs, shifts=None):

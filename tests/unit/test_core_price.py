@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from steerd.core.belief.path import Path
-from steerd.core.cost.price import TERMS, Price
+from steerd.core.cost.price import TERMS, Price, last_costs
 from steerd.core.cost.tariff import tariff
 from steerd.core.events import Outcome, PathMtu, Probed
 from steerd.core.settings import Codec, Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
@@ -49,6 +49,13 @@ def test_the_common_price_is_the_sum_of_its_terms():
     assert one.cost == 157.0
     assert one.fixed == 113.0
     assert one.shown() == {}
+
+
+def test_the_last_costs_of_many_are_those_of_each():
+    silent = path(legs=1)
+    missing(silent)
+    prices = [price(path(last=60.0)), price(path(legs=2), bias=1.0), price(path(), worth=10.0), price(silent)]
+    assert last_costs(prices) == [one.last_cost for one in prices] == [60.0, 31.0, 20.0, 230.0]
 
 
 def test_weights_multiply_their_term():

@@ -43,9 +43,9 @@ def test_a_sample_weighs_by_the_time_since_the_last_one(since, weight):
 
 def test_two_samples_of_one_round_may_weigh_differently():
     one = quick(80.0, 80.0)
-    one.member.observe([88.0, 88.0], 88.0, [(0, 2.0), (1, 4.0)], 1.0)
+    one.member.learn([([88.0, 88.0], 88.0, 1.0)], [[(88.0, 2.0)], [(88.0, 4.0)]])
     assert gain(one) == pytest.approx(8.0 * 0.5 - 8.0 * 0.75)
-    one.member.observe([88.0, 88.0], 88.0, [(0, 4.0), (1, 4.0)], 1.0)
+    one.member.learn([([88.0, 88.0], 88.0, 1.0)], [[(88.0, 4.0)], [(88.0, 4.0)]])
     assert gain(one) == pytest.approx(-4.0 * 0.25 + 2.0 * 0.25)
 
 
@@ -174,3 +174,14 @@ def test_of_two_that_are_as_low_the_first_is_taken():
 
 def test_a_gain_of_exactly_the_margin_is_none():
     assert last_sample(27.0, 24.0).observe(27.0, 24.0).choose() == 0
+
+
+def test_many_rounds_at_once_teach_the_same_as_one_by_one():
+    one, other = quick(80.0, 40.0), quick(80.0, 40.0)
+    rounds = [(80.0 + n % 7, 40.0 + n % 5) for n in range(50)]
+    for costs in rounds:
+        one.observe(*costs)
+    first, second = zip(*rounds, strict=True)
+    samples = [[(cost, 1.0) for cost in costs] for costs in (first, second)]
+    other.member.learn([(list(costs), min(costs), 1.0) for costs in rounds], samples)
+    assert other.member.margin(0, 1) == one.member.margin(0, 1)

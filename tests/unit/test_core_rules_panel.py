@@ -28,7 +28,8 @@ class Alone:
 
     @property
     def gain(self):
-        """By how much the mean of a is above that of b."""
+        """By how much the mean of a is above that of b, once the panel was asked for what it thinks of them."""
+        self.world.rule.outlook(self.world.shown, self.world.place(self.world.here))
         return self.member.margin(0, 1)["gain"]
 
 

@@ -117,3 +117,14 @@ def test_there_is_a_former_place_for_each_candidate():
     with pytest.raises(ValueError, match="longer"):
         kept([0], [1.0], [1.0, 2.0])
     assert kept([1, None], [1.0, 2.0], [3.0, 4.0]) == [2.0, 4.0]
+
+
+def test_many_rounds_at_once_teach_the_same_as_one_by_one():
+    """Also where nothing changes since all but one are at the cap, and where that ends."""
+    one, other = work(20.0, 90.0, 60.0), work(20.0, 90.0, 60.0)
+    rounds = [[20.0, 90.0, 60.0]] * 5 + [[95.0, 90.0, 60.0]] * 2 + [[20.0, 90.0, 60.0]] * 5
+    seen = [regrets(one.observe(*costs)) for costs in rounds]
+    assert seen[3] == seen[4] == [0.0, PRICE, PRICE]
+    assert seen[5:7] == [[0.0, 95.0, 65.0], [0.0, 90.0, 30.0]]
+    other.member.learn([(costs, min(costs), 1.0) for costs in rounds], [[], [], []])
+    assert regrets(other) == seen[-1]

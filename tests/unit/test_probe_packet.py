@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe.wire.echo import IDENTIFIER_MASK, Echo, echo_request, head, number_in, read
+from steerd.probe.wire.echo import IDENTIFIER_MASK, Echo, echo_request, head, number_in, read, rotated
 from steerd.probe.wire.filter import echo_filter
 
 TAG = b"\xde\xad\xbe\xef"
@@ -24,6 +24,14 @@ def scapy():
         warnings.simplefilter("ignore")
         from scapy.layers import inet, inet6
     return inet, inet6
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 1 << 40))
+def test_an_identifier_goes_round_and_stays_one_whose_answers_the_filter_lets_through(identifiers, rotation):
+    found = rotated(identifiers, rotation)
+    assert 0 <= found <= 0xFFFF
+    assert found & IDENTIFIER_MASK == identifiers & IDENTIFIER_MASK
+    assert found != rotated(identifiers, rotation + 1)
 
 
 def request(family: int, number: int = NUMBER) -> bytes:

@@ -117,8 +117,8 @@ class Path:
             if self.health.state is ABSENT:
                 return False
             changed = self._heard(leg, now)
-        self.missing = False
-        self._silent_since = None
+            self.missing = False
+            self._silent_since = None
         if self.legs[leg].reply(rtt, sent_at):  # as `_learned`, without the call
             self.news += 1
             self.news_after = sent_at - self._news_at

@@ -4,6 +4,7 @@
 The first three are measured, by the policy's tariff; the others hold whatever the probes bring.
 """
 
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
@@ -23,15 +24,16 @@ of two preferred paths the better one stays the cheaper one."""
 class Price:
     """One path at one policy's tariff. It is worked out when somebody looks, at the end of a round or when a choice is
     forced, so that samples need not know of it. ``worth``: by how many ms the path is preferred; ``bias``: its own, as
-    the policy weighs it, in ms."""
+    the policy weighs it, in ms; ``leg``: the only leg of a path that is not preferred."""
 
-    __slots__ = ("_settings", "_tariff", "_worth", "bias", "fixed", "id", "own_load", "path")
+    __slots__ = ("_settings", "_worth", "bias", "fixed", "id", "leg", "own_load", "path", "tariff")
 
     def __init__(self, path: Path, tariff: Tariff, settings: Settings, *, bias: float, worth: float) -> None:
         self.id: PathId = path.id
         self.path = path
         self.bias = bias
-        self._tariff = tariff
+        self.tariff = tariff
+        self.leg = path.legs[0] if path.single and not worth else None
         self._settings = settings
         self._worth = worth
         self.own_load = self.fixed = 0.0
@@ -51,14 +53,14 @@ class Price:
         path = self.path
         if not path.samples:
             return inf
-        tariff = self._tariff
+        tariff = self.tariff
         cost = tariff.cost(path.legs[0]) if path.single else max(map(tariff.cost, path.legs))
         return self._less(cost + self.fixed) if self._worth else cost + self.fixed
 
     @property
     def last_cost(self) -> float:
         """In ms, of the last probe alone: of a reply its RTT, of one that is overdue the mean and what a loss costs."""
-        path, tariff = self.path, self._tariff
+        path, tariff = self.path, self.tariff
         leg = path.legs[0] if path.single else self._worst()
         if path.missing:
             paid = tariff.paid(leg, leg.mean) + tariff.missing + self.fixed
@@ -71,10 +73,10 @@ class Price:
         if not self.path.samples:
             return {}
         leg = self._worst()
-        full = self._tariff.cost(leg) + self.fixed
+        full = self.tariff.cost(leg) + self.fixed
         return {
             **dict.fromkeys(TERMS, 0.0),
-            **self._tariff.terms(leg)._asdict(),
+            **self.tariff.terms(leg)._asdict(),
             "load": self._load(),
             "own_load": self.own_load,
             "bias": self.bias,
@@ -85,10 +87,10 @@ class Price:
 
     def shown(self) -> Terms:
         """What the tariff shows beside the cost."""
-        return self._tariff.shown(self._worst()) if self.path.samples else {}
+        return self.tariff.shown(self._worst()) if self.path.samples else {}
 
     def _worst(self) -> Estimate:
-        return max(self.path.legs, key=self._tariff.cost)
+        return max(self.path.legs, key=self.tariff.cost)
 
     def _mtu(self) -> float:
         return self._settings.mtu_penalty if self.path.black_hole else 0.0
@@ -100,3 +102,15 @@ class Price:
         """What is left of the cost of a path that is preferred."""
         least = LEAST_LEFT * full
         return max(full - self._worth, least) if self._worth else full
+
+
+def last_costs(prices: Sequence[Price]) -> list[float]:
+    """`Price.last_cost` of each. Rules ask in every round, and nearly every path has one leg, and answers."""
+    costs = []
+    for price in prices:
+        leg = price.leg
+        if leg is None or price.path.missing:
+            costs.append(price.last_cost)
+        else:
+            costs.append(price.tariff.paid(leg, leg.last_rtt) + price.fixed)
+    return costs

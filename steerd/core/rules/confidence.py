@@ -10,7 +10,7 @@ from operator import add
 from typing import Final
 
 from steerd.core.effects import Terms
-from steerd.core.rules.rule import Candidate, Fresh, Places, kept
+from steerd.core.rules.rule import Candidate, Places, Round, Sample, kept
 
 FIRST_SD: Final = 1.0 / 8.0
 """Before there is anything to compare, the standard deviation of single samples is so much of the first. At half and at
@@ -43,21 +43,22 @@ class Confidence:
         self._variance = kept(places, self._variance, first)
         self._error2 = kept(places, self._error2, first)
 
-    def observe(self, costs: list[float], low: float, fresh: Fresh, dt: float) -> None:  # noqa: ARG002
-        """A round ended: learn from the new samples alone."""
+    def learn(self, rounds: Sequence[Round], samples: Sequence[Sequence[Sample]]) -> None:
+        """Rounds ended: learn from the new samples alone."""
         if not self._half_life:
-            self._mean = costs
+            self._mean, _, _ = rounds[-1]
             return
-        mean, variance, error2 = self._mean, self._variance, self._error2
         known, (weight, spread, share) = self._dt, self._weights
-        for place, since in fresh:
-            if since != known:
-                known, (weight, spread, share) = since, self._weigh(since)
-            old, v = mean[place], variance[place]
-            d = costs[place] - old
-            mean[place] = old + weight * d
-            variance[place] = v = v + spread * (d * d - v)
-            error2[place] = v * share
+        for place, new in enumerate(samples):
+            if new:
+                mean, variance = self._mean[place], self._variance[place]
+                for cost, since in new:
+                    if since != known:
+                        known, (weight, spread, share) = since, self._weigh(since)
+                    d = cost - mean
+                    mean += weight * d
+                    variance += spread * (d * d - variance)
+                self._mean[place], self._variance[place], self._error2[place] = mean, variance, variance * share
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""
@@ -85,8 +86,6 @@ class Confidence:
         return self._errors * sqrt(self._error2[here] + self._error2[there])
 
     def _weigh(self, dt: float) -> tuple[float, float, float]:
-        self._dt = dt
         weight = 1.0 - exp2(-dt / self._half_life)
-        spread = weight if weight < VARIANCE_WEIGHT_MAX else VARIANCE_WEIGHT_MAX
-        self._weights = weights = (weight, spread, weight / (2.0 - weight))
-        return weights
+        self._dt, self._weights = dt, (weight, min(weight, VARIANCE_WEIGHT_MAX), weight / (2.0 - weight))
+        return self._weights

@@ -14,9 +14,9 @@ from operator import add, sub
 from typing import Any, Final
 
 from steerd.core.belief.path import Path
-from steerd.core.cost.price import Price
+from steerd.core.cost.price import Price, last_costs
 from steerd.core.rules.confidence import Confidence
-from steerd.core.rules.rule import Candidate, Fresh, Standing, Verdict, kept
+from steerd.core.rules.rule import Candidate, Round, Sample, Standing, Verdict, kept
 from steerd.core.rules.work_function import WorkFunction
 
 LEAD: Final = 2.0
@@ -30,6 +30,9 @@ TESTS: Final = {"quick": (2.0, 2.0, 33.0), "last-sample": (0.0, 0.0, 20.0), "pat
 """Half-life in seconds, standard errors, and over how many seconds a gain must pay for a switch: the margin. At half
 and at twice the mean gap is .164 to .177, but .19 with quick's first two at half; with patient's errors at half noise
 of 10 ms makes 21 switches an hour."""
+
+ROUNDS_MAX: Final = 64
+"""So many rounds are learned from whether anybody asks or not."""
 
 HOLD: Final = 33.0
 """A path that was down lately costs a price over so many seconds more, for each relapse, fading to nothing until its
@@ -66,6 +69,8 @@ class Panel:
         self._at: list[Any] = [None] * len(members)
         self._together = True
         self._news: list[float] = []
+        self._rounds: list[Round] = []  # that members have still to learn from
+        self._samples: list[list[Sample]] = []
         self._doubts: list[float] = []
         self._fixed: list[float] = []
         self._fade_dt, self._fade, self._faded = 0.0, 1.0, 1.0
@@ -78,25 +83,29 @@ class Panel:
             self._take(candidates, here)
         if dt <= 0.0 or len(candidates) == 1:
             return None
-        costs = [price.last_cost for price in self._prices]
+        costs = last_costs(self._prices)
         if self._doubts:
             costs = list(map(add, costs, self._doubts))
         low = min(costs)
-        fresh = self._fresh(dt)
-        for member in self._members:
-            member.observe(costs, low, fresh, dt)
+        self._rounds.append((costs, low, dt))
+        seen, samples = self._news, self._samples
+        for place, path in enumerate(self._paths):
+            news = path.news
+            if news != seen[place]:
+                seen[place], since = news, path.news_after
+                samples[place].append((costs[place], since if dt < since < inf else dt))
+        if len(self._rounds) == ROUNDS_MAX:
+            self._learn()
         self._account(costs, low, dt, now)
         if costs[here] - low <= self._ignore:
             return None
         leader = self._members[self._leader]
+        self._learn()
         to = leader.choose(here, candidates)
         if to == here or costs[here] - costs[to] <= self._ignore:
             return None
-        margin = {
-            "gain": candidates[here].belief.cost - candidates[to].belief.cost,
-            "price": self._price,
-            **leader.margin(here, to),
-        }
+        gain = candidates[here].belief.cost - candidates[to].belief.cost
+        margin = {"gain": gain, "price": self._price, **leader.margin(here, to)}
         return Verdict(candidates[to].path, leader.name, margin)
 
     def outlook(self, candidates: Sequence[Candidate], here: int) -> str:
@@ -104,6 +113,7 @@ class Panel:
         rivals = [place for place, one in enumerate(candidates) if place != here and one.open and one.belief.path.up]
         if not rivals or candidates is not self._candidates:
             return "no rival may be used now"
+        self._learn()
         place = min(rivals, key=lambda one: candidates[one].belief.cost)
         return f"{candidates[place].path} is the cheapest rival; {self._members[self._leader].outlook(here, place)}"
 
@@ -123,59 +133,51 @@ class Panel:
 
     def _take(self, candidates: Sequence[Candidate], here: int) -> None:
         """Other candidates than before, or other things to know of them."""
+        self._learn()
         before = {one.path: place for place, one in enumerate(self._candidates)}
         places = [before.get(one.path) for one in candidates]
-        self._at = [self._still(at, candidates, here) for at in self._at]
+        # Off a path that may not be used any more a member is moved like the policy, at no price.
+        still = {one.path: place for place, one in enumerate(candidates) if one.open}
+        self._at = [here if at is None else still.get(self._candidates[at].path, here) for at in self._at]
         self._together = len(set(self._at)) == 1
         self._candidates = candidates
         self._prices = [one.belief for one in candidates]
         self._paths = [price.path for price in self._prices]
+        self._samples = [[] for _ in candidates]
         self._news = kept(places, self._news, [-1] * len(places))
         doubts = [self._price / HOLD * one.relapses for one in candidates]
         self._doubts = doubts if any(doubts) else []
-        costs = [price.last_cost for price in self._prices]
-        fixed = [price.fixed for price in self._prices]
-        costs, fixed = list(map(add, costs, doubts)), list(map(add, fixed, doubts))
+        costs = list(map(add, last_costs(self._prices), doubts))
+        fixed = [price.fixed + doubt for price, doubt in zip(self._prices, doubts, strict=True)]
         # What does not depend on samples is no evidence: what was learned moves with it.
         shifts = list(map(sub, fixed, kept(places, self._fixed, fixed)))
         self._fixed = fixed
         for member in self._members:
             member.take(places, costs, shifts)
 
-    def _still(self, at: int | None, candidates: Sequence[Candidate], here: int) -> int:
-        """Where a member is now. Off a path that may not be used any more it is moved like the policy, at no price."""
-        if at is None:
-            return here
-        path = self._candidates[at].path
-        return next((place for place, one in enumerate(candidates) if one.path == path and one.open), here)
-
-    def _fresh(self, dt: float) -> Fresh:
-        fresh = []
-        seen = self._news
-        for place, path in enumerate(self._paths):
-            news = path.news
-            if news != seen[place]:
-                seen[place] = news
-                since = path.news_after
-                fresh.append((place, since if dt < since < inf else dt))
-        return fresh
+    def _learn(self) -> None:
+        """From all rounds at once, when a member is asked: that is much less work than from each by itself."""
+        if self._rounds:
+            for member in self._members:
+                member.learn(self._rounds, self._samples)
+            self._rounds, self._samples = [], [[] for _ in self._paths]
 
     def _account(self, costs: Sequence[float], low: float, dt: float, now: float) -> None:
         """What each member paid on paper in this round, and who leads."""
         if dt != self._fade_dt:
             self._fade_dt, self._fade = dt, exp2(-dt / MEMORY)
-        places, candidates, ignore = self._at, self._candidates, self._ignore
+        places, ignore, total = self._at, self._ignore, self._costs
         if self._together and costs[places[0]] - low <= ignore:
             self._faded *= self._fade  # all pay the same, and nobody moves: only time goes by
             return
         fade, self._faded = self._fade * self._faded, 1.0
-        total = self._costs
         for number, member in enumerate(self._members):
             at = places[number]
             more = costs[at] - low
             total[number] = total[number] * fade + more * dt
             if more > ignore:
-                to = member.choose(at, candidates)
+                self._learn()
+                to = member.choose(at, self._candidates)
                 if to != at and costs[at] - costs[to] > ignore:
                     places[number] = to
                     total[number] += self._price

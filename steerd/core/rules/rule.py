@@ -1,5 +1,4 @@
-"""What rules are shown, and what they say: at the end of each round what every candidate of a policy costs, and whether
-to move.
+"""What rules are shown at the end of each round, and what they say: what every candidate costs, and whether to move.
 
 They are asked only while the current path is usable: leaving a dead, drained or forbidden path is no matter of price.
 Costs in ms, time in seconds, prices and regrets in ms*s. The very same sequence of candidates as before means that
@@ -40,9 +39,11 @@ class Candidate:
 Places = Sequence[int | None]
 """Of each candidate the place that it had among those before; None: it is new, or back."""
 
-Fresh = Sequence[tuple[int, float]]
-"""Of each candidate of which something was learned in a round: its place, and how many seconds after what was learned
-before; one round at least."""
+Round = tuple[list[float], float, float]
+"""What each candidate cost by its newest sample, new or not; the lowest of that; and the round's seconds."""
+
+Sample = tuple[float, float]
+"""What a candidate cost when something was learned of it, and the seconds since the time before: a round's at least."""
 
 
 class Verdict(NamedTuple):

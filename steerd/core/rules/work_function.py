@@ -6,10 +6,9 @@ that is least to be regretted. Whatever happens, that costs no more than a fixed
 """
 
 from collections.abc import Sequence
-from math import inf
 
 from steerd.core.effects import Terms
-from steerd.core.rules.rule import Candidate, Fresh, Places, kept
+from steerd.core.rules.rule import Candidate, Places, Round, Sample, kept
 
 
 class WorkFunction:
@@ -20,25 +19,24 @@ class WorkFunction:
     def __init__(self, price: float) -> None:
         self._price = price
         self._regret: list[float] = []
+        self._best: int | None = None  # all others are at the cap: while it costs least, nothing changes
 
     def take(self, places: Places, costs: Sequence[float], shifts: Sequence[float]) -> None:  # noqa: ARG002
-        """Other candidates than before."""
-        # A path that is new does not win by being new, unless all are: then they start level.
+        """Other candidates than before. One that is new does not win by being new, unless all are: they start level."""
         new = self._price if any(place is not None for place in places) else 0.0
         self._regret = kept(places, self._regret, [new] * len(places))
+        self._best = None
 
-    def observe(self, costs: list[float], low: float, fresh: Fresh, dt: float) -> None:  # noqa: ARG002
-        """A round of ``dt`` seconds: a path pays what its newest sample says for all of it, new or not."""
-        regret, cap, least = self._regret, self._price, inf
-        for place, cost in enumerate(costs):
-            regret[place] = one = regret[place] + (cost - low) * dt
-            if one < least:
-                least = one
-        for place, one in enumerate(regret):
-            if one - least > cap:
-                regret[place] = cap
-            elif least:
-                regret[place] = one - least
+    def learn(self, rounds: Sequence[Round], samples: Sequence[Sequence[Sample]]) -> None:  # noqa: ARG002
+        """Rounds ended. A path pays for all of a round what its newest sample says, new or not."""
+        regret, cap = self._regret, self._price
+        for costs, low, dt in rounds:
+            if self._best is None or costs[self._best] != low:
+                regret = [one + (cost - low) * dt for one, cost in zip(regret, costs, strict=True)]
+                least = min(regret)
+                regret = [min(one - least, cap) for one in regret]
+                self._best = regret.index(0.0) if regret.count(cap) == len(regret) - 1 else None
+        self._regret = regret
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""

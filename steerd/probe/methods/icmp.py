@@ -177,7 +177,7 @@ class EchoCarrier:
 
     def _next_identifier(self) -> int:
         self._rotation += 1
-        return self._identifiers | (self._rotation & ~IDENTIFIER_MASK)
+        return packet.rotated(self._identifiers, self._rotation)
 
 
 def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:

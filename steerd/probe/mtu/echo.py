@@ -101,7 +101,7 @@ class Echoes:
         family = way.leg.family
         if not way.head:
             self._rotation += 1  # another one for each search: a NAT may hold the one before in a dead state
-            way.identifier = self._identifiers | (self._rotation & ~IDENTIFIER_MASK & 0xFFFF)
+            way.identifier = packet.rotated(self._identifiers, self._rotation)
             way.head = packet.head(family, way.identifier, self._cookie)
         self._number = number = (self._number + 1) % _NUMBERS
         echo = packet.echo_request(way.head, self._cookie, number, packet.padding(size - HEADER[family]))

@@ -57,6 +57,12 @@ class Quote(NamedTuple):
     limit: int | None = None
 
 
+def rotated(identifiers: int, rotation: int) -> int:
+    """An identifier with the bits of ``identifiers`` under `IDENTIFIER_MASK`; the others go round with ``rotation``,
+    which may be any number."""
+    return identifiers & IDENTIFIER_MASK | rotation & ~IDENTIFIER_MASK & 0xFFFF
+
+
 def head(family: int, identifier: int, cookie: bytes) -> bytes:
     """The first six bytes of all echo requests with this identifier and cookie. The kernel fills in the
     checksum of ICMPv6 itself."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from steerd.core.settings import PathId
 from steerd.replay.trace.grid import Grid, apart
-from steerd.replay.trace.track import Choices, Column, Piles, Track, exact_period, period
+from steerd.replay.trace.track import Choices, Column, Piles, Track, exact_period, gaps, period
 
 GONE: Final = 5.0
 """Periods of a path without a row for which it is worth what it was worth last; then it is lost."""
@@ -72,7 +72,8 @@ def judged(tracks: Mapping[PathId, Track], times: "array[float]", piles: Piles, 
     """The samples of a trace with rows at these times. ``rounds``: they are on a grid already."""
     busiest = max(tracks.values(), key=lambda track: len(track.values), default=Track())
     every = period(busiest.times(times))
-    long = [after - before - every for before, after in pairwise(times) if after - before > PAUSE * every > 0.0]
+    longest = PAUSE * every
+    long = [gap - every for gap in gaps(times) if gap > longest > 0.0]
     seconds = times[-1] - times[0] - sum(long) if times else 0.0
     step: float | None = None
     step_of: Sequence[int] = ()

@@ -2,7 +2,8 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain, islice
+from operator import sub
 from statistics import median
 
 from steerd.core.settings import PathId
@@ -47,14 +48,19 @@ class Track:
         return array("d", chain.from_iterable(times[begin:end] for begin, end in self.ranges()))
 
 
+def gaps(times: "array[float]") -> list[float]:
+    """The times from one row to the next, in seconds."""
+    return list(map(sub, islice(times, 1, None), times))
+
+
 def period(times: "array[float]") -> float:
     """The median time from one row to the next, in seconds; 0 of fewer than two."""
-    return median(after - before for before, after in pairwise(times)) if len(times) > 1 else 0.0
+    return median(gaps(times)) if len(times) > 1 else 0.0
 
 
 def exact_period(times: "array[float]") -> float:
     """The same without the error that a median has where rows come a little early or late: over a long trace it would
     add up. The mean of what is close to the median."""
     middle = period(times)
-    close = [gap for before, after in pairwise(times) if abs((gap := after - before) - middle) < middle / 2.0]
+    close = [gap for gap in gaps(times) if abs(gap - middle) < middle / 2.0]
     return sum(close) / len(close) if close else middle
