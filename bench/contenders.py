@@ -150,7 +150,7 @@ class Icmplib(Subject):
     name = "icmplib"
 
     def start(self, load: Load) -> None:
-        # It waits the interval after each reply or timeout, and can not be asked what it has so far.
+        # It waits the interval after each reply or timeout, and cannot be asked what it has so far.
         count = round((self.settle + load.seconds) / load.interval / 2)
         self._start(Task("icmplib", load.targets, load.interval, str(self._folder / "icmplib.json"), count=count))
 

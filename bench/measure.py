@@ -20,7 +20,7 @@ _US = 1e6
 
 @dataclass
 class Result:
-    """One prober in one scenario; None: can not be told of it. Losses are ratios."""
+    """One prober in one scenario; None: cannot be told of it. Losses are ratios."""
 
     scenario: str
     prober: str

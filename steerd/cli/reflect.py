@@ -21,7 +21,7 @@ def reflect(
     listen: Sequence[tuple[str, int]], *, key_file: Path | None, allow: Sequence[Network], rate: float, level: str
 ) -> int:
     """Answer STAMP until SIGTERM or SIGINT, at all addresses if none is given to ``listen`` on. Returns 0 after that,
-    1 if it can not run."""
+    1 if it cannot run."""
     log_to_stderr(level)
     with ExitStack() as stack:
         try:

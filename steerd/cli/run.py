@@ -13,7 +13,7 @@ from steerd.config.settings import Config
 
 
 def run(path: Path, *, dry_run: bool, level: str) -> int:
-    """The daemon in the foreground. Returns 0 after a stop, 1 if it can not run, 78 for a bad configuration."""
+    """The daemon in the foreground. Returns 0 after a stop, 1 if it cannot run, 78 for a bad configuration."""
     # Until there is something to reload, asking for it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr(level)
@@ -59,7 +59,7 @@ def cleanup(path: Path) -> int:
 
 
 def guard(path: Path) -> int:
-    """Put the leak guard in place before anything else runs. Returns 0, 1 if it can not be, 78 for a bad
+    """Put the leak guard in place before anything else runs. Returns 0, 1 if it cannot be, 78 for a bad
     configuration."""
     from steerd.route.once import guard as protect
     from steerd.route.router import RouteError

@@ -38,7 +38,7 @@ def explain(
     findings: Findings | None = None,
 ) -> list[str]:
     """Lines of text: what is used, whose rule is followed, the last decision and the trace made after it, what would
-    change the choice, what can not be used. ``price`` of a switch in ms*s; None: the rule has none."""
+    change the choice, what cannot be used. ``price`` of a switch in ms*s; None: the rule has none."""
     lines = [*wrapped(_now(policy)), *_state(policy)]
     if policy.rule is not None:
         lines += _leader(policy.rule, price)

@@ -54,7 +54,7 @@ class Swept:
 
 
 class Link(NamedTuple):
-    """The path's device can carry packets (``up``), or can not."""
+    """The path's device can carry packets (``up``), or cannot."""
 
     path: PathId
     up: bool

@@ -15,7 +15,7 @@ from steerd.core.states import PathState, PolicyState
 class Finding(StrEnum):
     """What an operator should know of how a path is probed. The engine decides nothing on it."""
 
-    LOCAL = "local"  # this machine can not send the probes
+    LOCAL = "local"  # this machine cannot send the probes
     RATE_LIMITED = "rate-limited"  # the target seems to answer only so many
     ICMP_ONLY = "icmp-only"  # the target answers ICMP, but not the method that is asked for
     UNRESOLVED = "unresolved"  # the target's name has no address
@@ -63,7 +63,7 @@ class ProbingView(NamedTuple):
     ``targets``: the address of each leg, or its name as long as that is not resolved; ``names``: of each that has a
     name, which address it has and why. ``every`` and ``local_queue`` in seconds, the first as the device's budget
     allows it (None: at rest). ``findings`` with a sentence each. ``directions`` of each leg; None where the method
-    can not tell.
+    cannot tell.
     """
 
     method: str

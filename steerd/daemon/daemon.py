@@ -123,7 +123,7 @@ class Daemon:
             await self._control.start()
             await self._endpoint.start()
         except OSError as error:
-            raise StageError(f"can not listen: {error}") from error
+            raise StageError(f"cannot listen: {error}") from error
         self._probing.prober.open()
         await self._steering.start()
         self._probing.prober.start()

@@ -86,7 +86,7 @@ class Reload:
             return problems
 
     async def on_signal(self) -> None:
-        """As `reload`, for who can not be answered."""
+        """As `reload`, for who cannot be answered."""
         try:
             await self.reload()
         except TrialError as error:
@@ -191,7 +191,7 @@ class Reload:
             self._undone = (asyncio.get_running_loop().time(), problems)
             source = trial.former.source
             if problems:
-                log.error("the reload was not confirmed, but what was in force before can not be taken up again:")
+                log.error("the reload was not confirmed, but what was in force before cannot be taken up again:")
                 for problem in problems:
                     log.error("not taken back: %s", problem)
             else:

@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class LabError(Exception):
-    """The lab can not be built here. The message is for the person who started it."""
+    """The lab cannot be built here. The message is for the person who started it."""
 
 
 def enclose() -> None:
@@ -96,7 +96,7 @@ def _map_to_root(user: int, group: int) -> None:
 
 def _mount(source: str, target: str, kind: str, flags: int) -> None:
     if _libc.mount(source.encode(), target.encode(), kind.encode(), flags, None) != 0:
-        raise LabError(f"the lab can not mount {kind} on {target}: {os.strerror(ctypes.get_errno())}")
+        raise LabError(f"the lab cannot mount {kind} on {target}: {os.strerror(ctypes.get_errno())}")
 
 
 def _stand_by(child: int) -> None:

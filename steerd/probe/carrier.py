@@ -95,7 +95,7 @@ class Carrier(Protocol):
         ...
 
     def leg(self, settings: ProbePath, index: int) -> Leg:
-        """A new leg: the target ``index`` of this path. Raises `ProbeError` if it can not be."""
+        """A new leg: the target ``index`` of this path. Raises `ProbeError` if it cannot be."""
         ...
 
     def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
@@ -120,7 +120,7 @@ class Carrier(Protocol):
         ...
 
     def directions(self, leg: Leg) -> Directions | None:
-        """What is known of each direction alone; None: this method can not tell them apart."""
+        """What is known of each direction alone; None: this method cannot tell them apart."""
         ...
 
     def drop(self, leg: Leg) -> None:

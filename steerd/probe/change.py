@@ -8,7 +8,7 @@ from steerd.probe.roster import Roll
 
 
 class ProbeChange:
-    """A `Change` of probing. What its paths need is open; who is probed changes with the commit, which can not fail.
+    """A `Change` of probing. What its paths need is open; who is probed changes with the commit, which cannot fail.
 
     A change that nobody ends is in no one's way: it is void when another is prepared, which finds open what this one
     opened. To commit it is an error then, and to abort it does nothing.

@@ -61,7 +61,7 @@ class RouteChange:
             try:
                 outcome = await self._worker.do(lambda: self._reconciler.take_up(proposal))
             except OSError as error:
-                raise RouteError(f"the kernel's routes can not be read: {error}") from error
+                raise RouteError(f"the kernel's routes cannot be read: {error}") from error
             finally:
                 self._taken = self._reconciler.standing
             self._upkeep.retarget(self._settings)
@@ -82,7 +82,7 @@ class RouteChange:
             try:
                 self._claim.take(settings)
             except RouteError as error:
-                log.error("the former routes can not be put back: %s", error)  # noqa: TRY400 (its text says all)
+                log.error("the former routes cannot be put back: %s", error)  # noqa: TRY400 (its text says all)
                 return
             try:
                 outcome = await self._worker.do(lambda: self._reconciler.put_back(standing, self._taken))

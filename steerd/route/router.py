@@ -89,7 +89,7 @@ class Router:
             installed = await self._upkeep.begin()
         except OSError as error:
             await self._close()
-            raise RouteError(f"the kernel's routes can not be read: {error}") from error
+            raise RouteError(f"the kernel's routes cannot be read: {error}") from error
         except BaseException:
             await self._close()
             raise
@@ -150,7 +150,7 @@ class Router:
             except BaseException as error:
                 self._claim.keep(upkeep.settings)
                 if isinstance(error, OSError):
-                    raise RouteError(f"the kernel's routes can not be read: {error}") from error
+                    raise RouteError(f"the kernel's routes cannot be read: {error}") from error
                 raise
             change = RouteChange(
                 settings,
@@ -209,7 +209,7 @@ class Router:
             await self._close()
 
     def _expire(self) -> None:
-        """Whatever was prepared before can not be committed or aborted any more."""
+        """Whatever was prepared before cannot be committed or aborted any more."""
         if (last := self._change()) is not None:
             last.expire()
 

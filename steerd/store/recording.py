@@ -92,7 +92,7 @@ class Recording:
 
 def make_room(folder: Path, allowed: int, since: float) -> None:
     """Removes recordings that ended before ``since`` (wall time), and the oldest beyond ``allowed`` bytes. OSError: it
-    can not."""
+    cannot."""
     for file in recordings(folder)[::-1]:
         status = file.stat()
         allowed -= status.st_size

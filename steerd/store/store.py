@@ -119,7 +119,7 @@ class Store:
         return await self._read(lambda database: database.trace(event_id))
 
     async def _read(self, look: Callable[[Database], _Found]) -> _Found | None:
-        """What the thread finds; None if it can not look."""
+        """What the thread finds; None if it cannot look."""
         if not self._writer.running:
             return None
         loop = asyncio.get_running_loop()

@@ -119,7 +119,7 @@ class Tracer:
                 *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
             )
         except OSError as error:
-            raise NoTraceError(f"its process can not be started: {error.strerror}") from error
+            raise NoTraceError(f"its process cannot be started: {error.strerror}") from error
         try:
             async with asyncio.timeout(LIMIT):
                 output, errors = await process.communicate(request.to_json().encode())

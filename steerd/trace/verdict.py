@@ -29,12 +29,12 @@ def of_way(way: Way) -> str:
 
 def _where(way: Way) -> str:
     if way.refused is not None:
-        return f"this machine can not send: {way.refused}"
+        return f"this machine cannot send: {way.refused}"
     answering = [hop for hop in way.hops if hop.answered]
     if not answering:
         if way.reached:
             return "the target answers, without telling at which hop"
-        return "nothing answers, not even the first hop: look at this side (of a tunnel, at both ends)"
+        return "no hop answered: check this gateway; for a tunnel, check both ends"
     last = answering[-1]
     if last.target:
         return _reached(way.hops, last)

@@ -1,4 +1,4 @@
-"""`steerd run --dry-run` by whoever may do nothing: what it can read it prints, and it can not have changed a thing."""
+"""`steerd run --dry-run` by whoever may do nothing: what it can read it prints, and it cannot have changed a thing."""
 
 import ctypes
 import re

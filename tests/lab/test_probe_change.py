@@ -43,7 +43,7 @@ def scene(name: str, *arguments: Any) -> Any:
 
 @contextmanager
 def failing(at: int) -> Iterator[list[str]]:
-    """The ``at``th file that is opened can not be. Gives what was opened."""
+    """The ``at``th file that is opened cannot be. Gives what was opened."""
     opened: list[str] = []
 
     def step(what: str) -> None:

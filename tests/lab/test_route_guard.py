@@ -245,7 +245,7 @@ def test_a_guard_without_nft_is_refused_where_it_was_asked_for(gateway, monkeypa
     monkeypatch.setattr("steerd.route.nft.firewall.find_nft", lambda: None)
 
     async def run():
-        with pytest.raises(RouteError, match="policy all: leak_guard can not be had: nft is not installed"):
+        with pytest.raises(RouteError, match="policy all: leak_guard cannot be had: nft is not installed"):
             await Heard().router(settings(PATHS, (replace(ALL, guard=Guard.ALWAYS),))).start()
         router = Heard().router(settings(PATHS, (ALL,)))
         await router.start()

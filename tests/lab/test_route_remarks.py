@@ -63,7 +63,7 @@ def test_uplinks_that_are_on_one_device_are_remarked(gateway):
         await router.start()
         await until_async(router.remarks)
         (said,) = router.remarks()
-        assert said.startswith("uplinks m1, m2 share the fate of lan, which m1, m2 are on")
+        assert said.startswith("pop/m1 and pop/m2 both leave by lan, so they fail together")
         await router.stop()
 
     routing(run())
@@ -87,7 +87,7 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
             "pop/t1": ("198.51.100.1", "wan"), "pop/t2": ("198.51.100.2", "a"), "pop/t3": ("2001:db8:3::1", "wan")
         }  # fmt: skip
         (said,) = router.remarks()
-        assert said.startswith("uplinks t1, t3 share the fate of wan, which t1, t3 are on")
+        assert said.startswith("pop/t1 and pop/t3 both leave by wan, so they fail together")
 
         assert (await router.steer(steer("all", "t1"))).error is None
         await reconfigure(router, settings(paths, (whole,), on_stop=OnStop.CLEANUP))  # a reload looks again

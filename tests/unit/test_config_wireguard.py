@@ -49,7 +49,7 @@ def test_two_peers_of_one_device(loaded):
         TunnelPath("p0/wg", "wg0", (bytes((10, 64, 1, 1)),), ONE),
         TunnelPath("p1/wg", "wg0", (bytes((10, 64, 2, 1)),), TWO),
     )
-    assert config.route.policies[0].flows is Flows.MOVE  # "auto" does not pin what peers can not tell apart
+    assert config.route.policies[0].flows is Flows.MOVE  # "auto" does not pin what peers cannot tell apart
     assert config.tunnel.interval == 1.0
 
 

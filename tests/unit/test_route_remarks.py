@@ -75,10 +75,10 @@ def test_uplinks_on_one_device_share_its_fate():
     }
     paths = (path("eth0.5", "dsl"), path("eth0.7", "fibre"), path("eth1", "lte"))
     assert list(shared_fate(settings(paths=paths), devices)) == [
-        "uplinks dsl, fibre share the fate of eth0, which eth0.5, eth0.7 are on: one `uplink` for their paths says so"
+        'pop/eth0.5 and pop/eth0.7 both leave by eth0, so they fail together: give their paths uplink = "eth0"'
     ]
     said = shared_fate(settings(paths=(path("eth0", "dsl"), path("eth0.7", "fibre"))), devices)
-    assert [line.split(", which")[0] for line in said] == ["uplinks dsl, fibre share the fate of eth0"]
+    assert [line.split(",")[0] for line in said] == ["pop/eth0 and pop/eth0.7 both leave by eth0"]
 
 
 def test_uplinks_that_are_said_to_be_one_or_stand_apart_or_are_next_hops_of_one_device_are_not_remarked():

@@ -228,7 +228,7 @@ def test_a_process_that_takes_too_long_is_ended(tmp_path, monkeypatch):
         (process("import os; os.kill(os.getpid(), 9)"), "its process ended with -9"),
         (process("print('nonsense')"), "its process ended with 0"),
         (process("print('[]')"), "its process ended with 0"),
-        (["/nowhere/python"], "its process can not be started: No such file or directory"),
+        (["/nowhere/python"], "its process cannot be started: No such file or directory"),
         (process('print(\'{"error": "icmplib is missing"}\')'), "icmplib is missing"),
     ],
 )

@@ -32,9 +32,9 @@ def target(number: int, answered: int = 3, best: float | None = None, **more) ->
         (way(target(1)), "the first hop is the target (a tunnel shows no hops)"),
         (way(target(1, 2)), "the first hop is the target (a tunnel shows no hops); it answers 2 of 3"),
         (way(hop(1), hop(2), *silent(3, 7)), "answers until hop 2 (203.0.113.2), nothing beyond"),
-        (way(*silent(1, 5)), "nothing answers, not even the first hop: look at this side (of a tunnel, at both ends)"),
-        (way(), "nothing answers, not even the first hop: look at this side (of a tunnel, at both ends)"),
-        (way(refused="Network is unreachable"), "this machine can not send: Network is unreachable"),
+        (way(*silent(1, 5)), "no hop answered: check this gateway; for a tunnel, check both ends"),
+        (way(), "no hop answered: check this gateway; for a tunnel, check both ends"),
+        (way(refused="Network is unreachable"), "this machine cannot send: Network is unreachable"),
         # an error, by the router itself or for the hop behind it
         (way(hop(1), hop(2, error="prohibited")), 'hop 2 (203.0.113.2) says "prohibited"'),
         (

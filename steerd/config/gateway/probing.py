@@ -98,7 +98,7 @@ def _sources(path: CheckedPath, report: Report) -> None:
 
 
 def _refused(size: int, probe: Probe, path: WrittenPath) -> str | None:
-    """What is allowed instead, if this payload can not be."""
+    """What is allowed instead, if this payload cannot be."""
     name = method(probe, path)
     known = METHODS[name]
     if not known.step:

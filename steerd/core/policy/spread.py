@@ -3,7 +3,7 @@
 The policy's choice always takes part, and is made as without sharing. Beside it stand the cheapest paths that cost
 at most ``spread_within`` more. The parts are proportional to capacity and inversely proportional to cost.
 
-Nothing here is urgent but to leave what can not be used: whoever takes part stays unless it costs half as much again
+Nothing here is urgent but to leave what cannot be used: whoever takes part stays unless it costs half as much again
 as is allowed, or a rival is cheaper by half of it; and whatever else would change has to be so for `SETTLE` seconds
 on end. So equal paths under noise stay as they are.
 """

@@ -43,7 +43,7 @@ class Planning:
         except RouteError as error:
             raise refused([str(error)]) from error
         except OSError as error:
-            raise RefusedError(f"the kernel's routes can not be read: {error}") from error
+            raise RefusedError(f"the kernel's routes cannot be read: {error}") from error
         return {"lines": lines[:LINES_MAX], "total": len(lines), "notes": list(notes(running, given, view))}
 
 

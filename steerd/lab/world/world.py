@@ -141,7 +141,7 @@ class World:
     straight to the PoPs. ``rp_filter`` is the gateway's, on all its devices; ``rate`` the users' datagrams a second
     in each family, 0 until set.
 
-    Raises `LabError` where it can not be built.
+    Raises `LabError` where it cannot be built.
     """
 
     pops: dict[str, Pop]

@@ -52,7 +52,7 @@ class EchoLeg(Leg):
 
 
 class EchoCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if its socket can not be opened.
+    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if its socket cannot be opened.
 
     ``wired`` makes a wire of the socket: the one that costs least, unless another is wanted.
     """

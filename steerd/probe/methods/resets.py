@@ -26,7 +26,7 @@ class Connection(NamedTuple):
 
 
 class Refusals:
-    """Raises `ProbeError` if the socket can not be had."""
+    """Raises `ProbeError` if the socket cannot be had."""
 
     def __init__(self, family: int) -> None:
         self._family = family

@@ -42,7 +42,7 @@ class _Attempt(NamedTuple):
 
 
 class TcpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if it can not see refusals."""
+    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if it cannot see refusals."""
 
     overflowed = False
     """Never: each answer is in a socket of its own."""

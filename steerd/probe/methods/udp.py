@@ -126,7 +126,7 @@ class UdpCarrier:
         return error
 
     def _prepare(self, leg: StampLeg) -> int:
-        """Have a session, and the options that lead to the leg's device; the errno if that can not be."""
+        """Have a session, and the options that lead to the leg's device; the errno if that cannot be."""
         if not leg.packed:
             return errno.EDESTADDRREQ
         device = leg.settings.device
@@ -176,7 +176,7 @@ class UdpCarrier:
         self._prune(session)
         flight.identifier = session.sequence
         error = session.send(flight.number, leg.options)
-        # A kernel before 6.13 can not number stamps; a blackhole route says EINVAL all the same.
+        # A kernel before 6.13 cannot number stamps; a blackhole route says EINVAL all the same.
         if error == errno.EINVAL and self._numbered:
             session.number_stamps(numbered=False)
             error = session.send(flight.number, leg.options)

@@ -30,7 +30,7 @@ FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 
 
 class Note(NamedTuple):
-    """What to tell the operator; ``failing``: the name can not be resolved now."""
+    """What to tell the operator; ``failing``: the name cannot be resolved now."""
 
     text: str
     failing: bool

@@ -1,6 +1,6 @@
 """Targets that are host names, kept resolved outside the event loop.
 
-The C library's resolver blocks, for as long as it likes, and can not be called off. So it runs in threads of its own,
+The C library's resolver blocks, for as long as it likes, and cannot be called off. So it runs in threads of its own,
 never in those of asyncio's executor, which a stopping loop waits for.
 """
 
@@ -33,7 +33,7 @@ class Names:
     """Tells the address of each name that is watched, and whatever becomes of it.
 
     ``on_address(name, family, address)``: probe this address from now on. ``on_note(name, family, text, failing)``:
-    something to log; ``failing`` while the name can not be resolved, said once per reason. Both are called from the
+    something to log; ``failing`` while the name cannot be resolved, said once per reason. Both are called from the
     event loop only, never from within `watch`.
     """
 

@@ -54,7 +54,7 @@ class Reflection(NamedTuple):
 
 class Session:
     """Probes to one ``address`` and ``port``, ``size`` bytes each, as far as STAMP has that. Raises `OSError` if its
-    socket can not be had.
+    socket cannot be had.
 
     ``sequence`` is that of the next probe; ``asked`` are those remembered, by theirs. ``overflowed``: some answers
     were lost in our own receive buffer before `answers` last read it.

@@ -58,7 +58,7 @@ class _Block:
         self.control = bytearray(count * _CONTROL)
         iovecs = bytearray(count * _IOVEC.size)
         self.headers = bytearray(count * _HEADER.size)
-        # An exported buffer can not be resized, and so keeps its address; the exports must live as long.
+        # An exported buffer cannot be resized, and so keeps its address; the exports must live as long.
         parts = (self.data, self.names, self.control, iovecs, self.headers)
         self._exports = [(ctypes.c_char * len(part)).from_buffer(part) for part in parts]
         data, names, control, vectors, self.address = (ctypes.addressof(export) for export in self._exports)

@@ -1,9 +1,9 @@
 """What is around us and keeps routing from doing all that the settings ask for, one line each. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from steerd.config.settings import Prefixes, RouteSettings
+from steerd.config.settings import Prefixes, RoutePath, RouteSettings
 from steerd.route.around.gateways import Gateways, unknown
 from steerd.route.kernel.main_table import Main
 from steerd.route.model import prefixes
@@ -14,6 +14,8 @@ from steerd.route.wanted.desired import steered
 from steerd.status.snapshot import Underlay
 
 _EXAMPLES = 3
+_NAMED = 3
+"""Paths of one remark that are named; of hundreds the rest is counted."""
 _STRICT = 1
 
 
@@ -65,20 +67,24 @@ def _cover(specific: Prefixes, family: int, entry: bytes) -> bytes:
 def shared_fate(settings: RouteSettings, devices: Mapping[str, Device]) -> Iterator[str]:
     """Uplinks that count as separate, though their devices are on one, as two VLANs of a network card are."""
     numbered = {one.index: one for one in devices.values()}
-    uplinks: dict[int, dict[str, list[str]]] = {}
+    uplinks: dict[int, dict[str, list[RoutePath]]] = {}
     for path in settings.paths:
         if device := devices.get(path.device):
             bottom = _bottom(device, numbered)
-            uplinks.setdefault(bottom, {}).setdefault(path.uplink, []).append(path.device)
+            uplinks.setdefault(bottom, {}).setdefault(path.uplink, []).append(path)
     for bottom, found in uplinks.items():
-        apart = {tuple(sorted(pair)) for pair in combinations(found, 2) if set(found[pair[0]]) != set(found[pair[1]])}
-        if apart:
-            together = sorted({name for pair in apart for name in pair})
-            leave_by = ", ".join(sorted({device for name in together for device in found[name]}))
-            yield (
-                f"uplinks {', '.join(together)} share the fate of {numbered[bottom].name}, which {leave_by} are on: "
-                "one `uplink` for their paths says so"
-            )
+        leaves = {uplink: {path.device for path in paths} for uplink, paths in found.items()}
+        apart = {uplink for pair in combinations(found, 2) if leaves[pair[0]] != leaves[pair[1]] for uplink in pair}
+        together = sorted(path.path for uplink in apart for path in found[uplink])
+        if together:
+            name = numbered[bottom].name
+            yield f'{_all(together)} leave by {name}, so they fail together: give their paths uplink = "{name}"'
+
+
+def _all(names: Sequence[str]) -> str:
+    """``a and b both``, ``a, b and c all``, ``a, b, c and 297 more all``."""
+    *first, last = names[:_NAMED] if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
+    return f"{', '.join(first)} and {last} {'both' if len(names) == 2 else 'all'}"
 
 
 def circles(settings: RouteSettings, found: Mapping[str, Underlay]) -> Iterator[str]:

@@ -130,7 +130,7 @@ class Firewall:
             if not there:
                 raise
             # Somebody made a chain or set of ours to be of another kind.
-            log.info("table inet %s can not be changed (%s): it is replaced", name, error)
+            log.info("table inet %s cannot be changed (%s): it is replaced", name, error)
             self._run("--file", "-", text=table.whole)
             done += 1
         return done
@@ -186,7 +186,7 @@ def ours(firewall: Firewall, settings: RouteSettings) -> bool:
 
 
 def collision(firewall: Firewall, settings: RouteSettings) -> str | None:
-    """Why the table's name can not be ours, or None."""
+    """Why the table's name cannot be ours, or None."""
     owner = firewall.owner(settings.nft_table)
     if owner is None or ours(firewall, settings):
         return None

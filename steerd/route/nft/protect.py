@@ -1,4 +1,4 @@
-"""Has our table of nftables be as settings, devices and main want it; says once what this gateway can not do.
+"""Has our table of nftables be as settings, devices and main want it; says once what this gateway cannot do.
 
 Synchronous: runs on routing's worker thread.
 """
@@ -59,14 +59,14 @@ class Protection:
         self._main_table.close()
 
     def check(self, settings: RouteSettings) -> None:
-        """Raises `RouteError` where the settings insist on what can not be done; says once what will not be done."""
+        """Raises `RouteError` where the settings insist on what cannot be done; says once what will not be done."""
         if found := collision(self._firewall, settings):
             raise RouteError(found)
         for policy in settings.policies:
             if policy.guard is Guard.ALWAYS and "guard" not in self.can:
-                raise RouteError(f"policy {policy.policy}: leak_guard can not be had: {self._refusals['guard']}")
+                raise RouteError(f"policy {policy.policy}: leak_guard cannot be had: {self._refusals['guard']}")
             if policy.flows is Flows.PIN and "pin" not in self.can:
-                raise RouteError(f'policy {policy.policy}: flows = "pin" can not be had: {self._refusals["pin"]}')
+                raise RouteError(f'policy {policy.policy}: flows = "pin" cannot be had: {self._refusals["pin"]}')
         for name, wanted, without in (
             ("guard", settings.guards, "no leak guard: routes alone keep traffic within its paths"),
             ("pin", settings.pins, "established connections move with their policy"),

@@ -81,7 +81,7 @@ class Account:
             if not ways_out([path]):
                 return f"path {path.path} has no next hop: main has no default route by {path.device}"
             words = {refused[way] for way in ways_out([path]) if way in refused}
-            return f"path {path.path} can not be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
+            return f"path {path.path} cannot be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
         for family in present.families if present.nexthop_objects else ():
             group = present.state.groups.get(present.ids.groups.get((policy, family), 0))
             if group and (left := stragglers(self._kernel, present.settings, group)):
@@ -96,7 +96,7 @@ class Account:
         try:
             self._verifier.prepare(present.settings, present.selections, seen.devices)
         except OSError as error:
-            log.warning("the gateway's addresses can not be read: %s", error)
+            log.warning("the gateway's addresses cannot be read: %s", error)
             return
         paths = [*present.retired.values(), *present.settings.paths]
         usable = {way for way in ways_out(paths) if seen.up(way.device)}.difference(refused)

@@ -56,7 +56,7 @@ class Convergence:
 
     def converge(self, standing: Standing, former: Mapping[PolicyId, Choice] = _NOTHING) -> tuple[Difference, Standing]:
         """Until there is nothing left to change. Returns the first difference found, and what stands then: where a
-        choice can not be carried out at all, the policy's ``former`` one may, and a runner-up may have stepped in."""
+        choice cannot be carried out at all, the policy's ``former`` one may, and a runner-up may have stepped in."""
         settings = standing.settings
         self.refused = {}
         first: Difference | None = None
@@ -129,7 +129,7 @@ class Convergence:
         for policy, before in former.items():
             choice = standing.choices[policy]
             if choice.best is not None and not _leads(choice, paths, usable) and _leads(before, paths, usable):
-                # What is asked for can not be: better where it was than nowhere.
+                # What is asked for cannot be: better where it was than nowhere.
                 standing = standing.choosing({policy: before})
         circumstances = Circumstances(
             standing.retired, usable, self._ids, self._kernel.families, self._objects(settings), self._pins(settings)

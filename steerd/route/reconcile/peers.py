@@ -43,7 +43,7 @@ class Peers:
         self.held = {} if active else None
 
     def read(self) -> None:
-        """Has `held` be as the devices are. One that can not be read counts as it was."""
+        """Has `held` be as the devices are. One that cannot be read counts as it was."""
         if self.held is None:
             return
         self.errors = {}

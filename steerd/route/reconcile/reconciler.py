@@ -224,7 +224,7 @@ class Reconciler:
         return Proposal(settings, chosen, seen, frozenset(self.standing.choices))
 
     def _protect(self, carry: Carrying, under: Proposal | Standing | None = None, *, must: bool = False) -> bool:
-        """``must``: raises `RouteError`. Else what can not be is said, and tried again with the next look."""
+        """``must``: raises `RouteError`. Else what cannot be is said, and tried again with the next look."""
         if self._protection is None:
             return False
         under = under or self.standing

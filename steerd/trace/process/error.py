@@ -1,4 +1,4 @@
-"""Why a trace can not be made at all."""
+"""Why a trace cannot be made at all."""
 
 
 class TraceError(Exception):

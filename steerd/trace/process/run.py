@@ -25,7 +25,7 @@ _BESIDE: Final = LIMIT / 2
 
 
 def run(request: Request) -> dict[str, Any]:
-    """The record of a trace. TraceError: it can not be made."""
+    """The record of a trace. TraceError: it cannot be made."""
     if not request.aims:
         raise TraceError("no address of its targets is known")
     device = sockets.device_mtu(request.device)

@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 class Method(Protocol):
-    """Sends probes of one kind to one target. ``one_at_a_time``: the target can not tell two probes of ours apart that
+    """Sends probes of one kind to one target. ``one_at_a_time``: the target cannot tell two probes of ours apart that
     are on their way together."""
 
     one_at_a_time: bool
