@@ -7,6 +7,7 @@ from steerd.config.problem import nearest
 from steerd.control.server import RefusedError, Request
 from steerd.control.verbs import confirmable
 from steerd.core.events import Order, Verb
+from steerd.core.views import View
 from steerd.text.durations import parse, show
 
 FOR_MAX: Final = 366 * 86400.0
@@ -22,6 +23,40 @@ def order(request: Request, now: float, *, pops: Collection[str], policies: Coll
     if verb is Verb.UNPIN:
         return Order(verb, policy)
     return Order(verb, policy, _known("PoP", request.get("pop"), pops), until, hard=request.get("hard") is True)
+
+
+def given(order: Order, now: float, before: View, after: View) -> str:
+    """What an order did, in words: ``before`` and ``after`` it."""
+    match order.verb:
+        case Verb.DRAIN:
+            done = f"{order.subject} is drained{_for(order.until, now, f'steerctl undrain {order.subject}')}"
+        case Verb.UNDRAIN:
+            done = f"{order.subject} may be used again"
+        case Verb.PIN:
+            stays = ", also while that is down" if order.hard else ""
+            ends = _for(order.until, now, f"steerctl unpin {order.subject}")
+            done = f"{order.subject} is pinned to {order.to}{ends}{stays}"
+        case Verb.UNPIN:
+            done = f"{order.subject} is no longer pinned"
+    wanted = {policy.policy: policy.wanted for policy in before.policies}
+    moves = [
+        f"{policy.policy} moves to {policy.wanted}" if policy.wanted else f"{policy.policy} is blocked: no path is left"
+        for policy in after.policies
+        if policy.wanted != wanted.get(policy.policy)
+    ]
+    return "; ".join([done, *moves])
+
+
+def declined(order: Order, reason: str, view: View) -> str:
+    """Why an order was not taken, in words; ``reason`` is the engine's."""
+    if order.verb is not Verb.UNDRAIN:
+        return reason
+    others = " and ".join(sorted(drain.origin for drain in view.drains if drain.pop == order.subject))
+    return f"{order.subject} is not drained by an operator" + (f", but by: {others}" if others else "")
+
+
+def _for(until: float | None, now: float, ended_by: str) -> str:
+    return f", until `{ended_by}`" if until is None else f" for {show(float(f'{until - now:.3g}'))}"
 
 
 def traced(request: Request, known: Mapping[str, Sequence[str]]) -> tuple[str, Sequence[str]]:

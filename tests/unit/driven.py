@@ -56,9 +56,11 @@ class Driven:
         self.used: list[str | None] = [] if used is None else used
         self._took(self.engine.feed(None, 0.0))
 
-    def feed(self, event: Event | None) -> None:
-        """Tell the engine something now."""
-        self._took(self.engine.feed(event, self.now))
+    def feed(self, event: Event | None) -> list[Effect]:
+        """Tell the engine something now. Returns what it wants first, before what comes of that."""
+        effects = list(self.engine.feed(event, self.now))
+        self._took(effects)
+        return effects
 
     def run(self, until: float) -> "Driven":
         """Let the time pass until then."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from steerd.config.settings import Config
-from steerd.control.orders import order
+from steerd.control import orders
 from steerd.control.server import Handler, RefusedError, Request, Response
 from steerd.core.events import Verb
 from steerd.daemon.driver import Driver
@@ -22,7 +22,10 @@ class Operators:
         core = self._config().core
         pops = {path.pop for path in core.paths}
         policies = {policy.policy for policy in core.policies}
-        declined = self._driver.order(order(request, time.monotonic(), pops=pops, policies=policies))
-        if declined is not None:
-            raise RefusedError(declined)
-        return {}
+        now = time.monotonic()
+        order = orders.order(request, now, pops=pops, policies=policies)
+        before = self._driver.view()
+        reason = self._driver.order(order)
+        if reason is not None:
+            raise RefusedError(orders.declined(order, reason, before))
+        return {"text": orders.given(order, now, before, self._driver.view())}
