@@ -122,22 +122,24 @@ def sender(datagram: bytes) -> int:
 class Connection:
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`.
 
-    ``protocol`` is the netlink family: `NETLINK_ROUTE`, `NETLINK_NETFILTER` or `NETLINK_GENERIC`.
+    ``protocol`` is the netlink family: `NETLINK_ROUTE`, `NETLINK_NETFILTER` or `NETLINK_GENERIC`; ``timeout`` how many
+    seconds the kernel may take to answer.
     """
 
-    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+    def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
             widen(self._socket)
             self._socket.bind((0, 0))
-            self._socket.settimeout(_TIMEOUT)
+            self._socket.settimeout(timeout)
         except OSError:
             self._socket.close()
             raise
         self.port: int = self._socket.getsockname()[0]
         self.changes = 0
+        self._timeout = timeout
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -257,7 +259,7 @@ class Connection:
         try:
             return self._socket.recv(_RECEIVE)
         except TimeoutError as error:
-            raise NetlinkError(0, f"the kernel did not answer within {_TIMEOUT:.0f} s") from error
+            raise NetlinkError(0, f"the kernel did not answer within {self._timeout:g} s") from error
 
 
 def widen(sock: socket.socket) -> None:
