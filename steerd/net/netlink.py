@@ -187,7 +187,7 @@ class Connection:
                     continue  # the tail of something given up on earlier
                 code = -_ERRNO.unpack_from(body)[0]
                 if code:
-                    refusals.append(Refusal(base + number - first, code, _words(code, flags, body)))
+                    refusals.append(Refusal(base + number - first, code, words(code, flags, body)))
                 if number == last:
                     return refusals
 
@@ -204,7 +204,7 @@ class Connection:
                 if answer == NLMSG_ERROR:
                     code = -_ERRNO.unpack_from(content)[0]
                     if code:
-                        raise NetlinkError(code, _words(code, flags, content))
+                        raise NetlinkError(code, words(code, flags, content))
                     return found
                 found.append(content)
 
@@ -251,7 +251,7 @@ class Connection:
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
                     code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0
                     if code:
-                        raise NetlinkError(code, _words(code, flags, content))
+                        raise NetlinkError(code, words(code, flags, content))
                     return not interrupted
                 take(content)
 
@@ -270,7 +270,8 @@ def widen(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
-def _words(code: int, flags: int, body: bytes) -> str:
+def words(code: int, flags: int, body: bytes) -> str:
+    """What the kernel says to a refusal with this errno, in its own words if it has any."""
     if flags & NLM_F_ACK_TLVS:
         for kind, value in attributes(body, 4 + HEADER.size):
             if kind == _NLMSGERR_ATTR_MSG:
