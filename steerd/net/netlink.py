@@ -122,22 +122,24 @@ def sender(datagram: bytes) -> int:
 class Connection:
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`.
 
-    ``protocol`` is the netlink family: `NETLINK_ROUTE`, `NETLINK_NETFILTER` or `NETLINK_GENERIC`.
+    ``protocol`` is the netlink family: `NETLINK_ROUTE`, `NETLINK_NETFILTER` or `NETLINK_GENERIC`; ``timeout`` how many
+    seconds the kernel may take to answer.
     """
 
-    def __init__(self, protocol: int = NETLINK_ROUTE) -> None:
+    def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
             widen(self._socket)
             self._socket.bind((0, 0))
-            self._socket.settimeout(_TIMEOUT)
+            self._socket.settimeout(timeout)
         except OSError:
             self._socket.close()
             raise
         self.port: int = self._socket.getsockname()[0]
         self.changes = 0
+        self._timeout = timeout
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -185,7 +187,7 @@ class Connection:
                     continue  # the tail of something given up on earlier
                 code = -_ERRNO.unpack_from(body)[0]
                 if code:
-                    refusals.append(Refusal(base + number - first, code, _words(code, flags, body)))
+                    refusals.append(Refusal(base + number - first, code, words(code, flags, body)))
                 if number == last:
                     return refusals
 
@@ -202,7 +204,7 @@ class Connection:
                 if answer == NLMSG_ERROR:
                     code = -_ERRNO.unpack_from(content)[0]
                     if code:
-                        raise NetlinkError(code, _words(code, flags, content))
+                        raise NetlinkError(code, words(code, flags, content))
                     return found
                 found.append(content)
 
@@ -249,7 +251,7 @@ class Connection:
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
                     code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0
                     if code:
-                        raise NetlinkError(code, _words(code, flags, content))
+                        raise NetlinkError(code, words(code, flags, content))
                     return not interrupted
                 take(content)
 
@@ -257,7 +259,7 @@ class Connection:
         try:
             return self._socket.recv(_RECEIVE)
         except TimeoutError as error:
-            raise NetlinkError(0, f"the kernel did not answer within {_TIMEOUT:.0f} s") from error
+            raise NetlinkError(0, f"the kernel did not answer within {self._timeout:g} s") from error
 
 
 def widen(sock: socket.socket) -> None:
@@ -268,7 +270,8 @@ def widen(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
-def _words(code: int, flags: int, body: bytes) -> str:
+def words(code: int, flags: int, body: bytes) -> str:
+    """What the kernel says to a refusal with this errno, in its own words if it has any."""
     if flags & NLM_F_ACK_TLVS:
         for kind, value in attributes(body, 4 + HEADER.size):
             if kind == _NLMSGERR_ATTR_MSG:

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple, Protocol
 
 from steerd.config.settings import ProbePath, Target
 from steerd.core.views import Directions
+from steerd.net.sockets import address_family
 from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.outcomes.limit import Limit
-from steerd.probe.wire.datagram import address_family
 
 SILENT: Final = 5
 """Losses in a row after which the identifier changes: a NAT on the way may hold it in a bad state."""

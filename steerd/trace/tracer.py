@@ -36,7 +36,7 @@ class NoTraceError(Exception):
 
 class Tracer:
     """``request`` says how a path's probes go, None if it is not known (any more); ``traced`` is given what a trace
-    by itself found, with the id of the decision that it belongs to."""
+    by itself found, with the id of the decision that it belongs to. ``path`` is the one that is traced now, or None."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Tracer:
         self._traced = traced
         self._command = command
         self._limits = Limits()
-        self._path: str | None = None
+        self.path: str | None = None
         self._asked: list[Switched] = []
         self._task: asyncio.Task[None] | None = None
         self._warned = False
@@ -56,13 +56,13 @@ class Tracer:
     async def trace(self, requests: Sequence[Request], within: float) -> list[Record]:
         """Traces of these paths in turn, none begun that could take longer than ``within`` seconds in all. Paths that
         could not be traced have an ``error``. BusyError: another trace is being made."""
-        if self._path is not None:
-            raise BusyError(f"another trace is being made, of {self._path}: try again in a moment")
+        if self.path is not None:
+            raise BusyError(f"another trace is being made, of {self.path}: try again in a moment")
         until = time.monotonic() + within
         records: list[Record] = []
         try:
             for one in requests:
-                self._path = one.path
+                self.path = one.path
                 if time.monotonic() + LIMIT > until:
                     records.append({"path": one.path, "error": "no time was left for it: ask for it alone"})
                     continue
@@ -71,7 +71,7 @@ class Tracer:
                 except NoTraceError as error:
                     records.append({"path": one.path, "error": str(error)})
         finally:
-            self._path = None
+            self.path = None
         return records
 
     def switched(self, switched: Switched, now: float) -> None:
@@ -79,14 +79,14 @@ class Tracer:
         turn; decisions that leave a path while it is being traced share that trace."""
         if switched.reason not in UNPLANNED or switched.old is None:
             return
-        if self._asked and self._path == switched.old:
+        if self._asked and self.path == switched.old:
             self._asked.append(switched)
             return
-        if self._path is not None or (request := self._request(switched.old)) is None:
+        if self.path is not None or (request := self._request(switched.old)) is None:
             return
         if not self._limits.take(switched.old, now):
             return
-        self._path, self._asked = switched.old, [switched]
+        self.path, self._asked = switched.old, [switched]
         self._task = asyncio.create_task(self._after(request), name="steerd-trace")
 
     async def close(self) -> None:
@@ -109,7 +109,7 @@ class Tracer:
             _log.log(logging.DEBUG if self._warned else logging.WARNING, "no trace of %s: %s", request.path, error)
             self._warned = True
         finally:
-            self._path, self._asked = None, []
+            self.path, self._asked = None, []
 
     async def _run(self, request: Request) -> Record:
         # scapy would keep its tables in the user's cache, and read them from there: it has none.

@@ -53,11 +53,14 @@ class TunnelWatch:
         on_tunnel: Callable[[Tunnel], None],
         on_moved: Callable[[str], None] = lambda _: None,
         on_far_ends: Callable[[Mapping[str, tuple[str, int]]], None] = lambda _: None,
+        read: Callable[[str], Device | None] | None = None,
     ) -> None:
+        """``read`` as `Speaker.read`, which it is unless another is given."""
         self._on_tunnel = on_tunnel
         self._on_moved = on_moved
         self._on_far_ends = on_far_ends
         self._speaker = Speaker()
+        self._device = read or self._speaker.read
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-tunnel")
         self._sooner = asyncio.Event()
         self._remarks: dict[str, tuple[str, ...]] = {}
@@ -103,6 +106,14 @@ class TunnelWatch:
         """The path's tunnel as last read; None: it is no WireGuard one."""
         return self._views.get(path)
 
+    def known(self, name: str) -> Device | None:
+        """The device as last read; None: it could not be."""
+        return self._known.get(name)
+
+    def due(self, name: str) -> float:
+        """When the device is read next, in seconds, monotonic; infinity: never."""
+        return self._due.get(name, inf)
+
     def remarks(self) -> tuple[str, ...]:
         """What of the devices' settings keeps probes from where they belong, one line each."""
         return tuple(one for device in sorted(self._remarks) for one in self._remarks[device])
@@ -120,11 +131,11 @@ class TunnelWatch:
                 paths = self._paths
                 if device not in paths:  # it was configured away while another one was read
                     continue
-                before = self._known.get(device)
+                before = self.known(device)
                 reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
                 worked += reading.took
                 if paths is self._paths:  # else it was read for settings that are past
-                    self._take(device, reading)
+                    self.take(device, reading)
             await asyncio.sleep(worked * IDLE_SHARE)
 
     def _read(self, name: str, paths: Sequence[TunnelPath], before: Device | None) -> Reading:
@@ -132,14 +143,15 @@ class TunnelWatch:
         began = time.thread_time()
         found: Found
         try:
-            found = self._speaker.read(name)
+            found = self._device(name)
         except WireGuardError as error:
             found = error
         except OSError as error:
             found = WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}")
         return reckoned(paths, found, before)._replace(took=time.thread_time() - began)
 
-    def _take(self, name: str, reading: Reading) -> None:
+    def take(self, name: str, reading: Reading) -> None:
+        """What was read of a device: tell what is new, and when to read it again."""
         now, paths, found = time.monotonic(), self._paths[name], reading.found
         if not isinstance(found, Device):
             self._due[name] = now + LOOK_AGAIN
@@ -149,7 +161,7 @@ class TunnelWatch:
                 self._forget(path.path)
         else:
             self._due[name] = now + self._settings.interval
-            before, self._known[name] = self._known.get(name), found
+            before, self._known[name] = self.known(name), found
             if reading.moved:
                 self._remark(name, reading.said)
                 self._peers.update(reading.peers)

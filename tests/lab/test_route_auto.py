@@ -48,8 +48,8 @@ _SO_RCVBUFFORCE = 33
 class Segment(Gateway):
     """The gateway has ``eth1``, Ethernet, to a segment with the routers 10.9.0.1, fe80::1 and 10.9.0.2, fe80::2."""
 
-    def _build(self) -> None:
-        super()._build()
+    def build(self) -> None:
+        super().build()
         far = self._namespace()
         ip("link", "add", "eth1", "type", "veth", "peer", "name", "segment", "netns", f"/proc/{os.getpid()}/fd/{far}")
         self.sysctl("ipv6/conf/eth1/accept_dad", 0)  # neighbours are asked from its address at once

@@ -26,8 +26,8 @@ class Tunnels(Gateway):
     def __init__(self) -> None:
         super().__init__("fra", "ams", "lte")
 
-    def _build(self) -> None:
-        super()._build()
+    def build(self) -> None:
+        super().build()
         ip("addr", "add", "100.64.7.2/24", "dev", "lte")
         with Kernel() as kernel:
             if not kernel.nexthop_objects:

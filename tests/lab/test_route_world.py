@@ -101,7 +101,7 @@ class Gateway:
         self._stack.callback(os.close, gateway)
         try:
             self._stack.enter_context(entered(gateway))
-            self._build()
+            self.build()
         except BaseException:
             self._stack.close()
             raise
@@ -110,7 +110,7 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _build(self) -> None:
+    def build(self) -> None:
         ip("link", "set", "lo", "up")
         self.sysctl("ipv4/ip_forward", 1)
         self.sysctl("ipv6/conf/all/forwarding", 1)

@@ -3,7 +3,8 @@
 import socket
 import struct
 
-from steerd.probe.mtu.links import Device, Links
+from steerd.net.devices import Device, look
+from steerd.probe.mtu.links import Addresses
 
 NEW, LOST, LINK = 20, 21, 16
 
@@ -15,19 +16,9 @@ def message(kind: int, interface: int, address: str = "fd00::1") -> bytes:
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
 
 
-def heard(*datagrams: bytes) -> list[set[int] | None]:
-    told: list[set[int] | None] = []
-    links = Links(told.append)
-    links._socket.close()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ours.setblocking(False)
-    links._socket = ours
-    for datagram in datagrams:
-        theirs.send(datagram)
-        links.read()
-    theirs.close()
-    links.close()
-    return told
+def heard(*datagrams: bytes) -> list[set[int]]:
+    addresses = Addresses()
+    return [addresses.news(datagram) for datagram in datagrams]
 
 
 def test_an_address_is_news_when_it_comes_and_when_it_goes_and_not_when_it_is_renewed():
@@ -42,8 +33,7 @@ def test_what_else_changes_of_a_device_is_for_others_to_compare():
 
 
 def test_a_device_that_is_up_has_an_index_and_an_mtu_and_others_are_none():
-    links = Links(lambda _: None)
-    assert links.device("lo") in (None, Device(socket.if_nametoindex("lo"), 65536))
-    assert links.device("none-such") is None
-    assert links.device("a-name-that-is-much-too-long-for-a-device") is None
-    links.close()
+    found = look("lo")
+    assert found in (Device(socket.if_nametoindex("lo"), 65536, up=up) for up in (True, False))
+    assert look("none-such") is None
+    assert look("a-name-that-is-much-too-long-for-a-device") is None

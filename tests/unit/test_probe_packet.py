@@ -71,7 +71,7 @@ def replies(scapy) -> dict[int, bytes]:
 
 def errors(scapy) -> dict[int, list[bytes]]:
     inet, inet6 = scapy
-    quoted = inet.IP(src="10.64.1.2", dst="10.64.1.1") / request(4)
+    quoted = inet.IP(src="10.64.1.2", dst="10.64.1.1", proto=1) / request(4)
     quoted6 = inet6.IPv6(src="fd64::2", dst="fd64::1", nh=58) / request(6)
     carriers = [inet6.ICMPv6DestUnreach(), inet6.ICMPv6PacketTooBig(), inet6.ICMPv6TimeExceeded()]
     return {
@@ -97,7 +97,7 @@ def test_errors_tell_what_they_quote(scapy):
 
 def test_the_size_that_an_error_allows_is_read_and_of_no_other_error(scapy):
     inet, inet6 = scapy
-    quoted = bytes(inet.IP(src="10.64.1.2", dst="10.64.1.1") / request(4))
+    quoted = bytes(inet.IP(src="10.64.1.2", dst="10.64.1.1", proto=1) / request(4))
     quoted6 = bytes(inet6.IPv6(src="fd64::2", dst="fd64::1", nh=58) / request(6))
 
     def limit(family, *packets):

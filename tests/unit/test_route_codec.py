@@ -235,8 +235,8 @@ def test_devices(flags, up):
 def test_errors_come_with_the_kernels_words():
     text = b"Nexthop has invalid gateway\0"
     body = struct.pack("=i", -22) + netlink.HEADER.pack(16, 24, 0, 1, 0) + netlink.attribute(1, text)
-    assert netlink._words(22, netlink.NLM_F_ACK_TLVS, body) == "Nexthop has invalid gateway"
-    assert netlink._words(22, 0, body) == "Invalid argument"
+    assert netlink.words(22, netlink.NLM_F_ACK_TLVS, body) == "Nexthop has invalid gateway"
+    assert netlink.words(22, 0, body) == "Invalid argument"
 
 
 @given(st.binary(max_size=200))

@@ -10,8 +10,9 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
+from steerd.net.icmp import Quote, quoted_echo
 from steerd.trace.process.crafted import Flow
-from steerd.trace.process.messages import Kind, QuotedEcho, quoted_echo, read
+from steerd.trace.process.messages import Kind, read
 from steerd.trace.request import Aim
 
 OWN = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -115,7 +116,7 @@ def test_errors_are_read_with_what_they_quote(family, type_, kind, text, mtu):
     message = read(family, data)
     assert (message.kind, message.text, message.mtu) == (kind, text, mtu if kind is Kind.TOO_BIG else 0)
     target = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, TARGET[family])
-    assert quoted_echo(family, message.body) == QuotedEcho(target, 0x1234, 77)
+    assert quoted_echo(family, message.body) == Quote(0x1234, 77, target)
     assert quoted_echo(family, message.body[:-1]) is None
 
 

@@ -18,6 +18,7 @@ from steerd.trace import tracer
 from steerd.trace.limits import Limits
 from steerd.trace.request import Aim, Request, request
 from steerd.trace.tracer import BusyError, Tracer
+from tests.lab.waiting import until
 
 P, Q = PathId("fra1/wg0"), PathId("ams1/wg0")
 
@@ -81,8 +82,7 @@ class Kept:
         self.tracer = Tracer(asked_for, lambda event_id, record: self.records.append((event_id, record)), command)
 
     async def settled(self) -> None:
-        async with asyncio.timeout(10):
-            await asyncio.wait([self.tracer._task])
+        await until(lambda: self.tracer.path is None)
 
 
 def test_a_path_that_had_to_be_left_is_traced_once_for_all_its_decisions():
@@ -94,7 +94,7 @@ def test_a_path_that_had_to_be_left_is_traced_once_for_all_its_decisions():
         kept.tracer.switched(switched(3, old=Q), began)  # nothing waits
         await kept.settled()
         kept.tracer.switched(switched(4), began + 599.0)
-        assert kept.tracer._path is None
+        assert kept.tracer.path is None
         kept.tracer.switched(switched(5), began + 601.0)
         await kept.settled()
         return kept
@@ -119,7 +119,7 @@ def test_a_path_that_had_to_be_left_is_traced_once_for_all_its_decisions():
 def test_what_was_planned_is_not_traced(what):
     kept = Kept(process(ANSWER))
     kept.tracer.switched(what, 1.0)  # without a running loop a task could not even begin
-    assert kept.tracer._task is None
+    assert kept.tracer.path is None
 
 
 def test_the_request_reaches_the_process_and_its_record_comes_back():
@@ -144,7 +144,7 @@ def test_one_at_a_time():
         with pytest.raises(BusyError, match=f"another trace is being made, of {P}"):
             await kept.tracer.trace([asked_for(Q)], 100.0)
         kept.tracer.switched(switched(1), 1.0)
-        assert kept.tracer._task is None
+        assert kept.tracer.path == P
         await work
         kept.tracer.switched(switched(2), 2.0)  # the first one did not count
         await kept.settled()
@@ -184,7 +184,7 @@ def test_who_stops_waiting_leaves_no_process(tmp_path):
         kept = Kept(process(SLEEP, str(file)))
         await end(kept)
         assert gone(file)
-        assert kept.tracer._path is None
+        assert kept.tracer.path is None
         file.unlink()
 
     async def started() -> None:

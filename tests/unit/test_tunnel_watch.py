@@ -14,7 +14,7 @@ from steerd.net.wireguard import uapi
 from steerd.net.wireguard.device import Device, Peer, WireGuardError
 from steerd.tunnel import watch
 from steerd.tunnel.peers import endpoint, peer_of, remarks
-from steerd.tunnel.watch import Reading, TunnelWatch, reckoned
+from steerd.tunnel.watch import TunnelWatch, reckoned
 
 P, Q = PathId("p/wg"), PathId("q/wg")
 WG0 = TunnelPath(P, "wg0", (pack("10.64.1.1")[:-1],))
@@ -23,7 +23,7 @@ DEVICE = Device("wg0", 7, {"a": Peer("a", endpoint="192.0.2.1", allowed=frozense
 
 def take(one: TunnelWatch, found) -> None:
     """As `TunnelWatch.run` does with what it read."""
-    one._take("wg0", reckoned([WG0], found, one._known.get("wg0")))
+    one.take("wg0", reckoned([WG0], found, one.known("wg0")))
 
 
 class Told:
@@ -32,12 +32,13 @@ class Told:
         self.moved: list[str] = []
         self.far_ends: list[dict] = []
 
-    def watch(self, *paths: TunnelPath, interval: float = 1.0) -> TunnelWatch:
+    def watch(self, *paths: TunnelPath, interval: float = 1.0, read=None) -> TunnelWatch:
         return TunnelWatch(
             TunnelSettings(paths, interval),
             on_tunnel=self.tunnels.append,
             on_moved=self.moved.append,
             on_far_ends=self.far_ends.append,
+            read=read,
         )
 
 
@@ -98,17 +99,17 @@ def test_what_can_not_be_read_is_said_and_looked_at_again_later(clock):
     one = Told().watch(WG0)
     take(one, WireGuardError(13, "/run/wireguard/wg0.sock: Permission denied"))
     assert one.remarks() == ("WireGuard of /run/wireguard/wg0.sock: Permission denied",)
-    assert one._due == {"wg0": 1030.0}
+    assert one.due("wg0") == 1030.0
     take(one, DEVICE)
-    assert (one.remarks(), one._due) == ((), {"wg0": 1001.0})
+    assert (one.remarks(), one.due("wg0")) == ((), 1001.0)
     one.look(P)
-    assert one._due["wg0"] < 0.0
+    assert one.due("wg0") < 0.0
     one.close()
 
 
 def test_never_means_never():
     one = Told().watch(WG0, interval=0.0)
-    assert one._due == {}
+    assert one.due("wg0") == float("inf")
     one.close()
 
 
@@ -142,17 +143,16 @@ def test_a_reload_while_a_device_is_read():
     """What it no longer names is neither taken in nor asked."""
 
     async def scene() -> bool:
-        one = Told().watch(WG0, TunnelPath(Q, "wg1", ()))
         loop = asyncio.get_running_loop()
         asked = []
 
-        def read(name, *_):
+        def read(name):
             asked.append(name)
             loop.call_soon_threadsafe(one.configure, TunnelSettings((), 1.0))
             time.sleep(0.05)
-            return Reading(DEVICE)
+            return DEVICE
 
-        one._read = read
+        one = Told().watch(WG0, TunnelPath(Q, "wg1", ()), read=read)
         task = asyncio.create_task(one.run())
         await asyncio.sleep(0.2)
         assert not task.done()

@@ -88,9 +88,11 @@ def test_a_device_as_pyroute2_writes_it():
 
 def test_a_peer_goes_on_in_the_next_message():
     """As wg_get_device_dump does: there it has nothing but its key and the rest of its allowed IPs."""
-    first = genl._set("wg0", [genl._peer_of(KEYS[0], 0, ()) + attribute(7, (9).to_bytes(8, "little"))])
-    more = [genl._set("wg0", [genl._peer_of(KEYS[0], 0, (pack(text),))]) for text in ("10.0.0.0/8", "2001:db8::/32")]
-    last = genl._set("wg0", [genl._peer_of(KEYS[0], 0, (pack("10.1.0.0/16"),)), genl._peer_of(KEYS[1], 0, ())])
+    first = genl.set_request("wg0", [genl.peer_of(KEYS[0], 0, ()) + attribute(7, (9).to_bytes(8, "little"))])
+    more = [
+        genl.set_request("wg0", [genl.peer_of(KEYS[0], 0, (pack(text),))]) for text in ("10.0.0.0/8", "2001:db8::/32")
+    ]
+    last = genl.set_request("wg0", [genl.peer_of(KEYS[0], 0, (pack("10.1.0.0/16"),)), genl.peer_of(KEYS[1], 0, ())])
     device = genl.decode("wg0", [first, *more, last])
     assert device.peers[KEYS[0]] == Peer(
         KEYS[0], rx=9, allowed=frozenset(map(pack, ("10.0.0.0/8", "2001:db8::/32", "10.1.0.0/16")))

@@ -107,7 +107,7 @@ def set_requests(name: str, grants: Iterable[Grant]) -> Iterator[bytes]:
     kernel puts the new owner in the place of the old one (wg_allowedips_insert)."""
     for grant in grants:
         for at in range(0, len(grant.allowed), PER_MESSAGE):
-            yield _set(name, [_peer_of(grant.peer, _UPDATE_ONLY, grant.allowed[at : at + PER_MESSAGE])])
+            yield set_request(name, [peer_of(grant.peer, _UPDATE_ONLY, grant.allowed[at : at + PER_MESSAGE])])
 
 
 def drop_requests(name: str, allowed: tuple[AllowedIp, ...], stand_in: str) -> Iterator[bytes]:
@@ -115,11 +115,12 @@ def drop_requests(name: str, allowed: tuple[AllowedIp, ...], stand_in: str) -> I
     it, takes them over and is removed with them. To take one from a peer otherwise means to name all that it keeps,
     which it then lacks for a moment (but for Linux 6.16 and later)."""
     for at in range(0, len(allowed), PER_MESSAGE):
-        yield _set(name, [_peer_of(stand_in, 0, allowed[at : at + PER_MESSAGE])])
-    yield _set(name, [_peer_of(stand_in, _REMOVE_ME, ())])
+        yield set_request(name, [peer_of(stand_in, 0, allowed[at : at + PER_MESSAGE])])
+    yield set_request(name, [peer_of(stand_in, _REMOVE_ME, ())])
 
 
-def _set(name: str, peers: Iterable[bytes]) -> bytes:
+def set_request(name: str, peers: Iterable[bytes]) -> bytes:
+    """A device with these peers, as it is told either way."""
     listed = b"".join(attribute(_NESTED, peer) for peer in peers)
     return (
         _HEADER.pack(_SET_DEVICE, _VERSION)
@@ -128,7 +129,8 @@ def _set(name: str, peers: Iterable[bytes]) -> bytes:
     )
 
 
-def _peer_of(key: str, flags: int, allowed: tuple[AllowedIp, ...]) -> bytes:
+def peer_of(key: str, flags: int, allowed: tuple[AllowedIp, ...]) -> bytes:
+    """One peer, with some of its allowed IPs."""
     body = attribute(_KEY, b64decode(key)) + attribute(_FLAGS, _U32.pack(flags))
     if not allowed:
         return body

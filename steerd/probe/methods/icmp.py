@@ -4,13 +4,14 @@ import errno
 import os
 import random
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
 from steerd.config.settings import IPV4, ProbePath
+from steerd.net import icmp
 from steerd.net.devices import Devices
+from steerd.net.icmp import ECHO_REPLY, ERRORS
 from steerd.probe.carrier import Answer, Fault, Find, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.outcomes.ledger import Flight
@@ -18,11 +19,10 @@ from steerd.probe.wire import datagram as wire
 from steerd.probe.wire import echo as packet
 from steerd.probe.wire import filter as echo_filter
 from steerd.probe.wire.batch import AVAILABLE, Batch
-from steerd.probe.wire.datagram import Wire, address_family
-from steerd.probe.wire.echo import COOKIE_SIZE, ECHO_REPLY, ERRORS, IDENTIFIER_MASK, TAG_SIZE, Echo
+from steerd.probe.wire.datagram import Wire
+from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, Echo
 from steerd.probe.wire.single import Single
 
-_ICMP6_FILTER: Final = 1
 _NUMBERS: Final = 1 << 32
 _SEQUENCES: Final = 1 << 16
 
@@ -187,12 +187,8 @@ def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
     try:
         sock.setblocking(False)
         echo_filter.attach(sock, echo_filter.echo_filter(family, identifiers, tag))
-        if family != IPV4:
-            # The kernel copies each message to each raw socket that lets its type pass; the filter comes after.
-            passing = [*ERRORS[family], ECHO_REPLY[family]]
-            blocked = (1 << 256) - 1 - sum(1 << kind for kind in passing)
-            words = struct.pack("@8I", *((blocked >> 32 * word) & 0xFFFFFFFF for word in range(8)))
-            sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, words)
+        if family != IPV4:  # there it costs more to let types pass than to have the filter look at all
+            icmp.let_pass(sock, family, (*ERRORS[family], ECHO_REPLY[family]))
     except OSError:
         sock.close()
         raise
@@ -200,9 +196,8 @@ def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
 
 
 def _open(family: int) -> socket.socket:
-    protocol = socket.IPPROTO_ICMP if family == IPV4 else socket.IPPROTO_ICMPV6
     try:
-        return socket.socket(address_family(family), socket.SOCK_RAW, protocol)
+        return icmp.open_socket(family)
     except PermissionError:
         raise ProbeError("cannot open a raw ICMP socket: CAP_NET_RAW is needed") from None
     except OSError as error:

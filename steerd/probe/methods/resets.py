@@ -5,10 +5,10 @@ import struct
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4
+from steerd.net.sockets import address_family
 from steerd.probe.error import ProbeError
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire import filter as packet_filter
-from steerd.probe.wire.datagram import address_family
 
 _RX_SOFTWARE, _SOFTWARE = 1 << 3, 1 << 4
 _ANCILLARY: Final = 256

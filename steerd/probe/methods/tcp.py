@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, ProbePath
+from steerd.net.sockets import address_family
 from steerd.probe.carrier import Answer, Fault, Find, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.methods import descriptors
 from steerd.probe.methods.resets import Connection, Refusals
 from steerd.probe.outcomes.ledger import Flight
-from steerd.probe.wire.datagram import address_family
 
 MOST: Final = 8192
 """Connections under way at once, at most."""

@@ -14,23 +14,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
-from steerd.config.settings import IPV4
+from steerd.net.icmp import HEADERS
+from steerd.net.sockets import address_family, never_fragment
 from steerd.probe.carrier import Leg
 from steerd.probe.methods.icmp import open_socket
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire import echo as packet
-from steerd.probe.wire.datagram import address_family
 from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, Echo
-
-HEADER: Final = {4: packet.IPV4_HEADER + packet.ICMP_HEADER, 6: packet.IPV6_HEADER + packet.ICMP_HEADER}
-"""Bytes before an echo's payload."""
 
 _NUMBERS: Final = 1 << 32
 _SEQUENCES: Final = 1 << 16
 _READ: Final = 256  # packets before the loop gets its turn again
-
-# linux/in.h, linux/in6.h: do not fragment, and do not look at what is cached.
-_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _IPV6_DONTFRAG, _PROBE = 10, 23, 62, 3
 
 
 class Way:
@@ -77,11 +71,7 @@ class Echoes:
         if family in self._sockets:
             return
         sock = open_socket(family, self._identifiers, self._cookie[:TAG_SIZE])
-        if family == IPV4:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PROBE)
-        else:
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PROBE)
-            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_DONTFRAG, 1)
+        never_fragment(sock, family)
         self._sockets[family] = sock
         self._loop.add_reader(sock, self._read, family, sock)
         opened.callback(self._shut, family)
@@ -104,7 +94,7 @@ class Echoes:
             way.identifier = packet.rotated(self._identifiers, self._rotation)
             way.head = packet.head(family, way.identifier, self._cookie)
         self._number = number = (self._number + 1) % _NUMBERS
-        echo = packet.echo_request(way.head, self._cookie, number, packet.padding(size - HEADER[family]))
+        echo = packet.echo_request(way.head, self._cookie, number, packet.padding(size - HEADERS[family]))
         try:
             self._sockets[family].sendmsg((echo,), way.options, 0, (way.address, 0))
         except OSError as error:

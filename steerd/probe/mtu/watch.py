@@ -17,10 +17,12 @@ from typing import Final
 from steerd.config.settings import ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
+from steerd.net.devices import Device, look
+from steerd.net.icmp import HEADERS
 from steerd.probe.carrier import Leg
 from steerd.probe.error import ProbeError
-from steerd.probe.mtu.echo import HEADER, Echoes, Way
-from steerd.probe.mtu.links import Device, Links
+from steerd.probe.mtu.echo import Echoes, Way
+from steerd.probe.mtu.links import Links
 from steerd.probe.mtu.search import LEAST, Found, Search
 from steerd.probe.pace import Pace
 from steerd.probe.timing.schedule import phase
@@ -182,7 +184,8 @@ class MtuProber:
             self._put(leg, now + SETTLED * self._spread(leg))
 
     def _device(self, name: str) -> Device | None:
-        return self._links.device(name) if self._links is not None else None
+        found = look(name) if self._links is not None else None
+        return found if found and found.up else None
 
     def _arm(self, now: float) -> None:
         if self._loop is None:
@@ -218,7 +221,7 @@ class MtuProber:
 
     def _begin(self, leg: Leg, now: float) -> None:
         device = self._device(leg.settings.device)
-        small = HEADER[leg.family] + packet.PAYLOAD
+        small = HEADERS[leg.family] + packet.PAYLOAD
         if leg not in self._legs or device is None or not leg.packed or device.mtu <= small:
             return
         full = min(device.mtu, _GREATEST)
@@ -231,7 +234,7 @@ class MtuProber:
             timeout=leg.settings.timeout,
             known=known if (at, mtu) == (leg.address, full) else None,
         )
-        self._runs[leg] = _Run(leg, Device(device.interface, full), search)
+        self._runs[leg] = _Run(leg, device._replace(mtu=full), search)
 
     def _proceed(self, run: _Run, now: float) -> None:
         for size in run.search.due(now):

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4
+from steerd.net.sockets import address_family
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
 from steerd.probe.stamp.direction import DirectionLog, numbers
 from steerd.probe.wire import datagram as wire
-from steerd.probe.wire.datagram import Ancillary, address_family
+from steerd.probe.wire.datagram import Ancillary
 
 _ANCILLARY: Final = 256
 _HEADERS: Final = 256  # bytes of them, at most, before a packet that comes back with its stamp

@@ -6,75 +6,47 @@ for a neighbour then. Such a probe is lost for a reason of this machine's, which
 
 import errno
 import os
-import socket
 import struct
 from typing import Final
 
-from steerd.probe.wire.datagram import address_family
+from steerd.net.netlink import Connection, NetlinkError, attribute
+from steerd.net.sockets import address_family
 
 _GETROUTE: Final = 26
-_NEWROUTE: Final = 24
-_ERROR: Final = 2
-_REQUEST: Final = 1
 _FIB_MATCH: Final = 0x2000
 _DST, _OIF, _MARK = 1, 4, 16
-_UNICAST: Final = 1
-_LOCAL: Final = 2
+_UNICAST, _LOCAL = 1, 2
+_TYPE: Final = 7
+"""Where the type of the route that matches is in struct rtmsg: those that refuse are answered as any other."""
 
-_HEADER: Final = struct.Struct("=IHHII")
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _INT: Final = struct.Struct("=I")
-_ANSWER_MAX: Final = 65_536
-_STALE: Final = 8  # answers to what was asked before and given up
+_PATIENCE: Final = 0.1  # seconds: the kernel answers at once
 
 
 class RouteLookup:
-    """A socket that asks, and waits for the answer: the kernel gives it at once."""
+    """A connection that asks, and waits for the answer."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        self._socket.settimeout(0.1)
-        self._sequence = 0
-
-    def close(self) -> None:
-        self._socket.close()
+        self._connection = Connection(timeout=_PATIENCE)
+        self.close = self._connection.close
 
     def refusal(self, family: int, target: bytes, *, mark: int, interface: int) -> int:
         """0 if a route leads there by the device with this index (0: by any), else the errno that says why not.
         Nothing is refused that could not be asked."""
         body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
-        body += _attribute(_DST, target)
+        body += attribute(_DST, target)
         if interface:
-            body += _attribute(_OIF, _INT.pack(interface))
+            body += attribute(_OIF, _INT.pack(interface))
         if mark:
-            body += _attribute(_MARK, _INT.pack(mark))
-        self._sequence += 1
+            body += attribute(_MARK, _INT.pack(mark))
         try:
-            self._socket.send(_HEADER.pack(_HEADER.size + len(body), _GETROUTE, _REQUEST, self._sequence, 0) + body)
-            for _ in range(_STALE):
-                answer = self._socket.recv(_ANSWER_MAX)
-                _, kind, _, sequence, _ = _HEADER.unpack_from(answer)
-                if sequence == self._sequence:
-                    break
-            else:
-                return 0
-        except (OSError, struct.error):
+            answers = self._connection.ask(_GETROUTE, body)
+        except NetlinkError as error:
+            return error.errno or 0
+        except OSError:
             return 0
-        if kind == _ERROR:
-            (code,) = struct.unpack_from("=i", answer, _HEADER.size)
-            return -int(code)
-        return _unusable(answer) if kind == _NEWROUTE else 0
-
-
-def _unusable(answer: bytes) -> int:
-    """What a route that matches says by its type: those that refuse are answered as such."""
-    kind = answer[_HEADER.size + 7]
-    return 0 if kind in (_UNICAST, _LOCAL) else errno.EHOSTUNREACH
-
-
-def _attribute(kind: int, data: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(data), kind) + data + bytes(-len(data) % 4)
+        return errno.EHOSTUNREACH if answers and answers[0][_TYPE] not in (_UNICAST, _LOCAL) else 0
 
 
 def words(error: int) -> str:

@@ -142,8 +142,3 @@ class Drops:
         memory = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
         before, self._dropped = self._dropped, _MEMINFO.unpack(memory)[_SK_MEMINFO_DROPS]
         return self._dropped != before and count >= _FULL
-
-
-def address_family(family: int) -> socket.AddressFamily:
-    """4 or 6 as the socket module has it."""
-    return socket.AF_INET if family == IPV4 else socket.AF_INET6

@@ -9,14 +9,8 @@ import struct
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4
-
-ECHO = {4: 8, 6: 128}
-ECHO_REPLY = {4: 0, 6: 129}
-ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
-"""ICMP types: destination unreachable, (packet too big,) time exceeded, parameter problem."""
-
-FRAGMENTATION_NEEDED, PACKET_TOO_BIG = (3, 4), 2
-"""Type and code with which IPv4 says so (RFC 1191), and the type with which IPv6 does (RFC 4443, section 3.2)."""
+from steerd.net import icmp
+from steerd.net.icmp import ECHO, ECHO_REPLY, ICMP_HEADER
 
 IDENTIFIER_MASK = 0xFC00
 """The identifier's bits that tell this process' probes; it draws the rest anew when a path goes silent."""
@@ -28,14 +22,9 @@ TAG_SIZE = 4
 _HEAD = struct.Struct("!BBHH")
 _TAIL = struct.Struct("!H16sIIH")
 _ECHO = struct.Struct("!B3xHH16sI")
-_QUOTED_ECHO = struct.Struct("!B3xHH")
-_UNREACHABLE = struct.Struct("!BB4xH")
 PAYLOAD = 56
 """Bytes behind the header of an echo, as `ping` sends them."""
 _USED = COOKIE_SIZE + 10
-IPV4_HEADER = 20
-IPV6_HEADER = 40
-ICMP_HEADER = 8
 
 
 class Echo(NamedTuple):
@@ -100,9 +89,9 @@ def read(family: int, data: bytes | memoryview) -> Echo | Quote | None:
             return None
         _, identifier, sequence, cookie, number = _ECHO.unpack_from(data, start)
         return Echo(identifier, sequence, cookie, number)
-    if kind in ERRORS[family]:
-        return _quote(family, data[start + ICMP_HEADER :], _limit(family, data[start : start + ICMP_HEADER]))
-    return None
+    error = icmp.error(family, data, start)
+    quoted = icmp.quoted_echo(family, error.quoted) if error else None
+    return Quote(*quoted, error.limit) if error and quoted else None
 
 
 def number_in(packet: bytes, tag: bytes) -> int | None:
@@ -112,25 +101,3 @@ def number_in(packet: bytes, tag: bytes) -> int | None:
         return None
     (number,) = struct.unpack_from("!I", packet, at + COOKIE_SIZE)
     return int(number)
-
-
-def _limit(family: int, header: bytes | memoryview) -> int | None:
-    kind, code, limit4 = _UNREACHABLE.unpack(header)
-    if family == IPV4:
-        return int(limit4) if (kind, code) == FRAGMENTATION_NEEDED else None
-    return int.from_bytes(header[4:], "big") if kind == PACKET_TOO_BIG else None
-
-
-def _quote(family: int, quoted: bytes | memoryview, limit: int | None) -> Quote | None:
-    if family == IPV4:
-        start = (quoted[0] & 0xF) * 4 if quoted else 0
-        address = slice(16, 20)
-        shortest = max(start, IPV4_HEADER) + _QUOTED_ECHO.size
-    else:
-        start = IPV6_HEADER
-        address = slice(24, 40)
-        shortest = start + _QUOTED_ECHO.size
-    if len(quoted) < shortest:
-        return None
-    kind, identifier, sequence = _QUOTED_ECHO.unpack_from(quoted, start)
-    return Quote(identifier, sequence, bytes(quoted[address]), limit) if kind == ECHO[family] else None

@@ -6,8 +6,9 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from steerd.config.settings import IPV4
+from steerd.net.sockets import address_family
 from steerd.probe.wire import datagram as wire
-from steerd.probe.wire.datagram import Ancillary, Arrival, Stamp, address_family
+from steerd.probe.wire.datagram import Ancillary, Arrival, Stamp
 
 _ANCILLARY = 256
 

@@ -14,9 +14,12 @@ from scapy.layers.inet import IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import IPerror6, IPv6
 from scapy.packet import Packet, Raw
 
+from steerd.config.settings import IPV4
+from steerd.net.icmp import IPV4_HEADER, IPV6_HEADER
+from steerd.net.sockets import address_family
 from steerd.trace.process import sockets
 from steerd.trace.process.filter import to_port
-from steerd.trace.process.messages import IPV4, Kind, Message
+from steerd.trace.process.messages import Kind, Message
 from steerd.trace.process.sweep import HOPS, PROBES, Answer
 from steerd.trace.request import Aim, Request
 
@@ -25,7 +28,6 @@ _APART: Final = 1 << 24
 """Between the TCP sequence numbers of two probes: one within the other's window would be taken for its damage, and
 answered with a reset."""
 _TTL: Final = 64
-_HEADER: Final = {4: 20, 6: 40}
 _QUOTED: Final = 8  # bytes of TCP or UDP: all that many routers quote, and all that scapy is given
 _PAYLOAD: Final = 4
 _STAMP: Final = 44  # bytes of a STAMP test packet, which begins with its number (RFC 8762)
@@ -77,8 +79,8 @@ class Flow:
 
     def quoted(self, quoted: bytes) -> int | None:
         """The number of our probe of which these are the first bytes; None for any other packet."""
-        size = (quoted[0] & 0xF) * 4 if self._v4 and quoted else _HEADER[6]
-        if len(quoted) < max(size, _HEADER[4 if self._v4 else 6]) + _QUOTED:
+        size = (quoted[0] & 0xF) * 4 if self._v4 and quoted else IPV6_HEADER
+        if len(quoted) < max(size, IPV4_HEADER if self._v4 else IPV6_HEADER) + _QUOTED:
             return None
         try:
             network = (IPerror if self._v4 else IPerror6)(quoted[: size + _QUOTED])
@@ -133,7 +135,7 @@ class Crafted:
     def __init__(self, request: Request, aim: Aim, source: str) -> None:
         self._tcp = request.method == "tcp"
         self.one_at_a_time = self._tcp
-        family = sockets.family(aim)
+        family = address_family(aim.family)
         self._address = (aim.address, 0)
         self._open: list[socket.socket] = []
         # Bound for as long as the trace runs, so that nobody else takes the port; datagrams are read from it too.

@@ -7,14 +7,15 @@ from typing import Final
 
 from icmplib import ICMPLibError, ICMPRequest, ICMPv4Socket, ICMPv6Socket, SocketAddressError, SocketPermissionError
 
+from steerd.config.settings import IPV4
+from steerd.net import icmp
+from steerd.net.sockets import address_family, never_fragment
 from steerd.trace.process import sockets
 from steerd.trace.process.error import TraceError
-from steerd.trace.process.messages import IPV4, Kind, Message, quoted_echo
+from steerd.trace.process.messages import Kind, Message
 from steerd.trace.process.sweep import Answer
 from steerd.trace.request import Aim, Request
 
-HEADERS: Final = {4: 28, 6: 48}
-"""Bytes of an echo request that are not payload."""
 USUAL: Final = {4: 84, 6: 104}
 """Bytes of an echo request as `ping` sends it."""
 
@@ -40,8 +41,8 @@ class _BoundV6(ICMPv6Socket):  # type: ignore[misc]
 
 def _bind(sock: socket.socket, request: Request, aim: Aim) -> None:
     sockets.send_as(sock, request)
-    sockets.never_fragment(sock, aim)
-    sockets.let_pass(sock, aim.family, ())
+    never_fragment(sock, aim.family)
+    icmp.let_pass(sock, aim.family, ())
 
 
 class Echo:
@@ -53,7 +54,7 @@ class Echo:
     def __init__(self, request: Request, aim: Aim) -> None:
         self.source = sockets.source(request, aim)
         self._aim = aim
-        self._target = socket.inet_pton(sockets.family(aim), aim.address)
+        self._target = socket.inet_pton(address_family(aim.family), aim.address)
         self._traffic_class = request.dscp << 2
         self._identifier = int.from_bytes(os.urandom(2))
         self._cookie = os.urandom(_COOKIE)
@@ -69,7 +70,7 @@ class Echo:
         """Send probe ``number`` as a packet of ``size`` bytes (0: the usual one). Returns when, CLOCK_REALTIME in
         seconds. OSError: this machine refused it."""
         tail = (number ^ 0xFFFF).to_bytes(2)
-        length = (size or USUAL[self._aim.family]) - HEADERS[self._aim.family]
+        length = (size or USUAL[self._aim.family]) - icmp.HEADERS[self._aim.family]
         payload = (self._cookie + tail).ljust(length, b"\0")
         probe = ICMPRequest(
             self._aim.address, self._identifier, number, payload, ttl=ttl, traffic_class=self._traffic_class
@@ -94,7 +95,7 @@ class Echo:
         if message.kind is Kind.REPLY:
             ours = message.identifier == self._identifier and message.body.startswith(self._cookie)
             return Answer(message.sequence, source, at, target=True) if ours and source == self._aim.address else None
-        quoted = quoted_echo(self._aim.family, message.body)
+        quoted = icmp.quoted_echo(self._aim.family, message.body)
         if quoted is None or quoted.target != self._target or quoted.identifier != self._identifier:
             return None
         target = message.kind is not Kind.EXPIRED and source == self._aim.address

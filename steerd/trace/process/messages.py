@@ -1,23 +1,12 @@
-"""ICMP as it arrives, both families: what it says, and the packet of ours that it quotes. Anybody may have sent it."""
+"""What an ICMP message says of a trace's probe, and in which words."""
 
 import struct
 from enum import Enum
 from typing import Final, NamedTuple
 
-IPV4: Final = 4
+from steerd.net import icmp
 
-ECHO: Final = {4: 8, 6: 128}
-ECHO_REPLY: Final = {4: 0, 6: 129}
-PASSING: Final = {4: (0, 3, 11, 12), 6: (129, 1, 2, 3, 4)}
-"""The types that are read: echo reply, unreachable, (packet too big,) time exceeded, parameter problem."""
-
-_ICMP: Final = {4: 1, 6: 58}
-_HEADER: Final = 8
-_IPV4_HEADER: Final = 20
-_IPV6_HEADER: Final = 40
-_HEAD: Final = struct.Struct("!BB2xHH")
-_ECHO_HEAD: Final = struct.Struct("!B3xHH")
-
+_ECHO: Final = struct.Struct("!4xHH")  # identifier and sequence
 _PROHIBITED: Final = "prohibited"
 _UNREACHABLE: Final = {
     4: {
@@ -64,46 +53,18 @@ class Message(NamedTuple):
 
 def read(family: int, data: bytes) -> Message | None:
     """What a raw socket received: for IPv4 with the IP header, for IPv6 without. None for what says nothing here."""
-    start = (data[0] & 0xF) * 4 if family == IPV4 and data else 0
-    if len(data) < start + _HEADER:
+    start = icmp.start(family, data)
+    if start is None:
         return None
-    kind, code, third, fourth = _HEAD.unpack_from(data, start)
-    body = data[start + _HEADER :]
-    if kind == ECHO_REPLY[family]:
-        return Message(Kind.REPLY, body, third, fourth)
-    if family == IPV4:
-        if (kind, code) == (3, 4):
-            return Message(Kind.TOO_BIG, body, text="packet too big", mtu=fourth)
-        if kind == 3:
-            return Message(Kind.ERROR, body, text=_UNREACHABLE[4].get(code, "unreachable"))
-        if (kind, code) == (11, 0):
-            return Message(Kind.EXPIRED, body)
-        return Message(Kind.ERROR, body, text="parameter problem") if kind == 12 else None
-    if kind == 2:
-        return Message(Kind.TOO_BIG, body, text="packet too big", mtu=third << 16 | fourth)
-    if kind == 1:
-        return Message(Kind.ERROR, body, text=_UNREACHABLE[6].get(code, "unreachable"))
-    if (kind, code) == (3, 0):
-        return Message(Kind.EXPIRED, body)
-    return Message(Kind.ERROR, body, text="parameter problem") if kind == 4 else None
-
-
-class QuotedEcho(NamedTuple):
-    """An echo request that an error quotes. ``target`` is the packed address that it was sent to."""
-
-    target: bytes
-    identifier: int
-    sequence: int
-
-
-def quoted_echo(family: int, quoted: bytes) -> QuotedEcho | None:
-    """The echo request of which these are the first bytes; None for any other packet."""
-    if family == IPV4:
-        start = max((quoted[0] & 0xF) * 4, _IPV4_HEADER) if quoted else _IPV4_HEADER
-        protocol_at, address = 9, slice(16, 20)
-    else:
-        start, protocol_at, address = _IPV6_HEADER, 6, slice(24, 40)
-    if len(quoted) < start + _ECHO_HEAD.size or quoted[protocol_at] != _ICMP[family]:
+    if data[start] == icmp.ECHO_REPLY[family]:
+        return Message(Kind.REPLY, data[start + icmp.ICMP_HEADER :], *_ECHO.unpack_from(data, start))
+    error = icmp.error(family, data, start)
+    if error is None:
         return None
-    kind, identifier, sequence = _ECHO_HEAD.unpack_from(quoted, start)
-    return QuotedEcho(quoted[address], identifier, sequence) if kind == ECHO[family] else None
+    if error.limit is not None:
+        return Message(Kind.TOO_BIG, error.quoted, text="packet too big", mtu=error.limit)
+    if error.type == icmp.UNREACHABLE[family]:
+        return Message(Kind.ERROR, error.quoted, text=_UNREACHABLE[family].get(error.code, "unreachable"))
+    if error.type == icmp.PARAMETER_PROBLEM[family]:
+        return Message(Kind.ERROR, error.quoted, text="parameter problem")
+    return Message(Kind.EXPIRED, error.quoted) if error.code == 0 else None
