@@ -138,7 +138,7 @@ class Reconciler:
         self._clear()
         outcome = self._settled(+repairs)
         quarrel.report(remover)
-        self.retry_at = min(quarrel.deadline, now + _AGAIN if self._account.wrong else inf)
+        self.retry_at = min(quarrel.deadline, now + _AGAIN if self._account.wrong or self._spent else inf)
         return outcome
 
     def protect(self, now: float) -> bool:
@@ -203,9 +203,14 @@ class Reconciler:
         return self._settled(everything=True)
 
     def _clear(self) -> None:
-        while self._spent:
-            remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
-            del self._spent[0]
+        """Nothing is left of former settings; what can not be removed now is tried again with the next look."""
+        try:
+            while self._spent:
+                remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
+                del self._spent[0]
+        except OSError as error:
+            log.warning("what former settings left can not be removed yet: %s", error)
+            self.retry_at = 0.0
 
     # How it is done
 
