@@ -167,7 +167,7 @@ class Reconciler:
         if self._protection:
             carry = self.standing.carrying(everything=True)
             try:
-                self._protection.trial(settings, found.selections, found.seen.devices, carry)
+                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, carry))
             except OSError as error:
                 raise RouteError(f"nftables: {error}") from error
         return found
@@ -235,7 +235,8 @@ class Reconciler:
         under = under or self.standing
         seen = under.seen if isinstance(under, Proposal) else self._convergence.seen
         try:
-            return self._protection.hold(under.settings, under.selections, seen.devices, carry)
+            table = self._protection.describe(under.settings, under.selections, seen.devices, carry)
+            return self._protection.hold(under.settings.nft_table, table)
         except OSError as error:
             if must:
                 raise RouteError(f"nftables: {error}") from error
