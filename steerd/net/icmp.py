@@ -10,7 +10,6 @@ from steerd.config.settings import IPV4
 ECHO: Final = {4: 8, 6: 128}
 ECHO_REPLY: Final = {4: 0, 6: 129}
 UNREACHABLE: Final = {4: 3, 6: 1}
-TIME_EXCEEDED: Final = {4: 11, 6: 3}
 PARAMETER_PROBLEM: Final = {4: 12, 6: 4}
 PACKET_TOO_BIG: Final = 2
 """Of IPv6 (RFC 4443, section 3.2)."""

@@ -86,7 +86,8 @@ def guard(settings: RouteSettings) -> bool:
         adopted = adopt(settings, chosen, seen.ours)
         paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
         try:
-            protection.hold(settings, chosen, seen.devices, carrying(settings, adopted.choices, paths))
+            carry = carrying(settings, adopted.choices, paths)
+            protection.hold(settings.nft_table, protection.describe(settings, chosen, seen.devices, carry))
         except OSError as error:
             raise RouteError(f"nftables: {error}") from error
         return protection.table is not None

@@ -237,3 +237,24 @@ def test_of_several_only_the_last_is_committed_and_numbers_are_let_go_of(gateway
     routing(run())
     assert cleanup(old) > 0
     cleanup(new)
+
+
+def test_what_former_settings_left_is_removed_by_and_by(gateway, caplog, monkeypatch):
+    old, new = given(objects=True)
+    remove = Protection.remove
+
+    def fails_once(*of):
+        monkeypatch.setattr(Protection, "remove", remove)
+        raise OSError(16, "Device or resource busy")
+
+    async def run():
+        router = Heard().router(old)
+        await router.start()
+        monkeypatch.setattr(Protection, "remove", fails_once)
+        await (await router.prepare(new)).commit()
+        assert "what former settings left can not be removed yet" in caplog.text
+        await until(lambda: "table inet steerd {" not in ruleset())
+        assert "table inet other {" in ruleset()
+        await router.stop()
+
+    routing(run())

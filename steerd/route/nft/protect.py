@@ -87,28 +87,15 @@ class Protection:
         """The largest packet, in bytes, that was seen to pass this path; less than its device's MTU, at times."""
         self._sizes[path] = mtu
 
-    def trial(
-        self,
-        settings: RouteSettings,
-        selections: tuple[Selection, ...],
-        devices: Mapping[str, Device],
-        carry: Carrying,
-    ) -> None:
-        """Ask the kernel whether it would take the table that `hold` would put there; nothing is changed. Raises
-        `FirewallError` with what it says against it."""
-        table = self.describe(settings, selections, devices, carry)
+    def trial(self, table: Table | None) -> None:
+        """Ask the kernel whether it would take this table; nothing is changed. Raises `FirewallError` with what it says
+        against it."""
         if table is not None and table != self._firewall.wanted and (words := self._firewall.refusal(table.whole)):
             raise FirewallError(words)
 
-    def hold(
-        self,
-        settings: RouteSettings,
-        selections: tuple[Selection, ...],
-        devices: Mapping[str, Device],
-        carry: Carrying,
-    ) -> bool:
-        """Have the table be as wanted. Returns whether somebody had changed it. Raises `FirewallError`."""
-        return self._firewall.hold(settings.nft_table, self.describe(settings, selections, devices, carry))
+    def hold(self, name: str, table: Table | None) -> bool:
+        """Have the table of this name be this one. Returns whether somebody had changed it. Raises `FirewallError`."""
+        return self._firewall.hold(name, table)
 
     def describe(
         self,

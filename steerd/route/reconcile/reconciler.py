@@ -138,7 +138,7 @@ class Reconciler:
         self._clear()
         outcome = self._settled(+repairs)
         quarrel.report(remover)
-        self.retry_at = min(quarrel.deadline, now + _AGAIN if self._account.wrong else inf)
+        self.retry_at = min(quarrel.deadline, now + _AGAIN if self._account.wrong or self._spent else inf)
         return outcome
 
     def protect(self, now: float) -> bool:
@@ -167,7 +167,7 @@ class Reconciler:
         if self._protection:
             carry = self.standing.carrying(everything=True)
             try:
-                self._protection.trial(settings, found.selections, found.seen.devices, carry)
+                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, carry))
             except OSError as error:
                 raise RouteError(f"nftables: {error}") from error
         return found
@@ -203,9 +203,14 @@ class Reconciler:
         return self._settled(everything=True)
 
     def _clear(self) -> None:
-        while self._spent:
-            remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
-            del self._spent[0]
+        """Nothing is left of former settings; what can not be removed now is tried again with the next look."""
+        try:
+            while self._spent:
+                remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
+                del self._spent[0]
+        except OSError as error:
+            log.warning("what former settings left can not be removed yet: %s", error)
+            self.retry_at = 0.0
 
     # How it is done
 
@@ -230,7 +235,8 @@ class Reconciler:
         under = under or self.standing
         seen = under.seen if isinstance(under, Proposal) else self._convergence.seen
         try:
-            return self._protection.hold(under.settings, under.selections, seen.devices, carry)
+            table = self._protection.describe(under.settings, under.selections, seen.devices, carry)
+            return self._protection.hold(under.settings.nft_table, table)
         except OSError as error:
             if must:
                 raise RouteError(f"nftables: {error}") from error
