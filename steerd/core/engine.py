@@ -92,7 +92,7 @@ class Engine:
             if rtt is None or not path.up:
                 self._swept_oddly(path, rtt, at, now)
             else:
-                path.answered(rtt, at, 0, now)
+                path.measured(rtt, at, 0)
         self._heard = True
         if decisions.stranded or decisions.postponed:
             decisions.answered(now)

@@ -57,7 +57,7 @@ class AsProbed(Subject):
                 return
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
             for path, rtt in zip(swept.paths, swept.rtts, strict=True):
-                if self._takes(path, now):
+                if self.takes(path, now):
                     self._tell(engine, path, rtt, now, time)
             last = time
         if engine is not None and last is not None:
@@ -80,7 +80,7 @@ class AsProbed(Subject):
         else:
             self._due[path] = self._last[path] + every
 
-    def _takes(self, path: PathId, now: float) -> bool:
+    def takes(self, path: PathId, now: float) -> bool:
         """Whether a probe of this path is due; if so, it is sent."""
         every, due = self._every.get(path), self._due.get(path, now)
         if every is None or now < due - EARLY * self._step:

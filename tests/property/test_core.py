@@ -217,8 +217,8 @@ def test_a_late_answer_undoes_its_loss_exactly(lost, data):
                 estimate.lost(time)
     for n in late:
         real.undo_loss(float(n + 1))
-    real._fade(1000.0)
-    ideal._fade(1000.0)
+    for estimate in (real, ideal):
+        estimate.reply(20.0, len(lost) + 1.0)
     assert real.loss == pytest.approx(ideal.loss, abs=1e-9)
 
 

@@ -267,9 +267,19 @@ def test_a_device_that_comes_or_goes_has_nothing_said_of_its_tunnel():
     assert health().stale == ""
 
 
-def test_what_the_table_does_not_name_changes_nothing():
-    for state, signal in itertools.product(PathState, Signal):
-        one = health()
-        one.state = state
-        assert one._go(signal, "test", 1.0) == ((state, signal) in TRANSITIONS)
-        assert one.state is TRANSITIONS.get((state, signal), state)
+DEEDS = {
+    Signal.DOUBTED: lambda one: one.overdue(0, 1.0, 1.1),
+    Signal.STALE: lambda one: one.tunnel("no handshake", 1.0),
+    Signal.ANSWERED: lambda one: one.answered(0, 1.0),
+    Signal.UNPLUGGED: lambda one: one.link(up=False, now=1.0),
+    Signal.PLUGGED: lambda one: one.link(up=True, now=1.0),
+}
+"""What gives a signal by itself; the others take several probes."""
+
+
+@pytest.mark.parametrize(("state", "signal"), list(itertools.product(PathState, DEEDS)))
+def test_what_the_table_does_not_name_changes_nothing(state, signal):
+    one = health()
+    one.state = state
+    assert DEEDS[signal](one) == ((state, signal) in TRANSITIONS)
+    assert one.state is TRANSITIONS.get((state, signal), state)

@@ -67,18 +67,18 @@ def test_what_comes_a_little_early_is_due_and_a_faster_cadence_counts_from_the_n
     taken = []
     for n in range(20):
         now = float(n) - 0.1 * (n % 2)
-        if one._takes(A, now):
+        if one.takes(A, now):
             taken.append(n)
         if n == 11:
             one.other(Cadence(A, 2.0, 1.0), now)
-            assert not one._takes(A, now)
+            assert not one.takes(A, now)
     assert taken == [0, 5, 10, 12, 14, 16, 18]
     one.other(Cadence(A, None, 1.0), 20.0)
-    assert not one._takes(A, 30.0)
-    assert not one._takes(B, 30.0)
+    assert not one.takes(A, 30.0)
+    assert not one.takes(B, 30.0)
     one.other(Cadence(A, 2.0, 1.0), 30.0)
-    assert not one._takes(A, 30.0)
-    assert one._takes(A, 31.0)
+    assert not one.takes(A, 30.0)
+    assert one.takes(A, 31.0)
 
 
 @pytest.mark.parametrize("rows", [[], ["5,a,20"], ["5,a,"], ["0,a,20", "9e15,a,20", "9.0000000000001e15,a,20"]])

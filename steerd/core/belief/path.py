@@ -119,11 +119,15 @@ class Path:
             changed = self._heard(leg, now)
             self.missing = False
             self._silent_since = None
+        self.measured(rtt, sent_at, leg)
+        return changed
+
+    def measured(self, rtt: float, sent_at: float, leg: int) -> None:
+        """The same of a path that is up, whose health an answer does not change."""
         if self.legs[leg].reply(rtt, sent_at):  # as `_learned`, without the call
             self.news += 1
             self.news_after = sent_at - self._news_at
             self._news_at = sent_at
-        return changed
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
         """A probe is overdue. True if the path's health changed."""

@@ -4,8 +4,6 @@ Every path of a policy is measured, so what a rule *would have cost* here is kno
 is right differs from network to network, and is found out where it is used: nothing is tuned. Following the cheapest
 expert: N. Cesa-Bianchi and G. Lugosi, *Prediction, Learning, and Games*, 2006; for rules that pay for switching:
 A. Blum and C. Burch, "On-line learning and the metrical task system problem", Machine Learning 39, 2000.
-
-The leader is asked from where the policy is, not from where it is on paper: that it leads is no reason to move.
 """
 
 from collections.abc import Sequence
@@ -101,7 +99,7 @@ class Panel:
             return None
         leader = self._members[self._leader]
         self._learn()
-        to = leader.choose(here, candidates)
+        to = leader.choose(here, candidates)  # from where the policy is: that it leads is no reason to move
         if to == here or costs[here] - costs[to] <= self._ignore:
             return None
         gain = candidates[here].belief.cost - candidates[to].belief.cost
@@ -160,7 +158,9 @@ class Panel:
         if self._rounds:
             for member in self._members:
                 member.learn(self._rounds, self._samples)
-            self._rounds, self._samples = [], [[] for _ in self._paths]
+            self._rounds.clear()
+            for samples in self._samples:
+                samples.clear()
 
     def _account(self, costs: Sequence[float], low: float, dt: float, now: float) -> None:
         """What each member paid on paper in this round, and who leads."""

@@ -1,8 +1,7 @@
 """What rules are shown at the end of each round, and what they say: what every candidate costs, and whether to move.
 
 They are asked only while the current path is usable: leaving a dead, drained or forbidden path is no matter of price.
-Costs in ms, time in seconds, prices and regrets in ms*s. The very same sequence of candidates as before means that
-nothing has changed but what is believed of them.
+Costs in ms, time in seconds, prices and regrets in ms*s. Is the sequence of candidates the same, only beliefs changed.
 """
 
 from collections.abc import Mapping, Sequence

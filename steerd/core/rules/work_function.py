@@ -32,11 +32,12 @@ class WorkFunction:
         regret, cap = self._regret, self._price
         for costs, low, dt in rounds:
             if self._best is None or costs[self._best] != low:
-                regret = [one + (cost - low) * dt for one, cost in zip(regret, costs, strict=True)]
+                for place, cost in enumerate(costs):
+                    regret[place] += (cost - low) * dt
                 least = min(regret)
-                regret = [min(one - least, cap) for one in regret]
+                for place, one in enumerate(regret):
+                    regret[place] = cap if one - least > cap else one - least
                 self._best = regret.index(0.0) if regret.count(cap) == len(regret) - 1 else None
-        self._regret = regret
 
     def choose(self, here: int, candidates: Sequence[Candidate]) -> int:
         """Where to be, from ``here``."""
