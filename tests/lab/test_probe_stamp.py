@@ -402,14 +402,14 @@ def renewed() -> Any:
         probed.run(0.1)
         probed.send(time.monotonic())
         probed.carrier.renew(probed.legs[0])
-        found.append(len(probed.carrier._sessions))
+        found.append(probed.carrier.sockets)
     probed.run(0.1)
     probed.legs[0].session.sequence = 2**32 - 3  # soon at its end
     probed.run(0.2)
     probed.run(0.1, sending=False)
     last = probed.legs[0].session.sequence
     probed.carrier.drop(probed.legs[0])
-    left = len(probed.carrier._sessions)
+    left = probed.carrier.sockets
     probed.run(0.1, sending=False)
     reflecting.stop()
     return {"counts": probed.counts(), "sessions": found, "left": left, "sent": len(probed.flights), "last": last}
