@@ -78,7 +78,7 @@ def reflected() -> Any:
     found = {}
     for family, target in ((4, "10.9.0.2"), (6, "fd09::2")):
         legs = [path(target), path(target, 2, size=300, dscp=46)]
-        probed = probing(*legs, family=family).run(0.4)
+        probed = probing(*legs, family=family).until("reply", 10).until("reply", 10, 1)
         probed.run(0.05, sending=False)
         found[family] = [[probed.counts(leg), probed.median(leg), probed.directions(leg)] for leg in (0, 1)]
         found[family].append(all(flight.left_ns >= flight.queued_ns > 0 for flight in probed.flights))
@@ -202,7 +202,7 @@ def restarted() -> Any:
     before = probed.directions()
     second = Reflecting()
     probed.told.clear()
-    probed.run(0.35)
+    probed.until("reply", 10)
     probed.run(0.22, sending=False)
     second.stop()
     return {"before": before, "counts": probed.counts(), "after": probed.directions(), "refusals": probed.refusals}
@@ -402,14 +402,14 @@ def renewed() -> Any:
         probed.run(0.1)
         probed.send(time.monotonic())
         probed.carrier.renew(probed.legs[0])
-        found.append(len(probed.carrier._sessions))
+        found.append(probed.carrier.sockets)
     probed.run(0.1)
     probed.legs[0].session.sequence = 2**32 - 3  # soon at its end
     probed.run(0.2)
     probed.run(0.1, sending=False)
     last = probed.legs[0].session.sequence
     probed.carrier.drop(probed.legs[0])
-    left = len(probed.carrier._sessions)
+    left = probed.carrier.sockets
     probed.run(0.1, sending=False)
     reflecting.stop()
     return {"counts": probed.counts(), "sessions": found, "left": left, "sent": len(probed.flights), "last": last}
@@ -428,14 +428,14 @@ def recreated() -> Any:
     reflecting = Reflecting()
     probed = probing(path()).run(0.2)
     namespaces.ip("link del v0")
-    probed.run(0.2)
+    probed.until("local", 3)
     gone = probed.counts()
     # The same name, with another index.
     namespaces.ip("link add other type veth peer name other1\nlink add v0 type veth peer name v1 netns far")
     namespaces.ip("addr add 10.9.0.1/24 dev v0\nlink set v0 up")
     namespaces.ip("addr add 10.9.0.2/24 dev v1\nlink set v1 up", "far")
     probed.told.clear()
-    probed.run(0.6)
+    probed.until("reply", 10)
     reflecting.stop()
     return {"gone": gone, "back": probed.counts(), "last": probed.told[-1][1]}
 

@@ -1,6 +1,7 @@
 """The lab's world itself: what it emulates is what it says, what it counts is true, and nothing of it stays."""
 
 import collections
+import contextlib
 import os
 import signal
 import subprocess
@@ -202,10 +203,10 @@ def _machine() -> list[str]:
 
 
 def _descendants(ancestor: int) -> set[int]:
-    parents = [map(int, line.split()) for line in _output(["ps", "-eo", "pid=,ppid="]).splitlines()]
     children = collections.defaultdict(set)
-    for child, parent in parents:
-        children[parent].add(child)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            children[int(stat.read_text().rpartition(")")[2].split()[1])].add(int(stat.parent.name))
     found, new = set(), {ancestor}
     while new:
         found |= new

@@ -13,7 +13,7 @@ from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.probe.carrier import Answer, Carrier, Find, Leg
 from steerd.probe.outcomes.ledger import Flight, Ledger, Way
-from tests.lab.waiting import until
+from tests.lab.waiting import BOUND, until
 
 TICK = 0.01
 
@@ -77,6 +77,14 @@ class Ticks:
                 self.send(now)
             time.sleep(tick)
         self.read(time.monotonic())
+        return self
+
+    def until(self, outcome: str, count: int, leg: int = 0) -> "Ticks":
+        """Goes on until so many probes of a leg came to this."""
+        end = time.monotonic() + BOUND
+        while self.counts(leg).get(outcome, 0) < count:
+            assert time.monotonic() < end, (outcome, self.told[-10:])
+            self.run(0.1)
         return self
 
     def read(self, now: float) -> None:

@@ -64,6 +64,11 @@ class TcpCarrier:
         self._refusals.close()
         self._epoll.close()
 
+    @property
+    def sockets(self) -> int:
+        """How many it holds: one a handshake that is not over."""
+        return len(self._attempts)
+
     def leg(self, settings: ProbePath, index: int) -> Leg:
         if not settings.port:
             raise ProbeError(f"path {settings.path}: probing by tcp needs a port")

@@ -75,6 +75,11 @@ class UdpCarrier:
         self._sessions.clear()
         self._epoll.close()
 
+    @property
+    def sockets(self) -> int:
+        """How many it holds: one a session."""
+        return len(self._sessions)
+
     def leg(self, settings: ProbePath, index: int) -> StampLeg:
         try:
             key = read_key(settings.key_file) if settings.key_file else None
