@@ -253,7 +253,7 @@ def test_what_former_settings_left_is_removed_by_and_by(gateway, caplog, monkeyp
         monkeypatch.setattr(Protection, "remove", fails_once)
         await (await router.prepare(new)).commit()
         assert "what former settings left can not be removed yet" in caplog.text
-        await until(lambda: "table inet steerd {" not in ruleset())
+        await until_async(lambda: "table inet steerd {" not in ruleset())
         assert "table inet other {" in ruleset()
         await router.stop()
 

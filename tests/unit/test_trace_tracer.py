@@ -18,7 +18,7 @@ from steerd.trace import tracer
 from steerd.trace.limits import Limits
 from steerd.trace.request import Aim, Request, request
 from steerd.trace.tracer import BusyError, Tracer
-from tests.lab.waiting import until
+from tests.lab.waiting import until_async
 
 P, Q = PathId("fra1/wg0"), PathId("ams1/wg0")
 
@@ -82,7 +82,7 @@ class Kept:
         self.tracer = Tracer(asked_for, lambda event_id, record: self.records.append((event_id, record)), command)
 
     async def settled(self) -> None:
-        await until(lambda: self.tracer.path is None)
+        await until_async(lambda: self.tracer.path is None)
 
 
 def test_a_path_that_had_to_be_left_is_traced_once_for_all_its_decisions():
