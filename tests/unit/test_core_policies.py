@@ -8,7 +8,8 @@ from steerd.core.effects import Steer
 from steerd.core.engine import Engine
 from steerd.core.events import Carried, Configured, Installed, Link, Outcome, Probed, Swept
 from steerd.core.memory import BurdenMemory, Memory
-from steerd.core.settings import Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings
+from steerd.core.settings import Objective, PathId, PathSettings, PolicyId, PolicySettings, Settings, WhenNone
+from tests.unit.driven import Driven, steady
 
 A, B = PathId("a/w"), PathId("b/w")
 ALL = PolicyId("all")
@@ -129,3 +130,18 @@ def test_what_was_adopted_dwells_too():
     assert choice(engine) == A
     sweep(engine, [90.0, 20.0], times=range(50, 52))
     assert choice(engine) == B
+
+
+def test_what_was_merely_kept_and_then_lost_is_not_asked_for_again():
+    """Its device goes, a reload forbids the path, and the kernel has nothing left: `keep` has nothing to keep."""
+    fra, policy = PathId("fra1/wg0"), PolicySettings(PolicyId("default"), when_none=WhenNone.KEEP)
+    driven = Driven({fra: steady(30.0)}, policies=(policy,)).run(10.0)
+    driven.feed(Link(fra, up=False))
+    forbidden = replace(driven.settings, policies=(replace(policy, forbidden=((fra, "region"),)),))
+    driven.feed(Configured(forbidden))
+    effects = driven.feed(Installed(policy.policy, None, None))
+    assert not [one for one in effects if isinstance(one, Steer)]
+    # What was taken away by somebody else is asked for again.
+    other = Driven({fra: steady(30.0)}, policies=(policy,)).run(10.0)
+    (steer,) = (one for one in other.feed(Installed(policy.policy, None, None)) if isinstance(one, Steer))
+    assert steer.best == fra

@@ -66,8 +66,8 @@ class Decisions:
         old = policy.assignment.wanted
         answer = policy.assignment.installed(event, now)
         policy.expire()
-        if answer is Answer.TAKEN:  # taken away by somebody: ask again
-            return self.out.tell(policy.ask(now))
+        if answer is Answer.TAKEN:  # by somebody, or with its device: ask again, but not for what was merely kept
+            return self.look(policy, now) if old in policy.forbidden else self.out.tell(policy.ask(now))
         if answer is not Answer.OTHER:
             return None
         first = old is None and policy.last is None and event.error is None
