@@ -7,7 +7,7 @@ often: how much of what a rule does well on a full trace does it owe to samples 
 from collections.abc import Iterator
 from typing import Final
 
-from steerd.core.effects import Cadence, Effect
+from steerd.core.effects import Cadence
 from steerd.core.engine import Engine
 from steerd.core.events import Outcome, Probed, Swept
 from steerd.core.settings import PathId, Settings
@@ -45,14 +45,14 @@ class AsProbed(Subject):
             time = swept.sent_at
             if engine is not None and last is not None:
                 now += min(time - last, LEAP_MAX)
-                self.carry_out(engine.feed(None, now), engine, now, last)
+                self.obey(engine.feed(None, now), engine, now, last)
             self.ledger.add(swept.paths, swept.rtts, time)
             if len(paths) > met:
                 met = len(paths)
                 new = engine is None
                 engine = self.meet(now - self._step / 2.0 if new else now, time)
                 if new:
-                    self.carry_out(engine.feed(None, now), engine, now, time)
+                    self.obey(engine.feed(None, now), engine, now, time)
             if self.rows.cut_short:
                 return
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
@@ -62,12 +62,10 @@ class AsProbed(Subject):
             last = time
         if engine is not None and last is not None:
             now += 0.75 * self._step
-            self.carry_out(engine.feed(None, now), engine, now, last)
+            self.obey(engine.feed(None, now), engine, now, last)
 
-    def other(self, effect: Effect, now: float) -> None:
-        if not isinstance(effect, Cadence):
-            return
-        path, every = effect.path, effect.every
+    def cadence(self, wanted: Cadence) -> None:
+        path, every, now = wanted.path, wanted.every, self._now
         before, self._every[path] = self._every.get(path), every
         if every is None:
             return
@@ -96,4 +94,4 @@ class AsProbed(Subject):
         else:
             events = [Probed(path, Outcome.OVERDUE, now), Probed(path, Outcome.LOST, now)]
         for event in events:
-            self.carry_out(engine.feed(event, now), engine, now, time)
+            self.obey(engine.feed(event, now), engine, now, time)

@@ -116,7 +116,7 @@ class _Run(Subject):
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
             effects = engine.sweep(swept, time)
             if effects:
-                self.carry_out(effects, engine, time, time)
+                self.obey(effects, engine, time, time)
 
 
 def _watched(trace: Trace, watchers: Sequence[Watcher]) -> Iterator[Swept]:

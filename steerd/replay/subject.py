@@ -1,11 +1,11 @@
 """The engine that a trace is replayed with, and what it decides. No steering logic of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Final, Protocol
 
-from steerd.core.effects import Effect, Steer, Switched
+from steerd.core.effects import Cadence, Effect, Fact, Steer, Switched, carry_out
 from steerd.core.engine import Engine
 from steerd.core.events import Configured, Installed, Swept
 from steerd.core.memory import Memory
@@ -64,6 +64,8 @@ class Subject:
         self._settings = replace(settings, paths=as_traced(settings.paths), policies=policies, round=round_)
         self._discover = not settings.paths
         self._engine: Engine | None = None
+        self._answers: list[Installed] = []
+        self._now = self._time = 0.0
 
     def meet(self, now: float, time: float) -> Engine:
         """Paths appeared that the engine may not know yet. ``now`` is its clock, ``time`` that of the trace."""
@@ -73,24 +75,28 @@ class Subject:
         if self._engine is None:
             self._engine = Engine(self._settings, Memory(), now=now, epoch=EPOCH, draw=Random(0).random)  # noqa: S311
         elif self._discover:
-            self.carry_out(self._engine.feed(Configured(self._settings), now), self._engine, now, time)
+            self.obey(self._engine.feed(Configured(self._settings), now), self._engine, now, time)
         return self._engine
 
-    def carry_out(self, effects: Sequence[Effect], engine: Engine, now: float, time: float) -> None:
+    def obey(self, effects: Iterable[Effect], engine: Engine, now: float, time: float) -> None:
         """Do what the engine wants, and take down what it decided on the rows up to ``time``."""
-        todo = list(effects)
-        for effect in todo:
-            if isinstance(effect, Steer):
-                answer = Installed(effect.policy, effect.best, effect.runner_up, shares=effect.shares)
-                todo += engine.feed(answer, now)
-            elif isinstance(effect, Switched):
-                self.ledger.choose(effect.new)
-                called = {path: name for name, path in self.rows.paths.items()}
-                old = called[effect.old] if effect.old is not None else None
-                new = called[effect.new] if effect.new is not None else None
-                self.switches.append({"time_s": time, "from": old, "to": new, "reason": str(effect.reason)})
-            else:
-                self.other(effect, now)
+        self._now, self._time = now, time
+        carry_out(effects, self)
+        while self._answers:
+            carry_out(engine.feed(self._answers.pop(0), now), self)
 
-    def other(self, effect: Effect, now: float) -> None:
-        """What else the engine wants or says."""
+    # As `steerd.core.effects.Hands`
+
+    def cadence(self, wanted: Cadence) -> None:
+        """The rows are there, whatever is asked for."""
+
+    def steer(self, wanted: Steer) -> None:
+        self._answers.append(Installed(wanted.policy, wanted.best, wanted.runner_up, shares=wanted.shares))
+
+    def fact(self, fact: Fact) -> None:
+        if isinstance(fact, Switched):
+            self.ledger.choose(fact.new)
+            called = {path: name for name, path in self.rows.paths.items()}
+            old = called[fact.old] if fact.old is not None else None
+            new = called[fact.new] if fact.new is not None else None
+            self.switches.append({"time_s": self._time, "from": old, "to": new, "reason": str(fact.reason)})

@@ -63,20 +63,20 @@ def test_a_path_that_dies_is_asked_for_more_often_and_left(tmp_path):
 
 def test_what_comes_a_little_early_is_due_and_a_faster_cadence_counts_from_the_next_time_on():
     one = AsProbed(None, settings(), Chosen(), 1.0)
-    one.other(Cadence(A, 5.0, 1.0), 0.0)
+    one.obey([Cadence(A, 5.0, 1.0)], None, 0.0, 0.0)
     taken = []
     for n in range(20):
         now = float(n) - 0.1 * (n % 2)
         if one.takes(A, now):
             taken.append(n)
         if n == 11:
-            one.other(Cadence(A, 2.0, 1.0), now)
+            one.obey([Cadence(A, 2.0, 1.0)], None, now, now)
             assert not one.takes(A, now)
     assert taken == [0, 5, 10, 12, 14, 16, 18]
-    one.other(Cadence(A, None, 1.0), 20.0)
+    one.obey([Cadence(A, None, 1.0)], None, 20.0, 20.0)
     assert not one.takes(A, 30.0)
     assert not one.takes(B, 30.0)
-    one.other(Cadence(A, 2.0, 1.0), 30.0)
+    one.obey([Cadence(A, 2.0, 1.0)], None, 30.0, 30.0)
     assert not one.takes(A, 30.0)
     assert one.takes(A, 31.0)
 
