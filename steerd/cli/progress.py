@@ -41,6 +41,7 @@ class Progress:
             self.draw(trace.file, trace.bytes_read)
 
     def draw(self, file: Path, read: int = 0) -> None:
+        """Show how far the file was read, in bytes, if there is a terminal."""
         if not self.shown:
             return
         self._next = monotonic() + EVERY
@@ -52,5 +53,6 @@ class Progress:
         self.clear()
 
     def clear(self) -> None:
+        """Take the bar away."""
         if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -63,6 +63,7 @@ class Driver:
         return self._declined
 
     def view(self) -> View:
+        """What there is to see of the engine now."""
         return self.engine.view(time.monotonic())
 
     def summary(self) -> str:
@@ -71,6 +72,7 @@ class Driver:
         return "; ".join(choices) or "no policies"
 
     def memory(self) -> Memory:
+        """What a restart is not to forget."""
         return self.engine.memory(time.monotonic())
 
     def resting(self) -> bool:

@@ -26,6 +26,7 @@ class Tunnels:
         driver.events.listen(Link, lambda link: self.watch.look(link.path))
 
     async def prepare(self, config: Config) -> Change:
+        """Any settings will do."""
         return Swap(self._configure, self._settings, config.tunnel)
 
     def _configure(self, settings: TunnelSettings) -> None:
@@ -42,6 +43,7 @@ class Traffic:
         self.rates = Rates(self._devices, used=self._used, on_rate=driver.feed)
 
     async def prepare(self, config: Config) -> Change:
+        """Any devices will do."""
         return Swap(self._configure, self._devices, _devices(config))
 
     def _configure(self, devices: Mapping[PathId, str]) -> None:

@@ -58,6 +58,7 @@ class Driver:
         self.start(Memory())
 
     def at(self, time: float, what: Callable[..., None], *args: Any) -> None:
+        """Do this at ``time``, in seconds; of two at one time the first that was asked for."""
         self._order += 1
         heappush(self._heap, (time, self._order, what, args))
 
@@ -82,6 +83,7 @@ class Driver:
         self.start(self.engine.memory(self.now))
 
     def feed(self, event: Event | None) -> None:
+        """Give the engine an event, or the time alone, and carry out what it wants."""
         self.log.append((self.now, event))
         carry_out(self.engine.feed(event, self.now), self)
         deadline = self.engine.next_deadline()
@@ -89,6 +91,7 @@ class Driver:
         self.at(deadline, self._wake, deadline)
 
     def run(self, until: float) -> None:
+        """Let the time go on until then, in seconds."""
         while self._heap and self._heap[0][0] <= until:
             self.now, _, what, args = heappop(self._heap)
             what(*args)
@@ -115,6 +118,7 @@ class Driver:
             self.effects.append((self.now, fact))
 
     def switches(self) -> list[Switched]:
+        """The switches so far."""
         return [effect for _, effect in self.effects if isinstance(effect, Switched)]
 
     def _wake(self, deadline: float) -> None:

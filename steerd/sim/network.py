@@ -30,6 +30,7 @@ class Line:
         self._times = [one.at for one in self.changes]
 
     def at(self, time: float) -> Weather:
+        """The weather at ``time``, in seconds."""
         return self.changes[max(0, bisect_right(self._times, time) - 1)]
 
     def probe(self, time: float, rng: Random) -> float | None:

@@ -188,6 +188,7 @@ class Health:
 
     @property
     def answering(self) -> bool:
+        """Whether probes come back, be it trusted yet or not."""
         return self.state in (UP, RECOVERING)
 
     def _hold(self, now: float) -> None:

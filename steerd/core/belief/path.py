@@ -195,6 +195,7 @@ class Path:
 
     @property
     def pop(self) -> str:
+        """The PoP that it leads to."""
         return self.settings.pop
 
     @property

@@ -40,6 +40,7 @@ class Drains:
         return bool(self._orders)
 
     def add(self, pop: str, origin: str, until: float | None) -> None:
+        """Do not use the PoP, by the word of ``origin``; ``until`` on the engine's clock, None: until it says so."""
         self._orders.setdefault(pop, {})[origin] = until
 
     def remove(self, pop: str, origin: str) -> bool:
@@ -69,9 +70,11 @@ class Drains:
         return pop in self._orders
 
     def origin(self, pop: str) -> str:
+        """Who wants the PoP drained, by name."""
         return ", ".join(sorted(self._orders.get(pop, ())))
 
     def next_expiry(self) -> float:
+        """When the next order ends, on the engine's clock; inf: none does by itself."""
         times = (until for orders in self._orders.values() for until in orders.values() if until is not None)
         return min(times, default=inf)
 

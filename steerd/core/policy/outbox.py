@@ -28,6 +28,7 @@ class Outbox:
         return effects
 
     def tell(self, effect: Effect) -> None:
+        """Keep this until it is taken."""
         self._effects.append(effect)
 
     def decline(self, event: Event, reason: str) -> None:

@@ -51,6 +51,7 @@ class Spread:
         self.active = bool(self.shares) or self._most > 1  # asked for every round of a replay
 
     def uses(self, path: PathId) -> bool:
+        """Whether the path carries a share."""
         return any(share.path == path for share in self.shares)
 
     def adopt(self, shares: Shares) -> None:

@@ -11,7 +11,9 @@ from steerd.web.metrics import Metrics
 class Answering(Protocol):
     """A part of the daemon that answers some of the verbs."""
 
-    def verbs(self) -> Mapping[str, Handler]: ...
+    def verbs(self) -> Mapping[str, Handler]:
+        """Who answers each of them."""
+        ...
 
 
 class Answers:
