@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from steerd.cli.configuration import read
@@ -17,11 +18,11 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
     # Until there is something to reload, asking for it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr(level)
+    if dry_run:
+        return _done("run --dry-run", path, _plan)
     config = read(path)
     if config is None:
         return EX_CONFIG
-    if dry_run:
-        return _plan(config)
     from steerd.config.change import StageError
     from steerd.daemon import daemon
 
@@ -38,51 +39,47 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
 def cleanup(path: Path) -> int:
     """Remove every kernel object of ours. Returns 0, 1 if a daemon runs or the kernel refuses, 78 for a bad
     configuration."""
-    from steerd.control.client import listening
-    from steerd.route.router import RouteError
-    from steerd.route.router import cleanup as remove
-
-    config = read(path)
-    if config is None:
-        return EX_CONFIG
-    if listening(str(config.control_socket)):
-        # It would put everything back, and until then traffic would leave by the main table.
-        print(f"steerd cleanup: steerd is running (at {config.control_socket}): stop it first", file=sys.stderr)
-        return 1
-    try:
-        removed = remove(config.route)
-    except (RouteError, OSError) as error:
-        print(f"steerd cleanup: {error}", file=sys.stderr)
-        return 1
-    print(f"removed {removed} kernel objects")
-    return 0
+    return _done("cleanup", path, _removed)
 
 
 def guard(path: Path) -> int:
     """Put the leak guard in place before anything else runs. Returns 0, 1 if it cannot be, 78 for a bad
     configuration."""
-    from steerd.route.once import guard as protect
+    return _done("guard", path, _guarded)
+
+
+def _done(verb: str, path: Path, work: Callable[[Config], str]) -> int:
+    """Do it without a daemon, and print what came of it."""
     from steerd.route.router import RouteError
 
     config = read(path)
     if config is None:
         return EX_CONFIG
     try:
-        there = protect(config.route)
+        print(work(config))
     except (RouteError, OSError) as error:
-        print(f"steerd guard: {error}", file=sys.stderr)
+        print(f"steerd {verb}: {error}", file=sys.stderr)
         return 1
-    print(f"table inet {config.route.nft_table} is in place" if there else "nothing to guard")
     return 0
 
 
-def _plan(config: Config) -> int:
-    from steerd.route.router import RouteError, plan
+def _removed(config: Config) -> str:
+    from steerd.control.client import listening
+    from steerd.route.router import RouteError, cleanup
 
-    try:
-        lines = plan(config.route, {})
-    except (RouteError, OSError) as error:
-        print(f"steerd run --dry-run: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(lines) if lines else "# the kernel already has all of it")
-    return 0
+    if listening(str(config.control_socket)):
+        # It would put everything back, and until then traffic would leave by the main table.
+        raise RouteError(f"steerd is running (at {config.control_socket}): stop it first")
+    return f"removed {cleanup(config.route)} kernel objects"
+
+
+def _guarded(config: Config) -> str:
+    from steerd.route.once import guard
+
+    return f"table inet {config.route.nft_table} is in place" if guard(config.route) else "nothing to guard"
+
+
+def _plan(config: Config) -> str:
+    from steerd.route.router import plan
+
+    return "\n".join(plan(config.route, {})) or "# the kernel already has all of it"

@@ -1,6 +1,6 @@
 """A new configuration as a transaction over all stages: each prepares, then all commit, or all abort."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 _S = TypeVar("_S")
@@ -24,9 +24,9 @@ class Change(Protocol):
 
 
 class Swap(Generic[_S]):
-    """The change of a stage that takes any settings at once, and so has nothing to prepare."""
+    """The change of a stage that takes any settings by ``configure``, and so has nothing to prepare."""
 
-    def __init__(self, configure: Callable[[_S], None], old: _S, new: _S) -> None:
+    def __init__(self, configure: Callable[[_S], Awaitable[None] | None], old: _S, new: _S) -> None:
         self._configure = configure
         self._old = old
         self._new = new
@@ -34,8 +34,13 @@ class Swap(Generic[_S]):
 
     async def commit(self) -> None:
         self._began = True
-        self._configure(self._new)
+        await self._take(self._new)
 
     async def abort(self) -> None:
         if self._began:
-            self._configure(self._old)
+            await self._take(self._old)
+
+    async def _take(self, settings: _S) -> None:
+        done = self._configure(settings)
+        if done is not None:
+            await done

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from steerd.config.change import Change
+from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
 from steerd.core.events import Configured
@@ -114,7 +114,7 @@ class Fleet:
 
     async def prepare(self, config: Config) -> Change:
         """Nothing of it can be refused: the broker is not asked."""
-        return Joining(self, self._config, config)
+        return Swap(self.configure, self._config, config)
 
     async def configure(self, config: Config) -> None:
         """Take up another configuration; another broker, or other keys, mean another connection."""
@@ -144,21 +144,3 @@ class Fleet:
 
     def _policies(self) -> set[str]:
         return {policy.policy for policy in self._config.core.policies}
-
-
-class Joining:
-    """From what one configuration says of the fleet to what another does."""
-
-    def __init__(self, fleet: Fleet, old: Config, new: Config) -> None:
-        self._fleet = fleet
-        self._old = old
-        self._new = new
-        self._began = False
-
-    async def commit(self) -> None:
-        self._began = True
-        await self._fleet.configure(self._new)
-
-    async def abort(self) -> None:
-        if self._began:
-            await self._fleet.configure(self._old)
