@@ -1,7 +1,7 @@
 """What steerctl can ask of the daemon: one table, which both ends read.
 
 A new verb is a row here, a handler in `steerd.daemon` and, if its answer is more than a line, its text in
-`steerd.control.tables`.
+`steerd.control.as_text`.
 """
 
 import argparse
@@ -87,34 +87,34 @@ def _line(answer: Answer) -> str:
 
 
 def _status(answer: Answer, options: argparse.Namespace) -> str:
-    from steerd.control import tables
+    from steerd.control import as_text
 
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return tables.status(answer, colour=colour, every=options.all)
+    return as_text.status(answer, colour=colour, every=options.all)
 
 
 def _why(answer: Answer, options: argparse.Namespace) -> str:
-    from steerd.control import tables
+    from steerd.control import as_text
 
-    return tables.why(answer, verbose=options.verbose)
+    return as_text.why(answer, verbose=options.verbose)
 
 
 def _history(answer: Answer, _: argparse.Namespace) -> str:
-    from steerd.control import tables
+    from steerd.control import as_text
 
-    return tables.history(answer)
+    return as_text.history(answer)
 
 
 def _trace(answer: Answer, _: argparse.Namespace) -> str:
-    from steerd.control import tables
+    from steerd.control import as_text
 
-    return tables.trace(answer)
+    return as_text.trace(answer)
 
 
 def _plan(answer: Answer, _: argparse.Namespace) -> str:
-    from steerd.control import tables
+    from steerd.control import as_text
 
-    return tables.plan(answer)
+    return as_text.plan(answer)
 
 
 def _argument(*flags: str, key: str = "", **options: Any) -> Argument:

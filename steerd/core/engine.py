@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import floor, inf
 from typing import Final, assert_never
 
-from steerd.core import snapshot
+from steerd.core import view_and_memory
 from steerd.core.belief.path import Path
 from steerd.core.cost.pop_load import Loads
 from steerd.core.effects import Effect, PathChanged
@@ -28,8 +28,8 @@ from steerd.core.events import (
 )
 from steerd.core.memory import Memory
 from steerd.core.policy.decisions import Decisions
+from steerd.core.policy.drains_and_pins import Drains
 from steerd.core.policy.obey import obey
-from steerd.core.policy.orders import Drains
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.core.states import PathState
@@ -69,7 +69,7 @@ class Engine:
         self._cadences_at = now
         self._next = self._next_expiry = inf
         self._configure(settings, now)
-        snapshot.restore(self._state(), memory, now)
+        view_and_memory.restore(self._state(), memory, now)
         self._schedule()
 
     def feed(self, event: Event | None, now: float) -> Sequence[Effect]:
@@ -105,14 +105,14 @@ class Engine:
 
     def view(self, now: float) -> View:
         """A frozen snapshot for those who look."""
-        return snapshot.view(self._state(), now)
+        return view_and_memory.view(self._state(), now)
 
     def memory(self, now: float) -> Memory:
         """What is to survive a restart."""
-        return snapshot.memory(self._state(), now)
+        return view_and_memory.memory(self._state(), now)
 
-    def _state(self) -> snapshot.State:
-        return snapshot.State(self.epoch, self.paths, self.policies, self.drains, self._decisions.out.declined)
+    def _state(self) -> view_and_memory.State:
+        return view_and_memory.State(self.epoch, self.paths, self.policies, self.drains, self._decisions.out.declined)
 
     @property
     def epoch(self) -> int:

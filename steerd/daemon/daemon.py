@@ -15,21 +15,21 @@ from steerd.core.engine import Engine
 from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
 from steerd.daemon.answers.explaining import Explaining
-from steerd.daemon.answers.looking import Looking
 from steerd.daemon.answers.operators import Operators
 from steerd.daemon.answers.planning import Planning
 from steerd.daemon.answers.tracing import Tracing
 from steerd.daemon.driver import Driver
 from steerd.daemon.fleet import Fleet
-from steerd.daemon.keeping import Keeping
 from steerd.daemon.liveness import Liveness
 from steerd.daemon.notify import notify
+from steerd.daemon.persistence import Keeping
 from steerd.daemon.probing import Probing
+from steerd.daemon.readings import Traffic, Tunnels
 from steerd.daemon.reload import Reload
+from steerd.daemon.snapshots import Looking
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
 from steerd.daemon.transaction import take_up
-from steerd.daemon.watching import Traffic, Tunnels
 from steerd.store.earlier import StoredState
 from steerd.store.store import Store
 from steerd.web.http import ExportServer

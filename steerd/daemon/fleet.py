@@ -12,7 +12,7 @@ from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
 from steerd.core.events import Configured
-from steerd.core.policy.orders import withdrawal
+from steerd.core.policy.drains_and_pins import withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
 from steerd.share.refusals import Refusals

@@ -9,7 +9,7 @@ from typing import Any, Final
 from steerd.config.gateway.load import load
 from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
-from steerd.control.orders import confirm_within
+from steerd.control.requests import confirm_within
 from steerd.control.server import Handler, RefusedError, Request, Response, refused
 from steerd.status.snapshot import Trial
 from steerd.text.durations import show

@@ -12,7 +12,7 @@ from typing import Final
 
 from steerd.core.events import Order, Verb
 from steerd.core.memory import Memory
-from steerd.core.policy.orders import SIGNED
+from steerd.core.policy.drains_and_pins import SIGNED
 from steerd.core.settings import PolicyId
 from steerd.share.messages import JSON, RefusedError
 from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from steerd.core.belief.path import Path
 from steerd.core.cost.price import Price
 from steerd.core.cost.tariff import tariff
+from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
-from steerd.core.policy.orders import Drains, Pin
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import PathState
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from steerd.control import tables, words
+from steerd.control import as_json, as_text
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched
 from steerd.core.events import Link, Order, Verb
@@ -34,8 +34,8 @@ BROWN_OUT = {FRA: stepped(30.0, 60.0, 55.0), AMS: steady(32.0), NYC: steady(80.0
 
 def why(driven, *, verbose=False):
     """The text, as steerctl prints it."""
-    answer = json.loads(json.dumps(words.why(Snapshot(driven.view(), price=100.0)), allow_nan=False))
-    return tables.why(answer, verbose=verbose)
+    answer = json.loads(json.dumps(as_json.why(Snapshot(driven.view(), price=100.0)), allow_nan=False))
+    return as_text.why(answer, verbose=verbose)
 
 
 def flat(text):
@@ -187,7 +187,7 @@ def test_scouts_are_counted_and_listed_for_who_asks():
     rows = re.findall(r"^  (p\d+/wg0) +([\d.]+) ms +([\d.]+)s ago$", text, re.MULTILINE)
     assert [row[0] for row in rows] == [f"p{number:03}/wg0" for number in range(12, 40)]
     assert all(float(age) < 31.0 for *_, age in rows)
-    answer = words.why(Snapshot(driven.view(), price=100.0))["policies"][0]
+    answer = as_json.why(Snapshot(driven.view(), price=100.0))["policies"][0]
     assert (answer["paths"], answer["scouts"]) == (40, 28)
     assert sum(one["scout"] for one in answer["candidates"]) == 28
 
@@ -251,14 +251,14 @@ def test_any_event_of_the_history_is_explained(kept):
     assert (event["event_id"], event["policy"], event["from"], event["to"]) == ("17-2", "default", FRA, AMS)
     assert event["ago_s"] == pytest.approx(7200.0, abs=60.0)
     assert event["at"].endswith("Z")
-    text = flat(tables.why(answer))
+    text = flat(as_text.why(answer))
     assert re.match(
         r"Decision 17-2, 2h00m ago, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: policy default moved from fra1/wg0 to", text
     )
     assert "Staying 33 s longer would have cost " in text
     assert "Trace of fra1/wg0, 2.3s after: answers until hop 1" in text
     assert "cost in ms" not in text
-    assert "cost in ms, then" in tables.why(answer, verbose=True)
+    assert "cost in ms, then" in as_text.why(answer, verbose=True)
 
 
 def test_the_last_decision_reads_the_same_as_a_kept_event(kept):
@@ -269,7 +269,7 @@ def test_the_last_decision_reads_the_same_as_a_kept_event(kept):
 
 
 def test_an_event_that_version_0_1_kept_is_told_too(kept):
-    text = tables.why(asked(kept, "9-9"), verbose=True)
+    text = as_text.why(asked(kept, "9-9"), verbose=True)
     assert "fra1/wg0 had become 25.0 ms slower than ams1/wg0 (rule: confident)." in flat(text)
     assert "The rule confident compared: gain 25.0 ms, stderr 0.3, regret 5.2 ms*s, price 100.0 ms*s." in flat(text)
 
@@ -306,5 +306,5 @@ def test_every_switch_of_a_run_has_a_sentence_and_an_end(kept):
     _, driven = kept
     assert [type(one) for one in driven.switches] == [Switched, Switched]
     for one in driven.switches:
-        told = words.event(one, 0, 1000)["event"]
+        told = as_json.event(one, 0, 1000)["event"]
         assert told["text"][-1].endswith(".")

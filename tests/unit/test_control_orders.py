@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.control.orders import declined, given
+from steerd.control.requests import declined, given
 from steerd.core.effects import Declined
 from steerd.core.events import Order, PopState, Verb
 from steerd.core.settings import PolicyId, PolicySettings, WhenNone

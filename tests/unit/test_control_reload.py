@@ -2,8 +2,8 @@
 
 import pytest
 
-from steerd.control import tables
-from steerd.control.orders import confirm_within
+from steerd.control import as_text
+from steerd.control.requests import confirm_within
 from steerd.control.server import RefusedError
 
 STATUS = {"gateway": "gw1", "version": "1", "epoch": 7, "policies": [], "drains": [], "declined": {}, "paths": []}
@@ -48,21 +48,21 @@ def test_what_is_no_time(given):
     ],
 )
 def test_status_tells_of_a_trial(reload, said):
-    text = tables.status({**STATUS, "reload": reload}, colour=False)
+    text = as_text.status({**STATUS, "reload": reload}, colour=False)
     assert text.splitlines()[1:] == ([] if said is None else ["", said])
 
 
 def test_status_tells_of_remarks_below_the_reload():
     reload = {"state": "unconfirmed", "left_s": 41.2}
-    text = tables.status({**STATUS, "reload": reload, "remarks": ["one thing", "another"]}, colour=False)
+    text = as_text.status({**STATUS, "reload": reload, "remarks": ["one thing", "another"]}, colour=False)
     assert text.splitlines()[3:] == ["! one thing", "! another"]
 
 
 def test_a_plan_as_text():
     one = {"lines": ["ip rule add priority 1"], "total": 1, "notes": []}
-    assert tables.plan(one) == "ip rule add priority 1"
+    assert as_text.plan(one) == "ip rule add priority 1"
     nothing = {"lines": [], "total": 0, "notes": []}
-    assert tables.plan(nothing) == "# the kernel already has all of it"
-    assert tables.plan({**nothing, "notes": ["a switch follows"]}).splitlines()[1:] == ["# a switch follows"]
+    assert as_text.plan(nothing) == "# the kernel already has all of it"
+    assert as_text.plan({**nothing, "notes": ["a switch follows"]}).splitlines()[1:] == ["# a switch follows"]
     long = {**one, "total": 400_001}
-    assert tables.plan(long).splitlines()[1:] == ["# and 400000 more: `steerd run --dry-run` prints all"]
+    assert as_text.plan(long).splitlines()[1:] == ["# and 400000 more: `steerd run --dry-run` prints all"]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from steerd.control import tables, words
+from steerd.control import as_json, as_text
 from steerd.core.settings import PathId, PolicyId, PolicySettings, Settings, ThresholdSettings
 from steerd.status.snapshot import Snapshot
 from tests.unit.driven import Driven, steady
@@ -14,7 +14,7 @@ MANY = {f"p{number:03}/wg0": steady(30.0 + number) for number in range(60)}
 
 def status(driven):
     """The whole answer, as it is sent."""
-    return json.loads(json.dumps(words.status(Snapshot(driven.view(), gateway="gw1", price=100.0)), allow_nan=False))
+    return json.loads(json.dumps(as_json.status(Snapshot(driven.view(), gateway="gw1", price=100.0)), allow_nan=False))
 
 
 def listed(text):
@@ -29,13 +29,13 @@ def many():
 
 
 def test_scouts_are_summed_up_unless_all_are_asked_for(many):
-    text = tables.status(status(many), colour=False)
+    text = as_text.status(status(many), colour=False)
     assert listed(text) == [f"p{number:03}/wg0" for number in range(12)]
     (line,) = (line for line in text.splitlines() if line.startswith("default: "))
     assert line.startswith("default: 48 of 60 paths are scouts, heard ")
     assert line.endswith("; 1 of them is down")
     assert "48 scouts are not listed: --all lists them" in text.splitlines()
-    text = tables.status(status(many), colour=False, every=True)
+    text = as_text.status(status(many), colour=False, every=True)
     assert len(listed(text)) == 60
     assert "are scouts" not in text
     (line,) = (line for line in text.splitlines() if line.startswith("p030/wg0"))
@@ -48,7 +48,7 @@ def test_the_scouts_of_each_policy_have_a_line():
     driven = Driven(MANY, policies=(PolicySettings(PolicyId("default")), near), settings=Settings(max_active=4)).run(
         40.0
     )
-    lines = tables.status(status(driven), colour=False).splitlines()
+    lines = as_text.status(status(driven), colour=False).splitlines()
     assert [line.partition(" paths")[0] for line in lines if "paths are scouts" in line] == [
         "default: 56 of 60",
         "near: 16 of 60",
@@ -57,7 +57,7 @@ def test_the_scouts_of_each_policy_have_a_line():
 
 def test_few_paths_are_listed_with_their_scouts():
     driven = Driven({path: MANY[path] for path in list(MANY)[:14]}).run(40.0)
-    text = tables.status(status(driven), colour=False)
+    text = as_text.status(status(driven), colour=False)
     assert len(listed(text)) == 14
     assert sum(line.endswith("scout") for line in text.splitlines()) == 2
     assert "are scouts" not in text
@@ -79,12 +79,12 @@ def test_json_has_every_path_every_rule_and_what_they_cost(many):
 
 
 def test_the_leading_rule_is_shown_of_each_policy(many):
-    header, row = (line.split() for line in tables.status(status(many), colour=False).splitlines()[2:4])
+    header, row = (line.split() for line in as_text.status(status(many), colour=False).splitlines()[2:4])
     assert row[header.index("RULE")] == "quick"
     driven = Driven({"fra1/wg0": steady(30.0)}, settings=Settings(rule=ThresholdSettings())).run(5.0)
-    answer = json.loads(json.dumps(words.status(Snapshot(driven.view()))))
+    answer = json.loads(json.dumps(as_json.status(Snapshot(driven.view()))))
     assert answer["policies"][0]["rule"] is None
-    assert " threshold " in tables.status(answer, colour=False)
+    assert " threshold " in as_text.status(answer, colour=False)
 
 
 def test_an_answer_of_an_earlier_daemon_is_still_shown(many):
@@ -93,5 +93,5 @@ def test_an_answer_of_an_earlier_daemon_is_still_shown(many):
         del path["scout"]
     for policy in answer["policies"]:
         del policy["rule"], policy["scouts"], policy["paths"]
-    text = tables.status(answer, colour=False)
+    text = as_text.status(answer, colour=False)
     assert len(listed(text)) == 60

@@ -4,7 +4,7 @@ import pytest
 
 from steerd.core.belief.path import Role
 from steerd.core.policy.candidates import BETTER, REVIEW, Candidates
-from steerd.core.policy.orders import POP
+from steerd.core.policy.drains_and_pins import POP
 from steerd.core.rules.rule import SAMPLES_MIN
 from tests.unit.networks import Network, heard
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.core.policy.orders import POP
+from steerd.core.policy.drains_and_pins import POP
 from steerd.core.states import PathState
 from tests.unit.networks import Network, heard
 

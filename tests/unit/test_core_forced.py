@@ -3,7 +3,7 @@
 import pytest
 
 from steerd.core.policy import failover
-from steerd.core.policy.orders import POP
+from steerd.core.policy.drains_and_pins import POP
 from steerd.core.states import Reason
 from tests.unit.networks import Network, heard
 

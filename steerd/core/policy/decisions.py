@@ -13,8 +13,8 @@ from steerd.core.events import Installed
 from steerd.core.policy import failover
 from steerd.core.policy.assignment import Answer
 from steerd.core.policy.cadences import Cadences
+from steerd.core.policy.drains_and_pins import Drains
 from steerd.core.policy.eligibility import Eligibility
-from steerd.core.policy.orders import Drains
 from steerd.core.policy.outbox import Outbox
 from steerd.core.policy.policy import Policy
 from steerd.core.rules.rule import Verdict

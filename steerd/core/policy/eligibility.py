@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from steerd.core.belief.path import Path
 from steerd.core.cost.price import Price
-from steerd.core.policy.orders import Drains, Pin
+from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.settings import PathId
 from steerd.core.states import PathState
 

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from typing import assert_never
 
 from steerd.core.events import Order, Verb
-from steerd.core.policy.orders import Drains, Pin, remote
+from steerd.core.policy.drains_and_pins import Drains, Pin, remote
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PolicyId
 

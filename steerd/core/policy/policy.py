@@ -10,8 +10,8 @@ from steerd.core.cost.tariff import tariff
 from steerd.core.effects import Steer, Switched, Terms
 from steerd.core.policy.assignment import Assignment
 from steerd.core.policy.candidates import Candidates
+from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
-from steerd.core.policy.orders import Drains, Pin
 from steerd.core.policy.rule_of import rule_of
 from steerd.core.policy.spread import Spread
 from steerd.core.rules.panel import Panel

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from steerd.control import orders, words
+from steerd.control import as_json, requests
 from steerd.control.server import Handler, RefusedError, Request, Response
 from steerd.status.snapshot import Snapshot
 from steerd.store.records import RecordError, from_json
@@ -24,10 +24,10 @@ class Explaining:
         return {"status": self._status, "why": self._why, "history": self._history}
 
     async def _status(self, _: Request) -> Response:
-        return words.status(self._snapshot())
+        return as_json.status(self._snapshot())
 
     async def _history(self, request: Request) -> Response:
-        return words.history(await self._store.history(orders.since(request), HISTORY_MAX))
+        return as_json.history(await self._store.history(requests.since(request), HISTORY_MAX))
 
     async def _why(self, request: Request) -> Response:
         seen, name = self._snapshot(), request.get("policy")
@@ -36,7 +36,7 @@ class Explaining:
             return await self._why_event(name)
         last = [policy.last.event_id for policy in policies if policy.last is not None]
         traces = {event_id: trace for event_id in last if (trace := await self._store.trace(event_id)) is not None}
-        return words.why(seen, name, traces)
+        return as_json.why(seen, name, traces)
 
     async def _why_event(self, event_id: str) -> Response:
         row = await self._store.decision(event_id)
@@ -46,4 +46,4 @@ class Explaining:
             switched = from_json(row)
         except RecordError as error:
             raise RefusedError(f"event {event_id} was kept by another version of steerd: {error}") from error
-        return words.event(switched, row["wall_ms"], int(time.time() * 1000), row["trace"])
+        return as_json.event(switched, row["wall_ms"], int(time.time() * 1000), row["trace"])

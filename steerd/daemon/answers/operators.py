@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from steerd.config.settings import Config
-from steerd.control import orders
+from steerd.control import requests
 from steerd.control.server import Handler, RefusedError, Request, Response
 from steerd.core.events import Verb
 from steerd.daemon.driver import Driver
@@ -23,9 +23,9 @@ class Operators:
         pops = {path.pop for path in core.paths}
         policies = {policy.policy for policy in core.policies}
         now = time.monotonic()
-        order = orders.order(request, now, pops=pops, policies=policies)
+        order = requests.order(request, now, pops=pops, policies=policies)
         before = self._driver.view()
         reason = self._driver.order(order)
         if reason is not None:
-            raise RefusedError(orders.declined(order, reason, before))
-        return {"text": orders.given(order, now, before, self._driver.view())}
+            raise RefusedError(requests.declined(order, reason, before))
+        return {"text": requests.given(order, now, before, self._driver.view())}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from steerd.config.settings import Config
-from steerd.control import orders, words
+from steerd.control import as_json, requests
 from steerd.control.server import HANDLE, Handler, RefusedError, Request, Response
 from steerd.core.effects import Switched
 from steerd.core.settings import PathId
@@ -36,10 +36,10 @@ class Tracing:
         known: dict[str, list[PathId]] = {}
         for path in self._config().core.paths:
             known.setdefault(path.pop, []).append(path.path)
-        pop, paths = orders.traced(request, known)
+        pop, paths = requests.traced(request, known)
         wanted = [one for path in paths if (one := self._traceable(PathId(path))) is not None]
         try:
-            return words.trace(pop, await self._tracer.trace(wanted, WITHIN))
+            return as_json.trace(pop, await self._tracer.trace(wanted, WITHIN))
         except BusyError as error:
             raise RefusedError(str(error)) from error
 

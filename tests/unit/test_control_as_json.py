@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.control import probing, tables, words
-from steerd.control.orders import order, since, traced
+from steerd.control import as_json, as_text, probing
+from steerd.control.requests import order, since, traced
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched
 from steerd.core.events import Order, PathMtu, Verb
@@ -155,9 +155,9 @@ def as_sent(answer: dict) -> dict:
 
 
 def test_status_as_text():
-    answer = as_sent(words.status(Snapshot(VIEW, gateway="gw1")))
-    assert tables.status(answer, colour=False) == STATUS
-    coloured = tables.status(answer, colour=True).splitlines()
+    answer = as_sent(as_json.status(Snapshot(VIEW, gateway="gw1")))
+    assert as_text.status(answer, colour=False) == STATUS
+    coloured = as_text.status(answer, colour=True).splitlines()
     assert [line[:5] for line in coloured if line.startswith("\x1b")] == [
         "\x1b[32m",
         "\x1b[32m",
@@ -168,13 +168,15 @@ def test_status_as_text():
 
 def test_nothing_is_wider_than_100_columns():
     long = replace(VIEW, paths=(path(AMS, state=PathState.DOWN, reason="because " * 20),))
-    lines = tables.status(as_sent(words.status(Snapshot(long))), colour=False).splitlines()
+    lines = as_text.status(as_sent(as_json.status(Snapshot(long))), colour=False).splitlines()
     assert max(map(len, lines)) == 100
 
 
 def test_a_path_that_was_down_says_how_long_it_ranks_last():
     held = replace(VIEW, paths=(path(FRA, hold=12.0),))
-    assert "default  was down: ranks last for 12s" in tables.status(as_sent(words.status(Snapshot(held))), colour=False)
+    assert "default  was down: ranks last for 12s" in as_text.status(
+        as_sent(as_json.status(Snapshot(held))), colour=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,8 +189,8 @@ def test_a_path_that_was_down_says_how_long_it_ranks_last():
     ],
 )
 def test_a_path_says_how_large_packets_may_be(size, hold, note):
-    answer = as_sent(words.status(Snapshot(replace(VIEW, paths=(path(FRA, size=size, hold=hold),)))))
-    text = tables.status(answer, colour=False).splitlines()
+    answer = as_sent(as_json.status(Snapshot(replace(VIEW, paths=(path(FRA, size=size, hold=hold),)))))
+    text = as_text.status(answer, colour=False).splitlines()
     (line,) = (line for line in text if line.startswith(FRA))
     assert ("! fra1/wg-fra1: MTU 1380 of 1420: large packets vanish" in text) == size.black_hole
     assert line.endswith(f"default  {note}".rstrip())
@@ -206,8 +208,8 @@ def test_a_path_says_how_large_packets_may_be(size, hold, note):
 )
 def test_a_path_tells_of_its_tunnel(view, note):
     tunnels = {} if view is None else {FRA: view}
-    answer = as_sent(words.status(Snapshot(replace(VIEW, paths=(path(FRA),)), tunnels=tunnels)))
-    (line,) = (one for one in tables.status(answer, colour=False).splitlines() if one.startswith(FRA))
+    answer = as_sent(as_json.status(Snapshot(replace(VIEW, paths=(path(FRA),)), tunnels=tunnels)))
+    (line,) = (one for one in as_text.status(answer, colour=False).splitlines() if one.startswith(FRA))
     assert line.endswith(f"default  {note}".rstrip())
     (one,) = answer["paths"]
     assert one["tunnel"] == (
@@ -226,14 +228,14 @@ def test_why_has_the_penalty_of_a_black_hole():
     evidence = {AMS: terms(20.0, 1.0, mtu=100.0), FRA: terms(30.0, 1.0, mtu=0.0)}
     evidence[AMS]["total"] = 121.0
     policy = replace(POLICY, last=SWITCHED._replace(evidence=evidence))
-    answer = words.why(Snapshot(replace(VIEW, policies=(policy,))))["policies"][0]
+    answer = as_json.why(Snapshot(replace(VIEW, policies=(policy,))))["policies"][0]
     assert "  cost in ms, then   rtt  jitter    mtu  total" in answer["details"]
     assert "  ams1/lte          20.0     1.0  100.0  121.0" in answer["details"]
     assert any("slower" in line or "large packets vanish on it" in line for line in answer["text"])
 
 
 def test_status_as_json():
-    answer = as_sent(words.status(Snapshot(VIEW, gateway="gw1", price=100.0)))
+    answer = as_sent(as_json.status(Snapshot(VIEW, gateway="gw1", price=100.0)))
     assert answer["policies"] == [
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
@@ -257,11 +259,11 @@ def test_status_as_json():
 
 
 def test_why_as_text_and_json():
-    answer = as_sent(words.why(Snapshot(VIEW, price=100.0)))
-    assert tables.why(answer) == WHY
-    assert tables.why(answer, verbose=True) == f"{WHY}\n\n{DETAILS}"
+    answer = as_sent(as_json.why(Snapshot(VIEW, price=100.0)))
+    assert as_text.why(answer) == WHY
+    assert as_text.why(answer, verbose=True) == f"{WHY}\n\n{DETAILS}"
     del answer["policies"][0]["details"]  # as an earlier daemon answers
-    assert tables.why(answer, verbose=True) == WHY
+    assert as_text.why(answer, verbose=True) == WHY
     last = answer["policies"][0]["last"]
     assert (last["from"], last["to"], last["reason"], last["rule"], last["gain_ms"]) == (
         AMS,
@@ -271,12 +273,12 @@ def test_why_as_text_and_json():
         12.25,
     )
     assert last["evidence"][FRA]["samples"] == 410
-    assert words.why(Snapshot(VIEW), "default") == words.why(Snapshot(VIEW))
+    assert as_json.why(Snapshot(VIEW), "default") == as_json.why(Snapshot(VIEW))
     with pytest.raises(RefusedError, match='there is no policy "defualt"; did you mean "default"'):
-        words.why(Snapshot(VIEW), "defualt")
+        as_json.why(Snapshot(VIEW), "defualt")
     for odd in (5, [], {}):
         with pytest.raises(RefusedError, match="must name a policy"):
-            words.why(Snapshot(VIEW), odd)
+            as_json.why(Snapshot(VIEW), odd)
 
 
 def test_why_shows_how_a_call_sounds_and_what_is_preferred():
@@ -284,7 +286,9 @@ def test_why_shows_how_a_call_sounds_and_what_is_preferred():
         AMS: terms(38.0, 3.25, 2.0, samples=400.0, mos=4.104),
         FRA: {**terms(30.0, 1.0, samples=410.0, mos=4.386), "prefer": -5.0},
     }
-    answer = words.why(Snapshot(replace(VIEW, policies=(replace(POLICY, last=SWITCHED._replace(evidence=evidence)),))))
+    answer = as_json.why(
+        Snapshot(replace(VIEW, policies=(replace(POLICY, last=SWITCHED._replace(evidence=evidence)),)))
+    )
     details = answer["policies"][0]["details"]
     then = details[details.index("Decision 1700000000-3:") :]
     shown = [line.split() for line in then if "4." in line or "cost in ms" in line]
@@ -312,12 +316,12 @@ def test_why_shows_how_a_call_sounds_and_what_is_preferred():
 )
 def test_why_in_other_cases(changes, said):
     view = replace(VIEW, policies=(replace(POLICY, **changes),))
-    assert said in tables.why(as_sent(words.why(Snapshot(view))))
+    assert said in as_text.why(as_sent(as_json.why(Snapshot(view))))
 
 
 def test_infinities_do_not_reach_json():
     view = replace(VIEW, paths=(path(FRA, rtt=float("inf"), loss=float("nan")),))
-    assert as_sent(words.status(Snapshot(view)))["paths"][0]["rtt_ms"] is None
+    assert as_sent(as_json.status(Snapshot(view)))["paths"][0]["rtt_ms"] is None
 
 
 def test_history():
@@ -325,17 +329,17 @@ def test_history():
         "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default", "old": AMS, "new": FRA,
         "reason": "better", "rule": "quick", "evidence": SWITCHED.evidence,
     }  # fmt: skip
-    answer = as_sent(words.history([row, {**row, "old": None, "evidence": {}}]))
+    answer = as_sent(as_json.history([row, {**row, "old": None, "evidence": {}}]))
     assert answer["switches"][0] == {
         "at": "2023-11-14T22:15:23.456Z", "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default",
         "from": AMS, "to": FRA, "reason": "better", "by": None, "rule": "quick", "gain_ms": 12.25,
         "trace": None,
     }  # fmt: skip
     assert answer["switches"][1]["gain_ms"] is None
-    lines = tables.history(answer).splitlines()
+    lines = as_text.history(answer).splitlines()
     assert lines[0].split() == ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", "GAIN", "EVENT"]
     assert lines[1].endswith("default  ams1/lte  fra1/wg-fra1  better  quick  12.2 ms  1-2")
-    assert tables.history({"switches": []}) == "No switch."
+    assert as_text.history({"switches": []}) == "No switch."
 
 
 def hop(number: int, *addresses: str, answered: int = 3, best: float | None = None, **more: object) -> dict:
@@ -383,9 +387,9 @@ Verdict: answers until hop 1 (203.0.113.1), nothing beyond."""
 
 
 def test_a_trace_as_text():
-    answer = as_sent(words.trace("ams1", [TRACE, {"path": "ams1/fibre", "error": "the device eth9 is not there"}]))
+    answer = as_sent(as_json.trace("ams1", [TRACE, {"path": "ams1/fibre", "error": "the device eth9 is not there"}]))
     assert answer["pop"] == "ams1"
-    text = tables.trace(answer)
+    text = as_text.trace(answer)
     assert [line.split() for line in text.splitlines()[:-2]] == [line.split() for line in TRACED.splitlines()]
     assert text.endswith("\n\nams1/fibre: not traced: the device eth9 is not there")
 
@@ -407,15 +411,15 @@ def test_a_trace_as_text():
     ],
 )
 def test_what_fits_through_as_text(mtu, said):
-    text = tables.trace(words.trace("ams1", [{**TRACE, "legs": [leg(mtu=mtu)]}]))
+    text = as_text.trace(as_json.trace("ams1", [{**TRACE, "legs": [leg(mtu=mtu)]}]))
     assert said in text.splitlines()
 
 
 def test_a_trace_is_never_wider_than_100_columns():
     addresses = [f"2001:db8:1234:5678:90ab:cdef:1234:{n:x}" for n in (0x1111, 0x2222, 0x3333)]
     wide = {**TRACE, "path": "p" * 120, "verdict": "word " * 60, "legs": [leg(hop(1, *addresses))]}
-    lines = tables.trace(words.trace("ams1", [wide])).splitlines()
-    told = tables.why(words.why(Snapshot(VIEW), traces={"1700000000-3": {**wide, "after_s": 2.0}})).splitlines()
+    lines = as_text.trace(as_json.trace("ams1", [wide])).splitlines()
+    told = as_text.why(as_json.why(Snapshot(VIEW), traces={"1700000000-3": {**wide, "after_s": 2.0}})).splitlines()
     lines += told
     assert sum(line.strip().startswith("HOP") for line in lines) == 2
     assert max(map(len, lines)) == 100
@@ -423,21 +427,23 @@ def test_a_trace_is_never_wider_than_100_columns():
 
 def test_nothing_that_could_be_traced_is_a_refusal():
     with pytest.raises(RefusedError, match="ams1/lte: the device wwan0 is down; ams1/fibre: no"):
-        words.trace(
+        as_json.trace(
             "ams1", [{"path": "ams1/lte", "error": "the device wwan0 is down"}, {"path": "ams1/fibre", "error": "no"}]
         )
 
 
 def test_why_tells_the_trace_of_the_path_before():
-    answer = as_sent(words.why(Snapshot(VIEW), traces={"1700000000-3": {**TRACE, "after_s": 2.31}, "1700000000-2": {}}))
-    lines = tables.why(answer).splitlines()
+    answer = as_sent(
+        as_json.why(Snapshot(VIEW), traces={"1700000000-3": {**TRACE, "after_s": 2.31}, "1700000000-2": {}})
+    )
+    lines = as_text.why(answer).splitlines()
     at = lines.index("Trace of ams1/lte, 2.3s after: answers until hop 1 (203.0.113.1), nothing beyond.")
     assert lines[at - 1] == ""
     assert lines[at + 1] == "  IPv4 to 198.51.100.7"
     assert lines[at + 3].split() == ["1", "203.0.113.1", "3", "of", "3", "1.2", "ms", "1.2", "ms"]
     assert answer["policies"][0]["last"]["trace"]["verdict"] == TRACE["verdict"]
     row = {"wall_ms": 1, "event_id": "1-2", "policy": "default", "trace": {**TRACE}}
-    assert words.history([row])["switches"][0]["trace"] == TRACE["verdict"]
+    assert as_json.history([row])["switches"][0]["trace"] == TRACE["verdict"]
 
 
 POPS, POLICIES = {"fra1", "ams1"}, {"default"}
@@ -569,7 +575,7 @@ def test_status_tells_how_a_path_is_probed_and_its_table_what_is_worth_a_line():
 
 
 def test_why_tells_what_should_be_known_of_the_probing():
-    answer = words.why(Snapshot(VIEW, probing={FRA: PROBED}))
+    answer = as_json.why(Snapshot(VIEW, probing={FRA: PROBED}))
     text = "\n".join(answer["policies"][0]["text"])
     assert "Of how its paths are probed:\n  fra1/wg-fra1  a firewall on this machine drops the probes (EPERM)" in text
     assert text.count("firewall") == 1
