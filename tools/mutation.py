@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 SHARE = 0.9
 ROOT = Path(__file__).parent.parent
-NAMED = ROOT / "docs" / "mutation.md"
+NAMED = ROOT / "docs" / "development" / "mutation.md"
 FOLDER = ROOT / "mutants"
 KILLED = {"killed", "segfault"}
 TIMEOUT = "timeout"

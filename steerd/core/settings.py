@@ -43,7 +43,8 @@ class PathSettings:
     others; ``timeout`` is when an unanswered probe is settled as lost; ``down_after`` the least time
     without an answer before the path counts as down (all in seconds). ``legs`` is how many targets are
     probed (one per family that has a target of its own); the path is as good as its worst leg. ``capacity`` counts
-    against that of other paths only: how much more traffic it takes where several share it.
+    against that of other paths only: how much more traffic it takes where several share it. ``probed`` is a name for
+    what is probed, and how: with another one nothing that was believed of the path holds.
     """
 
     path: PathId
@@ -56,6 +57,7 @@ class PathSettings:
     down_after: float = 0.0
     legs: int = 1
     capacity: float = 1.0
+    probed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

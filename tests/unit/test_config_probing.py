@@ -307,3 +307,13 @@ def test_a_file_in_a_folder_is_found_beside_the_configuration(loaded, tmp_path):
     (tmp_path / "keys").mkdir()
     Path(tmp_path / "keys" / "stamp").touch()
     assert not loaded('method = "udp", key_file = "keys/stamp"').warnings
+
+
+def test_a_path_tells_the_core_when_another_thing_is_probed_and_only_then(loaded):
+    def probed(*keys):
+        (path,) = loaded(*keys).core.paths
+        return path.probed
+
+    usual = probed("")
+    assert usual == probed('interval = "3s"') == probed('timeout = "2s"')
+    assert len({usual, probed('method = "tcp"'), probed('method = "tcp", port = 8443')}) == 3

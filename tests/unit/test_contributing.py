@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md: each is made in a copy of the project, and does what it says."""
+"""The worked examples of CONTRIBUTING.md: each is made in a copy of the project, does what it says, and is clean."""
 
 import re
 import shutil
@@ -69,3 +69,7 @@ def test_an_example_works_and_touches_few_files(example, tmp_path):
         [sys.executable, "-c", check], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
+    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    lint = [sys.executable, "-m", "ruff", "check", "--no-cache", *sorted(example.files)]
+    done = subprocess.run(lint, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout

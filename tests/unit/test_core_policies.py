@@ -145,3 +145,12 @@ def test_what_was_merely_kept_and_then_lost_is_not_asked_for_again():
     other = Driven({fra: steady(30.0)}, policies=(policy,)).run(10.0)
     (steer,) = (one for one in other.feed(Installed(policy.policy, None, None)) if isinstance(one, Steer))
     assert steer.best == fra
+
+
+def test_with_another_target_nothing_that_was_believed_of_a_path_holds():
+    driven = Driven({A: steady(30.0), B: steady(40.0)}).run(20.0)
+    paths = driven.settings.paths
+    driven.feed(Configured(replace(driven.settings, paths=(replace(paths[0], interval=2.0), paths[1]))))
+    assert [path.n > 0 for path in driven.view().paths] == [True, True]
+    driven.feed(Configured(replace(driven.settings, paths=(replace(paths[0], probed="another target"), paths[1]))))
+    assert [path.n > 0 for path in driven.view().paths] == [False, True]

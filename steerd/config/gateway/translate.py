@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 from steerd.config.files import located
 from steerd.config.gateway import probing
@@ -107,7 +108,15 @@ def _path(tables: Document, path: CheckedPath) -> PathSettings:
         down_after=_first(own.down_after, default.down_after),
         legs=len(_targets(path)),
         capacity=_first(own.capacity, 1.0),
+        probed=_probed(tables.probe, path),
     )
+
+
+def _probed(default: Probe, path: CheckedPath) -> str:
+    """A name for what is probed and how, which tells the core nothing else."""
+    own = path.written
+    said = (own.dev, own.target, own.target6, probing.method(default, own), own.port or default.port)
+    return f"{crc32(repr(said).encode()):08x}"
 
 
 def _first(*choices: float | None) -> float:

@@ -90,7 +90,9 @@ class Path:
 
     def configure(self, settings: PathSettings, *, half_life: float, now: float) -> None:
         """Take new settings; belief and health stay, unless what is probed changed."""
-        if settings.legs != self.settings.legs or half_life != self._half_life:
+        before = self.settings
+        other = settings.legs != before.legs or settings.probed != before.probed
+        if other or half_life != self._half_life:
             self._half_life = half_life
             self._begin(settings, now)
         self.settings = settings
