@@ -95,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="steerctl",
         description="Asks the running steerd, and gives it orders.",
-        epilog="Exit codes: 0; 1 failed or refused; 2 usage; 3 no daemon there; 78 the configuration was refused.",
+        epilog="Begin with `steerctl status`, then `steerctl why`. "
+        "Exit codes: 0 done; 1 failed or refused; 2 usage; 3 no daemon there; 78 the configuration was refused.",
     )
     parser.add_argument("--socket", default=SOCKET, metavar="PATH", help=f"the daemon's socket (default: {SOCKET})")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")

@@ -105,5 +105,5 @@ def _until(duration: Any, now: float) -> float | None:
     except ValueError as error:
         raise RefusedError(f"for: {error}") from error
     if not 0 < seconds <= FOR_MAX:
-        raise RefusedError(f"for: must be more than nothing and at most {show(FOR_MAX)}")
+        raise RefusedError(f"for: must be more than 0 seconds and at most {show(FOR_MAX)}")
     return now + seconds

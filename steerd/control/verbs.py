@@ -55,13 +55,13 @@ class Verb(NamedTuple):
 
 
 def duration(text: str) -> float:
-    """A time in seconds, of more than nothing, as an argument gives it."""
+    """A time in seconds, more than 0, as an argument gives it."""
     try:
         seconds = parse(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     if not seconds > 0:
-        raise argparse.ArgumentTypeError("must be more than nothing")
+        raise argparse.ArgumentTypeError("must be more than 0 seconds")
     return seconds
 
 
@@ -121,16 +121,16 @@ def _argument(*flags: str, key: str = "", **options: Any) -> Argument:
     return Argument(flags, options, key)
 
 
-_POLICY: Final = _argument("policy", key="policy")
-_POP: Final = _argument("pop", key="pop")
+_POLICY: Final = _argument("policy", key="policy", metavar="POLICY", help="as in `steerctl status`")
+_POP: Final = _argument("pop", key="pop", metavar="POP", help="by its name, without the path's: fra1")
 _ALL: Final = _argument(
     "-v", "--all", dest="all", action="store_true", help="list every path, however many scouts there are"
 )
 
 
 def _for(what: str) -> Argument:
-    text = f"then the {what} ends by itself"
-    return _argument("--for", key="for", dest="duration", type=duration, metavar="1h", help=text)
+    text = f"end the {what} by itself after this time, such as 30m or 1h (default: never)"
+    return _argument("--for", key="for", dest="duration", type=duration, metavar="TIME", help=text)
 
 
 _ROWS: Final = (
@@ -167,17 +167,21 @@ _ROWS: Final = (
     ),
     Verb(
         "pin",
-        "keep a policy on a PoP; a soft pin is left while that is down",
+        "keep a policy on a PoP; while that is down, the policy leaves it unless --hard is given",
         (
             _POLICY,
             _POP,
             _for("pin"),
-            _argument("--hard", key="hard", action="store_true", help="stay, even when it is down"),
+            _argument("--hard", key="hard", action="store_true", help="stay even while the PoP is down"),
         ),
     ),
-    Verb("unpin", "end a pin", (_POLICY,)),
-    Verb("drain", "do not use a PoP", (_POP, _for("drain"))),
-    Verb("undrain", "end a drain", (_POP,)),
+    Verb("unpin", "end a pin: the policy is free to move again", (_POLICY,)),
+    Verb(
+        "drain",
+        "do not use a PoP: its traffic moves at once; with no other path left it is held or blocked (when_none)",
+        (_POP, _for("drain")),
+    ),
+    Verb("undrain", "end a drain: the PoP may be used again", (_POP,)),
     Verb(
         "trace",
         "the way to a PoP hop by hop: where it goes wrong, and what fits through",
@@ -199,8 +203,8 @@ _ROWS: Final = (
                 "--confirm",
                 key="confirm",
                 type=_confirmable,
-                metavar="60s",
-                help="then back to what was in force, unless confirmed",
+                metavar="TIME",
+                help="take it back after this time, unless `steerctl confirm` comes first",
             ),
         ),
         timeout=LONG,

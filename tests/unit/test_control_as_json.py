@@ -503,7 +503,7 @@ def test_orders(request_, expected):
         ({"verb": "drain"}, "must name a PoP"),
         ({"verb": "pin", "policy": "x", "pop": "ams1"}, 'there is no policy "x"; known: default'),
         ({"verb": "drain", "pop": "fra1", "for": "soon"}, "for: must be a duration"),
-        ({"verb": "drain", "pop": "fra1", "for": 0}, "for: must be more than nothing"),
+        ({"verb": "drain", "pop": "fra1", "for": 0}, "for: must be more than 0 seconds"),
         ({"verb": "drain", "pop": "fra1", "for": "1000d"}, "at most 366d"),
     ],
 )
