@@ -128,3 +128,30 @@ def test_many_rounds_at_once_teach_the_same_as_one_by_one():
     assert seen[5:7] == [[0.0, 95.0, 65.0], [0.0, 90.0, 30.0]]
     other.member.learn([(costs, min(costs), 1.0) for costs in rounds], [[], [], []])
     assert regrets(other) == seen[-1]
+
+
+class Unread(list):
+    """Costs of which single ones may be looked up, but that nobody needs to go through."""
+
+    def __iter__(self):
+        raise AssertionError("gone through")
+
+
+def test_a_round_that_can_change_nothing_is_not_gone_through():
+    """While the best path costs least and all others are at the cap."""
+    rule = WorkFunction(PRICE)
+    rule.take([None, None], [20.0, 90.0], [0.0, 0.0])
+    rule.learn([([20.0, 90.0], 20.0, 2.0)], [])
+    quiet = (Unread([20.0, 90.0]), 20.0, 1.0)
+    rule.learn([quiet, quiet], [])
+    assert rule.margin(0, 1) == {"regret": 0.0, "regret_there": PRICE}
+    with pytest.raises(AssertionError, match="gone through"):
+        rule.learn([(Unread([90.0, 20.0]), 20.0, 1.0)], [])
+
+
+def test_a_round_is_gone_through_while_a_rival_is_below_the_cap():
+    rule = WorkFunction(PRICE)
+    rule.take([None, None], [20.0, 90.0], [0.0, 0.0])
+    rule.learn([([20.0, 90.0], 20.0, 1.0)], [])
+    with pytest.raises(AssertionError, match="gone through"):
+        rule.learn([(Unread([20.0, 90.0]), 20.0, 1.0)], [])

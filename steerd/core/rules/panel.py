@@ -118,7 +118,7 @@ class Panel:
     def standing(self, now: float) -> Standing:
         """For views, and for a restart."""
         least = min(self._costs)
-        costs = {one.name: (cost - least) * self._faded for one, cost in zip(self._members, self._costs, strict=True)}
+        costs = {one.name: (self._costs[place] - least) * self._faded for place, one in enumerate(self._members)}
         since = now if self._leads_since is None else self._leads_since
         return Standing(self._members[self._leader].name, now - since, costs)
 
@@ -146,7 +146,7 @@ class Panel:
         doubts = [self._price / HOLD * one.relapses for one in candidates]
         self._doubts = doubts if any(doubts) else []
         costs = list(map(add, last_costs(self._prices), doubts))
-        fixed = [price.fixed + doubt for price, doubt in zip(self._prices, doubts, strict=True)]
+        fixed = list(map(add, [price.fixed for price in self._prices], doubts))
         # What does not depend on samples is no evidence: what was learned moves with it.
         shifts = list(map(sub, fixed, kept(places, self._fixed, fixed)))
         self._fixed = fixed
