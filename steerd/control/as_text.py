@@ -1,5 +1,7 @@
 """steerctl's answers as text of at most 100 columns."""
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -16,9 +18,12 @@ _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _GAP: Final = "  "
 
 
-def status(answer: Mapping[str, Any], *, colour: bool, every: bool = False) -> str:
+def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool = False) -> str:
     """Policies, paths and drains. A state that is not as it should be has a `!` before it. Where there are many paths,
-    the scouts among them are summed up in a line for each policy, unless ``every`` path is asked for."""
+    the scouts among them are summed up in a line for each policy, unless ``every`` path is asked for. In ``colour``;
+    None: on a terminal, unless NO_COLOR (no-color.org) is set."""
+    if colour is None:
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     many = len(answer["paths"]) > _MANY and not every
     paths = [one for one in answer["paths"] if not (many and one.get("scout"))]
     parts = [

@@ -5,8 +5,6 @@ A new verb is a row here, a handler in `steerd.daemon` and, if its answer is mor
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -79,42 +77,21 @@ def _confirmable(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-# The text of answers. What it takes is imported when there is one: `steerctl --help` is instant.
-
-
 def _line(answer: Answer) -> str:
     return "\n".join([*answer.get("warnings", ()), str(answer.get("text", "done"))])
 
 
-def _status(answer: Answer, options: argparse.Namespace) -> str:
-    from steerd.control import as_text
+def _text(name: str, **keywords: str) -> Callable[[Answer, argparse.Namespace], str]:
+    """By the function of this name in `steerd.control.as_text`, which is imported when there is an answer: `steerctl
+    --help` is instant. ``keywords`` of it, with the arguments of the verb that they come from."""
 
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    return as_text.status(answer, colour=colour, every=options.all)
+    def shown(answer: Answer, options: argparse.Namespace) -> str:
+        from steerd.control import as_text
 
+        told: str = getattr(as_text, name)(answer, **{key: getattr(options, of) for key, of in keywords.items()})
+        return told
 
-def _why(answer: Answer, options: argparse.Namespace) -> str:
-    from steerd.control import as_text
-
-    return as_text.why(answer, verbose=options.verbose)
-
-
-def _history(answer: Answer, _: argparse.Namespace) -> str:
-    from steerd.control import as_text
-
-    return as_text.history(answer)
-
-
-def _trace(answer: Answer, _: argparse.Namespace) -> str:
-    from steerd.control import as_text
-
-    return as_text.trace(answer)
-
-
-def _plan(answer: Answer, _: argparse.Namespace) -> str:
-    from steerd.control import as_text
-
-    return as_text.plan(answer)
+    return shown
 
 
 def _argument(*flags: str, key: str = "", **options: Any) -> Argument:
@@ -134,7 +111,7 @@ def _for(what: str) -> Argument:
 
 
 _ROWS: Final = (
-    Verb("status", "policies and paths: choice, RTT, jitter, loss, cost, state", (_ALL,), _status),
+    Verb("status", "policies and paths: choice, RTT, jitter, loss, cost, state", (_ALL,), _text("status", every="all")),
     Verb(
         "why",
         "the last decision in plain words, or any decision of `history`: what won, by how much, and why",
@@ -142,7 +119,7 @@ _ROWS: Final = (
             _argument("policy", key="policy", nargs="?", metavar="POLICY|EVENT", help="default: every policy"),
             _argument("-v", "--verbose", action="store_true", help="every figure: costs term by term, rules, scouts"),
         ),
-        _why,
+        _text("why", verbose="verbose"),
     ),
     Verb(
         "history",
@@ -152,7 +129,7 @@ _ROWS: Final = (
                 "--since", key="since", type=duration, default=86400.0, metavar="1h", help="how far back (default: 1d)"
             ),
         ),
-        _history,
+        _text("history"),
     ),
     Verb(
         "watch",
@@ -162,7 +139,7 @@ _ROWS: Final = (
             _argument("--every", type=duration, default=1.0, metavar="1s", help="between two looks (default: 1s)"),
             _argument("--count", type=int, default=0, metavar="N", help="end after so many looks (default: never)"),
         ),
-        _status,
+        _text("status", every="all"),
         asks="status",
     ),
     Verb(
@@ -191,7 +168,7 @@ _ROWS: Final = (
                 "--path", key="path", metavar="NAME", help="this one only (default: all paths to the PoP, in turn)"
             ),
         ),
-        _trace,
+        _text("trace"),
         timeout=LONG,
         abandoned=True,
     ),
@@ -213,7 +190,7 @@ _ROWS: Final = (
     Verb(
         "plan",
         "what a reload would change in the kernel, in order, as commands; changes nothing",
-        shown=_plan,
+        shown=_text("plan"),
         timeout=LONG,
     ),
 )
