@@ -205,7 +205,7 @@ def test_what_can_not_be_put_back_at_once_is_put_back_by_and_by(gateway, caplog)
     routing(run())
 
 
-def test_of_several_only_the_last_is_committed_and_numbers_are_let_go_of(gateway):
+def test_of_several_only_the_last_is_committed_and_numbers_are_released(gateway):
     old, new = given(objects=True)
 
     async def run():

@@ -277,7 +277,7 @@ def test_a_group_that_someone_turned_is_turned_back(gateway):
     routing(run())
 
 
-def test_someone_who_undoes_every_repair_is_not_raced(gateway, caplog):
+def test_someone_who_undoes_every_repair_is_waited_out(gateway, caplog):
     heard = Heard()
 
     async def run():
@@ -292,7 +292,7 @@ def test_someone_who_undoes_every_repair_is_not_raced(gateway, caplog):
                 put += [time.monotonic()] * (heard.repairs["rule"] - len(put) + 1)
         assert len(put) > 10
         ip("rule", "del", "priority", "4231", check=False)
-        assert "somebody undoes `ip rule add not iif lo priority 4231" in caplog.text
+        assert "keeps undoing `ip rule add not iif lo priority 4231" in caplog.text
         assert any(one.mismatch for one in heard.installed)  # without the rule the kernel sends it by main
         ip("rule", "del", "priority", "4202")  # another object does not wait for those four seconds
         await until_async(lambda: " suppress_prefixlength 0 " in ip("rule"))

@@ -15,8 +15,8 @@ _COMM: Final = "systemd-network"
 
 
 def networkd_advice(root: Path = Path("/")) -> str | None:
-    """What to write so that systemd-networkd leaves rules, routes and nexthops of others alone, in one line; None: it
-    does not run, or was told already. Only files under ``root`` are read."""
+    """What to write so that systemd-networkd keeps the rules, routes and nexthops of others, in one line; None: it does
+    not run, or is set so already. Only files under ``root`` are read."""
     if not _runs(root):
         return None
     settings = _settings(root)
@@ -35,7 +35,7 @@ def _runs(root: Path) -> bool:
 
 
 def _settings(root: Path) -> dict[str, str]:
-    """As networkd comes to them: one networkd.conf, then all drop-ins in the order of their names, the last one wins.
+    """As networkd reads them (networkd.conf(5)): one networkd.conf, then all drop-ins by name, where the last one wins.
     Of files of one name the one in the first folder counts."""
     main = next((path for folder in _FOLDERS if (path := root / folder / "networkd.conf").is_file()), None)
     drop_ins: dict[str, Path] = {}

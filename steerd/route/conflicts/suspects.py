@@ -19,16 +19,16 @@ _MANAGERS: Final = {
 
 
 def suspects(port: int, root: Path = Path("/")) -> str:
-    """Who it was, as far as can be told: ``port`` is the netlink address that the removal came from (0: not known),
-    which by habit is the number of the process. One line, with what stops it where that is known."""
+    """Who removed it, as far as can be told, in one line, with what stops them where that is known. ``port`` is the
+    netlink address that the removal came from, by habit the number of the process; 0: not known."""
     name = _name(root / "proc" / str(port)) if port else None
     if name:
         known = _MANAGERS.get(name)
         return f"it is {name} (process {port})" + (f": {_advice(known[1], root)}" if known else "")
     running = [_MANAGERS[one] for one in sorted(set(_processes(root)) & _MANAGERS.keys())]
     if not running:
-        return "no network manager that is known for it is to be seen here: a script?"
-    return "of those that might, here run: " + "; ".join(f"{name} ({_advice(what, root)})" for name, what in running)
+        return "no network manager known to do so runs here; perhaps a script"
+    return "these may, and run here: " + "; ".join(f"{name} ({_advice(what, root)})" for name, what in running)
 
 
 def _advice(words: str, root: Path) -> str:

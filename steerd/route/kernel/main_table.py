@@ -1,4 +1,4 @@
-"""What others wrote into the main table: we read it, and never write there. Synchronous; for one thread."""
+"""What others wrote into the main table: read, never written. Synchronous; for one thread."""
 
 import errno
 import socket
@@ -6,12 +6,13 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.owner import Owner
 from steerd.route.model.objects import MAIN, Device, RouteType
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 
@@ -53,23 +54,15 @@ class Main:
         return found.index if found and found.up else None
 
 
-class MainTable:
-    """A connection of its own to read the main table by."""
+class MainTable(Owner):
+    """Reads the main table over a connection of its own."""
 
     def __init__(self) -> None:
-        self._connection = Connection()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._connection.close()
+        super().__init__()
+        self._connection = self._owned.enter_context(Connection())
 
     def read(self) -> Main:
-        """Raises `NetlinkError`."""
+        """All of it. Raises `NetlinkError`."""
         dump = self._connection.dump
         devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
         names = {one.index: one.name for one in devices.values()}
@@ -97,7 +90,7 @@ class MainTable:
 
     def leaves(self, address: str, mark: int) -> tuple[int, int] | None:
         """The number of the device that a packet of this gateway's own would leave by now, and the table that says so;
-        None: it is turned away. Asked of all rules, as the kernel goes through them."""
+        None: no rule lets it out."""
         family = IPV6 if ":" in address else IPV4
         packed = socket.inet_pton(ADDRESS_FAMILY[family], address)
         try:

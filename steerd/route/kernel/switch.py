@@ -52,31 +52,29 @@ def regroup(
 def regrouped(state: State, changes: Sequence[Change]) -> State:
     """What there is once the changes to groups are made: the kernel removes routes with the group they use. Pure."""
     groups = dict(state.groups)
-    gone = set()
     for verb, group in changes:
         if not isinstance(group, Group):
             raise TypeError(f"not a group: {group}")
         if verb == Verb.REMOVE:
-            gone.add(group.id)
             del groups[group.id]
         else:
             groups[group.id] = group
+    gone = state.groups.keys() - groups.keys()
     routes = {kind: packed for kind, packed in state.routes.items() if kind.nexthop not in gone}
     return State(state.rules, state.nexthops, groups, routes)
 
 
 def stragglers(kernel: Kernel, settings: RouteSettings, group: Group) -> str | None:
-    """Has every bucket of the group be on a member that is to carry packets: a replace alone proves nothing. Returns
-    what is not."""
+    """Moves every bucket of the group to a member that is to carry packets: a replace alone proves nothing. Returns
+    what it could not move."""
     left = _elsewhere(kernel, group)
     if left:
         # Without the runner-up its buckets have to move; then it comes back, and gets none.
         without = group._replace(members=_sharing(group))
         kernel.apply([Change(Verb.REPLACE, without), Change(Verb.REPLACE, group)], settings)
         left = _elsewhere(kernel, group)
-    if left:
-        return f"{left} of {group.buckets} buckets of nexthop group {group.id} are not on the chosen path"
-    return None
+    words = f"{left} of {group.buckets} buckets of nexthop group {group.id} are not on the chosen path"
+    return words if left else None
 
 
 def _elsewhere(kernel: Kernel, group: Group) -> int:

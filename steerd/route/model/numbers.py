@@ -1,4 +1,4 @@
-"""Our ranges, and nexthop ids within them that do not depend on the order of anything in the configuration."""
+"""Our ranges, and nexthop ids within them that do not depend on any order in the configuration."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -21,10 +21,12 @@ def tables(settings: RouteSettings) -> range:
 
 
 def priorities(settings: RouteSettings) -> range:
+    """Of our rules."""
     return range(settings.rule_priority, settings.rule_priority + PRIORITIES)
 
 
 def nexthop_ids(settings: RouteSettings) -> range:
+    """Of our groups and nexthops."""
     return range(settings.nexthop_base, settings.nexthop_base + GROUP_IDS + NEXTHOP_IDS)
 
 
@@ -37,6 +39,8 @@ class WayOut(NamedTuple):
 
 
 class Ids(NamedTuple):
+    """By policy and family, and by way out."""
+
     groups: Mapping[tuple[PolicyId, int], int]
     nexthops: Mapping[WayOut, int]
 
@@ -81,7 +85,6 @@ def _slot(name: str, size: int) -> int:
 
 def _free(slot: int, size: int, base: int, taken: set[int]) -> int:
     for step in range(size):
-        number = base + (slot + step) % size
-        if number not in taken:
+        if (number := base + (slot + step) % size) not in taken:
             return number
     raise ValueError(f"no nexthop id left from {base} to {base + size}")

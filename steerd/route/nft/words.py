@@ -14,10 +14,12 @@ ALL_BITS = 0xFFFFFFFF
 
 
 def chain(name: str, rules: Iterable[str]) -> str:
+    """A chain."""
     return block(f"chain {name}", rules)
 
 
 def block(head: str, lines: Iterable[str]) -> str:
+    """A chain, set or map of a table."""
     return "\n".join([f"\t{head} {{", *(f"\t\t{line}" for line in lines), "\t}"])
 
 
@@ -29,7 +31,7 @@ def ranges_set(name: str, family: int, found: Iterable[Range]) -> str:
 
 
 def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
-    """From addresses to verdicts."""
+    """A map from addresses to verdicts."""
     elements = ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
     return block(
         f"map {name}", [f"type {ADDRESS_TYPE[family]} : verdict", "flags interval", f"elements = {{ {elements} }}"]
@@ -37,7 +39,7 @@ def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
 
 
 def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
-    """From keys of one of nft's types to the chains to go on in."""
+    """A map from keys of one of nft's types to the chains to go on in."""
     elements = ", ".join(f"{key} : goto {targets[key]}" for key in sorted(targets))
     return block(f"map {name}", [f"type {kind} : verdict", *([f"elements = {{ {elements} }}"] if elements else [])])
 

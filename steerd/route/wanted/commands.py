@@ -15,7 +15,7 @@ def lines(difference: Difference, protocol: int) -> list[str]:
 
 
 def first_line(change: Change, protocol: int) -> str:
-    """The change in one line, as long as it may be: of routes, the first."""
+    """The change in one line: of routes, the first."""
     thing = change.thing
     if isinstance(thing, Routes):
         change = change._replace(thing=thing._replace(prefixes=thing.prefixes[: prefixes.WIDTH[thing.kind.family]]))

@@ -17,8 +17,8 @@ from steerd.route.wanted.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """``choices`` are those that were asked for: of two names for one way out, theirs is the right one. ``held``: which
-    peer of a device has a policy's prefixes, where that tells one way out from another."""
+    """``choices`` are those asked for: of two names for one way out, theirs is the right one. ``held``: which peer of a
+    device has a policy's prefixes, where that tells one way out from another."""
 
     settings: RouteSettings
     selections: tuple[Selection, ...]

@@ -12,7 +12,7 @@ from steerd.route.wanted.desired import steered
 from steerd.route.wanted.selection import LOOPBACK, Selection, Selectors
 
 _PREFIXES = 8
-"""So many of a policy's prefixes, spread over all of them, are looked at for a sample."""
+"""How many of a policy's prefixes, spread over all of them, are searched for a sample."""
 _CLASS_D = 224
 """From this first byte on no IPv4 address is a host's."""
 
@@ -51,7 +51,7 @@ def samples(
     devices: Mapping[str, Device],
     addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
 ) -> dict[tuple[PolicyId, int], list[Sample]]:
-    """For each policy and family, as long as there is any: some samples, of which no other policy has a longer match.
+    """For each policy and family some samples, if there are any, for which no other policy has a longer match.
     ``addresses`` are those of the gateway by device."""
     found: dict[tuple[PolicyId, int], list[Sample]] = {}
     forwarded = sorted((one for one in selections if not one.selectors.own), key=lambda one: one.rank)
@@ -123,18 +123,13 @@ def _destinations(
     found = []
     for entry in _spread(family, mine):
         for address in _within(family, entry):
-            length = prefixes.longest(family, mine, address) or 0
-            if any(prefixes.longest(family, one, address) is not None for one in taken):
+            length = max(prefixes.longest(family, mine, address), 0)
+            if any(prefixes.longest(family, one, address) >= 0 for one in taken):
                 continue
-            if all(_longest(family, one, address) < length for one in others):
+            if all(prefixes.longest(family, one, address) < length for one in others):
                 found.append(address)
                 break
     return found
-
-
-def _longest(family: int, packed: bytes, address: bytes) -> int:
-    length = prefixes.longest(family, packed, address)
-    return -1 if length is None else length
 
 
 def _spread(family: int, packed: bytes) -> list[bytes]:
