@@ -30,8 +30,7 @@ from steerd.status.snapshot import Underlay
 
 log = logging.getLogger(__name__)
 
-_DEBOUNCE = 0.05
-"""Seconds from the first notice to the look at it: changes come in bursts."""
+_DEBOUNCE = 0.05  # seconds from the first notice to the look at it: changes come in bursts
 _FULL_COMPARISON = 60.0
 
 

@@ -12,9 +12,7 @@ from typing import Final, NamedTuple
 from steerd.replay.account.price import FREE, RTT_MAX, Account
 from steerd.replay.trace.track import Choices
 
-SLOW: Final = 1.2
-"""A sample is slow when it cost more than this many times the best one."""
-
+SLOW: Final = 1.2  # a sample is slow when it cost more than this many times the best one
 P95: Final = 0.95
 PROBES: Final = 200
 
@@ -66,18 +64,18 @@ def answered(account: Account, choices: Choices) -> tuple[list[float], int]:
         if choice is not None:
             column = account.columns[choice][begin:end]
             used += len(column)
-            got += account.costs[choice][begin:end] if choice in account.untouched else _answers(column)
+            got += (
+                account.costs[choice][begin:end]
+                if choice in account.untouched
+                else [rtt for rtt in column if rtt is not None]
+            )
     return got, used
-
-
-def _answers(column: Sequence[float | None]) -> list[float]:
-    return [rtt for rtt in column if rtt is not None]
 
 
 def moves(choices: Choices) -> int:
     """How often the path in use changed, after the first choice."""
     paths = [path for _, path in choices if path is not None]
-    return sum(1 for old, new in pairwise(paths) if new != old)
+    return sum(new != old for old, new in pairwise(paths))
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:

@@ -1,4 +1,4 @@
-"""What a replay found: the choices of the rule and of others beside it, and the account they are settled on."""
+"""What a replay found: the choices of the rule and of others, and the account of what they cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -7,11 +7,8 @@ from steerd.core.settings import PathId
 from steerd.replay.account.price import LOST
 from steerd.replay.baselines.preference import lowest
 
-WEIGHT: Final = 0.1
-"""Of the newest sample in the mean."""
-
-MARGIN: Final = 3.0
-"""A rival's mean must be lower by this much, in ms."""
+WEIGHT: Final = 0.1  # of the newest sample in the mean
+MARGIN: Final = 3.0  # a rival's mean must be lower by this much, in ms
 
 
 class StayAtStart:

@@ -32,11 +32,7 @@ def recognises(head: str) -> bool:
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
     """The steps of each series, one or several answers on end; a series is a path, and called ``name`` if it has no
-    label to go by.
-
-    Raises:
-        Malformed: it is another answer, or of a metric that is no duration.
-    """
+    label to go by. Raises `Malformed`: it is another answer, or of a metric that is no duration."""
     series = [one for line, value in values(text) for one in _series(value, line)]
     success = [one for one in series if one.labels.get("__name__") == SUCCESS]
     durations = [one for one in series if one.labels.get("__name__") != SUCCESS]

@@ -10,9 +10,7 @@ from typing import Final
 
 from steerd.replay.imports.sample import Malformed, Sample
 
-SAMPLES_MAX: Final = 50_000_000
-"""Probes of one trace: 19 months of one a second."""
-
+SAMPLES_MAX: Final = 50_000_000  # probes of one trace: 19 months of one a second
 STRIDE: Final = 16
 
 
@@ -34,6 +32,7 @@ class Series:
 
     @property
     def start(self) -> float:
+        """When the first was sent, in seconds since 1970."""
         return self._times[0]
 
     def period(self) -> float:
@@ -63,11 +62,8 @@ class Series:
 
 
 def gather(samples: Iterable[Sample], found: dict[str, Series], file: Path) -> int:
-    """Adds a file's samples to the paths ``found``; returns how many.
-
-    Raises:
-        Malformed: another file has one of its paths at the same time, or there are too many samples.
-    """
+    """Adds a file's samples to the paths ``found``; returns how many. Raises `Malformed`: another file has one of its
+    paths at the same time, or there are too many samples."""
     times: dict[str, array[float]] = {}
     rtts: dict[str, array[float]] = {}
     count = sum(len(series) for series in found.values())

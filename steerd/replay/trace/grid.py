@@ -1,12 +1,12 @@
 """Rows that every path has at moments of its own, put on the grid of one period.
 
-The probes of a daemon are spread over the period. Were each of their times a sample, a rule would be judged by the
-order in which paths happen to be probed.
+A daemon's probes are spread over the period. If each of their times were a sample, the order in which paths happen to
+be probed would decide how a rule is rated.
 """
 
 from array import array
 from collections.abc import Mapping
-from itertools import chain, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
 from math import floor
 from typing import Final
 
@@ -17,11 +17,8 @@ APART: Final = 0.01
 """Up to this share of times that follow others within the period, and have none of their paths, paths count as having
 their rows at the same times."""
 
-NEAR: Final = 0.9
-"""Within the period means within this share of it."""
-
-PHASES: Final = 1000
-"""Times that are looked at to see in which part of the period there are rows."""
+NEAR: Final = 0.9  # within the period means within this share of it
+PHASES: Final = 1000  # times that are looked at to see in which part of the period there are rows
 
 
 def apart(times: "array[float]", piles: Piles, period: float) -> bool:
@@ -70,17 +67,13 @@ class Grid:
         return aligned
 
     def piles(self, tracks: Mapping[PathId, Track]) -> Piles:
-        """Every path has a worth in each step since it was met."""
+        """Every path is worth something in each step since its first row."""
         met: dict[int, list[PathId]] = {}
         for path, track in tracks.items():
             begin, _ = next(track.ranges())
             met.setdefault(begin, []).append(path)
-        known: list[PathId] = []
-        piles = []
-        for begin in sorted(met):
-            known = known + met[begin]
-            piles.append((begin, known))
-        return piles
+        begins = sorted(met)
+        return list(zip(begins, accumulate(met[begin] for begin in begins), strict=True))
 
 
 def _origin(times: "array[float]", period: float) -> float:

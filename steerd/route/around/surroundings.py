@@ -16,8 +16,7 @@ from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
-_ADVICE_EVERY = 60.0
-"""Seconds between two looks at what other programs run: main may change many times a second."""
+_ADVICE_EVERY = 60.0  # seconds between two looks at what other programs run: main may change many times a second
 
 
 class Surroundings(Owner):

@@ -64,8 +64,8 @@ class Conflict:
             thing, times = declared[0]
             more = f", and {len(declared) - 1} more" if len(declared) > 1 else ""
             log.warning(
-                "another program keeps undoing `%s`%s, for the %dth time now: %s. steerd restores it each time; what is "
-                "undone at once %d times in a row it restores at growing intervals",
+                "another program keeps undoing `%s`%s, for the %dth time now: %s. steerd restores it each time; what "
+                "is undone at once %d times in a row it restores at growing intervals",
                 *(self._words.get(thing, str(thing)), more, times, suspects(remover), IN_A_ROW),
             )
             declared.clear()

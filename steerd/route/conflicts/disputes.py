@@ -8,15 +8,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-AGAIN_AND_AGAIN: Final = 5
-"""Removals of one object within `MEMORY` of each other that are no accident."""
+AGAIN_AND_AGAIN: Final = 5  # removals of one object within `MEMORY` of each other that are no accident
 MEMORY: Final = 600.0
 AT_ONCE: Final = 1.0
 """Seconds: what is gone sooner after it was put back was removed in answer to that."""
-IN_A_ROW: Final = 10
-"""After so many such answers repairs are delayed."""
-LONGEST_WAIT: Final = 10.0
-"""Seconds an object may be missing at most once the removals end."""
+IN_A_ROW: Final = 10  # after so many such answers repairs are delayed
+LONGEST_WAIT: Final = 10.0  # seconds an object may be missing at most once the removals end
 
 
 @dataclass(slots=True)

@@ -9,8 +9,7 @@ _AT_ONCE = 10
 _PER_SECOND = 4.0
 """When someone undoes every repair: ten without delay, then so many a second. What is urgent never waits for it;
 what is removed repeatedly waits longer: `steerd.route.conflicts.disputes`."""
-_REST = 4.0
-"""Times the last look's duration: how long to rest after it, unless something is urgent."""
+_REST = 4.0  # times the last look's duration: how long to rest after it, unless something is urgent
 
 
 @dataclass(slots=True)

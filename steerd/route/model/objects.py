@@ -5,23 +5,15 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-MAIN = 254
-"""The kernel's main table."""
-
-METRIC = 1024
-"""Metric of every route that carries traffic: IPv6's default, and any will do for IPv4."""
-
-SHADOW_METRIC = 0xFFFFFFFF
-"""Metric of the routes that hold only when all others are gone."""
-
+MAIN = 254  # the kernel's main table
+METRIC = 1024  # metric of every route that carries traffic: IPv6's default, and any will do for IPv4
+SHADOW_METRIC = 0xFFFFFFFF  # metric of the routes that hold only when all others are gone
 BEST_WEIGHT = 255
 RUNNER_UP_WEIGHT = 1
 BUCKETS = 64
 """With 64 buckets a weight of 1 in 256 gets none: the runner-up carries nothing until it has to."""
 
-IDLE_TIMER = 1000
-"""Hundredths of a second that a bucket of shared traffic must be silent before it may move."""
-
+IDLE_TIMER = 1000  # hundredths of a second that a bucket of shared traffic must be silent before it may move
 FULL_MASK = 0xFFFFFFFF
 
 

@@ -17,8 +17,7 @@ from steerd.route.wanted.selection import Selection
 
 _MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
 
-_FEW = 1_000
-"""So few prefixes that testing which of many others lie within them is cheap."""
+_FEW = 1_000  # so few prefixes that testing which of many others lie within them is cheap
 
 Verdict = Callable[[RoutePolicy], str]
 """The verdict, in nft's words, for a packet that belongs to the policy; it ends the search."""

@@ -13,9 +13,7 @@ from steerd.route.nft.pins import pins
 from steerd.route.nft.table import Table
 from steerd.route.wanted.selection import Selection
 
-COMMENT = "steerd, protocol "
-"""How the comment of our table begins: what tells it from another of its name."""
-
+COMMENT = "steerd, protocol "  # how the comment of our table begins: what tells it from another of its name
 _HEADERS = {IPV4: 40, IPV6: 60}
 """Bytes of the IP and TCP headers without options: what RFC 9293, 3.7.1 takes from the MTU."""
 

@@ -22,8 +22,7 @@ from steerd.route.wanted.present import Present
 
 log = logging.getLogger(__name__)
 
-_ROUNDS = 5
-"""Attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another."""
+_ROUNDS = 5  # attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another
 
 _NOTHING: Mapping[PolicyId, Choice] = {}
 

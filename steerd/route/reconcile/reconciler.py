@@ -31,8 +31,7 @@ from steerd.route.wanted.selection import Selection, selections
 
 log = logging.getLogger(__name__)
 
-_AGAIN = 5.0
-"""Seconds until the kernel is asked again about what it does not do as it should."""
+_AGAIN = 5.0  # seconds until the kernel is asked again about what it does not do as it should
 
 
 @dataclass(frozen=True, slots=True)

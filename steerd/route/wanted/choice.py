@@ -11,8 +11,7 @@ from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import BEST_WEIGHT, RUNNER_UP_WEIGHT
 from steerd.route.model.prefixes import FAMILIES
 
-LEAST_WEIGHT: Final = RUNNER_UP_WEIGHT + 1
-"""Of a way out that shares traffic: distinguishes it from a runner-up."""
+LEAST_WEIGHT: Final = RUNNER_UP_WEIGHT + 1  # of a way out that shares traffic: distinguishes it from a runner-up
 
 
 class Choice(NamedTuple):

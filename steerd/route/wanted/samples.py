@@ -11,10 +11,8 @@ from steerd.route.model.objects import Device
 from steerd.route.wanted.desired import steered
 from steerd.route.wanted.selection import LOOPBACK, Selection, Selectors
 
-_PREFIXES = 8
-"""How many of a policy's prefixes, spread over all of them, are searched for a sample."""
-_CLASS_D = 224
-"""From this first byte on no IPv4 address is a host's."""
+_PREFIXES = 8  # how many of a policy's prefixes, spread over all of them, are searched for a sample
+_CLASS_D = 224  # from this first byte on no IPv4 address is a host's
 
 
 class Sample(NamedTuple):
