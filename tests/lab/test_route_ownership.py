@@ -513,7 +513,7 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
         router = heard.router(given)
         await router.start()
         assert router.links() == {"pop/v": False, "pop/b": True}  # no carrier yet
-        assert (await router.steer(steer("all", "v"))).error == "device v of path pop/v is down or not there"
+        assert (await router.steer(steer("all", "v"))).error == "device v of path pop/v is down or does not exist"
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {}
         ip("link", "set", "dev", "w", "up")
@@ -618,7 +618,7 @@ def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog, monkeypatch):
         await router.start()
         monkeypatch.setattr(Reconciler, "repair", None)
         ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
-        await until_async(lambda: "looked after no more" in caplog.text)
+        await until_async(lambda: "nothing watches the kernel" in caplog.text)
         await router.stop()
 
     routing(run())

@@ -5,6 +5,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from steerd.lab.worker import Inbox, Worker, serve, setup
@@ -32,9 +33,11 @@ class Admin:
         self._client = Worker(namespace, __name__, {"source": source, "address": address})
 
     def session(self) -> Session:
+        """How the connection is now. Raises `LabError`."""
         return Session(**self._client.ask())
 
     def close(self) -> None:
+        """End both processes."""
         self._client.close()
         self._server.close()
 
@@ -91,13 +94,6 @@ def _type(source: str, address: str) -> None:
             answers += connected
 
 
-def _main() -> None:
-    given = setup()
-    if given:
-        _type(**given)
-    else:
-        _serve()
-
-
 if __name__ == "__main__":
-    serve(_main)
+    given = setup()
+    serve(partial(_type, **given) if given else _serve)
