@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-EX_CONFIG = 78
-"""The exit code for a configuration that cannot be used, as in sysexits.h."""
-
+EX_CONFIG = 78  # the exit code for a configuration that cannot be used, as in sysexits.h
 _SHOWN = 60
 
 

@@ -205,9 +205,7 @@ class RouteSettings:
         return any(policy.flows is not Flows.MOVE for policy in self.policies)
 
 
-POLICY_TABLES = 100
-"""Tables kept for policies: `table` to `table + 99`; the paths' tables follow."""
-
+POLICY_TABLES = 100  # tables kept for policies: `table` to `table + 99`; the paths' tables follow
 SELECTORS = 68
 OWN_SELECTORS = 20
 """How many different selectors there are rule priorities for: of forwarded traffic, and of the gateway's own."""

@@ -19,8 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-RUN = Path("/run/steerd-lab")
-"""The lab's files; a tmpfs of its own."""
+RUN = Path("/run/steerd-lab")  # the lab's files; a tmpfs of its own
 
 _NEW_NETWORK, _NEW_PROCESSES, _NEW_USER, _NEW_MOUNTS = 0x40000000, 0x20000000, 0x10000000, 0x00020000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18

@@ -18,12 +18,9 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Act(Generic[W]):
-    """Something happens, and is watched for ``lasts`` seconds.
-
-    ``to``: the PoP that the users' packets have to move to, None: they must stay; ``within`` so many seconds of the
-    act's beginning. ``lost_max``: how many seconds' worth of the users' packets may be lost. ``look``: at what else, at
-    the end of the act.
-    """
+    """Something happens, and is watched for ``lasts`` seconds. ``to``: the PoP that the users' packets have to move to,
+    None: they must stay; ``within`` so many seconds of the act's beginning. ``lost_max``: how many seconds' worth of
+    the users' packets may be lost. ``look``: at what else, at the end of the act."""
 
     name: str
     what: str

@@ -49,11 +49,9 @@ class Daemon(Protocol):
 
 
 class Stage(Generic[W]):
-    """The daemon, just started, in its world, and who watches both.
-
-    ``rate``: the users' datagrams a second, in each family. ``ready_within``: seconds that the daemon may take to its
-    first choice, of the PoP ``first`` if that is given.
-    """
+    """The daemon, just started, in its world, and who watches both. ``rate``: the users' datagrams a second, in each
+    family. ``ready_within``: seconds that the daemon may take to its first choice, of the PoP ``first`` if that is
+    given."""
 
     def __init__(
         self,

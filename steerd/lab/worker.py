@@ -69,11 +69,8 @@ class Worker:
 
 
 class Inbox:
-    """A worker's end: standard input and output. ``answer`` makes a question's answer.
-
-    Gives this process precise times too: first in line for the processor as far as allowed, with timers that are not
-    rounded to save power.
-    """
+    """A worker's end: standard input and output. ``answer`` makes a question's answer. Gives this process precise times
+    too: first in line for the processor as far as allowed, with timers that are not rounded to save power."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any]) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)

@@ -31,10 +31,8 @@ _ROUNDS = 3
 
 
 def cleanup(settings: RouteSettings) -> int:
-    """Removes every object that carries our protocol and lies within our ranges, and nothing else.
-
-    Returns how many there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed.
-    """
+    """Removes every object that carries our protocol and lies within our ranges, and nothing else. Returns how many
+    there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed."""
     # The guard goes last: until then no packet takes another way.
     return _remove_objects(settings) + _remove_allowed(settings) + _remove_table(settings)
 
@@ -95,10 +93,8 @@ def guard(settings: RouteSettings) -> bool:
 
 
 def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
-    """What would be done now for these choices, as `ip` command lines in their order. Changes nothing.
-
-    A policy without an entry keeps what it has. Raises `RouteError` on a collision.
-    """
+    """What would be done now for these choices, as `ip` command lines in their order. Changes nothing. A policy without
+    an entry keeps what it has. Raises `RouteError` on a collision."""
     with Kernel() as kernel, Surroundings() as surroundings:
         settings = surroundings.resolve(settings)
         seen = kernel.read(settings, foreign=True)
@@ -130,7 +126,7 @@ def _peers(settings: RouteSettings, adopted: Adopted, choices: Mapping[PolicyId,
         if peers.held is None:
             return adopted, []
         adopted = adopt_peers(settings, adopted, peers.held)
-        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
+        paths = Standing(settings, retired=adopted.strangers).paths
         moves = lines(peers.due({**adopted.choices, **choices}, paths), peers.devices)
         return adopted, [*(f"# {words}" for words in peers.errors.values()), *moves]
 

@@ -61,11 +61,9 @@ class Router:
         self._change: Callable[[], RouteChange | None] = lambda: None
 
     async def start(self) -> tuple[Installed, ...]:
-        """Checks, adopts what is there, completes it, and starts watching.
-
-        Returns the policies that are in place; one that never had a choice is not, and gets its rules and routes with
-        its first `steer`. Raises `RouteError` when something is in the way.
-        """
+        """Checks, adopts what is there, completes it, and starts watching. Returns the policies that are in place; one
+        that never had a choice is not, and gets its rules and routes with its first `steer`. Raises `RouteError` when
+        something is in the way."""
         try:
             self._claim.take(self._settings)
             kernel = self._open.enter_context(await self._worker.do(Kernel))
@@ -95,10 +93,8 @@ class Router:
         return installed
 
     async def steer(self, wanted: Steer) -> Installed:
-        """Points the policy at ``wanted.best``, with the runner-up standing by; None blocks it.
-
-        Never raises on a kernel's refusal: ``error`` says why, the rest is what is really there.
-        """
+        """Points the policy at ``wanted.best``, with the runner-up standing by; None blocks it. Never raises on a
+        kernel's refusal: ``error`` says why, the rest is what is really there."""
         reconciler, upkeep = self._running()
         async with self._worker.turn:
             installed = await self._worker.do(lambda: reconciler.steer(wanted))

@@ -88,9 +88,8 @@ class Upkeep:
         if self._protection.can:
             self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
         loop = asyncio.get_running_loop()
-        for watch in (self._watch, self._nft_watch):
-            if watch:
-                loop.add_reader(watch.fileno(), watch.read)
+        for watch in filter(None, (self._watch, self._nft_watch)):
+            loop.add_reader(watch.fileno(), watch.read)
         self.news.know(self.reconciler)
         self.chosen()
         self._surroundings.set()  # for what changed meanwhile
@@ -111,10 +110,9 @@ class Upkeep:
 
     def close(self) -> None:
         """Stop watching."""
-        for watch in (self._watch, self._nft_watch):
-            if watch:
-                asyncio.get_running_loop().remove_reader(watch.fileno())
-                watch.close()
+        for watch in filter(None, (self._watch, self._nft_watch)):
+            asyncio.get_running_loop().remove_reader(watch.fileno())
+            watch.close()
 
     def look_around(self, far_ends: Mapping[str, tuple[str, int]] | None = None) -> None:
         """Look at the surroundings again, soon; ``far_ends`` as in `Surroundings.look`, from now on."""

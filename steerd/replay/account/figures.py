@@ -79,11 +79,9 @@ def moves(choices: Choices) -> int:
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
-    """The smallest of ``values`` that at least this share of them does not exceed; NaN of none.
-
-    Sorting all of a long trace would take as long as a good part of its replay: a few probes tell where the
-    value must lie, and only what lies above that is sorted.
-    """
+    """The smallest of ``values`` that at least this share of them does not exceed; NaN of none. Sorting all of a long
+    trace would take as long as a good part of its replay: a few probes tell where the value must lie, and only what
+    lies above that is sorted."""
     if not values:
         return nan
     above = len(values) - ceil(share * len(values)) + 1

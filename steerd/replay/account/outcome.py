@@ -14,13 +14,10 @@ from steerd.replay.trace.track import Choices
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One trace or recording, replayed.
-
-    ``switches`` are as ``steerd replay --json`` prints them. ``names`` gives the paths by the names that the trace
-    has for them, ``prices`` (ms per switch) the rule's own first. ``choices`` are by ``samples``, whose times are the
-    trace's own. ``began`` is the first time, by which switches are told. ``adopted``: the path that was in use already.
-    ``more`` goes into the summary beside the figures.
-    """
+    """One trace or recording, replayed. ``switches`` are as ``steerd replay --json`` prints them. ``names`` gives the
+    paths by the names that the trace has for them, ``prices`` (ms per switch) the rule's own first. ``choices`` are by
+    ``samples``, whose times are the trace's own. ``began`` is the first time, by which switches are told. ``adopted``:
+    the path that was in use already. ``more`` goes into the summary beside the figures."""
 
     trace: str
     rule: str

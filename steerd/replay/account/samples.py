@@ -21,12 +21,9 @@ PAUSE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A trace as its choices are priced on it.
-
-    ``columns`` have what each path was worth at each of ``times``, in ms (None: lost). ``step`` is that of the grid, in
-    seconds; None: each time of the trace is a sample. ``seconds`` were sampled; beside them ``pauses``
-    took ``paused`` seconds in all.
-    """
+    """A trace as its choices are priced on it. ``columns`` have what each path was worth at each of ``times``, in ms
+    (None: lost). ``step`` is that of the grid, in seconds; None: each time of the trace is a sample. ``seconds`` were
+    sampled; beside them ``pauses`` took ``paused`` seconds in all."""
 
     times: "array[float]"
     columns: Mapping[PathId, Column]

@@ -35,9 +35,8 @@ class InstantBest:
 
 
 class SmoothedMargin:
-    """An exponentially weighted mean per path, and a fixed margin: the folklore rule, of no product in
-    particular. A mean begins with the first answer; a lost probe counts as what it costs in J: a sample of the
-    mean + `LOST` ms."""
+    """An exponentially weighted mean per path, and a fixed margin: the folklore rule, of no product in particular. A
+    mean begins with the first answer; a lost probe counts as what it costs in J: a sample of the mean + `LOST` ms."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

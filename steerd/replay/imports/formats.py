@@ -11,11 +11,9 @@ from steerd.replay.imports.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a tool's output becomes samples.
-
-    ``recognises`` is asked with the beginning of a file. ``parse`` reads the file; its second argument is the name of
-    the path where the file has only one. ``target`` finds in the beginning what was probed, where that is one target.
-    """
+    """How a tool's output becomes samples. ``recognises`` is asked with the beginning of a file. ``parse`` reads the
+    file; its second argument is the name of the path where the file has only one. ``target`` finds in the beginning
+    what was probed, where that is one target."""
 
     name: str
     recognises: Callable[[str], bool]

@@ -18,11 +18,9 @@ FITS: Final = 0.05  # a sequence number is taken to have wrapped if the time tha
 
 
 class Sequence:
-    """Collects lines in the order of the file; `samples` tells the probes in the order of sending.
-
-    ``wraps``: the sequence number is of so many values, 65536 in ICMP; 0: it only grows. ``first``: the number that
-    the run began with, if that is known: those lost before the first answer count.
-    """
+    """Collects lines in the order of the file; `samples` tells the probes in the order of sending. ``wraps``: the
+    sequence number is of so many values, 65536 in ICMP; 0: it only grows. ``first``: the number that the run began
+    with, if that is known: those lost before the first answer count."""
 
     def __init__(self, path: str, *, wraps: int, first: int | None = None) -> None:
         self.path = path

@@ -43,11 +43,9 @@ class Grid:
         self.step_of = [self._steps[cell] for cell in self._cells]
 
     def aligned(self, track: Track) -> Track:
-        """The rows of a path, at most one in each step.
-
-        Of two in one step the first belongs to the step before, if that has none: it came a little late, as a lost
-        probe does, which is known when the next one is sent. Otherwise a lost one counts, or the later one.
-        """
+        """The rows of a path, at most one in each step. Of two in one step the first belongs to the step before, if
+        that has none: it came a little late, as a lost probe does, which is known when the next one is sent. Otherwise
+        a lost one counts, or the later one."""
         found: dict[int, float | None] = {}
         rows = chain.from_iterable(range(begin, end) for begin, end in track.ranges())
         for time, value in zip(rows, track.values, strict=True):

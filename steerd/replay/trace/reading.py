@@ -26,11 +26,8 @@ class TraceError(Exception):
 
 
 class Trace:
-    """A trace, read once from its start to its end.
-
-    ``paths`` maps its names, as they appear, to paths. With ``known`` names only those may appear; without, each stands
-    for itself.
-    """
+    """A trace, read once from its start to its end. ``paths`` maps its names, as they appear, to paths. With ``known``
+    names only those may appear; without, each stands for itself."""
 
     def __init__(self, file: Path, known: Mapping[str, PathId]) -> None:
         self.file = file

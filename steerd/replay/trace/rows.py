@@ -14,11 +14,9 @@ from steerd.replay.trace.reading import Trace
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A trace: 8 bytes a row, and 12 a sample (all rows of one time).
-
-    ``groups`` are the different sets of paths that samples have, ``group`` tells which one each has, and ``rtts``
-    (ms; NaN: lost) has their rows one after the other. ``names`` are the trace's own for the paths.
-    """
+    """A trace: 8 bytes a row, and 12 a sample (all rows of one time). ``groups`` are the different sets of paths that
+    samples have, ``group`` tells which one each has, and ``rtts`` (ms; NaN: lost) has their rows one after the other.
+    ``names`` are the trace's own for the paths."""
 
     trace: str
     names: Mapping[PathId, str]

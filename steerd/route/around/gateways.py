@@ -26,11 +26,9 @@ def automatic(settings: RouteSettings) -> bool:
 
 
 def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], Gateway]:
-    """The gateway of the default route with the lowest metric, for each device that has one.
-
-    What was known ``before`` holds while the same device is up and no other gateway appears: a DHCP client removes its
-    route and adds it again to renew a lease, and a router that advertises late has not moved.
-    """
+    """The gateway of the default route with the lowest metric, for each device that has one. What was known ``before``
+    holds while the same device is up and no other gateway appears: a DHCP client removes its route and adds it again to
+    renew a lease, and a router that advertises late has not moved."""
     known = {
         (family, device): gateway
         for (family, device), gateway in (before or {}).items()

@@ -15,11 +15,9 @@ _NONE_THERE = {0, errno.ENOENT}
 
 
 def forget(marks: Iterable[int], mask: int) -> None:
-    """Delete every connection, of any protocol and both families, whose mark under ``mask`` is one of ``marks``.
-
-    Its next packet starts a new connection, and goes the way that traffic goes now; behind NAT it gets another address,
-    and its far end resets TCP. Raises `NetlinkError`.
-    """
+    """Delete every connection, of any protocol and both families, whose mark under ``mask`` is one of ``marks``. Its
+    next packet starts a new connection, and goes the way that traffic goes now; behind NAT it gets another address, and
+    its far end resets TCP. Raises `NetlinkError`."""
     with Connection(NETLINK_NETFILTER) as connection:
         ours = [mark for mark in marks if mark & mask]  # a mark without our bits is everybody's
         messages = [

@@ -85,31 +85,14 @@ class Kernel(Owner):
         devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
         self._indexes = {one.name: one.index for one in devices.values()}
         names = {one.index: one.name for one in devices.values()}
-        band = numbers.priorities(settings)
-        rules: set[Rule] = set()
-        other_rules: list[tuple[int, Rule]] = []
+        ours, band, ids = settings.protocol, numbers.priorities(settings), numbers.nexthop_ids(settings)
+        rules: list[tuple[int, Rule]] = []
         for family in self.families:
-            for protocol, rule in rule_codec.decode(dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))):
-                if protocol != settings.protocol:
-                    other_rules.append((protocol, rule))
-                elif rule.priority in band:
-                    rules.add(rule)
-        nexthops: dict[int, Nexthop] = {}
-        groups: dict[int, Group] = {}
-        other_ids: list[tuple[int, int]] = []
-        ids = numbers.nexthop_ids(settings)
+            rules += rule_codec.decode(dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family)))
+        nexthops: list[tuple[int, Nexthop | Group]] = []
         if self.nexthop_objects:
-            for protocol, found in nexthop_codec.decode(
-                dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST), names
-            ):
-                if protocol != settings.protocol:
-                    other_ids.append((protocol, found.id))
-                elif found.id not in ids:
-                    continue
-                elif isinstance(found, Group):
-                    groups[found.id] = found
-                else:
-                    nexthops[found.id] = found
+            nexthops = nexthop_codec.decode(dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST), names)
+        known = [one for protocol, one in nexthops if protocol == ours and one.id in ids]
         tables = numbers.tables(settings)
         routes: dict[Kind, bytes] = {}
         for family in self.families:
@@ -118,8 +101,18 @@ class Kernel(Owner):
             routes |= {kind: packed for kind, packed in decoded.items() if kind.table in tables}
         others = Foreign()
         if foreign:
-            others = Foreign(tuple(other_rules), tuple(other_ids), tuple(self._foreign_routes(settings, names)))
-        return Seen(State(frozenset(rules), nexthops, groups, routes), devices, others)
+            others = Foreign(
+                tuple(one for one in rules if one[0] != ours),
+                tuple((protocol, one.id) for protocol, one in nexthops if protocol != ours),
+                tuple(self._foreign_routes(settings, names)),
+            )
+        state = State(
+            frozenset(rule for protocol, rule in rules if protocol == ours and rule.priority in band),
+            {one.id: one for one in known if isinstance(one, Nexthop)},
+            {one.id: one for one in known if isinstance(one, Group)},
+            routes,
+        )
+        return Seen(state, devices, others)
 
     def _foreign_routes(self, settings: RouteSettings, names: Mapping[int, str]) -> Iterator[tuple[int, Kind]]:
         used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}

@@ -7,7 +7,7 @@ kind."""
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
@@ -124,14 +124,6 @@ class Listing:
             self._templates[template] = _decode(template, self._names)
         known = self._templates[template]
         return None if known is None else self._found.setdefault(known, bytearray())
-
-
-def decode(family: int, bodies: Iterable[bytes], names: Mapping[int, str], protocol: int) -> Found:
-    """From single messages."""
-    listing = Listing(family, names)
-    for body in bodies:
-        listing.take(body)
-    return listing.found(protocol)
 
 
 def _length(datagram: bytes, at: int) -> int:

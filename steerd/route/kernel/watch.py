@@ -76,11 +76,8 @@ class Watch(Notices):
 
 def program(protocol: int, port: int, *, main: bool = False) -> bytes:
     """A classic BPF filter: drops what we did ourselves; of routes and nexthops keeps only those of our protocol, and
-    with ``main`` the routes of the main table, whosoever they are.
-
-    20,000 changes by a routing daemon must not wake us. Netlink is in the machine's byte order, BPF loads in the
-    network's: constants are swapped.
-    """
+    with ``main`` the routes of the main table, whosoever they are. 20,000 changes by a routing daemon must not wake us.
+    Netlink is in the machine's byte order, BPF loads in the network's: constants are swapped."""
 
     steps: list[Instruction] = [
         (LD_W, _AT_PORT),

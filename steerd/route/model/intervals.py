@@ -16,11 +16,9 @@ class Range(NamedTuple):
 
 
 def flatten(family: int, entries: Iterable[tuple[bytes, T | None]]) -> dict[Range, T]:
-    """What each address comes to by the longest prefix that holds it, as the widest ranges, in order.
-
-    ``entries`` are packed prefixes with what they stand for; None: nothing, a hole in what surrounds it. Of equal
-    prefixes the first counts.
-    """
+    """What each address comes to by the longest prefix that holds it, as the widest ranges, in order. ``entries`` are
+    packed prefixes with what they stand for; None: nothing, a hole in what surrounds it. Of equal prefixes the first
+    counts."""
     bits = 8 * (WIDTH[family] - 1)
     known: dict[Range, T | None] = {}
     for entry, target in entries:

@@ -55,23 +55,21 @@ def allocate(
     """What exists keeps its id; the rest gets one from a hash of what it is."""
     base = settings.nexthop_base
     ours = nexthop_ids(settings)
-    existing: dict[WayOut, int] = {}
-    for number, nexthop in sorted(found.nexthops.items()):
-        existing.setdefault(WayOut(nexthop.family, nexthop.device, nexthop.via), number)
+    # Of two for one way out the lower number counts.
+    nexthops_there = sorted(found.nexthops.items(), reverse=True)
+    existing = {WayOut(one.family, one.device, one.via): number for number, one in nexthops_there}
     taken = {*found.nexthops, *found.groups}
     groups: dict[tuple[PolicyId, int], int] = {}
     for key in sorted(policies):
-        if key in adopted and adopted[key] in ours and adopted[key] not in groups.values():
-            groups[key] = adopted[key]
-            continue
-        home = f"{key[1]} {key[0]}"
-        slot = _slot(home, GROUP_IDS)
+        slot = _slot(f"{key[1]} {key[0]}", GROUP_IDS)
         # Left over without a route, such as after all members died and came back: still this policy's.
         leftover = found.groups.get(base + slot)
-        if leftover and leftover.buckets == BUCKETS and leftover.id not in {*adopted.values(), *groups.values()}:
+        if key in adopted and adopted[key] in ours and adopted[key] not in groups.values():
+            groups[key] = adopted[key]
+        elif leftover and leftover.buckets == BUCKETS and leftover.id not in {*adopted.values(), *groups.values()}:
             groups[key] = leftover.id
-            continue
-        groups[key] = _free(slot, GROUP_IDS, base, {*taken, *groups.values()})
+        else:
+            groups[key] = _free(slot, GROUP_IDS, base, {*taken, *groups.values()})
     nexthops: dict[WayOut, int] = {}
     for way in sorted(set(ways)):
         slot = _slot(" ".join(map(str, way)), NEXTHOP_IDS)

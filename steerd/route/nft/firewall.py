@@ -161,7 +161,8 @@ class Firewall(Owner):
         except subprocess.TimeoutExpired as error:
             raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
         if done.returncode:
-            raise FirewallError(f"nft: {_first_line(done.stderr)}")
+            said = (line for line in done.stderr.splitlines() if line.strip())
+            raise FirewallError(f"nft: {next(said, 'failed without a word')}")
         return done.stdout
 
 
@@ -186,8 +187,3 @@ def collision(firewall: Firewall, settings: RouteSettings) -> str | None:
         f"there is a table inet {settings.nft_table} of nftables, {whose}, which is not steerd's "
         f"(protocol {settings.protocol}): choose another route.nft_table, or remove it"
     )
-
-
-def _first_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else "failed without a word"

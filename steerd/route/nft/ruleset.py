@@ -20,12 +20,9 @@ _HEADERS = {IPV4: 40, IPV6: 60}
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What besides the settings goes into the table.
-
-    ``main`` has the prefixes that main knows better than by a default route; ``mtus`` the largest packet that each
-    device's path takes, in bytes; ``uplinks`` the devices of main's default routes; ``can`` the uses of nftables that
-    this kernel allows.
-    """
+    """What besides the settings goes into the table. ``main`` has the prefixes that main knows better than by a default
+    route; ``mtus`` the largest packet that each device's path takes, in bytes; ``uplinks`` the devices of main's
+    default routes; ``can`` the uses of nftables that this kernel allows."""
 
     main: Prefixes = field(default_factory=Prefixes)
     extra: ExtraDevices = field(default_factory=dict)

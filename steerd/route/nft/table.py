@@ -8,7 +8,7 @@ does any more. Chains stay, and are refilled in between, in one transaction.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
@@ -69,7 +69,8 @@ class Table:
 
         found = []
         if fresh:
-            told = [words.chain(name, []) for name in _targets(mine[one] for one in fresh)]
+            targets = {name for one in fresh for name in _TARGET.findall(mine[one])}
+            told = [words.chain(name, []) for name in sorted(targets)]
             found.append(_table(self.name, [*told, *(mine[one] for one in fresh)]))
         put = [one for one in mine if one[0] == "chain" or not (trusted or one in fresh)]
         emptied = [one for one in there if one in put or one[0] == "chain"]
@@ -91,11 +92,6 @@ def names(text: str) -> list[Name]:
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:8]
-
-
-def _targets(blocks: Iterable[str]) -> list[str]:
-    """The chains that maps name."""
-    return sorted({name for block in blocks for name in _TARGET.findall(block)})
 
 
 def removal(table: str) -> str:

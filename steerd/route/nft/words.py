@@ -25,7 +25,7 @@ def block(head: str, lines: Iterable[str]) -> str:
 
 def ranges_set(name: str, family: int, found: Iterable[Range]) -> str:
     """A set of addresses."""
-    elements = ranges(family, found)
+    elements = ", ".join(_range(family, one) for one in found)
     lines = [f"type {ADDRESS_TYPE[family]}", "flags interval"]
     return block(f"set {name}", lines + ([f"elements = {{ {elements} }}"] if elements else []))
 
@@ -47,11 +47,6 @@ def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
 def names(devices: Iterable[str]) -> str:
     """A set of devices."""
     return "{ " + ", ".join(f'"{device}"' for device in sorted(devices)) + " }"
-
-
-def ranges(family: int, found: Iterable[Range]) -> str:
-    """The elements of a set."""
-    return ", ".join(_range(family, one) for one in found)
 
 
 def _range(family: int, one: Range) -> str:

@@ -99,8 +99,7 @@ class Account:
         except OSError as error:
             log.warning("the gateway's addresses cannot be read: %s", error)
             return
-        paths = [*present.retired.values(), *present.settings.paths]
-        usable = {way for way in ways_out(paths) if seen.up(way.device)}.difference(refused)
+        usable = {way for way in ways_out(present.paths.values()) if seen.up(way.device)}.difference(refused)
         for policy in sorted(present.choices.keys() if policies is None else policies):
             before, words = self._mismatches.pop(policy, None), self._mismatch(present, policy, usable)
             if words:
@@ -111,11 +110,10 @@ class Account:
                 log.info("%s: the kernel sends its packets where they should go again", policy)
 
     def _mismatch(self, present: Present, policy: PolicyId, usable: AbstractSet[WayOut]) -> str | None:
-        paths = {**present.retired, **{path.path: path for path in present.settings.paths}}
         expected: dict[int, frozenset[str]] = {}
         for family in present.families:
             if present.steers(policy, family):
-                ways = weighed(present.choices[policy], paths, usable, family)
+                ways = weighed(present.choices[policy], present.paths, usable, family)
                 expected[family] = frozenset(way.device for way in carrying(ways))
         try:
             return self._verifier.mismatch(policy, expected)

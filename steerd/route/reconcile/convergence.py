@@ -15,7 +15,7 @@ from steerd.route.model.objects import Nexthop, Routes, Seen, State
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
-from steerd.route.wanted.choice import Choice, possible, ways_out
+from steerd.route.wanted.choice import Choice, ways_out, weighed
 from steerd.route.wanted.desired import Circumstances, desired
 from steerd.route.wanted.diff import Difference, difference, label
 from steerd.route.wanted.present import Present
@@ -163,4 +163,4 @@ class Convergence:
 
 
 def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:
-    return any(possible(choice, paths, usable, family) for family in FAMILIES)
+    return any(weighed(choice, paths, usable, family) for family in FAMILIES)

@@ -46,8 +46,7 @@ class Proposal:
 
 class Reconciler:
     """Owns the wanted state, ``standing``. ``retry_at`` is when to `repair` again even if nothing is noticed, by the
-    clock that `repair` is given. Without ``protection`` nothing is done in nftables.
-    """
+    clock that `repair` is given. Without ``protection`` nothing is done in nftables."""
 
     def __init__(
         self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None, peers: Peers | None = None

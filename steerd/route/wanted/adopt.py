@@ -38,17 +38,14 @@ class _Table:
 
     def most(self, wanted: set[bytes], metric: int, kind_of: RouteType) -> Kind | None:
         """The kind that has most of the wanted prefixes."""
-        best: Kind | None = None
-        most = 0
+        shared: dict[Kind, int] = {}
         for kind, packed in self._packs.items():
-            if kind.metric != metric or kind.type != kind_of:
-                continue
-            if kind not in self._sets:
-                self._sets[kind] = set(prefixes.split(self._family, packed))
-            shared = len(wanted & self._sets[kind])
-            if shared > most:
-                best, most = kind, shared
-        return best
+            if (kind.metric, kind.type) == (metric, kind_of):
+                if kind not in self._sets:
+                    self._sets[kind] = set(prefixes.split(self._family, packed))
+                shared[kind] = len(wanted & self._sets[kind])
+        best = max(shared, key=shared.__getitem__, default=None)
+        return best if best and shared[best] else None
 
 
 def adopt(settings: RouteSettings, selections: Iterable[Selection], state: State) -> Adopted:

@@ -65,11 +65,8 @@ def weighed(
 ) -> list[tuple[WayOut, int]]:
     """The ways out that this choice comes to, best first, with their weights in a group of 64 buckets: `BEST_WEIGHT` if
     one has everything, as much together for those that share, and `RUNNER_UP_WEIGHT`, which gets no bucket, for one
-    that stands by.
-
-    The first path with any usable way leads in both families: if it does not carry one of them, that family has no way,
-    since traffic of one PoP must not appear at another.
-    """
+    that stands by. The first path with any usable way leads in both families: if it does not carry one of them, that
+    family has no way, since traffic of one PoP must not appear at another."""
     known = [paths[name] for name in choice.paths if name in paths]
     alive = [path for path in known if not usable.isdisjoint(ways_out([path]))]
     ways = [(path.path, way_out(path, family)) for path in alive]
@@ -87,15 +84,8 @@ def weighed(
     return [*zip(sharing, _weights(list(sharing.values())), strict=True), *standby]
 
 
-def possible(
-    choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut], family: int
-) -> list[WayOut]:
-    """The same without weights."""
-    return [way for way, _weight in weighed(choice, paths, usable, family)]
-
-
 def carrying(weighed: Iterable[tuple[WayOut, int]]) -> list[WayOut]:
-    """Those of them that get packets."""
+    """Those of `weighed` ways that get packets."""
     ways = list(weighed)
     return [way for way, weight in ways if weight > RUNNER_UP_WEIGHT] or [way for way, _weight in ways[:1]]
 

@@ -30,10 +30,15 @@ class Present:
     nexthop_objects: bool
     held: Held | None = None
 
+    @property
+    def paths(self) -> dict[PathId, RoutePath]:
+        """All paths by name, also the retired ones."""
+        return {**self.retired, **{path.path: path for path in self.settings.paths}}
+
     def choice(self, policy: PolicyId) -> Choice:
         """The choice that the kernel carries out; an empty one if nothing leads on."""
         asked = self.choices.get(policy, BLOCKED)
-        paths = {**self.retired, **{path.path: path for path in self.settings.paths}}
+        paths = self.paths
         for family in self.families:
             kind = self._kind(policy, family)
             ways = ways_of(self.state, kind) if kind else []

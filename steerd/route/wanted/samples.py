@@ -131,8 +131,7 @@ def _destinations(
 
 
 def _spread(family: int, packed: bytes) -> list[bytes]:
-    every = prefixes.count(family, packed)
-    width = prefixes.WIDTH[family]
+    width, every = prefixes.WIDTH[family], prefixes.count(family, packed)
     places = sorted({every * part // _PREFIXES for part in range(_PREFIXES)}) if every else []
     return [packed[place * width : (place + 1) * width] for place in places]
 

@@ -69,21 +69,16 @@ class Match(NamedTuple):
 def matches(selectors: Selectors) -> list[Match]:
     """One per rule, in both families where the selectors allow."""
     found: list[Match] = []
-    fwmark = selectors.fwmark
+    iifs = [LOOPBACK] if selectors.own else selectors.iifs or [""]
     for family in FAMILIES:
         sources = [one for one in selectors.sources if ip_network(one).version == family]
         if selectors.sources and not sources:
             continue
         for source in sources or [""]:
-            if selectors.own:
-                found.append(Match(family, source, LOOPBACK, False, *fwmark))
-            elif selectors.iifs:
-                found += [Match(family, source, iif, False, *fwmark) for iif in selectors.iifs]
-            elif source or any(fwmark):
-                found.append(Match(family, source, "", False, *fwmark))
-            else:
-                found.append(Match(family, "", LOOPBACK, True))
-    return found
+            found += [Match(family, source, iif, False, *selectors.fwmark) for iif in iifs]
+    # Everything forwarded is what does not come from the gateway itself.
+    plain = not (selectors.own or selectors.sources or selectors.iifs or any(selectors.fwmark))
+    return [one._replace(iif=LOOPBACK, invert=True) for one in found] if plain else found
 
 
 def selections(settings: RouteSettings, rules: Iterable[Rule] = ()) -> tuple[Selection, ...]:

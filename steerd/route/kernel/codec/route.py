@@ -68,14 +68,8 @@ def lookup_request(
     table = _RTM_F_LOOKUP_TABLE if family == IPV4 else 0  # IPv6 tells the table anyway, and refuses to be asked
     flags = _RTM_F_FIB_MATCH if entry else table
     header = _HEADER.pack(ADDRESS_FAMILY[family], bits, 8 * len(source), 0, 0, 0, 0, 0, flags)
-    parts = [attribute(Rta.DST, destination)]
-    if source:
-        parts.append(attribute(Rta.SRC, source))
-    if iif:
-        parts.append(attribute(Rta.IIF, _U32.pack(iif)))
-    if mark:
-        parts.append(attribute(Rta.MARK, _U32.pack(mark)))
-    return header + b"".join(parts)
+    origin = attribute(Rta.SRC, source) if source else b""
+    return header + attribute(Rta.DST, destination) + origin + _given(Rta.IIF, iif) + _given(Rta.MARK, mark)
 
 
 def decode_lookup(body: bytes) -> tuple[int, int, int]:
@@ -88,14 +82,14 @@ def decode_lookup(body: bytes) -> tuple[int, int, int]:
 
 def _tail(kind: Kind, indexes: Mapping[str, int]) -> bytes:
     family = ADDRESS_FAMILY[kind.family]
-    parts = [attribute(Rta.TABLE, _U32.pack(kind.table)), attribute(Rta.PRIORITY, _U32.pack(kind.metric))]
-    if kind.nexthop:
-        parts.append(attribute(Rta.NH_ID, _U32.pack(kind.nexthop)))
-    if kind.device:
-        parts.append(attribute(Rta.OIF, _U32.pack(indexes.get(kind.device, 0))))
-    if kind.via:
-        parts.append(attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via)))
-    return b"".join(parts)
+    slot = attribute(Rta.TABLE, _U32.pack(kind.table)) + attribute(Rta.PRIORITY, _U32.pack(kind.metric))
+    device = attribute(Rta.OIF, _U32.pack(indexes.get(kind.device, 0))) if kind.device else b""
+    via = attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via)) if kind.via else b""
+    return slot + _given(Rta.NH_ID, kind.nexthop) + device + via
+
+
+def _given(kind: Rta, number: int) -> bytes:
+    return attribute(kind, _U32.pack(number)) if number else b""
 
 
 def _messages(operation: int, flags: int, routes: Routes, protocol: int, scope: int, tail: bytes) -> Iterator[Message]:
