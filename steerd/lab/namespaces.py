@@ -34,8 +34,7 @@ def command(namespace: str, argv: Sequence[str]) -> list[str]:
 
 
 def spawn(namespace: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start a process in a namespace, in a session of its own: a Ctrl-C is the lab's to handle. ``options`` as for
-    `subprocess.Popen`."""
+    """Start a process in a namespace, in its own session: Ctrl-C is the lab's. ``options``: `subprocess.Popen`'s."""
     return subprocess.Popen(command(namespace, argv), start_new_session=True, **options)
 
 

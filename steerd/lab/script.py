@@ -34,8 +34,7 @@ class Act(Generic[W]):
 
 @dataclass(slots=True)
 class Result:
-    """What came of an act. ``moved_after_s``: seconds until the first user packet went by the new PoP, per family.
-    ``log``: the daemon's last words, if there is a problem."""
+    """What came of an act. ``moved_after_s``: until the new PoP got a packet, by family. ``log``: of a problem."""
 
     act: str
     what: str
@@ -51,8 +50,7 @@ class Result:
 
 
 def judged(script: Sequence[Act[Any]], results: Sequence[Result], daemon: dict[str, float]) -> dict[str, Any]:
-    """The whole report: what came of each act, and whether the policy moved as often as it had to. ``daemon`` tells
-    what the daemon used."""
+    """The whole report: each act, and whether the policy moved as often as it had to. ``daemon``: what that used."""
     made = sum(len(result.switches) for result in results)
     needed = sum(act.to is not None for act in script)
     problems = [f"{result.act}: {problem}" for result in results for problem in result.problems]

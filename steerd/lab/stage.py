@@ -1,5 +1,4 @@
-"""Plays a script with the real daemon, in any world with users' traffic: the lab's, or one with the kernel's
-tunnels."""
+"""Plays a script with the real daemon, in any world with users' traffic: the lab's, or one of kernel tunnels."""
 
 import sys
 import time

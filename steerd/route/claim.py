@@ -25,8 +25,7 @@ class Claim:
         self._held: dict[str, socket.socket] = {}
 
     def take(self, settings: RouteSettings) -> None:
-        """Claim the numbers of these settings besides those held. Raises `RouteError` when another steerd has one of
-        them, and claims nothing then."""
+        """Claim these numbers besides those held. Raises `RouteError`, and claims none, if another steerd has one."""
         with ExitStack() as taken:
             new = {
                 name: taken.enter_context(_claimed(name, key))

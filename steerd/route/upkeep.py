@@ -1,5 +1,4 @@
-"""What routing does by itself: watches the kernel, follows main, restores what others change, and releases connections
-whose path is gone."""
+"""What routing does by itself: follows the kernel and main, restores what others change, releases connections."""
 
 import asyncio
 import logging

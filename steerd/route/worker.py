@@ -20,6 +20,5 @@ class Worker:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Waits for what the thread was given, such as a comparison that nobody awaits any more; then nothing more is
-        done. Safe to repeat."""
+        """Ends once the thread has done what it was given, awaited or not. Safe to repeat."""
         await asyncio.to_thread(self._thread.shutdown)

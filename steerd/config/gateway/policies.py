@@ -23,8 +23,7 @@ Selectors = tuple[frozenset[str], frozenset[str], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """A policy with its prefixes read, the paths that it may never use with the reason for each, and those that are
-    worth something to it, in ms."""
+    """A policy with its prefixes read, the paths it may never use and why, and those worth something to it, in ms."""
 
     written: Policy
     order: int

@@ -24,8 +24,7 @@ class CheckedPath:
 
 @dataclass(frozen=True, slots=True)
 class Pops:
-    """What policies choose from. `names` are those of all PoPs that were written, the refused ones too; `whole`: none
-    was refused."""
+    """What policies choose from. `names` has all written PoPs, the refused too; `whole`: none was refused."""
 
     paths: Sequence[CheckedPath]
     names: Sequence[str]

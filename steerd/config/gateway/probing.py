@@ -55,8 +55,7 @@ def budgets(probe: Probe, paths: Sequence[CheckedPath]) -> dict[str, float | Non
 
 
 def affordable(checked: Sequence[CheckedPath], paths: Sequence[ProbePath], report: Report) -> None:
-    """Warns where the budget of a device does not pay for the intervals of its paths, with all of them in use.
-    `paths` is what became of `checked`."""
+    """Warns where a device's budget does not pay for its paths' intervals, all in use. `paths` are those `checked`."""
     places = {path.written.dev: f"{path.key}.budget" for path, _ in _rationed(checked)}
     devices: dict[str, list[ProbePath]] = {}
     for path in paths:

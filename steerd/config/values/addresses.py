@@ -37,8 +37,7 @@ def alone(raw: bytes) -> bool:
 
 
 def host(value: object) -> str | None:
-    """A host name (RFC 1123) in lower case; None: it is none. Every resolver would read one that ends in a number as an
-    IPv4 address."""
+    """A host name (RFC 1123) in lower case; None: it is none, as is what ends in a number like an IPv4 address."""
     if not isinstance(value, str) or len(value) > _MAX_HOST:
         return None
     labels = value.removesuffix(".").split(".")

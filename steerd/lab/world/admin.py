@@ -17,8 +17,7 @@ _GIVEN_UP = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """``alive``: still connected and answered within the last second. ``longest_gap``: between two answers, or since
-    the last, in seconds."""
+    """``alive``: connected, and answered within a second. ``longest_gap``: seconds between answers, or since."""
 
     alive: bool
     answers: int

@@ -25,8 +25,7 @@ _WAIT = 5.0  # seconds
 
 
 class Broker:
-    """Listens on 127.0.0.1 port `PORT` there. ``latest`` is the last payload of each topic that the lab saw. Raises
-    `LabError` if mosquitto is not installed or does not start."""
+    """Listens on 127.0.0.1, port `PORT`. ``latest``: last payloads by topic. Raises `LabError` if it cannot start."""
 
     url = f"mqtt://127.0.0.1:{PORT}"
 

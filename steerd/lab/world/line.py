@@ -48,8 +48,7 @@ class Log:
 
 
 class Line:
-    """One PoP: answers echoes to its own probe targets, and echoes and user traffic to any address that is not
-    another PoP's probe target."""
+    """One PoP: answers echoes to its own targets, and echoes and user traffic to any but another PoP's target."""
 
     def __init__(self, number: int, own: frozenset[bytes], others: frozenset[bytes], seed: int) -> None:
         self.conditions = Conditions()

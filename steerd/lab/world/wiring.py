@@ -24,8 +24,7 @@ ADMIN = "198.51.100.10"
 
 
 def wire(rp_filter: int, made: Sequence[str] = ("lan", "gw", "wan")) -> None:
-    """Make the three namespaces, or those that are not there yet, and connect them; ``rp_filter`` on all the gateway's
-    devices."""
+    """Make the three namespaces, or the missing ones, and connect them; ``rp_filter`` on all the gateway's devices."""
     namespaces.add(*made)
     namespaces.sysctl("gw", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
     namespaces.sysctl("gw", ipv4__conf__all__rp_filter=rp_filter, ipv4__conf__default__rp_filter=rp_filter)

@@ -195,8 +195,7 @@ class World:
         )
 
     def run_daemon(self, config: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
-        """Start the real daemon in ``gw`` as a user would. ``options`` as for `subprocess.Popen`. It ends with the
-        world at the latest."""
+        """Start the real daemon in ``gw``; ``options``: `subprocess.Popen`'s. It ends with the world at the latest."""
         file = self.directory / "steerd.toml"
         file.write_text(config)
         command = [sys.executable, "-m", "steerd.cli.steerd", "run", "-c", str(file), *arguments]

@@ -47,8 +47,7 @@ class Outcome:
         return {"trace": self.trace, "switches": list(self.switches), "summary": summary}
 
     def figures(self, choices: Choices) -> dict[str, Any]:
-        """What these choices brought; None where there is nothing to tell. J and gap left at the rule's own price,
-        and at all prices if there are more."""
+        """What these choices brought; None: unknown. J and gap left at the rule's own price, and at all if several."""
         scores = [{"price": price, **self.account.score(choices, price)._asdict()} for price in self.prices]
         found: dict[str, Any] = {
             "switches": moves(choices),

@@ -81,8 +81,7 @@ class Account:
 
 
 class Ledger:
-    """Collects what the probes of each path brought, time by time, and which path was in use. ``rounds``: the times are
-    on a grid, and each is a sample."""
+    """Collects what paths brought at each time, and which was in use. ``rounds``: each time is a sample."""
 
     def __init__(self, *, rounds: bool = False) -> None:
         self.rows = 0

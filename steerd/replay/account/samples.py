@@ -42,8 +42,7 @@ class Samples:
         return [(self._step_of[begin - 1] + 1 if begin else 0, path) for begin, path in choices]
 
     def shown(self) -> Iterator[tuple[float, dict[PathId, float | None]]]:
-        """What other rules see: sample by sample its time, and what paths brought. A path without a row is left out;
-        one that is gone brought nothing."""
+        """What other rules see: each sample's time, and what paths with a row brought; those that are gone, nothing."""
         turns: dict[int, list[PathId]] = {}
         for path, spans in self._gone.items():
             for span in spans:

@@ -46,8 +46,7 @@ class Interface:
 
 
 class Mwan3:
-    """The first interface, in the order of metrics, that is online. With none online the last one stays: there is
-    no better way to pay for (last_resort)."""
+    """The first interface, by metric, that is online; with none the last one stays: no way is better (last_resort)."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

@@ -29,8 +29,7 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:  # noqa: ARG001 (hosts have names of their own)
-    """The probes; paths are called as the hosts are. Raises `Malformed`: a line about a probe cannot be understood, or
-    has no time."""
+    """The probes; a path is called as its host. Raises `Malformed`: a probe's line has no time or is not understood."""
     runs: dict[str, Sequence] = {}
     last = 0.0
     for line, said in text.lines():

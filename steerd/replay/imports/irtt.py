@@ -30,8 +30,7 @@ def target(head: str) -> str | None:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
-    """The probes, all of the path ``name``. Raises `Malformed`: it is not irtt's JSON, or without the times of the
-    probes on the wall clock."""
+    """The probes, all of path ``name``. Raises `Malformed`: not irtt's JSON, or without times of the wall clock."""
     found = False
     for line, key, value in members(text, PROBES):
         if key == PROBES:

@@ -84,8 +84,7 @@ class _Scanner:
 
 
 def values(text: Text) -> Iterator[tuple[Line, Any]]:
-    """The elements of the list that the text is; or its values, one after the other, as in JSON lines. Raises
-    `Malformed`: it is no JSON."""
+    """The elements of the list that the text is, or its values one by one (JSON lines). Raises `Malformed`: no JSON."""
     scanner = _Scanner(text.read)
     if scanner.peek() == "[":
         scanner.take("[")
@@ -99,8 +98,7 @@ def values(text: Text) -> Iterator[tuple[Line, Any]]:
 
 
 def members(text: Text, listed: str) -> Iterator[tuple[Line, str, Any]]:
-    """The members of the object that the text is, each with its key; those of the list ``listed`` one by one. Raises
-    `Malformed`: it is no JSON object."""
+    """The object's members by key, those of the list ``listed`` one by one. Raises `Malformed`: no JSON object."""
     scanner = _Scanner(text.read)
     scanner.take("{")
     first = True

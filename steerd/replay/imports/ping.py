@@ -41,8 +41,7 @@ def target(head: str) -> str | None:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
-    """The probes, all of the path ``name``. Raises `Malformed`: a line about a probe cannot be understood, or has no
-    time."""
+    """The probes, all of path ``name``. Raises `Malformed`: a line about a probe is not understood, or has no time."""
     run = Sequence(name, wraps=WRAPS)
     last = 0.0
     for line, said in text.lines():

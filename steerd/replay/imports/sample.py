@@ -45,8 +45,7 @@ def forward(at: float, last: float, line: int) -> float:
 
 
 def milliseconds(value: Any, line: int, *, unit: float = 1.0) -> float:
-    """An RTT in ms; ``unit`` is how many ms the number counts in. Raises `Malformed`: it is no number, negative, or
-    absurd."""
+    """An RTT in ms; ``unit``: ms that the number counts in. Raises `Malformed`: no number, negative, or absurd."""
     found = number(value)
     if found is None or not 0.0 <= found * unit < RTT_MAX:
         raise Malformed(line, f"{brief(value)} is not an RTT")
@@ -76,8 +75,7 @@ def _long(value: Any) -> bool:
 
 
 def named(value: Any, line: int) -> str:
-    """The name of a path or a target as a file has it. Raises `Malformed`: it is no text, empty, or too long to be a
-    name."""
+    """The name of a path or target in a file. Raises `Malformed`: it is no text, empty, or too long to be a name."""
     if not isinstance(value, str) or not value.strip() or len(value) > NAME_MAX:
         raise Malformed(line, f"{brief(value)} is not the name of a host")
     return printable(value.strip())

@@ -67,8 +67,7 @@ class Sequence:
         self._rtts.append(nan if rtt is None else rtt)
 
     def ended(self, count: int, line: int) -> None:
-        """The run says that it sent so many: those after the last answer were lost. Raises `Malformed`: that cannot
-        be."""
+        """The run sent so many: those after the last answer were lost. Raises `Malformed`: that cannot be."""
         if self._first is None or not self._numbers:
             return
         if count - self._newest > GAP_MAX:
@@ -90,8 +89,7 @@ class Sequence:
         return self._newest + near
 
     def samples(self) -> Iterator[Sample]:
-        """All probes from the first to the last, in the order of sending; what has no time of its own lies evenly
-        between the answered ones around it."""
+        """All probes in the order of sending; those without a time lie evenly between the answered ones around them."""
         order = self._order()
         if not order:
             return

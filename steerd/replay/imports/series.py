@@ -1,4 +1,4 @@
-"""The samples of all files, by path: 16 bytes a probe."""
+"""The samples of all files, on one grid. Raises `TraceError`: unreadable, of another format, or empty."""
 
 from array import array
 from bisect import bisect_left
@@ -36,8 +36,7 @@ class Series:
         return self._times[0]
 
     def period(self) -> float:
-        """Seconds from probe to probe: the median over `STRIDE` of them, so that turns early and late do not count; 0
-        with fewer than two."""
+        """Seconds from probe to probe: a median over `STRIDE`, to even out late ones; 0 with fewer than two."""
         stride = max(1, min(STRIDE, len(self._times) // 8) // 2 * 2)
         steps = sorted(
             (after - before) / stride for before, after in zip(self._times, self._times[stride:], strict=False)
@@ -45,8 +44,7 @@ class Series:
         return steps[len(steps) // 2] if steps else 0.0
 
     def extend(self, times: "array[float]", rtts: "array[float]", file: Path) -> Path | None:
-        """What a file has of this path. Returns the file that has it at the same time, if one does; then nothing is
-        added."""
+        """Add what a file has of this path; returns the file that has the same time, if any, and adds nothing then."""
         if any(before > after for before, after in pairwise(times)):
             order = sorted(range(len(times)), key=times.__getitem__)
             times = array("d", [times[place] for place in order])

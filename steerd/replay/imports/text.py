@@ -23,8 +23,8 @@ class Text:
         self.line = 0  # the last that `lines` gave
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Each line, numbered from 1, without its end. Raises `Malformed`: a line is too long to be one, or has NUL in
-        it, as binary files do."""
+        """Each line, numbered from 1, without its end. Raises `Malformed`: it is too long, or has NUL in it
+        (binary)."""
         readline = self._stream.readline
         while line := readline(LINE_MAX):
             self.line += 1
@@ -41,8 +41,7 @@ class Text:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Text]:
-    """The file's text, uncompressed whatever its name says. Raises `Malformed`: it is not UTF-8, or damaged; `OSError`:
-    it cannot be read."""
+    """The file's text, decompressed by content. Raises `Malformed`: not UTF-8, or damaged; `OSError`."""
     text: Text | None = None
     try:
         with file.open("rb") as raw, _uncompressed(raw) as plain:

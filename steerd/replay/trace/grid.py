@@ -14,8 +14,7 @@ from steerd.core.settings import PathId
 from steerd.replay.trace.track import Piles, Track
 
 APART: Final = 0.01
-"""Up to this share of times that follow others within the period, and have none of their paths, paths count as having
-their rows at the same times."""
+"""Share of times within the period of others, with none of their paths, up to which paths share their times."""
 
 NEAR: Final = 0.9  # within the period means within this share of it
 PHASES: Final = 1000  # times that are looked at to see in which part of the period there are rows
@@ -32,8 +31,7 @@ def apart(times: "array[float]", piles: Piles, period: float) -> bool:
 
 
 class Grid:
-    """The steps of a period in which a trace has rows. ``times`` are their ends; ``step_of`` tells for each time of the
-    trace the number of its step."""
+    """The steps of a period that have rows. ``times`` are their ends; ``step_of`` has the step of each trace time."""
 
     def __init__(self, times: "array[float]", period: float) -> None:
         origin = _origin(times, period)

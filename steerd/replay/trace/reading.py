@@ -44,8 +44,7 @@ class Trace:
         return raw.tell() if raw is not None and not raw.closed and raw.seekable() else 0
 
     def groups(self) -> Iterator[Swept]:
-        """The rows, all of one time together. Raises `TraceError`: the file cannot be read, a row is malformed, or the
-        rows are not sorted."""
+        """The rows, all of one time together. Raises `TraceError`: unreadable, malformed, or out of order."""
         line = 1
         try:
             with self.file.open("rb") as self._raw, _decoded(self._raw, self.file.suffix) as stream:

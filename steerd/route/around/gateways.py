@@ -1,5 +1,4 @@
-"""Next hops for `via = "auto"`: that of main's default route through the path's device, as a DHCP client, pppd or a
-router advertisement wrote it. Pure."""
+"""Next hops for `via = "auto"`: those of main's default routes, which DHCP clients, pppd or routers made. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -41,8 +41,7 @@ def running(root: Path) -> set[str]:
 
 
 def _settings(root: Path) -> dict[str, str]:
-    """As networkd reads them (networkd.conf(5)): one networkd.conf, then all drop-ins by name, where the last one wins.
-    Of files of one name the one in the first folder counts."""
+    """As networkd.conf(5) says: one networkd.conf, then drop-ins by name, of one name the first; the last word wins."""
     main = next((path for folder in _FOLDERS if (path := root / folder / "networkd.conf").is_file()), None)
     drop_ins: dict[str, Path] = {}
     for folder in _FOLDERS:

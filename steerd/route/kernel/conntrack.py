@@ -19,13 +19,9 @@ def forget(marks: Iterable[int], mask: int) -> None:
     next packet starts a new connection, and goes the way that traffic goes now; behind NAT it gets another address, and
     its far end resets TCP. Raises `NetlinkError`."""
     with Connection(NETLINK_NETFILTER) as connection:
-        ours = [mark for mark in marks if mark & mask]  # a mark without our bits is everybody's
-        messages = [
-            Message(
-                _DELETE, 0, _ANY_FAMILY + attribute(_MARK, _U32.pack(mark)) + attribute(_MARK_MASK, _U32.pack(mask))
-            )
-            for mark in ours
-        ]
+        ours = [attribute(_MARK, _U32.pack(mark)) for mark in marks if mark & mask]  # without our bits it is anybody's
+        masked = attribute(_MARK_MASK, _U32.pack(mask))
+        messages = [Message(_DELETE, 0, _ANY_FAMILY + mark + masked) for mark in ours]
         for refusal in connection.change(messages):
             if refusal.errno not in _NONE_THERE:
                 raise NetlinkError(refusal.errno, refusal.text)

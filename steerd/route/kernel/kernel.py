@@ -36,8 +36,7 @@ class Refused(NamedTuple):
 
 
 class Kernel(Owner):
-    """``families`` and ``nexthop_objects`` say what this kernel can do. Resilient groups (Linux 5.13) are needed for
-    the latter: others do not tell which nexthop carries what."""
+    """``families`` and ``nexthop_objects`` (with resilient groups, Linux 5.13) say what this kernel can do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,8 +179,7 @@ class Kernel(Owner):
         return found
 
     def way(self, sample: Sample) -> Way:
-        """Where the kernel would send such a packet now. Raises `NetlinkError` if nowhere, or if it would not accept
-        the packet at all."""
+        """Where the kernel would send such a packet now. Raises `NetlinkError` if nowhere, or if it would refuse it."""
         iif = self._indexes.get(sample.iif, 0)
         ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif, sample.mark)
         index, table, length = route_codec.decode_lookup(self._connection.ask(route_codec.RTM_GETROUTE, ask())[0])

@@ -27,8 +27,7 @@ _MOST_PREFIXES = 50_000
 
 
 class DefaultRoute(NamedTuple):
-    """A default route of main's, as its owner (a DHCP client, pppd, a router advertisement) wrote it. ``via`` is
-    numeric, or empty for the device alone."""
+    """A default route of main's, as its owner wrote it. ``via`` is numeric, or empty for the device alone."""
 
     family: int
     device: str
@@ -89,8 +88,7 @@ class MainTable(Owner):
         return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, devices)
 
     def leaves(self, address: str, mark: int) -> tuple[int, int] | None:
-        """The number of the device that a packet of this gateway's own would leave by now, and the table that says so;
-        None: no rule lets it out."""
+        """The number of the device that an own packet would leave by now, and the deciding table; None: none."""
         family = IPV6 if ":" in address else IPV4
         packed = socket.inet_pton(ADDRESS_FAMILY[family], address)
         try:

@@ -59,8 +59,7 @@ class Nexthop(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A nexthop group: (nexthop id, weight) in order. ``idle_timer`` in hundredths of a second; a found group that is
-    not resilient has no buckets."""
+    """A nexthop group: (nexthop id, weight) in order; ``idle_timer`` in 1/100 s. Not resilient: it has no buckets."""
 
     id: int
     members: tuple[tuple[int, int], ...]

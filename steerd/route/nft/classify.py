@@ -24,8 +24,7 @@ Verdict = Callable[[RoutePolicy], str]
 
 
 def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
-    """Rules for what belongs to no policy: bypassed packets, multicast (which no unicast route moves), management, and
-    what main has longer prefixes for."""
+    """Rules for what belongs to no policy: bypassed, multicast (no unicast route moves it), management, main's own."""
     lines = [f"meta mark {settings.bypass_mark:#x} {verdict}"] if settings.bypass_mark else []
     for family in FAMILIES:
         protocol = words.PROTOCOL[family]

@@ -63,8 +63,8 @@ class Firewall(Owner):
         return None
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """Make the table of this name in the kernel exactly ``table``; None: remove it. Returns whether somebody had
-        changed it since. Raises `FirewallError`."""
+        """Make this table exactly ``table``, or remove it (None). Whether somebody had changed it. Raises
+        `FirewallError`."""
         unchanged = (name, table) == (self._table, self.wanted)
         intact = name == self._table and self._is_as_it_was()
         if unchanged and intact:

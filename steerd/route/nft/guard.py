@@ -18,8 +18,7 @@ ExtraDevices = Mapping[PolicyId, frozenset[str]]
 
 
 def guard(settings: RouteSettings, selections: Sequence[Selection], extra: ExtraDevices, *, answers: bool) -> list[str]:
-    """The chains. ``answers``: connections that came in by a path are answered by it, though the policy could not
-    choose it."""
+    """The chains. ``answers``: a path answers connections that came in by it, even if no policy may choose it."""
     chains = []
     for policy in sorted(settings.policies, key=lambda one: one.order):
         if policy.guard is Guard.OFF:
@@ -41,8 +40,7 @@ def guard(settings: RouteSettings, selections: Sequence[Selection], extra: Extra
 
 
 def _without_narrower(settings: RouteSettings, selection: Selection) -> Selection:
-    """Without the unguarded policies whose traffic would leave by the same devices if it fell to a guarded default:
-    that saves a hundred thousand ranges."""
+    """Without unguarded policies that a guarded default would send by the same devices: saves 100,000 ranges."""
     whole = None
     for policy in selection.policies:
         both = all(

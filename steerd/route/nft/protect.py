@@ -77,8 +77,7 @@ class Protection(Owner):
         self._sizes[path] = mtu
 
     def trial(self, table: Table | None) -> None:
-        """Ask the kernel whether it would accept this table; nothing is changed. Raises `FirewallError` with its
-        objection."""
+        """Raises `FirewallError` with the kernel's objection, if it would not accept this table. Changes nothing."""
         if table is not None and table != self._firewall.wanted and (words := self._firewall.refusal(table.whole)):
             raise FirewallError(words)
 

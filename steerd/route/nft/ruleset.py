@@ -49,8 +49,7 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: In
 
 
 def _clamp(settings: RouteSettings, mtus: Mapping[str, int]) -> list[str]:
-    """Tells both ends of a TCP connection what the path's MTU leaves for data, in the segments that open it. The kernel
-    only ever lowers a size."""
+    """Tells both ends of a TCP connection, as it opens, what the path's MTU leaves for data. It only lowers sizes."""
     rules = []
     for device in sorted({path.device for path in settings.paths} & mtus.keys()):
         for family in FAMILIES:

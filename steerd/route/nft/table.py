@@ -37,8 +37,7 @@ class Table:
 
     @classmethod
     def of(cls, name: str, comment: str, blocks: Collection[str]) -> Self:
-        """Sets and maps get names that tell what is in them. An empty chain comes last, whose name identifies the whole
-        table."""
+        """Names of sets and maps tell what is in them; that of the empty chain at the end tells the whole table."""
         full = {set_: f"{set_}_{_digest(block)}" for block in blocks for kind, set_ in names(block) if kind != "chain"}
         named = tuple(
             _NAMED.sub(lambda found: found[1] + full[found[2]] if found[2] else found[0], block) for block in blocks
@@ -53,12 +52,10 @@ class Table:
     @property
     def whole(self) -> str:
         """The transaction that replaces whatever has its name."""
-        comment = f'\tcomment "{self.comment}"'
-        return removal(self.name) + _table(self.name, [comment, *self.blocks])
+        return removal(self.name) + _table(self.name, [f'\tcomment "{self.comment}"', *self.blocks])
 
     def changes(self, there: Collection[Name], *, trusted: bool = False) -> list[str]:
-        """The transactions, in order, that turn a table with these chains, sets and maps into this one. ``trusted``:
-        the names of its sets and maps tell what is in them."""
+        """The transactions from these chains, sets and maps to this table. ``trusted``: names tell what is in them."""
         if not there:
             return [self.whole]
         mine = {names(block)[0]: block for block in self.blocks}

@@ -71,8 +71,8 @@ class Account:
     def shortfall(
         self, present: Present, seen: Seen, refused: Mapping[WayOut, str], policy: PolicyId, choice: Choice
     ) -> str | None:
-        """Why not all of the policy's packets go where this choice sends them, as far as routes tell; None: they do.
-        ``refused`` as in `examine`, with the kernel's words."""
+        """Why not all packets of the policy go as chosen; None: they do. ``refused`` as in `examine`, with the
+        words."""
         if choice.best is not None and present.choice(policy).best != choice.best:
             path = next(path for path in present.settings.paths if path.path == choice.best)
             if path.peer and (said := self._peers.why_not(path)):
@@ -92,8 +92,7 @@ class Account:
     def examine(
         self, present: Present, seen: Seen, refused: Iterable[WayOut], policies: AbstractSet[PolicyId] | None = None
     ) -> None:
-        """Asks the kernel where it sends the packets of these policies, or of all. ``refused``: ways out that it
-        refuses."""
+        """Asks the kernel where it sends packets of these policies, or of all. ``refused``: ways out it refuses."""
         try:
             self._verifier.prepare(present.settings, present.selections, seen.devices)
         except OSError as error:

@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 _ROUNDS = 5  # attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another
 
-_NOTHING: Mapping[PolicyId, Choice] = {}
-
 
 class Convergence:
     """``seen`` is what was read last, ``refused`` the ways out that the kernel does not take, with its words. ``links``
@@ -49,7 +47,7 @@ class Convergence:
         self.seen = seen
         self._ids = Ids(groups, {})
 
-    def converge(self, standing: Standing, former: Mapping[PolicyId, Choice] = _NOTHING) -> tuple[Difference, Standing]:
+    def converge(self, standing: Standing, former: Mapping[PolicyId, Choice]) -> tuple[Difference, Standing]:
         """Until there is nothing left to change. Returns the first difference found, and what stands then: the policy's
         ``former`` choice replaces one that cannot be carried out at all, and a runner-up may have stepped in."""
         settings = standing.settings
@@ -74,21 +72,11 @@ class Convergence:
         return first or Difference((), ()), self._look(standing)
 
     def switch(self, standing: Standing, policy: PolicyId) -> Standing | None:
-        """Carry out the policy's choice by one message per family on what was last read. Returns what stands then.
-        None: that was not enough, read again and converge."""
+        """Carry out a choice by one message a family. Returns what stands then; None: not enough, read and converge."""
         settings = standing.settings
         if not self._objects(settings):
             return None
-        changes = regroup(
-            settings,
-            policy,
-            standing.choices[policy],
-            families=self._kernel.families,
-            ids=self._ids,
-            seen=self.seen,
-            present=self.present(standing),
-            pinning=self._pins(settings),
-        )
+        changes = regroup(self.present(standing), policy, self.seen, pinning=self._pins(settings))
         if changes is None:
             return None
         if refused := self._kernel.apply(changes, settings):

@@ -81,8 +81,7 @@ class Peers(Owner):
         return "" if path.peer in device.peers else f"{path.device} has no peer {path.peer}"
 
     def remove(self, settings: RouteSettings, *, but: Prefixes | None = None) -> int:
-        """Takes the prefixes of these settings' policies from the peers of their paths, ``but`` those of others.
-        Raises `WireGuardError`. Returns how many there were."""
+        """Takes policies' prefixes from their peers, but not the ``but`` ones; how many. Raises `WireGuardError`."""
         names = {path.device for path in settings.paths if path.peer}
         if not names:
             return 0

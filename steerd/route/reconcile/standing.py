@@ -15,8 +15,7 @@ from steerd.route.wanted.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``choices`` has the policies that are in place; ``retired`` the paths that choices still use though the settings
-    do not name them."""
+    """``choices`` has the policies in place; ``retired`` the paths these use that the settings do not name."""
 
     settings: RouteSettings
     selections: tuple[Selection, ...] = ()
@@ -73,8 +72,7 @@ class Standing:
         return Standing(settings, selections, choices, retired).trimmed()
 
     def back_to(self, former: "Standing", since: "Standing") -> "Standing":
-        """Under the former settings, with the choices that policies had then, but for those that chose anew ``since``
-        this was taken up."""
+        """Under the former settings and their choices, but with those that policies made ``since`` it was taken up."""
         moved = {policy: choice for policy, choice in self.choices.items() if choice != since.choices.get(policy)}
         news = replace(self, choices=moved).under(former.settings, former.selections)
         retired = {**news.retired, **former.retired}

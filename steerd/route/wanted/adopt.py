@@ -117,8 +117,7 @@ def name_of_peer(
 
 
 def adopt_peers(settings: RouteSettings, adopted: Adopted, held: Mapping[tuple[PolicyId, str], str]) -> Adopted:
-    """Of several peers on the device that a policy's routes lead to, the choice is the one that has its prefixes; if
-    nobody has them there is none."""
+    """Of several peers on a policy's device the choice is the one that has its prefixes; none if nobody has them."""
     strangers = dict(adopted.strangers)
     paths = {path.path: path for path in settings.paths}
     choices: dict[PolicyId, Choice] = {}
@@ -142,11 +141,7 @@ def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathI
     gone = ways.get(path)
     if gone is None or not ways_out([gone]):  # a path that leads nowhere, for want of a gateway, resembles others
         return path
-    return next(
-        (
-            one.path
-            for one in settings.paths
-            if one.peer == gone.peer and all(way_out(one, family) == way_out(gone, family) for family in FAMILIES)
-        ),
-        path,
-    )
+    for one in settings.paths:
+        if one.peer == gone.peer and all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):
+            return one.path
+    return path

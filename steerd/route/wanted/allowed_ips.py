@@ -58,10 +58,8 @@ def wanted(
 def missing(device: Device, want: Mapping[AllowedIp, str]) -> Moves:
     """What of that another peer has, or none. A peer that does not exist gets nothing."""
     have = holders(device)
-    return Moves(
-        device.name,
-        tuple((one, peer) for one, peer in want.items() if have.get(one) != peer and peer in device.peers),
-    )
+    moves = ((one, peer) for one, peer in want.items() if have.get(one) != peer and peer in device.peers)
+    return Moves(device.name, tuple(moves))
 
 
 def held(own: Prefixes, devices: Mapping[str, Device]) -> dict[tuple[PolicyId, str], str]:

@@ -34,8 +34,7 @@ def desired(
     choices: Mapping[PolicyId, Choice],
     circumstances: Circumstances,
 ) -> State:
-    """The whole wanted state. A policy without an entry in ``choices`` is not in place yet; one whose choice is empty
-    or impossible has shadows only."""
+    """The whole wanted state. A policy without a choice is not in place; with an impossible one it has shadows only."""
     everyone = {**circumstances.retired, **{path.path: path for path in settings.paths}}
     usable = circumstances.usable
     ids = circumstances.ids

@@ -34,8 +34,7 @@ class Sample(NamedTuple):
 
 
 class Way(NamedTuple):
-    """Where a packet goes: the device, and the table that decides; ``main_length`` is the length of the deciding prefix
-    where that is main's."""
+    """The device a packet goes by, and the table that decides; ``main_length``: of the deciding prefix, if main's."""
 
     device: str
     table: int
@@ -49,8 +48,7 @@ def samples(
     devices: Mapping[str, Device],
     addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
 ) -> dict[tuple[PolicyId, int], list[Sample]]:
-    """For each policy and family some samples, if there are any, for which no other policy has a longer match.
-    ``addresses`` are those of the gateway by device."""
+    """By policy and family, packets that no other policy has a longer match for. ``addresses`` are ours, by device."""
     found: dict[tuple[PolicyId, int], list[Sample]] = {}
     forwarded = sorted((one for one in selections if not one.selectors.own), key=lambda one: one.rank)
     for family in families:

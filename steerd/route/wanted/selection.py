@@ -55,27 +55,16 @@ class Selection:
         return (OWN if self.selectors.own else FORWARDED) + self.rank
 
 
-class Match(NamedTuple):
-    """What a selecting rule looks at."""
-
-    family: int
-    source: str
-    iif: str
-    invert: bool
-    mark: int = 0
-    mask: int = 0
-
-
-def matches(selectors: Selectors) -> list[Match]:
-    """One per rule, in both families where the selectors allow."""
-    found: list[Match] = []
+def matches(selectors: Selectors) -> list[Rule]:
+    """What its rules look at, in both families where the selectors allow: rules without a priority or a table."""
+    found: list[Rule] = []
     iifs = [LOOPBACK] if selectors.own else selectors.iifs or [""]
     for family in FAMILIES:
         sources = [one for one in selectors.sources if ip_network(one).version == family]
         if selectors.sources and not sources:
             continue
         for source in sources or [""]:
-            found += [Match(family, source, iif, False, *selectors.fwmark) for iif in iifs]
+            found += [Rule(family, 0, Action.LOOKUP, 0, *selectors.fwmark, source, iif) for iif in iifs]
     # Everything forwarded is what does not come from the gateway itself.
     plain = not (selectors.own or selectors.sources or selectors.iifs or any(selectors.fwmark))
     return [one._replace(iif=LOOPBACK, invert=True) for one in found] if plain else found
@@ -108,12 +97,12 @@ def selections(settings: RouteSettings, rules: Iterable[Rule] = ()) -> tuple[Sel
     return tuple(result)
 
 
-def _found_tables(settings: RouteSettings, rules: Iterable[Rule]) -> dict[frozenset[Match], int]:
-    found: dict[int, set[Match]] = {}
+def _found_tables(settings: RouteSettings, rules: Iterable[Rule]) -> dict[frozenset[Rule], int]:
+    found: dict[int, set[Rule]] = {}
     first = settings.rule_priority
     for rule in rules:
         if rule.action == Action.LOOKUP and OWN <= rule.priority - first < END and rule.priority - first != JUMP:
-            match = Match(rule.family, rule.source, rule.iif, rule.invert, rule.mark, rule.mask)
+            match = rule._replace(priority=0, target=0, suppress=None, other=())
             found.setdefault(rule.target, set()).add(match)
     return {frozenset(some): table for table, some in found.items()}
 
@@ -121,7 +110,7 @@ def _found_tables(settings: RouteSettings, rules: Iterable[Rule]) -> dict[frozen
 def _tables(
     settings: RouteSettings,
     grouped: Mapping[Selectors, Sequence[RoutePolicy]],
-    found: Mapping[frozenset[Match], int],
+    found: Mapping[frozenset[Rule], int],
 ) -> dict[Selectors, int]:
     room = range(settings.table, settings.table + POLICY_TABLES)
     tables: dict[Selectors, int] = {}
@@ -173,11 +162,10 @@ def steering_rules(settings: RouteSettings, active: Iterable[tuple[Selection, in
     families: set[int] = set()
     for selection, wanted in active:
         families.add(wanted)
-        for family, source, iif, invert, mark, mask in matches(selection.selectors):
-            if family == wanted:
-                priority = first + selection.priority
-                found.append(Rule(family, priority, Action.LOOKUP, selection.table, mark, mask, source, iif, invert))
-                jumps |= set() if iif else {family}
+        for match in matches(selection.selectors):
+            if match.family == wanted:
+                found.append(match._replace(priority=first + selection.priority, target=selection.table))
+                jumps |= set() if match.iif else {wanted}
     for family in sorted(families):
         found.append(Rule(family, first + SUPPRESS, Action.LOOKUP, MAIN, suppress=0))
         if family in jumps:

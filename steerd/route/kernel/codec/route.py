@@ -62,8 +62,7 @@ def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
 def lookup_request(
     family: int, destination: bytes, source: bytes, iif: int, mark: int = 0, *, entry: bool = False
 ) -> bytes:
-    """Asks where a packet would go. ``iif`` 0: one that starts here. ``entry``: asks for the route that decides,
-    instead of what it comes to."""
+    """Asks where a packet goes. ``iif`` 0: one that starts here. ``entry``: by which route, not what that comes to."""
     bits = 8 * len(destination)
     table = _RTM_F_LOOKUP_TABLE if family == IPV4 else 0  # IPv6 tells the table anyway, and refuses to be asked
     flags = _RTM_F_FIB_MATCH if entry else table
@@ -73,8 +72,7 @@ def lookup_request(
 
 
 def decode_lookup(body: bytes) -> tuple[int, int, int]:
-    """The device's number (0: none), the table, and the length of the prefix that decided (meaningful for an ``entry``
-    only)."""
+    """The device's number (0: none), the table, and the deciding prefix's length (for an ``entry`` only)."""
     values = dict(attributes(body, _HEADER.size))
     device, table = (_U32.unpack(values.get(kind, bytes(4)))[0] for kind in (Rta.OIF, Rta.TABLE))
     return device, table or body[4], body[1]
