@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
-from steerd.config.gateway.document import Document, Policy
+from steerd.config.gateway.document import Document, Policy, Route
 from steerd.config.gateway.pops import CheckedPath, Pops
 from steerd.config.prefixes import PrefixList, covered, joined, pack, unpack
 from steerd.config.problem import Report, nearest
@@ -62,8 +62,8 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
     if len(seen) > POLICY_TABLES:
         report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
     _selectors(found, report)
-    _marks(tables, report)
-    _own_traffic(tables, report)
+    _marks(found, tables.route.mark, report)
+    _own_traffic(found, tables.route, report)
     _collisions(lists, report)
     return found
 
@@ -80,22 +80,19 @@ def _selectors(policies: Sequence[CheckedPolicy], report: Report) -> None:
             report.error("policy", None, f"there are {number} different {what}: must be at most {most}")
 
 
-def _marks(tables: Document, report: Report) -> None:
-    ours = tables.route.mark
-    for order, policy in enumerate(tables.policy):
-        if policy is not None and policy.fwmark[1] & ours:
-            found = "{:#x}/{:#x}".format(*policy.fwmark)
+def _marks(policies: Sequence[CheckedPolicy], ours: int, report: Report) -> None:
+    for order, fwmark in ((one.order, one.written.fwmark) for one in policies):
+        if fwmark[1] & ours:
+            found = "{:#x}/{:#x}".format(*fwmark)
             report.error(f"policy[{order}].fwmark", found, f"must share no bit with route.mark {ours:#x}")
 
 
-def _own_traffic(tables: Document, report: Report) -> None:
-    if tables.route.management:
-        return
-    for order, policy in enumerate(tables.policy):
-        if policy is not None and policy.own_traffic:
-            answers = "steers answers to whoever administers this gateway too: list them in route.management"
-            tunnels = "" if tables.route.bypass_mark else ", with the tunnels' endpoints"
-            report.warn(f"policy[{order}].own_traffic", answers + tunnels)
+def _own_traffic(policies: Sequence[CheckedPolicy], route: Route, report: Report) -> None:
+    answers = "steers answers to whoever administers this gateway too: list them in route.management"
+    tunnels = "" if route.bypass_mark else ", with the tunnels' endpoints"
+    for one in policies:
+        if one.written.own_traffic and not route.management:
+            report.warn(f"policy[{one.order}].own_traffic", answers + tunnels)
 
 
 def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixList:

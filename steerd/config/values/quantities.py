@@ -45,26 +45,23 @@ def milliseconds(low: float, high: float) -> BeforeValidator:
     return BeforeValidator(lambda value: round(_seconds(value, low, high) * 1000.0, 9))
 
 
-def integer(low: int, high: int) -> BeforeValidator:
-    """A whole number between `low` and `high`."""
-
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return value
+def _bounded(kind: type[int] | type[float], allowed: str, low: float, high: float) -> BeforeValidator:
+    def check(value: object) -> float:
+        if not isinstance(value, int | kind) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"must be {allowed}")
+        return kind(value)
 
     return BeforeValidator(check)
+
+
+def integer(low: int, high: int) -> BeforeValidator:
+    """A whole number between `low` and `high`."""
+    return _bounded(int, f"a whole number from {low} to {high}", low, high)
 
 
 def number(low: float, high: float) -> BeforeValidator:
     """A number between `low` and `high`."""
-
-    def check(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}")
-        return float(value)
-
-    return BeforeValidator(check)
+    return _bounded(float, f"a number from {low:g} to {high:g}", low, high)
 
 
 def rate(value: object) -> float:

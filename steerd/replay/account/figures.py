@@ -43,7 +43,8 @@ def figures(account: Account, choices: Choices, seconds: float) -> Figures:
         paid += [RTT_MAX] * (end - begin) if choice is None else account.costs[choice][begin:end]
     excess = slow = 0.0
     if len(account.costs) > 1 or not used:  # on the only path there is nothing to miss
-        cheapest = _cheapest(list(account.costs.values()))[FREE:]
+        costs = list(account.costs.values())
+        cheapest = list(map(min, *costs))[FREE:] if len(costs) > 1 else costs[0][FREE:]
         excess = sum(paid) - sum(cheapest)
         slow = sum(map(gt, paid, [SLOW * best for best in cheapest]))
     return Figures(
@@ -93,7 +94,3 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
         if len(high) >= above:
             return sorted(high)[-above]
     return sorted(values)[-above]
-
-
-def _cheapest(costs: Sequence[Sequence[float]]) -> Sequence[float]:
-    return list(map(min, *costs)) if len(costs) > 1 else costs[0]

@@ -69,8 +69,5 @@ def _tool(file: Path) -> Format | None:
 def _inside(folder: Path, *, any_name: bool) -> list[Path]:
     entries = sorted(folder.iterdir())
     nested = [file for entry in entries if entry.is_dir() for file in sorted(entry.iterdir())]
-    return [file for file in [*entries, *nested] if file.is_file() and _meant(file, any_name=any_name)]
-
-
-def _meant(file: Path, *, any_name: bool) -> bool:
-    return not file.name.startswith(".") if any_name else file.name.endswith(KNOWN)
+    regular = [file for file in [*entries, *nested] if file.is_file()]
+    return [file for file in regular if (not file.name.startswith(".") if any_name else file.name.endswith(KNOWN))]
