@@ -93,8 +93,7 @@ def guard(settings: RouteSettings) -> bool:
 
 
 def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
-    """What would be done now for these choices, as `ip` command lines in their order. Changes nothing. A policy without
-    an entry keeps what it has. Raises `RouteError` on a collision."""
+    """What these choices would change, as `ip` commands in order. Without one a policy stays. Raises `RouteError`."""
     with Kernel() as kernel, Surroundings() as surroundings:
         settings = surroundings.resolve(settings)
         seen = kernel.read(settings, foreign=True)

@@ -51,8 +51,8 @@ class Reservoir:
 
 
 class Cassandra:
-    """The preferred replica, unless the scores (medians) in the order of preference are too bad against the same
-    scores sorted, place by place: then the one with the best score."""
+    """The preferred replica; if scores (medians) in that order are too bad against the sorted ones, the one with the
+    best."""
 
     def __init__(self, badness_threshold: float = BADNESS_THRESHOLD) -> None:
         self._badness = 1.0 + badness_threshold

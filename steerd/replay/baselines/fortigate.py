@@ -45,8 +45,7 @@ class _Member:
 
 
 class FortiGate:
-    """In the order of preference the first member that is alive, unless a later one beats it by the threshold; of
-    several, one that beats that one by the threshold too."""
+    """The first member, by preference, that is alive; any later one that beats the best so far by the threshold."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

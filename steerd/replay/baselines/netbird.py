@@ -54,8 +54,8 @@ class _Peer:
 
 
 class NetBird:
-    """The peer with the lowest latency; the one in use stays unless that gains enough, considered at most twice a
-    minute. A peer that is not connected is left at once."""
+    """The peer with the lowest latency, if it gains enough, asked twice a minute at most; a lost peer is left at
+    once."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, Final
 
 from steerd.replay.imports.jsonstream import values
-from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, named, number
+from steerd.replay.imports.sample import Malformed, Sample, brief, inside, milliseconds, moment, named, number
 from steerd.replay.imports.text import Text
 
 LOST: Final = 50.0  # percent lost from which the sample of a report counts as lost
@@ -30,8 +30,7 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
-    """A sample a report, all of the path ``name``; where the reports are of several targets, each is a path. Raises
-    `Malformed`: it is no report, or has no time."""
+    """A sample a report, of path ``name``, or of several targets' paths. Raises `Malformed`: no report, or no time."""
     lines = text.lines()
     first = next((one for one in lines if one[1].strip()), None)
     if first is None:
@@ -98,8 +97,7 @@ def _hop(line: int, row: list[str], columns: dict[str, int]) -> Report:
 
 def _json(text: Text) -> Iterator[Report]:
     for line, value in values(text):
-        report = value.get("report") if isinstance(value, dict) else None
-        hubs, mtr = (report.get("hubs"), report.get("mtr")) if isinstance(report, dict) else (None, None)
+        hubs, mtr = inside(value, "report", "hubs"), inside(value, "report", "mtr")
         if not isinstance(hubs, list) or not isinstance(mtr, dict):
             raise Malformed(line, "not a report of mtr --json")
         if "timestamp" not in value:

@@ -79,3 +79,10 @@ def named(value: Any, line: int) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > NAME_MAX:
         raise Malformed(line, f"{brief(value)} is not the name of a host")
     return printable(value.strip())
+
+
+def inside(value: Any, *keys: str) -> Any:
+    """What a JSON value has there, object in object; None: nothing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -60,8 +60,8 @@ class Series:
 
 
 def gather(samples: Iterable[Sample], found: dict[str, Series], file: Path) -> int:
-    """Adds a file's samples to the paths ``found``; returns how many. Raises `Malformed`: another file has one of its
-    paths at the same time, or there are too many samples."""
+    """Adds a file's samples to ``found``; how many. Raises `Malformed`: two files at one time for a path, or too
+    many."""
     times: dict[str, array[float]] = {}
     rtts: dict[str, array[float]] = {}
     count = sum(len(series) for series in found.values())

@@ -23,8 +23,7 @@ class Text:
         self.line = 0  # the last that `lines` gave
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Each line, numbered from 1, without its end. Raises `Malformed`: it is too long, or has NUL in it
-        (binary)."""
+        """Each line, numbered from 1, without its end. Raises `Malformed`: it is too long, or has NUL in it."""
         readline = self._stream.readline
         while line := readline(LINE_MAX):
             self.line += 1

@@ -60,8 +60,7 @@ def period(times: "array[float]") -> float:
 
 
 def exact_period(times: "array[float]") -> float:
-    """As `period`, without the error of a median where rows come a little early or late, which adds up over a long
-    trace: the mean of what is close to the median."""
+    """As `period`, without a median's error where rows jitter, which adds up: the mean of what is near the median."""
     middle = period(times)
     close = [gap for gap in gaps(times) if abs(gap - middle) < middle / 2.0]
     return sum(close) / len(close) if close else middle

@@ -16,8 +16,7 @@ from steerd.route.wanted.present import Present
 
 
 def regroup(present: Present, policy: PolicyId, seen: Seen, *, pinning: bool) -> list[Change] | None:
-    """The changes to groups that make the policy's choice come true on what was last read; None: these alone do not.
-    Pure."""
+    """The changes to groups that carry out the policy's choice on what was last read; None: others are needed. Pure."""
     settings, ids, choice = present.settings, present.ids, present.choices[policy]
     paths = {path.path: path for path in settings.paths}
     known = {WayOut(one.family, one.device, one.via) for one in seen.ours.nexthops.values()}

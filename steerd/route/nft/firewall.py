@@ -63,7 +63,7 @@ class Firewall(Owner):
         return None
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """Make this table exactly ``table``, or remove it (None). Whether somebody had changed it. Raises
+        """Make this table ``table``, or remove it (None). Returns whether it had been changed. Raises
         `FirewallError`."""
         unchanged = (name, table) == (self._table, self.wanted)
         intact = name == self._table and self._is_as_it_was()

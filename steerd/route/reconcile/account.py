@@ -71,8 +71,7 @@ class Account:
     def shortfall(
         self, present: Present, seen: Seen, refused: Mapping[WayOut, str], policy: PolicyId, choice: Choice
     ) -> str | None:
-        """Why not all packets of the policy go as chosen; None: they do. ``refused`` as in `examine`, with the
-        words."""
+        """Why not all packets of the policy go as chosen; None: they do. ``refused``: ways out, with the words."""
         if choice.best is not None and present.choice(policy).best != choice.best:
             path = next(path for path in present.settings.paths if path.path == choice.best)
             if path.peer and (said := self._peers.why_not(path)):
