@@ -25,7 +25,7 @@ _WAIT = 5.0  # seconds
 
 
 class Broker:
-    """Listens on 127.0.0.1, port `PORT`. ``latest``: last payloads by topic. Raises `LabError` if it cannot start."""
+    """Listens on 127.0.0.1, port `PORT`. ``latest``: last payloads by topic. Raises `LabError` if it does not start."""
 
     url = f"mqtt://127.0.0.1:{PORT}"
 
@@ -40,6 +40,10 @@ class Broker:
         self._config = directory / "mosquitto.conf"
         self._log = directory / "mosquitto.log"
         # `user root`: in a user namespace there is no other to change to.
+        self._config.write_text(
+            f"user root\nallow_anonymous true\npersistence false\nlog_dest file {self._log}\n"
+            f"listener {PORT} 127.0.0.1\nlistener 0 {self._socket}\n"
+        )
         self._process: subprocess.Popen[Any] | None = None
         self._connected = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "lab", transport="unix", protocol=MQTTProtocolVersion.MQTTv5)

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import RUN, LabError
@@ -38,14 +38,6 @@ from steerd.lab.world.gateway import config_text
 from steerd.lab.world.line import Conditions
 from steerd.lab.world.outside import Outside
 from steerd.lab.world.traffic import Traffic
-
-
-class _Closing(Protocol):
-    def close(self) -> None:
-        """End what was started."""
-
-
-Part = TypeVar("Part", bound=_Closing)
 
 BYPASS_MARK = 0x00100000
 STEERED = ("198.18.0.0/15", "2001:2::/48")
@@ -229,11 +221,13 @@ class World:
         self._pops = self._worker(where, "steerd.lab.world.pop", pops=given, seed=self._seed)
         for pop in pops:
             pop.address()
-        self.outside = self._closing(Outside("wan", wiring.OUTSIDE.device))
-        self.broker = self._closing(Broker("gw", self.directory))
-        self.traffic = self._closing(Traffic("lan", list(self.pops), _USERS, self._rate))
+        self.outside = self._open.enter_context(contextlib.closing(Outside("wan", wiring.OUTSIDE.device)))
+        self.broker = self._open.enter_context(contextlib.closing(Broker("gw", self.directory)))
+        self.traffic = self._open.enter_context(contextlib.closing(Traffic("lan", list(self.pops), _USERS, self._rate)))
         if self.full_tunnel:
-            self.admin = self._closing(Admin("wan", wiring.ADMIN, "gw", wiring.UPLINK.address))
+            self.admin = self._open.enter_context(
+                contextlib.closing(Admin("wan", wiring.ADMIN, "gw", wiring.UPLINK.address))
+            )
 
     def _dig_tunnels(self) -> None:
         for pop in self.pops.values():
@@ -247,11 +241,7 @@ class World:
         return self._pops.ask(**question)
 
     def _worker(self, namespace: str, module: str, **setup: Any) -> Worker:
-        return self._closing(Worker(namespace, module, setup))
-
-    def _closing(self, part: Part) -> Part:
-        self._open.callback(part.close)
-        return part
+        return self._open.enter_context(contextlib.closing(Worker(namespace, module, setup)))
 
 
 def _packed(address: str) -> str:

@@ -51,8 +51,7 @@ class Reservoir:
 
 
 class Cassandra:
-    """The preferred replica; if scores (medians) in that order are too bad against the sorted ones, the one with the
-    best."""
+    """The preferred replica; if scores (medians) in that order are too bad against the sorted ones, the best."""
 
     def __init__(self, badness_threshold: float = BADNESS_THRESHOLD) -> None:
         self._badness = 1.0 + badness_threshold

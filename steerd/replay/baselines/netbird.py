@@ -54,8 +54,7 @@ class _Peer:
 
 
 class NetBird:
-    """The peer with the lowest latency, if it gains enough, asked twice a minute at most; a lost peer is left at
-    once."""
+    """The peer with the lowest latency, if it gains enough, looked at twice a minute; a lost one is left at once."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

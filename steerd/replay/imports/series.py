@@ -60,8 +60,7 @@ class Series:
 
 
 def gather(samples: Iterable[Sample], found: dict[str, Series], file: Path) -> int:
-    """Adds a file's samples to ``found``; how many. Raises `Malformed`: two files at one time for a path, or too
-    many."""
+    """Adds a file's samples to ``found``; how many. Raises `Malformed`: two files have a path at a time, or too many."""
     times: dict[str, array[float]] = {}
     rtts: dict[str, array[float]] = {}
     count = sum(len(series) for series in found.values())

@@ -63,8 +63,7 @@ class Firewall(Owner):
         return None
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """Make this table ``table``, or remove it (None). Returns whether it had been changed. Raises
-        `FirewallError`."""
+        """Puts ``table`` in place, or removes it (None). Returns whether it had been changed. Raises `FirewallError`."""
         unchanged = (name, table) == (self._table, self.wanted)
         intact = name == self._table and self._is_as_it_was()
         if unchanged and intact:

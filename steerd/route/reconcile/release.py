@@ -27,8 +27,7 @@ class Release:
         self._dead: dict[PathId, bool] = {}  # whether its connections were released
 
     def chose(self, paths: Iterable[PathId], chosen: AbstractSet[PathId], now: float) -> None:
-        """Policies use the ``chosen`` ones of all ``paths``. Others never chosen are left now: a former run may have
-        used them."""
+        """Policies use the ``chosen`` ones; others never chosen count as left now: a former run may have used them."""
         known = set(paths)
         left = {path: since for path, since in self._left.items() if path in known and path not in chosen}
         for path in known - set(chosen):
