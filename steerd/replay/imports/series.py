@@ -60,7 +60,7 @@ class Series:
 
 
 def gather(samples: Iterable[Sample], found: dict[str, Series], file: Path) -> int:
-    """Adds a file's samples to ``found``; how many. Raises `Malformed`: two files have a path at a time, or too many."""
+    """Adds a file's samples to ``found``; how many. Raises `Malformed`: a path is in two files at once, or too many."""
     times: dict[str, array[float]] = {}
     rtts: dict[str, array[float]] = {}
     count = sum(len(series) for series in found.values())

@@ -63,7 +63,7 @@ class Firewall(Owner):
         return None
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """Puts ``table`` in place, or removes it (None). Returns whether it had been changed. Raises `FirewallError`."""
+        """Puts ``table`` in place; None: removes it. Returns whether somebody changed it. Raises `FirewallError`."""
         unchanged = (name, table) == (self._table, self.wanted)
         intact = name == self._table and self._is_as_it_was()
         if unchanged and intact:
