@@ -14,12 +14,11 @@ class Change(Protocol):
     """What one stage has prepared. It is committed once or not at all."""
 
     async def commit(self) -> None:
-        """Take up what was prepared. What can be refused was refused before: raises only on a fault of the machine."""
-        ...
+        """Take up what was prepared. Raises only on a fault of the machine: refusals came before."""
 
     async def abort(self) -> None:
-        """Leave the stage as it was before it prepared, also after a `commit`, or in its middle. Never raises:
-        what cannot be put back at once is logged and tried again later, as after any fault."""
+        """Leave the stage as it was before it prepared, also after a `commit`, or in its middle. Never raises: what
+        cannot be put back at once is logged and tried again later, as after any fault."""
         ...
 
 

@@ -9,8 +9,7 @@ _CREDENTIALS = "${CREDENTIALS_DIRECTORY}/"
 
 
 def located(written: str | None, folder: Path) -> Path | None:
-    """Relative to the configuration's folder, or among the credentials that systemd gives the unit
-    (LoadCredential=)."""
+    """Relative to the configuration's folder, or among the unit's credentials (systemd.exec(5), LoadCredential=)."""
     if written is None:
         return None
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")

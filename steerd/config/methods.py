@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 class Method(NamedTuple):
     """``packets``: bytes behind the IP header of each packet that an answered probe sends, without its payload.
     ``payload``: bytes of the usual one (0: it has none, and takes no ``size``), ``keyed_payload`` of that with a
-    ``key_file`` (0: it takes no key). ``step``: a payload longer than the usual begins with a header of so many bytes
-    more. ``port``: the usual one (0: it takes none). ``directed``: it tells the way out from the way back."""
+    ``key_file`` (0: it takes no key). ``step``: a longer payload begins with a header of so many bytes more. ``port``:
+    the usual one (0: it takes none). ``directed``: it tells the way out from the way back."""
 
     packets: tuple[int, ...]
     payload: int = 0
@@ -17,7 +17,7 @@ class Method(NamedTuple):
     directed: bool = False
 
     def takes(self, key: str) -> bool:
-        """Whether a path's ``port``, ``size`` or ``key_file`` says something to it."""
+        """Whether a path's ``port``, ``size`` or ``key_file`` applies to it."""
         return bool({"port": self.port, "size": self.payload, "key_file": self.keyed_payload}[key])
 
 
@@ -30,8 +30,7 @@ METHODS: Final = {
     "udp": Method((8,), payload=44, keyed_payload=112, step=4, port=862, directed=True),
 }
 
-MAX_PAYLOAD: Final = 1472
-"""Bytes: what fits behind the headers of IPv4 and of UDP or ICMP in an Ethernet frame."""
+MAX_PAYLOAD: Final = 1472  # bytes that fit behind the headers of IPv4 and of UDP or ICMP in an Ethernet frame
 
 
 def known(value: object) -> str:

@@ -51,6 +51,7 @@ def each(prefixes: Prefixes) -> Iterator[bytes]:
 
 
 def count(prefixes: Prefixes) -> int:
+    """Of both families."""
     return len(prefixes.v4) // _V4 + len(prefixes.v6) // _V6
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, all of it at once, in words for whoever wrote it."""
+"""What is wrong with a configuration, all of it at once, for whoever wrote it."""
 
 import difflib
 import json
@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-EX_CONFIG = 78
-"""The exit code for a configuration that cannot be used, as in sysexits.h."""
-
+EX_CONFIG = 78  # the exit code for a configuration that cannot be used, as in sysexits.h
 _SHOWN = 60
 
 
@@ -44,13 +42,15 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
     def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
+        """What is wrong at `key`, as for `Problem`; in another ``file`` than the report's if given."""
         self.problems.append(Problem(file or self.file, key, None if found is None else shown(found), allowed))
 
     def warn(self, key: str, text: str) -> None:
+        """What is allowed at `key`, but hardly meant."""
         self.warnings.append(f"{self.file}: {key}: {text}")
 
     def touched(self, key: str) -> bool:
-        """Whether something at `key` or below it was reported: what is missing there may just have been refused."""
+        """Whether something at `key` or below it was reported: what is missing there may have been refused."""
         return any(p.key == key or p.key.startswith((f"{key}.", f"{key}[")) for p in self.problems)
 
 

@@ -16,7 +16,7 @@ AUTO = "auto"
 @dataclass(frozen=True, slots=True)
 class Target:
     """What one leg of a path probes. ``family`` is 4 or 6, ``address`` numeric; it is empty where ``name`` is a host
-    name, which is to be resolved in this family. Probes come from ``source``; None: from where the routes say."""
+    name to be resolved in this family. Probes come from ``source``; None: from where the routes say."""
 
     family: int
     address: str
@@ -65,13 +65,13 @@ class ProbeSettings:
     grid: float
     """The shortest interval in use, in seconds: the period of the probing grid."""
     mtu_interval: float = 0.0
-    """How often it is looked which size of packets gets through each path, in seconds; 0: never."""
+    """How often each path's MTU is tested, in seconds; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelPath:
-    """A path as who asks WireGuard sees it: the addresses of its `targets`, 4 or 16 bytes (none for names), and the
-    public key of its `peer` (empty: whose AllowedIPs have the targets)."""
+    """A path as WireGuard is asked about it: the addresses of its `targets`, 4 or 16 bytes (none for names), and the
+    public key of its `peer` (empty: the one whose AllowedIPs have the targets)."""
 
     path: PathId
     device: str
@@ -108,16 +108,16 @@ class RoutePath:
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
-    """Packed, sorted, without duplicates: 5 bytes (address, length) per IPv4 prefix, 17 per IPv6 prefix. A
-    policy may hold 200,000 of them, so they are never objects."""
+    """Packed, sorted, without duplicates: 5 bytes (address, length) per IPv4 prefix, 17 per IPv6 prefix. A policy may
+    have 200,000, so they are never objects."""
 
     v4: bytes = b""
     v6: bytes = b""
 
 
 class Flows(StrEnum):
-    """What becomes of established connections at a switch: they move too, or stay where they are while new ones take
-    the new path; AUTO: they stay where the kernel and `nft` can do it."""
+    """What becomes of established connections at a switch: they move too, or stay while new ones take the new path;
+    AUTO: they stay where the kernel and `nft` can do it."""
 
     AUTO = "auto"
     PIN = "pin"
@@ -205,9 +205,7 @@ class RouteSettings:
         return any(policy.flows is not Flows.MOVE for policy in self.policies)
 
 
-POLICY_TABLES = 100
-"""Tables kept for policies: `table` to `table + 99`; the paths' tables follow."""
-
+POLICY_TABLES = 100  # tables kept for policies: `table` to `table + 99`; the paths' tables follow
 SELECTORS = 68
 OWN_SELECTORS = 20
 """How many different selectors there are rule priorities for: of forwarded traffic, and of the gateway's own."""

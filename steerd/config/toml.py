@@ -30,7 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[M]):
-    """What a program's file may hold: the ``document`` as a whole, its ``tables`` by their place in it, and the
+    """What a program's file may have: the ``document`` as a whole, its ``tables`` by their place in it, and the
     ``headers`` of those that are not written as ``[PLACE]``: ``[[...]]`` for lists of tables."""
 
     document: type[M]
@@ -38,9 +38,11 @@ class Layout(Generic[M]):
     headers: Mapping[str, str]
 
     def header(self, place: str) -> str:
+        """How the table at this place begins in the file."""
         return self.headers.get(place, f"[{place}]")
 
     def keys(self, place: str) -> list[str]:
+        """What may be written in the table at this place; at none: in the document."""
         model = self.tables.get(place) if place else self.document
         return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
@@ -71,22 +73,22 @@ def _line(data: bytes, at: int) -> str:
 
 
 def document(raw: dict[str, Any], layout: Layout[M], report: Report) -> M:
-    """The tables, checked one by one. What is refused is reported and left out, so that the rest can still be
-    checked: a table that lacks something it must have is None, or as if it had not been written."""
+    """The tables, checked one by one. What is refused is reported and left out, so that the rest can still be checked:
+    a table that lacks something it must have is None, or as if it had not been written."""
     pruned = raw
     for _ in range(_ROUNDS):
         try:
             return layout.document.model_validate(pruned)
         except ValidationError as refused:
             pruned = deepcopy(pruned)
-            # Last first: what is taken out never moves what is still to be taken out.
+            # Last first: removing one never moves another that is still to be removed.
             for error in reversed(_unreported(refused, layout, report)):
                 _prune(pruned, error)
     return layout.document()
 
 
 def _unreported(refused: ValidationError, layout: Layout[Any], report: Report) -> list[tuple[str | int, ...]]:
-    """Reports each error once; returns the places to take out, wider where the narrow one was taken out before."""
+    """Reports each error once; returns the places to remove, wider where the narrow one was removed before."""
     places = []
     for error in refused.errors(include_url=False):
         place = error["loc"]
@@ -94,7 +96,7 @@ def _unreported(refused: ValidationError, layout: Layout[Any], report: Report) -
         if not report.touched(key(place)):
             found, allowed = _words(error, layout)
             report.error(key(place), found, allowed)
-        # TOML has no null: None stands where something was taken out before.
+        # TOML has no null: None stands where something was removed before.
         places.append(place[:-1] if missing or error["input"] is None else place)
     return places
 
@@ -111,7 +113,7 @@ def _prune(tables: dict[str, Any], place: Sequence[str | int]) -> None:
         else:
             del at[place[-1]]
     except (KeyError, IndexError, TypeError):
-        return  # something around it was taken out already
+        return  # something around it was removed before
 
 
 def key(place: Sequence[str | int]) -> str:

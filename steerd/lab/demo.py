@@ -1,4 +1,4 @@
-"""`steerd demo`: the script in the lab, with the real daemon; shows what happens, and judges it at the end."""
+"""`steerd demo`: the script in the lab, with the real daemon; shows what happens, and rates it at the end."""
 
 import json
 import subprocess
@@ -22,8 +22,7 @@ def demo(*, as_json: bool, hold: bool, config: Path | None) -> int:
         enclose()
         with World(rate=RATE) as world:
             stage = Stage(world, LabDaemon(world, tables), SCRIPT, rate=RATE, quiet=as_json)
-            outcomes = stage.play()
-            report = stage.report(outcomes)
+            report = stage.report(stage.play())
             print(json.dumps(report) if as_json else "\n".join(told(report)), flush=True)
             if hold:
                 _hold()
@@ -37,7 +36,7 @@ def demo(*, as_json: bool, hold: bool, config: Path | None) -> int:
 
 
 class LabDaemon:
-    """The daemon as a process in the lab."""
+    """The daemon as a process in the lab: a `steerd.lab.stage.Daemon`."""
 
     def __init__(self, world: World, tables: str) -> None:
         self._world = world
@@ -58,8 +57,7 @@ class LabDaemon:
         output, errors = process.communicate(timeout=10)
         if process.returncode:
             raise LabError(f"steerctl {arguments[0]}: {errors.decode().strip()}{self.last_words()}")
-        answer: dict[str, Any] = json.loads(output)
-        return answer
+        return dict(json.loads(output))
 
     def last_words(self) -> str:
         self._log.flush()

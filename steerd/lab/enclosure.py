@@ -1,9 +1,8 @@
-"""Where a lab lives: its own network, mount and process namespaces, so that all of it goes with its processes.
+"""Where a lab lives: its own network, mount and process namespaces, which end with its processes.
 
-`enclose` is called early in a process' life and returns in a child only: there the process is root (of a user
-namespace where it was not root before), sees a network without any device, its own ``/proc`` and an empty
-``/run``. Whatever it makes, namespaces, devices, routes, files under ``/run``, processes, is gone when it ends,
-however it ends; nothing has to be cleaned up.
+`enclose` is called early in a process' life and returns in a child only: there the process is root (of a user namespace
+if it was not root before), sees a network without any device, its own ``/proc`` and an empty ``/run``. Whatever it
+makes, namespaces, devices, routes, files under ``/run``, processes, ends with it: nothing has to be cleaned up.
 
 `run` does that for a function of a module, from a test: ``run("tests.lab.probe_scene:accuracy", 100)``.
 """
@@ -20,8 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-RUN = Path("/run/steerd-lab")
-"""The lab's files; a tmpfs of its own."""
+RUN = Path("/run/steerd-lab")  # the lab's files; a tmpfs of its own
 
 _NEW_NETWORK, _NEW_PROCESSES, _NEW_USER, _NEW_MOUNTS = 0x40000000, 0x20000000, 0x10000000, 0x00020000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
@@ -35,10 +33,8 @@ class LabError(Exception):
 
 
 def enclose() -> None:
-    """Go on in a child inside; the caller waits for it and exits as it does, and never returns.
-
-    SIGTERM and SIGHUP reach the child as SIGINT. Raises `LabError` where the kernel refuses.
-    """
+    """Go on in a child inside; the caller waits for it and exits as it does, and never returns. SIGTERM and SIGHUP
+    reach the child as SIGINT. Raises `LabError` where the kernel refuses."""
     user, group = os.geteuid(), os.getegid()
     # stdio buffers would be written by both.
     sys.stdout.flush()
@@ -68,10 +64,8 @@ def enclose() -> None:
 
 
 def run(function: str, *arguments: Any, timeout: float = 180.0) -> Any:
-    """Call ``module:function`` with JSON arguments in an enclosure of its own; returns what it returned.
-
-    Raises `LabError` with the end of its standard error if it failed or took longer than ``timeout`` seconds.
-    """
+    """Call ``module:function`` with JSON arguments in an enclosure of its own; returns what it returned. Raises
+    `LabError` with the end of its standard error if it failed or took longer than ``timeout`` seconds."""
     command = [sys.executable, "-m", __name__, function, json.dumps(arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -18,17 +18,13 @@ def ip(commands: str, namespace: str | None = None) -> None:
     """Run `ip` commands in one batch: a line each, without the word ``ip``. Raises `LabError` if one fails."""
     lines = "\n".join(line.strip() for line in commands.splitlines())
     inside = ["-n", namespace] if namespace else []
-    done = _called(["ip", *inside, "-batch", "-"], lines)
-    if done.returncode != 0:
-        raise LabError(f"ip in {namespace or 'the lab'}: {done.stderr.strip()}")
+    _run(["ip", *inside, "-batch", "-"], f"ip in {namespace or 'the lab'}", lines)
 
 
 def add(*namespaces: str) -> None:
-    """Make namespaces with their loopback up."""
+    """Make namespaces with their loopback up. Raises `LabError`."""
     for namespace in namespaces:
-        done = _called(["ip", "netns", "add", namespace])
-        if done.returncode != 0:
-            raise LabError(f"ip netns add {namespace}: {done.stderr.strip()}")
+        _run(["ip", "netns", "add", namespace], f"ip netns add {namespace}")
         ip("link set lo up", namespace)
 
 
@@ -38,8 +34,7 @@ def command(namespace: str, argv: Sequence[str]) -> list[str]:
 
 
 def spawn(namespace: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-    """Start a process in a namespace, in a session of its own: a Ctrl-C is the lab's to handle. ``options`` as
-    `subprocess.Popen` takes them."""
+    """Start a process in a namespace, in its own session: Ctrl-C is the lab's. ``options``: `subprocess.Popen`'s."""
     return subprocess.Popen(command(namespace, argv), start_new_session=True, **options)
 
 
@@ -54,17 +49,17 @@ def enter(namespace: str) -> None:
 
 
 def sysctl(namespace: str, **values: int) -> None:
-    """Set sysctls under ``net``, with ``__`` for the dots: ``sysctl("gw", ipv4__ip_forward=1)``."""
+    """Set sysctls under ``net``, with ``__`` for the dots: ``sysctl("gw", ipv4__ip_forward=1)``. Raises `LabError`."""
     script = "".join(
         f"echo {value} > {Path('/proc/sys/net') / name.replace('__', '/')}\n" for name, value in values.items()
     )
-    done = _called(command(namespace, ["sh", "-ec", script]))
-    if done.returncode != 0:
-        raise LabError(f"sysctl in {namespace}: {done.stderr.strip()}")
+    _run(command(namespace, ["sh", "-ec", script]), f"sysctl in {namespace}")
 
 
-def _called(argv: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
+def _run(argv: Sequence[str], what: str, given: str = "") -> None:
     try:
-        return subprocess.run(argv, input=given, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+        done = subprocess.run(argv, input=given, capture_output=True, text=True, check=False, timeout=_PATIENCE)
     except subprocess.TimeoutExpired:
         raise LabError(f"{' '.join(argv)} did not return within {_PATIENCE:g} s") from None
+    if done.returncode != 0:
+        raise LabError(f"{what}: {done.stderr.strip()}")

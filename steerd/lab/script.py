@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-TOGETHER: Final = 0.1
-"""IPv4 and IPv6 move within so many seconds of each other."""
+TOGETHER: Final = 0.1  # seconds: IPv4 and IPv6 move within so many of each other
 
 W = TypeVar("W")
 
 
 class Sight(NamedTuple):
-    """Something that was looked at besides the users' packets; ``right``: it was as it should be."""
+    """Something looked at besides the users' packets; ``right``: it was as it should be."""
 
     text: str
     right: bool
@@ -19,12 +18,9 @@ class Sight(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Act(Generic[W]):
-    """Something happens; for ``lasts`` seconds it is watched what comes of it.
-
-    ``to``: the PoP that the users' packets have to move to, None: they must stay; ``within`` so many seconds
-    of the act's beginning. ``lost_max``: how many seconds' worth of the users' packets may be lost. ``look``: at what
-    else, at the end of the act.
-    """
+    """Something happens, and is watched for ``lasts`` seconds. ``to``: the PoP that the users' packets have to move to,
+    None: they must stay; ``within`` so many seconds of the act's beginning. ``lost_max``: how many seconds' worth of
+    the users' packets may be lost. ``look``: at what else, at the end of the act."""
 
     name: str
     what: str
@@ -37,9 +33,8 @@ class Act(Generic[W]):
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What came of an act. ``moved_after``: seconds until the first user packet went by the new PoP, per family.
-    ``log``: the daemon's last words, where there is a problem."""
+class Result:
+    """What came of an act. ``moved_after_s``: until the new PoP got a packet, by family. ``log``: of a problem."""
 
     act: str
     what: str
@@ -54,43 +49,40 @@ class Outcome:
     log: str = ""
 
 
-def judged(script: Sequence[Act[Any]], outcomes: Sequence[Outcome], daemon: dict[str, float]) -> dict[str, Any]:
-    """The whole of it: what was made of each act, and whether the policy moved as often as it had to. ``daemon`` tells
-    what the daemon took."""
-    made = sum(len(outcome.switches) for outcome in outcomes)
-    needed = sum(1 for act in script if act.to is not None)
-    problems = [f"{outcome.act}: {problem}" for outcome in outcomes for problem in outcome.problems]
+def judged(script: Sequence[Act[Any]], results: Sequence[Result], daemon: dict[str, float]) -> dict[str, Any]:
+    """The whole report: each act, and whether the policy moved as often as it had to. ``daemon``: what that used."""
+    made = sum(len(result.switches) for result in results)
+    needed = sum(act.to is not None for act in script)
+    problems = [f"{result.act}: {problem}" for result in results for problem in result.problems]
     if made != needed:
         problems.append(f"{made} switches were made, {needed} were needed")
     return {
         "ok": not problems,
-        "acts": [asdict(outcome) for outcome in outcomes],
+        "acts": [asdict(result) for result in results],
         "switches": {"made": made, "needed": needed},
-        "packets": {
-            "sent": sum(outcome.sent for outcome in outcomes),
-            "lost": sum(outcome.lost for outcome in outcomes),
-        },
+        "packets": {"sent": sum(result.sent for result in results), "lost": sum(result.lost for result in results)},
         "daemon": daemon,
         "problems": problems,
     }
 
 
-def problems(act: Act[Any], outcome: Outcome, rate: float) -> Iterator[str]:
+def problems(act: Act[Any], result: Result, rate: float) -> Iterator[str]:
     """What did not come of an act as it should, with so many users' datagrams a second in each family."""
     allowed = act.lost_max * rate * 2
-    if outcome.lost > allowed:
-        yield f"{outcome.lost} of the users' packets were lost, {allowed:.0f} may be"
-    moves = [(one["from"], one["to"]) for one in outcome.switches]
+    if result.lost > allowed:
+        yield f"{result.lost} of the users' packets were lost, {allowed:.0f} may be"
+    moves = [(one["from"], one["to"]) for one in result.switches]
+    made = f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}"
     if act.to is None:
         if moves:
-            yield f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}, and should have stayed"
+            yield f"{made}, and should have stayed"
         return
     if not moves:
         yield f"stayed, and should have moved to {act.to}"
         return
     if len(moves) > 1 or not moves[0][1].startswith(f"{act.to}/"):
-        yield f"moved {', '.join(f'{old} -> {new}' for old, new in moves)}, and should have moved to {act.to}"
-    after = outcome.moved_after_s
+        yield f"{made}, and should have moved to {act.to}"
+    after = result.moved_after_s
     if len(after) < 2:
         yield f"no packets of {' and '.join({'ipv4', 'ipv6'} - set(after))} went by {act.to}"
         return
@@ -100,22 +92,13 @@ def problems(act: Act[Any], outcome: Outcome, rate: float) -> Iterator[str]:
         yield f"IPv4 moved after {after['ipv4']:.2f} s and IPv6 after {after['ipv6']:.2f} s: not together"
 
 
-def line(outcome: Outcome) -> str:
+def line(result: Result) -> str:
     """What came of an act, as it is shown at once."""
-    if outcome.expected is None:
-        text = "stayed" if not outcome.switches else "moved"
-    elif outcome.moved_after_s:
-        text = f"moved to {outcome.expected} after {max(outcome.moved_after_s.values()):.1f} s"
-    else:
-        text = "stayed"
-    text += f"; {outcome.lost} of {outcome.sent} user packets lost"
-    return "\n".join(
-        [
-            f"  {text}",
-            *(f"  {seen}" for seen in outcome.seen),
-            *(f"  PROBLEM: {problem}" for problem in outcome.problems),
-        ]
-    )
+    text = "moved" if result.switches and result.expected is None else "stayed"
+    if result.expected is not None and result.moved_after_s:
+        text = f"moved to {result.expected} after {max(result.moved_after_s.values()):.1f} s"
+    seen = [*result.seen, *(f"PROBLEM: {problem}" for problem in result.problems)]
+    return "\n".join(f"  {one}" for one in (f"{text}; {result.lost} of {result.sent} user packets lost", *seen))
 
 
 def told(report: dict[str, Any]) -> Iterator[str]:

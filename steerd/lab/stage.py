@@ -1,5 +1,4 @@
-"""Plays a script with the real daemon, in any world that has users' traffic: that of the lab, or one with tunnels of
-the kernel."""
+"""Plays a script with the real daemon, in any world with users' traffic: the lab's, or one of kernel tunnels."""
 
 import sys
 import time
@@ -8,21 +7,20 @@ from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from steerd.lab.enclosure import LabError
-from steerd.lab.script import Act, Outcome, Sight, judged, line, problems, told
-from steerd.lab.world.traffic import SETTLED, Traffic
+from steerd.lab.script import Act, Result, Sight, judged, line, problems, told
+from steerd.lab.world.traffic import LOST_AFTER, Traffic
 
-__all__ = ["Act", "Outcome", "Sight", "Stage", "told"]
+__all__ = ["Act", "Result", "Sight", "Stage", "told"]
 
-SETTLE: Final = 2.0
-"""After a move it is watched for so long, in seconds, whether it stays."""
-
-SLICE: Final = 0.02
-"""How finely, in seconds, the moment of a move is looked for."""
+STAYS: Final = 2.0  # seconds for which the users' packets are watched after a move: does it stay?
+SLICE: Final = 0.02  # seconds: how finely the moment of a move is found
 
 
 class HasTraffic(Protocol):
     @property
-    def traffic(self) -> Traffic: ...
+    def traffic(self) -> Traffic:
+        """The users'."""
+        ...
 
 
 W = TypeVar("W", bound=HasTraffic)
@@ -32,7 +30,9 @@ class Daemon(Protocol):
     """The daemon under test, as its operator sees it."""
 
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """Its process."""
+        ...
 
     def ended(self) -> str | None:
         """How it ended, None while it runs."""
@@ -48,11 +48,9 @@ class Daemon(Protocol):
 
 
 class Stage(Generic[W]):
-    """The daemon, which was just started, in its world, and who watches both.
-
-    ``rate``: the users' datagrams a second, in each family. ``ready_within``: how long the daemon may take, in seconds,
-    to its first choice, of the PoP ``first`` if that is given.
-    """
+    """The daemon, just started, in its world, and who watches both. ``rate``: the users' datagrams a second, in each
+    family. ``ready_within``: seconds that the daemon may take to its first choice, of the PoP ``first`` if that is
+    given."""
 
     def __init__(
         self,
@@ -76,19 +74,19 @@ class Stage(Generic[W]):
         self._first = first
         self._began = time.monotonic()
 
-    def play(self) -> list[Outcome]:
-        """All acts, one after the other."""
+    def play(self) -> list[Result]:
+        """All acts, one after the other. Raises `LabError`."""
         first = self._wait_for_choice()
         self._say(f"the daemon is ready after {time.monotonic() - self._began:.1f} s, and chose {first}")
-        outcomes = []
+        results = []
         for act in self._script:
-            outcomes.append(self._perform(act))
-            self._say(line(outcomes[-1]))
-        return outcomes
+            results.append(self._perform(act))
+            self._say(line(results[-1]))
+        return results
 
-    def report(self, outcomes: list[Outcome]) -> dict[str, Any]:
+    def report(self, results: list[Result]) -> dict[str, Any]:
         """As `steerd.lab.script.judged`."""
-        return judged(self._script, outcomes, self._footprint())
+        return judged(self._script, results, self._footprint())
 
     def _wait_for_choice(self) -> str:
         while time.monotonic() - self._began < self._ready_within:
@@ -104,8 +102,8 @@ class Stage(Generic[W]):
         words = self._daemon.last_words()
         raise LabError(f"the daemon did not choose {wanted} within {self._ready_within:g} s{words}")
 
-    def _perform(self, act: Act[W]) -> Outcome:
-        outcome = Outcome(act.name, act.what, act.to, act.within)
+    def _perform(self, act: Act[W]) -> Result:
+        result = Result(act.name, act.what, act.to, act.within)
         known = {one["event_id"] for one in self._daemon.ctl("history")["switches"]}
         self._say(f"\n{act.name}: {act.what}")
         began = time.monotonic()
@@ -115,26 +113,25 @@ class Stage(Generic[W]):
             self._draw(act, now - began)
             time.sleep(min(0.25, end - now))
             if act.to is not None and self._carries(act.to):
-                end = min(end, max(time.monotonic() + SETTLE, began + 3 * SETTLE))
+                end = min(end, max(time.monotonic() + STAYS, began + 3 * STAYS))
                 self._draw(act, time.monotonic() - began)
                 time.sleep(max(0.0, end - time.monotonic()))
         until = time.monotonic()
-        outcome.switches = [
-            one for one in reversed(self._daemon.ctl("history")["switches"]) if one["event_id"] not in known
-        ]
-        time.sleep(SETTLED)
+        switches = reversed(self._daemon.ctl("history")["switches"])
+        result.switches = [one for one in switches if one["event_id"] not in known]
+        time.sleep(LOST_AFTER)
         window = self.world.traffic.between(began, until)
-        outcome.sent, outcome.lost = window.sent, window.lost
+        result.sent, result.lost = window.sent, window.lost
         if act.to is not None:
-            outcome.moved_after_s = {f"ipv{family}": moved for family, moved in self._moves(act.to, began, until)}
+            result.moved_after_s = {f"ipv{family}": moved for family, moved in self._moves(act.to, began, until)}
         sights = list(act.look(self.world)) if act.look else []
-        outcome.seen = [sight.text for sight in sights]
-        outcome.problems = [sight.text for sight in sights if not sight.right]
-        outcome.problems += list(problems(act, outcome, self._rate))
-        if outcome.problems:
-            outcome.log = self._daemon.last_words()
+        result.seen = [sight.text for sight in sights]
+        wrong = (sight.text for sight in sights if not sight.right)
+        result.problems = [*wrong, *problems(act, result, self._rate)]
+        if result.problems:
+            result.log = self._daemon.last_words()
         self._clear()
-        return outcome
+        return result
 
     def _carries(self, pop: str) -> bool:
         now = time.monotonic()
@@ -151,7 +148,7 @@ class Stage(Generic[W]):
                 at += SLICE
 
     def _footprint(self) -> dict[str, float]:
-        """The daemon's memory in MB, and the share of a core that it took since its start."""
+        """The daemon's memory in MB, and the share of a core that it took since its start, in percent."""
         pages, ticks = 4096, 100.0
         fields = Path(f"/proc/{self._daemon.pid}/stat").read_text().rpartition(")")[2].split()
         seconds = (int(fields[11]) + int(fields[12])) / ticks

@@ -46,6 +46,7 @@ class Worker:
         return self._answer()
 
     def close(self) -> None:
+        """End the process, and wait for that."""
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 _open(pipe).close()
@@ -68,11 +69,8 @@ class Worker:
 
 
 class Inbox:
-    """A worker's end: standard input and output. ``answer`` makes a question's answer.
-
-    Makes this process precise too: first in line for the processor as far as it may be, with timers that are not
-    rounded to save power.
-    """
+    """A worker's end: standard input and output. ``answer`` makes a question's answer. Gives this process precise times
+    too: first in line for the processor as far as allowed, with timers that are not rounded to save power."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], Any]) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
@@ -83,6 +81,7 @@ class Inbox:
         self._say({"result": None})
 
     def fileno(self) -> int:
+        """For `select`."""
         return 0
 
     def handle(self) -> None:
@@ -104,8 +103,7 @@ class Inbox:
 
 def setup() -> dict[str, Any]:
     """What a worker's module was started with."""
-    given: dict[str, Any] = json.loads(sys.argv[1])
-    return given
+    return dict(json.loads(sys.argv[1]))
 
 
 def serve(main: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from steerd.replay.trace.track import Choices
 
 
 def compare(samples: Samples, settings: Settings, *, cut_short: bool = False) -> Mapping[str, Choices]:
-    """From which sample on each of `BASELINES` would have used which path, and each member of the panel by itself, if
+    """From which sample on each of `BASELINES` would have used which path, and each member of the panel alone, if
     ``settings`` ask for the panel. ``cut_short``: rows are missing in the last sample, so that it decides nothing, as
     for the engine."""
     alone = NAMES if isinstance(settings.rule, PanelSettings) else ()

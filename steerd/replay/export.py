@@ -21,12 +21,10 @@ Row = tuple[float, PathId, float | None]
 
 
 def rows(events: Iterable[tuple[float, Event | None]], *, leg: int = 0) -> Iterator[Row]:
-    """A row for each probe of this leg that was answered or lost, sorted by time.
-
-    A late answer takes the row of its loss away and brings one with its RTT when it came: a row says what became of
-    a probe in the end. Where it came after more than `LATE_WITHIN`, both stand. What says nothing of the path (our
-    own send failed, a clock step) and answers that came twice have no row.
-    """
+    """A row for each probe of this leg that was answered or lost, sorted by time. A late answer replaces the row of its
+    loss by one with its RTT when it came: a row says what became of a probe in the end. If it came after more than
+    `LATE_WITHIN`, both stay. What says nothing of the path (our own send failed, a clock step) and second answers have
+    no row."""
     waiting: deque[list[Row | None]] = deque()  # in lists of one, so that a row can be taken away
     lost: dict[tuple[PathId, float], list[Row | None]] = {}
     for now, event in events:

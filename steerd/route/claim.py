@@ -1,7 +1,6 @@
 """One steerd for one set of numbers: two that think the same routes theirs would undo each other's work for ever.
 
-What is claimed are abstract sockets: they belong to a network namespace, as routes do, and go with their process,
-however that ends.
+Claims are abstract sockets: they belong to a network namespace, as routes do, and go with their process.
 """
 
 import os
@@ -26,8 +25,7 @@ class Claim:
         self._held: dict[str, socket.socket] = {}
 
     def take(self, settings: RouteSettings) -> None:
-        """Claim the numbers of these settings besides what is held. Raises `RouteError` when another steerd has one of
-        them, and claims nothing then."""
+        """Claim these numbers besides those held. Raises `RouteError`, and claims none, if another steerd has one."""
         with ExitStack() as taken:
             new = {
                 name: taken.enter_context(_claimed(name, key))
@@ -38,11 +36,12 @@ class Claim:
         self._held |= new
 
     def keep(self, settings: RouteSettings) -> None:
-        """Let go of all but the numbers of these settings."""
+        """Release all but the numbers of these settings."""
         for name in self._held.keys() - _names(settings).keys():
             self._held.pop(name).close()
 
     def close(self) -> None:
+        """Release everything."""
         while self._held:
             self._held.popitem()[1].close()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.reconcile.account import Outcome
+from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 
 
@@ -25,27 +25,27 @@ class News:
         self._on_installed = on_installed
 
     def know(self, reconciler: Reconciler) -> None:
-        """All of this is told otherwise."""
+        """Take over what was told in another way."""
         self.links, self.counts = dict(reconciler.links), reconciler.counts
 
     def counted(self, reconciler: Reconciler) -> None:
-        """So many routes lead on now."""
+        """Take over how many routes lead on."""
         self.counts = reconciler.counts
 
     def link(self, path: PathId, up: bool) -> None:
-        """A path's device is up, or not; told if that is new."""
+        """A path's device is up, or not; told if that changed."""
         if self.links.get(path) != up:
             self.links[path] = up
             self._on_link(path, up)
 
-    def publish(self, reconciler: Reconciler, outcome: Outcome, *, fresh: bool) -> None:
-        """What came of a look at the kernel. ``fresh``: nothing was noticed of a device since it began."""
+    def publish(self, reconciler: Reconciler, result: Result, *, fresh: bool) -> None:
+        """Tell the result of a look at the kernel. ``fresh``: no device changed since it began."""
         self.counted(reconciler)
         if fresh:
             for path, up in reconciler.links.items():
                 self.link(path, up)
-        for installed in outcome.installed:
+        for installed in result.installed:
             self._on_installed(installed)
-        for name, times in outcome.repairs.items():
+        for name, times in result.repairs.items():
             for _ in range(times):
                 self.on_repair(name)

@@ -1,4 +1,4 @@
-"""What needs no daemon: cleaning up, and saying what would be done."""
+"""What needs no daemon: cleaning up, and telling what would be done."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,8 +15,10 @@ from steerd.route.model.numbers import allocate
 from steerd.route.model.objects import Seen, State
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.firewall import Firewall, ours
-from steerd.route.nft.protect import Carrying, Protection, carrying
+from steerd.route.nft.guard import ExtraDevices
+from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.peers import Peers
+from steerd.route.reconcile.standing import Standing
 from steerd.route.wanted import commands
 from steerd.route.wanted.adopt import Adopted, adopt, adopt_peers
 from steerd.route.wanted.allowed_ips import lines
@@ -29,11 +31,9 @@ _ROUNDS = 3
 
 
 def cleanup(settings: RouteSettings) -> int:
-    """Removes every object that carries our protocol and lies within our ranges; nothing else is touched.
-
-    Returns how many there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed.
-    """
-    # The guard goes last: until then nothing takes another way.
+    """Removes every object that carries our protocol and lies within our ranges, and nothing else. Returns how many
+    there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed."""
+    # The guard goes last: until then no packet takes another way.
     return _remove_objects(settings) + _remove_allowed(settings) + _remove_table(settings)
 
 
@@ -84,20 +84,16 @@ def guard(settings: RouteSettings) -> bool:
         seen = kernel.read(settings)
         chosen = selections(settings, seen.ours.rules)
         adopted = adopt(settings, chosen, seen.ours)
-        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
+        extra = Standing(settings, chosen, adopted.choices, adopted.strangers).extra_devices()
         try:
-            carry = carrying(settings, adopted.choices, paths)
-            protection.hold(settings.nft_table, protection.describe(settings, chosen, seen.devices, carry))
+            protection.hold(settings.nft_table, protection.describe(settings, chosen, seen.devices, extra))
         except OSError as error:
             raise RouteError(f"nftables: {error}") from error
         return protection.table is not None
 
 
 def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
-    """What would be done now for these choices, as `ip` command lines in their order. Changes nothing.
-
-    A policy without an entry keeps what it has. Raises `RouteError` on a collision.
-    """
+    """What these choices would change, as `ip` commands in order. Without one a policy stays. Raises `RouteError`."""
     with Kernel() as kernel, Surroundings() as surroundings:
         settings = surroundings.resolve(settings)
         seen = kernel.read(settings, foreign=True)
@@ -112,34 +108,34 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[st
         ways = ways_out([*settings.paths, *adopted.strangers.values()])
         policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
         ids = allocate(settings, policies, ways, seen.ours, adopted.groups)
-        usable = {way for way in ways if (device := seen.devices.get(way.device)) and device.up}
+        usable = {way for way in ways if seen.up(way.device)}
         circumstances = Circumstances(
             adopted.strangers, usable, ids, kernel.families, settings.nexthop_objects and kernel.nexthop_objects
         )
         state = desired(settings, chosen, wanted, circumstances)
         operations = commands.lines(difference(seen.ours, state), settings.protocol)
-        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
-        return [*_table_lines(settings, chosen, seen, carrying(settings, wanted, paths)), *moves, *operations]
+        extra = Standing(settings, chosen, wanted, adopted.strangers).extra_devices()
+        return [*_table_lines(settings, chosen, seen, extra), *moves, *operations]
 
 
 def _peers(settings: RouteSettings, adopted: Adopted, choices: Mapping[PolicyId, Choice]) -> tuple[Adopted, list[str]]:
-    """What was adopted, by peer where it is that; and what moves from peer to peer, as commands."""
+    """What was adopted, by peer where that applies; and what moves from peer to peer, as commands."""
     with Peers(settings) as peers:
         peers.read()
         if peers.held is None:
             return adopted, []
         adopted = adopt_peers(settings, adopted, peers.held)
-        paths = {**adopted.strangers, **{path.path: path for path in settings.paths}}
+        paths = Standing(settings, retired=adopted.strangers).paths
         moves = lines(peers.due({**adopted.choices, **choices}, paths), peers.devices)
         return adopted, [*(f"# {words}" for words in peers.errors.values()), *moves]
 
 
-def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: Seen, carry: Carrying) -> list[str]:
-    """What `nft` would be given, as a shell takes it; nothing where the table's own word is that it has it already."""
+def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: Seen, extra: ExtraDevices) -> list[str]:
+    """What `nft` would be given, as a shell takes it; nothing if the table in the kernel has its version already."""
     with Protection(readonly=True) as protection:
-        with suppress(OSError):  # whose table it is cannot be asked without privileges
+        with suppress(OSError):  # the table's owner cannot be asked without privileges
             protection.check(settings)
-        table = protection.describe(settings, chosen, seen.devices, carry)
+        table = protection.describe(settings, chosen, seen.devices, extra)
         return [line for text in protection.changes(settings, table) for line in commands.nft_lines(text)]
 
 

@@ -1,4 +1,4 @@
-"""The routing stage's face: asyncio outside, one worker thread for the kernel inside."""
+"""The routing stage as the daemon knows it: asyncio outside, one worker thread for the kernel inside."""
 
 import logging
 import weakref
@@ -32,11 +32,10 @@ log = logging.getLogger(__name__)
 class Router:
     """Keeps the kernel's routes as the settings and the latest `steer` of each policy want them.
 
-    ``on_link(path, up)`` when a path's device comes or goes; ``on_installed`` when the kernel's state of a
-    policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right, object
-    being ``rule``, ``nexthop``, ``group``, ``route``, ``allowedips`` or ``nft``; ``on_failure(error)`` when nobody
-    looks after the kernel any more, because of a mistake in this program. All are called on the event loop, after
-    `start`.
+    ``on_link(path, up)`` when a path's device comes or goes; ``on_installed`` when the kernel's state of a policy
+    changes without a `steer` having asked; ``on_repair(object)`` once per object put right: ``rule``, ``nexthop``,
+    ``group``, ``route``, ``allowedips`` or ``nft``; ``on_failure(error)`` when a mistake in this program ended the
+    watch over the kernel. All are called on the event loop, after `start`.
     """
 
     def __init__(
@@ -62,11 +61,9 @@ class Router:
         self._change: Callable[[], RouteChange | None] = lambda: None
 
     async def start(self) -> tuple[Installed, ...]:
-        """Checks, adopts what is there, completes it, and starts watching.
-
-        Returns the policies that are in place; one that never had a choice is not, and gets its rules and
-        routes with its first `steer`. Raises `RouteError` when something is in the way.
-        """
+        """Checks, adopts what is there, completes it, and starts watching. Returns the policies that are in place; one
+        that never had a choice is not, and gets its rules and routes with its first `steer`. Raises `RouteError` when
+        something is in the way."""
         try:
             self._claim.take(self._settings)
             kernel = self._open.enter_context(await self._worker.do(Kernel))
@@ -87,30 +84,27 @@ class Router:
                 on_failure=self._on_failure,
             )
             installed = await self._upkeep.begin()
-        except OSError as error:
+        except BaseException as error:
             await self._close()
-            raise RouteError(f"the kernel's routes cannot be read: {error}") from error
-        except BaseException:
-            await self._close()
+            if isinstance(error, OSError):
+                raise RouteError(f"the kernel's routes cannot be read: {error}") from error
             raise
         self._kernel, self._reconciler = kernel, reconciler
         return installed
 
     async def steer(self, wanted: Steer) -> Installed:
-        """Points the policy at ``wanted.best``, with the runner-up standing by; None blocks it.
-
-        Never raises on a kernel's refusal: ``error`` says why, the rest what is really there.
-        """
+        """Points the policy at ``wanted.best``, with the runner-up standing by; None blocks it. Never raises on a
+        kernel's refusal: ``error`` says why, the rest is what is really there."""
         reconciler, upkeep = self._running()
         async with self._worker.turn:
             installed = await self._worker.do(lambda: reconciler.steer(wanted))
             self._news.counted(reconciler)
             upkeep.chosen()
-            await upkeep.let_go()
+            await upkeep.release()
         return installed
 
     def lost(self, path: PathId) -> None:
-        """The path is down: connections pinned to it are let go of, as soon as no policy uses it."""
+        """The path is down: connections pinned to it are released, as soon as no policy uses it."""
         self._release.lost(path)
         if self._upkeep:
             self._upkeep.look_around()
@@ -120,13 +114,12 @@ class Router:
         self._release.found(path)
 
     def far_ends(self, found: Mapping[str, tuple[str, int]]) -> None:
-        """Where tunnels send their outer packets, and with which mark, by device, as far as devices do not say it of
-        themselves."""
+        """Where tunnels send their outer packets, and with which mark, by device, where devices do not tell."""
         if self._upkeep:
             self._upkeep.look_around(found)
 
     def moved(self) -> None:
-        """Somebody may have moved AllowedIPs: WireGuard itself says nothing of it."""
+        """Somebody may have moved AllowedIPs: WireGuard itself does not tell."""
         if self._upkeep and self._upkeep.settings.actuator is Actuator.WIREGUARD:
             self._upkeep.changed()
 
@@ -137,8 +130,8 @@ class Router:
             await self._worker.do(lambda: reconciler.size(path, mtu))
 
     async def prepare(self, settings: RouteSettings) -> RouteChange:
-        """Everything that can be said against these settings is: raises `RouteError`. Nothing is changed before the
-        commit but the claim of their numbers. Of several changes that were prepared only the last can be committed."""
+        """Checks the settings against what there is: raises `RouteError`. Nothing changes before the commit but that
+        their numbers are claimed. Of several prepared changes only the last can be committed."""
         reconciler, upkeep = self._running()
         async with self._worker.turn:
             self._expire()
@@ -152,20 +145,12 @@ class Router:
                 if isinstance(error, OSError):
                     raise RouteError(f"the kernel's routes cannot be read: {error}") from error
                 raise
-            change = RouteChange(
-                settings,
-                proposal,
-                claim=self._claim,
-                reconciler=reconciler,
-                upkeep=upkeep,
-                worker=self._worker,
-                news=self._news,
-            )
+            change = RouteChange(settings, proposal, self._claim, upkeep)
             self._change = weakref.ref(change)
         return change
 
     def effective(self) -> RouteSettings:
-        """The settings in force, with the gateways that main named when it was last looked at."""
+        """The settings in force, with the gateways that main named when it was last read."""
         return self._running()[0].standing.settings
 
     def links(self) -> Mapping[PathId, bool]:
@@ -181,7 +166,7 @@ class Router:
         return self._kernel.changes if self._kernel else 0
 
     def remarks(self) -> tuple[str, ...]:
-        """What around us keeps routing from doing all that is asked of it, one line each, as last seen."""
+        """What keeps routing from doing all that is asked of it, one line each, as last seen."""
         return self._upkeep.remarks if self._upkeep else ()
 
     def underlays(self) -> Mapping[PathId, Underlay]:
@@ -228,4 +213,4 @@ class Router:
 
 
 def _outright(error: BaseException) -> None:
-    log.critical("the kernel's routes are looked after no more", exc_info=error)
+    log.critical("nothing watches the kernel's routes any more", exc_info=error)

@@ -1,5 +1,4 @@
-"""What routing does by itself: it watches the kernel, follows main, puts right what others change, and lets go of
-connections whose path is gone."""
+"""What routing does by itself: follows the kernel and main, restores what others change, releases connections."""
 
 import asyncio
 import logging
@@ -22,7 +21,7 @@ from steerd.route.model.objects import Device
 from steerd.route.news import News
 from steerd.route.nft.protect import Protection
 from steerd.route.nft.watch import NftWatch
-from steerd.route.reconcile.account import Outcome
+from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
 from steerd.route.worker import Worker
@@ -30,17 +29,13 @@ from steerd.status.snapshot import Underlay
 
 log = logging.getLogger(__name__)
 
-_DEBOUNCE = 0.05
-"""Seconds from the first notice to the look at it: changes come in flocks."""
+_DEBOUNCE = 0.05  # seconds from the first notice to the look at it: changes come in bursts
 _FULL_COMPARISON = 60.0
 
 
 class Upkeep:
-    """``settings`` are those in force. Of the last look: ``remarks``, and the ``underlays`` of tunnels by path. Call
-    ``changed`` when something may have changed in the kernel that nobody there tells of.
-
-    ``on_failure(error)`` is called when nobody looks after the kernel any more, because of a mistake in this program.
-    """
+    """``settings`` are those in force. From the last look: ``remarks``, and the ``underlays`` of tunnels by path. Call
+    ``changed`` when the kernel may have changed without telling. ``on_failure`` as for `Router`."""
 
     def __init__(
         self,
@@ -56,21 +51,21 @@ class Upkeep:
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.settings = settings
+        self.reconciler = reconciler
+        self.worker = worker
+        self.news = news
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[PathId, Underlay] = {}
         self._kernel = kernel
         self._protection = protection
         self._around = around
-        self._reconciler = reconciler
-        self._worker = worker
-        self._news = news
         self._release = release
         self._on_failure = on_failure
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
-        self._noticed = 0  # how often a device was; a reading that was under way meanwhile knows no better
+        self._noticed = 0  # changes of devices so far; a reading that ran meanwhile may be older than they are
         self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
         self._watch = Watch(
@@ -88,51 +83,49 @@ class Upkeep:
     async def begin(self) -> tuple[Installed, ...]:
         """Adopt what the kernel has, complete it, and watch from then on. Raises `RouteError`, or `OSError`."""
         effective = await self.resolve(self.settings)
-        outcome = await self._worker.do(lambda: self._reconciler.start(effective))
+        result = await self.worker.do(lambda: self.reconciler.start(effective))
         if self._protection.can:
             self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
         loop = asyncio.get_running_loop()
-        for watch in (self._watch, self._nft_watch):
-            if watch:
-                loop.add_reader(watch.fileno(), watch.read)
-        self._news.know(self._reconciler)
+        for watch in filter(None, (self._watch, self._nft_watch)):
+            loop.add_reader(watch.fileno(), watch.read)
+        self.news.know(self.reconciler)
         self.chosen()
-        self._surroundings.set()  # for what fell in between
+        self._surroundings.set()  # for what changed meanwhile
         self._tasks = [
             asyncio.create_task(self._tend(), name="steerd-route"),
             asyncio.create_task(self._follow(), name="steerd-route-surroundings"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._ended)
-        return outcome.installed
+        return result.installed
 
     async def end(self) -> None:
-        """Nothing is looked after any more."""
+        """Stop looking after the kernel."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
     def close(self) -> None:
-        """Nothing is watched any more."""
-        for watch in (self._watch, self._nft_watch):
-            if watch:
-                asyncio.get_running_loop().remove_reader(watch.fileno())
-                watch.close()
+        """Stop watching."""
+        for watch in filter(None, (self._watch, self._nft_watch)):
+            asyncio.get_running_loop().remove_reader(watch.fileno())
+            watch.close()
 
     def look_around(self, far_ends: Mapping[str, tuple[str, int]] | None = None) -> None:
-        """Look at what is around us again, soon; ``far_ends`` as in `Surroundings.look`, from now on."""
+        """Look at the surroundings again, soon; ``far_ends`` as in `Surroundings.look`, from now on."""
         self._far_ends = self._far_ends if far_ends is None else far_ends
         self._surroundings.set()
 
     def chosen(self) -> None:
-        """Policies may have moved, or the kernel may do otherwise than they want."""
+        """Policies may have moved, or the kernel may not do what they want."""
         now = asyncio.get_running_loop().time()
-        self._release.chose([path.path for path in self.settings.paths], self._reconciler.standing.chosen, now)
-        if self._reconciler.retry_at <= now:
+        self._release.chose([path.path for path in self.settings.paths], self.reconciler.standing.chosen, now)
+        if self.reconciler.retry_at <= now:
             self._changed.set()
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Connections pinned to paths that are lost, or were left long ago, begin anew."""
         if not self._pins():
             return
@@ -140,43 +133,42 @@ class Upkeep:
         paths = {path.path: path for path in self.settings.paths}
         marks = [paths[one.path].mark for one in due if one.path in paths]
         marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
-        if not marks:
-            return
-        try:
-            await self._worker.do(lambda: forget(marks, self.settings.mark_mask))
-        except OSError as error:
-            log.warning("connections pinned to %s could not be let go of: %s", ", ".join(o.path for o in due), error)
+        if marks:
+            try:
+                await self.worker.do(lambda: forget(marks, self.settings.mark_mask))
+            except OSError as error:
+                log.warning("cannot release connections pinned to %s: %s", ", ".join(one.path for one in due), error)
 
     async def resolve(self, settings: RouteSettings) -> RouteSettings:
         """These settings with the gateways that main names now. Raises `OSError`."""
-        return await self._worker.do(lambda: self._around.resolve(settings))
+        return await self.worker.do(lambda: self._around.resolve(settings))
 
     def retarget(self, settings: RouteSettings) -> None:
-        """These are in force now: watch over them."""
+        """Watch over these settings, which are in force now."""
         self.settings = settings
         self._watch.retarget(settings.protocol, self._kernel.port, main=self._follows_main)
         if self._nft_watch:
             self._nft_watch.retarget(settings.nft_table)
-        self._news.know(self._reconciler)
+        self.news.know(self.reconciler)
         self.chosen()
         self._surroundings.set()
 
     # What is noticed
 
     def _device_noticed(self, device: Device, gone: bool) -> None:
-        self._surroundings.set()  # IPv4 routes of main go with their device without a word
+        self._surroundings.set()  # the kernel removes main's IPv4 routes with their device without telling
         concerned = [path.path for path in self.settings.paths if path.device == device.name]
-        if not concerned and device.index not in self._reconciler.indexes:  # nor was it renamed
+        if not concerned and device.index not in self.reconciler.indexes:  # nor was it renamed
             return
         self._noticed += 1
         for path in concerned:
-            self._news.link(path, device.up and not gone)
+            self.news.link(path, device.up and not gone)
         self._urgent.set()
         self._changed.set()
 
     def _address_noticed(self, index: int) -> None:
-        # A gateway that was refused may be in reach now. What happens on other devices is not for us.
-        if index in self._reconciler.indexes:
+        # A gateway that was refused may be in reach now. Other devices do not matter.
+        if index in self.reconciler.indexes:
             self._changed.set()
 
     def _overrun_noticed(self) -> None:
@@ -193,7 +185,7 @@ class Upkeep:
         seen = self._noticed
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(max(self._reconciler.retry_at - loop.time(), 0.0), _FULL_COMPARISON)):
+                async with asyncio.timeout(min(max(self.reconciler.retry_at - loop.time(), 0.0), _FULL_COMPARISON)):
                     await self._changed.wait()
             await pace.wait(self._urgent)
             await asyncio.sleep(_DEBOUNCE)
@@ -201,12 +193,12 @@ class Upkeep:
             self._urgent.clear()
             with pace.work() as work:
                 try:
-                    async with self._worker.turn:
+                    async with self.worker.turn:
                         noticed, calm, seen = self._noticed, seen == self._noticed, self._noticed
-                        look = partial(self._reconciler.repair, loop.time(), calm=calm, remover=self._watch.remover)
-                        outcome = await self._worker.do(look)
-                        self._publish(outcome, noticed)
-                    work.repaired = bool(outcome.repairs)
+                        look = partial(self.reconciler.repair, loop.time(), calm=calm, remover=self._watch.remover)
+                        result = await self.worker.do(look)
+                        self._publish(result, noticed)
+                    work.repaired = bool(result.repairs)
                 except OSError as error:
                     log.warning("the kernel's routes could not be compared: %s", error)
                     work.repaired = True  # not at once again
@@ -220,32 +212,32 @@ class Upkeep:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(max(deadline - loop.time(), 0.0), _FULL_COMPARISON)):
                     await self._surroundings.wait()
-            await self.let_go()
+            await self.release()
             await pace.wait(self._urgent)
             await asyncio.sleep(_DEBOUNCE)
             self._surroundings.clear()
-            await self.let_go()  # of what died while we waited
+            await self.release()  # of what died while we waited
             with pace.work() as work:
-                async with self._worker.turn:
+                async with self.worker.turn:
                     await self._adapt()
-                    work.repaired = await self._worker.do(partial(self._reconciler.protect, loop.time()))
+                    work.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
                 if work.repaired:
-                    self._news.on_repair("nft")
+                    self.news.on_repair("nft")
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
         look = partial(self._around.look, self.settings, pinned=self._pins(), far_ends=self._far_ends)
         try:
-            effective = await self._worker.do(look)
+            effective = await self.worker.do(look)
             self._remark()
-            if effective == self._reconciler.standing.settings:
+            if effective == self.reconciler.standing.settings:
                 return
             noticed = self._noticed
-            outcome = await self._worker.do(lambda: self._reconciler.configure(effective))
+            result = await self.worker.do(lambda: self.reconciler.configure(effective))
         except (OSError, RouteError) as error:
             log.warning("the gateways of the main table could not be taken up: %s", error)
             return
-        self._publish(outcome, noticed)
+        self._publish(result, noticed)
 
     def _remark(self) -> None:
         before, self.remarks = self.remarks, self._around.remarks
@@ -255,8 +247,8 @@ class Upkeep:
             if remark not in before:
                 log.warning("%s", remark)
 
-    def _publish(self, outcome: Outcome, noticed: int) -> None:
-        self._news.publish(self._reconciler, outcome, fresh=noticed == self._noticed)
+    def _publish(self, result: Result, noticed: int) -> None:
+        self.news.publish(self.reconciler, result, fresh=noticed == self._noticed)
         self.chosen()
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""Who may talk to the kernel: one thread, and one at a time."""
+"""Who may talk to the kernel: one thread, one job at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,17 +9,16 @@ _T = TypeVar("_T")
 
 
 class Worker:
-    """``turn`` is held by whoever reads and then changes, so that nothing comes in between."""
+    """``turn`` is held by whoever reads and then changes, so that nothing comes between."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-route")
 
     async def do(self, work: Callable[[], _T]) -> _T:
-        """Have the thread do it; what it returns or raises."""
+        """Have the thread do it; returns or raises what it does."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Once the thread has done what it was given, such as a comparison that was given up on, nothing more is done.
-        Safe to repeat."""
+        """Ends once the thread has done what it was given, awaited or not. Safe to repeat."""
         await asyncio.to_thread(self._thread.shutdown)

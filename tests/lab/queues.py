@@ -101,7 +101,7 @@ paths = [{{ dev = "up-{pop.name}", via = "10.99.{number}.2", target = "{pop.targ
             "device": "pop0",
             "number": number,
         }
-        behind = self._closing(Worker(router, "steerd.lab.world.pop", {"pops": {spec.name: given}, "seed": self._seed}))
+        behind = self._worker(router, "steerd.lab.world.pop", pops={spec.name: given}, seed=self._seed)
         namespaces.ip(
             f"""addr add 10.99.{number}.2/24 dev gw0
                 link set gw0 up

@@ -205,7 +205,7 @@ def test_what_can_not_be_put_back_at_once_is_put_back_by_and_by(gateway, caplog)
     routing(run())
 
 
-def test_of_several_only_the_last_is_committed_and_numbers_are_let_go_of(gateway):
+def test_of_several_only_the_last_is_committed_and_numbers_are_released(gateway):
     old, new = given(objects=True)
 
     async def run():
@@ -239,7 +239,7 @@ def test_of_several_only_the_last_is_committed_and_numbers_are_let_go_of(gateway
     cleanup(new)
 
 
-def test_what_former_settings_left_is_removed_by_and_by(gateway, caplog, monkeypatch):
+def test_what_former_settings_left_is_removed_later(gateway, caplog, monkeypatch):
     old, new = given(objects=True)
     remove = Protection.remove
 
@@ -252,7 +252,7 @@ def test_what_former_settings_left_is_removed_by_and_by(gateway, caplog, monkeyp
         await router.start()
         monkeypatch.setattr(Protection, "remove", fails_once)
         await (await router.prepare(new)).commit()
-        assert "what former settings left can not be removed yet" in caplog.text
+        assert "what former settings left cannot be removed yet" in caplog.text
         await until_async(lambda: "table inet steerd {" not in ruleset())
         assert "table inet other {" in ruleset()
         await router.stop()

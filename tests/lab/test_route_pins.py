@@ -1,4 +1,4 @@
-"""Connections that stay where they are, on real packets: pinned, answered the way they came, let go of in time."""
+"""Connections that stay where they are, on real packets: pinned, answered the way they came, released in time."""
 
 import asyncio
 import os
@@ -85,7 +85,7 @@ def test_old_connections_stay_new_ones_move_and_a_dead_path_lets_go(gateway):
     routing(run())
 
 
-def test_only_the_connections_of_the_dead_path_are_let_go_of(gateway):
+def test_only_the_connections_of_the_dead_path_are_released(gateway):
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))
         await router.start()

@@ -11,7 +11,7 @@ import pytest
 
 from steerd.config.settings import Flows, Guard, RouteSettings
 from steerd.route.nft.firewall import Firewall
-from steerd.route.nft.ruleset import Surroundings, ruleset
+from steerd.route.nft.ruleset import Inputs, ruleset
 from steerd.route.nft.table import Table
 from steerd.route.wanted.selection import selections
 from tests.lab.test_route_guard import nft
@@ -47,7 +47,7 @@ ALL_OF = (*LET_THROUGH, *STOPPED)
 
 
 def made(given: RouteSettings) -> Table:
-    found = ruleset(given, selections(given), Surroundings(main=packed("203.0.113.0/24", "192.168.50.0/24")))
+    found = ruleset(given, selections(given), Inputs(main=packed("203.0.113.0/24", "192.168.50.0/24")))
     assert found is not None
     return found
 

@@ -64,7 +64,7 @@ def test_a_lost_probe_weighs_twenty_ms_in_the_mean():
     ("rtt", "metric"), [(5, 96), (10, 96), (65, 96 + 48), (120, 96 + 96), (500, 96 + 96), (21.5, 96 + 10)]
 )
 def test_babels_metric_grows_with_the_rtt_between_10_and_120_ms(rtt, metric):
-    route = babel._Route()
+    route = babel.Neighbour()
     for n in range(100):
         route.hello(rtt, n)
     assert route.metric == metric
@@ -72,7 +72,7 @@ def test_babels_metric_grows_with_the_rtt_between_10_and_120_ms(rtt, metric):
 
 
 def test_babels_rtt_begins_at_twice_the_first_and_decays_by_42_in_256():
-    route = babel._Route()
+    route = babel.Neighbour()
     route.hello(20.0, 0)
     assert route.rtt == 40_000
     route.hello(20.0, 1)
@@ -82,7 +82,7 @@ def test_babels_rtt_begins_at_twice_the_first_and_decays_by_42_in_256():
 
 
 def test_a_neighbour_of_babel_needs_two_of_three_hellos():
-    route = babel._Route()
+    route = babel.Neighbour()
     heard = []
     for n, rtt in enumerate([20, 20, None, 20, None, None, 20, 20]):
         route.hello(rtt, n)
@@ -91,7 +91,7 @@ def test_a_neighbour_of_babel_needs_two_of_three_hellos():
 
 
 def test_babels_smoothed_metric_goes_half_the_way_in_four_seconds():
-    route = babel._Route()
+    route = babel.Neighbour()
     for n in range(200):
         route.hello(10.0, n)
     assert route.smoothed(200) == 96

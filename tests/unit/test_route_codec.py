@@ -24,6 +24,14 @@ PROTOCOL = 210
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
+def decoded(family: int, bodies, names, protocol: int) -> listing.Found:
+    """From single messages."""
+    taken = listing.Listing(family, names)
+    for body in bodies:
+        taken.take(body)
+    return taken.found(protocol)
+
+
 def whole(message: netlink.Message) -> bytes:
     return netlink.HEADER.pack(16 + len(message.body), message.type, message.flags, 1, 0) + message.body
 
@@ -81,7 +89,7 @@ def test_routes(drawn):
             seen.append((socket.inet_pton(FAMILY[family], address) if address else b"", found["dst_len"]))
         assert [a + bytes((n,)) if n else prefixes.DEFAULT[family] for a, n in seen] == prefixes.split(family, packed)
         # And back, by the fast way (the kernel's order of attributes) or the slow one.
-        ours, foreign = listing.decode(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
+        ours, foreign = decoded(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
         assert ours == {kind: packed}
         assert foreign == []
 
@@ -93,11 +101,11 @@ def test_routes_by_pyroute2(family, order):
     attributes = [("RTA_TABLE", 4200), ("RTA_DST", prefix), ("RTA_PRIORITY", 7), ("RTA_OIF", 9), ("RTA_GATEWAY", via)]
     fields = {"family": FAMILY[family], "dst_len": 32, "proto": 99, "type": 1, "table": 252, "scope": 0}
     body = written_by_pyroute2(rtmsg, fields, attributes[::order])
-    found = listing.decode(family, [body, body], {9: "eth9"}, 99)
+    found = decoded(family, [body, body], {9: "eth9"}, 99)
     kind = Kind(family, 4200, 7, RouteType.UNICAST, device="eth9", via=via)
     entry = socket.inet_pton(FAMILY[family], prefix) + b"\x20"
     assert found.ours == {kind: entry * 2}
-    assert listing.decode(family, [body], {}, PROTOCOL).foreign == [(99, kind._replace(device="if9"))]
+    assert decoded(family, [body], {}, PROTOCOL).foreign == [(99, kind._replace(device="if9"))]
 
 
 def listed(family: int, kind: Kind, packed: bytes) -> list[netlink.Message]:
@@ -136,7 +144,7 @@ def test_routes_taken_by_the_datagram_are_those_taken_one_by_one(drawn, more, sh
     at = taken.take_many(datagram)
     for *_, body in netlink.frames(datagram, at):
         taken.take(body)
-    assert taken.found(PROTOCOL) == listing.decode(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
+    assert taken.found(PROTOCOL) == decoded(family, [one.body for one in messages], {3: "eth0"}, PROTOCOL)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -157,7 +165,7 @@ def test_a_route_and_its_shadow_over_and_over_are_taken_at_once(family):
         for *_, body in netlink.frames(bytes(spoilt), at):
             taken.take(body)
         one_by_one = [body for *_, body in netlink.frames(bytes(spoilt))]
-        assert taken.found(PROTOCOL) == listing.decode(family, one_by_one, {}, PROTOCOL)
+        assert taken.found(PROTOCOL) == decoded(family, one_by_one, {}, PROTOCOL)
     for end in (0, 8, 20, 60, 130, len(datagram) - 4):
         listing.Listing(family, {}).take_many(datagram[:end])
 

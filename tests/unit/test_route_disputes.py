@@ -1,11 +1,11 @@
-"""Who undoes our work now and then is named; who answers each repair is not raced."""
+"""Who undoes our work now and then is named; who answers each repair is waited out."""
 
 import math
 from pathlib import Path
 
 import pytest
 
-from steerd.route.conflicts.conflicts import Quarrel
+from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.conflicts.disputes import AGAIN_AND_AGAIN, IN_A_ROW, LONGEST_WAIT, MEMORY, Disputes
 from steerd.route.conflicts.suspects import suspects
 from steerd.route.model.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
@@ -47,7 +47,7 @@ def test_an_answer_to_each_repair_is_waited_out_longer_each_time_and_all_else_go
     assert max(waits) == pytest.approx(LONGEST_WAIT)
 
 
-def test_what_waits_is_not_counted_twice_and_peace_makes_all_good() -> None:
+def test_what_waits_is_not_counted_twice_and_is_forgotten_in_the_end() -> None:
     disputes = Disputes()
     for at in range(IN_A_ROW + 1):
         disputes.missing("rule", at * 0.1)
@@ -65,31 +65,33 @@ def test_what_the_kernel_removes_with_something_else_is_nobodys_doing() -> None:
     nexthop, group = Nexthop(1, 4, "a"), Group(9, ((1, 255),))
     routes = Routes(Kind(4, 4200, 1024, RouteType.UNICAST, nexthop=9), bytes(5))
     found = Difference(tuple(Change(Verb.ADD, one) for one in (nexthop, group, routes)), ())
-    quarrel = Quarrel()
+    conflict = Conflict()
     for at in range(IN_A_ROW + 1):
-        quarrel.look(at * 0.1, blame=True)
-        left = quarrel.leave(found, 210)
+        conflict.look(at * 0.1, blame=True)
+        left = conflict.leave(found, 210)
     assert left.additions == found.additions[1:]  # the nexthop alone was ever counted
-    assert not math.isinf(quarrel.deadline)
+    assert not math.isinf(conflict.deadline)
 
 
 def test_without_anybody_to_blame_nothing_is_ever_left_alone() -> None:
-    quarrel = Quarrel()
+    conflict = Conflict()
     found = Difference((Change(Verb.ADD, RULE),), ())
     for at in range(3 * IN_A_ROW):
-        quarrel.look(at * 0.1, blame=False)
-        assert quarrel.leave(found, 210) is found
-    assert math.isinf(quarrel.deadline)
+        conflict.look(at * 0.1, blame=False)
+        assert conflict.leave(found, 210) is found
+    assert math.isinf(conflict.deadline)
 
 
-def test_a_war_is_said_once_in_the_words_of_ip(caplog: pytest.LogCaptureFixture) -> None:
-    quarrel = Quarrel()
+def test_a_conflict_is_logged_once_in_the_words_of_ip(caplog: pytest.LogCaptureFixture) -> None:
+    conflict = Conflict()
     for at in range(3 * AGAIN_AND_AGAIN):
-        quarrel.look(at * 5.0, blame=True)
-        quarrel.leave(Difference((Change(Verb.ADD, RULE), Change(Verb.ADD, OTHER)), ()), 210)
-        quarrel.report(0)
+        conflict.look(at * 5.0, blame=True)
+        conflict.leave(Difference((Change(Verb.ADD, RULE), Change(Verb.ADD, OTHER)), ()), 210)
+        conflict.report(0)
     assert len(caplog.records) == 1
-    assert "`ip rule add not iif lo priority 4231 lookup 4200 protocol 210`, and 1 more again and again" in caplog.text
+    assert (
+        "`ip rule add not iif lo priority 4231 lookup 4200 protocol 210`, and 1 more, for the 5th time" in caplog.text
+    )
 
 
 def process(root: Path, number: int, name: str) -> None:
@@ -103,12 +105,12 @@ def test_a_process_that_can_be_told_is_named_with_what_stops_it(tmp_path: Path) 
     process(tmp_path, 813, "cron")
     assert suspects(812, tmp_path).startswith("it is zebra (process 812): let zebra keep to its own")
     assert suspects(813, tmp_path) == "it is cron (process 813)"
-    assert suspects(4_100_000_000, tmp_path).startswith("of those that might, here run: FRR (")
+    assert suspects(4_100_000_000, tmp_path).startswith("these may, and run here: FRR (")
 
 
 def test_without_any_manager_a_script_is_suspected(tmp_path: Path) -> None:
     process(tmp_path, 1, "init")
-    assert suspects(0, tmp_path).endswith("a script?")
+    assert suspects(0, tmp_path).endswith("perhaps a script")
 
 
 def test_networkd_is_told_with_its_drop_in(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from steerd.config.settings import AUTO, Prefixes, RoutePath
 from steerd.core.settings import PathId
 from steerd.route.around.gateways import learn
-from steerd.route.around.remarks import shadowed, shared_fate, strict, waiting
+from steerd.route.around.remarks import shadowed, shared_uplinks, strict, waiting
 from steerd.route.kernel.main_table import DefaultRoute, Main
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Device
@@ -74,10 +74,10 @@ def test_uplinks_on_one_device_share_its_fate():
         "eth1": Device(5, "eth1", True),
     }
     paths = (path("eth0.5", "dsl"), path("eth0.7", "fibre"), path("eth1", "lte"))
-    assert list(shared_fate(settings(paths=paths), devices)) == [
+    assert list(shared_uplinks(settings(paths=paths), devices)) == [
         'pop/eth0.5 and pop/eth0.7 both leave by eth0, so they fail together: give their paths uplink = "eth0"'
     ]
-    said = shared_fate(settings(paths=(path("eth0", "dsl"), path("eth0.7", "fibre"))), devices)
+    said = shared_uplinks(settings(paths=(path("eth0", "dsl"), path("eth0.7", "fibre"))), devices)
     assert [line.split(",")[0] for line in said] == ["pop/eth0 and pop/eth0.7 both leave by eth0"]
 
 
@@ -88,14 +88,14 @@ def test_uplinks_that_are_said_to_be_one_or_stand_apart_or_are_next_hops_of_one_
         "eth0.7": Device(4, "eth0.7", True, lower=2),
         "wg0": Device(6, "wg0", True, lower=77),  # of another network namespace, or gone
     }
-    assert not list(shared_fate(settings(paths=(path("eth0.5", "one"), path("eth0.7", "one"))), devices))
-    assert not list(shared_fate(settings(paths=(path("eth0.5"), path("wg0"), path("absent"))), devices))
-    assert not list(shared_fate(settings(paths=(path("eth0", "a"), path("eth0", "b"))), devices))
+    assert not list(shared_uplinks(settings(paths=(path("eth0.5", "one"), path("eth0.7", "one"))), devices))
+    assert not list(shared_uplinks(settings(paths=(path("eth0.5"), path("wg0"), path("absent"))), devices))
+    assert not list(shared_uplinks(settings(paths=(path("eth0", "a"), path("eth0", "b"))), devices))
 
 
 def test_devices_that_lie_on_each_other_in_a_circle_end_the_search():
     devices = {"a": Device(2, "a", True, lower=3), "b": Device(3, "b", True, lower=2)}
-    assert len(list(shared_fate(settings(paths=(path("a"), path("b"))), devices))) <= 1
+    assert len(list(shared_uplinks(settings(paths=(path("a"), path("b"))), devices))) <= 1
 
 
 def test_strict_filtering_names_the_key_that_helps():

@@ -4,17 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steerd.config.settings import IPV4, Flows, Guard, RoutePolicy, RouteSettings
-from steerd.route.nft.belonging import _lookup
-from steerd.route.nft.ruleset import Surroundings, ruleset
+from steerd.route.nft.classify import lookup
+from steerd.route.nft.ruleset import Inputs, ruleset
 from steerd.route.wanted.selection import selections
 from tests.lab.test_route_world import path, policy, settings
 
 MANY = tuple(f"10.{n // 256}.{n % 256}.0/25" for n in range(1000))
 PATHS = (path(1, "a"), path(2, "b"))
-BEHIND = Surroundings(uplinks=frozenset({"wan"}))
+BEHIND = Inputs(uplinks=frozenset({"wan"}))
 
 
-def text(*policies: RoutePolicy, around: Surroundings = BEHIND) -> str:
+def text(*policies: RoutePolicy, around: Inputs = BEHIND) -> str:
     given = settings(PATHS, policies)
     table = ruleset(given, selections(given), around)
     assert table is not None
@@ -26,7 +26,7 @@ def test_where_all_is_pinned_no_prefix_is_listed() -> None:
 
 
 def test_where_main_leaves_by_a_path_what_is_pinned_is_told_by_its_prefix() -> None:
-    around = Surroundings(uplinks=frozenset({"a"}))
+    around = Inputs(uplinks=frozenset({"a"}))
     assert "10.0.1.0/25" in text(policy("p", 0, *MANY, flows=Flows.AUTO), around=around)
 
 
@@ -67,8 +67,8 @@ def test_the_short_form_says_of_every_policys_packet_what_the_long_one_says(
     def verdict(one: RoutePolicy) -> str:
         return "accept" if one.flows is Flows.MOVE else "goto left"
 
-    long = _lookup(config, selection, IPV4, verdict, None)
-    short = _lookup(config, selection, IPV4, verdict, "goto left")
+    long = lookup(config, selection, IPV4, verdict, None)
+    short = lookup(config, selection, IPV4, verdict, "goto left")
     where = data.draw(st.sampled_from(sorted(long)))
     address = data.draw(st.integers(where.first, where.last))
     (same,) = [word for span, word in short.items() if span.first <= address <= span.last]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from steerd.config.gateway.document import Document
-from steerd.config.gateway.policies import CheckedPolicy
+from steerd.config.gateway.policies import CheckedPolicy, selectors
 from steerd.config.gateway.pops import CheckedPath
 from steerd.config.prefixes import each, pack, unpack
 from steerd.config.problem import Report
@@ -14,6 +14,7 @@ _ACTUATOR = 'route.actuator = "wireguard"'
 
 
 def check(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy], report: Report) -> None:
+    """Reports what ``route.actuator`` rules out, and what only goes with it."""
     if tables.route.actuator == "wireguard":
         _paths(paths, report)
         _policies(policies, report)
@@ -49,16 +50,9 @@ def _policies(policies: Sequence[CheckedPolicy], report: Report) -> None:
             allowed = f'must be "move" or left out with {_ACTUATOR}: a connection goes where its prefix does'
             report.error(f"{key}.flows", own.flows, allowed)
     for one, other in pairwise(policies):
-        if _selector(one) != _selector(other):
-            allowed = (
-                f"must have the from, iif and fwmark of policy[{one.order}] with {_ACTUATOR}, which knows no sources"
-            )
-            report.error(f"policy[{other.order}]", other.written.name, allowed)
-
-
-def _selector(policy: CheckedPolicy) -> tuple[frozenset[str], frozenset[str], tuple[int, int]]:
-    own = policy.written
-    return frozenset(own.sources), frozenset(own.iif), own.fwmark
+        if selectors(one.written) != selectors(other.written):
+            same = f"must have the from, iif and fwmark of policy[{one.order}] with {_ACTUATOR}, which knows no sources"
+            report.error(f"policy[{other.order}]", other.written.name, same)
 
 
 def _targets(paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy], report: Report) -> None:

@@ -182,22 +182,8 @@ class Document(Table):
     policy: list[Policy | None] = []
 
 
-_TABLES: dict[str, type[Table]] = {
-    "gateway": Gateway,
-    "probe": Probe,
-    "score": Score,
-    "steer": Steer,
-    "route": Route,
-    "mqtt": Mqtt,
-    "export": Export,
-    "control": Control,
-    "store": Store,
-    "trace": Trace,
-    "pop": Pop,
-    "pop.paths": Path,
-    "policy": Policy,
-    "policy.weights": Weights,
-}
+_TOP: tuple[type[Table], ...] = (Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace, Pop, Policy)
+_TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
 _HEADERS = {
     "pop": "[[pop]]",
     "policy": "[[policy]]",

@@ -19,15 +19,16 @@ _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix s
 
 
 def load(path: Path, *, require_pops: bool = True) -> Config:
-    """Reads and checks the whole file. Relative paths in it are relative to its folder. Without
-    `require_pops` a file that lists no PoP is complete (replay finds the paths in the trace). ConfigError:
-    every problem that could be found, at once."""
+    """Reads and checks the whole file. Relative paths in it are relative to its folder. Without `require_pops` a file
+    that lists no PoP is complete (replay finds the paths in the trace). ConfigError: every problem that could be found,
+    at once."""
     report = Report(path)
     raw = read.toml(path)
     tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
     probing.check(tables.probe, found.paths, path.parent, report)
-    _emptiness(raw, report, require_pops=require_pops)
+    if require_pops:
+        _emptiness(raw, report)
     checked = policies.check(tables, found, path.parent, report)
     actuator.check(tables, found.paths, checked, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
@@ -60,9 +61,7 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
     )
 
 
-def _emptiness(raw: dict[str, Any], report: Report, *, require_pops: bool) -> None:
-    if not require_pops:
-        return
+def _emptiness(raw: dict[str, Any], report: Report) -> None:
     if not raw.get("pop") and raw.get("policy"):
         report.error("pop", None, "is missing: must list the PoPs that the policies steer to, as [[pop]]")
     elif not raw.get("pop"):
@@ -98,17 +97,14 @@ def _gateway(tables: Document, report: Report) -> str:
 
 
 def _mqtt(tables: Document, folder: Path, report: Report) -> None:
-    if tables.mqtt is None:
+    if (own := tables.mqtt) is None:
         return
-    own = tables.mqtt
-    for key, needs, value, other in (
-        ("cert", "key", own.cert, own.key),
-        ("key", "cert", own.key, own.cert),
-        ("password_file", "username", own.password_file, own.username),
-    ):
-        if value and not other and not report.touched(f"mqtt.{needs}"):
+    for key, needs in (("cert", "key"), ("key", "cert"), ("password_file", "username")):
+        value = getattr(own, key)
+        if value and not getattr(own, needs) and not report.touched(f"mqtt.{needs}"):
             report.error(f"mqtt.{key}", value, f"must come with {needs}")
-    for key, value in (("ca", own.ca), ("cert", own.cert), ("key", own.key), ("password_file", own.password_file)):
+    for key in ("ca", "cert", "key", "password_file"):
+        value = getattr(own, key)
         if value and key != "password_file" and not own.url[2]:
             report.error(f"mqtt.{key}", value, "must come with TLS: a url that begins with mqtts://")
         files.missing(f"mqtt.{key}", value, folder, report)

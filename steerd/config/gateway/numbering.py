@@ -5,8 +5,8 @@ from zlib import crc32
 
 
 def number(names: Iterable[str], capacity: int, occupied: Iterable[int] = ()) -> dict[str, int]:
-    """A number from 0 to `capacity - 1`, none of the `occupied`, for each name. Of names that want the same number,
-    the first in alphabetical order gets it, and the others the next free ones. ValueError: more names than numbers."""
+    """A number from 0 to `capacity - 1`, none of the `occupied`, for each name. Of names that want the same number, the
+    first in alphabetical order gets it, and the others the next free ones. ValueError: more names than numbers."""
     wanted = sorted(set(names))
     taken = set(occupied)
     if len(wanted) > capacity - len(taken):

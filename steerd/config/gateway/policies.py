@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 
-from steerd.config.gateway.document import Document, Policy
+from steerd.config.gateway.document import Document, Policy, Route
 from steerd.config.gateway.pops import CheckedPath, Pops
 from steerd.config.prefixes import PrefixList, covered, joined, pack, unpack
 from steerd.config.problem import Report, nearest
@@ -18,12 +18,12 @@ _TAG = "tag:"
 
 Forbidden = tuple[tuple[PathId, str], ...]
 Preferred = tuple[tuple[PathId, float], ...]
+Selectors = tuple[frozenset[str], frozenset[str], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """A policy with its prefixes read, the paths that it may never use with the reason for each, and those that are
-    worth something to it, in ms."""
+    """A policy with its prefixes read, the paths it may never use and why, and those worth something to it, in ms."""
 
     written: Policy
     order: int
@@ -31,6 +31,11 @@ class CheckedPolicy:
     excepted: Prefixes
     forbidden: Forbidden
     preferred: Preferred
+
+
+def selectors(policy: Policy) -> Selectors:
+    """What its packets are selected by: sources, input interfaces, mark."""
+    return frozenset(policy.sources), frozenset(policy.iif), policy.fwmark
 
 
 def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[CheckedPolicy]:
@@ -56,47 +61,38 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
     if len(seen) > POLICY_TABLES:
         report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
-    _selectors([one.written for one in found], report)
-    _marks(tables, report)
-    _own_traffic(tables, report)
+    _selectors(found, report)
+    _marks(found, tables.route.mark, report)
+    _own_traffic(found, tables.route, report)
     _collisions(lists, report)
     return found
 
 
-def _selectors(policies: Sequence[Policy], report: Report) -> None:
+def _selectors(policies: Sequence[CheckedPolicy], report: Report) -> None:
     """Each different selector takes a rule priority of its own."""
-    for what, most, kinds in (
-        (
-            "from, iif and fwmark",
-            SELECTORS,
-            {(frozenset(one.sources), frozenset(one.iif), one.fwmark) for one in policies},
-        ),
-        (
-            "from and fwmark with own_traffic",
-            OWN_SELECTORS,
-            {(frozenset(one.sources), one.fwmark) for one in policies if one.own_traffic},
-        ),
+    kinds = {selectors(one.written) for one in policies}
+    own = {(frozenset(one.written.sources), one.written.fwmark) for one in policies if one.written.own_traffic}
+    for what, most, number in (
+        ("from, iif and fwmark", SELECTORS, len(kinds)),
+        ("from and fwmark with own_traffic", OWN_SELECTORS, len(own)),
     ):
-        if len(kinds) > most:
-            report.error("policy", None, f"there are {len(kinds)} different {what}: must be at most {most}")
+        if number > most:
+            report.error("policy", None, f"there are {number} different {what}: must be at most {most}")
 
 
-def _marks(tables: Document, report: Report) -> None:
-    ours = tables.route.mark
-    for order, policy in enumerate(tables.policy):
-        if policy is not None and policy.fwmark[1] & ours:
-            found = "{:#x}/{:#x}".format(*policy.fwmark)
+def _marks(policies: Sequence[CheckedPolicy], ours: int, report: Report) -> None:
+    for order, fwmark in ((one.order, one.written.fwmark) for one in policies):
+        if fwmark[1] & ours:
+            found = "{:#x}/{:#x}".format(*fwmark)
             report.error(f"policy[{order}].fwmark", found, f"must share no bit with route.mark {ours:#x}")
 
 
-def _own_traffic(tables: Document, report: Report) -> None:
-    if tables.route.management:
-        return
-    for order, policy in enumerate(tables.policy):
-        if policy is not None and policy.own_traffic:
-            answers = "steers answers to whoever administers this gateway too: list them in route.management"
-            tunnels = "" if tables.route.bypass_mark else ", with the tunnels' endpoints"
-            report.warn(f"policy[{order}].own_traffic", answers + tunnels)
+def _own_traffic(policies: Sequence[CheckedPolicy], route: Route, report: Report) -> None:
+    answers = "steers answers to whoever administers this gateway too: list them in route.management"
+    tunnels = "" if route.bypass_mark else ", with the tunnels' endpoints"
+    for one in policies:
+        if one.written.own_traffic and not route.management:
+            report.warn(f"policy[{one.order}].own_traffic", answers + tunnels)
 
 
 def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixList:
@@ -122,7 +118,7 @@ def _matches(pattern: str, name: str, tags: Iterable[str]) -> bool:
 
 
 def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report: Report) -> Forbidden:
-    """Reports selectors that select nothing; returns the paths that this policy may never use, and why."""
+    """Reports patterns that match nothing; returns the paths that this policy may never use, and why."""
     patterns = ["*"] if policy.pops is None else policy.pops
     for at, pattern in enumerate(patterns):
         decidable = pops.whole or not pattern.startswith(_TAG)
@@ -155,7 +151,7 @@ def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report
 
 
 def _objective(policy: Policy, key: str, report: Report) -> None:
-    """What the policy's objective has no use for."""
+    """Reports what the policy's objective ignores."""
     idle = policy.weights.model_fields_set & {"rtt", "jitter", "loss"} if policy.objective == "mos" else set()
     left_out = f'does nothing with objective = "{policy.objective}": must be left out'
     for term in sorted(idle):
@@ -172,9 +168,8 @@ def _spread(
             report.error(f"{key}.spread_within", policy.spread_within, "does nothing with spread = 1: must be left out")
         return
     if not tables.route.nexthop_objects:
-        report.error(
-            f"{key}.spread", policy.spread, "takes nexthop groups: must be 1 with route.nexthop_objects = false"
-        )
+        grouped = "takes nexthop groups: must be 1 with route.nexthop_objects = false"
+        report.error(f"{key}.spread", policy.spread, grouped)
     candidates = [path for path in pops.paths if path.path not in forbidden]
     if pops.whole and len(candidates) < 2:
         report.warn(f"{key}.spread", f"policy {policy.name} may use one path only: nothing is shared")
@@ -201,8 +196,7 @@ def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> N
     """Equal prefixes under equal selectors: which of the policies would be meant?"""
     found = 0
     for (one, texts), (other, others) in combinations(lists, 2):
-        mine, theirs = (({*each.sources}, {*each.iif}, each.fwmark) for each in (one, other))
-        if mine != theirs:
+        if selectors(one) != selectors(other):
             continue
         for packed in sorted(texts.packed & others.packed):
             found += 1

@@ -24,8 +24,7 @@ class CheckedPath:
 
 @dataclass(frozen=True, slots=True)
 class Pops:
-    """What policies choose from. `names` are those of all PoPs that were written, the refused ones too; `whole`
-    says that none was refused."""
+    """What policies choose from. `names` has all written PoPs, the refused too; `whole`: none was refused."""
 
     paths: Sequence[CheckedPath]
     names: Sequence[str]
@@ -34,6 +33,7 @@ class Pops:
 
 
 def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
+    """Reports what PoPs and paths contradict, and finds what each path carries."""
     paths: list[CheckedPath] = []
     names: dict[str, int] = {}
     for at, pop in enumerate(tables.pop):
@@ -93,10 +93,8 @@ def _families(path: Path) -> frozenset[int]:
 def _targets(path: Path, families: frozenset[int], key: str, report: Report) -> None:
     if path.target is None and path.target6 is None and not report.touched(key):
         report.error(key, path.dev, "has nothing to probe: must have a target or a target6")
-    for name, target, family, needed in (
-        ("target", path.target, IPV4, "via"),
-        ("target6", path.target6, IPV6, "via6"),
-    ):
+    for name, target, family in (("target", path.target, IPV4), ("target6", path.target6, IPV6)):
+        needed = name.replace("target", "via")
         if target is not None and family not in families and not report.touched(f"{key}.{needed}"):
             carries = f"the path carries no IPv{family}: must come with a next hop for it, {needed}"
             report.error(f"{key}.{name}", target, carries)

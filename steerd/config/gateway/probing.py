@@ -14,19 +14,19 @@ from steerd.text import rates
 from steerd.text.durations import show
 
 _TAKERS = {key: tuple(name for name, one in METHODS.items() if one.takes(key)) for key in ("port", "size", "key_file")}
-"""Which methods a key says something to."""
+"""Which methods a key applies to."""
 
-_CANDIDATES_MIN = 3
-"""The choice, its runner-up, and somebody who may take their place."""
-
+_CANDIDATES_MIN = 3  # the choice, its runner-up, and one that may replace them
 _PAYS = 0.999  # of what is needed: rates and intervals are rounded where they are written
 
 
 def method(probe: Probe, path: WrittenPath) -> str:
+    """By which the path is probed."""
     return path.method or probe.method
 
 
 def key_file(probe: Probe, path: WrittenPath) -> str | None:
+    """That of the path's probes, as it is written; None: they have none."""
     return (path.key_file or probe.key_file) if METHODS[method(probe, path)].takes("key_file") else None
 
 
@@ -49,27 +49,27 @@ def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Repo
 
 
 def budgets(probe: Probe, paths: Sequence[CheckedPath]) -> dict[str, float | None]:
-    """What the probes of each device may take together: a path's word for its device goes before the default."""
+    """Bytes a second for the probes of each device together: a path's own key comes before the default."""
     own = {path.written.dev: rate for path, rate in _rationed(paths)}
     return {path.written.dev: own.get(path.written.dev, probe.budget) for path in paths}
 
 
 def affordable(checked: Sequence[CheckedPath], paths: Sequence[ProbePath], report: Report) -> None:
-    """Warns where the budget of a device does not pay for the intervals of its paths, with all of them in use.
-    `paths` is what became of `checked`."""
+    """Warns where a device's budget does not pay for its paths' intervals, all in use. `paths` are those `checked`."""
     places = {path.written.dev: f"{path.key}.budget" for path, _ in _rationed(checked)}
     devices: dict[str, list[ProbePath]] = {}
     for path in paths:
         devices.setdefault(path.device, []).append(path)
     for device, ways in devices.items():
         allowed = ways[0].budget
-        each = [(path.interval, probe_bytes(path, to.family)) for path in ways for to in path.targets]
-        needed = sum(size / interval for interval, size in each)
+        rates_of: dict[int, float] = {}
+        for path in ways:
+            for target in path.targets:
+                size = probe_bytes(path, target.family)
+                rates_of[size] = rates_of.get(size, 0.0) + 1 / path.interval
+        needed = sum(size * number for size, number in rates_of.items())
         if allowed is None or allowed >= needed * _PAYS:
             continue
-        rates_of: dict[int, float] = {}
-        for interval, size in each:
-            rates_of[size] = rates_of.get(size, 0.0) + 1 / interval
         probes = " and ".join(
             f"{number:.3g} {'probe' if number == 1 else 'probes'} of {size} bytes"
             for size, number in sorted(rates_of.items())
@@ -82,17 +82,14 @@ def affordable(checked: Sequence[CheckedPath], paths: Sequence[ProbePath], repor
 
 
 def _decided(path: CheckedPath, report: Report) -> bool:
-    """Whether the path's method is known: what was refused there must not make other keys wrong."""
+    """Whether the path's method is known: one that was refused must not make other keys wrong."""
     refused = report.touched(f"{path.key}.method")
     return not refused and (path.written.method is not None or not report.touched("probe.method"))
 
 
 def _sources(path: CheckedPath, report: Report) -> None:
-    own = path.written
-    for name, source, needs, target in (
-        ("source", own.source, "target", own.target),
-        ("source6", own.source6, "target6", own.target6),
-    ):
+    for name, needs in (("source", "target"), ("source6", "target6")):
+        source, target = getattr(path.written, name), getattr(path.written, needs)
         if source is not None and target is None and not report.touched(f"{path.key}.{needs}"):
             report.error(f"{path.key}.{name}", source, f"must come with {needs}")
 
@@ -133,18 +130,16 @@ def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: 
 
 def _scouts(probe: Probe, report: Report) -> None:
     if probe.max_active < _CANDIDATES_MIN:
-        report.warn(
-            "probe.max_active",
-            f"{probe.max_active} is room for the choice and its runner-up alone: of more paths, no other is ever tried "
-            f"while these two answer; {_CANDIDATES_MIN} or more, {Probe().max_active} by default",
+        room = (
+            f"{probe.max_active} is room for the choice and its runner-up alone: of more paths, no other is ever tried"
         )
+        usual_room = f"{_CANDIDATES_MIN} or more, {Probe().max_active} by default"
+        report.warn("probe.max_active", f"{room} while these two answer; {usual_room}")
+    given = "interval" if probe.standby_interval is None else "standby_interval"
     usual = probe.interval if probe.standby_interval is None else probe.standby_interval
     if "scout_interval" in probe.model_fields_set and probe.scout_interval < usual:
-        given = "interval" if probe.standby_interval is None else "standby_interval"
-        report.warn(
-            "probe.scout_interval",
-            f"{show(probe.scout_interval)} is shorter than {given}: scouts are probed every {show(usual)} like others",
-        )
+        shorter = f"{show(probe.scout_interval)} is shorter than {given}"
+        report.warn("probe.scout_interval", f"{shorter}: scouts are probed every {show(usual)} like others")
 
 
 def _rationed(paths: Iterable[CheckedPath]) -> Iterator[tuple[CheckedPath, float]]:
@@ -152,7 +147,7 @@ def _rationed(paths: Iterable[CheckedPath]) -> Iterator[tuple[CheckedPath, float
 
 
 def _contradicted(paths: Sequence[CheckedPath], report: Report) -> None:
-    """A device has one budget, whoever of its paths names it."""
+    """A device has one budget, whichever of its paths names it."""
     first: dict[str, tuple[CheckedPath, float]] = {}
     for path, rate in _rationed(paths):
         other, limit = first.setdefault(path.written.dev, (path, rate))

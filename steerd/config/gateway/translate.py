@@ -51,6 +51,7 @@ def capacity(mask: int) -> int:
 
 
 def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy]) -> Settings:
+    """What the engine is told."""
     ways = tuple(_path(tables, path) for path in paths)
     return Settings(
         paths=ways,
@@ -64,7 +65,7 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         ignore_below=tables.steer.ignore_below,
         max_active=tables.probe.max_active,
         scout_interval=tables.probe.scout_interval,
-        # What is not looked at any more must not cost for ever.
+        # A path whose MTU is no longer tested must not cost for ever.
         mtu_penalty=tables.score.mtu_penalty if tables.probe.mtu_interval > 0.0 else 0.0,
     )
 
@@ -136,12 +137,13 @@ def _targets(path: CheckedPath) -> tuple[Target, ...]:
 
 
 def _marks(tables: Document, paths: Sequence[CheckedPath]) -> dict[str, int]:
-    """A number from 1 for each path: what its mark and its table are made of."""
+    """A number from 1 for each path, of which its mark and its table are made."""
     numbers = number((path.path for path in paths), capacity(tables.route.mark))
     return {path: at + 1 for path, at in numbers.items()}
 
 
 def probe(tables: Document, settings: Settings, paths: Sequence[CheckedPath], folder: Path) -> ProbeSettings:
+    """What the prober is told; ``settings`` are the engine's."""
     marks, shift = _marks(tables, paths), _shift(tables)
     budgets = probing.budgets(tables.probe, paths)
     return ProbeSettings(
@@ -178,6 +180,7 @@ def _probe_path(
 
 
 def tunnel(tables: Document, paths: Sequence[CheckedPath]) -> TunnelSettings:
+    """What the watch over tunnels is told."""
     return TunnelSettings(
         paths=tuple(
             TunnelPath(
@@ -197,7 +200,7 @@ def _shift(tables: Document) -> int:
 
 
 def _inbound_marks(tables: Document, marks: dict[str, int]) -> dict[str, int]:
-    """As `_marks`, for connections that came in; as far as there are numbers left."""
+    """As `_marks`, for connections that came in, while there are numbers."""
     most = capacity(tables.route.mark)
     names = [f"{path} inbound" for path in sorted(marks)][: most - len(marks)]
     numbers = number(names, most, (mark - 1 for mark in marks.values()))
@@ -212,6 +215,7 @@ def _guard(policy: CheckedPolicy) -> Guard:
 
 
 def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy]) -> RouteSettings:
+    """What routing is told."""
     own = tables.route
     marks, shift = _marks(tables, paths), _shift(tables)
     inbound = _inbound_marks(tables, marks)
@@ -270,6 +274,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
 
 
 def mqtt(written: Mqtt, gateway: str, region: str, folder: Path) -> MqttSettings:
+    """What sharing is told."""
     host, port, tls = written.url
     return MqttSettings(
         host=host,

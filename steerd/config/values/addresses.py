@@ -29,7 +29,7 @@ def _numeric(value: object, family: socket.AddressFamily) -> str | None:
 
 
 def alone(raw: bytes) -> bool:
-    """Whether a packed address, of either family, is one that one machine answers on, beyond the link."""
+    """Whether a packed address of either family can be one machine's, beyond the link."""
     if len(raw) == 4:
         return 0 < raw[0] < 224
     local = raw[0] == 0xFE and raw[1] & 0xC0 == 0x80
@@ -37,8 +37,7 @@ def alone(raw: bytes) -> bool:
 
 
 def host(value: object) -> str | None:
-    """A host name as RFC 1123 has it, in lower case; None: it is none. What ends in a number would be read as an
-    IPv4 address by every resolver."""
+    """A host name (RFC 1123) in lower case; None: it is none, as is what ends in a number like an IPv4 address."""
     if not isinstance(value, str) or len(value) > _MAX_HOST:
         return None
     labels = value.removesuffix(".").split(".")

@@ -2,39 +2,32 @@
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import BeforeValidator
 
 _NFT_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
-_DEVICE = re.compile(r'[^\s/:"*\\]{1,15}')
-"""What the kernel allows, but for what would mean something else within a rule of nftables."""
+_PATH = re.compile(r"[^\x00-\x1f\x7f]+")
+_DEVICE = re.compile(r'(?!\.\.?$)[^\s/:"*\\\x00-\x1f\x7f]{1,15}')
+"""What the kernel allows, without what means something else within a rule of nftables."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def name(value: object) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError('must be a name: a letter or digit, then up to 62 letters, digits, ".", "_" or "-"')
-    return value
+def _text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"must be {allowed}")
+        return value
+
+    return check
 
 
-def nft_table(value: object) -> str:
-    if not isinstance(value, str) or not _NFT_TABLE.fullmatch(value):
-        raise ValueError('must be the name of a table of nftables: a letter, then up to 31 letters, digits or "_"')
-    return value
-
-
-def device(value: object) -> str:
-    if not isinstance(value, str) or not _DEVICE.fullmatch(value) or value in {".", ".."} or _CONTROL.search(value):
-        raise ValueError('must be the name of a network device, of at most 15 characters, such as "wg0"')
-    return value
-
-
-def path_text(value: object) -> str:
-    if not isinstance(value, str) or not value or _CONTROL.search(value):
-        raise ValueError("must be the path of a file or folder")
-    return value
+name = _text(_NAME, 'a name: a letter or digit, then up to 62 letters, digits, ".", "_" or "-"')
+nft_table = _text(_NFT_TABLE, 'the name of a table of nftables: a letter, then up to 31 letters, digits or "_"')
+device = _text(_DEVICE, 'the name of a network device, of at most 15 characters, such as "wg0"')
+path_text = _text(_PATH, "the path of a file or folder")
 
 
 def trusted_key(value: object) -> tuple[str, str]:

@@ -24,7 +24,7 @@ def _seconds(value: object, low: float, high: float) -> float:
 
 
 def duration(low: float, high: float) -> BeforeValidator:
-    """Seconds, from a duration between `low` and `high`."""
+    """Between `low` and `high` seconds, from a duration."""
     return BeforeValidator(lambda value: _seconds(value, low, high))
 
 
@@ -45,22 +45,23 @@ def milliseconds(low: float, high: float) -> BeforeValidator:
     return BeforeValidator(lambda value: round(_seconds(value, low, high) * 1000.0, 9))
 
 
-def integer(low: int, high: int) -> BeforeValidator:
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return value
+def _bounded(kind: type[int] | type[float], allowed: str, low: float, high: float) -> BeforeValidator:
+    def check(value: object) -> float:
+        if not isinstance(value, int | kind) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"must be {allowed}")
+        return kind(value)
 
     return BeforeValidator(check)
+
+
+def integer(low: int, high: int) -> BeforeValidator:
+    """A whole number between `low` and `high`."""
+    return _bounded(int, f"a whole number from {low} to {high}", low, high)
 
 
 def number(low: float, high: float) -> BeforeValidator:
-    def check(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}")
-        return float(value)
-
-    return BeforeValidator(check)
+    """A number between `low` and `high`."""
+    return _bounded(float, f"a number from {low:g} to {high:g}", low, high)
 
 
 def rate(value: object) -> float:
@@ -86,13 +87,12 @@ def percent(value: object) -> float:
 def switch_price(value: object) -> float:
     """The price of a switch in ms*s, from `10ms for 10s`."""
     try:
-        if not isinstance(value, str) or not (match := _PRICE.fullmatch(value.strip())):
-            raise ValueError  # noqa: TRY301
-        better, for_long = parse(match[1]), parse(match[2])
-        if not (0.0001 <= better <= 10 and 0.01 <= for_long <= 86400):
-            raise ValueError  # noqa: TRY301
+        match = _PRICE.fullmatch(value.strip()) if isinstance(value, str) else None
+        better, for_long = map(parse, match.groups()) if match else (0.0, 0.0)
     except ValueError:
-        raise ValueError('must be a gain in delay and how long it takes to pay, such as "10ms for 10s"') from None
+        better, for_long = 0.0, 0.0
+    if not (0.0001 <= better <= 10 and 0.01 <= for_long <= 86400):
+        raise ValueError('must be a gain in delay and how long it takes to pay, such as "10ms for 10s"')
     return round(better * 1000 * for_long, 9)
 
 

@@ -5,6 +5,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from steerd.lab.worker import Inbox, Worker, serve, setup
@@ -16,8 +17,7 @@ _GIVEN_UP = 5.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """``alive``: still connected and answered within the last second. ``longest_gap``: between two answers, or since
-    the last, in seconds."""
+    """``alive``: connected, and answered within a second. ``longest_gap``: seconds between answers, or since."""
 
     alive: bool
     answers: int
@@ -32,9 +32,11 @@ class Admin:
         self._client = Worker(namespace, __name__, {"source": source, "address": address})
 
     def session(self) -> Session:
+        """How the connection is now. Raises `LabError`."""
         return Session(**self._client.ask())
 
     def close(self) -> None:
+        """End both processes."""
         self._client.close()
         self._server.close()
 
@@ -91,13 +93,6 @@ def _type(source: str, address: str) -> None:
             answers += connected
 
 
-def _main() -> None:
-    given = setup()
-    if given:
-        _type(**given)
-    else:
-        _serve()
-
-
 if __name__ == "__main__":
-    serve(_main)
+    given = setup()
+    serve(partial(_type, **given) if given else _serve)

@@ -1,8 +1,5 @@
-"""A real mosquitto in the gateway's namespace, and a client of the lab's own.
-
-The lab's client comes by a socket in the file system, which namespaces do not separate, so nothing that the gateway
-does to its network keeps it away.
-"""
+"""A real mosquitto in the gateway's namespace, and a client of the lab's own, connected by a socket in the file system:
+namespaces do not separate that, so nothing that the gateway does to its network keeps it away."""
 
 import contextlib
 import json
@@ -28,10 +25,7 @@ _WAIT = 5.0  # seconds
 
 
 class Broker:
-    """Listens on 127.0.0.1 port `PORT` there. ``latest`` is the last payload of each topic that the lab saw.
-
-    Raises `LabError` if mosquitto is not installed or does not start.
-    """
+    """Listens on 127.0.0.1, port `PORT`. ``latest``: last payloads by topic. Raises `LabError` if it does not start."""
 
     url = f"mqtt://127.0.0.1:{PORT}"
 
@@ -40,6 +34,7 @@ class Broker:
         if program is None:
             raise LabError("the lab needs mosquitto (on Debian: apt-get install mosquitto)")
         self.latest: dict[str, bytes] = {}
+        self._program = program
         self._namespace = namespace
         self._socket = directory / "mqtt.sock"
         self._config = directory / "mosquitto.conf"
@@ -49,7 +44,6 @@ class Broker:
             f"user root\nallow_anonymous true\npersistence false\nlog_dest file {self._log}\n"
             f"listener {PORT} 127.0.0.1\nlistener 0 {self._socket}\n"
         )
-        self._program = program
         self._process: subprocess.Popen[Any] | None = None
         self._connected = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, "lab", transport="unix", protocol=MQTTProtocolVersion.MQTTv5)
@@ -97,6 +91,7 @@ class Broker:
             raise LabError(f"the broker did not take {topic}")
 
     def close(self) -> None:
+        """Disconnect, and end the broker."""
         self._client.disconnect()
         self._client.loop_stop()
         self.stop()

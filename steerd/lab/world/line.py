@@ -38,6 +38,7 @@ class Log:
         self._sequences: list[int] = []
 
     def add(self, now: float, sequence: int) -> None:
+        """A packet arrived."""
         self._times.append(now)
         self._sequences.append(sequence)
 
@@ -47,8 +48,7 @@ class Log:
 
 
 class Line:
-    """One PoP: answers echoes to its own probe targets, and echoes and user traffic to any address that is not
-    another PoP's probe target."""
+    """One PoP: answers echoes to its own targets, and echoes and user traffic to any but another PoP's target."""
 
     def __init__(self, number: int, own: frozenset[bytes], others: frozenset[bytes], seed: int) -> None:
         self.conditions = Conditions()
@@ -64,7 +64,7 @@ class Line:
         self._dropped = Log()
 
     def change(self, change: dict[str, Any], at: float) -> None:
-        """Change some of the conditions at a time. Raises `TypeError` for those that there are not."""
+        """Change some of the conditions at a time. Raises `TypeError` for unknown ones."""
         replace(self.conditions, **change)
         heapq.heappush(self._changes, (at, next(self._order), change))
 
@@ -79,16 +79,14 @@ class Line:
         kind = "traffic" if seen.kind is Kind.TRAFFIC else "probes" if seen.destination in self._own else "pings"
         self._logs[seen.family, kind].add(now, seen.sequence)
         conditions = self.conditions
-        if conditions.dead or (conditions.loss and self._random.random() < conditions.loss):
+        conditions = self.conditions
+        lost = conditions.dead or (conditions.loss and self._random.random() < conditions.loss)
+        large = len(packet) > conditions.mtu and (seen.family == 6 or packet[6] & _DONT_FRAGMENT)
+        if lost or large:
             self._dropped.add(now, seen.sequence)
+        if lost or (large and not conditions.tells):
             return
-        if len(packet) > conditions.mtu and (seen.family == 6 or packet[6] & _DONT_FRAGMENT):
-            self._dropped.add(now, seen.sequence)
-            if not conditions.tells:
-                return
-            reply = too_big(packet, seen, conditions.mtu)
-        else:
-            reply = answer(packet, seen, self._number)
+        reply = too_big(packet, seen, conditions.mtu) if large else answer(packet, seen, self._number)
         delay = max(0.0, self._random.gauss(conditions.delay_ms, conditions.jitter_ms)) / 1000
         heapq.heappush(self._answers, (now + delay, next(self._order), reply, send))
 
@@ -107,11 +105,9 @@ class Line:
     def seen(self, since: float, until: float) -> dict[str, Any]:
         """Counts of what arrived, and the sequence numbers of the user traffic."""
         counts = {f"{kind}{family}": len(log.between(since, until)) for (family, kind), log in self._logs.items()}
-        return {
-            **counts,
-            "strays": len(self._strays.between(since, until)),
-            "dropped": len(self._dropped.between(since, until)),
-        }
+        others = {"strays": self._strays, "dropped": self._dropped}
+        return {**counts, **{name: len(log.between(since, until)) for name, log in others.items()}}
 
     def sequences(self, family: int, since: float, until: float) -> list[int]:
+        """The sequence numbers of the user traffic alone."""
         return self._logs[family, "traffic"].between(since, until)

@@ -30,6 +30,7 @@ class Outside:
         return int(self._worker.ask(kind=Kind.OUTER.value, since=since, until=until))
 
     def close(self) -> None:
+        """Stop listening."""
         self._worker.close()
 
 

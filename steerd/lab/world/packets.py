@@ -1,7 +1,7 @@
 """The lab's packets: what a PoP answers to what it gets, and the numbered datagrams of the user traffic.
 
-An answer is the packet itself with source and destination exchanged, which leaves all sums as they are; only
-what else changes (the ICMP type, the PoP's number in a datagram) is corrected in the checksum.
+An answer is the packet itself with source and destination exchanged, which leaves all sums as they are; only what else
+changes (the ICMP type, the PoP's number in a datagram) is corrected in the checksum.
 """
 
 import struct
@@ -28,8 +28,7 @@ class Kind(Enum):
 
 
 class Seen(NamedTuple):
-    """A packet as a PoP sees it. ``destination`` is packed; ``payload_at`` is where the transport's payload begins;
-    ``sequence`` is that of user traffic."""
+    """A packet as a PoP sees it. ``destination`` is packed; ``sequence`` is that of user traffic."""
 
     family: int
     kind: Kind
@@ -47,10 +46,12 @@ class Datagram(NamedTuple):
 
 
 def datagram(sequence: int, sent_at: float) -> bytes:
+    """The payload of a user's datagram."""
     return _DATAGRAM.pack(_MAGIC, sequence, sent_at, 0)
 
 
 def read_datagram(payload: bytes) -> Datagram | None:
+    """The inverse; None: it is no datagram of a user's."""
     if len(payload) < _DATAGRAM.size or not payload.startswith(_MAGIC):
         return None
     _, sequence, sent_at, carrier = _DATAGRAM.unpack_from(payload)
@@ -107,9 +108,8 @@ def too_big(packet: bytes, seen: Seen, limit: int) -> bytes:
     packet too big (RFC 4443). It comes from where the packet was to go."""
     if seen.family == 4:
         message = struct.pack("!BBHHH", 3, 4, 0, 0, limit) + packet[: seen.transport_at + 8]
-        header = (
-            struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(message), 0, 0, 64, _ICMP, 0) + packet[16:20] + packet[12:16]
-        )
+        lengths = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(message), 0, 0, 64, _ICMP, 0)
+        header = lengths + packet[16:20] + packet[12:16]
         return _summed(header, 10) + _summed(message, 2)
     message = struct.pack("!BBHI", 2, 0, 0, limit) + packet[: 1280 - _IPV6_HEADER - 8]
     addresses = packet[24:40] + packet[8:24]

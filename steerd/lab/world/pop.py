@@ -1,7 +1,7 @@
 """The PoPs' process: a TUN device each, or, behind real tunnels, a UDP socket each, and what is behind them.
 
-One process serves them all: 600 packets a second are a twentieth of what it can do, so that its own queue adds
-nothing to a delay, while a process each would wait for the processor behind its siblings.
+One process serves them all: 600 packets a second are a twentieth of what it can do, so that its own queue adds nothing
+to a delay, while a process each would wait for the processor behind the others.
 """
 
 import contextlib
@@ -30,6 +30,7 @@ class _Device:
         self._tun: Tun | None = Tun(name)
 
     def attach(self, attached: bool) -> None:
+        """Delete the device, or make it again."""
         if self._tun and not attached:
             self._tun.close()
             self._tun = None
@@ -37,9 +38,11 @@ class _Device:
             self._tun = Tun(self._name)
 
     def sources(self) -> list[Tun]:
+        """What to `select` on."""
         return [self._tun] if self._tun else []
 
     def read(self) -> None:
+        """Take in one packet. Raises `OSError` if there is none."""
         if self._tun:
             self.line.arrive(self._tun.read(), time.monotonic(), self._send)
 
@@ -59,12 +62,15 @@ class _Outer:
         self._socket.bind((address, OUTER_PORT))
 
     def attach(self, attached: bool) -> None:
+        """Not possible."""
         raise ValueError(f"the device is not made here (attached: {attached})")
 
     def sources(self) -> list[socket.socket]:
+        """What to `select` on."""
         return [self._socket]
 
     def read(self) -> None:
+        """Take in one packet. Raises `OSError` if there is none."""
         packet, peer = self._socket.recvfrom(_PACKET)
         self.line.arrive(packet, time.monotonic(), partial(self._send, peer))
 

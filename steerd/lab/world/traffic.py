@@ -1,8 +1,7 @@
 """The users: numbered datagrams from the LAN to steered addresses, at a steady rate in both families.
 
-The lab's end is `Traffic`; as a module this is the process on the LAN host. An answer carries the number of the
-PoP that gave it, so it is known by where each datagram went.
-"""
+The lab's end is `Traffic`; as a module this is the process on the LAN host. An answer carries the number of the PoP
+that gave it, and so tells where each datagram went."""
 
 import contextlib
 import math
@@ -17,18 +16,14 @@ from typing import Any
 from steerd.lab.worker import Inbox, Worker, serve, setup
 from steerd.lab.world.packets import TRAFFIC_PORT, datagram, read_datagram
 
-SETTLED = 1.0
-"""Seconds after which a datagram without an answer is lost."""
+LOST_AFTER = 1.0  # seconds after which a datagram without an answer is lost
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What became of the datagrams sent in a span of time.
-
-    ``pending`` ones have neither an answer nor their time behind them; ``by_pop`` counts the answered ones.
-    ``lost_from`` and ``lost_to`` are when the first and the last that were lost were sent (monotonic; None: none were),
-    ``rtt_ms`` the median.
-    """
+    """What became of the datagrams sent in a span of time. ``pending`` ones have no answer yet, and still time for one;
+    ``by_pop`` counts the answered ones. ``lost_from`` and ``lost_to`` are when the first and the last lost ones were
+    sent (monotonic; None: none were), ``rtt_ms`` is the median."""
 
     sent: int
     answered: int
@@ -58,6 +53,7 @@ class Traffic:
         return Window(by_pop=by_pop, **answer)
 
     def close(self) -> None:
+        """Stop sending."""
         self._worker.close()
 
 
@@ -76,6 +72,7 @@ class _Stream:
         self.rtts: list[float] = []
 
     def send(self, now: float) -> None:
+        """The next datagram."""
         number = len(self.sent_at)
         self.sent_at.append(now)
         self.carriers.append(0)
@@ -84,6 +81,7 @@ class _Stream:
             self.socket.sendto(datagram(number, now), (self._targets[number % len(self._targets)], TRAFFIC_PORT))
 
     def receive(self) -> None:
+        """All answers that there are."""
         with contextlib.suppress(OSError):
             while True:
                 answer = read_datagram(self.socket.recv(2048))
@@ -105,7 +103,7 @@ def _window(streams: list[_Stream], since: float, until: float) -> dict[str, Any
             if carrier:
                 by_carrier[carrier] = by_carrier.get(carrier, 0) + 1
                 rtts.append(stream.rtts[number])
-            elif now - stream.sent_at[number] < SETTLED:
+            elif now - stream.sent_at[number] < LOST_AFTER:
                 pending += 1
             else:
                 lost.append(stream.sent_at[number])
@@ -143,7 +141,7 @@ def _main() -> None:
         if rate and now >= due:
             for stream in streams.values():
                 stream.send(now)
-            # What was missed while this process did not run is not made up for.
+            # What was missed while this process did not run is not sent later.
             due = max(due + 1 / rate, now)
         wait = max(0.0, due - time.monotonic()) if rate else None
         readable, _, _ = select.select(list(handlers), [], [], wait)

@@ -27,6 +27,7 @@ class Tun:
         fcntl.ioctl(self._handle, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
 
     def fileno(self) -> int:
+        """For `select`."""
         return self._handle
 
     def read(self) -> bytes:
@@ -34,8 +35,9 @@ class Tun:
         return os.read(self._handle, _MTU)
 
     def write(self, packet: bytes) -> None:
-        """Raises `OSError` while the device is down."""
+        """Have the kernel receive a packet. Raises `OSError` while the device is down."""
         os.write(self._handle, packet)
 
     def close(self) -> None:
+        """Remove the device."""
         os.close(self._handle)

@@ -1,7 +1,5 @@
-"""The gateway's half of the tunnels: what is routed into a TUN device leaves by UDP, as with a VPN in user space.
-
-The UDP sockets carry the bypass mark, so that the gateway's rules send the outer packets by main.
-"""
+"""The gateway's half of the tunnels: what is routed into a TUN device leaves by UDP, as with a VPN in user space. The
+UDP sockets carry the bypass mark, so that the gateway's rules send the outer packets by main."""
 
 import select
 import socket
@@ -16,7 +14,7 @@ _PACKET = 65_535
 
 
 class _Tunnel:
-    """``nested`` counts the outer packets that were routed into the tunnel, where they never belong."""
+    """``nested`` counts the outer packets that were routed into the tunnel: all is well if there are none."""
 
     def __init__(self, device: str, outer: str, mark: int) -> None:
         self.tun = Tun(device)
@@ -29,12 +27,14 @@ class _Tunnel:
         self._peer = (outer, OUTER_PORT)
 
     def out(self) -> None:
+        """A packet from the device, sent to the PoP. Raises `OSError` if there is none."""
         packet = self.tun.read()
         seen = read(packet)
         self.nested += bool(seen and seen.kind is Kind.OUTER)
         self.socket.sendto(packet, self._peer)
 
     def back(self) -> None:
+        """A packet from the PoP, given to the kernel. Raises `OSError` if there is none."""
         self.tun.write(self.socket.recv(_PACKET))
 
 

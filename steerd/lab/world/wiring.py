@@ -24,8 +24,7 @@ ADMIN = "198.51.100.10"
 
 
 def wire(rp_filter: int, made: Sequence[str] = ("lan", "gw", "wan")) -> None:
-    """Make the three namespaces, or those that are not there yet, and connect them; ``rp_filter`` on all the gateway's
-    devices."""
+    """Make the three namespaces, or the missing ones, and connect them; ``rp_filter`` on all the gateway's devices."""
     namespaces.add(*made)
     namespaces.sysctl("gw", ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
     namespaces.sysctl("gw", ipv4__conf__all__rp_filter=rp_filter, ipv4__conf__default__rp_filter=rp_filter)
@@ -37,9 +36,8 @@ def wire(rp_filter: int, made: Sequence[str] = ("lan", "gw", "wan")) -> None:
         _address(near, far)
         _address(far, near)
     for end, gateway in ((HOST, LAN), (UPLINK, OUTSIDE), (OUTSIDE, UPLINK)):
-        namespaces.ip(
-            f"route add default via {gateway.address}\nroute add default via {gateway.address6}", end.namespace
-        )
+        default = f"route add default via {gateway.address}\nroute add default via {gateway.address6}"
+        namespaces.ip(default, end.namespace)
     outside(ADMIN)
 
 
@@ -49,7 +47,7 @@ def outside(address: str) -> None:
 
 
 def _address(end: End, other: End) -> None:
-    # The neighbours are told: a first solicitation sent while multicast groups are still being joined costs a second.
+    # Neighbours are static: a first solicitation sent while multicast groups are still being joined costs a second.
     namespaces.ip(
         f"""addr add {end.address}/24 dev {end.device}
             addr add {end.address6}/64 dev {end.device} nodad

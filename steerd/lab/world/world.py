@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import RUN, LabError
@@ -38,13 +38,6 @@ from steerd.lab.world.gateway import config_text
 from steerd.lab.world.line import Conditions
 from steerd.lab.world.outside import Outside
 from steerd.lab.world.traffic import Traffic
-
-
-class _Closing(Protocol):
-    def close(self) -> None: ...
-
-
-Part = TypeVar("Part", bound=_Closing)
 
 BYPASS_MARK = 0x00100000
 STEERED = ("198.18.0.0/15", "2001:2::/48")
@@ -62,6 +55,7 @@ class PopSpec:
 
     @property
     def device(self) -> str:
+        """Of the tunnel, on the gateway."""
         return f"tun-{self.name}"
 
 
@@ -97,22 +91,18 @@ class Pop:
         at: float | None = None,
     ) -> None:
         """Change what is given, ``at`` a time or at once; see `Conditions` for the units."""
-        given = {
-            "delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead, "mtu": mtu, "tells": tells,
-        }  # fmt: skip
+        given = {"delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead, "mtu": mtu, "tells": tells}
         change = {name: value for name, value in given.items() if value is not None}
         self._ask(pop=self.name, change=change, at=time.monotonic() if at is None else at)
 
     def seen(self, since: float = -math.inf, until: float = math.inf) -> dict[str, int]:
         """How many packets came: ``probes4``, ``probes6``, ``pings4``, ``pings6`` (of users), ``traffic4``,
         ``traffic6``, ``dropped`` (of all these), ``strays`` (other PoPs' probes, tunnels' outer packets)."""
-        counts: dict[str, int] = self._ask(pop=self.name, since=since, until=until)
-        return counts
+        return dict(self._ask(pop=self.name, since=since, until=until))
 
     def sequences(self, family: int, since: float = -math.inf, until: float = math.inf) -> list[int]:
         """The numbers of the users' datagrams that came, also of those that were then dropped."""
-        numbers: list[int] = self._ask(pop=self.name, family=family, since=since, until=until)
-        return numbers
+        return list(self._ask(pop=self.name, family=family, since=since, until=until))
 
     def link(self, up: bool) -> None:
         """Take the tunnel's device down, or up again."""
@@ -125,6 +115,7 @@ class Pop:
             self.address()
 
     def address(self) -> None:
+        """Give the tunnel's device its addresses, and bring it up."""
         own, own6 = self.target.removesuffix("1") + "2", self.target6.removesuffix("1") + "2"
         namespaces.ip(
             f"""link set {self.device} addrgenmode none
@@ -136,13 +127,10 @@ class Pop:
 
 
 class World:
-    """Builds it all on entry. With ``full_tunnel`` everything is steered and the tunnels' outer packets leave by the
-    uplink, an ``admin`` is at work, and the config says so; else `STEERED` prefixes are, and the devices lead
-    straight to the PoPs. ``rp_filter`` is the gateway's, on all its devices; ``rate`` the users' datagrams a second
-    in each family, 0 until set.
-
-    Raises `LabError` where it cannot be built.
-    """
+    """Builds it all on entry, and raises `LabError` where it cannot. With ``full_tunnel`` everything is steered and the
+    tunnels' outer packets leave by the uplink, an ``admin`` is at work, and the config says so; else `STEERED` prefixes
+    are, and the devices lead straight to the PoPs. ``rp_filter`` is the gateway's, on all its devices; ``rate`` the
+    users' datagrams a second in each family, 0 until set."""
 
     pops: dict[str, Pop]
     traffic: Traffic
@@ -199,13 +187,11 @@ class World:
         )
 
     def run_daemon(self, config: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
-        """Start the real daemon in ``gw`` as a user would. ``options`` as `subprocess.Popen` takes them. It ends
-        with the world at the latest."""
+        """Start the real daemon in ``gw``; ``options``: `subprocess.Popen`'s. It ends with the world at the latest."""
         file = self.directory / "steerd.toml"
         file.write_text(config)
-        return self.spawn(
-            "gw", [sys.executable, "-m", "steerd.cli.steerd", "run", "-c", str(file), *arguments], **options
-        )
+        command = [sys.executable, "-m", "steerd.cli.steerd", "run", "-c", str(file), *arguments]
+        return self.spawn("gw", command, **options)
 
     def spawn(self, namespace: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a process in ``lan``, ``gw`` or ``wan`` that ends with the world at the latest."""
@@ -215,8 +201,7 @@ class World:
 
     def nested(self) -> dict[str, int]:
         """With ``full_tunnel``: how many outer packets were routed into each tunnel. Never any, if all is well."""
-        counts: dict[str, int] = self._tunnels.ask() if self._tunnels else {}
-        return counts
+        return dict(self._tunnels.ask()) if self._tunnels else {}
 
     def _build(self) -> None:
         wiring.wire(self._rp_filter)
@@ -232,16 +217,17 @@ class World:
             }
             for spec in self._specs
         }
-        self._pops = self._worker(
-            "wan" if self.full_tunnel else "gw", "steerd.lab.world.pop", pops=given, seed=self._seed
-        )
+        where = "wan" if self.full_tunnel else "gw"
+        self._pops = self._worker(where, "steerd.lab.world.pop", pops=given, seed=self._seed)
         for pop in pops:
             pop.address()
-        self.outside = self._closing(Outside("wan", wiring.OUTSIDE.device))
-        self.broker = self._closing(Broker("gw", self.directory))
-        self.traffic = self._closing(Traffic("lan", list(self.pops), _USERS, self._rate))
+        self.outside = self._open.enter_context(contextlib.closing(Outside("wan", wiring.OUTSIDE.device)))
+        self.broker = self._open.enter_context(contextlib.closing(Broker("gw", self.directory)))
+        self.traffic = self._open.enter_context(contextlib.closing(Traffic("lan", list(self.pops), _USERS, self._rate)))
         if self.full_tunnel:
-            self.admin = self._closing(Admin("wan", wiring.ADMIN, "gw", wiring.UPLINK.address))
+            self.admin = self._open.enter_context(
+                contextlib.closing(Admin("wan", wiring.ADMIN, "gw", wiring.UPLINK.address))
+            )
 
     def _dig_tunnels(self) -> None:
         for pop in self.pops.values():
@@ -255,11 +241,7 @@ class World:
         return self._pops.ask(**question)
 
     def _worker(self, namespace: str, module: str, **setup: Any) -> Worker:
-        return self._closing(Worker(namespace, module, setup))
-
-    def _closing(self, part: Part) -> Part:
-        self._open.callback(part.close)
-        return part
+        return self._open.enter_context(contextlib.closing(Worker(namespace, module, setup)))
 
 
 def _packed(address: str) -> str:

@@ -12,9 +12,7 @@ from typing import Final, NamedTuple
 from steerd.replay.account.price import FREE, RTT_MAX, Account
 from steerd.replay.trace.track import Choices
 
-SLOW: Final = 1.2
-"""A sample is slow when it cost more than this many times the best one."""
-
+SLOW: Final = 1.2  # a sample is slow when it cost more than this many times the best one
 P95: Final = 0.95
 PROBES: Final = 200
 
@@ -45,7 +43,8 @@ def figures(account: Account, choices: Choices, seconds: float) -> Figures:
         paid += [RTT_MAX] * (end - begin) if choice is None else account.costs[choice][begin:end]
     excess = slow = 0.0
     if len(account.costs) > 1 or not used:  # on the only path there is nothing to miss
-        cheapest = _cheapest(list(account.costs.values()))[FREE:]
+        costs = list(account.costs.values())
+        cheapest = list(map(min, *costs))[FREE:] if len(costs) > 1 else costs[0][FREE:]
         excess = sum(paid) - sum(cheapest)
         slow = sum(map(gt, paid, [SLOW * best for best in cheapest]))
     return Figures(
@@ -66,26 +65,24 @@ def answered(account: Account, choices: Choices) -> tuple[list[float], int]:
         if choice is not None:
             column = account.columns[choice][begin:end]
             used += len(column)
-            got += account.costs[choice][begin:end] if choice in account.untouched else _answers(column)
+            got += (
+                account.costs[choice][begin:end]
+                if choice in account.untouched
+                else [rtt for rtt in column if rtt is not None]
+            )
     return got, used
-
-
-def _answers(column: Sequence[float | None]) -> list[float]:
-    return [rtt for rtt in column if rtt is not None]
 
 
 def moves(choices: Choices) -> int:
     """How often the path in use changed, after the first choice."""
     paths = [path for _, path in choices if path is not None]
-    return sum(1 for old, new in pairwise(paths) if new != old)
+    return sum(new != old for old, new in pairwise(paths))
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float:
-    """The smallest of ``values`` that at least this share of them does not exceed; NaN of none.
-
-    Sorting all of a long trace would take as long as a good part of its replay: a few probes tell where the
-    value must lie, and only what lies above that is sorted.
-    """
+    """The smallest of ``values`` that at least this share of them does not exceed; NaN of none. Sorting all of a long
+    trace would take as long as a good part of its replay: a few probes tell where the value must lie, and only what
+    lies above that is sorted."""
     if not values:
         return nan
     above = len(values) - ceil(share * len(values)) + 1
@@ -97,7 +94,3 @@ def nearest_rank(values: Sequence[float], share: float) -> float:
         if len(high) >= above:
             return sorted(high)[-above]
     return sorted(values)[-above]
-
-
-def _cheapest(costs: Sequence[Sequence[float]]) -> Sequence[float]:
-    return list(map(min, *costs)) if len(costs) > 1 else costs[0]

@@ -1,4 +1,4 @@
-"""What a replay found: the choices of the rule and of others beside it, and the account they are settled on."""
+"""What a replay found: the choices of the rule and of others, and the account of what they cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,10 @@ from steerd.replay.trace.track import Choices
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One trace or recording, replayed.
-
-    ``switches`` are as ``steerd replay --json`` prints them. ``names`` gives the paths by the names that the trace
-    has for them, ``prices`` (ms per switch) the rule's own first. ``choices`` are by ``samples``, whose times are the
-    trace's own. ``began`` is the first time, by which switches are told. ``adopted``: the path that was in use already.
-    ``more`` goes into the summary beside the figures.
-    """
+    """One trace or recording, replayed. ``switches`` are as ``steerd replay --json`` prints them. ``names`` gives the
+    paths by the names that the trace has for them, ``prices`` (ms per switch) the rule's own first. ``choices`` are by
+    ``samples``, whose times are the trace's own. ``began`` is the first time, by which switches are told. ``adopted``:
+    the path that was in use already. ``more`` goes into the summary beside the figures."""
 
     trace: str
     rule: str
@@ -50,8 +47,7 @@ class Outcome:
         return {"trace": self.trace, "switches": list(self.switches), "summary": summary}
 
     def figures(self, choices: Choices) -> dict[str, Any]:
-        """What these choices brought; None where there is nothing to tell. J and gap left at the rule's own price,
-        and at all prices if there are more."""
+        """What these choices brought; None: unknown. J and gap left at the rule's own price, and at all if several."""
         scores = [{"price": price, **self.account.score(choices, price)._asdict()} for price in self.prices]
         found: dict[str, Any] = {
             "switches": moves(choices),

@@ -1,8 +1,8 @@
 """What a sequence of choices cost on a trace: J, and how much of the possible gain was left.
 
-A choice made on the rows of T pays from the next ``time_s`` on: a reply its RTT (at most `RTT_MAX`), a
-lost probe the path's median + `LOST`; each switch pays the price C; the first `FREE` samples are free. What a
-sample is, and what a path without a row in it is worth: `steerd.replay.account.samples`.
+A choice made on the rows of T pays from the next ``time_s`` on: a reply its RTT (at most `RTT_MAX`), a lost probe the
+path's median + `LOST`; each switch costs the price C; the first `FREE` samples are free. For samples, and for a path
+without a row in one, see `steerd.replay.account.samples`.
 """
 
 from array import array
@@ -43,12 +43,16 @@ class Account:
         """Paths all of whose samples cost what was measured: none was lost, none costs more than may be."""
         self._optima: dict[float, float] = {}
 
-    def spans(self, choices: Choices) -> Iterator[tuple[PathId | None, int, int]]:
-        """See `spans`."""
-        return spans(choices, self.samples)
+    def spans(self, choices: Choices, free: int = FREE) -> Iterator[tuple[PathId | None, int, int]]:
+        """Which path pays for the samples from which one to which one (that one left out), but the ``free`` ones."""
+        ends = [begin for begin, _ in choices[1:]] + [self.samples]
+        for (begin, choice), end in zip(choices, ends, strict=True):
+            first = max(begin, free)
+            if first < end:
+                yield choice, first, end
 
     def score(self, choices: Choices, price: float) -> Score:
-        """Settle at ``price`` ms per switch."""
+        """What the choices cost at ``price`` ms per switch."""
         counted = self.samples - FREE
         if counted <= 0:
             return Score(0, nan, nan, nan, nan)
@@ -76,18 +80,8 @@ class Account:
         return paid
 
 
-def spans(choices: Choices, samples: int) -> Iterator[tuple[PathId | None, int, int]]:
-    """Which path pays for the counted samples from which one to which one (that one left out)."""
-    ends = [begin for begin, _ in choices[1:]] + [samples]
-    for (begin, choice), end in zip(choices, ends, strict=True):
-        first = max(begin, FREE)
-        if first < end:
-            yield choice, first, end
-
-
 class Ledger:
-    """Collects what the probes of each path brought, time by time, and which path was in use. ``rounds``: the times are
-    on a grid already, and each is a sample."""
+    """Collects what paths brought at each time, and which was in use. ``rounds``: each time is a sample."""
 
     def __init__(self, *, rounds: bool = False) -> None:
         self.rows = 0
@@ -103,7 +97,7 @@ class Ledger:
         self._cut_at = 0
 
     def add(self, paths: Sequence[PathId], rtts: Sequence[float | None], time: float | None = None) -> None:
-        """What the probe of each path brought at this time, in seconds; None: a second after the one before."""
+        """What the probe of each path brought at this time, in seconds; None: a second after the last."""
         if paths != self._paths:
             self._cut()
             self._paths = paths
@@ -115,7 +109,7 @@ class Ledger:
         self.choices.append((len(self.times), path))
 
     def samples(self) -> Samples:
-        """All that was collected, as it is judged."""
+        """All that was collected, as samples."""
         self._cut()
         return judged(self._tracks, self.times, self._piles, rounds=self._rounds)
 
@@ -124,7 +118,7 @@ class Ledger:
         return account(self.samples(), self.choices)
 
     def score(self, price: float) -> Score:
-        """Settle at ``price`` ms per switch."""
+        """What the choices cost at ``price`` ms per switch."""
         samples = self.samples()
         return account(samples, self.choices).score(samples.placed(self.choices), price)
 

@@ -1,4 +1,4 @@
-"""What a trace is judged by: at each of its samples, what every path was worth.
+"""A trace as samples: what every path was worth at each.
 
 A sample is all rows of one time where paths have their rows at the same times, else a step of their `Grid`.
 """
@@ -14,21 +14,16 @@ from steerd.core.settings import PathId
 from steerd.replay.trace.grid import Grid, apart
 from steerd.replay.trace.track import Choices, Column, Piles, Track, exact_period, gaps, period
 
-GONE: Final = 5.0
-"""Periods of a path without a row for which it is worth what it was worth last; then it is lost."""
-
+GONE: Final = 5.0  # for so many of its periods a path without a row is worth what it was worth last; then it is lost
 PAUSE: Final = 60.0
 """Periods: where there are no rows for longer, nothing was sampled, and the time counts as one period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A trace as it is judged.
-
-    ``columns`` have what each path was worth at each of ``times``, in ms (None: lost). ``step`` is that of the grid, in
-    seconds; None: each time of the trace is a sample. ``seconds`` were sampled; beside them nothing was sampled
-    ``pauses`` times, for ``paused`` seconds in all.
-    """
+    """A trace as its choices are priced on it. ``columns`` have what each path was worth at each of ``times``, in ms
+    (None: lost). ``step`` is that of the grid, in seconds; None: each time of the trace is a sample. ``seconds`` were
+    sampled; beside them ``pauses`` took ``paused`` seconds in all."""
 
     times: "array[float]"
     columns: Mapping[PathId, Column]
@@ -47,8 +42,7 @@ class Samples:
         return [(self._step_of[begin - 1] + 1 if begin else 0, path) for begin, path in choices]
 
     def shown(self) -> Iterator[tuple[float, dict[PathId, float | None]]]:
-        """What other rules see: sample by sample its time, and what paths brought. One that has no row is left out; one
-        that is gone brought nothing."""
+        """What other rules see: each sample's time, and what paths with a row brought; those that are gone, nothing."""
         turns: dict[int, list[PathId]] = {}
         for path, spans in self._gone.items():
             for span in spans:
@@ -69,7 +63,7 @@ class Samples:
 
 
 def judged(tracks: Mapping[PathId, Track], times: "array[float]", piles: Piles, *, rounds: bool = False) -> Samples:
-    """The samples of a trace with rows at these times. ``rounds``: they are on a grid already."""
+    """The samples of a trace with rows at these times. ``rounds``: they are on a grid."""
     busiest = max(tracks.values(), key=lambda track: len(track.values), default=Track())
     every = period(busiest.times(times))
     longest = PAUSE * every
@@ -101,7 +95,7 @@ def _filled(track: Track, times: "array[float]", every: float) -> tuple[Column, 
         if not place:
             column += [None] * begin
         elif len(column) < begin:
-            # A path that is looked at more seldom since a while has its newest period.
+            # A path that has been probed more seldom for a while has its newest period.
             alive = rows[place - 1] + GONE * max(own, rows[place - 1] - rows[max(place - 2, 0)])
             lost = bisect_right(times, alive, len(column), begin)
             column += [column[-1]] * (lost - len(column)) + [None] * (begin - lost)

@@ -1,12 +1,11 @@
 """Other rules, to compare with: what they would have used on the samples of a trace.
 
-Each is written from its published behaviour; its docstring says from which, and what of it a trace cannot show.
-None is the engine's: they see samples, and say which path they would use.
+Each is written from its published behaviour; its docstring names the sources, and what of it a trace cannot show. None
+is the engine's: they see samples, and say which path they would use.
 
-A rule is shown every sample, however seldom it would measure by itself: compared are decisions, not probing. It decides
-as often as it does by itself.
-Counts (mwan3's five lost pings) are of samples, times (babeld's half-life) are seconds of the trace. What a rule
-leaves to its operator's preference, an order of paths, is the order of their RTTs when they were first heard.
+A rule is shown every sample, however seldom it would measure by itself, since decisions are compared, not probing; it
+decides as often as it does by itself. Counts (mwan3's five lost pings) are of samples, times (babeld's half-life) are
+seconds of the trace. An order of paths that a rule leaves to its operator is that of their RTTs when first heard.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,8 +26,8 @@ class Baseline(Protocol):
     """One rule over one trace."""
 
     def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:
-        """What the probes of one time brought: RTTs in ms, None for a lost one; ``time`` in seconds never goes
-        back. The path in use from now on; None: none was ever usable."""
+        """Take what the probes of one time brought: RTTs in ms, None for a lost one; ``time`` in seconds never goes
+        back. Returns the path in use from now on; None: none was ever usable."""
         ...
 
 

@@ -4,9 +4,9 @@ Sources: RFC 9616 (delay-based metric, section 4), RFC 8966 (appendix A: 2-out-o
 smoothed metrics), Jonglez, Boutier, Chroboczek, "A delay-based routing metric" (2014); babeld 1.14: babeld.man for
 the defaults, and neighbour.c, message.c, route.c for what is done with them in which order.
 
-Not shown: a hello brings the RTT every 4 s in babeld, here every sample does. The smoothing is randomised by a
-quarter there, so that routers do not move together, and takes its mean here; it is in whole numbers there, which
-loses nothing in steps of 4 s, but would stand still in smaller ones. The destination is one hop away.
+Not shown: a hello brings the RTT every 4 s in babeld, here every sample does. babeld randomises the smoothing by a
+quarter, so that routers do not move together: here it takes the mean. babeld smooths in whole numbers, which loses
+nothing in steps of 4 s, but would stand still in smaller ones. The destination is one hop away.
 """
 
 from collections.abc import Mapping
@@ -15,37 +15,25 @@ from typing import Final
 
 from steerd.core.settings import PathId
 
-RXCOST: Final = 96
-"""Of a link that is not wireless (babeld.man: rxcost)."""
-
-RTT_DECAY: Final = 42
-"""Weight of a new RTT, in units of 1/256 (rtt-decay)."""
-
+RXCOST: Final = 96  # of a link that is not wireless (babeld.man: rxcost)
+RTT_DECAY: Final = 42  # weight of a new RTT, in units of 1/256 (rtt-decay)
 RTT_MIN: Final = 10_000
 RTT_MAX: Final = 120_000
 """Between these, in us, the RTT's penalty grows linearly (rtt-min, rtt-max)."""
 
-PENALTY_MAX: Final = 96
-"""For an RTT of `RTT_MAX` or more, on a tunnel (max-rtt-penalty)."""
-
-FIRST_RTT: Final = 2
-"""A new neighbour begins at this many times its first RTT (message.c)."""
-
-HALF_LIFE: Final = 4
-"""Seconds in which the smoothed metric goes half the way to the metric (-M, smoothing-half-life)."""
-
+PENALTY_MAX: Final = 96  # for an RTT of `RTT_MAX` or more, on a tunnel (max-rtt-penalty)
+FIRST_RTT: Final = 2  # a new neighbour begins at this many times its first RTT (message.c)
+HALF_LIFE: Final = 4  # seconds in which the smoothed metric goes half the way to the metric (-M, smoothing-half-life)
 STEP: Final = 2.0 ** (1.0 / HALF_LIFE) - 1.0
 """What a second of smoothing takes of the difference, where less than a half-life passed (route.c)."""
 
-CONVERGED: Final = 4
-"""Closer than this to the metric, the smoothed metric is the metric (route.c)."""
-
+CONVERGED: Final = 4  # closer than this to the metric, the smoothed metric is the metric (route.c)
 INFINITY: Final = 0xFFFF
 NEW_ROUTE: Final = INFINITY // 2
 """Where a new route's smoothed metric begins (route.c)."""
 
 
-class _Route:
+class Neighbour:
     """A neighbour, and the route by it."""
 
     def __init__(self) -> None:
@@ -57,6 +45,7 @@ class _Route:
         self._smoothed_at = 0
 
     def hello(self, rtt: float | None, now: int) -> None:
+        """A hello that brings an RTT in ms; None: it was lost. ``now`` in seconds."""
         self.reach = self.reach >> 1 | (0 if rtt is None else 0x8000)
         if rtt is not None:
             sample = round(rtt * 1000.0)
@@ -72,6 +61,7 @@ class _Route:
             self._smoothed = max(self.metric, NEW_ROUTE)
 
     def smoothed(self, now: int) -> float:
+        """The smoothed metric."""
         while self._smoothed_at <= now - HALF_LIFE and self._smooth(0.5):
             self._smoothed_at += HALF_LIFE
         while self._smoothed_at < now and self._smooth(STEP):
@@ -100,15 +90,13 @@ class Babel:
     """Moves when both the metric and the smoothed metric of another neighbour are lower."""
 
     def __init__(self) -> None:
-        self._routes: dict[PathId, _Route] = {}
+        self._routes: dict[PathId, Neighbour] = {}
         self._installed: PathId | None = None
 
     def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:
         now = floor(time)  # babeld smooths in whole seconds
         for path, rtt in rtts.items():
-            route = self._routes.get(path)
-            if route is None:
-                route = self._routes[path] = _Route()
+            route = self._routes.setdefault(path, Neighbour())
             route.hello(rtt, now)
             if path != self._installed:
                 self._consider(path, now)
@@ -116,7 +104,7 @@ class Babel:
                 self._reconsider(route, now)
         return self._installed
 
-    def _reconsider(self, installed: _Route, now: int) -> None:
+    def _reconsider(self, installed: Neighbour, now: int) -> None:
         """The route in use changed: the best by smoothed metric may take over, if it is better by metric too."""
         usable = {path: route for path, route in self._routes.items() if route.metric < INFINITY}
         if usable:

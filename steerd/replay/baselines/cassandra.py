@@ -19,26 +19,15 @@ from typing import Final
 from steerd.core.settings import PathId
 from steerd.replay.baselines.preference import Preference
 
-ALPHA: Final = 0.75
-"""A sample that is a second older weighs exp(-0.75) times as much."""
-
-WINDOW_SIZE: Final = 100
-"""Samples of a replica that are kept."""
-
-WEIGHTS: Final = tuple(exp(-ALPHA * age) for age in range(21))
-"""By age in seconds."""
-
-UPDATE_INTERVAL: Final = 0.1
-"""Seconds from one look at the scores to the next (dynamic_snitch_update_interval)."""
-
-RESET_INTERVAL: Final = 600.0
-"""Seconds after which all samples are forgotten (dynamic_snitch_reset_interval)."""
-
+ALPHA: Final = 0.75  # a sample that is a second older weighs exp(-0.75) times as much
+WINDOW_SIZE: Final = 100  # samples of a replica that are kept
+WEIGHTS: Final = tuple(exp(-ALPHA * age) for age in range(21))  # by age in seconds
+UPDATE_INTERVAL: Final = 0.1  # seconds from one look at the scores to the next (dynamic_snitch_update_interval)
+RESET_INTERVAL: Final = 600.0  # seconds after which all samples are forgotten (dynamic_snitch_reset_interval)
 BADNESS_THRESHOLD: Final = 1.0
 """Up to this much worse, as a ratio, than the best of its rank a replica stays preferred. 0.1 before 4.0."""
 
-TIMEOUT: Final = 5000.0
-"""ms. A read that is not answered counts as one of this latency (read_request_timeout)."""
+TIMEOUT: Final = 5000.0  # ms. A read that is not answered counts as one of this latency (read_request_timeout).
 
 
 class Reservoir:
@@ -48,6 +37,7 @@ class Reservoir:
         self._samples: deque[tuple[int, int]] = deque(maxlen=WINDOW_SIZE)
 
     def add(self, time: float, rtt: float) -> None:
+        """In seconds, and in ms."""
         self._samples.append((floor(time), floor(rtt)))
 
     def median(self) -> int:
@@ -61,8 +51,7 @@ class Reservoir:
 
 
 class Cassandra:
-    """The preferred replica, unless the scores (medians) in the order of preference are too bad against the same
-    scores sorted, place by place: then the one with the best score."""
+    """The preferred replica; if scores (medians) in that order are too bad against the sorted ones, the best."""
 
     def __init__(self, badness_threshold: float = BADNESS_THRESHOLD) -> None:
         self._badness = 1.0 + badness_threshold

@@ -16,20 +16,11 @@ from typing import Final
 from steerd.core.settings import PathId
 from steerd.replay.baselines.preference import Preference
 
-THRESHOLD: Final = 0.10
-"""How much better a member must be than one that is preferred to it (link-cost-threshold, 10 %)."""
-
-PROBES: Final = 30
-"""Newest answers whose mean is a member's latency (probe-count)."""
-
-TIMEOUT: Final = 500.0
-"""ms: a slower answer is none (probe-timeout)."""
-
-FAIL: Final = 5
-"""Probes lost in a row after which a member is dead (failtime)."""
-
-RECOVER: Final = 5
-"""Answers in a row after which it is alive again (recoverytime)."""
+THRESHOLD: Final = 0.10  # how much better a member must be than one that is preferred to it (link-cost-threshold, 10 %)
+PROBES: Final = 30  # newest answers whose mean is a member's latency (probe-count)
+TIMEOUT: Final = 500.0  # ms: a slower answer is none (probe-timeout)
+FAIL: Final = 5  # probes lost in a row after which a member is dead (failtime)
+RECOVER: Final = 5  # answers in a row after which it is alive again (recoverytime)
 
 
 class _Member:
@@ -39,6 +30,7 @@ class _Member:
         self._answers: deque[float] = deque(maxlen=PROBES)
 
     def probed(self, rtt: float | None) -> None:
+        """An answer, in ms; None: there was none."""
         answered = rtt is not None and rtt <= TIMEOUT
         if answered and rtt is not None:
             self._answers.append(rtt)
@@ -48,12 +40,12 @@ class _Member:
 
     @property
     def latency(self) -> float | None:
+        """The mean in ms; None: no answer yet."""
         return sum(self._answers) / len(self._answers) if self._answers else None
 
 
 class FortiGate:
-    """In the order of preference the first member that is alive, unless a later one beats it by the threshold; of
-    several, one that beats that one by the threshold too."""
+    """The first member, by preference, that is alive; any later one that beats the best so far by the threshold."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

@@ -1,6 +1,6 @@
-"""A member of our own panel by itself: what following it alone would have brought.
+"""A member of our own panel alone: what following it would have brought.
 
-The engine with one member, so that all else (health, evidence, prices) is as it is for the panel.
+The engine with one member, so that all else (health, evidence, prices) is as for the panel.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,17 +14,10 @@ from typing import Final
 from steerd.core.settings import PathId
 from steerd.replay.baselines.preference import Preference
 
-DOWN: Final = 5
-"""Tests in a row without success after which an interface is offline (down)."""
-
-UP: Final = 5
-"""Successful tests on end after which it is online again (up)."""
-
-LATENCY: Final = 500.0
-"""ms. A test with a higher latency is no success (recovery_latency)."""
-
-LOSS: Final = 10.0
-"""Percent, the same (recovery_loss). With one ping a test (count 1) it is 0 or 100."""
+DOWN: Final = 5  # tests in a row without success after which an interface is offline (down)
+UP: Final = 5  # successful tests on end after which it is online again (up)
+LATENCY: Final = 500.0  # ms. A test with a higher latency is no success (recovery_latency).
+LOSS: Final = 10.0  # percent, the same (recovery_loss). With one ping a test (count 1) it is 0 or 100.
 
 
 class Interface:
@@ -53,8 +46,7 @@ class Interface:
 
 
 class Mwan3:
-    """The first interface, in the order of metrics, that is online. With none online the last one stays: there is
-    no better way to pay for (last_resort)."""
+    """The first interface, by metric, that is online; with none the last one stays: no way is better (last_resort)."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None
@@ -64,8 +56,6 @@ class Mwan3:
     def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:  # noqa: ARG002
         self._metrics.meet(rtts)
         for path, rtt in rtts.items():
-            if path not in self._interfaces:
-                self._interfaces[path] = Interface()
-            self._interfaces[path].test(rtt)
+            self._interfaces.setdefault(path, Interface()).test(rtt)
         self._path = next((path for path in self._metrics.order if self._interfaces[path].online), self._path)
         return self._path

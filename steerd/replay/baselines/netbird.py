@@ -15,24 +15,12 @@ from typing import Final
 
 from steerd.core.settings import PathId
 
-MIN_GAIN: Final = 20.0
-"""ms by which another peer must be faster (latencySwitchMinGain)."""
-
-GAIN_RATIO: Final = 0.2
-"""... and this share of the latency of the one in use (latencySwitchGainPercent)."""
-
-NOISE_SIGMAS: Final = 4.0
-"""... and so many standard deviations of the noise of both (latencyNoiseSigmas)."""
-
-MIN_DWELL: Final = 30.0
-"""Seconds after a switch for latency in which latency moves nothing (latencySwitchMinDwell)."""
-
-REEVALUATION: Final = 30.0
-"""Seconds from one look at the latencies to the next (routeReevalInterval)."""
-
-UNKNOWN: Final = 999.0
-"""ms: of a peer without a sample, and the most that a sample counts for (unknownLatency)."""
-
+MIN_GAIN: Final = 20.0  # ms by which another peer must be faster (latencySwitchMinGain)
+GAIN_RATIO: Final = 0.2  # ... and this share of the latency of the one in use (latencySwitchGainPercent).
+NOISE_SIGMAS: Final = 4.0  # ... and so many standard deviations of the noise of both (latencyNoiseSigmas).
+MIN_DWELL: Final = 30.0  # seconds after a switch for latency in which latency moves nothing (latencySwitchMinDwell)
+REEVALUATION: Final = 30.0  # seconds from one look at the latencies to the next (routeReevalInterval)
+UNKNOWN: Final = 999.0  # ms: of a peer without a sample, and the most that a sample counts for (unknownLatency)
 DISCONNECTED: Final = 6.0
 """Seconds without an answer after which a peer is not connected (iceDisconnectedTimeoutDefault)."""
 
@@ -46,6 +34,7 @@ class _Peer:
         self._variance = 0.0
 
     def hear(self, rtt: float, now: float) -> None:
+        """An answer: its RTT in ms, the time in seconds."""
         rtt = min(rtt, UNKNOWN)
         if self.heard_at == -inf:
             self.latency = rtt
@@ -56,15 +45,16 @@ class _Peer:
 
     @property
     def noise(self) -> float:
+        """The standard deviation of the mean, in ms."""
         return sqrt(self._variance * WEIGHT / (2.0 - WEIGHT))
 
     def connected(self, now: float) -> bool:
+        """Whether it answered lately."""
         return now - self.heard_at < DISCONNECTED
 
 
 class NetBird:
-    """The peer with the lowest latency; the one in use stays unless that gains enough, and at most twice a minute is
-    it looked at. A peer that is not connected is left at once."""
+    """The peer with the lowest latency, if it gains enough, looked at twice a minute; a lost one is left at once."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

@@ -7,11 +7,8 @@ from steerd.core.settings import PathId
 from steerd.replay.account.price import LOST
 from steerd.replay.baselines.preference import lowest
 
-WEIGHT: Final = 0.1
-"""Of the newest sample in the mean."""
-
-MARGIN: Final = 3.0
-"""A rival's mean must be lower by this much, in ms."""
+WEIGHT: Final = 0.1  # of the newest sample in the mean
+MARGIN: Final = 3.0  # a rival's mean must be lower by this much, in ms
 
 
 class StayAtStart:
@@ -38,9 +35,8 @@ class InstantBest:
 
 
 class SmoothedMargin:
-    """An exponentially weighted mean per path, and a fixed margin: the folklore rule, of no product in
-    particular. A mean begins with the first answer; a lost probe counts as what it costs in J: a sample of the
-    mean + `LOST` ms."""
+    """An exponentially weighted mean per path, and a fixed margin: the folklore rule, of no product in particular. A
+    mean begins with the first answer; a lost probe counts as what it costs in J: a sample of the mean + `LOST` ms."""
 
     def __init__(self) -> None:
         self._path: PathId | None = None

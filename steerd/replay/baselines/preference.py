@@ -12,12 +12,10 @@ class Preference:
     def __init__(self) -> None:
         self.order: list[PathId] = []
 
-    def meet(self, rtts: Mapping[PathId, float | None]) -> bool:
-        """Take up paths that answer for the first time. Whether any did."""
-        known = set(self.order)
-        new = [(rtt, path) for path, rtt in rtts.items() if rtt is not None and path not in known]
+    def meet(self, rtts: Mapping[PathId, float | None]) -> None:
+        """Take up paths that answer for the first time."""
+        new = [(rtt, path) for path, rtt in rtts.items() if rtt is not None and path not in self.order]
         self.order += [path for _, path in sorted(new, key=lambda one: one[0])]
-        return bool(new)
 
 
 def lowest(rtts: Mapping[PathId, float | None], current: PathId | None = None) -> PathId | None:

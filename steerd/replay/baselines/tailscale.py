@@ -13,15 +13,9 @@ from typing import Final
 
 from steerd.core.settings import PathId
 
-MAX_AGE: Final = 300.0
-"""Seconds over which a region's latency is the best that was measured (maxAge, 5 min)."""
-
-ABSOLUTE_DIFF: Final = 10.0
-"""ms: a new home must be better by this much (preferredDERPAbsoluteDiff)."""
-
-RATIO: Final = 2.0 / 3.0
-"""... and at this share of the old home's latency or below."""
-
+MAX_AGE: Final = 300.0  # seconds over which a region's latency is the best that was measured (maxAge, 5 min)
+ABSOLUTE_DIFF: Final = 10.0  # ms: a new home must be better by this much (preferredDERPAbsoluteDiff)
+RATIO: Final = 2.0 / 3.0  # ... and at this share of the old home's latency or below.
 FRAME_TIME: Final = 8.0
 """Seconds for which a frame from the old home says that it is there, measured or not (PreferredDERPFrameTime)."""
 
@@ -34,12 +28,14 @@ class _Recent:
         self._samples: deque[tuple[float, float]] = deque()
 
     def add(self, time: float, rtt: float) -> None:
+        """In seconds, and in ms."""
         self.heard_at = time
         while self._samples and self._samples[-1][1] >= rtt:
             self._samples.pop()
         self._samples.append((time, rtt))
 
     def least(self, now: float) -> float:
+        """In ms."""
         while self._samples and now - self._samples[0][0] > MAX_AGE:
             self._samples.popleft()
         return self._samples[0][1]

@@ -16,28 +16,24 @@ from typing import Final
 from steerd.core.settings import PathId
 from steerd.replay.baselines.preference import lowest
 
-SING_BOX_INTERVAL: Final = 180.0
-"""Seconds from test to test (interval, 3m)."""
-
-MIHOMO_INTERVAL: Final = 300.0
-"""The same for mihomo (interval, 300)."""
-
-TOLERANCE: Final = 50.0
-"""ms by which another one must be faster (tolerance)."""
+TOLERANCE: Final = 50.0  # ms by which another one must be faster (tolerance)
 
 
 class _Group(ABC):
     """Tests all members at once, and then leaves the choice alone until the next test."""
 
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
+    INTERVAL: float
+    """Seconds from test to test."""
+
+    def __init__(self) -> None:
         self._tested_at = -inf
         self._path: PathId | None = None
         self._newest: dict[PathId, float | None] = {}
 
     def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:
+        """As `Baseline.observe`."""
         self._newest.update(rtts)
-        if round(time - self._tested_at, 6) >= self._interval or self._path is None:
+        if round(time - self._tested_at, 6) >= self.INTERVAL or self._path is None:
             self._tested_at = time
             self._path = self._choose(self._newest) or self._path
         return self._path
@@ -48,11 +44,10 @@ class _Group(ABC):
 
 
 class SingBox(_Group):
-    """Goes through the members in their order: each that is faster by the tolerance than the best so far, which is at
-    first the one in use, takes its place."""
+    """Goes through the members in their order: each that is faster by the tolerance than the best so far, at first the
+    one in use, takes its place. Tests at ``interval``, 3m."""
 
-    def __init__(self) -> None:
-        super().__init__(SING_BOX_INTERVAL)
+    INTERVAL = 180.0
 
     def _choose(self, delays: Mapping[PathId, float | None]) -> PathId | None:
         best = self._path if self._path is not None and delays[self._path] is not None else None
@@ -64,10 +59,9 @@ class SingBox(_Group):
 
 
 class Mihomo(_Group):
-    """The fastest member, as soon as it is faster than the one in use by the tolerance."""
+    """The fastest member, as soon as it is faster than the one in use by the tolerance. Tests at ``interval``, 300."""
 
-    def __init__(self) -> None:
-        super().__init__(MIHOMO_INTERVAL)
+    INTERVAL = 300.0
 
     def _choose(self, delays: Mapping[PathId, float | None]) -> PathId | None:
         best = lowest(delays, self._path)

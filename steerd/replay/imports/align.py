@@ -7,6 +7,7 @@ each, and not two and none by turns. A clock that drifts skips a step now and th
 
 from collections.abc import Iterator, Mapping
 from heapq import merge
+from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -16,8 +17,7 @@ from steerd.replay.imports.series import Series
 
 KEEP: Final = 0.75
 
-STEP_MIN: Final = 1e-3
-"""Seconds: below, probes were not sent at a period."""
+STEP_MIN: Final = 1e-3  # seconds: below, probes were not sent at a period
 
 
 class Row(NamedTuple):
@@ -40,18 +40,10 @@ def swept(series: Mapping[PathId, Series], step: float) -> Iterator[Swept]:
     paths = list(series)
     each = [_rows(one, order, origin, step) for order, one in enumerate(series.values())]
     rows = merge(*each, key=itemgetter(0, 1))  # never by RTT, which may be None
-    now: int | None = None
-    names: list[PathId] = []
-    rtts: list[float | None] = []
-    for number, order, rtt in rows:
-        if number != now:
-            if now is not None:
-                yield Swept(round(origin + now * step, 6), names, rtts)
-            now, names, rtts = number, [], []
-        names.append(paths[order])
-        rtts.append(rtt)
-    if now is not None:
-        yield Swept(round(origin + now * step, 6), names, rtts)
+    for number, found in groupby(rows, key=itemgetter(0)):
+        together = list(found)
+        names, rtts = [paths[row.order] for row in together], [row.rtt for row in together]
+        yield Swept(round(origin + number * step, 6), names, rtts)
 
 
 def _rows(series: Series, order: int, origin: float, step: float) -> Iterator[Row]:

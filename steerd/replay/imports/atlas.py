@@ -27,11 +27,7 @@ def recognises(head: str) -> bool:
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
     """A sample a result. A path is a target or a probe, whichever there are several of; both, if there are several of
-    both; ``name`` where there is one of each.
-
-    Raises:
-        Malformed: it is no result of a ping measurement.
-    """
+    both; ``name`` where there is one of each. Raises `Malformed`: it is no result of a ping measurement."""
     results = [_result(value, line) for line, value in values(text)]
     probes = len({one.probe for one in results}) > 1
     targets = len({one.target for one in results}) > 1

@@ -9,27 +9,19 @@ from steerd.replay.imports.sample import Sample
 from steerd.replay.imports.text import Text
 
 
-def _none(head: str) -> str | None:  # noqa: ARG001
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a tool's output becomes samples.
-
-    ``recognises`` is asked with the beginning of a file. ``parse`` reads the file; the second argument is what its path
-    is called where the file has only one. ``target`` finds in the beginning what was probed, where that is one target.
-    """
+    """How a tool's output becomes samples. ``recognises`` is asked with the beginning of a file. ``parse`` reads the
+    file; its second argument is the name of the path where the file has only one. ``target`` finds in the beginning
+    what was probed, where that is one target."""
 
     name: str
     recognises: Callable[[str], bool]
     parse: Callable[[Text, str], Iterator[Sample]]
-    target: Callable[[str], str | None] = _none
+    target: Callable[[str], str | None] = lambda _: None
 
 
-CSV: Final = "csv"
-"""A trace as it is: no import."""
-
+CSV: Final = "csv"  # a trace as it is: no import
 FORMATS: Final = {
     one.name: one
     for one in (
@@ -42,8 +34,7 @@ FORMATS: Final = {
     )
 }
 
-NAMES: Final = (CSV, *FORMATS)
-"""What `--from` takes."""
+NAMES: Final = (CSV, *FORMATS)  # what `--from` takes
 
 
 def recognise(head: str) -> Format | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, named
+from steerd.replay.imports.sample import Malformed, Sample, brief, forward, milliseconds, moment, named
 from steerd.replay.imports.sequence import Sequence
 from steerd.replay.imports.text import Text
 
@@ -20,9 +20,6 @@ _LIKE: Final = re.compile(r"\[[\d.:TZ+-]+\] \S.*: \[\d+\]")
 _UNIX: Final = re.compile(r"\d+(?:\.\d+)?")
 _JSON: Final = re.compile(r'\s*\{\s*"(?:resp|timeout|intSum|vSum)"\s*:')
 
-BACK_MAX: Final = 60.0
-"""Seconds that a clock may be set back within a run."""
-
 
 def recognises(head: str) -> bool:
     """Whether a text begins as fping's output does."""
@@ -32,11 +29,7 @@ def recognises(head: str) -> bool:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:  # noqa: ARG001 (hosts have names of their own)
-    """The probes; paths are called as the hosts are.
-
-    Raises:
-        Malformed: a line about a probe cannot be understood, or has no time.
-    """
+    """The probes; a path is called as its host. Raises `Malformed`: a probe's line has no time or is not understood."""
     runs: dict[str, Sequence] = {}
     last = 0.0
     for line, said in text.lines():
@@ -50,10 +43,7 @@ def parse(text: Text, name: str) -> Iterator[Sample]:  # noqa: ARG001 (hosts hav
         stamp, host, number, _, took, _ = found.groups()
         if stamp is None:
             raise Malformed(line, "has no time: run fping with -D")
-        at = _moment(stamp, line)
-        if at < last - BACK_MAX:
-            raise Malformed(line, f"the time goes back by {last - at:.0f} s")
-        last = at
+        at = last = forward(_moment(stamp, line), last, line)
         rtt = None if took is None else milliseconds(took, line)
         sent = at if rtt is None else max(0.0, at - rtt / 1e3)
         run = runs.get(host)

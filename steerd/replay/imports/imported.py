@@ -52,14 +52,11 @@ class ImportedTrace(Trace):
 
     @property
     def bytes_read(self) -> int:
+        """How far the files have been read."""
         return self._read
 
     def groups(self) -> Iterator[Swept]:
-        """The samples of all files, on one grid.
-
-        Raises:
-            TraceError: a file cannot be read, is not of its format, or has nothing to replay.
-        """
+        """The samples of all files, on one grid. Raises `TraceError`: unreadable, of another format, or empty."""
         found: dict[str, Series] = {}
         for file, form in self._source.files:
             self._take(file, form, found)

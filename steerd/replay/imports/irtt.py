@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from steerd.replay.imports.jsonstream import members
-from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, number
+from steerd.replay.imports.sample import Malformed, Sample, brief, inside, milliseconds, moment, number
 from steerd.replay.imports.text import Text
 
 PROBES: Final = "round_trips"
@@ -30,11 +30,7 @@ def target(head: str) -> str | None:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
-    """The probes, all of the path ``name``.
-
-    Raises:
-        Malformed: it is not irtt's JSON, or without the times of the probes on the wall clock.
-    """
+    """The probes, all of path ``name``. Raises `Malformed`: not irtt's JSON, or without times of the wall clock."""
     found = False
     for line, key, value in members(text, PROBES):
         if key == PROBES:
@@ -46,20 +42,14 @@ def parse(text: Text, name: str) -> Iterator[Sample]:
 
 
 def _probe(value: Any, name: str, line: int) -> Sample:
-    sent = _inside(value, "timestamps", "client", "send", "wall")
+    sent = inside(value, "timestamps", "client", "send", "wall")
     nanoseconds = number(sent)
     if nanoseconds is None:
         raise Malformed(line, "a probe without the time when it was sent: irtt needs --clock=wall or both")
     at = moment(nanoseconds / 1e9, line)
-    lost = _inside(value, "lost")
+    lost = inside(value, "lost")
     if lost in LOST:
         return Sample(name, at, None)
     if lost != "false":
         raise Malformed(line, f"{brief(lost)} is not what irtt says of a probe")
-    return Sample(name, at, milliseconds(_inside(value, "delay", "rtt"), line, unit=1e-6))
-
-
-def _inside(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return Sample(name, at, milliseconds(inside(value, "delay", "rtt"), line, unit=1e-6))

@@ -11,8 +11,7 @@ CHUNK: Final = 64 << 10
 VALUE_MAX: Final = 64 << 20
 """Characters of one value that is held as a whole."""
 
-UNSURE: Final = 16
-"""Characters before the end of what was read, in which an error may be only that the rest is missing."""
+UNSURE: Final = 16  # characters before the end of what was read, in which an error may be only that the rest is missing
 
 Line = int
 
@@ -27,6 +26,7 @@ class _Scanner:
         self._decode = json.JSONDecoder().raw_decode
 
     def line(self, at: int | None = None) -> Line:
+        """The number of the line at this place of the buffer; None: at the next value."""
         return self._lines + self._buffer.count("\n", 0, self._at if at is None else at)
 
     def peek(self) -> str:
@@ -41,24 +41,22 @@ class _Scanner:
                 return ""
 
     def take(self, wanted: str) -> None:
+        """The next character must be this one. Raises `Malformed`."""
         if (found := self.peek()) != wanted:
             raise self._error(f"{wanted!r} is missing")
         self._at += len(found)
 
     def value(self) -> Any:
+        """The next value. Raises `Malformed`."""
         self.peek()
         while True:
             try:
                 found, end = self._decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
-                whole = self._ended or not (
-                    error.msg.startswith("Unterminated") or error.pos >= len(self._buffer) - UNSURE
-                )
-                if whole:
-                    cut = self._ended and error.pos >= len(self._buffer) - UNSURE
-                    raise Malformed(
-                        self.line(error.pos), "the JSON is cut short" if cut else f"not JSON: {error.msg}"
-                    ) from None
+                unsure = error.pos >= len(self._buffer) - UNSURE
+                if self._ended or not (unsure or error.msg.startswith("Unterminated")):
+                    what = "the JSON is cut short" if self._ended and unsure else f"not JSON: {error.msg}"
+                    raise Malformed(self.line(error.pos), what) from None
             except RecursionError:
                 raise self._error("not JSON of this kind: nested too deeply") from None
             except ValueError:  # an integer of thousands of digits
@@ -86,11 +84,7 @@ class _Scanner:
 
 
 def values(text: Text) -> Iterator[tuple[Line, Any]]:
-    """The elements of the list that the text is; or its values, one after the other, as in JSON lines.
-
-    Raises:
-        Malformed: it is no JSON.
-    """
+    """The elements of the list that the text is, or its values one by one (JSON lines). Raises `Malformed`: no JSON."""
     scanner = _Scanner(text.read)
     if scanner.peek() == "[":
         scanner.take("[")
@@ -104,11 +98,7 @@ def values(text: Text) -> Iterator[tuple[Line, Any]]:
 
 
 def members(text: Text, listed: str) -> Iterator[tuple[Line, str, Any]]:
-    """The members of the object that the text is, each with its key; those of the list ``listed`` one by one.
-
-    Raises:
-        Malformed: it is no JSON object.
-    """
+    """The object's members by key, those of the list ``listed`` one by one. Raises `Malformed`: no JSON object."""
     scanner = _Scanner(text.read)
     scanner.take("{")
     first = True

@@ -12,12 +12,10 @@ from itertools import chain
 from typing import Any, Final
 
 from steerd.replay.imports.jsonstream import values
-from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, named, number
+from steerd.replay.imports.sample import Malformed, Sample, brief, inside, milliseconds, moment, named, number
 from steerd.replay.imports.text import Text
 
-LOST: Final = 50.0
-"""Percent lost from which the sample of a report counts as lost."""
-
+LOST: Final = 50.0  # percent lost from which the sample of a report counts as lost
 _CSV: Final = "Mtr_Version,"
 _RAW: Final = re.compile(r"x \d+ \d+\r?\n|h \d+ \S+\r?\n")
 _TABLE: Final = re.compile(r"(?:Start: .*\r?\n)?HOST: .*Loss%")
@@ -27,23 +25,14 @@ _NO_TIME: Final = "this output of mtr has no times: write reports with mtr --csv
 def recognises(head: str) -> bool:
     """Whether a text begins as one of mtr's outputs does."""
     begin = head.lstrip()
-    return begin.startswith(_CSV) or bool(_RAW.match(begin) or _TABLE.match(begin)) or _is_json(begin)
-
-
-def _is_json(begin: str) -> bool:
-    return begin.startswith(("{", "[")) and '"report"' in begin and '"mtr"' in begin
+    is_json = begin.startswith(("{", "[")) and '"report"' in begin and '"mtr"' in begin
+    return begin.startswith(_CSV) or bool(_RAW.match(begin) or _TABLE.match(begin)) or is_json
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
-    """A sample a report, all of the path ``name``; where the reports are of several targets, each is a path.
-
-    Raises:
-        Malformed: it is no report, or has no time.
-    """
+    """A sample a report, of path ``name``, or of several targets' paths. Raises `Malformed`: no report, or no time."""
     lines = text.lines()
-    first = next(lines, None)
-    while first is not None and not first[1].strip():
-        first = next(lines, None)
+    first = next((one for one in lines if one[1].strip()), None)
     if first is None:
         return
     if first[1].startswith(_CSV):
@@ -70,6 +59,7 @@ class _Joined(Text):
         self._rest = rest
 
     def read(self, size: int) -> str:
+        """The next characters, at most so many; empty at the end."""
         return super().read(size) or self._rest.read(size)
 
 
@@ -107,15 +97,12 @@ def _hop(line: int, row: list[str], columns: dict[str, int]) -> Report:
 
 def _json(text: Text) -> Iterator[Report]:
     for line, value in values(text):
-        report = value.get("report") if isinstance(value, dict) else None
-        hubs = report.get("hubs") if isinstance(report, dict) else None
-        mtr = report.get("mtr") if isinstance(report, dict) else None
+        hubs, mtr = inside(value, "report", "hubs"), inside(value, "report", "mtr")
         if not isinstance(hubs, list) or not isinstance(mtr, dict):
             raise Malformed(line, "not a report of mtr --json")
         if "timestamp" not in value:
-            raise Malformed(
-                line, "mtr --json has no time: use mtr --csv, or add one with jq -c '. + {timestamp: now | floor}'"
-            )
+            add = "add one with jq -c '. + {timestamp: now | floor}'"
+            raise Malformed(line, f"mtr --json has no time: use mtr --csv, or {add}")
         at = moment(value["timestamp"], line)
         last: Any = hubs[-1] if hubs else {"Loss%": 100.0, "Avg": 0.0}
         if not isinstance(last, dict):

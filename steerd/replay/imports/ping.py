@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, named
+from steerd.replay.imports.sample import Malformed, Sample, brief, forward, milliseconds, moment, named
 from steerd.replay.imports.sequence import Sequence
 from steerd.replay.imports.text import Text
 
@@ -24,9 +24,6 @@ _STAMPED: Final = re.compile(r"\[[^\]]*\] ")
 WRAPS: Final = 1 << 16
 FIRST: Final = 1
 """The sequence number that a run begins with."""
-
-BACK_MAX: Final = 60.0
-"""Seconds that a clock may be set back within a run."""
 
 
 def recognises(head: str) -> bool:
@@ -44,11 +41,7 @@ def target(head: str) -> str | None:
 
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
-    """The probes, all of the path ``name``.
-
-    Raises:
-        Malformed: a line about a probe cannot be understood, or has no time.
-    """
+    """The probes, all of path ``name``. Raises `Malformed`: a line about a probe is not understood, or has no time."""
     run = Sequence(name, wraps=WRAPS)
     last = 0.0
     for line, said in text.lines():
@@ -59,7 +52,7 @@ def parse(text: Text, name: str) -> Iterator[Sample]:
         elif reply := _REPLY.match(said):
             if "(DUP!)" in reply[4]:
                 continue
-            at = _printed(reply[1], last, line)
+            at = forward(moment(reply[1], line), last, line)
             rtt = milliseconds(reply[3], line)
             number = _number(reply[2], line)
             sent = max(0.0, at - rtt / 1e3)
@@ -69,14 +62,15 @@ def parse(text: Text, name: str) -> Iterator[Sample]:
             run.add(number, sent, rtt, line)
             last = at
         elif lost := _LOST.match(said):
-            last = _printed(lost[1], last, line)
+            last = forward(moment(lost[1], line), last, line)
             run.add(_number(lost[2], line), last, None, line)
         elif sent_in_all := _SENT.match(said):
             run.ended(int(sent_in_all[1]), line)
         elif _LIKE.match(said):
-            if not _STAMPED.match(said):
-                raise Malformed(line, "has no time: run ping with -D")
-            raise Malformed(line, f"not a line of ping -D: {brief(said)}")
+            stamped = _STAMPED.match(said)
+            raise Malformed(
+                line, f"not a line of ping -D: {brief(said)}" if stamped else "has no time: run ping with -D"
+            )
     yield from run.samples()
 
 
@@ -84,10 +78,3 @@ def _number(text: str, line: int) -> int:
     if len(text) > 5 or int(text) >= WRAPS:
         raise Malformed(line, f"icmp_seq={text:.20} is above {WRAPS - 1}")
     return int(text)
-
-
-def _printed(text: str, last: float, line: int) -> float:
-    at = moment(text, line)
-    if at < last - BACK_MAX:
-        raise Malformed(line, f"the time goes back by {last - at:.0f} s")
-    return at

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from steerd.replay.imports.jsonstream import values
-from steerd.replay.imports.sample import Malformed, Sample, brief, milliseconds, moment, named, number
+from steerd.replay.imports.sample import Malformed, Sample, brief, inside, milliseconds, moment, named, number
 from steerd.replay.imports.text import Text
 
 SUCCESS: Final = "probe_success"
@@ -32,11 +32,7 @@ def recognises(head: str) -> bool:
 
 def parse(text: Text, name: str) -> Iterator[Sample]:
     """The steps of each series, one or several answers on end; a series is a path, and called ``name`` if it has no
-    label to go by.
-
-    Raises:
-        Malformed: it is another answer, or of a metric that is no duration.
-    """
+    label to go by. Raises `Malformed`: it is another answer, or of a metric that is no duration."""
     series = [one for line, value in values(text) for one in _series(value, line)]
     success = [one for one in series if one.labels.get("__name__") == SUCCESS]
     durations = [one for one in series if one.labels.get("__name__") != SUCCESS]
@@ -61,9 +57,8 @@ def parse(text: Text, name: str) -> Iterator[Sample]:
 
 
 def _series(value: Any, line: int) -> Iterator[_Series]:
-    data = value.get("data") if isinstance(value, dict) else None
+    data, error = inside(value, "data"), inside(value, "error")
     if not isinstance(data, dict):
-        error = value.get("error") if isinstance(value, dict) else None
         raise Malformed(line, f"Prometheus answered {brief(error)}" if error else "is no answer of Prometheus")
     if data.get("resultType") != "matrix":
         raise Malformed(line, f"is a {brief(data.get('resultType'))}: ask /api/v1/query_range, which answers a matrix")
@@ -71,8 +66,7 @@ def _series(value: Any, line: int) -> Iterator[_Series]:
     if not isinstance(result, list):
         raise Malformed(line, "is no answer of Prometheus: data.result is no list")
     for one in result:
-        metric = one.get("metric") if isinstance(one, dict) else None
-        points = one.get("values") if isinstance(one, dict) else None
+        metric, points = inside(one, "metric"), inside(one, "values")
         if not isinstance(metric, dict) or not all(isinstance(label, str) for label in metric.values()):
             raise Malformed(line, "a series without labels")
         kind = metric.get("__name__")

@@ -5,13 +5,11 @@ from typing import Any, Final, NamedTuple
 
 from steerd.replay.shown.printed import printable
 
-TIME_MAX: Final = 1e11
-"""Seconds since 1970 that no clock shows: what is above is milliseconds, or no time at all."""
-
-RTT_MAX: Final = 1e9
-"""Milliseconds: as for a CSV trace."""
-
+TIME_MAX: Final = 1e11  # seconds since 1970 that no clock shows: what is above is milliseconds, or no time at all
+RTT_MAX: Final = 1e9  # milliseconds: as for a CSV trace
 NAME_MAX: Final = 200
+
+BACK_MAX: Final = 60.0  # seconds that a clock may be set back within a run
 
 
 class Sample(NamedTuple):
@@ -32,23 +30,22 @@ class Malformed(Exception):  # noqa: N818 (it becomes a TraceError where the fil
 
 
 def moment(value: Any, line: int) -> float:
-    """Seconds since 1970.
-
-    Raises:
-        Malformed: it is no number, or no time that a clock shows.
-    """
+    """Seconds since 1970. Raises `Malformed`: it is no number, or no time that a clock shows."""
     seconds = number(value)
     if seconds is None or not 0.0 <= seconds < TIME_MAX:
         raise Malformed(line, f"{brief(value)} is not a time in seconds since 1970")
     return seconds
 
 
-def milliseconds(value: Any, line: int, *, unit: float = 1.0) -> float:
-    """An RTT in ms; ``unit`` is how many ms the number counts in.
+def forward(at: float, last: float, line: int) -> float:
+    """A time that follows the one before of its run, but for `BACK_MAX`. Raises `Malformed`: it goes back."""
+    if at < last - BACK_MAX:
+        raise Malformed(line, f"the time goes back by {last - at:.0f} s")
+    return at
 
-    Raises:
-        Malformed: it is no number, negative, or absurd.
-    """
+
+def milliseconds(value: Any, line: int, *, unit: float = 1.0) -> float:
+    """An RTT in ms; ``unit``: ms that the number counts in. Raises `Malformed`: no number, negative, or absurd."""
     found = number(value)
     if found is None or not 0.0 <= found * unit < RTT_MAX:
         raise Malformed(line, f"{brief(value)} is not an RTT")
@@ -78,11 +75,14 @@ def _long(value: Any) -> bool:
 
 
 def named(value: Any, line: int) -> str:
-    """The name of a path or a target as a file has it.
-
-    Raises:
-        Malformed: it is no text, empty, or too long to be a name.
-    """
+    """The name of a path or target in a file. Raises `Malformed`: it is no text, empty, or too long to be a name."""
     if not isinstance(value, str) or not value.strip() or len(value) > NAME_MAX:
         raise Malformed(line, f"{brief(value)} is not the name of a host")
     return printable(value.strip())
+
+
+def inside(value: Any, *keys: str) -> Any:
+    """What a JSON value has there, object in object; None: nothing."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -10,22 +10,17 @@ from typing import Final
 
 from steerd.replay.imports.sample import Malformed, Sample
 
-GAP_MAX: Final = 1_000_000
-"""Probes lost in a row that are believed: 11 days of one a second."""
-
+GAP_MAX: Final = 1_000_000  # probes lost in a row that are believed: 11 days of one a second
 RECENT: Final = 256
 """Lines after the next probes' in which a probe without an answer is told: 2 s of the fastest that fping sends."""
 
-FITS: Final = 0.05
-"""A sequence number is taken to have wrapped if the time that passed says so this exactly."""
+FITS: Final = 0.05  # a sequence number is taken to have wrapped if the time that passed says so this exactly
 
 
 class Sequence:
-    """Collects lines in the order of the file; `samples` tells the probes in the order of sending.
-
-    ``wraps``: the sequence number is of so many values, 65536 in ICMP; 0: it only grows. ``first``: the number that
-    the run began with, if that is known: those lost before the first answer count.
-    """
+    """Collects lines in the order of the file; `samples` tells the probes in the order of sending. ``wraps``: the
+    sequence number is of so many values, 65536 in ICMP; 0: it only grows. ``first``: the number that the run began
+    with, if that is known: those lost before the first answer count."""
 
     def __init__(self, path: str, *, wraps: int, first: int | None = None) -> None:
         self.path = path
@@ -50,11 +45,8 @@ class Sequence:
         return number < self._newest - RECENT or number in self._numbers[-RECENT:]
 
     def add(self, number: int, sent: float, rtt: float | None, line: int) -> None:
-        """A probe that was answered, or (None) not; of an unanswered one, ``sent`` is when that was printed.
-
-        Raises:
-            Malformed: its number is further ahead than probes can have been sent.
-        """
+        """A probe that was answered, or (None) not; of an unanswered one, ``sent`` is when that was printed. Raises
+        `Malformed`: its number is further ahead than probes can have been sent."""
         number = self._unwrapped(number, sent)
         if self._numbers:
             ahead = number - self._newest
@@ -75,11 +67,7 @@ class Sequence:
         self._rtts.append(nan if rtt is None else rtt)
 
     def ended(self, count: int, line: int) -> None:
-        """The run says that it sent so many: those after the last answer were lost.
-
-        Raises:
-            Malformed: that cannot be.
-        """
+        """The run sent so many: those after the last answer were lost. Raises `Malformed`: that cannot be."""
         if self._first is None or not self._numbers:
             return
         if count - self._newest > GAP_MAX:
@@ -101,8 +89,7 @@ class Sequence:
         return self._newest + near
 
     def samples(self) -> Iterator[Sample]:
-        """All probes from the first to the last, in the order of sending; what has no time of its own lies evenly
-        between the answered ones around it."""
+        """All probes in the order of sending; those without a time lie evenly between the answered ones around them."""
         order = self._order()
         if not order:
             return
@@ -141,11 +128,8 @@ class Sequence:
     def _usual(self, order: Sequenced[int]) -> float:
         """Seconds from probe to probe: the median between answered neighbours."""
         answered = (place for place in order if not isnan(self._rtts[place]))
-        steps = array(
-            "d",
-            (
-                (self._sent[after] - self._sent[before]) / (self._numbers[after] - self._numbers[before])
-                for before, after in pairwise(answered)
-            ),
-        )
+        steps = [
+            (self._sent[after] - self._sent[before]) / (self._numbers[after] - self._numbers[before])
+            for before, after in pairwise(answered)
+        ]
         return max(0.0, median_low(steps)) if steps else 0.0

@@ -1,4 +1,4 @@
-"""The samples of all files, by path: 16 bytes a probe."""
+"""The samples of all files, on one grid. Raises `TraceError`: unreadable, of another format, or empty."""
 
 from array import array
 from bisect import bisect_left
@@ -10,9 +10,7 @@ from typing import Final
 
 from steerd.replay.imports.sample import Malformed, Sample
 
-SAMPLES_MAX: Final = 50_000_000
-"""Probes of one trace: 19 months of one a second."""
-
+SAMPLES_MAX: Final = 50_000_000  # probes of one trace: 19 months of one a second
 STRIDE: Final = 16
 
 
@@ -34,11 +32,11 @@ class Series:
 
     @property
     def start(self) -> float:
+        """When the first was sent, in seconds since 1970."""
         return self._times[0]
 
     def period(self) -> float:
-        """Seconds from probe to probe: the median over `STRIDE` of them, so that turns early and late do not count; 0
-        with fewer than two."""
+        """Seconds from probe to probe: a median over `STRIDE`, to even out late ones; 0 with fewer than two."""
         stride = max(1, min(STRIDE, len(self._times) // 8) // 2 * 2)
         steps = sorted(
             (after - before) / stride for before, after in zip(self._times, self._times[stride:], strict=False)
@@ -46,8 +44,7 @@ class Series:
         return steps[len(steps) // 2] if steps else 0.0
 
     def extend(self, times: "array[float]", rtts: "array[float]", file: Path) -> Path | None:
-        """What a file has of this path. Returns the file that has it at the same time, if one does; then nothing is
-        added."""
+        """Add what a file has of this path; returns the file that has the same time, if any, and adds nothing then."""
         if any(before > after for before, after in pairwise(times)):
             order = sorted(range(len(times)), key=times.__getitem__)
             times = array("d", [times[place] for place in order])
@@ -63,11 +60,7 @@ class Series:
 
 
 def gather(samples: Iterable[Sample], found: dict[str, Series], file: Path) -> int:
-    """Adds a file's samples to the paths ``found``; returns how many.
-
-    Raises:
-        Malformed: another file has one of its paths at the same time, or there are too many samples.
-    """
+    """Adds a file's samples to ``found``; how many. Raises `Malformed`: a path is in two files at once, or too many."""
     times: dict[str, array[float]] = {}
     rtts: dict[str, array[float]] = {}
     count = sum(len(series) for series in found.values())

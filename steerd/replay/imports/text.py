@@ -11,11 +11,8 @@ from typing import IO, Final, TextIO, cast
 
 from steerd.replay.imports.sample import Malformed
 
-LINE_MAX: Final = 64 << 10
-"""Characters; the tools that write lines stay far below."""
-
-HEAD: Final = 64 << 10
-"""Bytes, uncompressed, that a format is recognised by."""
+LINE_MAX: Final = 64 << 10  # characters; the tools that write lines stay far below
+HEAD: Final = 64 << 10  # bytes, uncompressed, that a format is recognised by
 
 
 class Text:
@@ -23,15 +20,10 @@ class Text:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self.line = 0
-        """The last line that `lines` gave."""
+        self.line = 0  # the last that `lines` gave
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Each line, numbered from 1, without its end.
-
-        Raises:
-            Malformed: a line is too long to be one, or has NUL in it, as binary files do.
-        """
+        """Each line, numbered from 1, without its end. Raises `Malformed`: it is too long, or has NUL in it."""
         readline = self._stream.readline
         while line := readline(LINE_MAX):
             self.line += 1
@@ -48,12 +40,7 @@ class Text:
 
 @contextmanager
 def opened(file: Path) -> Iterator[Text]:
-    """The file's text, uncompressed whatever its name says.
-
-    Raises:
-        Malformed: it is not UTF-8, or damaged.
-        OSError: it cannot be read.
-    """
+    """The file's text, decompressed by content. Raises `Malformed`: not UTF-8, or damaged; `OSError`."""
     text: Text | None = None
     try:
         with file.open("rb") as raw, _uncompressed(raw) as plain:
@@ -80,11 +67,9 @@ def head(file: Path) -> str:
 @contextmanager
 def _uncompressed(raw: BufferedReader) -> Iterator[IO[bytes]]:
     magic = raw.peek(6)[:6]
-    if magic.startswith(b"\x1f\x8b"):
-        with gzip.open(raw, "rb") as stream:
-            yield cast("IO[bytes]", stream)
-    elif magic == b"\xfd7zXZ\0":
-        with lzma.open(raw, "rb") as stream:
-            yield cast("IO[bytes]", stream)
-    else:
+    opener = gzip.open if magic.startswith(b"\x1f\x8b") else lzma.open if magic == b"\xfd7zXZ\0" else None
+    if opener is None:
         yield raw
+        return
+    with opener(raw, "rb") as stream:
+        yield cast("IO[bytes]", stream)

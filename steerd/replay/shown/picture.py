@@ -4,6 +4,7 @@ SVG by hand: a drawing library would be the largest thing on a small gateway. Ea
 greatest RTT of its samples, so that a long trace makes no longer file and hides no spike.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 from math import floor, inf, log10
@@ -13,11 +14,8 @@ from steerd.core.settings import PathId
 from steerd.replay.account.figures import nearest_rank
 from steerd.replay.account.outcome import Outcome
 from steerd.replay.shown.printed import elapsed, printable
-from steerd.replay.trace.track import Choices
 
-WIDTH: Final = 900
-"""Columns of the plot."""
-
+WIDTH: Final = 900  # columns of the plot
 HEIGHT: Final = 300
 LEFT: Final = 56
 RIGHT: Final = 20
@@ -27,9 +25,7 @@ LANE: Final = 7
 LABELS: Final = 12
 """With more switches than this only those get a label that were not for a better path."""
 
-LABEL: Final = 7
-"""Columns that a letter takes, at most."""
-
+LABEL: Final = 7  # columns that a letter takes, at most
 CLIPPED: Final = 0.995
 """RTTs above what this share does not exceed are drawn at the upper edge: one spike shall not flatten the rest."""
 
@@ -75,6 +71,7 @@ class _Picture:
         self._lossy = [path for path, column in self._columns.items() if None in column]
 
     def lines(self) -> Iterator[str]:
+        """The document."""
         band = TOP + HEIGHT + 8
         lanes = band + BAND + 6
         axis = lanes + LANE * len(self._lossy) + (6 if self._lossy else 0)
@@ -163,16 +160,14 @@ class _Picture:
         return "".join(parts)
 
     def _used(self) -> list[PathId | None]:
-        """Which path was in use in each column: what was so for most of its samples, in time."""
-        used: list[PathId | None] = [None] * WIDTH
-        samples = self._outcome.account.samples
-        spent: list[dict[PathId | None, int]] = [{} for _ in range(WIDTH)]
-        for path, begin, end in _spans(self._outcome.choices, samples):
+        """Which path was in use in each column: for most of its samples."""
+        spent: list[Counter[PathId | None]] = [Counter() for _ in range(WIDTH)]
+        for path, begin, end in self._outcome.account.spans(self._outcome.choices, free=0):
             for pixel in self._pixels[begin:end]:
-                spent[pixel][path] = spent[pixel].get(path, 0) + 1
-        last: PathId | None = None
-        for x, found in enumerate(spent):
-            last = used[x] = max(found, key=found.__getitem__) if found else last
+                spent[pixel][path] += 1
+        used: list[PathId | None] = []
+        for found in spent:
+            used.append(max(found, key=found.__getitem__) if found else used[-1] if used else None)
         return used
 
     def _in_use(self, y: int) -> Iterator[str]:
@@ -244,12 +239,6 @@ def _text(text: str) -> str:
 
 
 UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
-
-
-def _spans(choices: Choices, samples: int) -> Iterator[tuple[PathId | None, int, int]]:
-    ends = [begin for begin, _ in choices[1:]] + [samples]
-    for (begin, path), end in zip(choices, ends, strict=True):
-        yield path, begin, end
 
 
 def _nice(value: float) -> float:

@@ -3,11 +3,8 @@
 from datetime import UTC, datetime
 from typing import Final
 
-SHORT: Final = 3600.0
-"""Seconds up to which times are told in seconds, as the trace has them."""
-
-WALL: Final = (1e9, 1e10)
-"""Times between these are seconds since 1970: from 2001 to 2286."""
+SHORT: Final = 3600.0  # seconds up to which times are told in seconds, as the trace has them
+WALL: Final = (1e9, 1e10)  # times between these are seconds since 1970: from 2001 to 2286
 
 
 def printable(text: str) -> str:

@@ -12,9 +12,7 @@ from steerd.replay.account.price import FREE
 from steerd.replay.shown.printed import elapsed, printable, span, wall
 from steerd.replay.trace.track import Choices
 
-SHOWN: Final = 20
-"""Switches listed under a table; `--json` has all."""
-
+SHOWN: Final = 20  # switches listed under a table; `--json` has all
 HEAD: Final = ("RULE", "MEAN RTT", "P95 RTT", "LOST", "EXCESS", "SLOW", "SWITCHES/H")
 
 
@@ -30,8 +28,7 @@ def one(outcome: Outcome) -> str:
             found = figures(account, choices, outcome.samples.seconds)
             scores = [account.score(choices, price) for price in outcome.prices]
             rows.append(_row(name, found, [(score.j, score.gap_left) for score in scores]))
-        best = [account.score(outcome.choices, price).j_optimum for price in outcome.prices]
-        rows.append(_hindsight(best))
+        rows.append(_hindsight([account.score(outcome.choices, price).j_optimum for price in outcome.prices]))
         lines += _table(rows, outcome.prices)
     return "\n".join(lines)
 
@@ -79,6 +76,7 @@ class Total:
         self._best: list[float] = []
 
     def add(self, outcome: Outcome) -> None:
+        """One more trace; nothing if it was too short to be priced."""
         account = outcome.account
         counted = account.samples - FREE
         if counted <= 0:
@@ -111,15 +109,15 @@ class Total:
                 for paid, start, best in zip(total.paid, self._start, self._best, strict=True)
             ]
             got = len(total.rtts)
-            cells = (
-                _ms(fsum(total.rtts) / got if got else nan),
-                _ms(nearest_rank(total.rtts, P95)),
-                _percent(1.0 - got / total.used if total.used else nan),
-                _ms(total.excess / self._samples),
-                _percent(total.slow / self._samples),
-                _number(total.moves / self._seconds * 3600.0 if self._seconds else nan),
+            found = Figures(
+                fsum(total.rtts) / got if got else nan,
+                nearest_rank(total.rtts, P95),
+                1.0 - got / total.used if total.used else nan,
+                total.excess / self._samples,
+                total.slow / self._samples,
+                total.moves / self._seconds * 3600.0 if self._seconds else nan,
             )
-            rows.append([name, *cells, *_prices(gaps)])
+            rows.append(_row(name, found, gaps))
         rows.append(_hindsight([best / self._samples for best in self._best]))
         head = f"all {self._traces} traces together: {self._samples + FREE * self._traces} samples"
         return "\n".join([head, *_table(rows, self._prices)])
@@ -148,7 +146,8 @@ def _about(outcome: Outcome) -> str:
 
 def _row(name: str, found: Figures, scores: Sequence[tuple[float, float]]) -> list[str]:
     mean, p95, lost, excess, slow, per_hour = found
-    return [name, _ms(mean), _ms(p95), _percent(lost), _ms(excess), _percent(slow), _number(per_hour), *_prices(scores)]
+    cells = (_tenths(mean), _tenths(p95), _percent(lost), _tenths(excess), _percent(slow), _tenths(per_hour))
+    return [name, *cells, *_prices(scores)]
 
 
 def _hindsight(best: Sequence[float]) -> list[str]:
@@ -157,7 +156,7 @@ def _hindsight(best: Sequence[float]) -> list[str]:
 
 def _prices(scores: Sequence[tuple[float, float]]) -> Iterator[str]:
     for j, gap in scores:
-        yield _ms(j)
+        yield _tenths(j)
         yield "-" if isnan(gap) else f"{gap:.3f}"
 
 
@@ -172,16 +171,12 @@ def _table(rows: Sequence[Sequence[str]], prices: Sequence[float]) -> Iterator[s
         yield "  ".join(["", first, *others]).rstrip()
 
 
-def _ms(value: float) -> str:
+def _tenths(value: float) -> str:
     return "-" if isnan(value) else f"{value:.1f}"
 
 
 def _percent(ratio: float) -> str:
-    return "-" if isnan(ratio) else f"{100.0 * ratio:.1f} %"
-
-
-def _number(value: float) -> str:
-    return "-" if isnan(value) else f"{value:.1f}"
+    return "-" if isnan(ratio) else f"{_tenths(100.0 * ratio)} %"
 
 
 def _plus(totals: Sequence[float], more: Sequence[float]) -> list[float]:

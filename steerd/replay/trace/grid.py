@@ -1,12 +1,12 @@
 """Rows that every path has at moments of its own, put on the grid of one period.
 
-The probes of a daemon are spread over the period. Were each of their times a sample, a rule would be judged by the
-order in which paths happen to be probed.
+A daemon's probes are spread over the period. If each of their times were a sample, the order in which paths happen to
+be probed would decide how a rule is rated.
 """
 
 from array import array
 from collections.abc import Mapping
-from itertools import chain, islice, pairwise
+from itertools import accumulate, chain, islice, pairwise
 from math import floor
 from typing import Final
 
@@ -14,14 +14,10 @@ from steerd.core.settings import PathId
 from steerd.replay.trace.track import Piles, Track
 
 APART: Final = 0.01
-"""Up to this share of times that follow others within the period, and have none of their paths, paths count as having
-their rows at the same times."""
+"""Share of times within the period of others, with none of their paths, up to which paths share their times."""
 
-NEAR: Final = 0.9
-"""Within the period means within this share of it."""
-
-PHASES: Final = 1000
-"""Times that are looked at to see in which part of the period there are rows."""
+NEAR: Final = 0.9  # within the period means within this share of it
+PHASES: Final = 1000  # times that are looked at to see in which part of the period there are rows
 
 
 def apart(times: "array[float]", piles: Piles, period: float) -> bool:
@@ -35,8 +31,7 @@ def apart(times: "array[float]", piles: Piles, period: float) -> bool:
 
 
 class Grid:
-    """The steps of a period in which a trace has rows. ``times`` are their ends; ``step_of`` tells for each time of the
-    trace the number of its step."""
+    """The steps of a period that have rows. ``times`` are their ends; ``step_of`` has the step of each trace time."""
 
     def __init__(self, times: "array[float]", period: float) -> None:
         origin = _origin(times, period)
@@ -46,11 +41,9 @@ class Grid:
         self.step_of = [self._steps[cell] for cell in self._cells]
 
     def aligned(self, track: Track) -> Track:
-        """The rows of a path, at most one in each step.
-
-        Of two in one step the first belongs to the step before, if that has none: it came a little late, as a lost
-        probe does, which is known when the next one is sent. Otherwise a lost one counts, or the later one.
-        """
+        """The rows of a path, at most one in each step. Of two in one step the first belongs to the step before, if
+        that has none: it came a little late, as a lost probe does, which is known when the next one is sent. Otherwise
+        a lost one counts, or the later one."""
         found: dict[int, float | None] = {}
         rows = chain.from_iterable(range(begin, end) for begin, end in track.ranges())
         for time, value in zip(rows, track.values, strict=True):
@@ -70,17 +63,13 @@ class Grid:
         return aligned
 
     def piles(self, tracks: Mapping[PathId, Track]) -> Piles:
-        """Every path has a worth in each step since it was met."""
+        """Every path is worth something in each step since its first row."""
         met: dict[int, list[PathId]] = {}
         for path, track in tracks.items():
             begin, _ = next(track.ranges())
             met.setdefault(begin, []).append(path)
-        known: list[PathId] = []
-        piles = []
-        for begin in sorted(met):
-            known = known + met[begin]
-            piles.append((begin, known))
-        return piles
+        begins = sorted(met)
+        return list(zip(begins, accumulate(met[begin] for begin in begins), strict=True))
 
 
 def _origin(times: "array[float]", period: float) -> float:

@@ -18,8 +18,7 @@ from steerd.replay.shown.printed import printable
 HEADER: Final = ["time_s", "path", "rtt_ms"]
 RTT_ABSURD: Final = 1e9
 
-TIME_ABSURD: Final = 2.0**53
-"""Seconds beyond which one second cannot be told from the next."""
+TIME_ABSURD: Final = 2.0**53  # seconds beyond which one second cannot be told from the next
 
 
 class TraceError(Exception):
@@ -27,11 +26,8 @@ class TraceError(Exception):
 
 
 class Trace:
-    """A trace, read once from its start to its end.
-
-    ``paths`` maps its names, as they appear, to paths. With ``known`` names only those may appear; without,
-    each stands for itself.
-    """
+    """A trace, read once from its start to its end. ``paths`` maps its names, as they appear, to paths. With ``known``
+    names only those may appear; without, each stands for itself."""
 
     def __init__(self, file: Path, known: Mapping[str, PathId]) -> None:
         self.file = file
@@ -48,11 +44,7 @@ class Trace:
         return raw.tell() if raw is not None and not raw.closed and raw.seekable() else 0
 
     def groups(self) -> Iterator[Swept]:
-        """The rows, all of one time together.
-
-        Raises:
-            TraceError: the file cannot be read, a row is malformed, or the rows are not sorted.
-        """
+        """The rows, all of one time together. Raises `TraceError`: unreadable, malformed, or out of order."""
         line = 1
         try:
             with self.file.open("rb") as self._raw, _decoded(self._raw, self.file.suffix) as stream:

@@ -14,11 +14,9 @@ from steerd.replay.trace.reading import Trace
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A trace: 8 bytes a row, and 12 a sample (all rows of one time).
-
-    ``groups`` are the different sets of paths that samples have, ``group`` tells which one each has, and ``rtts``
-    (ms; NaN: lost) has their rows one after the other. ``names`` are the trace's own for the paths.
-    """
+    """A trace: 8 bytes a row, and 12 a sample (all rows of one time). ``groups`` are the different sets of paths that
+    samples have, ``group`` tells which one each has, and ``rtts`` (ms; NaN: lost) has their rows one after the other.
+    ``names`` are the trace's own for the paths."""
 
     trace: str
     names: Mapping[PathId, str]
@@ -30,10 +28,12 @@ class Kept:
 
     @property
     def samples(self) -> int:
+        """How many."""
         return len(self.times)
 
     @property
     def seconds(self) -> float:
+        """From the first sample to the last."""
         return self.times[-1] - self.times[0] if self.times else 0.0
 
     def replayed(self) -> "Replayed":
@@ -57,6 +57,7 @@ class Replayed:
         self._kept = kept
 
     def groups(self) -> Iterator[Swept]:
+        """The samples, in order."""
         kept, groups = self._kept, self._kept.groups
         met: set[int] = set()
         begin, last = 0, kept.samples - 1
@@ -74,11 +75,7 @@ class Replayed:
 
 
 def read(file: Path, known: Mapping[str, PathId]) -> Kept:
-    """Reads a trace; ``known`` as for `Trace`.
-
-    Raises:
-        TraceError: see `Trace.groups`.
-    """
+    """Reads a trace; ``known`` as for `Trace`. Raises `TraceError`: see `Trace.groups`."""
     trace = Trace(file, known)
     return keep(trace, trace.groups())
 

@@ -22,11 +22,8 @@ def is_recording(file: Path) -> bool:
 
 def files(arguments: Sequence[Path], *, any_name: bool = False) -> list[Path]:
     """The traces and recordings that are meant: a folder means those in it and in its folders, sorted; with
-    ``any_name`` all files there but hidden ones.
-
-    Raises:
-        TraceError: there are none in a folder, or it cannot be read.
-    """
+    ``any_name`` all files there but hidden ones. Raises `TraceError`: there are none in a folder, or it cannot be
+    read."""
     found: list[Path] = []
     for argument in arguments:
         try:
@@ -43,10 +40,7 @@ def files(arguments: Sequence[Path], *, any_name: bool = False) -> list[Path]:
 def traces(found: Sequence[Path], form: str | None, targets: Mapping[str, PathId]) -> list[Path | Import]:
     """What is replayed as one: each CSV and each recording, and all files of other tools together, in the place of the
     first. ``form`` is one of `NAMES`, for all of them; None: as their contents say. For ``targets`` see `Import`.
-
-    Raises:
-        TraceError: a file is in no format that is known.
-    """
+    Raises `TraceError`: a file is in no format that is known."""
     whole: list[Path | Import] = []
     imported: list[tuple[Path, Format]] = []
     for file in found:
@@ -61,7 +55,7 @@ def traces(found: Sequence[Path], form: str | None, targets: Mapping[str, PathId
 
 
 def _tool(file: Path) -> Format | None:
-    """Whose output a file is; None: a CSV trace or a recording, or nothing, which their readers have words for."""
+    """Whose output a file is; None: a CSV trace or a recording, or nothing, which their readers report."""
     begin = head(file)
     tool = recognise(begin)
     if tool is None and begin.strip() and not begin.startswith(HEADER[0]) and not file.name.endswith(KNOWN):
@@ -75,8 +69,5 @@ def _tool(file: Path) -> Format | None:
 def _inside(folder: Path, *, any_name: bool) -> list[Path]:
     entries = sorted(folder.iterdir())
     nested = [file for entry in entries if entry.is_dir() for file in sorted(entry.iterdir())]
-    return [file for file in [*entries, *nested] if file.is_file() and _meant(file, any_name=any_name)]
-
-
-def _meant(file: Path, *, any_name: bool) -> bool:
-    return not file.name.startswith(".") if any_name else file.name.endswith(KNOWN)
+    regular = [file for file in [*entries, *nested] if file.is_file()]
+    return [file for file in regular if (not file.name.startswith(".") if any_name else file.name.endswith(KNOWN))]

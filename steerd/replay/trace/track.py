@@ -35,6 +35,7 @@ class Track:
         self.values += values
 
     def ranges(self) -> Iterator[tuple[int, int]]:
+        """From which of the trace's times to which one (that one left out) there are rows."""
         return zip(self._begins, self._ends, strict=True)
 
     def whole(self, count: int) -> bool:
@@ -59,8 +60,7 @@ def period(times: "array[float]") -> float:
 
 
 def exact_period(times: "array[float]") -> float:
-    """The same without the error that a median has where rows come a little early or late: over a long trace it would
-    add up. The mean of what is close to the median."""
+    """As `period`, without a median's error where rows jitter, which adds up: the mean of what is near the median."""
     middle = period(times)
     close = [gap for gap in gaps(times) if abs(gap - middle) < middle / 2.0]
     return sum(close) / len(close) if close else middle

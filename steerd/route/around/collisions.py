@@ -1,6 +1,6 @@
 """What of others stands in our way, in words that name it and say what to do. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from steerd.config.settings import IPV6, POLICY_TABLES, RouteSettings
 from steerd.route.model import numbers
@@ -12,64 +12,48 @@ _RESERVED_TABLES = {0: "unspec", 253: "default", 254: "main", 255: "local"}
 
 def collision(settings: RouteSettings, seen: Seen) -> str | None:
     """The first reason not to start, or None."""
+    return next(_collisions(settings, seen), None)
+
+
+def _collisions(settings: RouteSettings, seen: Seen) -> Iterator[str]:
     used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
     for number, name in _RESERVED_TABLES.items():
         if number in used:
-            return f"table {number} is the kernel's own ({name}): choose another route.table"
+            yield f"table {number} is the kernel's own ({name}): choose another route.table"
     for path in settings.paths:
         device = seen.devices.get(path.device)
         if device and device.vrf:
-            return (
+            yield (
                 f"path {path.path}: device {path.device} belongs to a VRF, whose rules come before ours: "
                 f"take it out of the VRF, or give the path another device"
             )
-    return (
-        _routes(settings, seen, used) or _rules(settings, seen) or _nexthops(settings, seen) or _marks(settings, seen)
-    )
-
-
-def _routes(settings: RouteSettings, seen: Seen, used: Iterable[int]) -> str | None:
-    tables = set(used)
     for protocol, kind in seen.foreign.routes:
-        if kind.table in tables:
+        if kind.table in used:
             family = "IPv6" if kind.family == IPV6 else "IPv4"
-            return (
+            yield (
                 f"table {kind.table} holds {family} routes of protocol {protocol}, which are not steerd's "
                 f"(protocol {settings.protocol}): choose another route.table, or remove them"
             )
-    return None
-
-
-def _rules(settings: RouteSettings, seen: Seen) -> str | None:
     band = numbers.priorities(settings)
     for protocol, rule in seen.foreign.rules:
         if rule.priority in band:
-            return (
+            yield (
                 f"rule '{commands.rule(rule)}' of protocol {protocol} stands within steerd's priorities "
                 f"{band[0]} to {band[-1]}: choose another route.rule_priority, or remove it"
             )
-    return None
-
-
-def _nexthops(settings: RouteSettings, seen: Seen) -> str | None:
     ids = numbers.nexthop_ids(settings)
     for protocol, number in seen.foreign.nexthops:
         if number in ids:
-            return (
+            yield (
                 f"nexthop id {number} of protocol {protocol} lies within steerd's ids {ids[0]} to {ids[-1]}: "
                 f"choose another route.nexthop_base, or remove it"
             )
-    return None
-
-
-def _marks(settings: RouteSettings, seen: Seen) -> str | None:
     for protocol, rule in seen.foreign.rules:
         if _uses_our_bits(rule, settings):
-            return (
+            yield (
                 f"rule '{commands.rule(rule)}' of protocol {protocol} uses mark bits of steerd's "
                 f"{settings.mark_mask:#x}: choose another route.mark, or remove it"
             )
-    return None
 
 
 def _uses_our_bits(rule: Rule, settings: RouteSettings) -> bool:

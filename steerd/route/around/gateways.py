@@ -1,5 +1,4 @@
-"""Next hops that others know: `via = "auto"` is that of main's default route through the path's device, as a DHCP
-client, pppd or a router advertisement left it there. Pure."""
+"""Next hops for `via = "auto"`: those of main's default routes, which DHCP clients, pppd or routers made. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,11 +25,9 @@ def automatic(settings: RouteSettings) -> bool:
 
 
 def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], Gateway]:
-    """The gateway of the default route with the lowest metric, for each device that has one.
-
-    A DHCP client that renews its lease takes the route away and adds it again, and a router that advertises late has
-    not moved: what was known ``before`` holds for as long as the same device is up, unless another appears.
-    """
+    """The gateway of the default route with the lowest metric, for each device that has one. What was known ``before``
+    holds while the same device is up and no other gateway appears: a DHCP client removes its route and adds it again to
+    renew a lease, and a router that advertises late has not moved."""
     known = {
         (family, device): gateway
         for (family, device), gateway in (before or {}).items()
@@ -51,8 +48,8 @@ def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], G
 
 
 def resolve(settings: RouteSettings, known: Gateways) -> RouteSettings:
-    """The settings in effect: with next hops in the place of ``auto``. A path whose gateway is not known does not carry
-    that family: its device alone would ask ARP for every address there is."""
+    """The settings in effect: ``auto`` replaced by next hops. A path whose gateway is unknown does not carry that
+    family: its device alone would ask ARP for every address there is."""
     if not automatic(settings):
         return settings
     return replace(settings, paths=tuple(_resolved(path, known) for path in settings.paths))
@@ -69,12 +66,10 @@ def unknown(settings: RouteSettings, known: Gateways) -> list[tuple[RoutePath, i
 
 
 def _resolved(path: RoutePath, known: Gateways) -> RoutePath:
-    families = set(path.families)
     vias: dict[int, str | None] = {IPV4: path.via, IPV6: path.via6}
-    for family, via in list(vias.items()):
-        if via == AUTO:
-            gateway = known.get((family, path.device))
-            vias[family] = gateway.via or None if gateway else None
-            if gateway is None:
-                families.discard(family)
-    return replace(path, via=vias[IPV4], via6=vias[IPV6], families=frozenset(families))
+    families = path.families
+    for family in [one for one, via in vias.items() if via == AUTO]:
+        gateway = known.get((family, path.device))
+        vias[family] = gateway.via or None if gateway else None
+        families = families if gateway else families - {family}
+    return replace(path, via=vias[IPV4], via6=vias[IPV6], families=families)

@@ -15,9 +15,9 @@ _COMM: Final = "systemd-network"
 
 
 def networkd_advice(root: Path = Path("/")) -> str | None:
-    """What to write so that systemd-networkd leaves rules, routes and nexthops of others alone, in one line; None: it
-    does not run, or was told already. Only files under ``root`` are read."""
-    if not _runs(root):
+    """What to write so that systemd-networkd keeps the rules, routes and nexthops of others, in one line; None: it does
+    not run, or is set so already. Only files under ``root`` are read."""
+    if _COMM not in running(root):
         return None
     settings = _settings(root)
     free = [key for key in _KEYS if settings.get(key, "yes").strip().lower() not in _NO]
@@ -30,13 +30,18 @@ def networkd_advice(root: Path = Path("/")) -> str | None:
     )
 
 
-def _runs(root: Path) -> bool:
-    return any(_read(process / "comm").strip() == _COMM for process in (root / "proc").glob("[0-9]*"))
+def command(process: Path) -> str:
+    """What the kernel calls a process (proc(5): comm, at most 15 characters), by its folder; empty: it has ended."""
+    return _read(process / "comm").strip()
+
+
+def running(root: Path) -> set[str]:
+    """What the kernel calls the processes that run."""
+    return {command(process) for process in (root / "proc").glob("[0-9]*")}
 
 
 def _settings(root: Path) -> dict[str, str]:
-    """As networkd comes to them: one networkd.conf, then all drop-ins in the order of their names, the last one wins.
-    Of files of one name the one in the first folder counts."""
+    """As networkd.conf(5) says: one networkd.conf, then drop-ins by name, of one name the first; the last word wins."""
     main = next((path for folder in _FOLDERS if (path := root / folder / "networkd.conf").is_file()), None)
     drop_ins: dict[str, Path] = {}
     for folder in _FOLDERS:

@@ -1,9 +1,9 @@
-"""What is around us and keeps routing from doing all that the settings ask for, one line each. Pure."""
+"""What keeps routing on this machine from doing all that the settings ask for, one line each. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from steerd.config.settings import Prefixes, RoutePath, RouteSettings
+from steerd.config.settings import RoutePath, RouteSettings
 from steerd.route.around.gateways import Gateways, unknown
 from steerd.route.kernel.main_table import Main
 from steerd.route.model import prefixes
@@ -38,10 +38,11 @@ def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
             hidden = prefixes.within(family, wanted, covers)
             total += prefixes.count(family, wanted)
             number += prefixes.count(family, hidden)
-            width = prefixes.WIDTH[family]
-            for entry in prefixes.split(family, hidden[: _EXAMPLES * width]):
-                cover = _cover(main.specific, family, entry)
-                examples.append(f"{prefixes.text(family, entry)} by {prefixes.text(family, cover)}")
+            examples += [
+                f"{prefixes.text(family, entry)} by {prefixes.text(family, cover)}"
+                for entry in prefixes.split(family, hidden[: _EXAMPLES * prefixes.WIDTH[family]])
+                if (cover := prefixes.cover(family, covers, entry))
+            ]
         if number:
             least = "" if main.complete else "at least "
             yield (
@@ -51,21 +52,8 @@ def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
             )
 
 
-def _cover(specific: Prefixes, family: int, entry: bytes) -> bytes:
-    """The longest of these prefixes that has the entry within it; there is one."""
-    packed = prefixes.of_family(specific, family)
-    bits = (len(entry) - 1) * 8
-    address = int.from_bytes(entry[:-1])
-    for length in range(entry[-1], 0, -1):
-        kept = address >> (bits - length) << (bits - length)
-        cover = kept.to_bytes(len(entry) - 1) + bytes((length,))
-        if prefixes.holds(family, packed, cover):
-            return cover
-    raise ValueError(f"nothing has {prefixes.text(family, entry)} within it")
-
-
-def shared_fate(settings: RouteSettings, devices: Mapping[str, Device]) -> Iterator[str]:
-    """Uplinks that count as separate, though their devices are on one, as two VLANs of a network card are."""
+def shared_uplinks(settings: RouteSettings, devices: Mapping[str, Device]) -> Iterator[str]:
+    """Uplinks that count as separate though their devices are on one, as two VLANs of a network card are."""
     numbered = {one.index: one for one in devices.values()}
     uplinks: dict[int, dict[str, list[RoutePath]]] = {}
     for path in settings.paths:
@@ -109,11 +97,11 @@ def _bottom(device: Device, numbered: Mapping[int, Device]) -> int:
 
 
 def strict(settings: RouteSettings, rp_filter: Mapping[str, int]) -> Iterator[str]:
-    """Devices of paths that drop what comes back on pinned connections. ``rp_filter`` is what is in effect on each."""
+    """Devices of paths that drop the answers on pinned connections. ``rp_filter`` is what is in effect on each."""
     for device in sorted({path.device for path in settings.paths}):
         if rp_filter.get(device) == _STRICT:
             key = f"net.ipv4.conf.{device.replace('.', '/')}.rp_filter"  # as sysctl spells a dot within a name
             yield (
-                f"{device}: rp_filter is in effect as 1 (strict): connections that stay on a path that was left get no "
-                f"answers; `sysctl -w {key}=2` (loose) is fine"
+                f"{device}: rp_filter is in effect as 1 (strict): connections pinned to a path that was left get no "
+                f"answers; `sysctl -w {key}=2` (loose) lets them through"
             )

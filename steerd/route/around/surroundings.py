@@ -1,10 +1,9 @@
-"""What routing learns from what is around it. Synchronous: runs on routing's worker thread."""
+"""What others have set up that routing depends on. Synchronous: runs on routing's worker thread."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
-from typing import Self
 
 from steerd.config.settings import RouteSettings
 from steerd.route.around import remarks
@@ -12,33 +11,25 @@ from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
 from steerd.route.around.underlay import based, told, underlays
 from steerd.route.kernel.main_table import MainTable
+from steerd.route.kernel.owner import Owner
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
-_ADVICE_EVERY = 60.0
-"""Seconds between two looks at what other programs run: main may change many times a second."""
+_ADVICE_EVERY = 60.0  # seconds between two looks at what other programs run: main may change many times a second
 
 
-class Surroundings:
-    """Reads, never writes. Of the last look: ``remarks``, one line each, and by device the ``underlays`` of tunnels."""
+class Surroundings(Owner):
+    """Reads, never writes. From the last `look`: ``remarks``, one line each; ``underlays`` of tunnels, by device."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[str, Underlay] = {}
         self._gateways: Gateways = {}
         self._advice: str | None = None
         self._advice_due = 0.0
-        self._main_table = MainTable()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._main_table.close()
+        self._main_table = self._owned.enter_context(MainTable())
 
     def resolve(self, settings: RouteSettings) -> RouteSettings:
         """The settings in effect now. Raises `NetlinkError`."""
@@ -50,8 +41,8 @@ class Surroundings:
     def look(
         self, settings: RouteSettings, *, pinned: bool, far_ends: Mapping[str, tuple[str, int]] = _NONE
     ) -> RouteSettings:
-        """As `resolve`, and sees what there is to remark; ``pinned``: connections are; ``far_ends``: address and mark
-        of the outer packets of devices that do not say it. Raises `NetlinkError`."""
+        """As `resolve`, and collects remarks. ``pinned``: connections are; ``far_ends``: address and mark of the outer
+        packets of devices that do not tell them. Raises `NetlinkError`."""
         main = self._main_table.read()
         self._gateways = learn(main, self._gateways)
         names = (path.device for path in settings.paths)
@@ -59,7 +50,7 @@ class Surroundings:
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),
-            *remarks.shared_fate(settings, based(main.devices, self.underlays)),
+            *remarks.shared_uplinks(settings, based(main.devices, self.underlays)),
             *remarks.circles(settings, self.underlays),
         ]
         if pinned:

@@ -7,8 +7,7 @@ from steerd.route.model.objects import Device
 from steerd.status.snapshot import Underlay
 
 Lookup = Callable[[str, int], tuple[int, int] | None]
-"""By address and mark: the number of the device that this gateway's own packets leave by, and the table that says so;
-None: they are turned away."""
+"""By address and mark: the number of the device that own packets leave by, and the deciding table; None: none does."""
 
 
 def underlays(devices: Mapping[str, Device], names: Iterable[str], lookup: Lookup) -> dict[str, Underlay]:

@@ -1,4 +1,4 @@
-"""What others undo of ours: how often, who they may be, and what is left alone for a while because of it."""
+"""What others undo of ours: how often, who they may be, and what is not put back for a while because of it."""
 
 import logging
 from collections.abc import Hashable
@@ -12,8 +12,8 @@ from steerd.route.wanted.diff import Change, Difference, Verb
 log = logging.getLogger(__name__)
 
 
-class Quarrel:
-    """Between us and whoever else writes to the kernel. For one thread; time is given, in seconds of one clock."""
+class Conflict:
+    """Counts what others undo in the kernel. For one thread; times are seconds of one clock."""
 
     def __init__(self) -> None:
         self._disputes = Disputes()
@@ -23,14 +23,14 @@ class Quarrel:
         self._words: dict[Hashable, str] = {}
 
     def look(self, now: float, *, blame: bool) -> None:
-        """A look at the kernel begins. ``blame``: what is found missing was removed by somebody."""
+        """A look at the kernel begins. ``blame``: what is missing now was removed by somebody."""
         self._now = now
         self._blame = blame
         self._left.clear()
         self._disputes.forget(now)
 
     def leave(self, found: Difference, protocol: int) -> Difference:
-        """The difference without what is left alone for now."""
+        """The difference without what is not to be put back yet."""
         if self._blame:
             self._blame = False
             for change in _causes(found):
@@ -47,25 +47,25 @@ class Quarrel:
         return Difference(additions, removals)
 
     def table_changed(self, table: str, now: float) -> None:
-        """Somebody changed our table of nftables. It is put back however often: nothing else holds what it holds."""
+        """Somebody changed our nftables table. It is always put back: nothing else stops what it stops."""
         thing = ("nft", table)
         self._words[thing] = f"nft add table inet {table}"
         self._disputes.missing(thing, now)
 
     @property
     def deadline(self) -> float:
-        """When what is left alone is to be put back."""
+        """When something that waits is to be put back."""
         return self._disputes.deadline()
 
     def report(self, remover: int) -> None:
-        """Says, once, what is fought over, and who it may be with. ``remover`` as in `suspects`."""
+        """Logs, once, what is removed repeatedly, and by whom if that is known. ``remover`` as in `suspects`."""
         declared = self._disputes.declared
         if declared:
             thing, times = declared[0]
             more = f", and {len(declared) - 1} more" if len(declared) > 1 else ""
             log.warning(
-                "somebody undoes `%s`%s again and again, for the %dth time now: %s. It is put back each time; what is "
-                "undone at once %d times in a row is put back at growing intervals",
+                "another program keeps undoing `%s`%s, for the %dth time now: %s. steerd restores it each time; what "
+                "is undone at once %d times in a row it restores at growing intervals",
                 *(self._words.get(thing, str(thing)), more, times, suspects(remover), IN_A_ROW),
             )
             declared.clear()
@@ -73,7 +73,7 @@ class Quarrel:
 
 
 def _causes(found: Difference) -> list[Change]:
-    """Without what went with something else: groups with their nexthops, routes with their group."""
+    """Without what went with something else: groups go with their nexthops, routes with their group."""
     nexthops = {change.thing.id for change in found.additions if isinstance(change.thing, Nexthop)}
     groups = {change.thing.id for change in found.additions if isinstance(change.thing, Group)}
     causes = []
@@ -88,7 +88,6 @@ def _causes(found: Difference) -> list[Change]:
 
 
 def _thing(change: Change) -> Hashable:
-    thing = change.thing
-    removing = change.verb == Verb.REMOVE
-    # A set of a hundred thousand prefixes is not kept for this.
+    removing, thing = change.verb == Verb.REMOVE, change.thing
+    # The hash stands for the prefixes: a hundred thousand are not kept for this.
     return (removing, thing.kind, hash(thing.prefixes)) if isinstance(thing, Routes) else (removing, thing)

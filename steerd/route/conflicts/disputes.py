@@ -1,22 +1,19 @@
-"""Wars over kernel objects: somebody removes again what we put back, again and again. Pure: time is given.
+"""Kernel objects that somebody removes again each time we put them back. Pure: time is given.
 
-One who does that now and then is named, and repaired after as fast as ever. One who answers each repair at once would
-have us turn in circles: that object is then put back at growing intervals, and all others as fast as ever.
+An object that is removed now and then is put back at once, and reported. One that is removed in answer to each repair
+would have us turn in circles: that one is put back at growing intervals, and all others at once as ever.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-AGAIN_AND_AGAIN: Final = 5
-"""Removals of one object within `MEMORY` of each other that are no accident any more."""
+AGAIN_AND_AGAIN: Final = 5  # removals of one object within `MEMORY` of each other that are no accident
 MEMORY: Final = 600.0
 AT_ONCE: Final = 1.0
 """Seconds: what is gone sooner after it was put back was removed in answer to that."""
-IN_A_ROW: Final = 10
-"""So many such answers, and we begin to wait."""
-LONGEST_WAIT: Final = 10.0
-"""Seconds: so long an object may be missing at worst, with the war over."""
+IN_A_ROW: Final = 10  # after so many such answers repairs are delayed
+LONGEST_WAIT: Final = 10.0  # seconds an object may be missing at most once the removals end
 
 
 @dataclass(slots=True)
@@ -29,15 +26,15 @@ class _Dispute:
 
 
 class Disputes:
-    """Keeps count by object; what an object is called is up to the caller. Times are in seconds of one clock."""
+    """Counts by object; the caller names objects. Times are in seconds of one clock."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, _Dispute] = {}
         self.declared: list[tuple[Hashable, int]] = []
-        """Objects that are fought over since the caller last cleared this, with how often they were removed."""
+        """Objects removed too often since the caller last cleared this, with how often."""
 
     def missing(self, thing: Hashable, now: float) -> bool:
-        """The object is not there. Returns whether it may be put back now, and takes it that it then is."""
+        """The object is missing. Returns whether it may be put back now, and assumes that it then is."""
         dispute = self._known.setdefault(thing, _Dispute())
         if now < dispute.until:
             return False
@@ -63,5 +60,5 @@ class Disputes:
         return min((one.until for one in self._known.values() if one.until), default=float("inf"))
 
     def forget(self, now: float) -> None:
-        """Drops what has been at peace for long: what is remembered stays as small as the number of quarrels."""
+        """Drops what nobody removed for `MEMORY`, to bound what is kept."""
         self._known = {thing: one for thing, one in self._known.items() if max(one.put, one.until) + MEMORY > now}

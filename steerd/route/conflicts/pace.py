@@ -1,4 +1,4 @@
-"""How fast what others undo is done again: at once, but not for ever."""
+"""How fast what others undo is done again: at once, within a rate limit."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 _AT_ONCE = 10
 _PER_SECOND = 4.0
-"""When someone undoes every repair: ten without delay, then so many a second. What is urgent never waits for it, and
-what is fought over waits longer: `steerd.route.conflicts.disputes`."""
-_REST = 4.0
-"""Times as long as the last look took, we keep still after it, whatever changes but what is urgent."""
+"""When someone undoes every repair: ten without delay, then so many a second. What is urgent never waits for it;
+what is removed repeatedly waits longer: `steerd.route.conflicts.disputes`."""
+_REST = 4.0  # times the last look's duration: how long to rest after it, unless something is urgent
 
 
 @dataclass(slots=True)

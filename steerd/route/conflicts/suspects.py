@@ -1,10 +1,9 @@
 """Who may have removed what was ours: for the log, never for a decision."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from steerd.route.around.networkd import networkd_advice
+from steerd.route.around.networkd import command, networkd_advice, running
 
 _MANAGERS: Final = {
     "systemd-network": ("systemd-networkd", "{advice}"),
@@ -19,30 +18,17 @@ _MANAGERS: Final = {
 
 
 def suspects(port: int, root: Path = Path("/")) -> str:
-    """Who it was, as far as can be told: ``port`` is the netlink address that the removal came from (0: not known),
-    which by habit is the number of the process. One line, with what stops it where that is known."""
-    name = _name(root / "proc" / str(port)) if port else None
+    """Who removed it, as far as can be told, in one line, with what stops them where that is known. ``port`` is the
+    netlink address that the removal came from, by habit the number of the process; 0: not known."""
+    name = command(root / "proc" / str(port)) if port else ""
     if name:
         known = _MANAGERS.get(name)
         return f"it is {name} (process {port})" + (f": {_advice(known[1], root)}" if known else "")
-    running = [_MANAGERS[one] for one in sorted(set(_processes(root)) & _MANAGERS.keys())]
-    if not running:
-        return "no network manager that is known for it is to be seen here: a script?"
-    return "of those that might, here run: " + "; ".join(f"{name} ({_advice(what, root)})" for name, what in running)
+    known_to = [_MANAGERS[one] for one in sorted(running(root) & _MANAGERS.keys())]
+    if not known_to:
+        return "no network manager known to do so runs here; perhaps a script"
+    return "these may, and run here: " + "; ".join(f"{name} ({_advice(what, root)})" for name, what in known_to)
 
 
 def _advice(words: str, root: Path) -> str:
     return words.format(advice=networkd_advice(root) or "but here it is told not to")
-
-
-def _processes(root: Path) -> Iterator[str]:
-    for process in (root / "proc").glob("[0-9]*"):
-        if name := _name(process):
-            yield name
-
-
-def _name(process: Path) -> str | None:
-    try:
-        return (process / "comm").read_text().strip()
-    except OSError:
-        return None

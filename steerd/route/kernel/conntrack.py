@@ -1,4 +1,4 @@
-"""Lets go of pinned connections: conntrack forgets those with a mark, and nothing else. Synchronous; for one thread."""
+"""Releases pinned connections: conntrack forgets those with a mark, and nothing else. Synchronous; for one thread."""
 
 import errno
 import struct
@@ -15,21 +15,13 @@ _NONE_THERE = {0, errno.ENOENT}
 
 
 def forget(marks: Iterable[int], mask: int) -> None:
-    """Delete every connection, of any protocol and both families, whose mark under ``mask`` is one of ``marks``.
-
-    Their next packet is a new connection's, and goes the way that traffic goes now. A TCP connection behind NAT gets
-    another address by that, and is reset by its far end. Raises `NetlinkError`.
-    """
+    """Delete every connection, of any protocol and both families, whose mark under ``mask`` is one of ``marks``. Its
+    next packet starts a new connection, and goes the way that traffic goes now; behind NAT it gets another address, and
+    its far end resets TCP. Raises `NetlinkError`."""
     with Connection(NETLINK_NETFILTER) as connection:
-        messages = [
-            Message(
-                _DELETE,
-                0,
-                _ANY_FAMILY + attribute(_MARK, _U32.pack(mark)) + attribute(_MARK_MASK, _U32.pack(mask)),
-            )
-            for mark in marks
-            if mark & mask  # no mark of ours is nobody's: never ask for those
-        ]
+        ours = [attribute(_MARK, _U32.pack(mark)) for mark in marks if mark & mask]  # without our bits it is anybody's
+        masked = attribute(_MARK_MASK, _U32.pack(mask))
+        messages = [Message(_DELETE, 0, _ANY_FAMILY + mark + masked) for mark in ours]
         for refusal in connection.change(messages):
             if refusal.errno not in _NONE_THERE:
                 raise NetlinkError(refusal.errno, refusal.text)

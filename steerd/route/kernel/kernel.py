@@ -1,20 +1,22 @@
 """The kernel through one connection: reads our objects, applies changes. Synchronous; for one thread."""
 
 import errno
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from steerd.config.settings import POLICY_TABLES, RouteSettings
-from steerd.net.netlink import Connection, Message, NetlinkError, Refusal
+from steerd.net.netlink import Connection, Message, NetlinkError
 from steerd.route.kernel.codec import address as address_codec
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
 from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.kernel.listing import Listing
+from steerd.route.kernel.owner import Owner
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.objects import MAIN, Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
 from steerd.route.model.prefixes import FAMILIES
@@ -22,6 +24,7 @@ from steerd.route.wanted.diff import Change, Verb
 from steerd.route.wanted.samples import Sample, Way
 
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EINVAL, errno.EPROTONOSUPPORT}
+_GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL}
 
 
 class Refused(NamedTuple):
@@ -32,27 +35,21 @@ class Refused(NamedTuple):
     text: str
 
 
-class Kernel:
-    """``families`` and ``nexthop_objects`` say what this kernel can do."""
+class Kernel(Owner):
+    """``families`` and ``nexthop_objects`` (with resilient groups, Linux 5.13) say what this kernel can do."""
 
     def __init__(self) -> None:
-        self._connection = Connection()
-        try:
-            self.families = tuple(one for one in FAMILIES if self._supports_rules(one))
-            self.nexthop_objects = self._supports_nexthops()
-        except BaseException:
-            self._connection.close()
-            raise
+        super().__init__()
+        self._connection = self._owned.enter_context(Connection())
         self._indexes: Mapping[str, int] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._connection.close()
+        rules = {family: (rule_codec.RTM_GETRULE, rule_codec.dump_request(family)) for family in FAMILIES}
+        nexthops, buckets = nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.RTM_GETNEXTHOPBUCKET
+        try:
+            self.families = tuple(family for family, request in rules.items() if self._supports(*request))
+            self.nexthop_objects = all(self._supports(kind, nexthop_codec.DUMP_REQUEST) for kind in (nexthops, buckets))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def port(self) -> int:
@@ -64,20 +61,9 @@ class Kernel:
         """Messages sent so far to change something."""
         return self._connection.changes
 
-    def _supports_rules(self, family: int) -> bool:
+    def _supports(self, kind: int, request: bytes) -> bool:
         try:
-            self._connection.dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))
-        except NetlinkError as error:
-            if error.errno in _UNSUPPORTED:
-                return False
-            raise
-        return True
-
-    def _supports_nexthops(self) -> bool:
-        """Resilient groups too (Linux 5.13): others do not tell which nexthop carries what."""
-        try:
-            self._connection.dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST)
-            self._connection.dump(nexthop_codec.RTM_GETNEXTHOPBUCKET, nexthop_codec.DUMP_REQUEST)
+            self._connection.dump(kind, request)
         except NetlinkError as error:
             if error.errno in _UNSUPPORTED:
                 return False
@@ -85,7 +71,7 @@ class Kernel:
         return True
 
     def may_change(self, settings: RouteSettings) -> bool:
-        """Whether we have CAP_NET_ADMIN here, asked by removing a route that is never there."""
+        """Whether we have CAP_NET_ADMIN here, asked by removing a route that never exists."""
         family = self.families[0]
         kind = Kind(family, settings.table, 1, RouteType.PROHIBIT)
         host = b"\xff" * (prefixes.WIDTH[family] - 1) + bytes((8 * prefixes.WIDTH[family] - 8,))
@@ -98,31 +84,14 @@ class Kernel:
         devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
         self._indexes = {one.name: one.index for one in devices.values()}
         names = {one.index: one.name for one in devices.values()}
-        band = numbers.priorities(settings)
-        rules: set[Rule] = set()
-        other_rules: list[tuple[int, Rule]] = []
+        ours, band, ids = settings.protocol, numbers.priorities(settings), numbers.nexthop_ids(settings)
+        rules: list[tuple[int, Rule]] = []
         for family in self.families:
-            for protocol, rule in rule_codec.decode(dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))):
-                if protocol != settings.protocol:
-                    other_rules.append((protocol, rule))
-                elif rule.priority in band:
-                    rules.add(rule)
-        nexthops: dict[int, Nexthop] = {}
-        groups: dict[int, Group] = {}
-        other_ids: list[tuple[int, int]] = []
-        ids = numbers.nexthop_ids(settings)
+            rules += rule_codec.decode(dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family)))
+        nexthops: list[tuple[int, Nexthop | Group]] = []
         if self.nexthop_objects:
-            for protocol, found in nexthop_codec.decode(
-                dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST), names
-            ):
-                if protocol != settings.protocol:
-                    other_ids.append((protocol, found.id))
-                elif found.id not in ids:
-                    continue
-                elif isinstance(found, Group):
-                    groups[found.id] = found
-                else:
-                    nexthops[found.id] = found
+            nexthops = nexthop_codec.decode(dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST), names)
+        known = [one for protocol, one in nexthops if protocol == ours and one.id in ids]
         tables = numbers.tables(settings)
         routes: dict[Kind, bytes] = {}
         for family in self.families:
@@ -131,8 +100,18 @@ class Kernel:
             routes |= {kind: packed for kind, packed in decoded.items() if kind.table in tables}
         others = Foreign()
         if foreign:
-            others = Foreign(tuple(other_rules), tuple(other_ids), tuple(self._foreign_routes(settings, names)))
-        return Seen(State(frozenset(rules), nexthops, groups, routes), devices, others)
+            others = Foreign(
+                tuple(one for one in rules if one[0] != ours),
+                tuple((protocol, one.id) for protocol, one in nexthops if protocol != ours),
+                tuple(self._foreign_routes(settings, names)),
+            )
+        state = State(
+            frozenset(rule for protocol, rule in rules if protocol == ours and rule.priority in band),
+            {one.id: one for one in known if isinstance(one, Nexthop)},
+            {one.id: one for one in known if isinstance(one, Group)},
+            routes,
+        )
+        return Seen(state, devices, others)
 
     def _foreign_routes(self, settings: RouteSettings, names: Mapping[int, str]) -> Iterator[tuple[int, Kind]]:
         used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
@@ -151,9 +130,9 @@ class Kernel:
         return self._connection.dump_into(route_codec.RTM_GETROUTE, request, lambda: Listing(family, names))
 
     def apply(self, changes: Iterable[Change], settings: RouteSettings) -> list[Refused]:
-        """All of them in order, whatever is refused. What is gone already, or there already, is no refusal."""
+        """All of them in order, whatever is refused. Removing what is gone, or adding what exists, is no refusal."""
         known = list(changes)
-        owners: list[tuple[int, Change]] = []
+        ends: list[int] = []
 
         def messages() -> Iterator[Message]:
             sent = 0
@@ -161,10 +140,16 @@ class Kernel:
                 for message in self._messages(change, settings.protocol):
                     sent += 1
                     yield message
-                owners.append((sent, change))
+                ends.append(sent)
 
-        refusals = self._connection.change(messages())
-        return list(_attribute(refusals, owners))
+        refused: dict[int, Refused] = {}
+        for refusal in self._connection.change(messages()):
+            place = bisect_right(ends, refusal.place)
+            change = known[place]
+            gone = change.verb == Verb.REMOVE and refusal.errno in _GONE
+            if not gone and not (change.verb == Verb.ADD and refusal.errno == errno.EEXIST):
+                refused.setdefault(place, Refused(change, refusal.errno, refusal.text))
+        return list(refused.values())
 
     def _messages(self, change: Change, protocol: int) -> Iterable[Message]:
         verb, thing = change
@@ -184,7 +169,7 @@ class Kernel:
                 return (route_codec.remove if removing else route_codec.add)(thing, protocol, self._indexes)
 
     def addresses(self) -> dict[str, list[IPv4Interface | IPv6Interface]]:
-        """The gateway's own, by device, as of the last reading of devices."""
+        """The gateway's own, by device, as of the last `read`."""
         names = {index: name for name, index in self._indexes.items()}
         found: dict[str, list[IPv4Interface | IPv6Interface]] = {}
         for body in self._connection.dump(address_codec.RTM_GETADDR, address_codec.DUMP_REQUEST):
@@ -194,8 +179,7 @@ class Kernel:
         return found
 
     def way(self, sample: Sample) -> Way:
-        """Where the kernel would send such a packet now. Raises `NetlinkError` where nowhere, or where it would not
-        take it in at all."""
+        """Where the kernel would send such a packet now. Raises `NetlinkError` if nowhere, or if it would refuse it."""
         iif = self._indexes.get(sample.iif, 0)
         ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif, sample.mark)
         index, table, length = route_codec.decode_lookup(self._connection.ask(route_codec.RTM_GETROUTE, ask())[0])
@@ -209,26 +193,3 @@ class Kernel:
         """How many buckets of a group each nexthop has."""
         bodies = self._connection.dump(nexthop_codec.RTM_GETNEXTHOPBUCKET, nexthop_codec.buckets_request(group))
         return nexthop_codec.decode_buckets(bodies)
-
-
-_GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL}
-
-
-def _attribute(refusals: Iterable[Refusal], owners: list[tuple[int, Change]]) -> Iterator[Refused]:
-    place = iter(owners)
-    current = next(place, None)
-    reported: Change | None = None
-    for refusal in refusals:
-        while current and refusal.place >= current[0]:
-            current = next(place, None)
-        if current is None:
-            return
-        change = current[1]
-        if change is reported:
-            continue
-        if change.verb == Verb.REMOVE and refusal.errno in _GONE:
-            continue
-        if change.verb == Verb.ADD and refusal.errno == errno.EEXIST:
-            continue
-        reported = change
-        yield Refused(change, refusal.errno, refusal.text)

@@ -1,14 +1,13 @@
 """Routes as the kernel lists them, taken in by the hundred.
 
-What the kernel lists is one route and its shadow, over and over, and one differs from the next by its prefix only. So
-a datagram is taken column by column: the bytes that hold prefixes are picked out of all its messages with one slice
-each, and the rest is compared with the first two messages as a whole. What does not fit is taken one by one. Of either,
-everything but the prefix is decoded once for each kind.
-"""
+The kernel lists a route and its shadow, over and over; each differs from the next by its prefix only. So a datagram is
+taken column by column: one slice each picks the bytes of prefixes out of all its messages, and the rest is compared
+with the first two messages as a whole. What does not fit is taken one by one. All but the prefix is decoded once a
+kind."""
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
@@ -127,14 +126,6 @@ class Listing:
         return None if known is None else self._found.setdefault(known, bytearray())
 
 
-def decode(family: int, bodies: Iterable[bytes], names: Mapping[int, str], protocol: int) -> Found:
-    """From single messages."""
-    listing = Listing(family, names)
-    for body in bodies:
-        listing.take(body)
-    return listing.found(protocol)
-
-
 def _length(datagram: bytes, at: int) -> int:
     """Of the message there, as far as the next; 0 where there is none."""
     if at + HEADER.size > len(datagram):
@@ -160,28 +151,19 @@ def _decode(template: Template, names: Mapping[int, str]) -> tuple[int, Kind] | 
     if flags & _CLONED:
         return None
     family = IPV4 if address_family == socket.AF_INET else IPV6
-    metric = nexthop = 0
-    device = via = ""
-    for one, value in attributes(template, 11):
-        match one:
-            case Rta.TABLE:
-                table = _U32.unpack(value)[0]
-            case Rta.PRIORITY:
-                metric = _U32.unpack(value)[0]
-            case Rta.NH_ID:
-                nexthop = _U32.unpack(value)[0]
-            case Rta.OIF:
-                index = _U32.unpack(value)[0]
-                device = names.get(index, f"if{index}")
-            case Rta.GATEWAY:
-                via = socket.inet_ntop(address_family, value)
-            case Rta.MULTIPATH:
-                via = "multipath"  # never ours unless by nexthop id, where it is only a copy of the group
-            case _:
-                pass
-    if nexthop or kind != RouteType.UNICAST:
-        # Copies of what the id says, or the loopback device of an IPv6 reject.
-        device = via = ""
+    values = dict(attributes(template, 11))
+
+    def number(one: Rta, default: int = 0) -> int:
+        return int(_U32.unpack(values[one])[0]) if one in values else default
+
+    device, via, nexthop = "", "", number(Rta.NH_ID)
     if nexthop:
         kind = RouteType.UNICAST
-    return protocol, Kind(family, table, metric, kind, nexthop, device, via)
+    elif kind == RouteType.UNICAST:  # of others a device would be the loopback of an IPv6 reject
+        index = number(Rta.OIF)
+        device = names.get(index, f"if{index}") if index else ""
+        if Rta.MULTIPATH in values:
+            via = "multipath"  # never ours: those with a nexthop id only have a copy of the group there
+        elif Rta.GATEWAY in values:
+            via = socket.inet_ntop(address_family, values[Rta.GATEWAY])
+    return protocol, Kind(family, number(Rta.TABLE, table), number(Rta.PRIORITY), kind, nexthop, device, via)

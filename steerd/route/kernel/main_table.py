@@ -1,4 +1,4 @@
-"""What others wrote into the main table: we read it, and never write there. Synchronous; for one thread."""
+"""What others wrote into the main table: read, never written. Synchronous; for one thread."""
 
 import errno
 import socket
@@ -6,12 +6,13 @@ import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.owner import Owner
 from steerd.route.model.objects import MAIN, Device, RouteType
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 
@@ -26,8 +27,7 @@ _MOST_PREFIXES = 50_000
 
 
 class DefaultRoute(NamedTuple):
-    """A default route of main's, as its owner (a DHCP client, pppd, a router advertisement) wrote it. ``via`` is
-    numeric, or empty for the device alone."""
+    """A default route of main's, as its owner wrote it. ``via`` is numeric, or empty for the device alone."""
 
     family: int
     device: str
@@ -53,23 +53,15 @@ class Main:
         return found.index if found and found.up else None
 
 
-class MainTable:
-    """A connection of its own to read the main table by."""
+class MainTable(Owner):
+    """Reads the main table over a connection of its own."""
 
     def __init__(self) -> None:
-        self._connection = Connection()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._connection.close()
+        super().__init__()
+        self._connection = self._owned.enter_context(Connection())
 
     def read(self) -> Main:
-        """Raises `NetlinkError`."""
+        """All of it. Raises `NetlinkError`."""
         dump = self._connection.dump
         devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
         names = {one.index: one.name for one in devices.values()}
@@ -96,8 +88,7 @@ class MainTable:
         return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, devices)
 
     def leaves(self, address: str, mark: int) -> tuple[int, int] | None:
-        """The number of the device that a packet of this gateway's own would leave by now, and the table that says so;
-        None: it is turned away. Asked of all rules, as the kernel goes through them."""
+        """The number of the device that an own packet would leave by now, and the deciding table; None: none."""
         family = IPV6 if ":" in address else IPV4
         packed = socket.inet_pton(ADDRESS_FAMILY[family], address)
         try:

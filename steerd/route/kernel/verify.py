@@ -1,4 +1,4 @@
-"""Asks the kernel where it sends what a policy is about: all may be as wanted, and another's rule come before it."""
+"""Asks the kernel where it sends a policy's packets: all may be as wanted, and another's rule come before it."""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _FORWARDING: Final = "/proc/sys/net/ipv4/conf/{}/forwarding"
 
 
 class Verifier:
-    """One for a kernel and its thread."""
+    """One for a kernel and its thread. ``samples`` are those found last, by policy and family."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -28,7 +28,7 @@ class Verifier:
     def prepare(
         self, settings: RouteSettings, selections: tuple[Selection, ...], devices: Mapping[str, Device]
     ) -> None:
-        """Finds samples of each policy's traffic, where anything has changed that they depend on."""
+        """Finds samples of each policy's traffic, if anything has changed that they depend on."""
         addresses = self._kernel.addresses()
         inputs = (settings, selections, dict(devices), addresses)
         if inputs != self._inputs:
@@ -36,7 +36,7 @@ class Verifier:
             self._inputs = inputs
 
     def mismatch(self, policy: PolicyId, expected: Mapping[int, frozenset[str]]) -> str | None:
-        """What the kernel does instead, in words; None: what is expected, or there is no telling. ``expected`` has, by
+        """What the kernel does instead, in words; None: what is expected, or no sample can tell. ``expected`` has, by
         family, the devices that the policy's packets are to leave by; empty: none."""
         for family, devices in expected.items():
             for sample in self.samples.get((policy, family), ()):
@@ -59,7 +59,7 @@ class Verifier:
         if way.device in devices or not (way.device or devices):
             return True, None
         if way.table == MAIN and way.main_length:
-            return False, None  # main knows it better: meant so
+            return False, None  # main knows a longer prefix: as meant
         instead = f"not by {device}" if device else "though it is to be blocked"
         return True, f"the kernel sends {sample} by {way.device or 'no device'}, table {way.table}, {instead}"
 

@@ -1,7 +1,6 @@
 """Notices what changes in the kernel of links, addresses, rules, routes and nexthops, filtered there."""
 
 import socket
-import struct
 from collections.abc import Callable
 
 from steerd.net.bpf import JEQ, KEEP, LD_B, LD_H, LD_W, NEXT, RET, Instruction, assemble
@@ -29,11 +28,10 @@ _REMOVALS = (route_codec.RTM_DELROUTE, rule_codec.RTM_DELRULE, nexthop_codec.RTM
 
 
 class Watch(Notices):
-    """``on_device(device, gone)`` for each link message, ``on_address(index)`` for each address that came or went
-    on a device, ``on_main()`` when others change the main table, if ``main`` asks for it; ``on_change()`` for
-    everything else that may concern us, ``on_overrun()`` when messages were lost: then everything must be read again.
-    ``remover`` is the netlink address of who last removed something of our protocol; 0: not known.
-    """
+    """``on_device(device, gone)`` for each link message, ``on_address(index)`` for each address added to or removed
+    from a device, ``on_main()`` when others change the main table, if ``main`` asks for it, ``on_change()`` for all
+    else that may concern us, ``on_overrun()`` when messages were lost: then everything must be read again. ``remover``
+    is the netlink address of who last removed something of our protocol; 0: not known."""
 
     def __init__(
         self,
@@ -77,25 +75,16 @@ class Watch(Notices):
 
 
 def program(protocol: int, port: int, *, main: bool = False) -> bytes:
-    """A classic BPF filter: not what we did ourselves; of routes and nexthops only those of our protocol, and with
-    ``main`` the routes of the main table, whose they may be.
-
-    20,000 changes by a routing daemon must not wake us. Netlink is in the machine's byte order, BPF loads in
-    the network's: constants are turned round.
-    """
-
-    def half(value: int) -> int:
-        return int.from_bytes(struct.pack("=H", value), "big")
-
-    def word(value: int) -> int:
-        return int.from_bytes(struct.pack("=I", value), "big")
+    """A classic BPF filter: drops what we did ourselves; of routes and nexthops keeps only those of our protocol, and
+    with ``main`` the routes of the main table, whosoever they are. 20,000 changes by a routing daemon must not wake us.
+    Netlink is in the machine's byte order, BPF loads in the network's: constants are swapped."""
 
     steps: list[Instruction] = [
         (LD_W, _AT_PORT),
-        (JEQ, word(port), "drop", NEXT),
+        (JEQ, socket.htonl(port), "drop", NEXT),
         (LD_H, _AT_TYPE),
-        *((JEQ, half(kind), "route", NEXT) for kind in _ROUTES),
-        *((JEQ, half(kind), "nexthop", NEXT) for kind in _NEXTHOPS),
+        *((JEQ, socket.htons(kind), "route", NEXT) for kind in _ROUTES),
+        *((JEQ, socket.htons(kind), "nexthop", NEXT) for kind in _NEXTHOPS),
         (RET, KEEP),
         "route",
         (LD_B, _AT_ROUTE_PROTOCOL),

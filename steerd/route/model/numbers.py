@@ -1,4 +1,4 @@
-"""Our ranges, and nexthop ids within them that do not depend on the order of anything in the configuration."""
+"""Our ranges, and nexthop ids within them that do not depend on any order in the configuration."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -21,10 +21,12 @@ def tables(settings: RouteSettings) -> range:
 
 
 def priorities(settings: RouteSettings) -> range:
+    """Of our rules."""
     return range(settings.rule_priority, settings.rule_priority + PRIORITIES)
 
 
 def nexthop_ids(settings: RouteSettings) -> range:
+    """Of our groups and nexthops."""
     return range(settings.nexthop_base, settings.nexthop_base + GROUP_IDS + NEXTHOP_IDS)
 
 
@@ -37,6 +39,8 @@ class WayOut(NamedTuple):
 
 
 class Ids(NamedTuple):
+    """By policy and family, and by way out."""
+
     groups: Mapping[tuple[PolicyId, int], int]
     nexthops: Mapping[WayOut, int]
 
@@ -51,23 +55,21 @@ def allocate(
     """What exists keeps its id; the rest gets one from a hash of what it is."""
     base = settings.nexthop_base
     ours = nexthop_ids(settings)
-    existing: dict[WayOut, int] = {}
-    for number, nexthop in sorted(found.nexthops.items()):
-        existing.setdefault(WayOut(nexthop.family, nexthop.device, nexthop.via), number)
+    # Of two for one way out the lower number counts.
+    nexthops_there = sorted(found.nexthops.items(), reverse=True)
+    existing = {WayOut(one.family, one.device, one.via): number for number, one in nexthops_there}
     taken = {*found.nexthops, *found.groups}
     groups: dict[tuple[PolicyId, int], int] = {}
     for key in sorted(policies):
-        if key in adopted and adopted[key] in ours and adopted[key] not in groups.values():
-            groups[key] = adopted[key]
-            continue
-        home = f"{key[1]} {key[0]}"
-        slot = _slot(home, GROUP_IDS)
+        slot = _slot(f"{key[1]} {key[0]}", GROUP_IDS)
         # Left over without a route, such as after all members died and came back: still this policy's.
         leftover = found.groups.get(base + slot)
-        if leftover and leftover.buckets == BUCKETS and leftover.id not in {*adopted.values(), *groups.values()}:
+        if key in adopted and adopted[key] in ours and adopted[key] not in groups.values():
+            groups[key] = adopted[key]
+        elif leftover and leftover.buckets == BUCKETS and leftover.id not in {*adopted.values(), *groups.values()}:
             groups[key] = leftover.id
-            continue
-        groups[key] = _free(slot, GROUP_IDS, base, {*taken, *groups.values()})
+        else:
+            groups[key] = _free(slot, GROUP_IDS, base, {*taken, *groups.values()})
     nexthops: dict[WayOut, int] = {}
     for way in sorted(set(ways)):
         slot = _slot(" ".join(map(str, way)), NEXTHOP_IDS)
@@ -81,7 +83,6 @@ def _slot(name: str, size: int) -> int:
 
 def _free(slot: int, size: int, base: int, taken: set[int]) -> int:
     for step in range(size):
-        number = base + (slot + step) % size
-        if number not in taken:
+        if (number := base + (slot + step) % size) not in taken:
             return number
     raise ValueError(f"no nexthop id left from {base} to {base + size}")

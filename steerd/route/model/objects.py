@@ -5,23 +5,15 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-MAIN = 254
-"""The kernel's main table."""
-
-METRIC = 1024
-"""Metric of every route that carries traffic: what IPv6 takes by default, and IPv4 does not mind."""
-
-SHADOW_METRIC = 0xFFFFFFFF
-"""Metric of the routes that only hold when all else is gone."""
-
+MAIN = 254  # the kernel's main table
+METRIC = 1024  # metric of every route that carries traffic: IPv6's default, and any will do for IPv4
+SHADOW_METRIC = 0xFFFFFFFF  # metric of the routes that hold only when all others are gone
 BEST_WEIGHT = 255
 RUNNER_UP_WEIGHT = 1
 BUCKETS = 64
 """With 64 buckets a weight of 1 in 256 gets none: the runner-up carries nothing until it has to."""
 
-IDLE_TIMER = 1000
-"""Hundredths of a second for which a bucket of shared traffic carries nothing before it may move."""
-
+IDLE_TIMER = 1000  # hundredths of a second that a bucket of shared traffic must be silent before it may move
 FULL_MASK = 0xFFFFFFFF
 
 
@@ -40,11 +32,9 @@ class RouteType(IntEnum):
 
 
 class Rule(NamedTuple):
-    """A policy routing rule. ``target`` is the table of a LOOKUP, the priority of a GOTO.
-
-    ``source`` is a prefix in text, or empty; ``suppress`` the prefix length up to which a result is
-    rejected; ``other`` the attributes of a found rule that we never set ourselves.
-    """
+    """A policy routing rule. ``target`` is the table of a LOOKUP, the priority of a GOTO; ``source`` a prefix in text,
+    or empty; ``suppress`` the prefix length up to which a result is rejected; ``other`` the attributes of a found rule
+    that we never set ourselves."""
 
     family: int
     priority: int
@@ -69,8 +59,7 @@ class Nexthop(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A nexthop group: (nexthop id, weight) in order. ``idle_timer`` in hundredths of a second; a found
-    group that is not resilient has no buckets."""
+    """A nexthop group: (nexthop id, weight) in order; ``idle_timer`` in 1/100 s. Not resilient: it has no buckets."""
 
     id: int
     members: tuple[tuple[int, int], ...]
@@ -114,10 +103,9 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A network device. ``up``: exists, enabled, and with carrier or a state that the driver does not know. ``mtu`` in
-    bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none. Of a
-    tunnel of the kernel's ``remote`` is where its outer packets go (empty: not known, or to several), ``mark`` the mark
-    that they have."""
+    """A network device. ``up``: exists, is enabled, and has carrier or a state that the driver does not know. ``mtu``
+    in bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none. Of a tunnel of
+    the kernel's ``remote`` is where its outer packets go (empty: unknown, or several places), ``mark`` their mark."""
 
     index: int
     name: str
@@ -131,7 +119,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What is there of others, as far as it may stand in our way: (protocol, object)."""
+    """What others have, as far as it may be in our way: (protocol, object)."""
 
     rules: tuple[tuple[int, Rule], ...] = ()
     nexthops: tuple[tuple[int, int], ...] = ()

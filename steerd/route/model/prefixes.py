@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import wraps
 from ipaddress import ip_network
+from typing import TypeVar
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
 
@@ -17,22 +18,27 @@ DEFAULT = {IPV4: bytes(5), IPV6: bytes(17)}
 """The packed set that holds the default route alone."""
 _REMEMBERED = 32 << 20
 
+_Work = TypeVar("_Work", bound=Callable[..., bytes])
+
 
 def of_family(prefixes: Prefixes, family: int) -> bytes:
+    """The packed set of one family."""
     return prefixes.v4 if family == IPV4 else prefixes.v6
 
 
 def split(family: int, packed: bytes) -> list[bytes]:
+    """The entries of a packed set."""
     width = WIDTH[family]
     return [packed[at : at + width] for at in range(0, len(packed), width)]
 
 
 def join(entries: Iterable[bytes]) -> bytes:
-    """Sorted and without duplicates, whatever the entries' order."""
+    """A packed set, whatever the entries' order, and however often each occurs."""
     return b"".join(sorted(set(entries)))
 
 
 def count(family: int, packed: bytes) -> int:
+    """How many prefixes a packed set has."""
     return len(packed) // WIDTH[family]
 
 
@@ -42,20 +48,24 @@ def text(family: int, entry: bytes) -> str:
 
 
 def pack(family: int, texts: Iterable[str]) -> bytes:
-    """Those of the texts that belong to the family. Raises ValueError for what is not a prefix."""
+    """The texts that belong to the family. Raises ValueError for what is not a prefix."""
     networks = (ip_network(one, strict=False) for one in texts)
     return join(n.network_address.packed + bytes((n.prefixlen,)) for n in networks if n.version == family)
 
 
-def _remembered(work: Callable[..., bytes]) -> Callable[..., bytes]:
-    """The latest results, as many as `_REMEMBERED` bytes hold: each comparison with the kernel asks for the same again,
-    but after a reload nobody does, and 200,000 prefixes are two megabytes."""
+def _remembered(work: _Work) -> _Work:
+    """Keeps the latest results, up to `_REMEMBERED` bytes: each comparison with the kernel asks for the same again, but
+    after a reload nobody does, and 200,000 prefixes are two megabytes. Where an operand is empty there is nothing to
+    keep."""
     kept: OrderedDict[tuple[int, tuple[bytes, ...]], bytes] = OrderedDict()
+    room = _REMEMBERED
     room = _REMEMBERED
 
     @wraps(work)
     def remembering(family: int, *packs: bytes) -> bytes:
         nonlocal room
+        if not all(packs):
+            return work(family, *packs)
         if (family, packs) in kept:
             kept.move_to_end((family, packs))
             return kept[family, packs]
@@ -66,10 +76,11 @@ def _remembered(work: Callable[..., bytes]) -> Callable[..., bytes]:
             room += len(result) + sum(map(len, oldest))
         return found
 
-    return remembering
+    return remembering  # type: ignore[return-value]
 
 
 def union(family: int, *packs: bytes) -> bytes:
+    """All prefixes of any of the sets."""
     filled = [one for one in packs if one]
     return filled[0] if len(filled) == 1 else _union(family, *filled)
 
@@ -79,23 +90,15 @@ def _union(family: int, *packs: bytes) -> bytes:
     return join(entry for one in packs for entry in split(family, one))
 
 
+@_remembered
 def minus(family: int, packed: bytes, taken: bytes) -> bytes:
     """Without the very prefixes that ``taken`` holds too."""
-    return _minus(family, packed, taken) if packed and taken else packed
+    return join(set(split(family, packed)).difference(split(family, taken))) if packed and taken else packed
 
 
 @_remembered
-def _minus(family: int, packed: bytes, taken: bytes) -> bytes:
-    return join(set(split(family, packed)).difference(split(family, taken)))
-
-
 def outside(family: int, packed: bytes, covers: bytes) -> bytes:
     """Without the prefixes that lie within (or are) one of ``covers``."""
-    return _outside(family, packed, covers) if packed and covers else packed
-
-
-@_remembered
-def _outside(family: int, packed: bytes, covers: bytes) -> bytes:
     width = WIDTH[family]
     bits = (width - 1) * 8
     left = packed
@@ -110,13 +113,9 @@ def _outside(family: int, packed: bytes, covers: bytes) -> bytes:
     return left
 
 
+@_remembered
 def within(family: int, packed: bytes, covers: bytes) -> bytes:
     """Only the prefixes that lie within (or are) one of ``covers``, of which there may be as many."""
-    return _within(family, packed, covers) if packed and covers else b""
-
-
-@_remembered
-def _within(family: int, packed: bytes, covers: bytes) -> bytes:
     width = WIDTH[family]
     bits = (width - 1) * 8
     found: list[bytes] = []
@@ -147,12 +146,18 @@ def holds(family: int, packed: bytes, entry: bytes) -> bool:
     return packed[at * width : (at + 1) * width] == entry
 
 
-def longest(family: int, packed: bytes, address: bytes) -> int | None:
-    """The length of the longest prefix of the set that holds the address; None: there is none."""
+def cover(family: int, packed: bytes, entry: bytes) -> bytes | None:
+    """The longest prefix of the set that holds (or is) this one; None: there is none."""
     bits = 8 * (WIDTH[family] - 1)
-    number = int.from_bytes(address)
-    for length in range(bits, -1, -1):
-        first = number >> bits - length << bits - length
-        if holds(family, packed, first.to_bytes(bits // 8) + bytes((length,))):
-            return length
+    number = int.from_bytes(entry[:-1])
+    for length in range(entry[-1], -1, -1):
+        found = (number >> bits - length << bits - length).to_bytes(bits // 8) + bytes((length,))
+        if holds(family, packed, found):
+            return found
     return None
+
+
+def longest(family: int, packed: bytes, address: bytes) -> int:
+    """The length of the longest prefix of the set that holds the address; -1: there is none."""
+    found = cover(family, packed, address + bytes((8 * len(address),)))
+    return found[-1] if found else -1

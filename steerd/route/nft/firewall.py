@@ -1,7 +1,7 @@
-"""Our table in the kernel: put there by `nft`, and watched over by the number of nftables' generations.
+"""Our table in the kernel: put there by `nft`, and watched by the number of nftables' generations.
 
-Each transaction of anybody's counts nftables' generation up by one. A table that was right at a generation is right
-as long as that stands, so that to compare costs one question. Synchronous; for one thread.
+Each transaction of anybody's raises nftables' generation by one. A table that was right at a generation stays right
+for that generation, so that a comparison costs one question. Synchronous; for one thread.
 """
 
 import errno
@@ -9,10 +9,11 @@ import logging
 import shutil
 import struct
 import subprocess
-from typing import Self
+from contextlib import suppress
 
 from steerd.config.settings import RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
+from steerd.route.kernel.owner import Owner
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
@@ -36,32 +37,22 @@ _USUAL_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 
 
 class FirewallError(OSError):
-    """`nft` is not there, or refused what it was given; the message has its words."""
+    """`nft` is not installed, or refused its input; the message has its words."""
 
 
-class Firewall:
+class Firewall(Owner):
     """One table of family inet. ``wanted`` is what `hold` was asked for last."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.program = find_nft()
         self.wanted: Table | None = None
         self._table = ""
         self._listing = ""
         self._generation = -1
-        try:
-            self._connection: Connection | None = Connection(NETLINK_NETFILTER)
-        except OSError:
-            self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._connection:
-            self._connection.close()
+        self._connection: Connection | None = None
+        with suppress(OSError):
+            self._connection = self._owned.enter_context(Connection(NETLINK_NETFILTER))
 
     def refusal(self, text: str) -> str | None:
         """Why this kernel would not take a table, in the words of `nft`; None: it would. Changes nothing."""
@@ -72,11 +63,10 @@ class Firewall:
         return None
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """Have the table of this name in the kernel be exactly ``table``; None: have none. Returns whether somebody had
-        changed it since. Raises `FirewallError`."""
-        settled = (name, table) == (self._table, self.wanted)
+        """Puts ``table`` in place; None: removes it. Returns whether somebody changed it. Raises `FirewallError`."""
+        unchanged = (name, table) == (self._table, self.wanted)
         intact = name == self._table and self._is_as_it_was()
-        if settled and intact:
+        if unchanged and intact:
             return False
         for _ in range(_ATTEMPTS):
             before = self._read_generation()
@@ -86,11 +76,11 @@ class Firewall:
             self._generation = self._read_generation()
             if self._generation == before + transactions:
                 break
-            # Somebody else was at it in between: what was read may be another's work.
+            # Somebody else changed nftables in between: what was read may be another's work.
             intact = False
         else:
             log.warning("nftables changes all the time: table inet %s may not be as it should be", name)
-        return settled
+        return unchanged
 
     def owner(self, table: str) -> str | None:
         """The comment of the table of this name; None: there is no such table."""
@@ -114,7 +104,7 @@ class Firewall:
         return names(self._run("--stateless", "--terse", "list", "table", "inet", table))
 
     def _put(self, name: str, table: Table | None, intact: bool) -> int:
-        """Returns in how many transactions. ``intact``: what is there is what was put there last."""
+        """Returns in how many transactions. ``intact``: nobody changed what was put there last."""
         there = self.contents(name)
         if table is None:
             if there is None:
@@ -129,8 +119,8 @@ class Firewall:
         except FirewallError as error:
             if not there:
                 raise
-            # Somebody made a chain or set of ours to be of another kind.
-            log.info("table inet %s cannot be changed (%s): it is replaced", name, error)
+            # Somebody replaced a chain or set of ours with one of another kind.
+            log.info("table inet %s cannot be changed (%s): replacing it", name, error)
             self._run("--file", "-", text=table.whole)
             done += 1
         return done
@@ -170,12 +160,13 @@ class Firewall:
         except subprocess.TimeoutExpired as error:
             raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
         if done.returncode:
-            raise FirewallError(f"nft: {_first_line(done.stderr)}")
+            said = (line for line in done.stderr.splitlines() if line.strip())
+            raise FirewallError(f"nft: {next(said, 'failed without a word')}")
         return done.stdout
 
 
 def find_nft() -> str | None:
-    """Where `nft` is: a service's PATH may lack the folders of system programs."""
+    """Where `nft` is, also outside of a service's PATH, which may lack the folders of system programs."""
     return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=_USUAL_PLACES)
 
 
@@ -195,8 +186,3 @@ def collision(firewall: Firewall, settings: RouteSettings) -> str | None:
         f"there is a table inet {settings.nft_table} of nftables, {whose}, which is not steerd's "
         f"(protocol {settings.protocol}): choose another route.nft_table, or remove it"
     )
-
-
-def _first_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else "failed without a word"

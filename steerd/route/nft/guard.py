@@ -1,7 +1,7 @@
 """The leak guard: what belongs to a guarded policy leaves by the devices of its own paths, or not at all. Pure.
 
-It is asked about forwarded packets after all routing, and needs no rule, route or nexthop of ours to hold. Towards what
-main knows better than by a default route any device will do: LAN and containers stay reachable.
+It sees forwarded packets after all routing, and needs no rule, route or nexthop of ours. What main has a longer prefix
+for than its default route may leave by any device: LAN and containers stay reachable.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,21 @@ from collections.abc import Mapping, Sequence
 from steerd.config.settings import IPV4, IPV6, Guard, Prefixes, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
-from steerd.route.nft import belonging, words
+from steerd.route.nft import words
+from steerd.route.nft.classify import classify, devices, left_alone
 from steerd.route.wanted.selection import Selection
 
-Carrying = Mapping[PolicyId, frozenset[str]]
+ExtraDevices = Mapping[PolicyId, frozenset[str]]
+"""Devices that carry a policy's traffic now though no path that it may use has them."""
 
 
-def guard(settings: RouteSettings, selections: Sequence[Selection], carrying: Carrying, *, answers: bool) -> list[str]:
-    """The chains. ``carrying`` are devices that carry a policy's traffic now though no path that it may use has them;
-    ``answers``: connections that came in by a path are answered by it, though the policy could not choose it."""
+def guard(settings: RouteSettings, selections: Sequence[Selection], extra: ExtraDevices, *, answers: bool) -> list[str]:
+    """The chains. ``answers``: a path answers connections that came in by it, even if no policy may choose it."""
     chains = []
     for policy in sorted(settings.policies, key=lambda one: one.order):
         if policy.guard is Guard.OFF:
             continue
-        ways = belonging.devices(settings, policy) | carrying.get(policy.policy, frozenset())
+        ways = devices(settings, policy) | extra.get(policy.policy, frozenset())
         leave = [f"oifname {words.names(ways)} accept"] if ways else []
         drop = f'counter drop comment "{policy.policy}: by no other way"'
         chains.append(words.chain(f"guard_{policy.order}", [*leave, drop]))
@@ -31,16 +32,15 @@ def guard(settings: RouteSettings, selections: Sequence[Selection], carrying: Ca
     def verdict(policy: RoutePolicy) -> str:
         return "accept" if policy.guard is Guard.OFF else f"goto guard_{policy.order}"
 
-    deep, lookups = belonging.classify(settings, relevant, "guarded", verdict)
-    rules = ["type filter hook forward priority filter + 5; policy accept;", *belonging.left_alone(settings, "accept")]
+    deep, lookups = classify(settings, relevant, "guarded", verdict)
+    rules = ["type filter hook forward priority filter + 5; policy accept;", *left_alone(settings, "accept")]
     if answers:
         rules.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 oifname @paths accept")
     return [*chains, *deep, words.chain("guard", [*rules, *lookups])]
 
 
 def _without_narrower(settings: RouteSettings, selection: Selection) -> Selection:
-    """Without the unguarded policies whose traffic would leave by no other device if it fell to a guarded default:
-    that saves a hundred thousand ranges."""
+    """Without unguarded policies that a guarded default would send by the same devices: saves 100,000 ranges."""
     whole = None
     for policy in selection.policies:
         both = all(
@@ -49,14 +49,12 @@ def _without_narrower(settings: RouteSettings, selection: Selection) -> Selectio
             if any(prefixes.of_family(one.prefixes, family) for one in selection.policies)
         )
         if both and policy.guard is not Guard.OFF:
-            whole = belonging.devices(settings, policy)
+            whole = devices(settings, policy)
     if whole is None:
         return selection
     kept = tuple(
         policy
         for policy in selection.policies
-        if policy.guard is not Guard.OFF
-        or policy.excepted != Prefixes()
-        or not belonging.devices(settings, policy) <= whole
+        if policy.guard is not Guard.OFF or policy.excepted != Prefixes() or not devices(settings, policy) <= whole
     )
     return Selection(selection.selectors, kept, selection.rank, selection.table)

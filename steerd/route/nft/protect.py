@@ -1,22 +1,22 @@
-"""Has our table of nftables be as settings, devices and main want it; says once what this gateway cannot do.
+"""Keeps our nftables table as settings, devices and main want it; reports once what this gateway cannot do.
 
 Synchronous: runs on routing's worker thread.
 """
 
 import logging
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Final
 
-from steerd.config.settings import Flows, Guard, RoutePath, RouteSettings
-from steerd.core.settings import PathId, PolicyId
+from steerd.config.settings import Flows, Guard, RouteSettings
+from steerd.core.settings import PathId
 from steerd.route.error import RouteError
 from steerd.route.kernel.main_table import Main, MainTable
+from steerd.route.kernel.owner import Owner
 from steerd.route.model.objects import Device
-from steerd.route.nft.belonging import devices as devices_of
 from steerd.route.nft.firewall import Firewall, FirewallError, collision
-from steerd.route.nft.ruleset import Surroundings, ruleset
+from steerd.route.nft.guard import ExtraDevices
+from steerd.route.nft.ruleset import Inputs, ruleset
 from steerd.route.nft.table import Table, removal
-from steerd.route.wanted.choice import BLOCKED, Choice
 from steerd.route.wanted.selection import Selection
 
 log = logging.getLogger(__name__)
@@ -26,18 +26,17 @@ _TRIALS: Final = {
     "pin": "type filter hook forward priority mangle + 5; ct direction original ct mark set ct mark and 0xff or 0x100",
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
 }
-"""A chain for each of our uses of nftables, which a kernel may have or lack apart from the others."""
-
-Carrying = Mapping[PolicyId, frozenset[str]]
+"""A chain for each of our uses of nftables: a kernel may have some and lack others."""
 
 
-class Protection:
-    """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; with
-    ``readonly``, which takes no privileges, it is taken for granted that all do. ``table`` is the one made last."""
+class Protection(Owner):
+    """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; ``readonly``
+    takes no privileges, and assumes that all do. ``table`` is the one described last."""
 
     def __init__(self, *, readonly: bool = False) -> None:
-        self._firewall = Firewall()
-        self._main_table = MainTable()
+        super().__init__()
+        self._firewall = self._owned.enter_context(Firewall())
+        self._main_table = self._owned.enter_context(MainTable())
         self._refusals = {
             name: None if readonly else self._firewall.refusal(_trial(chain)) for name, chain in _TRIALS.items()
         }
@@ -48,18 +47,8 @@ class Protection:
         self._inputs: tuple[object, ...] = ()
         self.table: Table | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._firewall.close()
-        self._main_table.close()
-
     def check(self, settings: RouteSettings) -> None:
-        """Raises `RouteError` where the settings insist on what cannot be done; says once what will not be done."""
+        """Raises `RouteError` where the settings insist on what this gateway cannot do; logs once what it will not."""
         if found := collision(self._firewall, settings):
             raise RouteError(found)
         for policy in settings.policies:
@@ -84,17 +73,16 @@ class Protection:
         return self.pins(settings) or ("guard" in self.can and settings.guards)
 
     def size(self, path: PathId, mtu: int) -> None:
-        """The largest packet, in bytes, that was seen to pass this path; less than its device's MTU, at times."""
+        """The largest packet, in bytes, that passed this path; at times less than its device's MTU."""
         self._sizes[path] = mtu
 
     def trial(self, table: Table | None) -> None:
-        """Ask the kernel whether it would take this table; nothing is changed. Raises `FirewallError` with what it says
-        against it."""
+        """Raises `FirewallError` with the kernel's objection, if it would not accept this table. Changes nothing."""
         if table is not None and table != self._firewall.wanted and (words := self._firewall.refusal(table.whole)):
             raise FirewallError(words)
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """Have the table of this name be this one. Returns whether somebody had changed it. Raises `FirewallError`."""
+        """As `Firewall.hold`."""
         return self._firewall.hold(name, table)
 
     def describe(
@@ -102,34 +90,25 @@ class Protection:
         settings: RouteSettings,
         selections: tuple[Selection, ...],
         devices: Mapping[str, Device],
-        carry: Carrying,
+        extra: ExtraDevices,
     ) -> Table | None:
-        """The table that there should be now."""
+        """The table that there should be now. Raises `NetlinkError`."""
         if self.follows_main(settings):
             self.main = self._main_table.read()
             if not self.main.complete:
                 self._complain("main", "the main table is too big for the leak guard: some of it is guarded too")
         mtus = self._mtus(settings, devices)
-        # A policy may have a hundred thousand prefixes: made anew only for a reason.
+        # A policy may have a hundred thousand prefixes: made anew only if an input changed.
         uplinks = frozenset(one.device for one in self.main.defaults)
-        inputs = (settings, selections, self.main.specific, uplinks, dict(carry), mtus)
+        inputs = (settings, selections, Inputs(self.main.specific, dict(extra), mtus, uplinks, frozenset(self.can)))
         if inputs != self._inputs:
-            surroundings = Surroundings(
-                self.main.specific,
-                carry,
-                mtus,
-                uplinks,
-                can_guard="guard" in self.can,
-                can_pin="pin" in self.can,
-                can_clamp="clamp" in self.can,
-            )
-            self.table = ruleset(settings, selections, surroundings)
+            self.table = ruleset(*inputs)
             self._inputs = inputs
         return self.table
 
     def changes(self, settings: RouteSettings, table: Table | None) -> list[str]:
-        """What `nft` would be given now, transaction by transaction, to have this table; nothing where the one in the
-        kernel says of itself that it is the one. Asked without privileges: as if there was none."""
+        """What `nft` would be given now, transaction by transaction, to get this table; nothing if the table in the
+        kernel has its version already. Without privileges: as if there was none."""
         try:
             there = self._firewall.contents(settings.nft_table)
         except OSError:
@@ -141,7 +120,7 @@ class Protection:
         return table.changes(there or ())
 
     def remove(self, table: str) -> None:
-        """Have no table of this name. Raises `FirewallError`."""
+        """Remove the table of this name. Raises `FirewallError`."""
         self._inputs = ()
         self._firewall.hold(table, None)
 
@@ -158,25 +137,6 @@ class Protection:
         if about not in self._complained:
             self._complained.add(about)
             log.warning("%s", words)
-
-
-def carrying(
-    settings: RouteSettings,
-    choices: Mapping[PolicyId, Choice],
-    paths: Mapping[PathId, RoutePath],
-    *,
-    everything: bool = False,
-) -> dict[PolicyId, frozenset[str]]:
-    """The devices that carry each policy's traffic though none of its own paths has them: left over from another
-    configuration. ``everything``: all of its devices, for while a new configuration takes over."""
-    found: dict[PolicyId, frozenset[str]] = {}
-    for policy in settings.policies:
-        own = devices_of(settings, policy)
-        used = {paths[one].device for one in choices.get(policy.policy, BLOCKED).paths if one in paths}
-        more = own | used if everything else used - own
-        if more:
-            found[policy.policy] = frozenset(more)
-    return found
 
 
 def _trial(chain: str) -> str:

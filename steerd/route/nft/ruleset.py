@@ -4,62 +4,52 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from steerd.config.settings import IPV4, IPV6, Prefixes, RouteSettings
-from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words
-from steerd.route.nft.belonging import merged
-from steerd.route.nft.guard import guard
+from steerd.route.nft.classify import merged
+from steerd.route.nft.guard import ExtraDevices, guard
 from steerd.route.nft.pins import pins
 from steerd.route.nft.table import Table
 from steerd.route.wanted.selection import Selection
 
-COMMENT = "steerd, protocol "
-"""How the comment of our table begins: what tells it from another of its name."""
-
+COMMENT = "steerd, protocol "  # how the comment of our table begins: what tells it from another of its name
 _HEADERS = {IPV4: 40, IPV6: 60}
 """Bytes of the IP and TCP headers without options: what RFC 9293, 3.7.1 takes from the MTU."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What besides the settings goes into the table.
-
-    ``main`` is what main knows better than by a default route; ``carrying`` the devices that carry a policy's traffic
-    now though no path that it may use has them; ``mtus`` the largest packet that each device's path takes, in bytes.
-    ``uplinks`` are the devices of main's default routes. ``can_guard``, ``can_pin`` and ``can_clamp`` say what this
-    kernel can do.
-    """
+class Inputs:
+    """What besides the settings goes into the table. ``main`` has the prefixes that main knows better than by a default
+    route; ``mtus`` the largest packet that each device's path takes, in bytes; ``uplinks`` the devices of main's
+    default routes; ``can`` the uses of nftables that this kernel allows."""
 
     main: Prefixes = field(default_factory=Prefixes)
-    carrying: Mapping[PolicyId, frozenset[str]] = field(default_factory=dict)
+    extra: ExtraDevices = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
     uplinks: frozenset[str] = frozenset()
-    can_guard: bool = True
-    can_pin: bool = True
-    can_clamp: bool = True
+    can: frozenset[str] = frozenset({"guard", "pin", "clamp"})
 
 
-def ruleset(settings: RouteSettings, selections: Iterable[Selection], surroundings: Surroundings) -> Table | None:
+def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: Inputs) -> Table | None:
     """The table; None when there is nothing for it to do."""
     known = list(selections)
-    pinned = surroundings.can_pin and settings.pins
+    pinned = "pin" in inputs.can and settings.pins
     chains: list[str] = []
-    if surroundings.can_guard and settings.guards:
-        chains += guard(settings, known, surroundings.carrying, answers=pinned)
+    if "guard" in inputs.can and settings.guards:
+        chains += guard(settings, known, inputs.extra, answers=pinned)
     if pinned:
-        chains += pins(settings, known, surroundings.uplinks)
-    if surroundings.can_clamp and settings.clamp_mss:
-        chains += _clamp(settings, surroundings.mtus)
+        chains += pins(settings, known, inputs.uplinks)
+    if "clamp" in inputs.can and settings.clamp_mss:
+        chains += _clamp(settings, inputs.mtus)
     if not chains:
         return None
     comment = f"{COMMENT}{settings.protocol}, which keeps it as it is"
-    return Table.of(settings.nft_table, comment, [*_sets(settings, surroundings.main), *chains])
+    return Table.of(settings.nft_table, comment, [*_sets(settings, inputs.main), *chains])
 
 
 def _clamp(settings: RouteSettings, mtus: Mapping[str, int]) -> list[str]:
-    """Both ends of a TCP connection are told what the path's MTU leaves for data, in the segments that open it. A size
-    is only ever lowered: the kernel sees to that."""
+    """Tells both ends of a TCP connection, as it opens, what the path's MTU leaves for data. It only lowers sizes."""
     rules = []
     for device in sorted({path.device for path in settings.paths} & mtus.keys()):
         for family in FAMILIES:

@@ -1,14 +1,14 @@
 """Our one table of nftables, and how it takes the place of the one before without a packet noticing. Pure.
 
-One transaction swaps all rules at once, but not what they look up: the kernel shows what was put into a set a tenth
-of a millisecond later than the rules that came with it, and takes the verdicts of a map that goes before the rules that
-ask it. Who is looked up in between is not found, so that the guard drops what it should accept and accepts what it
-should drop. So what rules look up never changes: a set has a name that tells what is in it, is filled before a rule
-asks it, and goes when none asks it any more. Chains stay, and are refilled in between, in one transaction.
+One transaction swaps all rules at once, but not what they look up: the kernel shows what was put into a set a tenth of
+a millisecond later than the rules that came with it, and removes the verdicts of a map before the rules that ask it.
+Lookups in between find nothing, so that the guard drops what it should accept and accepts what it should drop. So what
+rules look up never changes: a set's name tells what is in it; it is filled before a rule asks it, and removed when none
+does any more. Chains stay, and are refilled in between, in one transaction.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
@@ -29,7 +29,7 @@ _NAMED = re.compile(r'"[^"]*"|(^\t(?:set|map) |@)(\w+)', re.MULTILINE)
 @dataclass(frozen=True, slots=True)
 class Table:
     """``blocks`` are its chains, sets and maps as `words.block` makes them. What rules look up in ranges, and what
-    leads to a verdict, is a set or map of its own there, not written into the rule."""
+    leads to a verdict, is a set or map of its own, not written into the rule."""
 
     name: str
     comment: str
@@ -37,8 +37,7 @@ class Table:
 
     @classmethod
     def of(cls, name: str, comment: str, blocks: Collection[str]) -> Self:
-        """Sets and maps get names that tell what is in them. An empty chain comes last, whose name tells the table from
-        others."""
+        """Names of sets and maps tell what is in them; that of the empty chain at the end tells the whole table."""
         full = {set_: f"{set_}_{_digest(block)}" for block in blocks for kind, set_ in names(block) if kind != "chain"}
         named = tuple(
             _NAMED.sub(lambda found: found[1] + full[found[2]] if found[2] else found[0], block) for block in blocks
@@ -52,13 +51,11 @@ class Table:
 
     @property
     def whole(self) -> str:
-        """The transaction that puts it in the place of whatever has its name."""
-        comment = f'\tcomment "{self.comment}"'
-        return removal(self.name) + _table(self.name, [comment, *self.blocks])
+        """The transaction that replaces whatever has its name."""
+        return removal(self.name) + _table(self.name, [f'\tcomment "{self.comment}"', *self.blocks])
 
     def changes(self, there: Collection[Name], *, trusted: bool = False) -> list[str]:
-        """The transactions, in their order, that make a table with these chains, sets and maps to this one.
-        ``trusted``: what is in its sets and maps is what their names tell."""
+        """The transactions from these chains, sets and maps to this table. ``trusted``: names tell what is in them."""
         if not there:
             return [self.whole]
         mine = {names(block)[0]: block for block in self.blocks}
@@ -69,7 +66,8 @@ class Table:
 
         found = []
         if fresh:
-            told = [words.chain(name, []) for name in _targets(mine[one] for one in fresh)]
+            targets = {name for one in fresh for name in _TARGET.findall(mine[one])}
+            told = [words.chain(name, []) for name in sorted(targets)]
             found.append(_table(self.name, [*told, *(mine[one] for one in fresh)]))
         put = [one for one in mine if one[0] == "chain" or not (trusted or one in fresh)]
         emptied = [one for one in there if one in put or one[0] == "chain"]
@@ -91,11 +89,6 @@ def names(text: str) -> list[Name]:
 
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:8]
-
-
-def _targets(blocks: Iterable[str]) -> list[str]:
-    """The chains that maps name."""
-    return sorted({name for block in blocks for name in _TARGET.findall(block)})
 
 
 def removal(table: str) -> str:

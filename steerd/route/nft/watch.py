@@ -17,10 +17,10 @@ class NftWatch(Notices):
         super().__init__(NETLINK_NETFILTER, (_GROUP,), self._heard, on_change)
 
     def retarget(self, table: str) -> None:
-        """Our table is called so from now on."""
+        """Our table has this name from now on."""
         self._name = table.encode() + b"\0"
 
     def _heard(self, datagram: bytes) -> None:
-        # Every message about a table, or anything in it, has its name; another's may contain it: one look too many.
+        # Every message about a table, or anything in it, has its name. Another's may contain it: one look too many.
         if self._name in datagram:
             self._on_change()

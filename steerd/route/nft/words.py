@@ -14,22 +14,24 @@ ALL_BITS = 0xFFFFFFFF
 
 
 def chain(name: str, rules: Iterable[str]) -> str:
+    """A chain."""
     return block(f"chain {name}", rules)
 
 
 def block(head: str, lines: Iterable[str]) -> str:
+    """A chain, set or map of a table."""
     return "\n".join([f"\t{head} {{", *(f"\t\t{line}" for line in lines), "\t}"])
 
 
 def ranges_set(name: str, family: int, found: Iterable[Range]) -> str:
     """A set of addresses."""
-    elements = ranges(family, found)
+    elements = ", ".join(_range(family, one) for one in found)
     lines = [f"type {ADDRESS_TYPE[family]}", "flags interval"]
     return block(f"set {name}", lines + ([f"elements = {{ {elements} }}"] if elements else []))
 
 
 def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
-    """From addresses to verdicts."""
+    """A map from addresses to verdicts."""
     elements = ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
     return block(
         f"map {name}", [f"type {ADDRESS_TYPE[family]} : verdict", "flags interval", f"elements = {{ {elements} }}"]
@@ -37,7 +39,7 @@ def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
 
 
 def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
-    """From keys of one of nft's types to the chains to go on in."""
+    """A map from keys of one of nft's types to the chains to go on in."""
     elements = ", ".join(f"{key} : goto {targets[key]}" for key in sorted(targets))
     return block(f"map {name}", [f"type {kind} : verdict", *([f"elements = {{ {elements} }}"] if elements else [])])
 
@@ -45,11 +47,6 @@ def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
 def names(devices: Iterable[str]) -> str:
     """A set of devices."""
     return "{ " + ", ".join(f'"{device}"' for device in sorted(devices)) + " }"
-
-
-def ranges(family: int, found: Iterable[Range]) -> str:
-    """The elements of a set."""
-    return ", ".join(_range(family, one) for one in found)
 
 
 def _range(family: int, one: Range) -> str:

@@ -20,49 +20,50 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a pass found and did. ``installed`` has the policies whose state differs from what was said before."""
+class Result:
+    """What a pass found and did. ``installed`` has the policies whose state differs from what was told before."""
 
     installed: tuple[Installed, ...] = ()
     repairs: Mapping[str, int] = field(default_factory=dict)
 
 
 class Account:
-    """Remembers what was said last. ``wrong`` tells whether any policy's packets go where they should not."""
+    """Remembers what was told last of each policy."""
 
     def __init__(self, kernel: Kernel, peers: Peers) -> None:
         self._kernel = kernel
         self._peers = peers
         self._verifier = Verifier(kernel)
-        self._said: dict[PolicyId, Installed] = {}
+        self._told: dict[PolicyId, Installed] = {}
         self._mismatches: dict[PolicyId, str] = {}
 
     @property
     def wrong(self) -> bool:
+        """Whether any policy's packets go where they should not."""
         return bool(self._mismatches)
 
     def keep(self, policies: AbstractSet[PolicyId]) -> None:
         """Forgets all others."""
-        self._said = {policy: said for policy, said in self._said.items() if policy in policies}
+        self._told = {policy: told for policy, told in self._told.items() if policy in policies}
         self._mismatches = {policy: words for policy, words in self._mismatches.items() if policy in policies}
 
-    def say(self, present: Present, policy: PolicyId, error: str | None = None) -> Installed:
+    def tell(self, present: Present, policy: PolicyId, error: str | None = None) -> Installed:
+        """What the kernel does for the policy, with what went wrong."""
         real = present.choice(policy)
         known = {path.path for path in present.settings.paths}
         if real.best is not None and real.best not in known:
             real, error = BLOCKED, error or f"still on {real.best}, which the configuration does not name"
         real = real.among(known)
         mismatch = None if error else self._mismatches.get(policy)
-        said = Installed(policy, real.best, real.runner_up, error, mismatch, real.shares)
-        self._said[policy] = said
-        return said
+        told = self._told[policy] = Installed(policy, real.best, real.runner_up, error, mismatch, real.shares)
+        return told
 
     def changed(self, present: Present, *, everything: bool = False) -> tuple[Installed, ...]:
-        """What is to be told since it was last: errors are told with what they answer. ``everything``: all of it."""
+        """What differs from what was told last, but for errors, which answer a `Steer`. ``everything``: all of it."""
         told = []
         for policy in present.choices:
-            before = self._said.get(policy)
-            now = self.say(present, policy)
+            before = self._told.get(policy)
+            now = self.tell(present, policy)
             if everything or before is None or now._replace(error=None) != before._replace(error=None):
                 told.append(now)
         return tuple(told)
@@ -70,18 +71,17 @@ class Account:
     def shortfall(
         self, present: Present, seen: Seen, refused: Mapping[WayOut, str], policy: PolicyId, choice: Choice
     ) -> str | None:
-        """Why not all of the policy's packets go where this choice sends them, as far as routes tell; None: they do.
-        ``refused`` as in `examine`, with the kernel's words."""
+        """Why not all packets of the policy go as chosen; None: they do. ``refused``: ways out, with the words."""
         if choice.best is not None and present.choice(policy).best != choice.best:
             path = next(path for path in present.settings.paths if path.path == choice.best)
             if path.peer and (said := self._peers.why_not(path)):
                 return said
             if not seen.up(path.device):
-                return f"device {path.device} of path {path.path} is down or not there"
+                return f"device {path.device} of path {path.path} is down or does not exist"
             if not ways_out([path]):
                 return f"path {path.path} has no next hop: main has no default route by {path.device}"
             words = {refused[way] for way in ways_out([path]) if way in refused}
-            return f"path {path.path} cannot be used: " + ("; ".join(sorted(words)) or "the kernel did not take it")
+            return f"path {path.path} cannot be used: " + ("; ".join(sorted(words)) or "the kernel refused it")
         for family in present.families if present.nexthop_objects else ():
             group = present.state.groups.get(present.ids.groups.get((policy, family), 0))
             if group and (left := stragglers(self._kernel, present.settings, group)):
@@ -91,15 +91,13 @@ class Account:
     def examine(
         self, present: Present, seen: Seen, refused: Iterable[WayOut], policies: AbstractSet[PolicyId] | None = None
     ) -> None:
-        """Asks the kernel where it sends the packets of these policies, or of all. ``refused``: ways out that it does
-        not take."""
+        """Asks the kernel where it sends packets of these policies, or of all. ``refused``: ways out it refuses."""
         try:
             self._verifier.prepare(present.settings, present.selections, seen.devices)
         except OSError as error:
             log.warning("the gateway's addresses cannot be read: %s", error)
             return
-        paths = [*present.retired.values(), *present.settings.paths]
-        usable = {way for way in ways_out(paths) if seen.up(way.device)}.difference(refused)
+        usable = {way for way in ways_out(present.paths.values()) if seen.up(way.device)}.difference(refused)
         for policy in sorted(present.choices.keys() if policies is None else policies):
             before, words = self._mismatches.pop(policy, None), self._mismatch(present, policy, usable)
             if words:
@@ -107,14 +105,13 @@ class Account:
                 if words != before:
                     log.error("%s: %s", policy, words)
             elif before:
-                log.info("%s: the kernel sends its packets where they belong again", policy)
+                log.info("%s: the kernel sends its packets where they should go again", policy)
 
     def _mismatch(self, present: Present, policy: PolicyId, usable: AbstractSet[WayOut]) -> str | None:
-        paths = {**present.retired, **{path.path: path for path in present.settings.paths}}
         expected: dict[int, frozenset[str]] = {}
         for family in present.families:
             if present.steers(policy, family):
-                ways = weighed(present.choices[policy], paths, usable, family)
+                ways = weighed(present.choices[policy], present.paths, usable, family)
                 expected[family] = frozenset(way.device for way in carrying(ways))
         try:
             return self._verifier.mismatch(policy, expected)

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.conflicts.conflicts import Quarrel
+from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.kernel.kernel import Kernel, Refused
 from steerd.route.kernel.switch import regroup, regrouped
 from steerd.route.model.numbers import Ids, WayOut, allocate
@@ -15,17 +15,14 @@ from steerd.route.model.objects import Nexthop, Routes, Seen, State
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
-from steerd.route.wanted.choice import Choice, possible, ways_out
+from steerd.route.wanted.choice import Choice, ways_out, weighed
 from steerd.route.wanted.desired import Circumstances, desired
 from steerd.route.wanted.diff import Difference, difference, label
 from steerd.route.wanted.present import Present
 
 log = logging.getLogger(__name__)
 
-_ROUNDS = 5
-"""Attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another."""
-
-_NOTHING: Mapping[PolicyId, Choice] = {}
+_ROUNDS = 5  # attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another
 
 
 class Convergence:
@@ -38,7 +35,7 @@ class Convergence:
         self.refused: dict[WayOut, str] = {}
         self.links: dict[PathId, bool] = {}
         self.counts: dict[tuple[PolicyId, int], int] = {}
-        self.quarrel = Quarrel()
+        self.conflict = Conflict()
         self._kernel = kernel
         self._peers = peers
         self._pins = pins
@@ -46,30 +43,26 @@ class Convergence:
         self._complained: set[WayOut] = set()
 
     def adopt(self, seen: Seen, groups: dict[tuple[PolicyId, int], int]) -> None:
-        """Begin from what was found, with the numbers that policies' groups have there."""
+        """Begin from what was found, with the ids that policies' groups have there."""
         self.seen = seen
         self._ids = Ids(groups, {})
 
-    def make_peace(self) -> None:
-        """Settings change: what others undid under the former ones is forgotten."""
-        self.quarrel = Quarrel()
-
-    def converge(self, standing: Standing, former: Mapping[PolicyId, Choice] = _NOTHING) -> tuple[Difference, Standing]:
-        """Until there is nothing left to change. Returns the first difference found, and what stands then: where a
-        choice cannot be carried out at all, the policy's ``former`` one may, and a runner-up may have stepped in."""
+    def converge(self, standing: Standing, former: Mapping[PolicyId, Choice]) -> tuple[Difference, Standing]:
+        """Until there is nothing left to change. Returns the first difference found, and what stands then: the policy's
+        ``former`` choice replaces one that cannot be carried out at all, and a runner-up may have stepped in."""
         settings = standing.settings
         self.refused = {}
         first: Difference | None = None
         for _ in range(_ROUNDS):
             seen = self.seen = self._kernel.read(settings)
             standing, state = self._wanted(standing, former)
-            found = self.quarrel.leave(difference(seen.ours, state), settings.protocol)
+            found = self.conflict.leave(difference(seen.ours, state), settings.protocol)
             first = first or found
             if not found:
                 break
             refused = self._kernel.apply(found.additions, settings)
             if not refused:
-                # Never take away the old before the new stands.
+                # Never remove the old before the new is there.
                 refused = self._kernel.apply(found.removals, settings)
             self._learn(refused)
         else:
@@ -79,21 +72,11 @@ class Convergence:
         return first or Difference((), ()), self._look(standing)
 
     def switch(self, standing: Standing, policy: PolicyId) -> Standing | None:
-        """Carry out the policy's choice by one message per family on what was last read. Returns what stands then.
-        None: that was not enough, look again and converge."""
+        """Carry out a choice by one message a family. Returns what stands then; None: not enough, read and converge."""
         settings = standing.settings
         if not self._objects(settings):
             return None
-        changes = regroup(
-            settings,
-            policy,
-            standing.choices[policy],
-            families=self._kernel.families,
-            ids=self._ids,
-            seen=self.seen,
-            present=self.present(standing),
-            pinning=self._pins(settings),
-        )
+        changes = regroup(self.present(standing), policy, self.seen, pinning=self._pins(settings))
         if changes is None:
             return None
         if refused := self._kernel.apply(changes, settings):
@@ -129,7 +112,7 @@ class Convergence:
         for policy, before in former.items():
             choice = standing.choices[policy]
             if choice.best is not None and not _leads(choice, paths, usable) and _leads(before, paths, usable):
-                # What is asked for cannot be: better where it was than nowhere.
+                # What is asked for is impossible: better where it was than nowhere.
                 standing = standing.choosing({policy: before})
         circumstances = Circumstances(
             standing.retired, usable, self._ids, self._kernel.families, self._objects(settings), self._pins(settings)
@@ -160,19 +143,12 @@ class Convergence:
             for path in standing.settings.paths
         }
         present = self.present(standing)
+        policies = [one.policy for one in standing.settings.policies]
+        self.counts = {(policy, family): present.count(policy, family) for policy in policies for family in FAMILIES}
         real = {policy: present.choice(policy) for policy in standing.choices}
-        self.counts = {
-            (one.policy, family): present.count(one.policy, family)
-            for one in standing.settings.policies
-            for family in FAMILIES
-        }
-        moved = {
-            policy: one
-            for policy, one in real.items()
-            if one.best is not None and one.best != standing.choices[policy].best
-        }
+        moved = {policy: one for policy, one in real.items() if one.best not in (None, standing.choices[policy].best)}
         return standing.choosing(moved).trimmed()
 
 
 def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:
-    return any(possible(choice, paths, usable, family) for family in FAMILIES)
+    return any(weighed(choice, paths, usable, family) for family in FAMILIES)

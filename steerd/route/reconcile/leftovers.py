@@ -22,7 +22,7 @@ def remove_leftovers(
     try:
         peers.remove(old, but=peers.own)
     except WireGuardError as error:
-        log.warning("what the former settings had peers be allowed cannot be removed: %s", error)
+        log.warning("AllowedIPs of the former settings cannot be removed: %s", error)
     if _ranges(old) == _ranges(new):
         return
     had, have = kernel.read(old).ours, kernel.read(new).ours

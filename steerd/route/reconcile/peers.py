@@ -2,48 +2,38 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 from steerd.config.settings import Actuator, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import Device, WireGuardError, grants
 from steerd.net.wireguard.speaker import Speaker
+from steerd.route.kernel.owner import Owner
 from steerd.route.wanted.allowed_ips import Held, Moves, Prefixes, held, missing, ours, removable, wanted
 from steerd.route.wanted.choice import Choice
 
 log = logging.getLogger(__name__)
 
 
-class Peers:
-    """``held`` is as last read back; None where the settings do not ask for any of this. ``errors``, by device, say
-    what could not be done in the last attempt."""
+class Peers(Owner):
+    """From the last reading: ``devices`` by name, and ``held``, None where the settings ask for none of this. ``own``
+    are each policy's prefixes; ``errors``, by device, say what could not be done in the last attempt."""
 
     def __init__(self, settings: RouteSettings) -> None:
-        self.held: Held | None = None
+        super().__init__()
         self.errors: dict[str, str] = {}
-        self._speaker = Speaker()
-        self._devices: dict[str, Device] = {}
-        self._own: Prefixes = {}
+        self.devices: Mapping[str, Device] = {}
+        self._speaker = self._owned.enter_context(Speaker())
         self.configure(settings)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._speaker.close()
 
     def configure(self, settings: RouteSettings) -> None:
         """For these settings from now on; nothing is changed yet."""
         active = settings.actuator is Actuator.WIREGUARD
-        self._own = ours(settings) if active else {}
+        self.own: Prefixes = ours(settings) if active else {}
         self._names = sorted({path.device for path in settings.paths}) if active else []
-        self.held = {} if active else None
+        self.held: Held | None = {} if active else None
 
     def read(self) -> None:
-        """Has `held` be as the devices are. One that cannot be read counts as it was."""
+        """Reads the devices. One that cannot be read counts as it was."""
         if self.held is None:
             return
         self.errors = {}
@@ -53,14 +43,14 @@ class Peers:
                 device = self._speaker.read(name)
             except WireGuardError as error:
                 self._fail(name, error)
-                device = self._devices.get(name)
+                device = self.devices.get(name)
             if device is not None:
                 found[name] = device
-        self._devices = found
-        self.held = held(self._own, found)
+        self.devices = found
+        self.held = held(self.own, found)
 
     def hold(self, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]) -> int:
-        """Reads, and has each chosen peer have its policy's prefixes, in one step for each. Returns how many moved."""
+        """Reads, and gives each chosen peer its policy's prefixes, in one step for each. Returns how many moved."""
         self.read()
         moved = 0
         for device, moves in self.due(choices, paths):
@@ -77,17 +67,13 @@ class Peers:
 
     def due(self, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]) -> Sequence[Moves]:
         """What has to move, on what was read last."""
-        want = wanted(self._own, choices, paths)
-        found = (missing(self._devices[name], want[name]) for name in sorted(want) if name in self._devices)
+        want = wanted(self.own, choices, paths)
+        found = (missing(self.devices[name], want[name]) for name in sorted(want) if name in self.devices)
         return [one for one in found if one.moves]
 
-    @property
-    def devices(self) -> Mapping[str, Device]:
-        return self._devices
-
     def why_not(self, path: RoutePath) -> str:
-        """Why the path's peer has not got what it should, in words; empty: nothing is known."""
-        device = self._devices.get(path.device)
+        """Why the path's peer lacks what it should have, in words; empty: unknown."""
+        device = self.devices.get(path.device)
         if path.device in self.errors:
             return self.errors[path.device]
         if device is None:
@@ -95,8 +81,7 @@ class Peers:
         return "" if path.peer in device.peers else f"{path.device} has no peer {path.peer}"
 
     def remove(self, settings: RouteSettings, *, but: Prefixes | None = None) -> int:
-        """Takes the prefixes of these settings' policies from the peers of their paths, ``but`` those of others.
-        Raises `WireGuardError`. Returns how many there were."""
+        """Takes policies' prefixes from their peers, but not the ``but`` ones; how many. Raises `WireGuardError`."""
         names = {path.device for path in settings.paths if path.peer}
         if not names:
             return 0
@@ -107,11 +92,6 @@ class Peers:
         for name, allowed in found.items():
             self._speaker.drop(name, allowed)
         return sum(map(len, found.values()))
-
-    @property
-    def own(self) -> Prefixes:
-        """Each policy's prefixes."""
-        return self._own
 
     def _fail(self, name: str, error: WireGuardError) -> None:
         words = f"WireGuard of {name}: {error.strerror or error}"

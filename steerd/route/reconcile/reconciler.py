@@ -12,11 +12,13 @@ from steerd.core.effects import Steer
 from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.around.collisions import collision
+from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen
-from steerd.route.nft.protect import Carrying, Protection
-from steerd.route.reconcile.account import Account, Outcome
+from steerd.route.nft.guard import ExtraDevices
+from steerd.route.nft.protect import Protection
+from steerd.route.reconcile.account import Account, Result
 from steerd.route.reconcile.convergence import Convergence
 from steerd.route.reconcile.leftovers import remove_leftovers
 from steerd.route.reconcile.peers import Peers
@@ -29,8 +31,7 @@ from steerd.route.wanted.selection import Selection, selections
 
 log = logging.getLogger(__name__)
 
-_AGAIN = 5.0
-"""Seconds until the kernel is asked again about what it does otherwise than it should."""
+_AGAIN = 5.0  # seconds until the kernel is asked again about what it does not do as it should
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,7 @@ class Proposal:
 
 class Reconciler:
     """Owns the wanted state, ``standing``. ``retry_at`` is when to `repair` again even if nothing is noticed, by the
-    clock that `repair` is given.
-
-    Without ``protection`` nothing is done in nftables.
-    """
+    clock that `repair` is given. Without ``protection`` nothing is done in nftables."""
 
     def __init__(
         self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None, peers: Peers | None = None
@@ -58,7 +56,7 @@ class Reconciler:
         self._kernel = kernel
         self._protection = protection
         self._peers = peers or Peers(settings)
-        self._convergence = Convergence(kernel, self._peers, protection.pins if protection else _never)
+        self._convergence = Convergence(kernel, self._peers, protection.pins if protection else lambda _: False)
         self._account = Account(kernel, self._peers)
         self._spent: list[RouteSettings] = []  # of which something may be left
 
@@ -78,7 +76,7 @@ class Reconciler:
         names = {path.device for path in self.standing.settings.paths}
         return {one.index for name, one in self._convergence.seen.devices.items() if name in names}
 
-    def start(self, settings: RouteSettings) -> Outcome:
+    def start(self, settings: RouteSettings) -> Result:
         """Checks, adopts, converges. Raises `RouteError`."""
         found = self._check(settings)
         adopted = adopt(settings, found.selections, found.seen.ours)
@@ -87,10 +85,10 @@ class Reconciler:
             adopted = adopt_peers(settings, adopted, self._peers.held)
         self.standing = Standing(settings, found.selections, adopted.choices, adopted.strangers)
         self._convergence.adopt(found.seen, adopted.groups)
-        self._protect(self.standing.carrying(), must=True)
-        self._hold()  # what was half moved is not left so
+        self._protect(self.standing.extra_devices(), must=True)
+        self._hold()  # completes what a former run half moved
         self._converge()
-        return self._settled(everything=True)
+        return self._finish(everything=True)
 
     def steer(self, wanted: Steer) -> Installed:
         """Carries out a policy's choice. What the kernel refuses is told, not raised."""
@@ -99,7 +97,7 @@ class Reconciler:
             return Installed(policy, None, None, f"no policy {policy} is configured")
         known = self.standing.named.keys()
         if choice.best is not None and choice.best not in known:
-            return self._say(policy, f"no path {choice.best} is configured")
+            return self._tell(policy, f"no path {choice.best} is configured")
         choice = choice.among(known)
         before = self.standing.choices
         self.standing = self.standing.choosing({policy: choice})
@@ -109,7 +107,7 @@ class Reconciler:
             if switched is None or switched.retired.keys() != self.standing.retired.keys():
                 self.standing = switched or self.standing
                 self._converge({policy: before[policy]} if policy in before else {})
-                self._protect(self.standing.carrying())
+                self._protect(self.standing.extra_devices())
             else:
                 self.standing = switched
             found = self._convergence
@@ -117,99 +115,97 @@ class Reconciler:
             self._examine({policy})
         except OSError as failure:
             error = f"netlink: {failure}"
-        return self._say(policy, error)
+        return self._tell(policy, error)
 
-    def repair(self, now: float, *, calm: bool = True, remover: int = 0) -> Outcome:
+    def repair(self, now: float, *, calm: bool = True, remover: int = 0) -> Result:
         """Reads everything again and puts right what is not as wanted. ``now`` in seconds; ``calm``: no device came or
         went since the last look; ``remover``: the netlink address of who last removed something, as far as known."""
         before, complete = self.links, not self._convergence.refused
         repairs: Counter[str] = Counter(nft=self.protect(now))
         moved = self._hold()
-        quarrel = self._convergence.quarrel
-        # What goes with a device is nobody's work, and nor is what the kernel refused until now.
-        quarrel.look(now, blame=calm and complete)
+        # What goes with a device, and what the kernel refused until now, was removed by nobody: restored, not counted.
+        self._convergence.conflict.look(now, blame=calm and complete)
         first = self._converge()
         if self.links == before and complete:
-            # What went with a device is the kernel's doing, not a meddler's, and what it refused until now
-            # was never there: restored, but not counted.
             for change in (*first.additions, *first.removals):
                 repairs[label(change)] += size(change)
             repairs["allowedips"] += moved
         self._clear()
-        outcome = self._settled(+repairs)
-        quarrel.report(remover)
-        self.retry_at = min(quarrel.deadline, now + _AGAIN if self._account.wrong or self._spent else inf)
-        return outcome
+        result = self._finish(+repairs)
+        self._convergence.conflict.report(remover)
+        again = now + _AGAIN if self._account.wrong or self._spent else inf
+        self.retry_at = min(self._convergence.conflict.deadline, again)
+        return result
 
     def protect(self, now: float) -> bool:
-        """Has nftables and main read again, and our table put right. Returns whether somebody had changed it."""
-        changed = self._protect(self.standing.carrying())
+        """Reads nftables and main again, and restores our table. Returns whether somebody had changed it."""
+        changed = self._protect(self.standing.extra_devices())
         if changed:
-            self._convergence.quarrel.table_changed(self.standing.settings.nft_table, now)
+            self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
         return changed
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes."""
         if self._protection:
             self._protection.size(path, mtu)
-            self._protect(self.standing.carrying())
+            self._protect(self.standing.extra_devices())
 
     def block(self) -> None:
-        """Everything that any policy is about holds at its shadow."""
+        """Every packet that a policy is about meets its shadow."""
         self.standing = self.standing.choosing({one.policy: BLOCKED for one in self.standing.settings.policies})
         self._converge()
 
     # Other settings
 
     def prepare(self, settings: RouteSettings) -> Proposal:
-        """Everything that can be said against these settings is: raises `RouteError`. Changes nothing."""
+        """Checks the settings against what there is: raises `RouteError`. Changes nothing."""
         found = self._check(settings)
         if self._protection:
-            carry = self.standing.carrying(everything=True)
+            extra = self.standing.extra_devices(everything=True)
             try:
-                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, carry))
+                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
             except OSError as error:
                 raise RouteError(f"nftables: {error}") from error
         return found
 
-    def take_up(self, proposal: Proposal) -> Outcome:
+    def take_up(self, proposal: Proposal) -> Result:
         """Additions first, then removals. Raises `OSError` or `RouteError` on a fault of the machine."""
         if proposal.policies != self.standing.choices.keys():
-            # One that had no choice yet got its first: it has rules now, and a table that is no one else's.
+            # A policy got its first choice since: it has rules now, and a table of its own.
             proposal = self._check(proposal.settings)
-        self._protect(self.standing.carrying(everything=True), proposal, must=True)
+        self._protect(self.standing.extra_devices(everything=True), proposal, must=True)
         return self._move(self.standing.under(proposal.settings, proposal.selections))
 
-    def configure(self, settings: RouteSettings) -> Outcome:
-        """Both at once, for settings that differ in what the kernel itself tells. Raises `RouteError`, or `OSError`."""
+    def configure(self, settings: RouteSettings) -> Result:
+        """Checks settings and takes them up. Raises `RouteError`, or `OSError`."""
         return self.take_up(self._check(settings))
 
-    def put_back(self, former: Standing, since: Standing) -> Outcome:
-        """What stood before other settings were taken up, but for what policies chose ``since``. Raises `OSError` if
-        not all of it could be put back; what is wanted is what was wanted before all the same."""
+    def put_back(self, former: Standing, since: Standing) -> Result:
+        """Restores what stood before other settings were taken up, but for what policies chose ``since``. Raises
+        `OSError` if not all of it could be restored; it is wanted all the same."""
         standing = self.standing.back_to(former, since)
-        self._protect(self.standing.carrying(everything=True), standing)
+        self._protect(self.standing.extra_devices(everything=True), standing)
         return self._move(standing)
 
-    def _move(self, standing: Standing) -> Outcome:
+    def _move(self, standing: Standing) -> Result:
         self._spent.append(self.standing.settings)
         self.standing = standing
         self._peers.configure(standing.settings)
         self._account.keep({one.policy for one in standing.settings.policies})
-        self._convergence.make_peace()
+        self._convergence.conflict = Conflict()  # under the former settings
         self._hold()
         self._converge()
         self._clear()
-        return self._settled(everything=True)
+        return self._finish(everything=True)
 
     def _clear(self) -> None:
-        """Nothing is left of former settings; what can not be removed now is tried again with the next look."""
+        """Removes what former settings left; what cannot be removed now is tried again with the next look."""
         try:
             while self._spent:
                 remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
                 del self._spent[0]
         except OSError as error:
-            log.warning("what former settings left can not be removed yet: %s", error)
+            log.warning("what former settings left cannot be removed yet: %s", error)
             self.retry_at = 0.0
 
     # How it is done
@@ -228,14 +224,14 @@ class Reconciler:
             self._protection.check(settings)
         return Proposal(settings, chosen, seen, frozenset(self.standing.choices))
 
-    def _protect(self, carry: Carrying, under: Proposal | Standing | None = None, *, must: bool = False) -> bool:
-        """``must``: raises `RouteError`. Else what cannot be is said, and tried again with the next look."""
+    def _protect(self, extra: ExtraDevices, under: Proposal | Standing | None = None, *, must: bool = False) -> bool:
+        """``must``: raises `RouteError`. Else a failure is logged, and tried again with the next look."""
         if self._protection is None:
             return False
         under = under or self.standing
         seen = under.seen if isinstance(under, Proposal) else self._convergence.seen
         try:
-            table = self._protection.describe(under.settings, under.selections, seen.devices, carry)
+            table = self._protection.describe(under.settings, under.selections, seen.devices, extra)
             return self._protection.hold(under.settings.nft_table, table)
         except OSError as error:
             if must:
@@ -244,31 +240,26 @@ class Reconciler:
             return False
 
     def _hold(self) -> int:
-        """Has the peers have what their policies want, before any route leads there. Returns how much moved."""
+        """Gives peers what their policies want, before any route leads there. Returns how much moved."""
         return self._peers.hold(self.standing.choices, self.standing.paths)
 
     def _converge(self, former: Mapping[PolicyId, Choice] | None = None) -> Difference:
         first, self.standing = self._convergence.converge(self.standing, former or {})
         return first
 
-    def _settled(self, repairs: Mapping[str, int] | None = None, *, everything: bool = False) -> Outcome:
-        """The guard as tight as it can be, the packets' ways looked at, and what there is to tell of it."""
-        self._protect(self.standing.carrying())
+    def _finish(self, repairs: Mapping[str, int] | None = None, *, everything: bool = False) -> Result:
+        """Tightens the guard as far as possible, and asks where packets go."""
+        self._protect(self.standing.extra_devices())
         self._examine()
-        return Outcome(self._account.changed(self._present(), everything=everything), repairs or {})
+        return Result(self._account.changed(self._present(), everything=everything), repairs or {})
 
     def _present(self) -> Present:
         return self._convergence.present(self.standing)
 
     def _examine(self, policies: AbstractSet[PolicyId] | None = None) -> None:
-        """Asks the kernel where it sends the packets of these policies, or of all."""
         self._account.examine(self._present(), self._convergence.seen, self._convergence.refused, policies)
         if self._account.wrong:
             self.retry_at = 0.0
 
-    def _say(self, policy: PolicyId, error: str | None = None) -> Installed:
-        return self._account.say(self._present(), policy, error)
-
-
-def _never(_: RouteSettings) -> bool:
-    return False
+    def _tell(self, policy: PolicyId, error: str | None = None) -> Installed:
+        return self._account.tell(self._present(), policy, error)

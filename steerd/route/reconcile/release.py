@@ -1,4 +1,4 @@
-"""When pinned connections are let go of: at once from a path that died, after a while from one that was left. Pure.
+"""When pinned connections are released: at once from a path that died, after a while from one that was left. Pure.
 
 Times are seconds of one clock that only goes forward.
 """
@@ -12,23 +12,22 @@ from steerd.core.settings import PathId
 
 
 class Due(NamedTuple):
-    """``inbound``: those that came in by the path too. A path that was merely left goes on answering them."""
+    """``inbound``: also those that came in by the path, which a path that was merely left goes on answering."""
 
     path: PathId
     inbound: bool
 
 
 class Release:
-    """Nothing is let go of as long as any policy uses the path: what its connections would meet then is the same."""
+    """Nothing is released while any policy uses the path: what its connections would meet then is the same."""
 
     def __init__(self) -> None:
         self._chosen: AbstractSet[PathId] = frozenset()
         self._left: dict[PathId, float] = {}
-        self._dead: dict[PathId, bool] = {}  # whether it was already let go of
+        self._dead: dict[PathId, bool] = {}  # whether its connections were released
 
     def chose(self, paths: Iterable[PathId], chosen: AbstractSet[PathId], now: float) -> None:
-        """Of all ``paths`` policies use the ``chosen`` ones now. One that never was chosen counts as left when it
-        became known: a former run may have used it."""
+        """Policies use the ``chosen`` ones; others never chosen count as left now: a former run may have used them."""
         known = set(paths)
         left = {path: since for path, since in self._left.items() if path in known and path not in chosen}
         for path in known - set(chosen):
@@ -47,7 +46,7 @@ class Release:
         self._dead.pop(path, None)
 
     def due(self, now: float, max_drain: float) -> list[Due]:
-        """What is to be let go of now; each is said once."""
+        """What is to be released now; each is told once."""
         found = [Due(path, inbound=True) for path, done in self._dead.items() if not done and path not in self._chosen]
         self._dead |= {one.path: True for one in found}
         over = [path for path, since in self._left.items() if since + max_drain <= now]

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.nft.protect import Carrying, carrying
+from steerd.route.nft.classify import devices as devices_of
+from steerd.route.nft.guard import ExtraDevices
 from steerd.route.wanted.adopt import names
-from steerd.route.wanted.choice import Choice
+from steerd.route.wanted.choice import BLOCKED, Choice
 from steerd.route.wanted.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``choices`` has the policies that are in place; ``retired`` the paths that choices still use though the settings
-    do not name them."""
+    """``choices`` has the policies in place; ``retired`` the paths these use that the settings do not name."""
 
     settings: RouteSettings
     selections: tuple[Selection, ...] = ()
@@ -37,16 +37,24 @@ class Standing:
         """The paths that policies use."""
         return {path for choice in self.choices.values() for path in choice.paths if path != choice.runner_up}
 
-    def carrying(self, *, everything: bool = False) -> Carrying:
-        """As `steerd.route.nft.protect.carrying`."""
-        return carrying(self.settings, self.choices, self.paths, everything=everything)
+    def extra_devices(self, *, everything: bool = False) -> ExtraDevices:
+        """The devices that carry each policy's traffic though none of its own paths has them: left over from another
+        configuration. ``everything``: all of its devices, for while a new configuration takes over."""
+        paths = self.paths
+        found: dict[PolicyId, frozenset[str]] = {}
+        for policy in self.settings.policies:
+            own = devices_of(self.settings, policy)
+            used = {paths[one].device for one in self.choices.get(policy.policy, BLOCKED).paths if one in paths}
+            if more := own | used if everything else used - own:
+                found[policy.policy] = frozenset(more)
+        return found
 
     def choosing(self, choices: Mapping[PolicyId, Choice]) -> "Standing":
         """With these choices besides the others."""
         return replace(self, choices={**self.choices, **choices})
 
     def trimmed(self) -> "Standing":
-        """Without the retired paths that no choice uses any more."""
+        """Without the retired paths that no choice uses."""
         used = {path for choice in self.choices.values() for path in choice.paths}
         return replace(self, retired={name: path for name, path in self.retired.items() if name in used})
 
@@ -64,8 +72,7 @@ class Standing:
         return Standing(settings, selections, choices, retired).trimmed()
 
     def back_to(self, former: "Standing", since: "Standing") -> "Standing":
-        """Under the former settings, with the choices that policies had then, but for those that chose anew ``since``
-        this was taken up."""
+        """Under the former settings and their choices, but with those that policies made ``since`` it was taken up."""
         moved = {policy: choice for policy, choice in self.choices.items() if choice != since.choices.get(policy)}
         news = replace(self, choices=moved).under(former.settings, former.selections)
         retired = {**news.retired, **former.retired}

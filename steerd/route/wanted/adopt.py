@@ -1,8 +1,7 @@
 """What the kernel already does for our policies, whoever set it up: a former run, or this one. Pure.
 
-The kernel is the state. A policy's group is the one that its routes lead to, and its choice the heaviest
-member; members are recognised by device, gateway and family. No number and no order of the configuration
-is asked.
+The kernel is the state. A policy's group is the one that its routes lead to, and its choice the heaviest member;
+members are recognised by device, gateway and family, never by a number or the order of the configuration.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +19,9 @@ from steerd.route.wanted.selection import Selection
 
 
 class Adopted(NamedTuple):
-    """``choices`` has every policy that is in place, with an empty choice where nothing but its shadows is.
-    ``groups`` are the ids of their groups; ``strangers`` paths made up for members that no configured path
-    explains, so that they may stay until there is an opinion."""
+    """``choices`` has every policy that is in place, with an empty choice where only its shadows are. ``groups`` are
+    the ids of their groups; ``strangers`` paths made up for members that no configured path explains, so that they stay
+    until the first choice."""
 
     choices: dict[PolicyId, Choice]
     groups: dict[tuple[PolicyId, int], int]
@@ -39,20 +38,18 @@ class _Table:
 
     def most(self, wanted: set[bytes], metric: int, kind_of: RouteType) -> Kind | None:
         """The kind that has most of the wanted prefixes."""
-        best: Kind | None = None
-        most = 0
+        shared: dict[Kind, int] = {}
         for kind, packed in self._packs.items():
-            if kind.metric != metric or kind.type != kind_of:
-                continue
-            if kind not in self._sets:
-                self._sets[kind] = set(prefixes.split(self._family, packed))
-            shared = len(wanted & self._sets[kind])
-            if shared > most:
-                best, most = kind, shared
-        return best
+            if (kind.metric, kind.type) == (metric, kind_of):
+                if kind not in self._sets:
+                    self._sets[kind] = set(prefixes.split(self._family, packed))
+                shared[kind] = len(wanted & self._sets[kind])
+        best = max(shared, key=shared.__getitem__, default=None)
+        return best if best and shared[best] else None
 
 
 def adopt(settings: RouteSettings, selections: Iterable[Selection], state: State) -> Adopted:
+    """What these settings find in place."""
     choices: dict[PolicyId, Choice] = {}
     groups: dict[tuple[PolicyId, int], int] = {}
     strangers: dict[PathId, RoutePath] = {}
@@ -86,7 +83,7 @@ def _resilient(state: State, number: int) -> bool:
 
 
 def ways_of(state: State, kind: Kind) -> list[tuple[WayOut, int]]:
-    """Where routes of this kind lead, with the weights there, those who only stand by last."""
+    """Where routes of this kind lead, with the weights there, runners-up last."""
     if not kind.nexthop:
         return [(WayOut(kind.family, kind.device, kind.via), RUNNER_UP_WEIGHT)] if kind.device else []
     group = state.groups.get(kind.nexthop)
@@ -97,10 +94,7 @@ def ways_of(state: State, kind: Kind) -> list[tuple[WayOut, int]]:
 
 def name_of(settings: RouteSettings, way: WayOut, strangers: dict[PathId, RoutePath]) -> PathId:
     """The configured path that leaves this way; else a made-up one, which goes into ``strangers``."""
-    for path in sorted(settings.paths, key=lambda one: one.path):
-        if way_out(path, way.family) == way:
-            return path.path
-    for path in strangers.values():
+    for path in (*sorted(settings.paths, key=lambda one: one.path), *strangers.values()):
         if way_out(path, way.family) == way:
             return path.path
     name = PathId(f"unknown/{way.device}" + (f"/{way.via}" if way.via else ""))
@@ -123,8 +117,7 @@ def name_of_peer(
 
 
 def adopt_peers(settings: RouteSettings, adopted: Adopted, held: Mapping[tuple[PolicyId, str], str]) -> Adopted:
-    """Of several peers on the device that a policy's routes lead to, the choice is the one that has its prefixes;
-    there is none if nobody has them."""
+    """Of several peers on a policy's device the choice is the one that has its prefixes; none if nobody has them."""
     strangers = dict(adopted.strangers)
     paths = {path.path: path for path in settings.paths}
     choices: dict[PolicyId, Choice] = {}
@@ -146,7 +139,7 @@ def names(settings: RouteSettings, ways: Mapping[PathId, RoutePath], path: PathI
     if any(one.path == path for one in settings.paths):
         return path
     gone = ways.get(path)
-    if gone is None or not ways_out([gone]):  # what leads nowhere, for want of a gateway, resembles all that does
+    if gone is None or not ways_out([gone]):  # a path that leads nowhere, for want of a gateway, resembles others
         return path
     for one in settings.paths:
         if one.peer == gone.peer and all(way_out(one, family) == way_out(gone, family) for family in FAMILIES):

@@ -1,6 +1,6 @@
 """A policy's prefixes among the AllowedIPs of a WireGuard device's peers: who should have them, and who has. Pure.
 
-Ours are the very prefixes of the policies. Whatever else peers are allowed, the targets of probes above all, is not.
+Only the very prefixes of the policies are ours; what else peers are allowed, the targets of probes above all, is not.
 """
 
 from collections import Counter
@@ -43,8 +43,8 @@ def ours(settings: RouteSettings) -> dict[PolicyId, tuple[AllowedIp, ...]]:
 def wanted(
     own: Prefixes, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]
 ) -> dict[str, dict[AllowedIp, str]]:
-    """By device, which peer is to have each prefix: that of the policy's first path on the device, be it the best or
-    one that stands by with another device. A policy that is blocked leaves them where they are."""
+    """By device, which peer is to have each prefix: that of the policy's first path on the device, the best, or one
+    that stands by with another device. A blocked policy leaves its prefixes where they are."""
     found: dict[str, dict[AllowedIp, str]] = {}
     for policy, choice in choices.items():
         done: set[str] = set()
@@ -56,15 +56,14 @@ def wanted(
 
 
 def missing(device: Device, want: Mapping[AllowedIp, str]) -> Moves:
-    """What of that is with another peer, or with none. A peer that is not there gets nothing."""
+    """What of that another peer has, or none. A peer that does not exist gets nothing."""
     have = holders(device)
-    return Moves(
-        device.name,
-        tuple((one, peer) for one, peer in want.items() if have.get(one) != peer and peer in device.peers),
-    )
+    moves = ((one, peer) for one, peer in want.items() if have.get(one) != peer and peer in device.peers)
+    return Moves(device.name, tuple(moves))
 
 
 def held(own: Prefixes, devices: Mapping[str, Device]) -> dict[tuple[PolicyId, str], str]:
+    """See `Held`."""
     found: dict[tuple[PolicyId, str], str] = {}
     for device in devices.values():
         have = holders(device)
@@ -87,7 +86,7 @@ def removable(own: Prefixes, paths: Iterable[RoutePath], devices: Mapping[str, D
 
 
 def lines(found: Iterable[Moves], devices: Mapping[str, Device]) -> Iterator[str]:
-    """As commands. `wg` takes a peer's whole list; what is in two lists goes to the later one."""
+    """As commands. `wg` takes a peer's whole list; a prefix in two lists goes to the later one."""
     for device, moves in found:
         for grant in grants(moves):
             known = devices[device].peers[grant.peer].allowed

@@ -11,8 +11,7 @@ from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import BEST_WEIGHT, RUNNER_UP_WEIGHT
 from steerd.route.model.prefixes import FAMILIES
 
-LEAST_WEIGHT: Final = RUNNER_UP_WEIGHT + 1
-"""Of a way out that shares: what tells it from a runner-up."""
+LEAST_WEIGHT: Final = RUNNER_UP_WEIGHT + 1  # of a way out that shares traffic: distinguishes it from a runner-up
 
 
 class Choice(NamedTuple):
@@ -24,12 +23,12 @@ class Choice(NamedTuple):
 
     @property
     def paths(self) -> tuple[PathId, ...]:
-        """Whoever carries something, or would: the best first, the runner-up last."""
+        """All that carry something, or would: the best first, the runner-up last."""
         every = (self.best, *(share.path for share in self.shares), self.runner_up)
         return tuple(dict.fromkeys(path for path in every if path is not None))
 
     def renamed(self, name: Callable[[PathId], PathId]) -> "Choice":
-        """The same with its paths called otherwise."""
+        """The same with its paths renamed."""
         return Choice(
             None if self.best is None else name(self.best),
             None if self.runner_up is None else name(self.runner_up),
@@ -57,27 +56,19 @@ def way_out(path: RoutePath, family: int) -> WayOut | None:
 
 
 def ways_out(paths: Iterable[RoutePath]) -> set[WayOut]:
+    """All ways by which these paths leave."""
     return {way for path in paths for family in FAMILIES if (way := way_out(path, family))}
 
 
 def weighed(
-    choice: Choice,
-    paths: Mapping[PathId, RoutePath],
-    usable: AbstractSet[WayOut],
-    family: int,
+    choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut], family: int
 ) -> list[tuple[WayOut, int]]:
-    """The ways out that this choice comes to, best first, with their weights in a group of 64 buckets: `BEST_WEIGHT`
-    for whoever has everything, as much together for those who share, and `RUNNER_UP_WEIGHT`, which comes to no
-    bucket, for who stands by.
-
-    The first path with any usable way leads in both families: when it does not carry one of them, that
-    family has no way, since traffic of one PoP must not appear at another.
-    """
-    alive = [
-        path
-        for name in choice.paths
-        if (path := paths.get(name)) is not None and not usable.isdisjoint(ways_out([path]))
-    ]
+    """The ways out that this choice comes to, best first, with their weights in a group of 64 buckets: `BEST_WEIGHT` if
+    one has everything, as much together for those that share, and `RUNNER_UP_WEIGHT`, which gets no bucket, for one
+    that stands by. The first path with any usable way leads in both families: if it does not carry one of them, that
+    family has no way, since traffic of one PoP must not appear at another."""
+    known = [paths[name] for name in choice.paths if name in paths]
+    alive = [path for path in known if not usable.isdisjoint(ways_out([path]))]
     ways = [(path.path, way_out(path, family)) for path in alive]
     if not ways or ways[0][1] not in usable:
         return []
@@ -93,21 +84,14 @@ def weighed(
     return [*zip(sharing, _weights(list(sharing.values())), strict=True), *standby]
 
 
-def possible(
-    choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut], family: int
-) -> list[WayOut]:
-    """The same without weights."""
-    return [way for way, _weight in weighed(choice, paths, usable, family)]
-
-
 def carrying(weighed: Iterable[tuple[WayOut, int]]) -> list[WayOut]:
-    """Those of them that get packets."""
+    """Those of `weighed` ways that get packets."""
     ways = list(weighed)
     return [way for way, weight in ways if weight > RUNNER_UP_WEIGHT] or [way for way, _weight in ways[:1]]
 
 
 def choice_of(named: Iterable[tuple[PathId, int]]) -> Choice:
-    """The choice that a group of these weights stands for, the other way round."""
+    """The choice that a group of these weights stands for: the inverse of `weighed`."""
     members = list(named)
     sharing = [(path, weight) for path, weight in members if weight > RUNNER_UP_WEIGHT] or members[:1]
     standby = [path for path, _weight in members if path not in dict(sharing)]
@@ -117,7 +101,7 @@ def choice_of(named: Iterable[tuple[PathId, int]]) -> Choice:
 
 
 def _weights(parts: list[float]) -> list[int]:
-    """Whole numbers that make up `BEST_WEIGHT`, by largest remainder, none below `LEAST_WEIGHT`."""
+    """Whole numbers that add up to `BEST_WEIGHT`, by largest remainder, none below `LEAST_WEIGHT`."""
     exact = [BEST_WEIGHT * part / sum(parts) for part in parts]
     weights = [int(one) for one in exact]
     order = sorted(range(len(parts)), key=lambda at: (weights[at] - exact[at], at))

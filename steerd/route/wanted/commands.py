@@ -15,7 +15,7 @@ def lines(difference: Difference, protocol: int) -> list[str]:
 
 
 def first_line(change: Change, protocol: int) -> str:
-    """The change in one line, as long as it may be: of routes, the first."""
+    """The change in one line: of routes, the first."""
     thing = change.thing
     if isinstance(thing, Routes):
         change = change._replace(thing=thing._replace(prefixes=thing.prefixes[: prefixes.WIDTH[thing.kind.family]]))
@@ -55,40 +55,34 @@ def _ip(family: int) -> str:
 
 def rule(one: Rule) -> str:
     """As `ip rule` takes it."""
-    parts = ["not"] if one.invert else []
-    if one.source:
-        parts.append(f"from {one.source}")
-    if one.iif:
-        parts.append(f"iif {one.iif}")
-    if one.mark or one.mask:
-        parts.append(f"fwmark {one.mark:#x}" + ("" if one.mask == objects.FULL_MASK else f"/{one.mask:#x}"))
-    parts.append(f"priority {one.priority}")
-    match one.action:
-        case Action.LOOKUP:
-            parts.append("lookup main" if one.target == objects.MAIN else f"lookup {one.target}")
-        case Action.GOTO:
-            parts.append(f"goto {one.target}")
-        case Action.NOP:
-            parts.append("nop")
-        case _:
-            parts.append(f"action {one.action}")
-    if one.suppress is not None:
-        parts.append(f"suppress_prefixlength {one.suppress}")
-    return " ".join(parts)
+    mask = "" if one.mask == objects.FULL_MASK else f"/{one.mask:#x}"
+    actions = {
+        Action.LOOKUP: "lookup main" if one.target == objects.MAIN else f"lookup {one.target}",
+        Action.GOTO: f"goto {one.target}",
+        Action.NOP: "nop",
+    }
+    parts = (
+        "not" if one.invert else "",
+        f"from {one.source}" if one.source else "",
+        f"iif {one.iif}" if one.iif else "",
+        f"fwmark {one.mark:#x}{mask}" if one.mark or one.mask else "",
+        f"priority {one.priority}",
+        actions.get(Action(one.action)) if one.action in set(Action) else f"action {one.action}",
+        "" if one.suppress is None else f"suppress_prefixlength {one.suppress}",
+    )
+    return " ".join(filter(None, parts))
 
 
 def _route(routes: Routes, entry: bytes) -> str:
     kind = routes.kind
-    prefix = prefixes.text(kind.family, entry) if entry[-1] else "default"
-    parts = [prefix, f"table {kind.table}"]
-    if kind.type != RouteType.UNICAST:
-        name = RouteType(kind.type).name.lower() if kind.type in set(RouteType) else f"type {kind.type}"
-        parts.insert(0, name)
-    if kind.nexthop:
-        parts.append(f"nhid {kind.nexthop}")
-    if kind.via:
-        parts.append(f"via {kind.via}")
-    if kind.device:
-        parts.append(f"dev {kind.device}")
-    parts.append(f"metric {kind.metric}")
-    return " ".join(parts)
+    name = RouteType(kind.type).name.lower() if kind.type in set(RouteType) else f"type {kind.type}"
+    parts = (
+        "" if kind.type == RouteType.UNICAST else name,
+        prefixes.text(kind.family, entry) if entry[-1] else "default",
+        f"table {kind.table}",
+        f"nhid {kind.nexthop}" if kind.nexthop else "",
+        f"via {kind.via}" if kind.via else "",
+        f"dev {kind.device}" if kind.device else "",
+        f"metric {kind.metric}",
+    )
+    return " ".join(filter(None, parts))

@@ -10,15 +10,15 @@ from steerd.route.model import prefixes
 from steerd.route.model.numbers import Ids, WayOut
 from steerd.route.model.objects import IDLE_TIMER, METRIC, SHADOW_METRIC, Group, Kind, Nexthop, RouteType, State
 from steerd.route.model.prefixes import FAMILIES
-from steerd.route.wanted.choice import Choice, way_out, weighed
+from steerd.route.wanted.choice import Choice, way_out, ways_out, weighed
 from steerd.route.wanted.selection import Selection, fixed_rules, steering_rules
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What besides the settings decides what is possible: paths that configuration no longer names but
-    traffic still uses, ways out that the kernel would accept now, numbers, and kernel features. ``pinning``:
-    established connections are led past the routes."""
+    """What besides the settings decides what is possible. ``retired``: paths that configuration no longer names but
+    traffic still uses; ``usable``: ways out that the kernel would accept now; ``pinning``: established connections
+    bypass the routes."""
 
     retired: Mapping[PathId, RoutePath]
     usable: AbstractSet[WayOut]
@@ -34,10 +34,8 @@ def desired(
     choices: Mapping[PolicyId, Choice],
     circumstances: Circumstances,
 ) -> State:
-    """The whole wanted state. A policy without an entry in ``choices`` is not in place yet; one whose choice
-    is empty or impossible has shadows only."""
-    paths = {path.path: path for path in settings.paths}
-    everyone = {**circumstances.retired, **paths}
+    """The whole wanted state. A policy without a choice is not in place; with an impossible one it has shadows only."""
+    everyone = {**circumstances.retired, **{path.path: path for path in settings.paths}}
     usable = circumstances.usable
     ids = circumstances.ids
     nexthops: dict[int, Nexthop] = {}
@@ -52,11 +50,10 @@ def desired(
                 kind = Kind(family, path.table, METRIC, RouteType.UNICAST, device=way.device, via=way.via)
                 routes[kind] = prefixes.DEFAULT[family]
     if circumstances.nexthop_objects:
-        for path in everyone.values():
-            for family in circumstances.families:
-                way = way_out(path, family)
-                if way and way in usable:
-                    nexthops[ids.nexthops[way]] = Nexthop(ids.nexthops[way], *way)
+        ways = ways_out(everyone.values()) & usable
+        nexthops = {
+            ids.nexthops[way]: Nexthop(ids.nexthops[way], *way) for way in ways if way.family in circumstances.families
+        }
     timers = idle_timers(settings, pinning=circumstances.pinning)
     targets: dict[tuple[PolicyId, int], Kind] = {}
     for policy, choice in choices.items():
@@ -96,8 +93,8 @@ def group_of(
 
 
 def idle_timers(settings: RouteSettings, *, pinning: bool) -> dict[PolicyId, int]:
-    """How long flows that share a bucket must be silent before it follows other weights, in hundredths of a second,
-    where that is not 0. Connections that are pinned never look at buckets, so that new ones follow at once."""
+    """Hundredths of a second that flows which share a bucket must be silent before it follows other weights, if not 0.
+    Pinned connections never use buckets, so that new ones follow at once."""
     return {
         one.policy: IDLE_TIMER
         for one in settings.policies

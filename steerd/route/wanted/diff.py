@@ -1,10 +1,10 @@
 """From what there is to what there should be: the changes, in an order that opens no gap. Pure.
 
-Additions run before removals. Among additions, what is referred to comes before what refers to it, and
-rules come last, when the tables they lead to are complete. Among removals it is the other way round.
+Additions run before removals. Among additions, what is referred to comes before what refers to it, and rules come last,
+when the tables they lead to are complete. Removals run in the opposite order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -28,6 +28,8 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
+    """Empty, and then false, where there is nothing to change."""
+
     additions: tuple[Change, ...]
     removals: tuple[Change, ...]
 
@@ -37,34 +39,26 @@ class Difference:
 
 def difference(actual: State, wanted: State) -> Difference:
     """Turns ``actual`` into ``wanted``. Names nothing that is in neither."""
-    additions: list[Change] = []
-    for number, nexthop in sorted(wanted.nexthops.items()):
-        if actual.nexthops.get(number) != nexthop:
-            additions.append(Change(Verb.REPLACE if number in actual.nexthops else Verb.ADD, nexthop))
+    additions = [
+        Change(Verb.REPLACE if number in actual.nexthops else Verb.ADD, nexthop)
+        for number, nexthop in sorted(wanted.nexthops.items())
+        if actual.nexthops.get(number) != nexthop
+    ]
     for number, group in sorted(wanted.groups.items()):
         found = actual.groups.get(number)
-        if found is None:
-            additions.append(Change(Verb.ADD, group))
-        elif not equivalent(found, group):
-            additions.append(Change(Verb.REPLACE, group))
+        if found is None or not equivalent(found, group):
+            additions.append(Change(Verb.REPLACE if found else Verb.ADD, group))
     put, drop = _routes(actual.routes, wanted.routes)
     additions += [Change(Verb.REPLACE, routes) for routes in sorted(put, key=_addition_rank)]
     additions += [Change(Verb.ADD, rule) for rule in sorted(wanted.rules - actual.rules, key=_rule_rank)]
 
-    removals: list[Change] = []
     surplus = sorted(actual.rules - wanted.rules, key=_rule_rank, reverse=True)
-    removals += [Change(Verb.REMOVE, rule) for rule in surplus]
-    gone = [
-        *(n for n in actual.groups if n not in wanted.groups),
-        *(n for n in actual.nexthops if n not in wanted.nexthops),
-    ]
-    for routes in sorted(drop, key=_addition_rank, reverse=True):
-        # The kernel removes routes with the nexthop they use: one message in place of thousands.
-        if routes.kind.nexthop not in gone:
-            removals.append(Change(Verb.REMOVE, routes))
-    for number in gone:
-        removals.append(Change(Verb.REMOVE, actual.groups.get(number) or actual.nexthops[number]))
-    return Difference(tuple(additions), tuple(removals))
+    gone: dict[int, Group | Nexthop] = {n: one for n, one in actual.groups.items() if n not in wanted.groups}
+    gone |= {n: one for n, one in actual.nexthops.items() if n not in wanted.nexthops}
+    # The kernel removes routes with the nexthop they use: one message in place of thousands.
+    drop = [routes for routes in drop if routes.kind.nexthop not in gone]
+    removed = (*surplus, *sorted(drop, key=_addition_rank, reverse=True), *gone.values())
+    return Difference(tuple(additions), tuple(Change(Verb.REMOVE, thing) for thing in removed))
 
 
 def equivalent(found: Group, wanted: Group) -> bool:
@@ -85,23 +79,22 @@ def _routes(actual: Mapping[Kind, bytes], wanted: Mapping[Kind, bytes]) -> tuple
         if have == want:
             continue  # as bytes: what is in order costs nothing per prefix
         present = {entry: kind for kind, packed in have.items() for entry in split(family, packed)}
-        settled = {entry: kind for kind, packed in want.items() for entry in split(family, packed)}
-        changed: dict[Kind, list[bytes]] = {}
-        for entry, kind in settled.items():
-            if present.get(entry) != kind:
-                changed.setdefault(kind, []).append(entry)
-        surplus: dict[Kind, list[bytes]] = {}
-        for entry, kind in present.items():
-            if entry not in settled:
-                surplus.setdefault(kind, []).append(entry)
-        put += [Routes(kind, join(entries)) for kind, entries in changed.items()]
-        drop += [Routes(kind, join(entries)) for kind, entries in surplus.items()]
+        asked = {entry: kind for kind, packed in want.items() for entry in split(family, packed)}
+        put += _kinds((kind, entry) for entry, kind in asked.items() if present.get(entry) != kind)
+        drop += _kinds((kind, entry) for entry, kind in present.items() if entry not in asked)
     return put, drop
 
 
+def _kinds(entries: Iterable[tuple[Kind, bytes]]) -> list[Routes]:
+    found: dict[Kind, list[bytes]] = {}
+    for kind, entry in entries:
+        found.setdefault(kind, []).append(entry)
+    return [Routes(kind, join(mine)) for kind, mine in found.items()]
+
+
 def _addition_rank(routes: Routes) -> tuple[int, Kind]:
-    # Exceptions before what they except from; ways out before the shadows beneath them: no packet is
-    # turned away for a moment. Removals run the other way round, for the same reason.
+    # Exceptions before what they except from; ways out before the shadows beneath them, so that no packet is turned
+    # away for a moment. Removals run the other way round, for the same reason.
     order = {RouteType.THROW: 0, RouteType.UNICAST: 1}
     return order.get(RouteType(routes.kind.type), 2) if routes.kind.type in set(RouteType) else 3, routes.kind
 

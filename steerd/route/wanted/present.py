@@ -17,8 +17,8 @@ from steerd.route.wanted.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """``choices`` are those that were asked for: of two names for one way out, theirs is the right one. ``held``: which
-    peer of a device has a policy's prefixes, where that tells one way out from another."""
+    """``choices`` are those asked for: of two names for one way out, theirs is the right one. ``held``: which peer of a
+    device has a policy's prefixes, where that tells one way out from another."""
 
     settings: RouteSettings
     selections: tuple[Selection, ...]
@@ -30,10 +30,15 @@ class Present:
     nexthop_objects: bool
     held: Held | None = None
 
+    @property
+    def paths(self) -> dict[PathId, RoutePath]:
+        """All paths by name, also the retired ones."""
+        return {**self.retired, **{path.path: path for path in self.settings.paths}}
+
     def choice(self, policy: PolicyId) -> Choice:
         """The choice that the kernel carries out; an empty one if nothing leads on."""
         asked = self.choices.get(policy, BLOCKED)
-        paths = {**self.retired, **{path.path: path for path in self.settings.paths}}
+        paths = self.paths
         for family in self.families:
             kind = self._kind(policy, family)
             ways = ways_of(self.state, kind) if kind else []

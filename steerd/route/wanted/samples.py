@@ -11,10 +11,8 @@ from steerd.route.model.objects import Device
 from steerd.route.wanted.desired import steered
 from steerd.route.wanted.selection import LOOPBACK, Selection, Selectors
 
-_PREFIXES = 8
-"""So many of a policy's prefixes, spread over all of them, are looked at for a sample."""
-_CLASS_D = 224
-"""From this first byte on no IPv4 address is a host's."""
+_PREFIXES = 8  # how many of a policy's prefixes, spread over all of them, are searched for a sample
+_CLASS_D = 224  # from this first byte on no IPv4 address is a host's
 
 
 class Sample(NamedTuple):
@@ -36,8 +34,7 @@ class Sample(NamedTuple):
 
 
 class Way(NamedTuple):
-    """Where a packet goes: the device, and the table that decides; ``main_length`` is the length of the deciding prefix
-    where that is main's."""
+    """The device a packet goes by, and the table that decides; ``main_length``: of the deciding prefix, if main's."""
 
     device: str
     table: int
@@ -51,8 +48,7 @@ def samples(
     devices: Mapping[str, Device],
     addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
 ) -> dict[tuple[PolicyId, int], list[Sample]]:
-    """For each policy and family, as long as there is any: some samples, of which no other policy has a longer match.
-    ``addresses`` are those of the gateway by device."""
+    """By policy and family, packets that no other policy has a longer match for. ``addresses`` are ours, by device."""
     found: dict[tuple[PolicyId, int], list[Sample]] = {}
     forwarded = sorted((one for one in selections if not one.selectors.own), key=lambda one: one.rank)
     for family in families:
@@ -123,23 +119,17 @@ def _destinations(
     found = []
     for entry in _spread(family, mine):
         for address in _within(family, entry):
-            length = prefixes.longest(family, mine, address) or 0
-            if any(prefixes.longest(family, one, address) is not None for one in taken):
+            length = max(prefixes.longest(family, mine, address), 0)
+            if any(prefixes.longest(family, one, address) >= 0 for one in taken):
                 continue
-            if all(_longest(family, one, address) < length for one in others):
+            if all(prefixes.longest(family, one, address) < length for one in others):
                 found.append(address)
                 break
     return found
 
 
-def _longest(family: int, packed: bytes, address: bytes) -> int:
-    length = prefixes.longest(family, packed, address)
-    return -1 if length is None else length
-
-
 def _spread(family: int, packed: bytes) -> list[bytes]:
-    every = prefixes.count(family, packed)
-    width = prefixes.WIDTH[family]
+    width, every = prefixes.WIDTH[family], prefixes.count(family, packed)
     places = sorted({every * part // _PREFIXES for part in range(_PREFIXES)}) if every else []
     return [packed[place * width : (place + 1) * width] for place in places]
 

@@ -24,4 +24,5 @@ def decode(body: bytes) -> tuple[int, IPv4Interface | IPv6Interface | None]:
 
 
 def device_index(body: bytes) -> int:
+    """The device's number alone."""
     return int(_HEADER.unpack_from(body)[-1])

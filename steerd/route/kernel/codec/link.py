@@ -43,6 +43,7 @@ def decode(bodies: Iterable[bytes]) -> dict[str, Device]:
 
 
 def decode_one(body: bytes) -> Device:
+    """One device."""
     _family, _padding, _type, index, flags, _change = _HEADER.unpack_from(body)
     values = dict(attributes(body, _HEADER.size))
     name = values.get(_Ifla.IFNAME, b"").rstrip(b"\0").decode(errors="replace")

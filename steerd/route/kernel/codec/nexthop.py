@@ -46,7 +46,7 @@ DUMP_REQUEST = _HEADER.pack(0, 0, 0, 0, 0)
 
 
 def add_nexthop(nexthop: Nexthop, index: int, protocol: int, *, replace: bool = False) -> Message:
-    """``index`` is the device's."""
+    """A message that makes it; ``index`` is the device's."""
     family = ADDRESS_FAMILY[nexthop.family]
     parts = [
         _HEADER.pack(family, 0, protocol, 0, 0),
@@ -59,6 +59,7 @@ def add_nexthop(nexthop: Nexthop, index: int, protocol: int, *, replace: bool = 
 
 
 def add_group(group: Group, protocol: int) -> Message:
+    """Refused when there is one with this id."""
     return Message(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_EXCL, _group(group, protocol))
 
 
@@ -87,6 +88,7 @@ def remove(number: int) -> Message:
 
 
 def buckets_request(group: int) -> bytes:
+    """Asks for all buckets of a group."""
     return DUMP_REQUEST + attribute(_Nha.ID, _U32.pack(group))
 
 

@@ -1,7 +1,6 @@
 """Routes to and from bytes (linux/rtnetlink.h), built for hundreds of thousands of them.
 
-All routes of one kind differ in their prefix only. So a kind is encoded once and prefixes are put in
-between; `steerd.route.kernel.listing` reads what the kernel lists in the same way.
+All routes of one kind differ in their prefix only: a kind is encoded once, and prefixes are put in between.
 """
 
 import socket
@@ -41,7 +40,7 @@ class Rta(IntEnum):
 
 
 def add(routes: Routes, protocol: int, indexes: Mapping[str, int]) -> Iterator[Message]:
-    """Each takes the place of what its slot holds. ``indexes`` gives devices by name."""
+    """A message for each, which replaces what its slot holds. ``indexes`` gives devices by name."""
     kind = routes.kind
     scope = _SCOPE_UNIVERSE
     if kind.type == RouteType.UNICAST and not kind.via and not kind.nexthop:
@@ -50,11 +49,12 @@ def add(routes: Routes, protocol: int, indexes: Mapping[str, int]) -> Iterator[M
 
 
 def remove(routes: Routes, protocol: int, indexes: Mapping[str, int]) -> Iterator[Message]:
+    """A message for each; ``indexes`` as in `add`."""
     return _messages(RTM_DELROUTE, 0, routes, protocol, _SCOPE_NOWHERE, _tail(routes.kind, indexes))
 
 
 def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
-    """0 stands for all."""
+    """Asks for routes; 0 stands for all."""
     header = _HEADER.pack(ADDRESS_FAMILY[family], 0, 0, 0, table if table < _NARROW_TABLES else 0, protocol, 0, 0, 0)
     return header + (attribute(Rta.TABLE, _U32.pack(table)) if table else b"")
 
@@ -62,25 +62,17 @@ def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
 def lookup_request(
     family: int, destination: bytes, source: bytes, iif: int, mark: int = 0, *, entry: bool = False
 ) -> bytes:
-    """Where would a packet go? ``iif`` 0: one that starts here. ``entry``: asks for the route that decides, instead of
-    what it comes to."""
+    """Asks where a packet goes. ``iif`` 0: one that starts here. ``entry``: by which route, not what that comes to."""
     bits = 8 * len(destination)
     table = _RTM_F_LOOKUP_TABLE if family == IPV4 else 0  # IPv6 tells the table anyway, and refuses to be asked
     flags = _RTM_F_FIB_MATCH if entry else table
     header = _HEADER.pack(ADDRESS_FAMILY[family], bits, 8 * len(source), 0, 0, 0, 0, 0, flags)
-    parts = [attribute(Rta.DST, destination)]
-    if source:
-        parts.append(attribute(Rta.SRC, source))
-    if iif:
-        parts.append(attribute(Rta.IIF, _U32.pack(iif)))
-    if mark:
-        parts.append(attribute(Rta.MARK, _U32.pack(mark)))
-    return header + b"".join(parts)
+    origin = attribute(Rta.SRC, source) if source else b""
+    return header + attribute(Rta.DST, destination) + origin + _given(Rta.IIF, iif) + _given(Rta.MARK, mark)
 
 
 def decode_lookup(body: bytes) -> tuple[int, int, int]:
-    """The device's number (0: none), the table, and the length of the prefix that decided (of no use but for an
-    ``entry``)."""
+    """The device's number (0: none), the table, and the deciding prefix's length (for an ``entry`` only)."""
     values = dict(attributes(body, _HEADER.size))
     device, table = (_U32.unpack(values.get(kind, bytes(4)))[0] for kind in (Rta.OIF, Rta.TABLE))
     return device, table or body[4], body[1]
@@ -88,14 +80,14 @@ def decode_lookup(body: bytes) -> tuple[int, int, int]:
 
 def _tail(kind: Kind, indexes: Mapping[str, int]) -> bytes:
     family = ADDRESS_FAMILY[kind.family]
-    parts = [attribute(Rta.TABLE, _U32.pack(kind.table)), attribute(Rta.PRIORITY, _U32.pack(kind.metric))]
-    if kind.nexthop:
-        parts.append(attribute(Rta.NH_ID, _U32.pack(kind.nexthop)))
-    if kind.device:
-        parts.append(attribute(Rta.OIF, _U32.pack(indexes.get(kind.device, 0))))
-    if kind.via:
-        parts.append(attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via)))
-    return b"".join(parts)
+    slot = attribute(Rta.TABLE, _U32.pack(kind.table)) + attribute(Rta.PRIORITY, _U32.pack(kind.metric))
+    device = attribute(Rta.OIF, _U32.pack(indexes.get(kind.device, 0))) if kind.device else b""
+    via = attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via)) if kind.via else b""
+    return slot + _given(Rta.NH_ID, kind.nexthop) + device + via
+
+
+def _given(kind: Rta, number: int) -> bytes:
+    return attribute(kind, _U32.pack(number)) if number else b""
 
 
 def _messages(operation: int, flags: int, routes: Routes, protocol: int, scope: int, tail: bytes) -> Iterator[Message]:

@@ -39,32 +39,27 @@ _NARROW_TABLES = 256  # the header's own table field is one byte
 
 
 def add(rule: Rule, protocol: int) -> Message:
+    """Refused when there is one like it."""
     return Message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, _body(rule, protocol))
 
 
 def remove(rule: Rule, protocol: int) -> Message:
+    """Removes the first rule like it."""
     return Message(RTM_DELRULE, 0, _body(rule, protocol))
 
 
 def dump_request(family: int) -> bytes:
+    """Asks for all rules of a family."""
     return _HEADER.pack(prefixes.ADDRESS_FAMILY[family], 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def _body(rule: Rule, protocol: int) -> bytes:
     source = prefixes.pack(rule.family, (rule.source,)) if rule.source else b""
     table = rule.target if rule.action == Action.LOOKUP else 0
+    family, length = prefixes.ADDRESS_FAMILY[rule.family], source[-1] if source else 0
+    narrow, flags = table if table < _NARROW_TABLES else 0, _FIB_RULE_INVERT if rule.invert else 0
     parts = [
-        _HEADER.pack(
-            prefixes.ADDRESS_FAMILY[rule.family],
-            0,
-            source[-1] if source else 0,
-            0,
-            table if table < _NARROW_TABLES else 0,
-            0,
-            0,
-            rule.action,
-            _FIB_RULE_INVERT if rule.invert else 0,
-        ),
+        _HEADER.pack(family, 0, length, 0, narrow, 0, 0, rule.action, flags),
         attribute(_Fra.PRIORITY, _U32.pack(rule.priority)),
         attribute(_Fra.PROTOCOL, bytes((protocol,))),
     ]
@@ -92,41 +87,34 @@ def decode(bodies: Iterable[bytes]) -> list[tuple[int, Rule]]:
 def _decode(body: bytes) -> tuple[int, Rule]:
     address_family, dst_len, src_len, tos, narrow, _, _, action, flags = _HEADER.unpack_from(body)
     family = IPV4 if address_family == socket.AF_INET else IPV6
-    protocol = priority = mark = mask = 0
-    target, source, iif = narrow, "", ""
-    suppress: int | None = None
-    other: list[tuple[int, bytes]] = []
-    for kind, value in attributes(body, _HEADER.size):
-        match kind:
-            case _Fra.PROTOCOL:
-                protocol = value[0]
-            case _Fra.PRIORITY:
-                priority = _U32.unpack(value)[0]
-            case _Fra.TABLE:
-                target = _U32.unpack(value)[0] if action == Action.LOOKUP else target
-            case _Fra.GOTO:
-                target = _U32.unpack(value)[0]
-            case _Fra.FWMARK:
-                mark = _U32.unpack(value)[0]
-            case _Fra.FWMASK:
-                mask = _U32.unpack(value)[0]
-            case _Fra.SRC:
-                source = prefixes.text(family, value + bytes((src_len,)))
-            case _Fra.IIFNAME:
-                iif = value.rstrip(b"\0").decode(errors="replace")
-            case _Fra.SUPPRESS_PREFIXLEN:
-                number = _U32.unpack(value)[0]
-                suppress = None if number == _NO_SUPPRESSION else number
-            case _Fra.PAD:
-                pass
-            case _Fra.SUPPRESS_IFGROUP if value == _U32.pack(_NO_SUPPRESSION):
-                pass
-            case _ if value.strip(b"\0"):  # a newer kernel may list what it supports, unset
-                other.append((kind, value))
+    values = dict(attributes(body, _HEADER.size))
+
+    def number(kind: _Fra, default: int = 0) -> int:
+        return int(_U32.unpack(values.pop(kind))[0]) if kind in values else default
+
+    source = values.pop(_Fra.SRC, b"")
+    iif = values.pop(_Fra.IIFNAME, b"").rstrip(b"\0").decode(errors="replace")
+    protocol = values.pop(_Fra.PROTOCOL, b"\0")[0]
+    suppress = number(_Fra.SUPPRESS_PREFIXLEN, _NO_SUPPRESSION)
+    table, landing = number(_Fra.TABLE, narrow), number(_Fra.GOTO)
+    rule = Rule(
+        family,
+        number(_Fra.PRIORITY),
+        action,
+        {Action.LOOKUP: table, Action.GOTO: landing}.get(action, 0),
+        number(_Fra.FWMARK),
+        number(_Fra.FWMASK),
+        prefixes.text(family, source + bytes((src_len,))) if source else "",
+        iif,
+        invert=bool(flags & _FIB_RULE_INVERT),
+        suppress=None if suppress == _NO_SUPPRESSION else suppress,
+    )
+    values.pop(_Fra.PAD, None)
+    if values.get(_Fra.SUPPRESS_IFGROUP) == _U32.pack(_NO_SUPPRESSION):
+        del values[_Fra.SUPPRESS_IFGROUP]
+    # A newer kernel may list what it supports, unset.
+    other = [(kind, value) for kind, value in values.items() if value.strip(b"\0")]
     if tos or dst_len:
         # Never set by us: makes the rule compare unequal to any that we want.
         other.append((0, bytes((tos, dst_len))))
-    if action not in {Action.LOOKUP, Action.GOTO}:
-        target = 0
-    invert = bool(flags & _FIB_RULE_INVERT)
-    return protocol, Rule(family, priority, action, target, mark, mask, source, iif, invert, suppress, tuple(other))
+    return protocol, rule._replace(other=tuple(other))

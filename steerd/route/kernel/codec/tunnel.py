@@ -28,7 +28,7 @@ _KINDS: Final = {
 
 
 def far_end(kind: bytes, data: bytes) -> tuple[str, int]:
-    """Where the outer packets of a tunnel with one far end go, and their mark; empty: it is none, or has no such."""
+    """The remote address of a tunnel's outer packets, and their mark; "" and 0: it is no tunnel, or has none."""
     places = _KINDS.get(kind)
     if places is None:
         return "", 0

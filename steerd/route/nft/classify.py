@@ -1,6 +1,6 @@
 """Which policy a packet belongs to, decided as the kernel's rules and tables decide it, in rules of nftables. Pure.
 
-Selectors are asked in the order of the file, then the longest prefix wins. nftables knows no longest match, so prefixes
+Selectors are asked in the order of the file, then the longest prefix wins. nftables has no longest match, so prefixes
 are laid out as disjoint ranges.
 """
 
@@ -17,16 +17,14 @@ from steerd.route.wanted.selection import Selection
 
 _MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
 
-_FEW = 1_000
-"""To find the prefixes that lie within so many others is cheap."""
+_FEW = 1_000  # so few prefixes that testing which of many others lie within them is cheap
 
 Verdict = Callable[[RoutePolicy], str]
-"""What a packet that belongs to the policy comes to, in nft's words; it ends the search."""
+"""The verdict, in nft's words, for a packet that belongs to the policy; it ends the search."""
 
 
 def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
-    """What no policy is about: bypassed packets, multicast (which no unicast route moves), management, and what main
-    knows better."""
+    """Rules for what belongs to no policy: bypassed, multicast (no unicast route moves it), management, main's own."""
     lines = [f"meta mark {settings.bypass_mark:#x} {verdict}"] if settings.bypass_mark else []
     for family in FAMILIES:
         protocol = words.PROTOCOL[family]
@@ -58,9 +56,9 @@ def classify(
     rest: str | None = None,
 ) -> tuple[list[str], list[str]]:
     """Chains, sets and maps named from ``name`` on, and the rules that lead to them: what belongs to a policy comes to
-    its verdict, and what belongs to none comes out at the end. ``own``: of the gateway's own traffic, not of forwarded.
-    ``rest``: what belongs to none is never asked about, and may come to this verdict: that can save every prefix of a
-    policy."""
+    its verdict, what belongs to none falls through. ``own``: of the gateway's own traffic, not of forwarded. ``rest``:
+    a verdict that what belongs to none may get too, since no such packet is asked about: that can save every prefix of
+    a policy."""
     blocks: list[str] = []
     rules: list[str] = []
     for at, selection in enumerate(one for one in selections if one.selectors.own == own):
@@ -68,7 +66,7 @@ def classify(
             sources = [one for one in selection.selectors.sources if ip_network(one).version == family]
             if selection.selectors.sources and not sources:
                 continue
-            found = _lookup(settings, selection, family, verdict, rest)
+            found = lookup(settings, selection, family, verdict, rest)
             if not found:
                 continue
             chain = f"{name}_{at}_{family}"
@@ -91,9 +89,10 @@ def classify(
     return blocks, rules
 
 
-def _lookup(
+def lookup(
     settings: RouteSettings, selection: Selection, family: int, verdict: Verdict, rest: str | None
 ) -> dict[Range, str]:
+    """What `classify` has each destination come to, for packets that the selectors match."""
     management = prefixes.pack(family, settings.management)
     mine = [(verdict(policy), steered(policy, family, management)) for policy in selection.policies]
     named = prefixes.union(family, *(packed for word, packed in mine if word != rest))
