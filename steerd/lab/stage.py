@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from steerd.lab.enclosure import LabError
-from steerd.lab.script import Act, Result, Sight, judged, line, problems, told
+from steerd.lab.script import Act, Result, judged, line, problems
 from steerd.lab.world.traffic import LOST_AFTER, Traffic
-
-__all__ = ["Act", "Result", "Sight", "Stage", "told"]
 
 STAYS: Final = 2.0  # seconds for which the users' packets are watched after a move: does it stay?
 SLICE: Final = 0.02  # seconds: how finely the moment of a move is found

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from steerd.lab.enclosure import LabError
-from steerd.lab.stage import Stage, told
+from steerd.lab.script import told
+from steerd.lab.stage import Stage
 from tests.vm.acts import INTERVAL, RATE, SCRIPT
 from tests.vm.service import CONFIG, Service
 from tests.vm.world import KernelWorld

@@ -6,7 +6,7 @@ from typing import Final
 
 from icmplib import ping
 
-from steerd.lab.stage import Act, Sight
+from steerd.lab.script import Act, Sight
 from tests.vm.service import called
 from tests.vm.world import DELAYS, KernelWorld
 
