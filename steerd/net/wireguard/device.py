@@ -13,6 +13,11 @@ AllowedIp = bytes
 class WireGuardError(OSError):
     """A device could not be read or changed. The message says why."""
 
+    @classmethod
+    def of(cls, place: str, error: OSError) -> "WireGuardError":
+        """What the system refused, with the device or socket it concerns."""
+        return cls(error.errno or 0, f"{place}: {error.strerror or error}")
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -51,8 +56,8 @@ class Device:
 
 
 class Grant(NamedTuple):
-    """Allowed IPs to be given to a peer. Another peer of the device that has one of them loses it in the same step: in
-    between there is no moment at which it belongs to nobody."""
+    """Allowed IPs to be given to a peer. Another peer of the device that has one of them loses it in the same step, so
+    that it always belongs to somebody."""
 
     peer: str
     allowed: tuple[AllowedIp, ...]
