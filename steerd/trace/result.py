@@ -1,15 +1,14 @@
-"""What a trace finds: hops, what fits through, and why it could not be sent at all."""
+"""What a trace finds: hops, the packet size that gets through, or why it could not be sent at all."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """What the probes brought whose time to live ended at the ``hop``-th router; ``target``: it was the target itself.
-    ``addresses`` in the order in which they answered first; times in ms, without those of errors that no target sent;
-    ``error`` is what the answer refused with (`host unreachable`, `prohibited`, ...)."""
+    """The answers to probes whose time to live ended at the ``hop``-th router; ``target``: it was the target itself.
+    ``addresses`` in the order of their first answers; times in ms, without errors from others than the target;
+    ``error`` is what an answer refused with (`host unreachable`, `prohibited`, ...)."""
 
     hop: int
     sent: int
@@ -39,9 +38,9 @@ class Mtu:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """The way to one target. ``source`` is the address that its probes came from. ``reached``: the target answered,
-    also where its answer does not tell at which hop. ``refused`` is why this machine could not send."""
+class TargetTrace:
+    """The trace to one target. ``source`` is the address that its probes came from. ``reached``: the target answered,
+    perhaps without telling at which hop. ``refused`` is why this machine could not send."""
 
     family: int
     target: str
@@ -50,6 +49,3 @@ class Way:
     reached: bool = False
     mtu: Mtu | None = None
     refused: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)

@@ -1,4 +1,4 @@
-"""Of all TCP that reaches this machine, what is for one port."""
+"""A filter on TCP: what is for one port."""
 
 import socket
 from typing import Final
