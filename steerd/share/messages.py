@@ -175,18 +175,14 @@ def switch_event(one: Switched, *, gateway: str, epoch: int, seq: int, ts_ms: in
         from_=one.old,
         to=one.new,
         reason=one.reason,
-        gain_us=None if old is None or new is None else _bounded(old - new, 10**10),
+        gain_us=None if old is None or new is None else _micros(old - new, -(10**10), 10**10),
     )
 
 
-def _micros(milliseconds: float | None) -> int | None:
-    bounded = None if milliseconds is None else _bounded(milliseconds, 10**9)
-    return None if bounded is None else max(0, bounded)
-
-
-def _bounded(milliseconds: float, most: int) -> int | None:
-    """In us."""
-    return max(-most, min(most, round(milliseconds * 1000))) if isfinite(milliseconds) else None
+def _micros(milliseconds: float | None, least: int = 0, most: int = 10**9) -> int | None:
+    if milliseconds is None or not isfinite(milliseconds):
+        return None
+    return max(least, min(most, round(milliseconds * 1000)))
 
 
 def encode(message: Message) -> tuple[bytes, str]:

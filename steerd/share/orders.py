@@ -6,7 +6,7 @@ verified anew after a restart.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,33 +109,28 @@ class Orders:
         drains, pins = self._in_force()
         return [*self._drains(drains, memory, now), *self._pins(pins, memory, now)]
 
-    def _drains(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
+    def _drains(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> Iterator[Order]:
         there = {(one.pop, one.origin): one.left for one in memory.drains if one.origin.startswith(SIGNED)}
         asked = {(pop, kept.origin): self._left(kept) for pop, kept in wanted.items()}
-        return [
-            *(
-                Order(Verb.DRAIN, pop, until=now + left, origin=origin)
-                for (pop, origin), left in asked.items()
-                if _differs(there.get((pop, origin)), left)
-            ),
-            *(Order(Verb.UNDRAIN, pop, origin=origin) for pop, origin in there if (pop, origin) not in asked),
-        ]
+        for (pop, origin), left in asked.items():
+            if _differs(there.get((pop, origin)), left):
+                yield Order(Verb.DRAIN, pop, until=now + left, origin=origin)
+        for pop, origin in there:
+            if (pop, origin) not in asked:
+                yield Order(Verb.UNDRAIN, pop, origin=origin)
 
-    def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
+    def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> Iterator[Order]:
         there = {one.policy: one for one in memory.pins}
-        orders = [
-            Order(Verb.UNPIN, pin.policy, origin=pin.origin)
-            for pin in there.values()
-            if pin.policy not in wanted and pin.origin.startswith(SIGNED)
-        ]
+        for pin in there.values():
+            if pin.policy not in wanted and pin.origin.startswith(SIGNED):
+                yield Order(Verb.UNPIN, pin.policy, origin=pin.origin)
         for policy, kept in wanted.items():
             before, left = there.get(PolicyId(policy)), self._left(kept)
             if before is not None and not before.origin.startswith(SIGNED):
                 continue  # an operator of this gateway has pinned it
             same = before is not None and (before.pop, before.origin) == (kept.order.pin, kept.origin)
             if not same or before is None or _differs(before.left, left):
-                orders.append(Order(Verb.PIN, policy, kept.order.pin, now + left, kept.origin))
-        return orders
+                yield Order(Verb.PIN, policy, kept.order.pin, now + left, kept.origin)
 
     def _in_force(self) -> tuple[Mapping[str, Kept], Mapping[str, Kept]]:
         """The drains by PoP and the pins by policy."""

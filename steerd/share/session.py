@@ -98,8 +98,7 @@ class Session:
         self._reason = "stopped"
         self._running = False
         self._connection: BrokerConnection | None = None
-        self.wake = self._wake.set
-        """There is something to publish."""
+        self.wake = self._wake.set  # to be called when there is something to publish
 
     def subscribe(self) -> None:
         """Subscribe again soon, to other filters, or for what is retained."""
@@ -173,9 +172,7 @@ class Session:
                 await asyncio.wait({session}, timeout=_FAREWELL)
         finally:
             await _end({session, stopping})
-        if session.cancelled():
-            return None
-        error = session.exception()
+        error = None if session.cancelled() else session.exception()
         if error is not None and not isinstance(error, aiomqtt.MqttError | OSError | ValueError):
             _log.error("the MQTT session failed", exc_info=error)
         return error if isinstance(error, Exception) else None

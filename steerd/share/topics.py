@@ -17,17 +17,17 @@ class Topics:
     @property
     def state(self) -> str:
         """Where this gateway publishes its state."""
-        return f"{self._own}/state"
+        return f"{self._root}/gw/{self.region}/{self.gateway}/state"
 
     @property
     def score(self) -> str:
         """Where this gateway publishes its scoreboard."""
-        return f"{self._own}/score"
+        return f"{self._root}/gw/{self.region}/{self.gateway}/score"
 
     @property
     def event(self) -> str:
         """Where this gateway publishes its switches."""
-        return f"{self._own}/event"
+        return f"{self._root}/gw/{self.region}/{self.gateway}/event"
 
     @property
     def pop_states(self) -> str:
@@ -64,7 +64,3 @@ class Topics:
     @property
     def _root(self) -> str:
         return f"steer/v{VERSION}/{self.tenant}"
-
-    @property
-    def _own(self) -> str:
-        return f"{self._root}/gw/{self.region}/{self.gateway}"
