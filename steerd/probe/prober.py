@@ -37,7 +37,7 @@ _ROUNDING: Final = 1e-6
 class Prober:
     """Probes every path at the cadence asked for and tells each outcome once. ``lag`` is called at each tick with how
     late it ran, in seconds: assign what observes it. ``local_queue`` as `Exchange.local_queue`; ``addresses`` gives the
-    addresses of targets that are names (`Names.known`), to be kept for when DNS is down."""
+    addresses of targets that are names (`Names.known`), to be kept for when DNS is down. ``roster`` has the legs."""
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class Prober:
         self._pace: Pace = Pace(seed, self.findings)
         self._exchange = Exchange(on_outcome, self.findings, wired)
         self._carriers = self._exchange.carriers
-        self._roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
+        self.roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
         self.local_queue = self._exchange.local_queue
-        self.addresses = self._roster.names.known
+        self.addresses = self.roster.names.known
         self._mtu = MtuProber(seed, self._pace)
         self._change: ProbeChange | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,7 +87,7 @@ class Prober:
         """Open the sockets and probe from the running loop. Raises `ProbeError`."""
         self._loop = asyncio.get_running_loop()
         self._exchange.start(time.monotonic())
-        self._roster.names.start(self._loop)
+        self.roster.names.start(self._loop)
         self._mtu.start(self._loop)
         try:
             self._take_up(self._roll(self._settings, ExitStack()))
@@ -103,7 +103,7 @@ class Prober:
         self._loop = None
         if self._change:
             self._change.expire()
-        self._roster.names.stop()
+        self.roster.names.stop()
         self._mtu.close()
         self._exchange.close()
 
@@ -123,35 +123,35 @@ class Prober:
     def _roll(self, settings: ProbeSettings, opened: ExitStack) -> Roll:
         self._carriers.open(settings, opened)
         self._mtu.open(settings, opened)
-        return self._roster.roll(settings)
+        return self.roster.roll(settings)
 
     def _take_up(self, roll: Roll) -> Roll:
         """Probe these from now on. Returns who was probed before."""
         now = time.monotonic()
-        former = self._roster.call(roll, now)
-        self._mtu.configure(roll.settings, self._roster)
-        self._exchange.keep(set(self._roster))
+        former = self.roster.call(roll, now)
+        self._mtu.configure(roll.settings, self.roster)
+        self._exchange.keep(set(self.roster))
         self._arm(now)
         return former
 
     def cadence(self, wanted: Cadence) -> None:
         """Follow the engine from the next tick on."""
         now = time.monotonic()
-        for leg in self._roster.of(wanted.path):
+        for leg in self.roster.of(wanted.path):
             leg.patience = wanted.patience
             self._pace.every(leg, wanted.every, now)
         self._arm(now)
 
     def renew(self, path: PathId) -> None:
         """This path's packets go another way: what a NAT on the old one knew of the identifier is void."""
-        legs = self._roster.of(path)
+        legs = self.roster.of(path)
         for leg in legs:
             leg.carrier.renew(leg)
         self._mtu.renew(legs)
 
     def report(self, path: PathId) -> ProbingView | None:
         """How this path is probed now; None: it is not."""
-        legs = self._roster.of(path)
+        legs = self.roster.of(path)
         if not legs:
             return None
         periods = [period for leg in legs if (period := self._pace.period(leg)) is not None]
@@ -162,7 +162,7 @@ class Prober:
             local_queue=self.local_queue(path),
             findings=self.findings.of(path),
             directions=tuple(leg.carrier.directions(leg) for leg in legs),
-            names=self._roster.said_of_names(path),
+            names=self.roster.said_of_names(path),
         )
 
     # The tick

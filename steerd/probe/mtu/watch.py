@@ -267,11 +267,7 @@ class MtuProber:
         self._told[path] = event
         if before is not None or mtu < device:
             note = (
-                ": larger packets vanish"
-                if event.black_hole
-                else ": senders of larger packets are told"
-                if told
-                else ""
+                ": large packets vanish" if event.black_hole else ": senders of larger packets are told" if told else ""
             )
             _log.info("%s: MTU %d of %d%s", path, mtu, device, note)
         self.on_mtu(event)
