@@ -24,6 +24,8 @@ IPV6_HEADER: Final = 40
 ICMP_HEADER: Final = 8
 HEADERS: Final = {4: IPV4_HEADER + ICMP_HEADER, 6: IPV6_HEADER + ICMP_HEADER}
 """Bytes before an echo's payload."""
+LEAST: Final = {4: 576, 6: 1280}
+"""Bytes that every path ought to carry: RFC 1122 (section 3.3.2, of hosts) and RFC 8200 (section 5)."""
 
 _SOL_RAW: Final = 255
 _FILTER: Final = 1  # ICMP_FILTER, ICMPV6_FILTER

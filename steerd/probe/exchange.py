@@ -33,7 +33,7 @@ class Exchange:
         """``wired`` makes a wire of a raw socket (None: the best)."""
         self._on_outcome = on_outcome
         self._number = random.SystemRandom().getrandbits(32)
-        self._ledger: Ledger[Leg] = Ledger(self._settled)
+        self._ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.carrier.settled(flight))
         devices = Devices()
         self.carriers = Carriers(self._ledger.find, devices, wired)
         self.diagnosis = Diagnosis(self.carriers, devices, findings)
@@ -145,9 +145,6 @@ class Exchange:
         elif outcome is LOST and self.diagnosis.lost(leg, flight.sent_at):
             leg.carrier.renew(leg)
         self._tell(flight, outcome)
-
-    def _settled(self, flight: Flight[Leg]) -> None:
-        flight.owner.carrier.settled(flight)
 
     def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:
         for flight in self._ledger.close(concerned):

@@ -184,19 +184,15 @@ class Prober:
         self._timer = self._loop.call_at(at, self._run) if at < math.inf else None
 
     def _run(self) -> None:
-        planned = self._armed
+        planned, now = self._armed, time.monotonic()
         self._timer = None
         try:
-            self._tick(planned, time.monotonic())
+            self.lag(max(0.0, now - planned))
+            self._exchange.hear(planned, now)
+            if due := self._pace.take(now):
+                self._exchange.send([*due, *self._exchange.diagnosis.checks()])
         finally:
             self._arm(time.monotonic())
-
-    def _tick(self, planned: float, now: float) -> None:
-        self.lag(max(0.0, now - planned))
-        self._exchange.hear(planned, now)
-        due = self._pace.take(now)
-        if due:
-            self._exchange.send([*due, *self._exchange.diagnosis.checks()])
 
     def _forget(self, leg: Leg) -> None:
         self._exchange.forget(leg)

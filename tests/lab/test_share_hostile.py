@@ -108,11 +108,12 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
 
             with suppress(aiomqtt.MqttError):
                 before = connections(broker.port)
-                async with client(broker, authority, "gw3", identifier="steerd-gw1", will=will):
+                async with client(broker, authority, "gw3", identifier="steerd-gw1", will=will) as rogue:
                     (cut,) = connections(broker.port) - before
                     with socket.socket(fileno=os.dup(cut)) as rogues:
                         rogues.shutdown(socket.SHUT_RDWR)  # as who dies: now the will is due
-                    await asyncio.sleep(0.2)
+                    async with asyncio.timeout(10):
+                        await listen(rogue)
             async with client(broker, authority, "gw3", identifier="steerd-gw1") as rogue:
                 for kind in ("state", "score", "event"):
                     await rogue.publish(f"{ROOT}/gw/eu/gw1/{kind}", b'{"forged": 1}', qos=1, retain=True)

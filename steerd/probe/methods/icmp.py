@@ -6,7 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net import icmp
@@ -23,9 +23,6 @@ from steerd.probe.wire.batch import AVAILABLE, Batch
 from steerd.probe.wire.datagram import Wire
 from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, EchoReply
 from steerd.probe.wire.single import Single
-
-_NUMBERS: Final = 1 << 32
-_SEQUENCES: Final = 1 << 16
 
 Wired = Callable[[socket.socket, int], Wire]
 
@@ -167,8 +164,7 @@ class EchoCarrier:
                     came_ns = at_ns or time.time_ns()
                     yield Answer(flight, (came_ns - left_ns) / 1e9 if came_ns > left_ns else 0.0)
                 continue
-            # An error quotes no more than the sequence, the lower half of the number: the latest such probe.
-            flight = find((self._number - (self._number - message.sequence) % _SEQUENCES) % _NUMBERS)
+            flight = find(packet.latest(self._number, message.sequence))
             if flight and flight.identifier == message.identifier and flight.owner.packed == message.target:
                 yield Fault(flight)
 

@@ -41,11 +41,6 @@ class StampLeg(Leg):
         self.interface = -1  # none that there is: the options are still to be made
         self.options: Ancillary = []
 
-    @property
-    def directions(self) -> Directions:
-        """What the present session knows of each direction."""
-        return self.session.log.read() if self.session else Directions()
-
     def sessions(self) -> Iterator[StampSession]:
         """All whose answers count, the present one first."""
         if self.session:
@@ -107,7 +102,8 @@ class UdpCarrier:
         mine.retired.clear()
 
     def directions(self, leg: Leg) -> Directions:
-        return cast("StampLeg", leg).directions
+        session = cast("StampLeg", leg).session
+        return session.log.read() if session else Directions()
 
     def settled(self, flight: Flight[Leg]) -> None:
         for session in cast("StampLeg", flight.owner).sessions():

@@ -24,7 +24,6 @@ from steerd.probe.wire import echo as packet
 from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, EchoReply
 
 _NUMBERS: Final = 1 << 32
-_SEQUENCES: Final = 1 << 16
 _READ: Final = 256  # packets before the loop gets its turn again
 
 
@@ -112,10 +111,7 @@ class Echoes:
                 self._heard(family, message, address[0], now)
 
     def _heard(self, family: int, message: EchoReply | Quote, source: str, now: float) -> None:
-        if isinstance(message, EchoReply):
-            number = message.number
-        else:  # an error quotes no more than the sequence, the lower half of the number: the latest such probe
-            number = (self._number - (self._number - message.sequence) % _SEQUENCES) % _NUMBERS
+        number = message.number if isinstance(message, EchoReply) else packet.latest(self._number, message.sequence)
         if number not in self._sent:
             return
         run, size, sent_at = self._sent[number]

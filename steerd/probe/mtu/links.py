@@ -35,7 +35,7 @@ class Addresses:
         return found
 
 
-class Links:
+class Links(Notices):
     """``on_change(indexes)``: some device changed, and those with these indexes changed an address (None: perhaps any).
     Raises `OSError` if its socket cannot be opened."""
 
@@ -43,13 +43,12 @@ class Links:
         self._on_change = on_change
         self._addresses = Addresses()
         self._addressed: set[int] | None = set()
-        self._notices = Notices(socket.NETLINK_ROUTE, _GROUPS, self._heard, self._lost)
-        self.fileno, self.close = self._notices.fileno, self._notices.close
+        super().__init__(socket.NETLINK_ROUTE, _GROUPS, self._heard, self._lost)
 
     def read(self) -> None:
         """Read what has come: to be called when the socket is readable."""
         self._addressed = set()
-        self._notices.read()
+        super().read()
         self._on_change(self._addressed)
 
     def _heard(self, datagram: bytes) -> None:

@@ -9,12 +9,8 @@ from enum import Enum
 from math import inf
 from typing import Final, NamedTuple
 
-LEAST: Final = {4: 576, 6: 1280}
-"""Bytes that every path ought to carry: RFC 1122 (section 3.3.2, of hosts) and RFC 8200 (section 5)."""
-
 TRIES: Final = 3
 """Of each size, before it counts as vanished."""
-
 HEARD: Final = 2
 """Of the small echoes beside the tries: with fewer answered, silence is not the size's fault."""
 

@@ -15,12 +15,12 @@ from steerd.config.settings import ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
 from steerd.net.devices import LinkState, look
-from steerd.net.icmp import HEADERS
+from steerd.net.icmp import HEADERS, LEAST
 from steerd.probe.carrier import Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.mtu.echo import Echoes, Run
 from steerd.probe.mtu.links import Links
-from steerd.probe.mtu.search import LEAST, Found, Search
+from steerd.probe.mtu.search import Found, Search
 from steerd.probe.pace import Pace
 from steerd.probe.timing.schedule import phase
 from steerd.probe.timing.wheel import Wheel
@@ -108,8 +108,7 @@ class MtuProber:
         wanted = [leg for leg in legs if leg.settings.device] if settings.mtu_interval > 0.0 else []
         now = time.monotonic()
         self._rates = {path.device: path.budget * SHARE for path in settings.paths if path.budget is not None}
-        again = settings.mtu_interval != self._interval
-        self._interval = settings.mtu_interval
+        former, self._interval = self._interval, settings.mtu_interval
         kept = set(wanted)
         for leg in self._legs.keys() - kept:
             del self._legs[leg]
@@ -122,7 +121,7 @@ class MtuProber:
             if leg not in self._legs:
                 self._devices[leg.settings.device] = self._device(leg.settings.device)
                 self._soon(leg, now)
-            elif again:
+            elif self._interval != former:
                 self._put(leg, self._slot(leg, now))
         self._arm(now)
 
@@ -215,14 +214,9 @@ class MtuProber:
             return
         full = min(device.mtu, _GREATEST)
         self._pace.beside(leg, full + small, self._interval, now)
-        at, mtu, known = self._found.get(leg, ("", 0, None))
-        search = Search(
-            device=full,
-            small=small,
-            least=LEAST[leg.family],
-            timeout=leg.settings.timeout,
-            known=known if (at, mtu) == (leg.address, full) else None,
-        )
+        at, mtu, found = self._found.get(leg, ("", 0, None))
+        known, timeout = (found if (at, mtu) == (leg.address, full) else None), leg.settings.timeout
+        search = Search(device=full, small=small, least=LEAST[leg.family], timeout=timeout, known=known)
         self._runs[leg] = Run(leg, device._replace(mtu=full), search)
 
     def _proceed(self, run: Run, now: float) -> None:

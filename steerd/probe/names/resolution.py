@@ -12,15 +12,12 @@ from steerd.config.values import addresses
 
 AGAIN = 300.0
 """Seconds after an answer; a little more or less for each name, so that they drift apart."""
-
 RETRY = 5.0
 """Seconds after a failure; twice as many after each further one, up to `AGAIN`."""
-
 SILENCE = 5.0
-"""Seconds without an answer, after which that is said."""
-
+"""Seconds without an answer, after which that is logged."""
 SLOW = 2.0
-"""Seconds: a name that took longer may hold up whoever asks next."""
+"""Seconds: a name that took longer may delay whoever asks next."""
 
 _SPREAD = 0.2
 _ANSWERS = 64

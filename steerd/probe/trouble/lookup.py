@@ -24,12 +24,11 @@ _INT: Final = struct.Struct("=I")
 _PATIENCE: Final = 0.1  # seconds: the kernel answers at once
 
 
-class RouteLookup:
+class RouteLookup(Connection):
     """A connection that asks, and waits for the answer."""
 
     def __init__(self) -> None:
-        self._connection = Connection(timeout=_PATIENCE)
-        self.close = self._connection.close
+        super().__init__(timeout=_PATIENCE)
 
     def refusal(self, family: int, target: bytes, *, mark: int, interface: int) -> int:
         """0 if a route leads there by the device with this index (0: by any), or the kernel does not answer; else the
@@ -41,7 +40,7 @@ class RouteLookup:
         if mark:
             body += attribute(_MARK, _INT.pack(mark))
         try:
-            answers = self._connection.ask(_GETROUTE, body)
+            answers = self.ask(_GETROUTE, body)
         except NetlinkError as error:
             return error.errno or 0
         except OSError:

@@ -81,6 +81,11 @@ def read(family: int, data: bytes | memoryview) -> EchoReply | Quote | None:
     return icmp.quoted_echo(family, error.quoted, error.limit) if error else None
 
 
+def latest(newest: int, sequence: int) -> int:
+    """The number of the latest probe with this sequence, all that an ICMP error quotes of it, up to the ``newest``."""
+    return (newest - (newest - sequence) % (1 << 16)) % (1 << 32)
+
+
 def number_in(packet: bytes, tag: bytes) -> int | None:
     """The number of our probe somewhere in ``packet``, behind headers of any length."""
     at = packet.rfind(tag)

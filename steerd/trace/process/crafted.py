@@ -18,7 +18,6 @@ from steerd.config.settings import IPV4
 from steerd.net.icmp import IPV4_HEADER, IPV6_HEADER
 from steerd.net.sockets import address_family
 from steerd.trace.process import sockets
-from steerd.trace.process.filter import to_port
 from steerd.trace.process.messages import Kind
 from steerd.trace.process.sweep import HOPS, PROBES, Answer
 from steerd.trace.request import Aim, Request
@@ -140,7 +139,7 @@ class Crafted:
         self._answers = self._port
         if self._tcp:
             self._answers = self._opened(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP))
-            to_port(self._answers, aim.family, ports[0])
+            sockets.receive_port(self._answers, aim.family, ports[0])
         sockets.listen(self._answers)
         self._listener = sockets.IcmpListener(aim)
         self._open.append(self._listener)

@@ -4,11 +4,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from steerd.net.icmp import LEAST
 from steerd.trace.process.echo import USUAL, EchoMethod
 from steerd.trace.result import Mtu, MtuState
-
-LEAST: Final = {4: 576, 6: 1280}
-"""Bytes that every path ought to carry: RFC 1122 (section 3.3.2, of hosts) and RFC 8200 (section 5)."""
 
 _SIZES: Final = 8  # asked at once
 _TRIES: Final = 2  # of each

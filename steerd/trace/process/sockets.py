@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from steerd.net import icmp
+from steerd.net.bpf import JEQ, KEEP, NEXT, RET, assemble, attach, transport
 from steerd.net.devices import look
 from steerd.net.sockets import SocketOwner, address_family
 from steerd.trace.process import messages
@@ -23,6 +24,7 @@ _READ: Final = 2048  # bytes of a packet: more than any error quotes
 _ANCILLARY: Final = 128
 _BATCH: Final = 256  # packets read at a time
 _BUFFER: Final = 1 << 20
+_DESTINATION_PORT: Final = 2  # where it is in a TCP header
 
 NOT_ALLOWED: Final = "it is not allowed here: CAP_NET_RAW and CAP_NET_ADMIN are needed"
 
@@ -55,6 +57,13 @@ def listen(sock: socket.socket) -> None:
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+
+
+def receive_port(sock: socket.socket, family: int, port: int) -> None:
+    """Let this raw TCP socket receive only what is for ``port``."""
+    load = transport(family)
+    program = [*load.begin, (load.h, _DESTINATION_PORT), (JEQ, port, NEXT, "drop"), (RET, KEEP), "drop", (RET, 0)]
+    attach(sock, assemble(program))
 
 
 def packets(sock: socket.socket) -> Iterator[Packet]:
