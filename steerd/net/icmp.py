@@ -45,8 +45,7 @@ class Error(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """An echo request that an error quotes. ``target`` is the packed address that it was sent to; ``limit`` is the
-    error's (`Error`)."""
+    """An echo request that an error quotes, with the packed address it was sent to, and the error's ``limit``."""
 
     identifier: int
     sequence: int
@@ -92,8 +91,7 @@ def open_socket(family: int) -> socket.socket:
 
 
 def let_pass(sock: socket.socket, family: int, kinds: Iterable[int]) -> None:
-    """Let this raw socket receive these types only: the kernel copies each message to each raw socket that lets its
-    type pass."""
+    """Let this raw socket receive these types only: the kernel copies each message to each socket that wants it."""
     passing = sum(1 << kind for kind in kinds)
     if family == IPV4:
         sock.setsockopt(_SOL_RAW, _FILTER, struct.pack("@I", 0xFFFFFFFF ^ passing))

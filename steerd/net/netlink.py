@@ -126,8 +126,7 @@ class Connection(SocketOwner):
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`."""
 
     def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT) -> None:
-        """``protocol`` is the netlink family, `NETLINK_ROUTE` or another; ``timeout`` how many seconds the kernel may
-        take to answer."""
+        """``protocol``: the netlink family, `NETLINK_ROUTE` or another. ``timeout``: seconds to wait for an answer."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         with closed_on_error(self._socket):
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):

@@ -24,8 +24,7 @@ class Notices(SocketOwner):
         *,
         program: bytes = b"",
     ) -> None:
-        """``protocol`` is the netlink family; of ``groups`` those that the kernel lacks are passed over; ``program``
-        is a filter, as `attach` takes it."""
+        """``protocol``: the netlink family; ``groups`` unknown to the kernel are skipped; ``program``: see `attach`."""
         self._on_datagram = on_datagram
         self._on_overrun = on_overrun
         self._socket = socket.socket(

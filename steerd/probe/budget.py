@@ -8,8 +8,7 @@ _NEWS = 0.01  # a change of the stretch by less than this share is ignored
 
 
 class Budget(Generic[Key]):
-    """``rate`` in bytes a second. Every period of the device is stretched by the same factor, so that a path that is
-    probed faster than others still is."""
+    """``rate`` in bytes a second. All periods of the device are stretched by the same factor."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate

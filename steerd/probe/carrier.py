@@ -97,8 +97,7 @@ class Carrier(Protocol):
         """Nothing more is awaited of this probe: free what it holds."""
 
     def renew(self, leg: Leg) -> None:
-        """Send the next probes of this leg with another identifier or port, after `Leg.aim`, and when a NAT on the way
-        may hold the present one in a dead state."""
+        """Send the leg's next probes with another identifier or port: a NAT may hold this one in a dead state."""
 
     def directions(self, leg: Leg) -> Directions | None:
         """What is known of each direction alone; None: this method cannot tell them apart."""

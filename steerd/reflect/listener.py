@@ -149,8 +149,7 @@ def serve(
     every: float,
     report: Callable[[], None],
 ) -> None:
-    """Answer until SIGTERM or SIGINT. ``started`` is called once it waits for them, ``report`` ``every`` so many
-    seconds."""
+    """Answer until SIGTERM or SIGINT. ``started`` is called once it does, ``report`` ``every`` so many seconds."""
     with selectors.DefaultSelector() as selector, _signals() as woken:
         selector.register(woken, selectors.EVENT_READ)
         for listener in listeners:

@@ -70,8 +70,8 @@ class Reflector:
     def __init__(
         self, *, key: bytes | None, allowed: Sequence[Network] = (), rate: float = RATE, ports: Collection[int] = ()
     ) -> None:
-        """With a ``key`` only packets signed with it are answered; ``allowed`` are the sources answered (empty: all);
-        ``rate`` is the answers a second to one address; ``ports`` are our own."""
+        """``key`` must have signed packets; ``allowed`` are sources (empty: all); ``rate`` is answers a second to one
+        address; ``ports`` are our own."""
         self.received = 0
         self.reflected = 0
         self.dropped: Counter[DropReason] = Counter()
@@ -88,8 +88,7 @@ class Reflector:
         return len(self._sessions)
 
     def answer(self, question: Question, now: float, sent_ns: int) -> bytes | None:
-        """The packet to send back, or None; both are counted. ``now`` is monotonic, in seconds; ``sent_ns``
-        CLOCK_REALTIME in ns."""
+        """The packet to send back, or None. ``now`` is monotonic, in seconds; ``sent_ns`` CLOCK_REALTIME."""
         asked = self._asked(question, now)
         if isinstance(asked, DropReason):
             self.refuse(asked)

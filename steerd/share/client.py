@@ -105,6 +105,11 @@ async def connected(
 ) -> AsyncIterator[BrokerConnection]:
     """Connect as a new client, and disconnect at the end. `will` is published to its topic, retained, when the
     connection breaks. MqttError: the broker does not answer, or refuses."""
+    last_will = None
+    if will is not None:
+        payload, kind = encode(will[1])
+        about = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
+        last_will = aiomqtt.Will(will[0], payload, 1, True, about)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
@@ -120,7 +125,7 @@ async def connected(
         properties=_properties(
             PacketTypes.CONNECT, MaximumPacketSize=2 * INFLATED_MAX, SessionExpiryInterval=2 * WILL_DELAY
         ),
-        will=None if will is None else _will(*will),
+        will=last_will,
     )
     connection = BrokerConnection(client, refuse)
     entering = asyncio.ensure_future(client.__aenter__())
@@ -139,12 +144,6 @@ async def connected(
             ended = client._disconnected  # noqa: SLF001
             if ended.done() and not ended.cancelled():
                 ended.exception()  # retrieved, or asyncio logs that nobody did
-
-
-def _will(topic: str, message: Message) -> aiomqtt.Will:
-    payload, kind = encode(message)
-    properties = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
-    return aiomqtt.Will(topic, payload, 1, True, properties)
 
 
 def content_type(message: aiomqtt.Message) -> str | None:

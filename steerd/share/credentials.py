@@ -18,8 +18,7 @@ class Credentials:
 
 
 async def read(settings: MqttSettings) -> Credentials:
-    """Read them in a thread: the system's certificates alone take 50 ms. OSError, ValueError: a file cannot be read, or
-    is malformed."""
+    """Read them, in a thread: certificates take 50 ms. OSError, ValueError: a file is unreadable or malformed."""
     return await asyncio.to_thread(_read, settings)
 
 

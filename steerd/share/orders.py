@@ -104,8 +104,7 @@ class Orders:
         return {topic: kept.payload.decode() for topic, kept in self._kept.items()}
 
     def due(self, memory: Memory, now: float) -> list[Order]:
-        """What to tell the engine, which remembers `memory`, at `now` on its own clock, so that exactly the orders in
-        force are in force there."""
+        """What the engine, which remembers `memory`, lacks at `now` (its clock) of exactly the orders in force."""
         drains, pins = self._in_force()
         return [*self._drains(drains, memory, now), *self._pins(pins, memory, now)]
 

@@ -253,8 +253,7 @@ def _taken_over(error: Exception | None) -> bool:
 
 
 def nobody_there(error: Exception | None) -> bool:
-    """Whether no broker answered: nothing listens there, no route leads there, no answer. aiomqtt's errors have the
-    cause as their context."""
+    """Whether no broker answered. aiomqtt's errors have the cause as their context."""
     if isinstance(error, aiomqtt.MqttCodeError) or not isinstance(error, aiomqtt.MqttError | OSError):
         return False
     cause = error if isinstance(error, OSError) else error.__context__

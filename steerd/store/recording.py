@@ -89,8 +89,7 @@ class Recording:
 
 
 def make_room(folder: Path, allowed: int, since: float) -> None:
-    """Remove recordings that ended before ``since`` (Unix time), and the oldest beyond ``allowed`` bytes. Raises
-    OSError."""
+    """Remove recordings that ended before ``since`` (Unix time), and the oldest beyond ``allowed`` bytes. OSError."""
     for file in recordings(folder)[::-1]:
         status = file.stat()
         allowed -= status.st_size
@@ -120,15 +119,9 @@ def _header(first: Any) -> Header:
     version = first["version"]
     if type(version) is not int or not 1 <= version <= VERSION:
         raise RecordError(f"a recording of version {version}; this steerd reads versions 1 to {VERSION}")
-    return Header(
-        settings=from_json(first["settings"]),
-        memory=from_json(first["memory"]),
-        seed=int(first["seed"]),
-        epoch=int(first["epoch"]),
-        now=float(first["now"]),
-        wall_ms=int(first["wall_ms"]),
-        version=version,
-    )
+    settings, memory = from_json(first["settings"]), from_json(first["memory"])
+    seed, epoch, wall_ms = (int(first[name]) for name in ("seed", "epoch", "wall_ms"))
+    return Header(settings, memory, seed, epoch, float(first["now"]), wall_ms, version)
 
 
 def _lines(file: Path) -> Iterator[str]:

@@ -72,8 +72,7 @@ class Store:
     def remember(
         self, memory: Memory, addresses: Addresses | None = None, orders: Mapping[str, str] | None = None
     ) -> None:
-        """Keep the engine's memory, the addresses of targets that are names, and signed orders; only the latest
-        counts."""
+        """Keep the engine's memory, the targets' addresses by name, and signed orders; only the latest counts."""
         self._writer.remember(Remembered(memory, addresses or {}, orders or {}, int(self._wall() * 1000)))
 
     def decided(self, switched: Switched, wall_ms: int) -> None:
@@ -85,8 +84,7 @@ class Store:
         self._writer.do(lambda database: database.add_trace(event_id, wall_ms, dict(trace)))
 
     async def history(self, since_s: float, limit: int) -> list[dict[str, Any]]:
-        """At most `limit` decisions of the last `since_s` seconds, newest first: `Switched` as JSON, with `wall_ms`,
-        and with `trace` where one was made."""
+        """The last `since_s` seconds, newest first, `limit` at most: `Switched` as JSON with `wall_ms` and `trace`."""
         since_ms = int((self._wall() - since_s) * 1000)
 
         def look(database: Database) -> list[dict[str, Any]]:

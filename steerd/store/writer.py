@@ -150,14 +150,14 @@ class Writer:
             if failed and self._memory is None:
                 self._memory = latest  # tried again with whatever comes next
 
-    def _write_alone(self, database: Database, work: Work) -> bool:
-        try:
+    @staticmethod
+    def _write_alone(database: Database, work: Work) -> bool:
+        with suppress(*_FAILURES):
             database.rollback()
             work(database)
             database.commit()
-        except _FAILURES:
-            return False
-        return True
+            return True
+        return False
 
     def _write_recording(self, recording: Recording | None) -> Recording | None:
         if self._header is None and not self._chunks:

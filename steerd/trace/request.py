@@ -21,8 +21,7 @@ SIZE = "size"
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A target of the path: ``family`` is 4 or 6, ``address`` numeric. ``source`` is where the probes come from; None:
-    what the routes say."""
+    """A target of the path: ``family`` 4 or 6, ``address`` numeric; ``source`` of the probes (None: by the routes)."""
 
     family: int
     address: str
@@ -54,8 +53,7 @@ class Request:
 
 
 def request(path: ProbePath, addresses: Sequence[str]) -> Request:
-    """How the probes of this path go. ``addresses`` are those of its targets now; a target whose name is not resolved
-    is left out."""
+    """How this path's probes go. ``addresses``: those of its targets now; a target without one is left out."""
     aims = tuple(
         Aim(target.family, numeric, target.source)
         for target, address in zip(path.targets, addresses, strict=True)

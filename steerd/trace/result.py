@@ -28,8 +28,7 @@ class MtuState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mtu:
-    """The largest IP packet that came through, in bytes, and that of the device. ``reported_by`` is the router that
-    said it takes no larger one, None if none had to."""
+    """The largest IP packet that came through, and the device's, in bytes; ``reported_by``: the router that said so."""
 
     state: MtuState
     size: int | None

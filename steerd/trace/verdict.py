@@ -1,7 +1,7 @@
 """What a trace means, in words. Pure: hops in, a sentence out."""
 
 from collections.abc import Sequence
-from itertools import pairwise, takewhile
+from itertools import accumulate, pairwise, takewhile
 from typing import Final
 
 from steerd.trace.result import Hop, MtuState, TargetTrace
@@ -84,11 +84,9 @@ def _loss(hops: Sequence[Hop], target: Hop) -> str | None:
 
 def _step(hops: Sequence[Hop], target: Hop) -> str | None:
     """The greatest growth of delay that lasts: no later hop answers faster."""
-    lasting: list[tuple[int, float]] = []
-    floor = target.best_ms
-    for hop in reversed([hop for hop in hops if hop.hop <= target.hop and hop.best_ms is not None]):
-        floor = min(hop.best_ms or 0.0, floor) if floor is not None else hop.best_ms
-        lasting.append((hop.hop, floor or 0.0))
+    timed = [(hop.hop, hop.best_ms) for hop in reversed(hops) if hop.hop <= target.hop and hop.best_ms is not None]
+    floors = accumulate((best for _, best in timed), min)
+    lasting = [(number, floor) for (number, _), floor in zip(timed, floors, strict=True)]
     steps = [(after - before, first, second) for (second, after), (first, before) in pairwise(lasting)]
     growth, first, second = max(steps, default=(0.0, 0, 0))
     if growth < STEP or target.best_ms is None or growth < SHARE * target.best_ms:

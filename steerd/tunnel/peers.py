@@ -8,8 +8,7 @@ from steerd.net.wireguard.device import Device, Peer
 
 
 def peer_of(path: TunnelPath, device: Device) -> Peer | None:
-    """The peer that the configuration names; else the one to which WireGuard sends packets for the path's targets; else
-    the only one."""
+    """The configured peer; else the one to which WireGuard sends packets for the targets; else the only one."""
     if path.peer:
         return device.peers.get(path.peer)
     for target in path.targets:

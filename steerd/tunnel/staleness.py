@@ -70,6 +70,5 @@ class Staleness:
 
 
 def _idle_bytes(keepalive: int, elapsed: float) -> int:
-    """The most bytes that ``elapsed`` seconds of keepalives send: the one that answers data, and those of the
-    persistent interval (0: off)."""
+    """The most bytes of keepalives in ``elapsed`` seconds: one that answers data, and the persistent ones."""
     return KEEPALIVE_BYTES * (1 + (int(elapsed // keepalive) + 1 if keepalive else 0))

@@ -153,8 +153,7 @@ class ExportServer:
             case b"/metrics":
                 return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(self._snapshot())
             case b"/healthz":
-                healthy = self._healthy()
-                return _checked(healthy, "ok" if healthy else "stalled")
+                return _checked(*((True, "ok") if self._healthy() else (False, "stalled")))
             case b"/readyz":
                 return _checked(*self._ready())
             case b"/":

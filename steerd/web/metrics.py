@@ -71,8 +71,7 @@ class Metrics:
         self._config: Config | None = None
 
     def configure(self, config: Config) -> None:
-        """Make the series of the configuration's paths and policies, and drop all others. What stays keeps its
-        counts."""
+        """Make the series of the configuration's paths and policies, and drop others. What stays keeps its counts."""
         self._config = config
         directed = {path.path for path in config.probe.paths if METHODS[path.method].directed}
         paths: dict[PathId, PathSeries] = {}

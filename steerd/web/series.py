@@ -76,8 +76,7 @@ HEADERS: Final = {
 
 
 class Rules(NamedTuple):
-    """The rules that a policy may follow, the one that leads first at the head. ``price`` of a switch in ms*s; None:
-    there is but one, and it has none."""
+    """The rules that a policy may follow, the first leader first; ``price`` of a switch in ms*s (None: it has none)."""
 
     names: tuple[str, ...]
     price: float | None
@@ -162,8 +161,7 @@ class PathSeries:
 
 
 class PolicySeries:
-    """What is counted and shown of a policy. `candidates`: the paths that it may use, each with its PoP. `rules`: those
-    that it may follow."""
+    """What is counted and shown of a policy. `candidates`: its paths, with their PoPs; `rules`: those it may follow."""
 
     def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
         self.policy = policy

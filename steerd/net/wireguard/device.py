@@ -56,8 +56,7 @@ class Device:
 
 
 class Grant(NamedTuple):
-    """Allowed IPs to be given to a peer. Another peer of the device that has one of them loses it in the same step, so
-    that it always belongs to somebody."""
+    """Allowed IPs to be given to a peer; another peer that has one loses it in the same step."""
 
     peer: str
     allowed: tuple[AllowedIp, ...]

@@ -55,8 +55,7 @@ class EchoCarrier:
     """A `steerd.probe.carrier.Carrier` for one family."""
 
     def __init__(self, family: int, find: Find, devices: Devices, wired: Wired | None = None) -> None:
-        """``wired`` makes a wire of the socket (None: the one that costs least). Raises `ProbeError` if the socket
-        cannot be opened."""
+        """``wired`` makes a wire of the socket (None: the one that costs least). Raises `ProbeError`."""
         self._family = family
         self._find = find
         self._devices = devices
@@ -174,8 +173,7 @@ class EchoCarrier:
 
 
 def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
-    """A raw socket that hears the answers to echo requests with this tag and these bits of the identifier, and errors
-    that quote them. Raises `ProbeError`."""
+    """A raw socket for answers to echo requests with this tag and identifier, and for errors. Raises `ProbeError`."""
     sock = open_raw(family, "ICMP")
     with closed_on_error(sock):
         echo_filter.attach(sock, echo_filter.echo_filter(family, identifiers, tag))

@@ -82,8 +82,7 @@ class UdpCarrier:
         return StampLeg(settings, index, self, key)
 
     def renew(self, leg: Leg) -> None:
-        """The next probe opens a session, with the key that its file has then; answers to the present session count
-        until none can come."""
+        """The next probe opens a session, with the key that its file has then; late answers to this one still count."""
         mine = cast("StampLeg", leg)
         if mine.settings.key_file:
             with contextlib.suppress(KeyFileError):

@@ -21,8 +21,7 @@ class Addresses:
         self._known: set[tuple[int, bytes]] = set()
 
     def news(self, datagram: bytes) -> set[int]:
-        """The devices that gained or lost an address. A renewed lifetime, as with each router advertisement, is no
-        news."""
+        """The devices that gained or lost an address; a renewed lifetime (router advertisements) is no news."""
         found = set()
         for kind, _flags, _number, body in frames(datagram):
             if kind not in (_NEW_ADDRESS, _LOST_ADDRESS) or len(body) < _ADDRESS.size:

@@ -32,8 +32,7 @@ class _Stage(Enum):
 
 
 class Search:
-    """Tests one size at a time. ``found`` is the result once it is ``over``; None: nothing can be said. `due` is to be
-    called at ``wake_at``."""
+    """Tests one size at a time. ``found`` is the result once ``over`` (None: unknown); call `due` at ``wake_at``."""
 
     def __init__(self, *, device: int, small: int, least: int, timeout: float, known: Found | None = None) -> None:
         """``device`` is the largest size, ``small`` that of an ordinary probe, ``least`` what ought to pass; ``known``

@@ -100,8 +100,7 @@ def usable(family: int, address: str) -> bool:
 
 
 def next_to_ask(due: Iterable[Resolution], free: int, slow: int) -> Iterable[Resolution]:
-    """Of those that are due, which to ask for with ``free`` threads, the longest due first. Names that took long may
-    hold no more than ``slow`` of the threads."""
+    """Which to ask for with ``free`` threads, the longest due first; slow names may hold ``slow`` threads at most."""
     for one in sorted(due, key=lambda one: one.next_at):
         if free <= 0:
             return

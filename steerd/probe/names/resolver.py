@@ -56,8 +56,7 @@ class Names:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, names: AbstractSet[Key]) -> None:
-        """Keep these names resolved, and no others: new ones are asked for at once, and nothing is told again of those
-        watched before (`known` has them)."""
+        """Keep these names resolved, and no others. New ones are asked for at once; `known` has the others."""
         for key in self._names.keys() - names:
             del self._names[key]
             self._before.pop(key, None)
@@ -77,8 +76,7 @@ class Names:
         self._look_at(-math.inf)
 
     def stop(self) -> None:
-        """Tell nothing more. Returns at once: a thread that waits for the resolver delays neither the loop nor the end
-        of the process."""
+        """Tell nothing more. Returns at once: a thread that waits for the resolver delays nobody."""
         self._loop = None
         if self._timer:
             self._timer.cancel()

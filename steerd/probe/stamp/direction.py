@@ -84,8 +84,7 @@ class DirectionLog:
         return first
 
     def passed(self, out: float, back: float) -> None:
-        """The probe just answered took ``out`` and ``back`` seconds; both by two clocks, so that only their changes
-        and their sum mean anything."""
+        """The latest answer took ``out`` and ``back`` seconds, by two clocks: only changes and their sum count."""
         # No delay varies by more than a whole round trip: it was a clock that moved.
         self._out.add(out, out + back)
         self._back.add(back, out + back)

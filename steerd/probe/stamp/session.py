@@ -58,8 +58,7 @@ class StampSession(SocketOwner):
     theirs. ``overflowed``: some answers were lost in our own receive buffer before `answers` last read it."""
 
     def __init__(self, family: int, address: str, port: int, *, key: bytes | None, size: int, numbered: bool) -> None:
-        """Probes have ``size`` bytes, as far as STAMP has that; ``numbered`` as `number_stamps`. Raises `OSError` if
-        the socket cannot be opened."""
+        """Probes have ``size`` bytes, as far as STAMP allows. Raises `OSError` if the socket cannot be opened."""
         self.log = DirectionLog()
         self.asked: dict[int, Asked] = {}
         self.overflowed = False

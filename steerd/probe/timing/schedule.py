@@ -52,8 +52,7 @@ class Schedule(Generic[Key]):
         self._look()
 
     def every(self, key: Key, period: float | None, now: float) -> None:
-        """Make ``key`` due every ``period`` seconds from now on (None: rest), and at once if it last fell due a whole
-        new period ago or more."""
+        """Make ``key`` due every ``period`` seconds (None: rest), at once if it last was more than a period ago."""
         beat = self._beats[key]
         wanted = math.inf if period is None else period
         if beat.period == wanted:

@@ -10,8 +10,7 @@ _ROUNDING = 1e-6  # slots: a time that lies on the grid but for float error belo
 
 
 class Wheel(Generic[Item]):
-    """Items in slots of ``grain`` seconds. No item is removed early: its owner checks, when it is taken, whether it
-    still matters."""
+    """Items in slots of ``grain`` seconds. None is removed early: when taken, check whether it still matters."""
 
     def __init__(self, grain: float) -> None:
         self._grain = grain

@@ -31,8 +31,7 @@ class RouteLookup(Connection):
         super().__init__(timeout=_PATIENCE)
 
     def refusal(self, family: int, target: bytes, *, mark: int, interface: int) -> int:
-        """0 if a route leads there by the device with this index (0: by any), or the kernel does not answer; else the
-        errno that says why not."""
+        """0 if a route leads there by the device with this index (0: by any), or nobody answers; else the errno."""
         body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
         body += attribute(_DST, target)
         if interface:

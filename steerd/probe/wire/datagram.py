@@ -75,8 +75,7 @@ class Wire(Protocol):
 
 
 def options(family: int, *, mark: int = 0, interface: int = 0, source: str | None = None, dscp: int = 0) -> Ancillary:
-    """The control messages of one path: its mark, the index of its device (0: whatever the routes say), the source
-    address and the DSCP of its packets."""
+    """The control messages of one path; ``interface`` is the index of its device (0: whatever the routes say)."""
     v4 = family == IPV4
     level, kind, tos = (
         (socket.IPPROTO_IP, IP_PKTINFO, socket.IP_TOS)

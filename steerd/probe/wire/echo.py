@@ -37,14 +37,12 @@ class EchoReply(NamedTuple):
 
 
 def rotated(identifiers: int, rotation: int) -> int:
-    """An identifier with the bits of ``identifiers`` under `IDENTIFIER_MASK`; the others go round with ``rotation``,
-    which may be any number."""
+    """The bits of ``identifiers`` under `IDENTIFIER_MASK`; the others go round with ``rotation``, any number."""
     return identifiers & IDENTIFIER_MASK | rotation & ~IDENTIFIER_MASK & 0xFFFF
 
 
 def head(family: int, identifier: int, cookie: bytes) -> bytes:
-    """The first six bytes of all echo requests with this identifier and cookie. The kernel fills in the
-    checksum of ICMPv6 itself."""
+    """The first six bytes of all these echo requests. The kernel fills in the checksum of ICMPv6."""
     checksum = 0
     if family == IPV4:
         words = struct.unpack("!8H", cookie)
@@ -57,8 +55,7 @@ def head(family: int, identifier: int, cookie: bytes) -> bytes:
 
 
 def echo_request(head: bytes, cookie: bytes, number: int, padding: bytes = bytes(PAYLOAD - _USED)) -> bytes:
-    """The whole packet for probe ``number`` (32 bits); the sequence is its lower half. ``padding`` as `padding`
-    gives it."""
+    """The packet of probe ``number`` (32 bits); the sequence is its lower half. ``padding`` as `padding` gives it."""
     sequence = number & 0xFFFF
     return head + _TAIL.pack(sequence, cookie, number, number ^ 0xFFFFFFFF, sequence ^ 0xFFFF) + padding
 

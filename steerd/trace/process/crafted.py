@@ -104,8 +104,7 @@ class Flow:
             return None, None
 
     def datagram(self, data: bytes) -> int | None:
-        """The number of the probe that a datagram from the target answers, of an echo or a STAMP reflector; None if
-        it does not tell."""
+        """The number of the probe that a datagram answers (echo or STAMP reflector); None if it does not tell."""
         places = [_STAMP_SENDER] if len(data) >= _STAMP else []
         places += [slice(_PAYLOAD)] if len(data) >= _PAYLOAD else []
         numbers = [self._known(int.from_bytes(bytes(data[place])) - self._number) for place in places]

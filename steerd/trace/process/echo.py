@@ -23,28 +23,6 @@ _COOKIE: Final = 16
 _TTL: Final = 64
 
 
-class _BoundV4(ICMPv4Socket):  # type: ignore[misc]  # icmplib has no types
-    """icmplib's socket on the path's device, with its mark; it sends only, an `IcmpListener` hears."""
-
-    def __init__(self, request: Request, aim: Aim) -> None:
-        super().__init__(aim.source)
-        _bind(self.sock, request, aim)
-
-
-class _BoundV6(ICMPv6Socket):  # type: ignore[misc]
-    """The same for IPv6."""
-
-    def __init__(self, request: Request, aim: Aim) -> None:
-        super().__init__(aim.source)
-        _bind(self.sock, request, aim)
-
-
-def _bind(sock: socket.socket, request: Request, aim: Aim) -> None:
-    sockets.send_as(sock, request)
-    never_fragment(sock, aim.family)
-    icmp.let_pass(sock, aim.family, ())
-
-
 class EchoMethod:
     """A `Method`, of probes from 0 to 65,535. Payload and sequence keep the checksum constant, so that routers that
     balance by it send all probes one way."""
@@ -59,11 +37,15 @@ class EchoMethod:
         self._identifier = int.from_bytes(os.urandom(2))
         self._cookie = os.urandom(_COOKIE)
         try:
-            self._socket = _BoundV4(request, aim) if aim.family == IPV4 else _BoundV6(request, aim)
+            self._socket = (ICMPv4Socket if aim.family == IPV4 else ICMPv6Socket)(aim.source)
         except SocketPermissionError as error:
             raise TraceError(sockets.NOT_ALLOWED) from error
         except SocketAddressError as error:
             raise TraceError(f"{aim.source} is no address of this machine") from error
+        # icmplib's socket sends only: the `IcmpListener` hears.
+        sockets.send_as(self._socket.sock, request)
+        never_fragment(self._socket.sock, aim.family)
+        icmp.let_pass(self._socket.sock, aim.family, ())
         self._listener = sockets.IcmpListener(aim)
 
     def send(self, number: int, ttl: int = _TTL, size: int = 0) -> float:

@@ -39,8 +39,7 @@ class Packet(NamedTuple):
 
 
 def send_as(sock: socket.socket, request: Request) -> None:
-    """Send from this socket as the path's probes are sent. TraceError: the device does not exist, or a capability is
-    missing."""
+    """Send as the path's probes are sent. TraceError: the device does not exist, or a capability is missing."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request.device.encode() + b"\0")
         if request.mark:

@@ -31,8 +31,7 @@ class Answer(NamedTuple):
 
 
 class Method(Protocol):
-    """Sends probes of one kind to one target. ``one_at_a_time``: the target cannot tell apart two probes of ours that
-    are on their way together."""
+    """Sends probes to one target. ``one_at_a_time``: the target confuses two probes on their way together."""
 
     one_at_a_time: bool
 
