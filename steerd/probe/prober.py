@@ -36,7 +36,8 @@ _ROUNDING: Final = 1e-6
 
 class Prober:
     """Probes every path at the cadence asked for and tells each outcome once. ``lag`` is called at each tick with how
-    late it ran, in seconds: assign what observes it. ``local_queue`` as `Exchange.local_queue`; ``addresses`` gives the
+    late it ran, in seconds, and ``on_mtu`` when another packet size gets through a path: assign what observes them.
+    ``local_queue`` as `Exchange.local_queue`; ``addresses`` gives the
     addresses of targets that are names (`Names.known`), to be kept for when DNS is down. ``roster`` has the legs."""
 
     def __init__(
@@ -51,6 +52,7 @@ class Prober:
         """``seed`` spreads gateways apart in phase; ``addresses`` are those that `addresses` gave in an earlier run;
         ``wired`` makes a wire of a raw socket (None: the best)."""
         self.lag: Callable[[float], None] = lambda _: None
+        self.on_mtu: Callable[[PathMtu], None] = lambda _: None
         self.findings = Findings()
         self._settings = settings
         self._pace: Pace = Pace(seed, self.findings)
@@ -59,20 +61,11 @@ class Prober:
         self.roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
         self.local_queue = self._exchange.local_queue
         self.addresses = self.roster.names.known
-        self._mtu = MtuProber(seed, self._pace)
+        self._mtu = MtuProber(seed, self._pace, lambda event: self.on_mtu(event))  # noqa: PLW0108 -- assigned later
         self._change: ProbeChange | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed = math.inf
-
-    @property
-    def on_mtu(self) -> Callable[[PathMtu], None]:
-        """Called when another packet size gets through a path: assign what observes it."""
-        return self._mtu.on_mtu
-
-    @on_mtu.setter
-    def on_mtu(self, told: Callable[[PathMtu], None]) -> None:
-        self._mtu.on_mtu = told
 
     @property
     def skipped(self) -> int:

@@ -56,7 +56,7 @@ class Share:
         self._reports = Reports(self._topics, pops, on_pop_state, refuse)
         self._orders = orders
         self._on_orders = on_orders
-        self._policies = frozenset[str]() if orders is None else orders.policies
+        self._policies: Collection[str] = orders.policies if orders else frozenset()
         self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._score_at = 0.0
         self.seq = 0

@@ -51,13 +51,12 @@ class Rates:
         self._on_rate = on_rate
         self._counters = counters
         self._before: tuple[float, Mapping[str, int]] | None = None
-        self._told: dict[PathId, float] = {}
         self.configure(devices)
 
     def configure(self, devices: Mapping[PathId, str]) -> None:
         """Take other paths or devices. All is told again: the engine may have begun anew with a path."""
         self._devices = dict(devices)
-        self._told = {}
+        self._told: dict[PathId, float] = {}
 
     async def run(self) -> None:
         """Read and tell, for ever."""

@@ -63,12 +63,9 @@ class TunnelWatch:
         self._sooner = asyncio.Event()
         self._remarks: dict[str, tuple[str, ...]] = {}
         self._far_ends: dict[str, tuple[str, int]] = {}
-        self._known: dict[str, Device] = {}
-        self._peers: dict[PathId, str | None] = {}
         self._states: dict[PathId, Staleness] = {}
         self._told: dict[PathId, bool | None] = {}
         self._views: dict[PathId, TunnelView] = {}
-        self._due: dict[str, float] = {}
         self.configure(settings)
 
     def configure(self, settings: TunnelSettings) -> None:
@@ -77,11 +74,12 @@ class TunnelWatch:
         self._paths: dict[str, list[TunnelPath]] = {}
         for path in settings.paths if settings.interval > 0.0 else ():
             self._paths.setdefault(path.device, []).append(path)
-        self._due = dict.fromkeys(self._paths, -inf)
+        self._due: dict[str, float] = dict.fromkeys(self._paths, -inf)
         kept = {path.path for paths in self._paths.values() for path in paths}
         self._states = {path: state for path, state in self._states.items() if path in kept}
         self._views = {path: view for path, view in self._views.items() if path in kept}
-        self._known, self._peers = {}, {}
+        self._known: dict[str, Device] = {}
+        self._peers: dict[PathId, str | None] = {}
         self._remarks = {name: said for name, said in self._remarks.items() if name in self._paths}
         self._far_ends = {name: far_end for name, far_end in self._far_ends.items() if name in self._paths}
         self._told = {path: None for path, told in self._told.items() if told is not False and path in kept}

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 KEY_BYTES = 32
-
 AllowedIp = bytes
 """A prefix packed as address and length: 5 bytes for IPv4, 17 for IPv6."""
 

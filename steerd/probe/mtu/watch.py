@@ -45,9 +45,9 @@ class MtuProber:
     ``on_mtu`` is called when a path's result changed. Everything happens in the loop that it was started in.
     """
 
-    def __init__(self, seed: int, pace: Pace) -> None:
+    def __init__(self, seed: int, pace: Pace, on_mtu: Callable[[PathMtu], None]) -> None:
         """``seed`` spreads gateways apart in phase; ``pace`` shares out the budgets of devices."""
-        self.on_mtu: Callable[[PathMtu], None] = lambda _: None
+        self._on_mtu = on_mtu
         self._seed = seed
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -264,4 +264,4 @@ class MtuProber:
                 ": large packets vanish" if event.black_hole else ": senders of larger packets are told" if told else ""
             )
             _log.info("%s: MTU %d of %d%s", path, mtu, device, note)
-        self.on_mtu(event)
+        self._on_mtu(event)
