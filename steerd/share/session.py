@@ -108,7 +108,7 @@ class Session:
     async def publish(
         self, topic: str, message: Message, *, qos: int = 1, retain: bool = False, expiry: float | None = None
     ) -> None:
-        """Within `Member.publish`; as `steerd.share.client.Connection.publish`."""
+        """Within `Member.publish`; as `steerd.share.client.BrokerConnection.publish`."""
         if self._connection is None:
             return
         taken = await self._connection.publish(topic, message, qos=qos, retain=retain, expiry=expiry)
