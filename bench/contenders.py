@@ -15,9 +15,9 @@ from bench.subject import Task
 
 _PATIENCE = 20.0  # seconds for a prober to end
 _SMOKEPING_PORT = 9374
-_FPING_LINE = re.compile(r"^(\S+) +: \[(\d+)\], \d+ bytes, ([0-9.]+) ms", re.MULTILINE)
-_FPING_SUMMARY = re.compile(r"^(\S+) +: xmt/rcv/%loss = (\d+)/(\d+)/", re.MULTILINE)
-_SMOKEPING_LINE = re.compile(r"^smokeping_(requests_total|response_duration_seconds_(?:sum|count))\{.*\} (\S+)$")
+FPING_LINE = re.compile(r"^(\S+) +: \[(\d+)\], \d+ bytes, ([0-9.]+) ms", re.MULTILINE)
+FPING_SUMMARY = re.compile(r"^(\S+) +: xmt/rcv/%loss = (\d+)/(\d+)/", re.MULTILINE)
+SMOKEPING_LINE = re.compile(r"^smokeping_(requests_total|response_duration_seconds_(?:sum|count))\{.*\} (\S+)$")
 
 
 class Load(NamedTuple):
@@ -186,9 +186,9 @@ class Fping(Contender):
         said = self._errors.read_text()
         replies = [
             Reply(target, float(rtt) / 1000, place=int(place))
-            for target, place, rtt in _FPING_LINE.findall(self._out.read_text())
+            for target, place, rtt in FPING_LINE.findall(self._out.read_text())
         ]
-        received = sum(int(received) for _, _, received in _FPING_SUMMARY.findall(said))
+        received = sum(int(received) for _, _, received in FPING_SUMMARY.findall(said))
         last = (said.strip().splitlines() or [""])[-1].partition(" (")[0]
         return Reading(received, replies, note=f'said "{last}"' if died else "")
 
@@ -217,7 +217,7 @@ class Smokeping(Contender):
             return None
         sums = {"requests_total": 0.0, "response_duration_seconds_count": 0.0, "response_duration_seconds_sum": 0.0}
         for line in lines:
-            if match := _SMOKEPING_LINE.match(line):
+            if match := SMOKEPING_LINE.match(line):
                 sums[match[1]] += float(match[2])
         probes, replies, seconds = sums.values()
         self._last = int(probes), int(replies), seconds

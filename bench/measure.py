@@ -119,11 +119,12 @@ def accuracy(scenario: str, contender: Contender, load: Load) -> Result:
         truth = capture.stop()
     result = Result(scenario, contender.name, 0, note=reading.note)
     if before and after:
-        return _by_totals(result, truth, before, after, (begin, end))
-    return _by_probe(result, truth, reading, (round(begin * 1e9), round((end - SETTLED) * 1e9)))
+        return by_totals(result, truth, before, after, (begin, end))
+    return by_probe(result, truth, reading, (round(begin * 1e9), round((end - SETTLED) * 1e9)))
 
 
-def _by_probe(result: Result, truth: Truth, reading: Reading, window: tuple[int, int]) -> Result:
+def by_probe(result: Result, truth: Truth, reading: Reading, window: tuple[int, int]) -> Result:
+    """Each reply against the truth of its probe, of those sent in this ``window``, CLOCK_REALTIME in ns."""
     begin, end = window
     answered = {
         (target, place)
@@ -165,7 +166,7 @@ def _placed(truth: Truth, reading: Reading) -> Iterator[tuple[str, int, float]]:
             yield from ((target, place, rtt) for place, rtt in enumerate(rtts))
 
 
-def _by_totals(
+def by_totals(
     result: Result,
     truth: Truth,
     before: tuple[int, int, float],

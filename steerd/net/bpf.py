@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4
 
-_SO_ATTACH_FILTER: Final = 26
-
 LD_B, LD_H, LD_W = 0x30, 0x28, 0x20
 """Load a byte, two or four from this place of the packet, in the network's order."""
-_LD_B_X, _LD_H_X, _LD_W_X = 0x50, 0x48, 0x40
+_LD_B_X, _LD_H_X, _LD_W_X = 0x50, 0x48, 0x40  # the same, from this place behind X
 _LDX_HEADER_LENGTH: Final = 0xB1
+_ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER
 AND, LSH, ADD_X, TAX = 0x54, 0x64, 0x0C, 0x07
 JEQ, RET = 0x15, 0x06
 
@@ -26,8 +25,8 @@ Instruction = tuple[int, int] | tuple[int, int, str, str] | str
 
 
 class Transport(NamedTuple):
-    """How a raw socket is asked for what comes behind the IP header, which that of IPv4 gets too, and that of IPv6 does
-    not: what to ``begin`` with, and how to load."""
+    """How to load what comes behind the IP header, which a raw socket of IPv4 gets too, and one of IPv6 does not: what
+    to ``begin`` with, and the instruction for a byte, two and four."""
 
     begin: list[Instruction]
     b: int
@@ -36,14 +35,14 @@ class Transport(NamedTuple):
 
 
 def transport(family: int) -> Transport:
-    """Places count from the end of the IP header, of any length."""
+    """Of this family: places count from the end of the IP header, of any length."""
     if family == IPV4:
         return Transport([(_LDX_HEADER_LENGTH, 0)], _LD_B_X, _LD_H_X, _LD_W_X)
     return Transport([], LD_B, LD_H, LD_W)
 
 
 def assemble(program: Iterable[Instruction]) -> bytes:
-    """As the kernel takes it: struct sock_filter after struct sock_filter."""
+    """The program as the kernel takes it: an array of struct sock_filter."""
     places: dict[str, int] = {}
     lines: list[tuple[int, int] | tuple[int, int, str, str]] = []
     for line in program:
@@ -63,4 +62,4 @@ def attach(sock: socket.socket, program: bytes) -> None:
     """Have the kernel drop what ``program`` refuses, from now on: what came before is still queued."""
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog: the number of instructions and where they are.
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4
+from steerd.net.sockets import address_family
 
 ECHO: Final = {4: 8, 6: 128}
 ECHO_REPLY: Final = {4: 0, 6: 129}
@@ -23,6 +24,8 @@ IPV6_HEADER: Final = 40
 ICMP_HEADER: Final = 8
 HEADERS: Final = {4: IPV4_HEADER + ICMP_HEADER, 6: IPV6_HEADER + ICMP_HEADER}
 """Bytes before an echo's payload."""
+LEAST: Final = {4: 576, 6: 1280}
+"""Bytes that every path ought to carry: RFC 1122 (section 3.3.2, of hosts) and RFC 8200 (section 5)."""
 
 _SOL_RAW: Final = 255
 _FILTER: Final = 1  # ICMP_FILTER, ICMPV6_FILTER
@@ -42,16 +45,16 @@ class Error(NamedTuple):
 
 
 class Quote(NamedTuple):
-    """An echo request that an error quotes. ``target`` is the packed address that it was sent to."""
+    """An echo request that an error quotes, with the packed address it was sent to, and the error's ``limit``."""
 
     identifier: int
     sequence: int
     target: bytes
+    limit: int | None = None
 
 
 def start(family: int, data: bytes | memoryview) -> int | None:
-    """Where ICMP begins in what a raw socket received, an IPv4 packet with its header, or an ICMPv6 message without.
-    None: it is too short."""
+    """Where ICMP begins in what a raw socket received: IPv4 with its header, IPv6 without. None: it is too short."""
     at = (data[0] & 0xF) * 4 if family == IPV4 and data else 0
     return at if len(data) >= at + ICMP_HEADER else None
 
@@ -69,8 +72,8 @@ def error(family: int, data: bytes | memoryview, at: int) -> Error | None:
     return Error(kind, code, limit, bytes(data[at + ICMP_HEADER :]))
 
 
-def quoted_echo(family: int, quoted: bytes) -> Quote | None:
-    """The echo request of which these are the first bytes; None for any other packet."""
+def quoted_echo(family: int, quoted: bytes, limit: int | None = None) -> Quote | None:
+    """The echo request of which these are the first bytes; None for any other packet. ``limit`` is the error's."""
     if family == IPV4:
         begin = max((quoted[0] & 0xF) * 4, IPV4_HEADER) if quoted else IPV4_HEADER
         protocol_at, address = 9, slice(16, 20)
@@ -79,19 +82,16 @@ def quoted_echo(family: int, quoted: bytes) -> Quote | None:
     if len(quoted) < begin + _QUOTED.size or quoted[protocol_at] != _PROTOCOL[family]:
         return None
     kind, identifier, sequence = _QUOTED.unpack_from(quoted, begin)
-    return Quote(identifier, sequence, quoted[address]) if kind == ECHO[family] else None
+    return Quote(identifier, sequence, quoted[address], limit) if kind == ECHO[family] else None
 
 
 def open_socket(family: int) -> socket.socket:
-    """A raw one, for all ICMP of the family. Raises `OSError`."""
-    if family == IPV4:
-        return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-    return socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    """A raw socket for all ICMP of the family. Raises `OSError`."""
+    return socket.socket(address_family(family), socket.SOCK_RAW, _PROTOCOL[family])
 
 
 def let_pass(sock: socket.socket, family: int, kinds: Iterable[int]) -> None:
-    """Of all ICMP that this raw socket would get, only these types: the kernel copies each message to each raw socket
-    that lets its type pass."""
+    """Let this raw socket receive these types only: the kernel copies each message to each socket that wants it."""
     passing = sum(1 << kind for kind in kinds)
     if family == IPV4:
         sock.setsockopt(_SOL_RAW, _FILTER, struct.pack("@I", 0xFFFFFFFF ^ passing))

@@ -6,7 +6,9 @@ import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
+
+from steerd.net.sockets import SocketOwner, closed_on_error, enlarge
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
@@ -29,7 +31,9 @@ NETLINK_ADD_MEMBERSHIP = 1
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
 NETLINK_GET_STRICT_CHK = 12
-SO_RCVBUFFORCE = 33
+
+RECEIVE_BUFFER = 8 << 20
+"""Bytes: room for a burst of messages."""
 
 HEADER = struct.Struct("=IHHII")
 """struct nlmsghdr: length, type, flags, sequence number, port id."""
@@ -38,7 +42,6 @@ BATCH = 256
 """Messages per send: beyond this the gain is gone, and the kernel's errors still fit our receive buffer."""
 
 _RECEIVE = 1 << 18
-_RECEIVE_BUFFER = 8 << 20
 _TIMEOUT = 20.0
 _DUMP_ATTEMPTS = 8
 _INTERRUPTED = "the kernel's tables changed under every attempt to read them"
@@ -119,48 +122,30 @@ def sender(datagram: bytes) -> int:
     return int(HEADER.unpack_from(datagram)[-1]) if len(datagram) >= HEADER.size else 0
 
 
-class Connection:
-    """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`.
-
-    ``protocol`` is the netlink family: `NETLINK_ROUTE`, `NETLINK_NETFILTER` or `NETLINK_GENERIC`; ``timeout`` how many
-    seconds the kernel may take to answer.
-    """
+class Connection(SocketOwner):
+    """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`."""
 
     def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT) -> None:
+        """``protocol``: the netlink family, `NETLINK_ROUTE` or another. ``timeout``: seconds to wait for an answer."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-        try:
+        with closed_on_error(self._socket):
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
-            widen(self._socket)
+            enlarge(self._socket, RECEIVE_BUFFER)
             self._socket.bind((0, 0))
             self._socket.settimeout(timeout)
-        except OSError:
-            self._socket.close()
-            raise
         self.port: int = self._socket.getsockname()[0]
         self.changes = 0
         self._timeout = timeout
         self._number = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._socket.close()
-
     def may_change(self, impossible: Message) -> bool:
         """Whether we have CAP_NET_ADMIN here, asked by a change that cannot succeed."""
-        refusals = self._send_batch([impossible], 0)
-        return all(one.errno != errno.EPERM for one in refusals)
+        return all(one.errno != errno.EPERM for one in self._send_batch([impossible], 0))
 
     def change(self, messages: Iterable[Message]) -> list[Refusal]:
-        """Send all messages in order, `BATCH` a send, and return what was refused.
-
-        A refused message does not stop those after it. Raises `NetlinkError` when no answer comes.
-        """
+        """Send all messages in order, `BATCH` a send, and return what was refused: that does not stop those after it.
+        Raises `NetlinkError` when no answer comes."""
         refusals: list[Refusal] = []
         remaining = iter(messages)
         done = 0
@@ -193,26 +178,20 @@ class Connection:
 
     def ask(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of the answer to a single request. Raises `NetlinkError` with the kernel's errno on a refusal."""
-        self._number += 1
-        wanted = self._number
-        self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_ACK, wanted, 0) + body)
+        wanted = self._request(kind, NLM_F_ACK, body)
         found: list[bytes] = []
         while True:
             for answer, flags, number, content in frames(self._receive()):
                 if number != wanted:
                     continue
                 if answer == NLMSG_ERROR:
-                    code = -_ERRNO.unpack_from(content)[0]
-                    if code:
-                        raise NetlinkError(code, words(code, flags, content))
+                    _raise_refusal(flags, content)
                     return found
                 found.append(content)
 
     def dump(self, kind: int, body: bytes) -> list[bytes]:
-        """The bodies of everything that the kernel lists for this request, as one consistent picture.
-
-        Raises `NetlinkError` with the kernel's errno on a refusal.
-        """
+        """The bodies of everything that the kernel lists for this request, as one consistent picture. Raises
+        `NetlinkError` with the kernel's errno on a refusal."""
         found: list[bytes] = []
         for _ in range(_DUMP_ATTEMPTS):
             if self._dump_once(kind, body, found.append):
@@ -228,17 +207,17 @@ class Connection:
                 return one
         raise DumpInterruptedError(0, _INTERRUPTED)
 
+    def _request(self, kind: int, flags: int, body: bytes) -> int:
+        """Send one request; its sequence number."""
+        self._number += 1
+        self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | flags, self._number, 0) + body)
+        return self._number
+
     def _dump_once(
-        self,
-        kind: int,
-        body: bytes,
-        take: Callable[[bytes], object],
-        take_many: Callable[[bytes], int] = lambda _: 0,
+        self, kind: int, body: bytes, take: Callable[[bytes], object], take_many: Callable[[bytes], int] = lambda _: 0
     ) -> bool:
         """False: something changed meanwhile, and what was taken is no whole."""
-        self._number += 1
-        wanted = self._number
-        self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, wanted, 0) + body)
+        wanted = self._request(kind, NLM_F_DUMP, body)
         interrupted = False
         while True:
             datagram = self._receive()
@@ -249,9 +228,7 @@ class Connection:
                     continue
                 interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
-                    code = -_ERRNO.unpack_from(content)[0] if len(content) >= 4 else 0
-                    if code:
-                        raise NetlinkError(code, words(code, flags, content))
+                    _raise_refusal(flags, content)
                     return not interrupted
                 take(content)
 
@@ -262,12 +239,11 @@ class Connection:
             raise NetlinkError(0, f"the kernel did not answer within {self._timeout:g} s") from error
 
 
-def widen(sock: socket.socket) -> None:
-    """A receive buffer that holds a burst; what we may have without privileges if we have none."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+def _raise_refusal(flags: int, body: bytes) -> None:
+    """Raise `NetlinkError` if this end of an answer has an errno."""
+    code = -_ERRNO.unpack_from(body)[0] if len(body) >= _ERRNO.size else 0
+    if code:
+        raise NetlinkError(code, words(code, flags, body))
 
 
 def words(code: int, flags: int, body: bytes) -> str:

@@ -5,15 +5,15 @@ import socket
 from collections.abc import Callable, Iterable
 
 from steerd.net.bpf import attach
-from steerd.net.netlink import NETLINK_ADD_MEMBERSHIP, SOL_NETLINK, widen
+from steerd.net.netlink import NETLINK_ADD_MEMBERSHIP, RECEIVE_BUFFER, SOL_NETLINK
+from steerd.net.sockets import SocketOwner, closed_on_error, enlarge
 
-_PER_WAKING = 64
-"""Datagrams read before the loop gets its turn again."""
+_AT_ONCE = 64  # datagrams read before the loop gets its turn again
 
 
-class Notices:
+class Notices(SocketOwner):
     """``on_datagram`` gets each datagram; ``on_overrun`` is called when some were lost: then everything must be read
-    again. Have a loop call `read` when it is readable. Raises `OSError` when it can not be had."""
+    again. Have a loop call `read` when it is readable. Raises `OSError` if the socket cannot be opened."""
 
     def __init__(
         self,
@@ -24,15 +24,14 @@ class Notices:
         *,
         program: bytes = b"",
     ) -> None:
-        """``protocol`` is the netlink family; of ``groups`` those that the kernel lacks are passed over; ``program``
-        is a filter, as `attach` takes it."""
+        """``protocol``: the netlink family; ``groups`` unknown to the kernel are skipped; ``program``: see `attach`."""
         self._on_datagram = on_datagram
         self._on_overrun = on_overrun
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol
         )
-        try:
-            widen(self._socket)
+        with closed_on_error(self._socket):
+            enlarge(self._socket, RECEIVE_BUFFER)
             if program:
                 self.attach(program)
             self._socket.bind((0, 0))
@@ -42,23 +41,14 @@ class Notices:
                 except OSError as error:
                     if error.errno != errno.EINVAL:
                         raise
-        except OSError:
-            self._socket.close()
-            raise
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
 
     def attach(self, program: bytes) -> None:
         """Hear only what this classic BPF program keeps, from now on."""
         attach(self._socket, program)
 
     def read(self) -> None:
-        """Takes in what is there."""
-        for _ in range(_PER_WAKING):
+        """Pass on what has come."""
+        for _ in range(_AT_ONCE):
             try:
                 datagram = self._socket.recv(1 << 16)
             except BlockingIOError:

@@ -1,11 +1,12 @@
 """What the prober asks of a method: one carrier for each method and family, each with legs of its own.
 
-A carrier knows packets and sockets, and nothing of time tables or outcomes. It is looked at once a tick: first
-`departures`, then `heard`, then `send` with all that is due. A leg is one target of one path, as every method sees it.
+A carrier knows packets and sockets, and nothing of schedules or outcomes. Each tick calls first `departures`, then
+`heard`, then `send` with all that is due. A leg is one target of one path, as every method sees it.
 """
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple, Protocol
 
@@ -16,49 +17,36 @@ from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.outcomes.limit import Limit
 
 SILENT: Final = 5
-"""Losses in a row after which the identifier changes: a NAT on the way may hold it in a bad state."""
+"""Losses in a row after which the identifier changes (`Carrier.renew`)."""
 
 
+@dataclass(slots=True, eq=False)
 class Leg:
     """``packed`` and ``address`` are those of the target, in the kernel's own form; empty while its name is not
     resolved. ``patience`` is in seconds; ``losses`` counts those in a row, and ``limit`` remembers them with the
-    answers between them. ``identifier`` is what its next probes are told by, where the method has such a thing.
-    ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last said that it has
-    a route for them. ``carrier`` sends them. A leg that ``checks`` another is only asked whether that one's target
-    is there at all."""
+    answers between them. ``identifier`` tells its next probes, where the method has one. ``refused_at`` and
+    ``routed_at``: when this machine last refused to send a probe, and when it last had a route for them. ``carrier``
+    sends them. A leg that ``checks`` another only tests whether that one's target answers at all."""
 
-    __slots__ = (
-        "address",
-        "carrier",
-        "checks",
-        "family",
-        "identifier",
-        "index",
-        "limit",
-        "losses",
-        "packed",
-        "patience",
-        "refused_at",
-        "routed_at",
-        "settings",
-        "target",
-    )
+    settings: ProbePath
+    index: int
+    carrier: "Carrier"
+    target: Target = field(init=False)
+    family: int = field(init=False)
+    patience: float = field(init=False)
+    losses: int = field(init=False, default=0)
+    identifier: int = field(init=False, default=0)
+    limit: Limit | None = field(init=False, default=None)
+    refused_at: float = field(init=False, default=-inf)
+    routed_at: float = field(init=False, default=-inf)
+    checks: "Leg | None" = field(init=False, default=None)
+    packed: bytes = field(init=False, default=b"")
+    address: str = field(init=False, default="")
 
-    def __init__(self, settings: ProbePath, index: int, carrier: "Carrier") -> None:
-        self.settings = settings
-        self.carrier = carrier
-        self.index = index
-        self.target: Target = settings.targets[index]
+    def __post_init__(self) -> None:
+        self.target = self.settings.targets[self.index]
         self.family = self.target.family
-        self.patience = settings.timeout
-        self.losses = 0
-        self.identifier = 0
-        self.limit: Limit | None = None
-        self.refused_at = -inf
-        self.routed_at = -inf
-        self.checks: Leg | None = None
-        self.packed = b""
-        self.address = ""
+        self.patience = self.settings.timeout
         if self.target.address:
             self.aim(self.target.address)
 
@@ -70,7 +58,7 @@ class Leg:
 
 
 Find = Callable[[int], Flight[Leg] | None]
-"""The flight with this number, as long as it is remembered."""
+"""Gives the flight with this number, as long as it is remembered."""
 
 
 class Answer(NamedTuple):
@@ -92,39 +80,30 @@ class Carrier(Protocol):
     @property
     def overflowed(self) -> bool:
         """Whether packets were lost in our own receive buffer since `heard` was called before."""
-        ...
 
     def leg(self, settings: ProbePath, index: int) -> Leg:
-        """A new leg: the target ``index`` of this path. Raises `ProbeError` if it cannot be."""
-        ...
+        """A new leg for the target ``index`` of this path. Raises `ProbeError` if the settings do not allow one."""
 
     def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
         """Send these probes now. For each 0, or the errno with which this machine refused it."""
-        ...
 
     def departures(self) -> None:
         """Tell each flight when it entered a queue of ours and when it left."""
-        ...
 
     def heard(self) -> Iterator[Answer | Fault]:
         """What was received since the last call, and proved to be about a probe of ours."""
-        ...
 
     def settled(self, flight: Flight[Leg]) -> None:
-        """Nothing more is awaited of this probe: let go what it holds."""
-        ...
+        """Nothing more is awaited of this probe: free what it holds."""
 
     def renew(self, leg: Leg) -> None:
-        """Send the next probes of this leg with another identifier or port: a NAT on the way may hold the
-        present one in a dead state. Also after `Leg.aim`: what was sent to another address is past."""
-        ...
+        """Send the leg's next probes with another identifier or port: a NAT may hold this one in a dead state."""
 
     def directions(self, leg: Leg) -> Directions | None:
         """What is known of each direction alone; None: this method cannot tell them apart."""
-        ...
 
     def drop(self, leg: Leg) -> None:
-        """The leg is not probed any more: let go what it holds."""
-        ...
+        """The leg is no longer probed: free what it holds."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close all sockets."""

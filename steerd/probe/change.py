@@ -10,8 +10,8 @@ from steerd.probe.roster import Roll
 class ProbeChange:
     """A `Change` of probing. What its paths need is open; who is probed changes with the commit, which cannot fail.
 
-    A change that nobody ends is in no one's way: it is void when another is prepared, which finds open what this one
-    opened. To commit it is an error then, and to abort it does nothing.
+    Once another change is prepared, which finds open what this one opened, this one is void: to commit it is an error,
+    to abort it does nothing.
     """
 
     def __init__(self, roll: Roll, take_up: Callable[[Roll], Roll], opened: ExitStack) -> None:
@@ -27,8 +27,7 @@ class ProbeChange:
         self._void = True
 
     async def commit(self) -> None:
-        """Probe these from now on: legs that were probed before keep their phase, and their cadence unless its setting
-        changed. Raises `ProbeError` if it is void."""
+        """As `Change.commit`: `Roster.call`. Raises `ProbeError` if it is void."""
         roll, self._roll = self._roll, None
         if self._void or roll is None:
             raise ProbeError("this change of probing was committed before, or another took its place")

@@ -14,7 +14,7 @@ from steerd.probe.carrier import Answer, Carrier, Leg
 from steerd.probe.findings import Findings
 from steerd.probe.methods.carriers import Carriers
 from steerd.probe.methods.icmp import Wired
-from steerd.probe.outcomes.ledger import Flight, Ledger, Way
+from steerd.probe.outcomes.ledger import Egress, Flight, Ledger
 from steerd.probe.trouble.diagnosis import Diagnosis
 from steerd.probe.wire.clock import ClockWatch, realtime_offset
 
@@ -33,12 +33,12 @@ class Exchange:
         """``wired`` makes a wire of a raw socket (None: the best)."""
         self._on_outcome = on_outcome
         self._number = random.SystemRandom().getrandbits(32)
-        self._ledger: Ledger[Leg] = Ledger(self._settled)
+        self._ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.carrier.settled(flight))
         devices = Devices()
         self.carriers = Carriers(self._ledger.find, devices, wired)
         self.diagnosis = Diagnosis(self.carriers, devices, findings)
         self._queues: dict[PathId, float] = {}
-        self._ways: dict[str, Way] = {}  # by device
+        self._egresses: dict[str, Egress] = {}  # by device
         self._clock = ClockWatch(0.0, 0.0)
 
     @property
@@ -47,25 +47,25 @@ class Exchange:
         return bool(self._ledger.waiting)
 
     def start(self, now: float) -> None:
-        """The clock is looked at from now on."""
+        """Watch the clock from now on."""
         self._clock = ClockWatch(now, realtime_offset())
 
     def close(self) -> None:
-        """Close all carriers. What is under way is not heard of again."""
+        """Close all carriers. Nothing more is told of probes under way."""
         self.diagnosis.close()
         self.carriers.close()
 
     def keep(self, legs: AbstractSet[Leg]) -> None:
-        """These legs are still probed, and no others: what was sent for those is not heard of again."""
+        """Only these legs are still probed: nothing more is told of what was sent for others."""
         self._ledger.close(lambda flight: flight.owner not in legs)
         self.diagnosis.forget(legs)
         paths = {leg.settings.path for leg in legs}
         self._queues = {path: wait for path, wait in self._queues.items() if path in paths}
         devices = {leg.settings.device for leg in legs}
-        self._ways = {device: way for device, way in self._ways.items() if device in devices}
+        self._egresses = {device: egress for device, egress in self._egresses.items() if device in devices}
 
     def forget(self, leg: Leg) -> None:
-        """What was sent for this leg says nothing of it any more."""
+        """Nothing more is told of what was sent for this leg."""
         self._ledger.close(lambda flight: flight.owner is leg)
 
     def local_queue(self, path: PathId) -> float:
@@ -73,7 +73,7 @@ class Exchange:
         return self._queues.get(path, 0.0)
 
     def hear(self, planned: float, now: float) -> None:
-        """Read all that came and judge what did not come; ``planned`` is when this was meant to be done."""
+        """Read all that came and judge what did not; ``planned`` is when this tick was due."""
         stepped = self._clock.stepped(now, realtime_offset())
         if stepped:
             self._close(Outcome.VOID, lambda _: True)
@@ -81,21 +81,20 @@ class Exchange:
             self._read(carrier)
         if now - planned > _STALL and not stepped:
             self._close(Outcome.VOID, lambda _: True)
-        # As of the time this tick was meant for: what ran out of patience while nobody was there to read has
-        # one more tick to come.
+        # As of the time this tick was due: what ran out of patience while nobody read has one more tick to come.
         for flight, outcome in self._ledger.judge(planned):
             self._judged(flight, outcome, now)
 
     def send(self, legs: Iterable[Leg]) -> None:
-        """One probe of each."""
+        """Send one probe of each."""
         now, wall_ns = time.monotonic(), time.time_ns()
         batches: dict[Carrier, list[Flight[Leg]]] = {}
         for leg in legs:
             self._number = number = (self._number + 1) % _NUMBERS
-            way = self._ways.get(leg.settings.device)
-            if way is None:
-                way = self._ways[leg.settings.device] = Way()
-            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, way)
+            egress = self._egresses.get(leg.settings.device)
+            if egress is None:
+                egress = self._egresses[leg.settings.device] = Egress()
+            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress)
             batches.setdefault(leg.carrier, []).append(flight)
         for carrier, flights in batches.items():
             for flight, error in zip(flights, carrier.send(flights), strict=True):
@@ -146,9 +145,6 @@ class Exchange:
         elif outcome is LOST and self.diagnosis.lost(leg, flight.sent_at):
             leg.carrier.renew(leg)
         self._tell(flight, outcome)
-
-    def _settled(self, flight: Flight[Leg]) -> None:
-        flight.owner.carrier.settled(flight)
 
     def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:
         for flight in self._ledger.close(concerned):

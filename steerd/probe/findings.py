@@ -1,4 +1,4 @@
-"""What an operator should know of how a path is probed: told once when it begins and once when it ends."""
+"""What an operator should know of how a path is probed: logged once when it begins and once when it ends."""
 
 import logging
 
@@ -15,19 +15,19 @@ class Findings:
         self._found: dict[PathId, dict[Finding, str]] = {}
 
     def found(self, path: PathId, finding: Finding, text: str) -> None:
-        """It holds; only news are logged."""
+        """It holds; logged when it did not before."""
         known = self._found.setdefault(path, {})
         if finding not in known:
             _log.warning("%s: %s", path, text)
         known[finding] = text
 
     def over(self, path: PathId, finding: Finding) -> None:
-        """It does not hold, or no more."""
-        known = self._found.get(path)
-        if known is not None and known.pop(finding, None) is not None:
+        """It does not hold; logged when it did before."""
+        if self._found.get(path, {}).pop(finding, None) is not None:
             _log.info("%s: no longer %s", path, finding.value)
 
     def of(self, path: PathId) -> dict[Finding, str]:
+        """Those of one path, each with its sentence."""
         return dict(self._found.get(path, {}))
 
     def keep(self, paths: set[PathId]) -> None:

@@ -25,10 +25,12 @@ class Pace:
 
     @property
     def skipped(self) -> int:
+        """As `Schedule.skipped`."""
         return self._schedule.skipped
 
     @property
     def shortest(self) -> float:
+        """As `Schedule.shortest`."""
         return self._schedule.shortest
 
     def period(self, leg: Leg) -> float | None:
@@ -52,16 +54,14 @@ class Pace:
             self._schedule.add(leg, phase(f"{leg.settings.path}#{leg.index}", self._seed))
 
     def budget(self, rates: Mapping[str, float], now: float) -> None:
-        """What all the probes of a device may take, in bytes a second; those that are not named have no limit."""
-        for device in self._budgets.keys() | rates.keys():
-            self._budgets.pop(device, None)
+        """How much all the probes of a device may take, in bytes a second; devices not named have no limit."""
+        former, self._budgets = self._budgets, {device: Budget(rate) for device, rate in rates.items()}
+        for device in former.keys() | rates.keys():
             if device in rates:
-                budget: Budget[tuple[Leg, bool]] = Budget(rates[device])
-                self._budgets[device] = budget
                 for leg in self._of(device):
-                    budget.want((leg, False), probe_bytes(leg.settings, leg.family), self._wanted[leg])
+                    self._want(leg, False, probe_bytes(leg.settings, leg.family), self._wanted[leg])
                     if leg in self._beside:
-                        budget.want((leg, True), *self._beside[leg])
+                        self._want(leg, True, *self._beside[leg])
             self._apply(device, now)
 
     def remove(self, leg: Leg) -> None:
@@ -74,26 +74,26 @@ class Pace:
         """So many bytes are sent every ``period`` seconds beside the leg's probes, and count for the same budget."""
         if self._beside.get(leg) != (size, period):
             self._beside[leg] = size, period
-            budget = self._budgets.get(leg.settings.device)
-            if budget is not None and budget.want((leg, True), size, period):
+            if self._want(leg, True, size, period):
                 self._apply(leg.settings.device, now)
 
     def alone(self, leg: Leg, now: float) -> None:
         """Nothing is sent beside the leg's probes any more."""
-        if self._beside.pop(leg, None) is not None:
-            budget = self._budgets.get(leg.settings.device)
-            if budget is not None and budget.want((leg, True), 0, None):
-                self._apply(leg.settings.device, now)
+        if self._beside.pop(leg, None) is not None and self._want(leg, True, 0, None):
+            self._apply(leg.settings.device, now)
 
     def every(self, leg: Leg, period: float | None, now: float) -> None:
         """Probe ``leg`` every ``period`` seconds from now on (None: let it rest), or as often as the budget allows."""
         self._wanted[leg] = period
-        device = leg.settings.device
-        budget = self._budgets.get(device)
-        if budget is None or not budget.want((leg, False), probe_bytes(leg.settings, leg.family), period):
+        if self._want(leg, False, probe_bytes(leg.settings, leg.family), period):
+            self._apply(leg.settings.device, now)
+        else:
             self._schedule.every(leg, self.period(leg), now)
-            return
-        self._apply(device, now)
+
+    def _want(self, leg: Leg, beside: bool, size: int, period: float | None) -> bool:
+        """As `Budget.want`, of the budget of the leg's device, if it has one."""
+        budget = self._budgets.get(leg.settings.device)
+        return budget is not None and budget.want((leg, beside), size, period)
 
     def _apply(self, device: str, now: float) -> None:
         for leg in self._of(device):

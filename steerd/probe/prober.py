@@ -1,7 +1,7 @@
 """The probing stage's shell: carriers, one timer, and the pure parts that say what is due and what became of it.
 
-Each tick looks at the clock, reads all that came, judges what did not come, sends what is due, and sets the
-timer for the next. Nothing is read between ticks: the kernel's stamps do not age.
+Each tick checks the clock, reads all that came, judges what did not, sends what is due, and sets the timer for the
+next. Nothing is read between ticks: the kernel's stamps do not age.
 """
 
 import asyncio
@@ -35,11 +35,10 @@ _ROUNDING: Final = 1e-6
 
 
 class Prober:
-    """Probes every path at the cadence asked for and tells each outcome once.
-
-    ``skipped`` counts the slots not probed after stalls. ``lag`` is called at each tick with how late it ran, in
-    seconds: assign what observes it.
-    """
+    """Probes every path at the cadence asked for and tells each outcome once. ``lag`` is called at each tick with how
+    late it ran, in seconds, and ``on_mtu`` when another packet size gets through a path: assign what observes them.
+    ``local_queue`` as `Exchange.local_queue`; ``addresses`` gives the
+    addresses of targets that are names (`Names.known`), to be kept for when DNS is down. ``roster`` has the legs."""
 
     def __init__(
         self,
@@ -50,43 +49,38 @@ class Prober:
         addresses: Mapping[tuple[str, int], str] | None = None,
         wired: Wired | None = None,
     ) -> None:
-        """``seed`` spreads gateways apart in phase; ``addresses`` are those that `addresses` told in an earlier run;
+        """``seed`` spreads gateways apart in phase; ``addresses`` are those that `addresses` gave in an earlier run;
         ``wired`` makes a wire of a raw socket (None: the best)."""
-        self.lag: Callable[[float], None] = _unobserved
+        self.lag: Callable[[float], None] = lambda _: None
+        self.on_mtu: Callable[[PathMtu], None] = lambda _: None
         self.findings = Findings()
         self._settings = settings
         self._pace: Pace = Pace(seed, self.findings)
         self._exchange = Exchange(on_outcome, self.findings, wired)
         self._carriers = self._exchange.carriers
-        self._roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
-        self._mtu = MtuProber(seed, self._pace)
+        self.roster = Roster(self._carriers, self._pace, self.findings, self._forget, addresses)
+        self.local_queue = self._exchange.local_queue
+        self.addresses = self.roster.names.known
+        self._mtu = MtuProber(seed, self._pace, lambda event: self.on_mtu(event))  # noqa: PLW0108 -- assigned later
         self._change: ProbeChange | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed = math.inf
 
     @property
-    def on_mtu(self) -> Callable[[PathMtu], None]:
-        """Called when it was found that another size of packets gets through a path: assign what is to know it."""
-        return self._mtu.on_mtu
-
-    @on_mtu.setter
-    def on_mtu(self, told: Callable[[PathMtu], None]) -> None:
-        self._mtu.on_mtu = told
-
-    @property
     def skipped(self) -> int:
+        """How many slots were not probed after stalls."""
         return self._pace.skipped
 
     def open(self) -> None:
-        """Open the sockets, so that what is missing is known before anything else is done. Raises `ProbeError`."""
+        """Open the sockets, to find early what is missing. Raises `ProbeError`."""
         self._carriers.open(self._settings, ExitStack())
 
     def start(self) -> None:
         """Open the sockets and probe from the running loop. Raises `ProbeError`."""
         self._loop = asyncio.get_running_loop()
         self._exchange.start(time.monotonic())
-        self._roster.names.start(self._loop)
+        self.roster.names.start(self._loop)
         self._mtu.start(self._loop)
         try:
             self._take_up(self._roll(self._settings, ExitStack()))
@@ -95,14 +89,14 @@ class Prober:
             raise
 
     def close(self) -> None:
-        """Stop probing. What is under way is not heard of again."""
+        """Stop probing. Nothing more is told of probes under way."""
         if self._timer:
             self._timer.cancel()
         self._timer = None
         self._loop = None
         if self._change:
             self._change.expire()
-        self._roster.names.stop()
+        self.roster.names.stop()
         self._mtu.close()
         self._exchange.close()
 
@@ -122,43 +116,35 @@ class Prober:
     def _roll(self, settings: ProbeSettings, opened: ExitStack) -> Roll:
         self._carriers.open(settings, opened)
         self._mtu.open(settings, opened)
-        return self._roster.roll(settings)
+        return self.roster.roll(settings)
 
     def _take_up(self, roll: Roll) -> Roll:
         """Probe these from now on. Returns who was probed before."""
         now = time.monotonic()
-        former = self._roster.call(roll, now)
-        self._mtu.configure(roll.settings, self._roster)
-        self._exchange.keep(set(self._roster))
+        former = self.roster.call(roll, now)
+        self._mtu.configure(roll.settings, self.roster)
+        self._exchange.keep(set(self.roster))
         self._arm(now)
         return former
 
     def cadence(self, wanted: Cadence) -> None:
-        """Follow the engine: from the next tick on if that is sooner than what was planned."""
+        """Follow the engine from the next tick on."""
         now = time.monotonic()
-        for leg in self._roster.of(wanted.path):
+        for leg in self.roster.of(wanted.path):
             leg.patience = wanted.patience
             self._pace.every(leg, wanted.every, now)
         self._arm(now)
 
     def renew(self, path: PathId) -> None:
-        """The way of this path's packets changed: what a NAT on it knew of the old identifier is void."""
-        legs = self._roster.of(path)
+        """This path's packets go another way: what a NAT on the old one knew of the identifier is void."""
+        legs = self.roster.of(path)
         for leg in legs:
             leg.carrier.renew(leg)
         self._mtu.renew(legs)
 
-    def local_queue(self, path: PathId) -> float:
-        """How long this path's probes wait in this machine's own queues, smoothed, in seconds."""
-        return self._exchange.local_queue(path)
-
-    def addresses(self) -> Mapping[tuple[str, int], str]:
-        """Those of the targets that are names, by name and family: worth keeping for when DNS is down."""
-        return self._roster.names.known()
-
     def report(self, path: PathId) -> ProbingView | None:
-        """How this path is probed now, and what is to be known of it; None: it is not."""
-        legs = self._roster.of(path)
+        """How this path is probed now; None: it is not."""
+        legs = self.roster.of(path)
         if not legs:
             return None
         periods = [period for leg in legs if (period := self._pace.period(leg)) is not None]
@@ -169,7 +155,7 @@ class Prober:
             local_queue=self.local_queue(path),
             findings=self.findings.of(path),
             directions=tuple(leg.carrier.directions(leg) for leg in legs),
-            names=self._roster.said_of_names(path),
+            names=self.roster.said_of_names(path),
         )
 
     # The tick
@@ -183,32 +169,24 @@ class Prober:
         at = now if self._exchange.waiting else self._pace.next_at()
         if at < math.inf:
             at = tick * max(math.ceil(at / tick - _ROUNDING), math.floor(now / tick + _ROUNDING) + 1)
-        if self._timer and at == self._armed:
-            return
         if self._timer:
+            if at == self._armed:
+                return
             self._timer.cancel()
         self._armed = at
         self._timer = self._loop.call_at(at, self._run) if at < math.inf else None
 
     def _run(self) -> None:
-        planned = self._armed
+        planned, now = self._armed, time.monotonic()
         self._timer = None
         try:
-            self._tick(planned, time.monotonic())
+            self.lag(max(0.0, now - planned))
+            self._exchange.hear(planned, now)
+            if due := self._pace.take(now):
+                self._exchange.send([*due, *self._exchange.diagnosis.checks()])
         finally:
             self._arm(time.monotonic())
-
-    def _tick(self, planned: float, now: float) -> None:
-        self.lag(max(0.0, now - planned))
-        self._exchange.hear(planned, now)
-        due = self._pace.take(now)
-        if due:
-            self._exchange.send([*due, *self._exchange.diagnosis.checks()])
 
     def _forget(self, leg: Leg) -> None:
         self._exchange.forget(leg)
         self._mtu.renew([leg])
-
-
-def _unobserved(_: float) -> None:
-    pass

@@ -1,4 +1,4 @@
-"""Whom we probe: the legs of every path, kept over a new configuration as far as it leaves them alone."""
+"""The legs of every path that is probed, kept over a new configuration as far as it leaves them alone."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +18,7 @@ _log = logging.getLogger("steerd.probe")
 
 
 class Roll(NamedTuple):
-    """Whom to probe: the legs of each path. ``periods`` are in seconds, None for rest, where they are not those of the
-    settings."""
+    """The legs to probe, by path. ``periods`` are in seconds, None for rest, where they differ from the settings."""
 
     settings: ProbeSettings
     legs: Mapping[PathId, list[Leg]]
@@ -27,8 +26,8 @@ class Roll(NamedTuple):
 
 
 class Roster:
-    """The legs by path. ``turned`` is called with a leg that is to be probed at another address: what was sent to the
-    one before says nothing of it. ``names`` keeps the addresses of targets that are names."""
+    """The legs by path. ``turned`` is called with a leg before it is probed at another address: what was sent to the
+    old one says nothing of it. ``names`` keeps the addresses of targets that are names."""
 
     def __init__(
         self,
@@ -51,11 +50,11 @@ class Roster:
         return (leg for legs in self._legs.values() for leg in legs)
 
     def of(self, path: PathId) -> list[Leg]:
-        """The path's legs; none: it is not probed."""
+        """The path's legs; empty: it is not probed."""
         return self._legs.get(path, [])
 
     def roll(self, settings: ProbeSettings) -> Roll:
-        """Whom to probe under these settings: paths that are probed already keep their legs. Raises `ProbeError`."""
+        """The legs to probe under these settings: paths that are probed already keep theirs. Raises `ProbeError`."""
         legs: dict[PathId, list[Leg]] = {}
         for path in settings.paths:
             old = self.of(path.path)
@@ -88,10 +87,9 @@ class Roster:
         return former
 
     def said_of_names(self, path: PathId) -> tuple[str, ...]:
-        """Of each of the path's targets that has a name: which address it has, and why."""
-        return tuple(
-            self._said.get((leg.target.name, leg.family), leg.target.name) for leg in self.of(path) if leg.target.name
-        )
+        """For each of the path's targets that is a name: its address, and why this one."""
+        targets = [leg.target for leg in self.of(path)]
+        return tuple(self._said.get((one.name, one.family), one.name) for one in targets if one.name)
 
     def _resolved(self, name: str, family: int, address: str) -> None:
         for leg in self._named(name, family):
@@ -114,5 +112,5 @@ class Roster:
 
 
 def _packets(path: ProbePath) -> ProbePath:
-    """What makes another path of a path: with any of it changed, no probe under way says anything of it."""
+    """The settings that make the path: with one changed, no probe under way says anything of it."""
     return replace(path, interval=0.0, timeout=0.0, budget=None)

@@ -1,4 +1,4 @@
-"""The sockets of the reflector: what comes in, with everything the kernel knows of it, and the answers going out."""
+"""The sockets of the reflector: packets that come in, with what the kernel knows of them, and answers that go out."""
 
 import contextlib
 import errno
@@ -9,19 +9,18 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
+from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.wire import datagram as wire
-from steerd.reflect.reflector import Question, Reflector, Refusal
+from steerd.probe.wire.datagram import Ancillary
+from steerd.reflect.reflector import DropReason, Question, Reflector
 
 PORT: Final = 862
 """The reflector's port (RFC 8762, section 4.1)."""
 
-# Not in the socket module: linux/net_tstamp.h, linux/in.h.
-_RX_SOFTWARE, _SOFTWARE = 1 << 3, 1 << 4
-_IP_TTL, _IP_RECVTTL = 2, 12
+_IP_TTL, _IP_RECVTTL = 2, 12  # not in the socket module: linux/in.h
 _HOP_LIMITS = ((socket.IPPROTO_IP, _IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT))
 _MULTICAST6 = 0xFF
 
@@ -39,8 +38,8 @@ _WAKING = (signal.SIGTERM, signal.SIGINT)
 
 
 def everywhere() -> list[tuple[str, int]]:
-    """All addresses of this machine, which may have no IPv6 at all."""
-    found = [("0.0.0.0", PORT)]  # noqa: S104 -- to be asked from anywhere is what it is for
+    """All addresses of this machine, which may have no IPv6."""
+    found = [("0.0.0.0", PORT)]  # noqa: S104 -- it answers anybody
     with contextlib.suppress(OSError):
         socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
         found.append(("::", PORT))
@@ -48,32 +47,28 @@ def everywhere() -> list[tuple[str, int]]:
 
 
 class ListenError(Exception):
-    """A socket cannot be had. The message is one line for the operator."""
+    """A socket cannot be opened. The message is one line for the operator."""
 
 
-class Listener:
-    """Asks a `Reflector` about each packet that comes to one address and port, and sends what it says."""
+class Listener(SocketOwner):
+    """Sends a `Reflector`'s answers to the packets that come to one address and port."""
 
     def __init__(self, address: str, port: int) -> None:
         """``address`` is numeric; an unspecified one serves all addresses of its family. Raises `ListenError`."""
         self.family = IPV6 if ":" in address else IPV4
-        family = socket.AF_INET6 if self.family == IPV6 else socket.AF_INET
+        family = address_family(self.family)
         try:
-            self._socket = socket.socket(family, socket.SOCK_DGRAM)
-            try:
+            self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            with closed_on_error(self._socket):
                 self._set_up(self._socket)
                 # With the scope of a link-local address.
                 self._socket.bind(socket.getaddrinfo(address, port, family, flags=socket.AI_NUMERICHOST)[0][4])
-            except OSError:
-                self._socket.close()
-                raise
         except OSError as error:
             raise ListenError(f"cannot listen on {_written(address, port)}: {_reason(error, port)}") from None
 
     def _set_up(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, wire.SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
+        sock.setsockopt(socket.SOL_SOCKET, wire.SO_TIMESTAMPING, wire.RECEIPTS)
         if self.family == IPV4:
             sock.setsockopt(socket.IPPROTO_IP, wire.IP_PKTINFO, 1)
             sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
@@ -87,17 +82,11 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The one in use, where any was asked for (0)."""
+        """The port in use, where the settings say 0."""
         return int(self._socket.getsockname()[1])
 
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
-
     def serve(self, reflector: Reflector) -> None:
-        """Answer what is there, as far as one turn goes."""
+        """Answer what has come, `_AT_ONCE` packets at most."""
         for _ in range(_AT_ONCE):
             try:
                 data, ancillary, flags, address = self._socket.recvmsg(_PACKET, _ANCILLARY)
@@ -105,11 +94,11 @@ class Listener:
                 return
             except OSError:
                 continue  # an error that an earlier answer met
-            came = _Delivery.read(ancillary)
+            came = _delivery(ancillary)
             if flags & socket.MSG_TRUNC:
-                reflector.refuse(Refusal.TRUNCATED)
+                reflector.refuse(DropReason.TRUNCATED)
             elif came.back is None:
-                reflector.refuse(Refusal.GROUP)
+                reflector.refuse(DropReason.GROUP)
             else:
                 source = socket.inet_pton(self._socket.family, address[0].partition("%")[0])
                 question = Question(data, source, address[1], came.local, came.ttl, came.at_ns or time.time_ns())
@@ -131,27 +120,25 @@ class _Delivery(NamedTuple):
     local: bytes
     back: tuple[int, int, bytes] | None
 
-    @classmethod
-    def read(cls, ancillary: list[tuple[int, int, bytes]]) -> "_Delivery":
-        at_ns, ttl, local = 0, _UNKNOWN_TTL, b""
-        back: tuple[int, int, bytes] | None = None
-        for level, kind, value in ancillary:
-            which = level, kind
-            if which == (socket.SOL_SOCKET, wire.SO_TIMESTAMPING):
-                at_ns = wire.nanoseconds(value)
-            elif which in _HOP_LIMITS:
-                (ttl,) = _INT.unpack_from(value)
-            elif which == (socket.IPPROTO_IP, wire.IP_PKTINFO):
-                _, own, local = _PKTINFO.unpack_from(value)
-                if own == local:
-                    back = level, kind, _PKTINFO.pack(0, own, bytes(4))
-            elif which == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
-                local, device = _PKTINFO6.unpack_from(value)
-                # A link-local address is an address of one device only.
-                link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
-                if local[0] != _MULTICAST6:
-                    back = level, kind, _PKTINFO6.pack(local, device if link_local else 0)
-        return cls(at_ns, ttl & 0xFF, local, back)
+
+def _delivery(ancillary: Ancillary) -> _Delivery:
+    ttl, local = _UNKNOWN_TTL, b""
+    back: tuple[int, int, bytes] | None = None
+    for level, kind, value in ancillary:
+        which = level, kind
+        if which in _HOP_LIMITS:
+            (ttl,) = _INT.unpack_from(value)
+        elif which == (socket.IPPROTO_IP, wire.IP_PKTINFO):
+            _, own, local = _PKTINFO.unpack_from(value)
+            if own == local:
+                back = level, kind, _PKTINFO.pack(0, own, bytes(4))
+        elif which == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            local, device = _PKTINFO6.unpack_from(value)
+            # A link-local address is an address of one device only.
+            link_local = local[0] == 0xFE and local[1] & 0xC0 == 0x80
+            if local[0] != _MULTICAST6:
+                back = level, kind, _PKTINFO6.pack(local, device if link_local else 0)
+    return _Delivery(wire.received(ancillary), ttl & 0xFF, local, back)
 
 
 def serve(
@@ -162,7 +149,7 @@ def serve(
     every: float,
     report: Callable[[], None],
 ) -> None:
-    """Answer until SIGTERM or SIGINT. ``started`` is called once it waits for them, ``report`` regularly."""
+    """Answer until SIGTERM or SIGINT. ``started`` is called once it does, ``report`` ``every`` so many seconds."""
     with selectors.DefaultSelector() as selector, _signals() as woken:
         selector.register(woken, selectors.EVENT_READ)
         for listener in listeners:
@@ -186,7 +173,7 @@ def _signals() -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     before = signal.set_wakeup_fd(theirs.fileno())
-    handlers = [signal.signal(number, _noted) for number in _WAKING]
+    handlers = [signal.signal(number, lambda *_: None) for number in _WAKING]
     try:
         yield ours
     finally:
@@ -195,10 +182,6 @@ def _signals() -> Iterator[socket.socket]:
         signal.set_wakeup_fd(before)
         ours.close()
         theirs.close()
-
-
-def _noted(_: int, __: FrameType | None) -> None:
-    """The byte in the socket is all that is wanted."""
 
 
 def _written(address: str, port: int) -> str:

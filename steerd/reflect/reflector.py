@@ -1,24 +1,21 @@
 """A stateful STAMP Session-Reflector (RFC 8762, section 4.3): what is answered to whom. Pure: time is an argument.
 
-An answer is as long as its question, so that nobody is worth attacking by way of us; and nobody is answered more
-often than the limit says.
+An answer is as long as its question, so that the reflector amplifies no attack, and answers are rate-limited by source.
 """
 
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
 
 IDLE: Final = 900.0
-"""Seconds after which a session that is not heard of is forgotten (RFC 8762, section 4, has this as REFWAIT)."""
-
+"""Seconds after which a silent session is forgotten (REFWAIT of RFC 8762, section 4)."""
 CAPACITY: Final = 10_000
-"""Sessions, and sources with a limit, remembered at most; then the one that was quiet for longest is forgotten."""
-
+"""Sessions, and sources with a limit, remembered at most; the one that was silent longest goes first."""
 RATE: Final = 100.0
 """Answers a second to one source address, and twice as many at once."""
 
@@ -29,7 +26,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Refusal(StrEnum):
+class DropReason(StrEnum):
     """Why a packet was not answered."""
 
     NOT_ALLOWED = "not-allowed"
@@ -53,24 +50,18 @@ class Question(NamedTuple):
     received_ns: int
 
 
-class _Recent(Generic[Key, Value]):
-    """A bounded table that forgets what was not touched for `IDLE` seconds."""
+class _Recent(OrderedDict[Key, tuple[float, Value]]):
+    """A bounded table that forgets what was not put for `IDLE` seconds."""
 
-    def __init__(self) -> None:
-        self._entries: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, key: Key, now: float) -> Value | None:
-        found = self._entries.get(key)
+    def recall(self, key: Key, now: float) -> Value | None:
+        found = self.get(key)
         return None if found is None or found[0] + IDLE < now else found[1]
 
     def put(self, key: Key, value: Value, now: float) -> None:
-        self._entries[key] = now, value
-        self._entries.move_to_end(key)
-        while len(self._entries) > CAPACITY or next(iter(self._entries.values()))[0] + IDLE < now:
-            self._entries.popitem(last=False)
+        self[key] = now, value
+        self.move_to_end(key)
+        while len(self) > CAPACITY or next(iter(self.values()))[0] + IDLE < now:
+            self.popitem(last=False)
 
 
 class Reflector:
@@ -79,11 +70,11 @@ class Reflector:
     def __init__(
         self, *, key: bytes | None, allowed: Sequence[Network] = (), rate: float = RATE, ports: Collection[int] = ()
     ) -> None:
-        """With a ``key`` only what is signed with it is answered; ``allowed`` are the sources answered, all if
-        empty; ``rate`` is how many answers a second one address gets; ``ports`` are our own."""
+        """``key`` must have signed packets; ``allowed`` are sources (empty: all); ``rate`` is answers a second to one
+        address; ``ports`` are our own."""
         self.received = 0
         self.reflected = 0
-        self.dropped: Counter[Refusal] = Counter()
+        self.dropped: Counter[DropReason] = Counter()
         self._key = key
         self._rate = rate
         self._ports = frozenset(ports)
@@ -97,14 +88,13 @@ class Reflector:
         return len(self._sessions)
 
     def answer(self, question: Question, now: float, sent_ns: int) -> bytes | None:
-        """The packet to send back, or None; either way it is counted. ``now`` is monotonic, in seconds; ``sent_ns``
-        CLOCK_REALTIME in ns."""
+        """The packet to send back, or None. ``now`` is monotonic, in seconds; ``sent_ns`` CLOCK_REALTIME."""
         asked = self._asked(question, now)
-        if isinstance(asked, Refusal):
+        if isinstance(asked, DropReason):
             self.refuse(asked)
             return None
         session = question.source, question.port, question.local, asked.ssid
-        sequence = self._sessions.get(session, now) or 0
+        sequence = self._sessions.recall(session, now) or 0
         self._sessions.put(session, (sequence + 1) & 0xFFFFFFFF, now)
         self.received += 1
         self.reflected += 1
@@ -124,7 +114,7 @@ class Reflector:
             self._key,
         )
 
-    def refuse(self, reason: Refusal) -> None:
+    def refuse(self, reason: DropReason) -> None:
         """Count a packet that gets no answer."""
         self.received += 1
         self.dropped[reason] += 1
@@ -132,32 +122,27 @@ class Reflector:
     def unsent(self) -> None:
         """The last answer could not be sent."""
         self.reflected -= 1
-        self.dropped[Refusal.LOCAL] += 1
+        self.dropped[DropReason.LOCAL] += 1
 
-    def _asked(self, question: Question, now: float) -> stamp.SenderPacket | Refusal:
-        if not self._welcome(question.source):
-            return Refusal.NOT_ALLOWED
-        # An answer to another reflector, or to a name server, would be answered in turn, and so on for ever.
+    def _asked(self, question: Question, now: float) -> stamp.SenderPacket | DropReason:
+        source = int.from_bytes(question.source), len(question.source)
+        if self._allowed and not any((source[0] & mask, source[1]) == (net, size) for size, mask, net in self._allowed):
+            return DropReason.NOT_ALLOWED
+        # Another reflector, or a name server, would answer the answer, and so on for ever.
         if question.port < _PRIVILEGED or question.port in self._ports:
-            return Refusal.PORT
+            return DropReason.PORT
         if len(question.data) < (stamp.BASE_SIGNED if self._key else stamp.BASE):
-            return Refusal.SHORT
+            return DropReason.SHORT
         asked = stamp.read_sender(question.data, self._key)
         if asked is None:
-            return Refusal.UNAUTHENTICATED
-        # Last, so that forged packets do not use up what the true source is granted.
-        return asked if self._granted(question.source, now) else Refusal.RATE
-
-    def _welcome(self, source: bytes) -> bool:
-        if not self._allowed:
-            return True
-        address = int.from_bytes(source)
-        return any(len(source) == size and address & mask == net for size, mask, net in self._allowed)
+            return DropReason.UNAUTHENTICATED
+        # Last, so that forged packets do not use up the tokens of the true source.
+        return asked if self._granted(question.source, now) else DropReason.RATE
 
     def _granted(self, source: bytes, now: float) -> bool:
         """Take a token of this source; the bucket holds those of two seconds."""
         most = 2 * self._rate
-        tokens, since = self._tokens.get(source, now) or (most, now)
+        tokens, since = self._tokens.recall(source, now) or (most, now)
         tokens = min(most, tokens + (now - since) * self._rate)
         granted = tokens >= 1.0
         self._tokens.put(source, (tokens - granted, now), now)

@@ -18,8 +18,8 @@ KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0
 """How long the broker may take to confirm anything, in seconds."""
 WILL_DELAY: Final = 5
-"""Seconds that the broker keeps the will back: who is back by then was never away. The session outlives it, or the
-will would go out with the session's end (MQTT 5, 3.1.3.2.2)."""
+"""Seconds that the broker holds the will back, for a gateway that reconnects meanwhile. The session outlives it, or its
+end would publish the will (MQTT 5, 3.1.3.2.2)."""
 _TOPICS_MAX: Final = 4096
 _AROUND: Final = 64
 """Bytes of a PUBLISH beside topic and payload, at most: header, lengths, content type, expiry, packet id."""
@@ -42,33 +42,27 @@ class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
         return self._queue.pop(next(iter(self._queue)))
 
 
-class Connection:
-    """What is said over one connection, in packets no larger than the broker takes (MQTT 5, 3.2.2.3.6).
-
-    `refuse` gets the source, `broker`, with a reason and a topic: for each publication that the broker forbids, or
-    that is larger than it takes.
-    """
+class BrokerConnection:
+    """One connection, with packets no larger than the broker takes (MQTT 5, 3.2.2.3.6). `refuse` gets the source,
+    `broker`, a reason and the topic for each publication that is too large, or that the broker forbids."""
 
     def __init__(self, client: aiomqtt.Client, refuse: Callable[[str, str, str], None]) -> None:
         self._client = client
         self._refuse = refuse
         self._packet_max: int | None = None
         self._forbidden = ""
+        self.messages: AsyncIterator[aiomqtt.Message] = client.messages
         self._watch()
 
-    @property
-    def messages(self) -> AsyncIterator[aiomqtt.Message]:
-        return self._client.messages
-
     async def subscribe(self, *filters: str) -> None:
-        """With QoS 1; what is retained comes at once, also when this is not the first time."""
+        """Subscribe with QoS 1; retained messages come at once, each time."""
         await self._client.subscribe([(one, 1) for one in filters])
 
     async def publish(
         self, topic: str, message: Message | bytes, *, qos: int, retain: bool, expiry: float | None = None
     ) -> bool:
-        """`message` or, as bytes, JSON; `expiry` in seconds. False: the broker forbids it, as far as it tells: of QoS 0
-        it never does. MqttError: the connection broke, or the broker does not confirm."""
+        """Publish `message`, as bytes JSON, for `expiry` seconds. False: the broker forbids it, which it tells for QoS
+        1 only. MqttError: the connection broke, or the broker does not confirm."""
         payload, kind = (message, JSON) if isinstance(message, bytes) else encode(message)
         wanted: dict[str, Any] = {"ContentType": kind}
         if expiry is not None:
@@ -77,19 +71,14 @@ class Connection:
             self._refuse("broker", "packet too large", topic)
             return False
         self._forbidden = ""
-        await self._client.publish(
-            topic,
-            payload,
-            qos=qos,
-            retain=retain,
-            properties=_properties(PacketTypes.PUBLISH, **wanted),
-        )
+        properties = _properties(PacketTypes.PUBLISH, **wanted)
+        await self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         if self._forbidden:
             self._refuse("broker", self._forbidden, topic)
         return not self._forbidden
 
     def _watch(self) -> None:
-        """aiomqtt keeps to itself what the CONNACK allows, and that a PUBACK forbids."""
+        """aiomqtt hides what the CONNACK allows, and what a PUBACK forbids."""
         paho: Any = self._client._client  # noqa: SLF001
         accepted, confirmed = paho.on_connect, paho.on_publish
 
@@ -113,9 +102,14 @@ async def connected(
     refuse: Callable[[str, str, str], None],
     *,
     will: tuple[str, Message] | None = None,
-) -> AsyncIterator[Connection]:
-    """Connects, as a new client, and disconnects at the end. `will` is published to its topic, retained, when the
-    connection breaks. MqttError: the broker is not there, or refuses."""
+) -> AsyncIterator[BrokerConnection]:
+    """Connect as a new client, and disconnect at the end. `will` is published to its topic, retained, when the
+    connection breaks. MqttError: the broker does not answer, or refuses."""
+    last_will = None
+    if will is not None:
+        payload, kind = encode(will[1])
+        about = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
+        last_will = aiomqtt.Will(will[0], payload, 1, True, about)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
@@ -131,14 +125,14 @@ async def connected(
         properties=_properties(
             PacketTypes.CONNECT, MaximumPacketSize=2 * INFLATED_MAX, SessionExpiryInterval=2 * WILL_DELAY
         ),
-        will=None if will is None else _will(*will),
+        will=last_will,
     )
-    connection = Connection(client, refuse)
+    connection = BrokerConnection(client, refuse)
     entering = asyncio.ensure_future(client.__aenter__())
     try:
         await asyncio.shield(entering)
     except asyncio.CancelledError:
-        # The attempt goes on in a thread that nobody can stop: what still comes of it is closed.
+        # The attempt goes on in a thread that nobody can stop: close the connection that it makes.
         entering.add_done_callback(lambda done: done.cancelled() or done.exception() or client._client.disconnect())  # noqa: SLF001
         raise
     try:
@@ -149,16 +143,11 @@ async def connected(
         finally:
             ended = client._disconnected  # noqa: SLF001
             if ended.done() and not ended.cancelled():
-                ended.exception()  # looked at, or asyncio complains that nobody did
-
-
-def _will(topic: str, message: Message) -> aiomqtt.Will:
-    payload, kind = encode(message)
-    properties = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
-    return aiomqtt.Will(topic, payload, 1, True, properties)
+                ended.exception()  # retrieved, or asyncio logs that nobody did
 
 
 def content_type(message: aiomqtt.Message) -> str | None:
+    """The content type that its sender gave."""
     return getattr(message.properties, "ContentType", None)
 
 

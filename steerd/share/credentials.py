@@ -1,10 +1,9 @@
-"""The files that show the broker who we are: read whole for each attempt, for they may change at any time."""
+"""The files that authenticate us to the broker: read for each attempt, as they may change at any time."""
 
 import asyncio
 import hashlib
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 from steerd.config.settings import MqttSettings
 
@@ -19,8 +18,7 @@ class Credentials:
 
 
 async def read(settings: MqttSettings) -> Credentials:
-    """Beside the event loop: the system's certificates alone take 50 ms. OSError, ValueError: a file cannot be read, or
-    is not what it should be."""
+    """Read them, in a thread: certificates take 50 ms. OSError, ValueError: a file is unreadable or malformed."""
     return await asyncio.to_thread(_read, settings)
 
 
@@ -28,16 +26,12 @@ def _read(settings: MqttSettings) -> Credentials:
     password = None
     if settings.password_file is not None:
         password = settings.password_file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    files = (settings.ca, settings.cert, settings.key)
-    digest = hashlib.sha256(repr((password, [_content(file) for file in files])).encode()).digest()
+    files = [file and file.read_bytes() for file in (settings.ca, settings.cert, settings.key)]
+    digest = hashlib.sha256(repr((password, files)).encode()).digest()
     if not settings.tls:
         return Credentials(password, None, digest)
     context = ssl.create_default_context(cafile=str(settings.ca) if settings.ca else None)
     if settings.cert is not None and settings.key is not None:
-        # No pass phrase: or OpenSSL would ask for one at the terminal, and wait.
+        # With an empty pass phrase: else OpenSSL asks for one at the terminal, and waits.
         context.load_cert_chain(settings.cert, settings.key, password="")
     return Credentials(password, context, digest)
-
-
-def _content(file: Path | None) -> bytes | None:
-    return None if file is None else file.read_bytes()

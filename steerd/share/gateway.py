@@ -25,10 +25,10 @@ _EVENTS_MAX: Final = 256
 
 
 class Share:
-    """Publishes `state`, `score` and `event`; hands on what the configuration's PoPs say.
+    """Publishes `state`, `score` and `event`; passes on what the configuration's PoPs report.
 
-    `snapshot` is asked for the view each publish interval. `orders` takes the fleet's orders (None: no key is trusted);
-    `on_orders` is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`.
+    `snapshot` gives the view for each score. `orders` takes the fleet's orders (None: no key is trusted); `on_orders`
+    is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`.
     """
 
     def __init__(
@@ -56,24 +56,17 @@ class Share:
         self._reports = Reports(self._topics, pops, on_pop_state, refuse)
         self._orders = orders
         self._on_orders = on_orders
-        self._policies = frozenset[str]() if orders is None else orders.policies
+        self._policies: Collection[str] = orders.policies if orders else frozenset()
         self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._score_at = 0.0
         self.seq = 0
         """Messages numbered so far."""
         self.name = f"steerd-{settings.gateway}"
         self.topic = self._topics.state
-        session = Session(
-            settings,
-            self,
-            refuse=refuse,
-            on_connected=on_connected,
-            on_message=on_message,
-            draw=draw,
-            backoff=backoff,
+        self._session = session = Session(
+            settings, self, refuse=refuse, on_connected=on_connected, on_message=on_message, draw=draw, backoff=backoff
         )
         self.run, self.stop, self.renew = session.run, session.stop, session.renew
-        self._session = session
 
     @property
     def waiting(self) -> int:
@@ -81,16 +74,14 @@ class Share:
         return len(self._events)
 
     def fact(self, switched: Switched) -> None:
-        """Queues an event. While the broker is away the latest 256 of the last hour are kept."""
-        now = self._wall()
-        event = switch_event(
-            switched, gateway=self._settings.gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000)
-        )
+        """Queue an event. While the broker is away the latest 256 of the last hour are kept."""
+        now, gateway = self._wall(), self._settings.gateway
+        event = switch_event(switched, gateway=gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000))
         self._events.append((now, event))
         self._session.wake()
 
     def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
-        """The configuration's PoPs or policies changed: what was said of new ones before is fetched again."""
+        """The configuration's PoPs or policies changed: what is retained of new ones is fetched again."""
         names = frozenset(pops), frozenset(policies)
         if names != (self._reports.pops, self._policies):
             self._reports.pops, self._policies = names
@@ -105,9 +96,8 @@ class Share:
         return self._topics.pop_states, *(self._topics.orders if self._orders is not None else ())
 
     def state(self, *, online: bool, reason: str | None = None) -> GatewayState:
-        return GatewayState(
-            gw=self._settings.gateway, epoch=self._epoch, online=online, version=__version__, reason=reason
-        )
+        gateway = self._settings.gateway
+        return GatewayState(gw=gateway, epoch=self._epoch, online=online, version=__version__, reason=reason)
 
     def lives(self, payload: bytes) -> bool:
         try:
@@ -122,14 +112,14 @@ class Share:
             self._on_orders()
 
     async def publish(self, session: Session, *, anew: bool) -> float:
-        """Events at once; the score each interval."""
+        """As `Member.publish`: events at once, the score each interval."""
         loop = asyncio.get_running_loop()
         while self._events:
             queued = self._events[0]
             left = queued[0] + EVENT_EXPIRY - self._wall()
             if left > 0:
                 await session.publish(self._topics.event, queued[1], expiry=left)
-            if self._events and self._events[0] is queued:  # else it made room for newer ones meanwhile
+            if self._events and self._events[0] is queued:  # else newer ones took its place meanwhile
                 self._events.popleft()
         if anew or loop.time() >= self._score_at:
             self._score_at = loop.time() + self._settings.publish_interval

@@ -1,7 +1,7 @@
 """The messages, as they are on the wire: JSON with integers, zlib above 1 KB.
 
-What comes in is checked here, once: what is not as it should be is refused with one of few fixed reasons.
-Unknown fields are ignored; a change that breaks readers gets new topics.
+What comes in is checked here, once; what is wrong is refused with one of few fixed reasons. Unknown fields are ignored;
+a change that breaks readers gets new topics.
 """
 
 import zlib
@@ -37,7 +37,7 @@ Text = Annotated[str, Field(max_length=200)]
 
 
 class RefusedError(ValueError):
-    """A message that is not taken. `reason` is one of few: what others chose is not in it."""
+    """A message is refused. `reason` is one of few, and holds nothing that the sender chose."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -58,10 +58,12 @@ class GatewayState(Message):
     reason: Text | None = None
 
 
-class PathScore(BaseModel):
-    """What is not known is null."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class PathScore(_Part):
+    """What is not known is null."""
 
     pop: Name
     path: PathName
@@ -95,10 +97,8 @@ class SwitchEvent(Message):
     gain_us: Gain | None
 
 
-class LinkReport(BaseModel):
+class LinkReport(_Part):
     """One of a PoP's links to another PoP."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     to: Name
     rtt_us: Micros
@@ -118,10 +118,8 @@ class PopReport(Message):
     links: Annotated[list[LinkReport], Field(max_length=LINKS_MAX)] | None = None
 
 
-class PathRollup(BaseModel):
+class PathRollup(_Part):
     """What a region's gateways measured of one PoP. `mad_us` is the median absolute deviation."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     pop: Name
     median_rtt_us: Micros
@@ -165,6 +163,7 @@ def _path(path: PathView) -> PathScore:
 
 
 def switch_event(one: Switched, *, gateway: str, epoch: int, seq: int, ts_ms: int) -> SwitchEvent:
+    """A switch, with what the new path gains: the difference of both total costs."""
     old, new = (one.evidence.get(path, {}).get("total") if path is not None else None for path in (one.old, one.new))
     return SwitchEvent(
         gw=gateway,
@@ -176,28 +175,24 @@ def switch_event(one: Switched, *, gateway: str, epoch: int, seq: int, ts_ms: in
         from_=one.old,
         to=one.new,
         reason=one.reason,
-        gain_us=None if old is None or new is None else _bounded(old - new, 10**10),
+        gain_us=None if old is None or new is None else _micros(old - new, -(10**10), 10**10),
     )
 
 
-def _micros(milliseconds: float | None) -> int | None:
-    bounded = None if milliseconds is None else _bounded(milliseconds, 10**9)
-    return None if bounded is None else max(0, bounded)
-
-
-def _bounded(milliseconds: float, most: int) -> int | None:
-    """In us."""
-    return max(-most, min(most, round(milliseconds * 1000))) if isfinite(milliseconds) else None
+def _micros(milliseconds: float | None, least: int = 0, most: int = 10**9) -> int | None:
+    if milliseconds is None or not isfinite(milliseconds):
+        return None
+    return max(least, min(most, round(milliseconds * 1000)))
 
 
 def encode(message: Message) -> tuple[bytes, str]:
-    """Payload and content type. Of optional fields (`reason`) those without a value are left out."""
+    """Payload and content type. Optional fields of a `GatewayState` without a value are left out."""
     text = message.model_dump_json(by_alias=True, exclude_none=isinstance(message, GatewayState)).encode()
     return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
 
 
 def decode(payload: bytes, content_type: str | None) -> PopReport:
-    """RefusedError: it is not what a PoP may say."""
+    """The report of a PoP. RefusedError: it is none."""
     if content_type == ZLIB:
         payload = _inflated(payload)
     elif content_type not in {JSON, None}:
@@ -216,8 +211,6 @@ def _inflated(payload: bytes) -> bytes:
         inflated = stream.decompress(payload, INFLATED_MAX + 1)
     except zlib.error as error:
         raise RefusedError("malformed") from error
-    if len(inflated) > INFLATED_MAX:
-        raise RefusedError("too large")
-    if not stream.eof or stream.unused_data:
+    if len(inflated) <= INFLATED_MAX and (not stream.eof or stream.unused_data):
         raise RefusedError("malformed")
     return inflated

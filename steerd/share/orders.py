@@ -1,12 +1,12 @@
 """The fleet's signed orders: which are taken, which are in force, and what the engine has to be told for that.
 
-An order is the wanted state of one PoP or policy. Several may speak of the same one (to all, to a region, to this
-gateway): the one signed last is in force until it expires, then the one before it. Nothing here needs the broker: what
-was taken is kept, and verified anew after a restart.
+An order is the wanted state of one PoP or policy. Of several for the same one (to all, to a region, to this gateway)
+the one signed last is in force until it expires, then the one before it. Orders are kept without the broker, and
+verified anew after a restart.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,18 +19,14 @@ from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified
 from steerd.share.topics import Topics
 
 AHEAD: Final = 300.0
-"""Seconds that the clock of who signs may be ahead of ours."""
-
+"""Seconds that the signer's clock may be ahead of ours."""
 BURST: Final = 256
 RATE: Final = 10.0
 """How many messages may be verified at once, and in the long run per second: 67 us each."""
-
 SHARE_OF_POPS: Final = 3
 """Orders may drain one of so many PoPs (one at least)."""
-
 DRIFT: Final = 5.0
-"""Seconds that the wall clock may move against ours before an order's end is set again."""
-
+"""Seconds that the wall clock may move against the monotonic one before an order's end is set again."""
 
 REASONS: Final = (
     "content type", "expired", "lasts too long", "malformed", "not yet valid", "replayed", "signature", "too large",
@@ -50,6 +46,7 @@ class Kept:
 
     @property
     def origin(self) -> str:
+        """Who gave it, as `Order.origin`."""
         return f"{SIGNED}{self.signer.name}"
 
 
@@ -82,10 +79,14 @@ class Orders:
         self._kept: dict[str, Kept] = {}
         self._held_back: frozenset[str] = frozenset()
         for topic, payload in (kept or {}).items():
-            self._take_again(topic, payload)
+            # The trusted keys, and this gateway's names, may have changed since.
+            try:
+                self._kept[topic] = self._checked(topic, payload.encode())
+            except RefusedError as refused:
+                self._refuse("order", refused.reason, topic)
 
     def take(self, topic: str, payload: bytes, content_type: str | None) -> bool:
-        """One message. True: it is a new order. An empty one says nothing: what is signed lasts until it expires."""
+        """One message: whether it is a new order. An empty one changes nothing: an order lasts until it expires."""
         before = self._kept.get(topic)
         if not payload or (before is not None and before.payload == payload):
             return False  # delivered again after a reconnect
@@ -97,44 +98,38 @@ class Orders:
         return True
 
     def keep(self) -> Mapping[str, str]:
-        """What a restart has to know, by topic: the signed payloads themselves."""
+        """The signed payloads by topic, for the next run."""
         forgotten = (self._wall() - LASTS_MAX) * 1000
         self._kept = {topic: kept for topic, kept in self._kept.items() if kept.order.counter >= forgotten}
         return {topic: kept.payload.decode() for topic, kept in self._kept.items()}
 
     def due(self, memory: Memory, now: float) -> list[Order]:
-        """What the engine, which remembers `memory`, is to be told at `now` on its own clock, so that with it just the
-        orders in force are in force."""
+        """What the engine, which remembers `memory`, lacks at `now` (its clock) of exactly the orders in force."""
         drains, pins = self._in_force()
         return [*self._drains(drains, memory, now), *self._pins(pins, memory, now)]
 
-    def _drains(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
+    def _drains(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> Iterator[Order]:
         there = {(one.pop, one.origin): one.left for one in memory.drains if one.origin.startswith(SIGNED)}
         asked = {(pop, kept.origin): self._left(kept) for pop, kept in wanted.items()}
-        return [
-            *(
-                Order(Verb.DRAIN, pop, until=now + left, origin=origin)
-                for (pop, origin), left in asked.items()
-                if _differs(there.get((pop, origin)), left)
-            ),
-            *(Order(Verb.UNDRAIN, pop, origin=origin) for pop, origin in there if (pop, origin) not in asked),
-        ]
+        for (pop, origin), left in asked.items():
+            if _differs(there.get((pop, origin)), left):
+                yield Order(Verb.DRAIN, pop, until=now + left, origin=origin)
+        for pop, origin in there:
+            if (pop, origin) not in asked:
+                yield Order(Verb.UNDRAIN, pop, origin=origin)
 
-    def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> list[Order]:
+    def _pins(self, wanted: Mapping[str, Kept], memory: Memory, now: float) -> Iterator[Order]:
         there = {one.policy: one for one in memory.pins}
-        orders = [
-            Order(Verb.UNPIN, pin.policy, origin=pin.origin)
-            for pin in there.values()
-            if pin.policy not in wanted and pin.origin.startswith(SIGNED)
-        ]
+        for pin in there.values():
+            if pin.policy not in wanted and pin.origin.startswith(SIGNED):
+                yield Order(Verb.UNPIN, pin.policy, origin=pin.origin)
         for policy, kept in wanted.items():
             before, left = there.get(PolicyId(policy)), self._left(kept)
             if before is not None and not before.origin.startswith(SIGNED):
                 continue  # an operator of this gateway has pinned it
             same = before is not None and (before.pop, before.origin) == (kept.order.pin, kept.origin)
             if not same or before is None or _differs(before.left, left):
-                orders.append(Order(Verb.PIN, policy, kept.order.pin, now + left, kept.origin))
-        return orders
+                yield Order(Verb.PIN, policy, kept.order.pin, now + left, kept.origin)
 
     def _in_force(self) -> tuple[Mapping[str, Kept], Mapping[str, Kept]]:
         """The drains by PoP and the pins by policy."""
@@ -144,17 +139,13 @@ class Orders:
             order = kept.order
             if order.nbf_ms <= now < order.exp_ms:
                 latest["pop" if order.pop is not None else "policy", order.pop or order.policy or ""] = kept
-        pins = {
-            name: kept
-            for (kind, name), kept in latest.items()
-            if kind == "policy" and kept.order.pin in self.pops and name in self.policies
-        }
-        wanted = [
-            (name, kept)
-            for (kind, name), kept in latest.items()
-            if kind == "pop" and kept.order.drained and name in self.pops
-        ]
-        wanted.sort(key=lambda one: one[1].order.counter)
+        pins, drains = {}, {}
+        for (kind, name), kept in latest.items():
+            if kind == "policy" and kept.order.pin in self.pops and name in self.policies:
+                pins[name] = kept
+            elif kind == "pop" and kept.order.drained and name in self.pops:
+                drains[name] = kept
+        wanted = sorted(drains.items(), key=lambda one: one[1].order.counter)
         most = max(1, len(self.pops) // SHARE_OF_POPS)
         held_back = frozenset(name for name, _ in wanted[most:])
         for name in sorted(held_back - self._held_back):
@@ -167,8 +158,9 @@ class Orders:
         if place is None:
             raise RefusedError("wrong topic")
         _, kind, name = place
-        if name not in (self.pops if kind == "pop" else self.policies):
-            raise RefusedError("unknown PoP" if kind == "pop" else "unknown policy")
+        known, reason = (self.pops, "unknown PoP") if kind == "pop" else (self.policies, "unknown policy")
+        if name not in known:
+            raise RefusedError(reason)
         if content_type not in {JSON, None}:
             raise RefusedError("content type")
         self._limit()
@@ -184,7 +176,7 @@ class Orders:
         return kept
 
     def _checked(self, topic: str, payload: bytes) -> Kept:
-        """What does not depend on when it is looked at."""
+        """The checks that do not depend on the time."""
         order, signer = verified(payload, self._trusted)
         if order.tenant != self._topics.tenant:
             raise RefusedError("wrong tenant")
@@ -196,13 +188,6 @@ class Orders:
         if order.exp_ms - order.counter > LASTS_MAX * 1000:
             raise RefusedError("lasts too long")
         return Kept(payload, order, signer)
-
-    def _take_again(self, topic: str, payload: str) -> None:
-        """What an earlier run took: the keys that are trusted, and this gateway's names, may have changed since."""
-        try:
-            self._kept[topic] = self._checked(topic, payload.encode())
-        except RefusedError as refused:
-            self._refuse("order", refused.reason, topic)
 
     def _limit(self) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""One publication, by somebody who is no gateway."""
+"""One publication, by a client that is no gateway."""
 
 import asyncio
 import secrets
@@ -9,11 +9,9 @@ from steerd.share.credentials import read
 
 
 async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float, *, within: float = 20.0) -> None:
-    """Publishes JSON, retained, for `expiry` seconds; returns when the broker has confirmed it.
-
-    MqttError, OSError: the broker is not there, or refuses the connection. TimeoutError: not within so many seconds.
-    PermissionError: it does not let us publish there.
-    """
+    """Publish JSON, retained, for `expiry` seconds; returns when the broker has confirmed it. MqttError, OSError: the
+    broker does not answer, or refuses the connection. TimeoutError: not within so many seconds. PermissionError: the
+    broker forbids the topic."""
     refused: list[str] = []
     async with asyncio.timeout(within):
         name = f"steerctl-{secrets.token_hex(8)}"

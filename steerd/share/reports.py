@@ -1,4 +1,4 @@
-"""What PoPs say of themselves: only of known PoPs, only what is newer than what was heard before."""
+"""What PoPs say of themselves: only known PoPs, and only what is newer than what each said before."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -31,17 +31,17 @@ class Reports:
         self._heard: dict[str, tuple[int, int]] = {}
 
     def take(self, topic: str, payload: bytes, content_type: str | None, *, retained: bool = False) -> None:
-        """One message. An empty one clears a retained one: it says nothing. `retained`: it may have lain at the broker
-        for any time, so that what it says of a load is no longer quite fresh."""
+        """One message. An empty one, which clears a retained one, says nothing. `retained`: the broker may have kept it
+        for any time, so its load counts as `FRESH` seconds older."""
         if not payload:
             return
         try:
             report = self._newer(topic, payload, content_type, FRESH if retained else 0.0)
         except RefusedError as refused:
             self._refuse("pop", refused.reason, topic)
-            return
-        if report is not None:
-            self._on_pop_state(report)
+        else:
+            if report is not None:
+                self._on_pop_state(report)
 
     def _newer(self, topic: str, payload: bytes, content_type: str | None, lain: float) -> PopState | None:
         pop = self._topics.pop(topic)

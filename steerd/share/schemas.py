@@ -17,8 +17,7 @@ _TOPICS: Final[Mapping[str, tuple[type[Message], str]]] = {
 
 def schemas() -> Mapping[str, Mapping[str, Any]]:
     """By the name of its file, without the ending."""
-    plain = {name: _schema(model, topic) for name, (model, topic) in _TOPICS.items()}
-    return {**plain, "order": _order()}
+    return {name: _schema(model, topic) for name, (model, topic) in _TOPICS.items()} | {"order": _order()}
 
 
 def _schema(model: type[Message], topic: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The session with the broker: kept up for ever, and of no consequence to steering while it is down."""
+"""The session with the broker: connected again for ever. Steering does not need it."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import aiomqtt
 
 from steerd.config.settings import MqttSettings
-from steerd.share.client import Connection, connected, content_type
+from steerd.share.client import BrokerConnection, connected, content_type
 from steerd.share.credentials import read
 from steerd.share.messages import Message
 
@@ -20,15 +20,13 @@ _log = logging.getLogger(__name__)
 
 BACKOFF: Final = (2.0, 120.0)
 NOBODY: Final = 3.0
-"""The longest wait in seconds while nobody answers: asking again costs the broker nothing then, and it shall know all
-within 5 s of its return."""
-
+"""The longest wait in seconds while nobody answers: an attempt costs the broker nothing then, and it learns all within
+5 s of its return."""
 PATIENT: Final = 600.0
-"""For so many seconds what the broker refuses itself (a certificate, a password) is asked for as often: somebody may be
-mending it. Then ever more rarely. One that puts another client of our name in our place is not pressed at all."""
-
+"""For so many seconds steerd tries as often when the broker itself refuses (a certificate, a password), as somebody may
+be mending it; then it backs off. If another client connects under the same name, it backs off at once."""
 SAY_AGAIN: Final = 3.0
-"""Seconds until what the broker did not take, or somebody else contradicted, is said again."""
+"""Seconds until what the broker refused, or somebody else contradicted, is published again."""
 
 _TAKEN_OVER: Final = 142  # MQTT 5, 3.14.2.1
 _FAREWELL: Final = 3.0
@@ -39,43 +37,36 @@ class Member(Protocol):
 
     @property
     def name(self) -> str:
-        """What the broker knows it by."""
-        ...
+        """Its client identifier."""
 
     @property
     def topic(self) -> str:
         """Where its own state is, retained."""
-        ...
 
     @property
     def filters(self) -> Sequence[str]:
-        """What it listens to besides."""
-        ...
+        """What else it subscribes to."""
 
     def state(self, *, online: bool, reason: str | None = None) -> Message:
-        """What it says of itself when it comes, and when it goes for this reason: the latter is its will, too."""
-        ...
+        """Its state when it comes, or when it goes, with the reason; its will is such a state, too."""
 
     def lives(self, payload: bytes) -> bool:
-        """Whether this, which was heard at `topic`, says that it is there."""
-        ...
+        """Whether this payload, received at `topic`, says that it is online."""
 
     def take(self, topic: str, payload: bytes, kind: str | None, *, retained: bool) -> None:
         """A message of this content type, from one of the `filters`."""
-        ...
 
     async def publish(self, session: "Session", *, anew: bool) -> float:
-        """Say what is due, by `Session.publish`; ``anew``: the broker takes what is said from now on, or again, and may
-        have missed some. Returns when more will be due, by the loop's clock."""
-        ...
+        """Publish what is due, by `Session.publish`; ``anew``: the broker may have missed what was published before.
+        Returns when more will be due, by the loop's clock."""
 
 
 class Session:
-    """Connects ``member``, and connects it again, until it is stopped.
+    """Connects ``member``, again and again, until it is stopped.
 
-    The callbacks are called on the event loop: `refuse` with source, reason and what it was, `on_connected` with every
-    change, `on_message` with `in` or `out`. `draw` gives numbers from 0 to 1. `backoff` is the first and the longest
-    bound of the wait before another attempt, in seconds.
+    On the event loop it calls `refuse` with source, reason and what it was, `on_connected` with every change,
+    `on_message` with `in` or `out`. `draw` gives numbers from 0 to 1. `backoff` is the first and the longest bound of
+    the wait before another attempt, in seconds.
     """
 
     def __init__(
@@ -98,29 +89,26 @@ class Session:
         self._backoff = backoff
         self._wake = asyncio.Event()
         self._subscribe_again = False
-        self._unsaid = False  # whether our own state is not, or may not be, what the broker has
-        self._forbidden = False  # whether the broker did not let us say what we said last
+        self._unsaid = False  # whether the broker may have another state of ours
+        self._forbidden = False  # whether the broker refused our last publication
         self._digest = b""  # of the files with which the present session began
         self._renew = asyncio.Event()
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._reason = "stopped"
         self._running = False
-        self._connection: Connection | None = None
-
-    def wake(self) -> None:
-        """There is something to say."""
-        self._wake.set()
+        self._connection: BrokerConnection | None = None
+        self.wake = self._wake.set  # to be called when there is something to publish
 
     def subscribe(self) -> None:
-        """Again, soon: other filters, or what is retained once more."""
+        """Subscribe again soon, to other filters, or for what is retained."""
         self._subscribe_again = True
         self._wake.set()
 
     async def publish(
         self, topic: str, message: Message, *, qos: int = 1, retain: bool = False, expiry: float | None = None
     ) -> None:
-        """Within `Member.publish`; as `steerd.share.client.Connection.publish`."""
+        """Within `Member.publish`; as `steerd.share.client.BrokerConnection.publish`."""
         if self._connection is None:
             return
         taken = await self._connection.publish(topic, message, qos=qos, retain=retain, expiry=expiry)
@@ -131,18 +119,17 @@ class Session:
         self._on_message("out")
 
     async def renew(self) -> None:
-        """The files for TLS, or the password, may be new: then a new session takes the place of the present one. With
-        files that are no good it stays."""
+        """The files for TLS, or the password, may have changed: then begin a new session, if they can be used."""
         try:
             credentials = await read(self._settings)
         except (OSError, ValueError) as error:
-            _log.warning("MQTT: the session stays with the old credentials: %s", error)
+            _log.warning("MQTT: the session keeps its old credentials: %s", error)
         else:
             if credentials.digest != self._digest:
                 self._renew.set()
 
     async def run(self) -> None:
-        """Connects, and connects again, until `stop`."""
+        """Connect, again and again, until `stop`."""
         self._running = True
         loop = asyncio.get_running_loop()
         attempt, failing_since = 0, inf
@@ -161,13 +148,13 @@ class Session:
                 attempt = min(attempt + 1, 30)
                 if error is not None:
                     _log.log(logging.WARNING if attempt == 1 else logging.DEBUG, "MQTT: %s", error)
-                    # All of it is drawn ("full jitter"), so that a fleet that lost its broker comes back spread.
+                    # All of it is drawn ("full jitter"), so that a fleet that lost its broker reconnects spread out.
                     await self._stopped_or_renewed(self._draw() * bound)
         finally:
             self._ended.set()
 
     async def stop(self, reason: str = "stopped") -> None:
-        """Says good-bye, with the reason, and disconnects; takes some seconds at most."""
+        """Publish that we go offline, with the reason, and disconnect; takes some seconds at most."""
         self._reason = reason
         self._stopping.set()
         if self._running:
@@ -181,13 +168,11 @@ class Session:
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if self._connection:  # there is somebody to say good-bye to
+            if self._connection:  # time to publish that we go offline
                 await asyncio.wait({session}, timeout=_FAREWELL)
         finally:
             await _end({session, stopping})
-        if session.cancelled():
-            return None
-        error = session.exception()
+        error = None if session.cancelled() else session.exception()
         if error is not None and not isinstance(error, aiomqtt.MqttError | OSError | ValueError):
             _log.error("the MQTT session failed", exc_info=error)
         return error if isinstance(error, Exception) else None
@@ -210,13 +195,13 @@ class Session:
             try:
                 await self._say(online=True)
                 await self._until_stopped(connection)
-                if self._stopping.is_set():  # else it goes on with new credentials: nobody leaves
+                if self._stopping.is_set():  # else the next session has new credentials
                     await self._say(online=False, reason=self._reason)
             finally:
                 self._connection = None
                 self._on_connected(False)
 
-    async def _until_stopped(self, connection: Connection) -> None:
+    async def _until_stopped(self, connection: BrokerConnection) -> None:
         work = (self._receive(connection), self._publish(connection), self._stopping.wait(), self._renew.wait())
         tasks: set[asyncio.Task[Any]] = {asyncio.ensure_future(one) for one in work}
         try:
@@ -226,24 +211,20 @@ class Session:
         finally:
             await _end(tasks)
 
-    async def _receive(self, connection: Connection) -> None:
-        await self._subscribe(connection)
+    async def _receive(self, connection: BrokerConnection) -> None:
+        await connection.subscribe(self._member.topic, *self._member.filters)
         async for message in connection.messages:
             self._on_message("in")
             topic, payload = str(message.topic), message.payload
             if topic != self._member.topic:
                 self._member.take(topic, payload, content_type(message), retained=message.retain)
             elif not self._member.lives(payload):
-                # The will of a connection that was cut before may come after our birth.
+                # The will of an earlier, broken connection may come after we said that we are online.
                 self._unsaid = True
                 self._wake.set()
 
-    async def _subscribe(self, connection: Connection) -> None:
-        """Also again: what is retained comes once more then."""
-        await connection.subscribe(self._member.topic, *self._member.filters)
-
-    async def _publish(self, connection: Connection) -> None:
-        """That we live at once, and what else there is to say, also as soon as the broker lets us speak again."""
+    async def _publish(self, connection: BrokerConnection) -> None:
+        """Publish our state at once when the broker may have another, and whatever the member has to say."""
         loop = asyncio.get_running_loop()
         say_at = loop.time()
         anew = True
@@ -255,7 +236,7 @@ class Session:
                 await self._say(online=True)
             if self._subscribe_again:
                 self._subscribe_again = False
-                await self._subscribe(connection)
+                await connection.subscribe(self._member.topic, *self._member.filters)
             more_at = await self._member.publish(self, anew=anew)
             anew = False
             with contextlib.suppress(TimeoutError):
@@ -263,7 +244,7 @@ class Session:
                     await self._wake.wait()
 
     async def _say(self, *, online: bool, reason: str | None = None) -> None:
-        self._unsaid = False  # before: who contradicts meanwhile is heard
+        self._unsaid = False  # before it is published: a contradiction meanwhile counts
         await self.publish(self._member.topic, self._member.state(online=online, reason=reason), retain=True)
 
 
@@ -272,18 +253,16 @@ def _taken_over(error: Exception | None) -> bool:
 
 
 def nobody_there(error: Exception | None) -> bool:
-    """Whether no broker spoke to us: nothing listens, no way there, no answer. aiomqtt tells by what it hides."""
+    """Whether no broker answered. aiomqtt's errors have the cause as their context."""
     if isinstance(error, aiomqtt.MqttCodeError) or not isinstance(error, aiomqtt.MqttError | OSError):
         return False
-    hidden = error if isinstance(error, OSError) else error.__context__
-    if isinstance(hidden, OSError):
-        return not isinstance(hidden, ssl.SSLError)
-    return "timed out" in str(error)
+    cause = error if isinstance(error, OSError) else error.__context__
+    return not isinstance(cause, ssl.SSLError) if isinstance(cause, OSError) else "timed out" in str(error)
 
 
 async def _end(tasks: AbstractSet[asyncio.Task[Any]]) -> None:
-    """Cancels until it is heard: `asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with
-    what it waits for."""
+    """Cancel until all have ended: `asyncio.wait_for` of Python 3.11 loses a cancellation that comes together with what
+    it waits for."""
     running = tasks
     while running:
         for task in running:
@@ -291,4 +270,4 @@ async def _end(tasks: AbstractSet[asyncio.Task[Any]]) -> None:
         _, running = await asyncio.wait(running, timeout=0.1)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # looked at, or asyncio complains that nobody did
+            task.exception()  # retrieved, or asyncio logs that nobody did

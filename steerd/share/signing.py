@@ -1,6 +1,5 @@
-"""Signed orders, as they are on the wire.
-
-A payload is one line of JSON of a fixed layout, so that the signature can be checked before anything is parsed::
+"""Signed orders, as they are on the wire: one line of JSON of a fixed layout, so that the signature is checked before
+anything is parsed::
 
     {"key":"ID","sig":"SIGNATURE","order":{"v":1,...}}
 
@@ -24,20 +23,18 @@ from steerd.share.messages import NAME_MAX, Count, Message, Name, RefusedError
 Audience = Annotated[str, Field(pattern=r"^(all|(region|gw)/[A-Za-z0-9][A-Za-z0-9._-]*)$", max_length=NAME_MAX + 7)]
 
 CONTEXT: Final = b"steerd order v1\0"
-"""What a signature of steerd's begins with, so that one made for another purpose is none of ours."""
-
+"""What every signed text begins with, so that a signature made for another purpose is not valid."""
 ORDER_MAX: Final = 2048
 """Bytes that a signed order may have."""
-
 LASTS_MAX: Final = 31 * 86400
-"""Seconds that an order may last. A later one is remembered for as long, and so no earlier one comes back."""
+"""Seconds that an order may last. The latest is remembered for as long, so that no earlier one can be replayed."""
 
 _LAYOUT: Final = re.compile(rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","order":(\{.*\})\}', re.DOTALL)
 _FILE: Final = "steerd-secret-key:"
 
 
 class Signer(NamedTuple):
-    """Whose signature is trusted. `name` is what was written behind the key, or its id."""
+    """Whose signature is trusted. `name` is what the configuration has behind the key, or its id."""
 
     id: str
     name: str
@@ -75,11 +72,12 @@ class WantedState(Message):
 
 
 def key_id(key: VerifyKey) -> str:
+    """The ID by which a payload names this key."""
     return hashlib.sha256(bytes(key)).hexdigest()[:16]
 
 
-def generate() -> SigningKey:
-    return SigningKey.generate()
+generate = SigningKey.generate
+"""A new secret key."""
 
 
 def public_text(key: VerifyKey) -> str:
@@ -93,7 +91,7 @@ def secret_text(key: SigningKey) -> str:
 
 
 def secret(text: str) -> SigningKey:
-    """The key of a file. ValueError: there is none."""
+    """The secret key in a file's text. ValueError: there is none."""
     stripped = text.strip()
     if not stripped.startswith(_FILE):
         raise ValueError("is not a secret key of steerd (`steerctl keygen` makes one)")
@@ -110,14 +108,14 @@ def signers(trusted: Mapping[str, str]) -> Mapping[str, Signer]:
 
 
 def sign(key: SigningKey, order: WantedState) -> bytes:
-    """The payload."""
+    """The payload of an order, signed with this key."""
     body = order.model_dump_json(exclude={"pop", "drained"} if order.pop is None else {"policy", "pin"}).encode()
     signature = urlsafe_b64encode(key.sign(CONTEXT + body).signature).rstrip(b"=")
     return b'{"key":"%s","sig":"%s","order":%s}' % (key_id(key.verify_key).encode(), signature, body)
 
 
 def verified(payload: bytes, trusted: Mapping[str, Signer]) -> tuple[WantedState, Signer]:
-    """The order, and who signed it. RefusedError: it is none, or nobody whom we trust signed it."""
+    """The order, and who signed it. RefusedError: it is none, or no trusted key signed it."""
     if len(payload) > ORDER_MAX:
         raise RefusedError("too large")
     match = _LAYOUT.fullmatch(payload)

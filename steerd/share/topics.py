@@ -1,4 +1,4 @@
-"""Where what is published, all under `steer/v1/TENANT/`."""
+"""The topics, all under `steer/v1/TENANT/`."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,15 +16,18 @@ class Topics:
 
     @property
     def state(self) -> str:
-        return f"{self._own}/state"
+        """Where this gateway publishes its state."""
+        return f"{self._root}/gw/{self.region}/{self.gateway}/state"
 
     @property
     def score(self) -> str:
-        return f"{self._own}/score"
+        """Where this gateway publishes its scoreboard."""
+        return f"{self._root}/gw/{self.region}/{self.gateway}/score"
 
     @property
     def event(self) -> str:
-        return f"{self._own}/event"
+        """Where this gateway publishes its switches."""
+        return f"{self._root}/gw/{self.region}/{self.gateway}/event"
 
     @property
     def pop_states(self) -> str:
@@ -43,10 +46,11 @@ class Topics:
         return tuple(f"{self._root}/ctl/{to}/{kind}/+" for to in self._audiences for kind in ("pop", "policy"))
 
     def of_orders(self, topic: str) -> bool:
+        """Whether it is one of signed orders, to anybody."""
         return topic.startswith(f"{self._root}/ctl/")
 
     def order(self, topic: str) -> tuple[str, str, str] | None:
-        """Audience, kind (`pop` or `policy`) and name that an order on `topic` is for; None: for nobody here."""
+        """Audience, kind (`pop` or `policy`) and name that an order on `topic` is for; None: not for this gateway."""
         for to in self._audiences:
             kind, _, name = topic.removeprefix(f"{self._root}/ctl/{to}/").partition("/")
             if kind in {"pop", "policy"} and name and "/" not in name:
@@ -60,7 +64,3 @@ class Topics:
     @property
     def _root(self) -> str:
         return f"steer/v{VERSION}/{self.tenant}"
-
-    @property
-    def _own(self) -> str:
-        return f"{self._root}/gw/{self.region}/{self.gateway}"

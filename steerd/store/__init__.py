@@ -1,2 +1,2 @@
-"""What survives a restart: decisions, pins and drains, recordings. One writing thread; a full disk or a broken
-file never stops steering."""
+"""What survives a restart: decisions, pins and drains, recordings. A full disk or a broken file never stops
+steering."""

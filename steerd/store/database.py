@@ -1,4 +1,4 @@
-"""The SQLite file: opened, repaired by moving it aside, bounded. Blocks; for the store's own thread."""
+"""The SQLite file: opened, replaced when it is broken, bounded. Blocks; for the store's own thread."""
 
 import json
 import logging
@@ -35,14 +35,18 @@ class Limits:
 
 
 class Database:
-    """Raises `sqlite3.Error` on writing, never on opening: without a usable file it works in memory."""
+    """All methods raise `sqlite3.Error`; opening does not: without a usable file it works in memory."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._file = folder / NAME
         self._limits = limits
         self._since_pruned = 0
         self.persistent = True
-        self._db = self._open()
+        self._use(self._open())
+
+    def _use(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self.commit, self.rollback, self.close = db.commit, db.rollback, db.close
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -68,7 +72,7 @@ class Database:
                 raise sqlite3.DatabaseError(checked if checked != "ok" else f"written by a later version ({found})")  # noqa: TRY301
             page: int = db.execute("PRAGMA page_size").fetchone()[0]
             db.execute(f"PRAGMA max_page_count = {self._limits.size // page}")
-            # What is kept is written once and seldom read: SQLite's usual 2 MB of cache would fill with it for months.
+            # Rows are written once and rarely read: SQLite's usual 2 MB of cache would fill with them for months.
             db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
@@ -81,7 +85,7 @@ class Database:
         return db
 
     def _move_aside(self, error: sqlite3.Error) -> None:
-        """Only the latest broken file is kept, for whoever wants to look."""
+        """Keep the latest broken file, for whoever wants to look."""
         aside = self._file.with_name(f"{NAME}.broken")
         _log.warning("%s is broken (%s): moved to %s, starting anew", self._file, error, aside)
         os.replace(self._file, aside)  # noqa: PTH105
@@ -98,7 +102,7 @@ class Database:
         except OSError:
             return False
         finally:
-            self._db = self._open()
+            self._use(self._open())
         return True
 
     def get(self, key: str) -> Any:
@@ -110,9 +114,11 @@ class Database:
             return None
 
     def put(self, key: str, value: Any) -> None:
+        """Keep this value under `key`."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def add_decision(self, wall_ms: int, body: dict[str, Any]) -> None:
+        """Keep a decision, made at this Unix time in ms."""
         self._db.execute("INSERT INTO decisions (wall_ms, body) VALUES (?, ?)", (wall_ms, json.dumps(body)))
         self._since_pruned += 1
         if self._since_pruned >= min(_PRUNE_EVERY, self._limits.decisions):
@@ -120,23 +126,20 @@ class Database:
             self.prune(wall_ms)
 
     def prune(self, wall_ms: int) -> None:
+        """Remove what is beyond the limits at this Unix time in ms."""
         oldest = wall_ms - int(self._limits.days * 86_400_000)
         self._db.execute("DELETE FROM decisions WHERE wall_ms < ?", (oldest,))
-        self._db.execute(
-            "DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?", (self._limits.decisions,)
-        )
-
+        surplus = "DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?"
+        self._db.execute(surplus, (self._limits.decisions,))
         self._prune_traces(oldest)
 
     def _prune_traces(self, oldest: int) -> None:
-        """None without a decision: what is older than all of those, or more than may be."""
-        self._db.execute(
-            "DELETE FROM traces WHERE wall_ms < max(?, coalesce((SELECT min(wall_ms) FROM decisions), 0))", (oldest,)
-        )
-        self._db.execute(
-            "DELETE FROM traces WHERE wall_ms <= (SELECT wall_ms FROM traces ORDER BY wall_ms DESC LIMIT 1 OFFSET ?)",
-            (self._limits.traces,),
-        )
+        """Those older than ``oldest``, or than all decisions, and the oldest beyond the limit."""
+        old = "DELETE FROM traces WHERE wall_ms < max(?, coalesce((SELECT min(wall_ms) FROM decisions), 0))"
+        self._db.execute(old, (oldest,))
+        nth = "SELECT wall_ms FROM traces ORDER BY wall_ms DESC LIMIT 1 OFFSET ?"
+        surplus = f"DELETE FROM traces WHERE wall_ms <= ({nth})"  # noqa: S608 -- of constants
+        self._db.execute(surplus, (self._limits.traces,))
 
     def add_trace(self, event_id: str, wall_ms: int, body: dict[str, Any]) -> None:
         """Keep what was traced after a decision; ``wall_ms`` is the decision's, or later."""
@@ -149,30 +152,20 @@ class Database:
         return {event_id: json.loads(body) for event_id, body in rows}
 
     def trace(self, event_id: str) -> dict[str, Any] | None:
+        """The trace of the decision with this id, or None."""
         row = self._db.execute("SELECT body FROM traces WHERE event_id = ?", (event_id,)).fetchone()
         return json.loads(row[0]) if row else None
 
     def decisions(self, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
         """Wall time and body of the latest ones, newest first."""
-        rows = self._db.execute(
-            "SELECT wall_ms, body FROM decisions WHERE wall_ms >= ? ORDER BY id DESC LIMIT ?", (since_ms, limit)
-        )
+        latest = "SELECT wall_ms, body FROM decisions WHERE wall_ms >= ? ORDER BY id DESC LIMIT ?"
+        rows = self._db.execute(latest, (since_ms, limit))
         return [(wall_ms, json.loads(body)) for wall_ms, body in rows]
 
     def decision(self, event_id: str) -> tuple[int, dict[str, Any]] | None:
         """Wall time and body of the one with this id, or None."""
         # The id is a part of the body: to look for it takes 14 ms with all 10,000 that are kept, of 12 paths.
-        rows = self._db.execute(
-            "SELECT wall_ms, body FROM decisions WHERE instr(body, ?) ORDER BY id DESC", (json.dumps(event_id),)
-        )
+        candidates = "SELECT wall_ms, body FROM decisions WHERE instr(body, ?) ORDER BY id DESC"
+        rows = self._db.execute(candidates, (json.dumps(event_id),))
         found = ((wall_ms, json.loads(body)) for wall_ms, body in rows)
         return next((one for one in found if one[1].get("event_id") == event_id), None)
-
-    def commit(self) -> None:
-        self._db.commit()
-
-    def rollback(self) -> None:
-        self._db.rollback()
-
-    def close(self) -> None:
-        self._db.close()

@@ -1,21 +1,23 @@
-"""What an earlier run left in the store, and what is still true of it."""
+"""What an earlier run left in the store, and what of it still holds."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from steerd.core.memory import Memory
+from steerd.core.memory import DrainMemory, Memory, PinMemory
 from steerd.store.database import Database
 from steerd.store.records import RecordError, from_json
 
 Addresses = Mapping[tuple[str, int], str]
 
+_Order = TypeVar("_Order", PinMemory, DrainMemory)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
     """What an earlier run left. `epoch` is this run's: greater than any before it. `addresses` are those of targets
-    that are host names, by name and family; `orders` what was signed, by topic."""
+    that are names, by name and family; `orders` the signed ones, by topic."""
 
     epoch: int
     memory: Memory
@@ -24,7 +26,7 @@ class StoredState:
 
 
 def read(database: Database, wall: float, failed: Callable[[Exception], None]) -> StoredState:
-    """What is there at this wall clock, in seconds, as far as it can be read; this run's epoch is kept."""
+    """The stored state at this Unix time, in seconds, as far as it can be read; stores this run's epoch."""
     found = StoredState(int(wall), Memory())
     try:
         stored = database.get("epoch")
@@ -41,7 +43,6 @@ def read(database: Database, wall: float, failed: Callable[[Exception], None]) -
 
 
 def _addresses(stored: Any) -> Addresses:
-    """The targets' addresses, if what was stored is such."""
     try:
         return {(str(name), int(family)): str(address) for name, family, address in stored}
     except (TypeError, ValueError):
@@ -49,15 +50,12 @@ def _addresses(stored: Any) -> Addresses:
 
 
 def _orders(stored: Any) -> Mapping[str, str]:
-    """The signed orders by topic, if what was stored is such."""
-    if not isinstance(stored, dict):
-        return {}
-    return {topic: payload for topic, payload in stored.items() if isinstance(payload, str)}
+    kept = stored if isinstance(stored, dict) else {}
+    return {topic: payload for topic, payload in kept.items() if isinstance(payload, str)}
 
 
 def _aged(stored: Any, wall: float) -> Memory:
-    """The memory as it is now: what runs out went on running out while steerd was down. A clock that went
-    backwards stops it for that time."""
+    """The memory as it is now: what expires went on expiring while steerd was down, unless the clock went backwards."""
     try:
         memory = from_json(stored["memory"])
         away = max(0.0, wall - stored["wall_ms"] / 1000)
@@ -66,8 +64,8 @@ def _aged(stored: Any, wall: float) -> Memory:
     if not isinstance(memory, Memory):
         return Memory()
     return Memory(
-        pins=tuple(replace(pin, left=_left(pin.left, away)) for pin in memory.pins if _stands(pin.left, away)),
-        drains=tuple(replace(one, left=_left(one.left, away)) for one in memory.drains if _stands(one.left, away)),
+        pins=_still_valid(memory.pins, away),
+        drains=_still_valid(memory.drains, away),
         holds=tuple(replace(hold, age=hold.age + away, left=max(0.0, hold.left - away)) for hold in memory.holds),
         sizes=memory.sizes,
         rules=tuple(replace(one, leads_for=one.leads_for + away) for one in memory.rules),
@@ -75,9 +73,7 @@ def _aged(stored: Any, wall: float) -> Memory:
     )
 
 
-def _stands(left: float | None, away: float) -> bool:
-    return left is None or left > away
-
-
-def _left(left: float | None, away: float) -> float | None:
-    return None if left is None else left - away
+def _still_valid(orders: Iterable[_Order], away: float) -> tuple[_Order, ...]:
+    """Those that did not expire meanwhile; None is left of one that never does."""
+    left = ((one, None if one.left is None else one.left - away) for one in orders)
+    return tuple(replace(one, left=now) for one, now in left if now is None or now > 0.0)

@@ -1,8 +1,8 @@
 """Recordings: every engine event with its time, after a header that holds all that the engine began with.
 
-One gzip file of JSON lines a run, `recording-EPOCH.jsonl.gz`. Batches are gzip members of their own: after a
-crash all but the last batch can be read. The first line is the header, every other one `[time, event]`; an event
-that is null is a mere wake-up, kept where the silence was long.
+One gzip file of JSON lines a run, `recording-EPOCH.jsonl.gz`. Each batch is a gzip member: after a crash all but the
+last can be read. The first line is the header, every other one `[time, event]`; null for a wake-up after a long
+silence.
 """
 
 import gzip
@@ -20,9 +20,9 @@ from steerd.core.settings import Settings
 from steerd.store.records import RecordError, from_json, to_json
 
 VERSION: Final = 2
-"""2: the panel of rules. 1 is that of steerd 0.1, whose rule is gone: it is read, and decided upon anew."""
+"""2: the panel of rules. 1 is that of steerd 0.1, whose rule is gone: a replay decides anew."""
 RUN_MAX: Final = 256 << 20
-"""Bytes of one recording: it ends there, so that what it holds still replays exactly."""
+"""Bytes of one recording, which ends there."""
 TOTAL_MAX: Final = 512 << 20
 """Bytes of all recordings in a folder: the oldest go."""
 PATTERN: Final = "recording-*.jsonl.gz"
@@ -35,8 +35,8 @@ Entry = tuple[float, Event | None]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the engine was made with: the same again, fed the recorded events, does the same. `wall_ms` is the
-    wall time at `now`; `seed` is that of the engine's draws; `version` is the recording's."""
+    """What the engine was made with: the same again, fed the recorded events, does the same. `wall_ms` is the Unix time
+    at `now`; `seed` that of the engine's draws; `version` the recording's."""
 
     settings: Settings
     memory: Memory
@@ -69,11 +69,12 @@ class Recording:
         self._until = header.now + age_max
         make_room(folder, total_max - run_max, wall() - age_max)
         self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
+        self.close = self._file.close
         line = {name: to_json(getattr(header, name)) for name in Header.__slots__}
         self._write([json.dumps(line)])
 
     def append(self, events: Sequence[Entry]) -> None:
-        """OSError: they cannot be written, or the recording has reached its greatest size or age."""
+        """Write a batch. OSError: it cannot be written, or the recording has reached its greatest size or age."""
         if events and events[-1][0] > self._until:
             raise OSError("it has reached its greatest age")
         self._write([json.dumps([now, event and to_json(event)], separators=(",", ":")) for now, event in events])
@@ -86,13 +87,9 @@ class Recording:
         self._file.write(member)
         self._file.flush()
 
-    def close(self) -> None:
-        self._file.close()
-
 
 def make_room(folder: Path, allowed: int, since: float) -> None:
-    """Removes recordings that ended before ``since`` (wall time), and the oldest beyond ``allowed`` bytes. OSError: it
-    cannot."""
+    """Remove recordings that ended before ``since`` (Unix time), and the oldest beyond ``allowed`` bytes. OSError."""
     for file in recordings(folder)[::-1]:
         status = file.stat()
         allowed -= status.st_size
@@ -101,13 +98,13 @@ def make_room(folder: Path, allowed: int, since: float) -> None:
 
 
 def recordings(folder: Path) -> Sequence[Path]:
-    """The recordings in a folder, the one that was written to last at the end."""
+    """The recordings in a folder, the one written to last at the end."""
     return sorted(folder.glob(PATTERN), key=lambda file: file.stat().st_mtime)
 
 
 def read(file: Path) -> tuple[Header, Iterator[Entry]]:
-    """A recording's header and what the engine was fed, read as it is asked for. A last batch that was cut off by a
-    crash is left out. RecordError: not a recording, or a line that is none; OSError: it cannot be read."""
+    """A recording's header and what the engine was fed, read lazily, without a last batch that a crash cut off.
+    RecordError: not a recording, or a line that is none; OSError: it cannot be read."""
     lines = _lines(file)
     try:
         header = _header(json.loads(next(lines, "")))
@@ -122,15 +119,9 @@ def _header(first: Any) -> Header:
     version = first["version"]
     if type(version) is not int or not 1 <= version <= VERSION:
         raise RecordError(f"a recording of version {version}; this steerd reads versions 1 to {VERSION}")
-    return Header(
-        settings=from_json(first["settings"]),
-        memory=from_json(first["memory"]),
-        seed=int(first["seed"]),
-        epoch=int(first["epoch"]),
-        now=float(first["now"]),
-        wall_ms=int(first["wall_ms"]),
-        version=version,
-    )
+    settings, memory = from_json(first["settings"]), from_json(first["memory"])
+    seed, epoch, wall_ms = (int(first[name]) for name in ("seed", "epoch", "wall_ms"))
+    return Header(settings, memory, seed, epoch, float(first["now"]), wall_ms, version)
 
 
 def _lines(file: Path) -> Iterator[str]:

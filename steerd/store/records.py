@@ -1,9 +1,10 @@
 """The core's records as JSON and back, exactly: `from_json(to_json(record)) == record`.
 
-A record is an object with its class's name under `kind` and one key per field. Fields that are unknown are
-skipped and fields with a default may be missing, so that a file outlives a version.
+A record is an object with its class's name under `kind` and one key per field. Unknown fields are skipped, and fields
+with a default may be missing, so that other versions can read it.
 """
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -34,7 +35,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _plain(hint: Any) -> Any:
-    """A name given to a type is that type. Within others it is looked through when it is met."""
+    """The type behind a `typing.NewType`."""
     while isinstance(hint, typing.NewType):
         hint = hint.__supertype__
     return hint
@@ -50,7 +51,7 @@ _MEMBERS: Final[Mapping[Any, Mapping[str, Enum]]] = {
 
 
 class RecordError(ValueError):
-    """The data is no record that this version knows."""
+    """The data is no record known to this version."""
 
 
 def to_json(value: Any) -> Any:
@@ -70,7 +71,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(data: Any) -> Any:
-    """The record that `data` tells of. RecordError: it is none."""
+    """The record in `data`. RecordError: it is none."""
     cls = _CLASSES.get(data.get(KIND, "")) if isinstance(data, dict) and isinstance(data.get(KIND), str) else None
     if cls is None:
         raise RecordError("not a record of a known kind")
@@ -83,14 +84,17 @@ def from_json(data: Any) -> Any:
 
 def _read(hint: Any, data: Any) -> Any:
     """`data` as the type that `hint` asks for. RecordError: it is something else."""
-    if type(data) is hint and hint in _SIMPLE:  # most of all there is
+    if type(data) is hint and hint in _SIMPLE:  # most are
         return data
     if hint in _MEMBERS and isinstance(data, str) and data in _MEMBERS[hint]:
         return _MEMBERS[hint][data]
     hint = _plain(hint)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _one_of(inner, data)
+        for one in inner:
+            with contextlib.suppress(RecordError):
+                return _read(one, data)
+        raise RecordError(f"{data!r:.40} is none of {inner}")
     if origin in (tuple, Sequence) and isinstance(data, list):
         kinds = [inner[0]] * len(data) if inner[-1] is Ellipsis or origin is Sequence else inner
         if len(kinds) == len(data):
@@ -106,14 +110,3 @@ def _read(hint: Any, data: Any) -> Any:
     elif type(data) is hint:
         return data
     raise RecordError(f"{data!r:.40} is not a {hint}")
-
-
-def _one_of(hints: tuple[Any, ...], data: Any) -> Any:
-    for hint in hints:
-        if hint is type(None) and data is None:
-            return None
-        try:
-            return _read(hint, data)
-        except RecordError:
-            continue
-    raise RecordError(f"{data!r:.40} is none of {hints}")

@@ -1,4 +1,4 @@
-"""The store's face: called from the event loop, never waits; one thread of its own does the writing."""
+"""The store as the event loop sees it: it never waits, as a thread of its own writes."""
 
 import asyncio
 import time
@@ -24,11 +24,8 @@ _Found = TypeVar("_Found")
 
 
 class Store:
-    """Decisions with their traces, memory and recordings in the folder `path`.
-
-    Everything but `open` and `close` returns at once. What cannot be written is given up, counted in `lost`,
-    and logged once an hour. `wall` is the wall clock, in seconds.
-    """
+    """Decisions with their traces, memory and recordings in the folder `path`. Only `open` and `close` block. What
+    cannot be written is dropped, counted in `lost`, and logged once an hour. `wall` gives Unix time, in seconds."""
 
     def __init__(
         self,
@@ -48,49 +45,46 @@ class Store:
 
     @property
     def lost(self) -> int:
-        """How much could not be written."""
+        """How many writes were dropped."""
         return self._writer.lost
 
     def open(self) -> StoredState:
-        """Reads what is there and starts the writing thread. Blocks; call it before steering begins. Never
-        raises: without a usable folder everything works, and nothing survives."""
+        """Read the stored state and start the writing thread. Blocks; call it before steering begins. Without a usable
+        folder everything works, and nothing survives."""
         database = Database(self._path, self._limits)
         found = read(database, self._wall(), self._writer.failed)
         self._writer.start(database)
         return found
 
     def begin(self, *, settings: Settings, memory: Memory, seed: int, epoch: int, now: float) -> None:
-        """Starts this run's recording, if there is to be one: with all that the engine was made with."""
+        """Start this run's recording, if one is wanted, with all that the engine was made with."""
         if self._record:
             self._recording = True
             self._writer.begin(Header(settings, memory, seed, epoch, now, int(self._wall() * 1000)))
 
     def record(self, event: Event | None, now: float) -> None:
-        """Appends what the engine was fed to the recording, in batches; nothing without a recording."""
-        if not self._recording:
-            return
-        self._chunk.append((now, event))
-        if len(self._chunk) >= _CHUNK or now - self._chunk[0][0] >= _CHUNK_SECONDS:
-            self._flush_chunk()
+        """Append what the engine was fed to the recording, if there is one, in batches."""
+        if self._recording:
+            self._chunk.append((now, event))
+            if len(self._chunk) >= _CHUNK or now - self._chunk[0][0] >= _CHUNK_SECONDS:
+                self._flush_chunk()
 
     def remember(
         self, memory: Memory, addresses: Addresses | None = None, orders: Mapping[str, str] | None = None
     ) -> None:
-        """Keeps the engine's memory, the addresses of targets that are names, and signed orders; only the latest
-        counts."""
+        """Keep the engine's memory, the targets' addresses by name, and signed orders; only the latest counts."""
         self._writer.remember(Remembered(memory, addresses or {}, orders or {}, int(self._wall() * 1000)))
 
     def decided(self, switched: Switched, wall_ms: int) -> None:
-        """Keeps a decision."""
+        """Keep a decision."""
         self._writer.do(lambda database: database.add_decision(wall_ms, to_json(switched)))
 
     def traced(self, event_id: str, wall_ms: int, trace: Mapping[str, Any]) -> None:
-        """Keeps what was traced after a decision that is kept."""
+        """Keep what was traced after a decision that is kept."""
         self._writer.do(lambda database: database.add_trace(event_id, wall_ms, dict(trace)))
 
     async def history(self, since_s: float, limit: int) -> list[dict[str, Any]]:
-        """The decisions of the last `since_s` seconds, newest first, at most `limit`: `Switched` as JSON, with
-        `wall_ms`, and with `trace` where one was made."""
+        """The last `since_s` seconds, newest first, `limit` at most: `Switched` as JSON with `wall_ms` and `trace`."""
         since_ms = int((self._wall() - since_s) * 1000)
 
         def look(database: Database) -> list[dict[str, Any]]:
@@ -103,14 +97,11 @@ class Store:
         return await self._read(look) or []
 
     async def decision(self, event_id: str) -> dict[str, Any] | None:
-        """One decision as `history` has it; None: none of this id is kept."""
+        """The decision with this id as `history` has it, or None."""
 
         def look(database: Database) -> dict[str, Any] | None:
             found = database.decision(event_id)
-            if found is None:
-                return None
-            wall_ms, body = found
-            return {"wall_ms": wall_ms, **body, "trace": database.trace(event_id)}
+            return {"wall_ms": found[0], **found[1], "trace": database.trace(event_id)} if found else None
 
         return await self._read(look)
 
@@ -119,7 +110,7 @@ class Store:
         return await self._read(lambda database: database.trace(event_id))
 
     async def _read(self, look: Callable[[Database], _Found]) -> _Found | None:
-        """What the thread finds; None if it cannot look."""
+        """What the thread finds; None if it cannot read."""
         if not self._writer.running:
             return None
         loop = asyncio.get_running_loop()
@@ -136,7 +127,7 @@ class Store:
         return await answer if self._writer.do(work) else None
 
     def close(self) -> None:
-        """Writes what is waiting and ends the thread. Blocks, for some seconds at most."""
+        """Write what is waiting and end the thread. Blocks, for some seconds at most."""
         if self._writer.running:
             self._flush_chunk()
             self._writer.close()

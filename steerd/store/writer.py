@@ -1,4 +1,4 @@
-"""The thread that writes: everything the store is given, in its order, and what was asked in between."""
+"""The thread that writes what the store is given, in order, and answers what it is asked in between."""
 
 import logging
 import queue
@@ -30,7 +30,7 @@ Work = Callable[[Database], None]
 
 
 class Remembered(NamedTuple):
-    """What the next run is to know, as of this wall clock."""
+    """What the next run is to know, as of this Unix time."""
 
     memory: Memory
     addresses: Addresses
@@ -39,11 +39,8 @@ class Remembered(NamedTuple):
 
 
 class Writer:
-    """Takes what is to be written at once, and never waits for the disk. What cannot be written is given up, counted in
-    ``lost``, and logged once an hour.
-
-    ``tidy``: recordings that are too old or too many are removed now and then. `wall` is the wall clock, in seconds.
-    """
+    """Takes what is to be written, and never waits for the disk. ``lost`` counts what was dropped. ``tidy``: recordings
+    that are too old or too many are removed once an hour. `wall` gives Unix time, in seconds."""
 
     def __init__(self, path: Path, wall: Callable[[], float], *, tidy: bool) -> None:
         self.lost = 0
@@ -64,7 +61,7 @@ class Writer:
         return self._thread is not None
 
     def start(self, database: Database) -> None:
-        """Write into this one, and close it in the end."""
+        """Write into this database, and close it in the end."""
         self._thread = threading.Thread(target=self._run, args=(database,), name="store", daemon=True)
         self._thread.start()
 
@@ -77,7 +74,7 @@ class Writer:
         self._thread = None
 
     def do(self, work: Work) -> bool:
-        """Have the thread do this. False: it has too much to do."""
+        """Have the thread do this. False: its queue is full."""
         try:
             self._work.put_nowait(work)
         except queue.Full:
@@ -86,7 +83,7 @@ class Writer:
         return True
 
     def remember(self, latest: Remembered) -> None:
-        """Only the latest counts."""
+        """Write this; only the latest counts."""
         self._memory = latest
         self._wake()
 
@@ -95,25 +92,25 @@ class Writer:
         self._header = header
 
     def append(self, chunk: list[Entry]) -> bool:
-        """The recording goes on. False: it has ended."""
+        """Append to the recording. False: it has ended."""
         if self._header is None:
             return False
         self._chunks.append(chunk)
         self._wake()
         if len(self._chunks) > _CHUNKS:
-            self._header = None  # a recording with a gap would not replay: better one that ends
-            _log.warning("the recording cannot be written fast enough, and ends")
+            self._header = None  # a recording with a gap would not replay
+            _log.warning("the recording ends: the disk is too slow")
         return self._header is not None
 
     def failed(self, error: Exception) -> None:
-        """Say so, but not each time."""
+        """Log it, once an hour at most."""
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + _SAID_EVERY
             _log.warning("the store cannot write, steering goes on without it: %s", error)
 
     def _wake(self) -> None:
-        with suppress(queue.Full):  # then the thread is busy, and finds what there is when it comes round
-            self._work.put_nowait(_nothing)
+        with suppress(queue.Full):  # then the thread is busy, and finds it later
+            self._work.put_nowait(lambda _: None)
 
     # On the thread
 
@@ -134,7 +131,7 @@ class Writer:
         database.close()
 
     def _write(self, database: Database, batch: list[Work]) -> None:
-        """One transaction; after a failure one for each piece, so that a bad one spoils no other."""
+        """One transaction; after a failure one for each piece, so that a bad one fails alone."""
         latest, self._memory = self._memory, None
         if latest is not None:
             batch.append(lambda db: db.put("orders", dict(latest.orders)))
@@ -153,14 +150,14 @@ class Writer:
             if failed and self._memory is None:
                 self._memory = latest  # tried again with whatever comes next
 
-    def _write_alone(self, database: Database, work: Work) -> bool:
-        try:
+    @staticmethod
+    def _write_alone(database: Database, work: Work) -> bool:
+        with suppress(*_FAILURES):
             database.rollback()
             work(database)
             database.commit()
-        except _FAILURES:
-            return False
-        return True
+            return True
+        return False
 
     def _write_recording(self, recording: Recording | None) -> Recording | None:
         if self._header is None and not self._chunks:
@@ -180,12 +177,8 @@ class Writer:
         return recording
 
     def _tidy(self) -> None:
-        """Recordings grow old while a daemon runs for months."""
+        """Remove old recordings, also of a daemon that runs for months."""
         if self._tidies and self._wall() - self._tidied_at >= _TIDIED_EVERY:
             self._tidied_at = self._wall()
             with suppress(OSError):
                 make_room(self._path, TOTAL_MAX, self._tidied_at - AGE_MAX)
-
-
-def _nothing(_: Database) -> None:
-    """Wakes the thread."""

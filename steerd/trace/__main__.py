@@ -10,8 +10,8 @@ from steerd.trace.request import LIMIT, Request
 
 
 def main() -> int:
-    """Whatever can be foreseen ends as a record with an ``error``, and with code 0."""
-    signal.alarm(round(LIMIT))  # should the daemon be gone that would kill us
+    """Run one trace. What can be foreseen ends as a record with an ``error``, and with code 0."""
+    signal.alarm(round(LIMIT))  # in case the daemon, which would kill us, is gone
     request = Request.from_json(sys.stdin.read())
     try:
         record = run(request)

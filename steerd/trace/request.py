@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from steerd.config.settings import IPV4, ProbePath
+from steerd.config.settings import ProbePath
+from steerd.net.sockets import address_family
 
 COMMAND = (sys.executable, "-P", "-m", "steerd.trace")
 
@@ -15,13 +16,12 @@ LIMIT = 30.0
 """Seconds after which a tracing process is killed, whatever it does."""
 
 SIZE = "size"
-"""A method that measures what fits through, and walks nowhere."""
+"""A method that only measures which packet size gets through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A target of the path: ``family`` is 4 or 6, ``address`` numeric. ``source`` is where the probes come from; None:
-    what the routes say."""
+    """A target of the path: ``family`` 4 or 6, ``address`` numeric; ``source`` of the probes (None: by the routes)."""
 
     family: int
     address: str
@@ -41,6 +41,7 @@ class Request:
     aims: tuple[Aim, ...]
 
     def to_json(self) -> str:
+        """What the tracing process reads."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -52,26 +53,18 @@ class Request:
 
 
 def request(path: ProbePath, addresses: Sequence[str]) -> Request:
-    """How the probes of this path go. ``addresses`` are those of its targets now; a target that is still a name, for
-    want of an address, is left out."""
-    return Request(
-        path=path.path,
-        device=path.device,
-        mark=path.mark,
-        method=path.method,
-        port=path.port,
-        dscp=path.dscp,
-        aims=tuple(
-            Aim(target.family, numeric, target.source)
-            for target, address in zip(path.targets, addresses, strict=True)
-            if (numeric := _numeric(target.family, address)) is not None
-        ),
+    """How this path's probes go. ``addresses``: those of its targets now; a target without one is left out."""
+    aims = tuple(
+        Aim(target.family, numeric, target.source)
+        for target, address in zip(path.targets, addresses, strict=True)
+        if (numeric := _numeric(target.family, address)) is not None
     )
+    return Request(path.path, path.device, path.mark, path.method, path.port, path.dscp, aims)
 
 
 def _numeric(family: int, address: str) -> str | None:
     """The address as answers will have it."""
-    kind = socket.AF_INET if family == IPV4 else socket.AF_INET6
+    kind = address_family(family)
     try:
         return socket.inet_ntop(kind, socket.inet_pton(kind, address))
     except OSError:

@@ -1,4 +1,4 @@
-"""Makes traces, one at a time, each by a process of its own: for whoever asks, and after a path had to be left."""
+"""Makes traces, one at a time, each by a process of its own: on request, and after a path failed."""
 
 import asyncio
 import json
@@ -14,13 +14,13 @@ from typing import Any, Final
 from steerd.core.effects import Switched
 from steerd.core.settings import PathId
 from steerd.core.states import Reason
-from steerd.trace.limits import Limits
+from steerd.trace.limits import TraceLimits
 from steerd.trace.request import COMMAND, LIMIT, Request
 
 _log = logging.getLogger(__name__)
 
 UNPLANNED: Final = frozenset({Reason.DOWN, Reason.BETTER})
-"""Switches that say something about the path before; all others were wanted, or say already what is wrong."""
+"""Switches after which to trace the old path; others were wanted, or already say what is wrong."""
 
 Record = Mapping[str, Any]
 """What a trace found, as JSON: `steerd.trace.process.run.run`."""
@@ -35,8 +35,8 @@ class NoTraceError(Exception):
 
 
 class Tracer:
-    """``request`` says how a path's probes go, None if it is not known (any more); ``traced`` is given what a trace
-    by itself found, with the id of the decision that it belongs to. ``path`` is the one that is traced now, or None."""
+    """``request`` gives how a path's probes go, None for an unknown path; ``traced`` gets the record of a trace after a
+    decision, with that decision's id. ``path`` is the one that is traced now, or None."""
 
     def __init__(
         self,
@@ -47,15 +47,15 @@ class Tracer:
         self._request = request
         self._traced = traced
         self._command = command
-        self._limits = Limits()
+        self._limits = TraceLimits()
         self.path: str | None = None
         self._asked: list[Switched] = []
         self._task: asyncio.Task[None] | None = None
         self._warned = False
 
     async def trace(self, requests: Sequence[Request], within: float) -> list[Record]:
-        """Traces of these paths in turn, none begun that could take longer than ``within`` seconds in all. Paths that
-        could not be traced have an ``error``. BusyError: another trace is being made."""
+        """Trace these paths in turn, none that could end later than ``within`` seconds from now. Paths that could not
+        be traced have an ``error``. BusyError: another trace is being made."""
         if self.path is not None:
             raise BusyError(f"another trace is being made, of {self.path}: try again in a moment")
         until = time.monotonic() + within
@@ -75,22 +75,18 @@ class Tracer:
         return records
 
     def switched(self, switched: Switched, now: float) -> None:
-        """A choice changed: trace the path before, if that was not planned, and not too often. Nothing waits for its
-        turn; decisions that leave a path while it is being traced share that trace."""
+        """A choice changed: trace the old path, if that was not planned, no other trace is being made, and not too
+        often. Decisions that leave a path while it is being traced share that trace."""
         if switched.reason not in UNPLANNED or switched.old is None:
             return
         if self._asked and self.path == switched.old:
             self._asked.append(switched)
-            return
-        if self.path is not None or (request := self._request(switched.old)) is None:
-            return
-        if not self._limits.take(switched.old, now):
-            return
-        self.path, self._asked = switched.old, [switched]
-        self._task = asyncio.create_task(self._after(request), name="steerd-trace")
+        elif self.path is None and (request := self._request(switched.old)) and self._limits.take(switched.old, now):
+            self.path, self._asked = switched.old, [switched]
+            self._task = asyncio.create_task(self._after(request), name="steerd-trace")
 
     async def close(self) -> None:
-        """End a trace that is being made by itself. Those that were asked for end with whoever asked."""
+        """End a trace after a decision. Requested traces end with their request."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -112,7 +108,7 @@ class Tracer:
             self.path, self._asked = None, []
 
     async def _run(self, request: Request) -> Record:
-        # scapy would keep its tables in the user's cache, and read them from there: it has none.
+        # scapy would write its tables to the user's cache, and read them from there.
         environment = {**os.environ, "XDG_CACHE_HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}
         try:
             process = await asyncio.create_subprocess_exec(

@@ -1,48 +1,50 @@
 """What a trace means, in words. Pure: hops in, a sentence out."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise, takewhile
 from typing import Final
 
-from steerd.trace.way import Hop, Mtu, MtuState, Way
+from steerd.trace.result import Hop, MtuState, TargetTrace
 
 STEP: Final = 10.0
-"""Between two hops the delay grows by at least so much, in ms, ..."""
 SHARE: Final = 1 / 3
-"""... and by this share of the target's, before it is worth a word."""
+"""A growth of delay between two hops is told from so many ms on, and from this share of the target's delay."""
 
 _LOOP: Final = 3
 
 
-def verdict(ways: Sequence[Way]) -> str:
+def verdict(traces: Sequence[TargetTrace]) -> str:
     """One sentence for a path: the families together where they fare alike."""
-    each = [(way.family, of_way(way)) for way in ways]
+    each = [(trace.family, of_target(trace)) for trace in traces]
     if len({text for _, text in each}) == 1:
         return each[0][1]
     return "; ".join(f"IPv{family}: {text}" for family, text in each) or "there is nothing to trace to"
 
 
-def of_way(way: Way) -> str:
+def of_target(trace: TargetTrace) -> str:
     """The sentence for one target."""
-    return "; ".join(part for part in (_where(way), _size(way.mtu)) if part)
+    mtu, where = trace.mtu, _where(trace)
+    if mtu is None or mtu.state is not MtuState.BLACK_HOLE:
+        return where
+    return f"{where}; packets of more than {mtu.size} bytes vanish without an error"
 
 
-def _where(way: Way) -> str:
-    if way.refused is not None:
-        return f"this machine cannot send: {way.refused}"
-    answering = [hop for hop in way.hops if hop.answered]
+def _where(trace: TargetTrace) -> str:
+    if trace.refused is not None:
+        return f"this machine cannot send: {trace.refused}"
+    answering = [hop for hop in trace.hops if hop.answered]
     if not answering:
-        if way.reached:
+        if trace.reached:
             return "the target answers, without telling at which hop"
         return "no hop answered: check this gateway; for a tunnel, check both ends"
     last = answering[-1]
     if last.target:
-        return _reached(way.hops, last)
+        return _reached(trace.hops, last)
     if last.error is not None:
-        return _refused(way, last)
+        return _refused(trace, last)
     if loop := _loop(answering):
         return loop
-    if way.reached:
+    if trace.reached:
         return f"the target answers, beyond {_named(last)}, without telling at which hop"
     return f"answers until {_named(last)}, nothing beyond"
 
@@ -60,36 +62,31 @@ def _reached(hops: Sequence[Hop], target: Hop) -> str:
     return f"the target answers, at hop {target.hop}{within}"
 
 
-def _refused(way: Way, last: Hop) -> str:
-    if way.source in last.addresses:
-        return f'this machine itself says "{last.error}": look at this side'
+def _refused(trace: TargetTrace, last: Hop) -> str:
+    if trace.source in last.addresses:
+        return f'this machine itself says "{last.error}": check this gateway'
     said = f'says "{last.error}"'
     # The router that can go no further answers for the hop behind it too: name it by where it was seen first.
-    who = next(hop for hop in way.hops if set(hop.addresses) & set(last.addresses))
-    before = next((hop for hop in reversed(way.hops) if hop.hop < who.hop and hop.answered), None)
+    who = next(hop for hop in trace.hops if set(hop.addresses) & set(last.addresses))
+    before = next((hop for hop in reversed(trace.hops) if hop.hop < who.hop and hop.answered), None)
     if who.error is None or who.hop == 1 or (before is not None and before.hop == who.hop - 1):
         return f"{_named(who)} {said}"
-    # Routers ration such answers: the first one need not be that of the router's own hop.
+    # Routers limit such answers: the first one need not be that of the router's own hop.
     return f"{', '.join(who.addresses)}, {f'beyond {_named(before)}' if before else 'before any hop'}, {said}"
 
 
 def _loss(hops: Sequence[Hop], target: Hop) -> str | None:
-    """Loss counts where it goes on to the target: a router between may just be short of time for answers."""
-    begins = None
-    for hop in reversed([hop for hop in hops if hop.hop <= target.hop and hop.answered]):
-        if hop.answered == hop.sent:
-            break
-        begins = hop
-    return f"loss begins at hop {begins.hop}" if begins is not None else None
+    """Loss counts where it goes on to the target: a router before it may only limit its own answers."""
+    answering = reversed([hop for hop in hops if hop.hop <= target.hop and hop.answered])
+    lossy = list(takewhile(lambda hop: hop.answered != hop.sent, answering))
+    return f"loss begins at hop {lossy[-1].hop}" if lossy else None
 
 
 def _step(hops: Sequence[Hop], target: Hop) -> str | None:
-    """The greatest growth of delay that lasts: a later hop that answers faster takes an earlier one's delay back."""
-    lasting: list[tuple[int, float]] = []
-    floor = target.best_ms
-    for hop in reversed([hop for hop in hops if hop.hop <= target.hop and hop.best_ms is not None]):
-        floor = min(hop.best_ms or 0.0, floor) if floor is not None else hop.best_ms
-        lasting.append((hop.hop, floor or 0.0))
+    """The greatest growth of delay that lasts: no later hop answers faster."""
+    timed = [(hop.hop, hop.best_ms) for hop in reversed(hops) if hop.hop <= target.hop and hop.best_ms is not None]
+    floors = accumulate((best for _, best in timed), min)
+    lasting = [(number, floor) for (number, _), floor in zip(timed, floors, strict=True)]
     steps = [(after - before, first, second) for (second, after), (first, before) in pairwise(lasting)]
     growth, first, second = max(steps, default=(0.0, 0, 0))
     if growth < STEP or target.best_ms is None or growth < SHARE * target.best_ms:
@@ -106,12 +103,6 @@ def _loop(answering: Sequence[Hop]) -> str | None:
     if not again:
         return None
     return f"goes in circles from hop {again[0][0]} on, by {' and '.join(address for _, address in again[:2])}"
-
-
-def _size(mtu: Mtu | None) -> str | None:
-    if mtu is None or mtu.state is not MtuState.BLACK_HOLE:
-        return None
-    return f"packets of more than {mtu.size} bytes vanish without an error"
 
 
 def _named(hop: Hop) -> str:

@@ -1,8 +1,7 @@
 """Reads the byte counters of the devices whose paths are in use, and tells when their rate has changed.
 
-The counters are those of ``/proc/net/dev`` (proc_pid_net(5)): reading them takes no lock that a change of routes could
-hold, and costs some 0.2 ms with 300 devices. They count all of a device's traffic, other policies' and probes included;
-of several paths on one device the one in use is told all of it.
+The counters are those of ``/proc/net/dev`` (proc_pid_net(5)): to read them takes no lock that a change of routes could
+hold, and about 0.2 ms with 300 devices. They count all of a device's traffic, probes and other policies' included.
 """
 
 import asyncio
@@ -17,18 +16,16 @@ from steerd.core.settings import PathId
 COUNTERS: Final = Path("/proc/self/net/dev")
 EVERY: Final = 1.0
 """Seconds from reading to reading."""
-
 NEWS: Final = 0.25
 """A rate is told anew when it has changed by this share of what was told, or of `LEAST`."""
-
 LEAST: Final = 4_000.0
-"""Bytes a second: changes far below this are nothing to anybody."""
+"""Bytes a second: changes far below this do not matter."""
 
 RX_BYTES, TX_BYTES, FIELDS = 0, 8, 16
 
 
 def read(text: bytes) -> dict[str, int]:
-    """Bytes received and sent by each device, together. What is no line of a device is left out."""
+    """Bytes received and sent by each device, together. Lines of no device are skipped."""
     found = {}
     for line in text.splitlines():
         name, colon, counts = line.partition(b":")
@@ -39,8 +36,8 @@ def read(text: bytes) -> dict[str, int]:
 
 
 class Rates:
-    """``devices``: of each path. ``used``: which paths are in use now. ``on_rate`` is told of each of them when its
-    rate has changed; of one that is no longer in use, that it carries nothing."""
+    """``devices``: of each path. ``used``: which paths are in use now. ``on_rate`` is told when the rate of one of them
+    has changed, and that one no longer in use carries nothing."""
 
     def __init__(
         self,
@@ -54,22 +51,21 @@ class Rates:
         self._on_rate = on_rate
         self._counters = counters
         self._before: tuple[float, Mapping[str, int]] | None = None
-        self._told: dict[PathId, float] = {}
         self.configure(devices)
 
     def configure(self, devices: Mapping[PathId, str]) -> None:
-        """Take other paths, or other devices. The engine may have begun anew with one: all is told again."""
+        """Take other paths or devices. All is told again: the engine may have begun anew with a path."""
         self._devices = dict(devices)
-        self._told = {}
+        self._told: dict[PathId, float] = {}
 
     async def run(self) -> None:
-        """For ever."""
+        """Read and tell, for ever."""
         while True:
             await asyncio.sleep(EVERY)
             try:
                 counts = read(self._counters.read_bytes())
             except OSError:
-                continue  # nothing is known: nothing is told, and a rate that was told stands
+                continue  # nothing is known: what was told stands
             self.look(counts, time.monotonic())
 
     def look(self, counts: Mapping[str, int], now: float) -> None:
@@ -79,14 +75,12 @@ class Rates:
             return
         used = [path for path in dict.fromkeys(self._used()) if path in self._devices]
         for path in used:
-            device = self._devices[path]
-            if device not in counts or device not in before[1]:
-                continue
-            # A counter that went back is that of a device made anew.
-            rate = max(0, counts[device] - before[1][device]) / (now - before[0])
-            told = self._told.get(path, 0.0)
-            if abs(rate - told) > NEWS * max(told, LEAST):
-                self._tell(path, rate)
+            device, told = self._devices[path], self._told.get(path, 0.0)
+            if device in counts and device in before[1]:
+                # A counter that went back is that of a device made anew.
+                rate = max(0, counts[device] - before[1][device]) / (now - before[0])
+                if abs(rate - told) > NEWS * max(told, LEAST):
+                    self._tell(path, rate)
         for path in [path for path, rate in self._told.items() if rate and path not in used]:
             self._tell(path, 0.0)
 

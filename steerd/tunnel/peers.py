@@ -8,8 +8,7 @@ from steerd.net.wireguard.device import Device, Peer
 
 
 def peer_of(path: TunnelPath, device: Device) -> Peer | None:
-    """The peer that the configuration names; else the one that packets to the path's targets go to, as WireGuard
-    itself chooses; else the only one there is."""
+    """The configured peer; else the one to which WireGuard sends packets for the targets; else the only one."""
     if path.peer:
         return device.peers.get(path.peer)
     for target in path.targets:
@@ -25,7 +24,7 @@ def endpoint(device: Device) -> str:
 
 
 def remarks(paths: Iterable[TunnelPath], device: Device) -> Iterator[str]:
-    """Whose probes WireGuard sends to another peer than the path's, or to none."""
+    """Which probes WireGuard sends to another peer than the path's, or to none."""
     for path in paths:
         if path.peer and path.peer not in device.peers:
             yield f"{path.path}: {device.name} has no peer {path.peer}"
@@ -33,8 +32,7 @@ def remarks(paths: Iterable[TunnelPath], device: Device) -> Iterator[str]:
         peer = peer_of(path, device)
         for target in path.targets:
             owner = device.owner(target)
-            if owner is not None and (peer is None or owner == peer.key):
-                continue
-            address = inet_ntop(AF_INET if len(target) == 4 else AF_INET6, target)
-            where = "of no peer" if owner is None else f"of another peer, {owner}"
-            yield f"{path.path}: its target {address} is in the AllowedIPs {where}: list it with the path's own"
+            if owner is None or (peer is not None and owner != peer.key):
+                address = inet_ntop(AF_INET if len(target) == 4 else AF_INET6, target)
+                where = "of no peer" if owner is None else f"of another peer, {owner}"
+                yield f"{path.path}: its target {address} is in the AllowedIPs {where}: list it with the path's own"

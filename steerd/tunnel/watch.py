@@ -1,4 +1,4 @@
-"""Reads the WireGuard devices of paths every so often. Reading blocks, so a thread of its own does it."""
+"""Reads the WireGuard devices of paths regularly. Reading blocks, so a thread of its own does it."""
 
 import asyncio
 import logging
@@ -22,17 +22,16 @@ from steerd.tunnel.staleness import Staleness
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = 30.0
-"""Seconds until a device is looked at again that is not there, no WireGuard one, or does not answer."""
-
+"""Seconds until the next try when a device does not exist, is no WireGuard one, or does not answer."""
 IDLE_SHARE: Final = 20.0
-"""Readings are followed by a rest of so many times what they took of a CPU, however often they are asked for."""
+"""The pause after readings, in multiples of the CPU time that they took."""
 
 Found = Device | WireGuardError | None
 
 
 class Reading(NamedTuple):
-    """What was found of a device. ``moved``: its AllowedIPs are others than before; only then is it looked anew which
-    peer each path has, and what there is to remark. ``took``: CPU time, in seconds."""
+    """One reading of a device. ``moved``: its AllowedIPs changed; only then ``peers`` has the peer of each path, and
+    ``said`` the remarks. ``took``: CPU time, in seconds."""
 
     found: Found
     moved: bool = True
@@ -42,9 +41,8 @@ class Reading(NamedTuple):
 
 
 class TunnelWatch:
-    """``on_tunnel`` is told when a path's tunnel becomes stale and when it no longer is; ``on_moved`` when the
-    AllowedIPs of a device are others than before; ``on_far_ends`` where the devices' outer packets go, and with which
-    mark, when that changes. All on the event loop."""
+    """Calls, on the event loop: ``on_tunnel`` when a path's tunnel becomes stale and when it no longer is; ``on_moved``
+    when the AllowedIPs of a device changed; ``on_far_ends`` when the address or mark of devices' outer packets did."""
 
     def __init__(
         self,
@@ -55,7 +53,7 @@ class TunnelWatch:
         on_far_ends: Callable[[Mapping[str, tuple[str, int]]], None] = lambda _: None,
         read: Callable[[str], Device | None] | None = None,
     ) -> None:
-        """``read`` as `Speaker.read`, which it is unless another is given."""
+        """``read`` replaces `Speaker.read`."""
         self._on_tunnel = on_tunnel
         self._on_moved = on_moved
         self._on_far_ends = on_far_ends
@@ -65,38 +63,35 @@ class TunnelWatch:
         self._sooner = asyncio.Event()
         self._remarks: dict[str, tuple[str, ...]] = {}
         self._far_ends: dict[str, tuple[str, int]] = {}
-        self._known: dict[str, Device] = {}
-        self._peers: dict[PathId, str | None] = {}
         self._states: dict[PathId, Staleness] = {}
         self._told: dict[PathId, bool | None] = {}
         self._views: dict[PathId, TunnelView] = {}
-        self._due: dict[str, float] = {}
         self.configure(settings)
 
     def configure(self, settings: TunnelSettings) -> None:
-        """Take new settings. What is stale is told again: the engine may have begun anew with a path."""
+        """Take new settings. Stale tunnels are told again: the engine may have begun anew with a path."""
         self._settings = settings
         self._paths: dict[str, list[TunnelPath]] = {}
         for path in settings.paths if settings.interval > 0.0 else ():
             self._paths.setdefault(path.device, []).append(path)
-        self._due = dict.fromkeys(self._paths, -inf)
+        self._due: dict[str, float] = dict.fromkeys(self._paths, -inf)
         kept = {path.path for paths in self._paths.values() for path in paths}
         self._states = {path: state for path, state in self._states.items() if path in kept}
         self._views = {path: view for path, view in self._views.items() if path in kept}
-        self._known = {}
-        self._peers = {}
+        self._known: dict[str, Device] = {}
+        self._peers: dict[PathId, str | None] = {}
         self._remarks = {name: said for name, said in self._remarks.items() if name in self._paths}
         self._far_ends = {name: far_end for name, far_end in self._far_ends.items() if name in self._paths}
         self._told = {path: None for path, told in self._told.items() if told is not False and path in kept}
         self._sooner.set()
 
     def close(self) -> None:
-        """For good. Whoever does not answer holds the thread up for a moment, and nobody waits for it."""
+        """Close for good, without waiting for the thread, which a device that does not answer may delay."""
         self._worker.submit(self._speaker.close)
         self._worker.shutdown(wait=False)
 
     def look(self, path: PathId) -> None:
-        """The path's device has come, or has changed: read it soon."""
+        """The path's device appeared or changed: read it soon."""
         for device, paths in self._paths.items():
             if any(one.path == path for one in paths):
                 self._due[device] = -inf
@@ -107,7 +102,7 @@ class TunnelWatch:
         return self._views.get(path)
 
     def known(self, name: str) -> Device | None:
-        """The device as last read; None: it could not be."""
+        """The device as last read; None: the last reading failed."""
         return self._known.get(name)
 
     def due(self, name: str) -> float:
@@ -115,7 +110,7 @@ class TunnelWatch:
         return self._due.get(name, inf)
 
     def remarks(self) -> tuple[str, ...]:
-        """What of the devices' settings keeps probes from where they belong, one line each."""
+        """Which settings of devices send probes to the wrong peer, one line each."""
         return tuple(one for device in sorted(self._remarks) for one in self._remarks[device])
 
     async def run(self) -> None:
@@ -129,29 +124,26 @@ class TunnelWatch:
             now, worked = time.monotonic(), 0.0
             for device in [name for name, due in self._due.items() if due <= now]:
                 paths = self._paths
-                if device not in paths:  # it was configured away while another one was read
-                    continue
-                before = self.known(device)
-                reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
-                worked += reading.took
-                if paths is self._paths:  # else it was read for settings that are past
-                    self.take(device, reading)
+                if device in paths:  # else the configuration dropped it while another one was read
+                    before = self.known(device)
+                    reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
+                    worked += reading.took
+                    if paths is self._paths:  # else it was read for former settings
+                        self.take(device, reading)
             await asyncio.sleep(worked * IDLE_SHARE)
 
     def _read(self, name: str, paths: Sequence[TunnelPath], before: Device | None) -> Reading:
-        """On the worker's thread: with many prefixes all of it takes its time."""
+        """On the worker's thread: many prefixes take time."""
         began = time.thread_time()
         found: Found
         try:
             found = self._device(name)
-        except WireGuardError as error:
-            found = error
         except OSError as error:
-            found = WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}")
+            found = error if isinstance(error, WireGuardError) else WireGuardError.of(name, error)
         return reckoned(paths, found, before)._replace(took=time.thread_time() - began)
 
     def take(self, name: str, reading: Reading) -> None:
-        """What was read of a device: tell what is new, and when to read it again."""
+        """What was read of a device: tell what is new, and plan the next reading."""
         now, paths, found = time.monotonic(), self._paths[name], reading.found
         if not isinstance(found, Device):
             self._due[name] = now + LOOK_AGAIN
@@ -193,31 +185,27 @@ class TunnelWatch:
             self._on_tunnel(Tunnel(path, why))
 
     def _follow(self, name: str, found: Found) -> None:
-        remote = endpoint(found) if isinstance(found, Device) else ""
-        mark = found.mark if isinstance(found, Device) else 0
-        far_end = (remote, mark) if remote else None
-        if self._far_ends.get(name) != far_end:
-            if far_end is None:
-                del self._far_ends[name]
-            else:
-                self._far_ends[name] = far_end
+        before = dict(self._far_ends)
+        self._far_ends.pop(name, None)
+        if isinstance(found, Device) and (remote := endpoint(found)):
+            self._far_ends[name] = remote, found.mark
+        if self._far_ends != before:
             self._on_far_ends(dict(self._far_ends))
 
     def _remark(self, name: str, said: tuple[str, ...]) -> None:
-        before, self._remarks[name] = self._remarks.get(name, ()), said
         for one in said:
-            if one not in before:
+            if one not in self._remarks.get(name, ()):
                 log.warning("%s", one)
+        self._remarks[name] = said
 
 
 def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -> Reading:
-    """A reading of what was found, against the one before."""
+    """The reading that ``found`` makes, compared with the device as last read."""
     if isinstance(found, WireGuardError):
         return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
     if found is None or (before is not None and _allowed(before) == _allowed(found)):
         return Reading(found, moved=False)
-    chosen = {path.path: peer_of(path, found) for path in paths}
-    peers = {path: None if peer is None else peer.key for path, peer in chosen.items()}
+    peers = {path.path: peer.key if (peer := peer_of(path, found)) else None for path in paths}
     return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
 
 

@@ -1,7 +1,5 @@
-"""The HTTP endpoint: HTTP/1.1, GET and HEAD, one request a connection, on the daemon's own event loop.
-
-It takes as little from a client as can be: the size of a request, its time, and the number of clients are bounded.
-"""
+"""The HTTP endpoint: HTTP/1.1, GET and HEAD, one request a connection, on the daemon's own event loop. The size of a
+request, its time, and the number of clients are bounded."""
 
 import asyncio
 import contextlib
@@ -32,7 +30,7 @@ _INDEX: Final = b"""<!DOCTYPE html>
 <h1>steerd</h1>
 <ul>
 <li><a href="/metrics">/metrics</a>: for Prometheus</li>
-<li><a href="/healthz">/healthz</a>: whether the daemon turns</li>
+<li><a href="/healthz">/healthz</a>: whether the daemon's event loop runs</li>
 <li><a href="/readyz">/readyz</a>: whether it steers</li>
 </ul>
 </body></html>
@@ -42,7 +40,7 @@ _Answer = tuple[HTTPStatus, str, bytes]
 
 
 class ExportServer:
-    """Serves `/metrics`, `/healthz`, `/readyz` and an index. `ready` says whether, and in words why (not)."""
+    """Serves `/metrics`, `/healthz`, `/readyz` and an index. `ready` says whether it steers, and in words why (not)."""
 
     def __init__(
         self,
@@ -62,19 +60,18 @@ class ExportServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on: the real one where the settings say 0."""
-        port: int = self._server.sockets[0].getsockname()[1] if self._server else self._settings.port
-        return port
+        """The port in use: the real one where the settings say 0."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server else self._settings.port
 
     async def start(self) -> None:
-        """OSError: the address cannot be listened on."""
+        """Listen. OSError: the address is not available."""
         self._server = await self._listen(self._settings)
 
     async def prepare(self, settings: ExportSettings) -> "Move":
-        """Listen where these settings say, as well. StageError: it cannot be."""
+        """Listen where these settings say, as well. StageError: the address is not available."""
         if settings == self._settings or self._server is None:
             return Move(self, self._settings, settings, None)
-        # 127.0.0.1 and 0.0.0.0 with the same port are in each other's way, unless both say that they share it.
+        # 127.0.0.1 and 0.0.0.0 with the same port conflict, unless both sockets share it.
         _share_port(self._server, shared=True)
         try:
             return Move(self, self._settings, settings, await self._listen(settings, beside=True))
@@ -83,7 +80,7 @@ class ExportServer:
             raise StageError(f"export.listen: {error}") from error
 
     def serve(self, settings: ExportSettings, server: asyncio.Server | None = None) -> None:
-        """Be served by this ``server`` alone from now on (None: by that of before)."""
+        """Serve by this ``server`` alone from now on (None: by the present one)."""
         self._settings = settings
         if server is not None and self._server is not None:
             self._server.close()
@@ -92,6 +89,7 @@ class ExportServer:
             _share_port(self._server, shared=False)
 
     async def stop(self) -> None:
+        """Stop listening, and drop all clients."""
         if self._server is None:
             return
         self._server.close()
@@ -112,8 +110,10 @@ class ExportServer:
             return
         self._clients.add(task)
         try:
+            request = b""
             async with asyncio.timeout(READ):
-                request = await _head(reader)
+                with contextlib.suppress(asyncio.LimitOverrunError):  # longer than allowed: not an HTTP request
+                    request = await reader.readuntil(b"\r\n\r\n")
             writer.write(self._response(request))
             writer.close()
             async with asyncio.timeout(WRITE):
@@ -153,8 +153,7 @@ class ExportServer:
             case b"/metrics":
                 return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(self._snapshot())
             case b"/healthz":
-                healthy = self._healthy()
-                return _checked(healthy, "ok" if healthy else "stalled")
+                return _checked(*((True, "ok") if self._healthy() else (False, "stalled")))
             case b"/readyz":
                 return _checked(*self._ready())
             case b"/":
@@ -164,7 +163,7 @@ class ExportServer:
 
 
 class Move:
-    """From one address to another: both are listened on until this is committed or aborted."""
+    """A change of address: both are served until this is committed or aborted."""
 
     def __init__(
         self, endpoint: ExportServer, old: ExportSettings, new: ExportSettings, server: asyncio.Server | None
@@ -184,7 +183,7 @@ class Move:
             try:
                 await (await self._endpoint.prepare(self._old)).commit()
             except StageError as error:
-                _log.error("%s: metrics are served where they were to move to", error)
+                _log.error("%s: metrics are still served at the new address", error)
             return
         if self._server is not None:
             self._server.close()
@@ -194,13 +193,6 @@ class Move:
 def _share_port(server: asyncio.Server, *, shared: bool) -> None:
     for listening in server.sockets:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
-
-
-async def _head(reader: asyncio.StreamReader) -> bytes:
-    """The request up to the empty line; nothing when it is longer than allowed."""
-    with contextlib.suppress(asyncio.LimitOverrunError):
-        return await reader.readuntil(b"\r\n\r\n")
-    return b""
 
 
 def _plain(status: HTTPStatus, text: str) -> _Answer:

@@ -1,7 +1,7 @@
-"""The metrics of the daemon: counted where things happen, put together when somebody scrapes.
+"""The metrics of the daemon: counted where things happen, rendered when somebody scrapes.
 
-`prometheus_client` keeps the few series that no configuration adds to. Those of paths and policies are kept
-here: rendering thousands of them through it would hold up the event loop for seconds.
+`prometheus_client` keeps the few series that no configuration adds to. `steerd.web.series` has those of paths and
+policies: to render thousands of them through `prometheus_client` would block the event loop for seconds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,28 +28,23 @@ _SWITCH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 
 
 class Metrics:
-    """All metrics. Counting costs a dictionary look-up; `render` is what takes time."""
+    """All metrics. Counting costs a dictionary look-up; `render` is what takes time. `switch_duration` and `loop_lag`
+    take one observation, in seconds."""
 
     def __init__(self) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._paths: dict[PathId, tuple[str, PathSeries]] = {}
+        self._paths: dict[PathId, PathSeries] = {}
         self._policies: dict[PolicyId, PolicySeries] = {}
         self._refusals: set[tuple[str, str]] = set()
         self._fixed = registry = CollectorRegistry(auto_describe=False)
         info = Gauge("steerd_build_info", "1, with the running version.", ["version"], registry=registry)
         info.labels(__version__).set(1)
-        self._duration = Histogram(
-            "steerd_switch_duration_seconds",
-            "From a decision to the kernel's answer.",
-            buckets=_SWITCH_BUCKETS,
-            registry=registry,
-        )
-        self._repairs = Counter(
-            "steerd_repairs_total",
-            "Kernel objects put back after somebody changed them.",
-            ["object"],
-            registry=registry,
-        )
+        meaning = "From a decision to the kernel's answer."
+        self.switch_duration = Histogram(
+            "steerd_switch_duration_seconds", meaning, buckets=_SWITCH_BUCKETS, registry=registry
+        ).observe
+        meaning = "Kernel objects put back after somebody changed them."
+        self._repairs = Counter("steerd_repairs_total", meaning, ["object"], registry=registry)
         for kind in REPAIRED:
             self._repairs.labels(kind)
         self._connected = Gauge("steerd_mqtt_connected", "1 while connected to the broker.", registry=registry)
@@ -59,19 +54,16 @@ class Metrics:
         self._refused = Counter(
             "steerd_refused_total", "Inputs that were refused.", ["source", "reason"], registry=registry
         )
-        self._reloaded = Gauge(
-            "steerd_config_last_reload_successful",
-            "0 after a refused one: the old one stays.",
-            registry=registry,
-        )
+        meaning = "0 after a refused one: the old one stays."
+        self._reloaded = Gauge("steerd_config_last_reload_successful", meaning, registry=registry)
         self._reloaded_at = Gauge(
             "steerd_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was loaded, in Unix time.",
             registry=registry,
         )
-        self._lag = Histogram(
+        self.loop_lag = Histogram(
             "steerd_loop_lag_seconds", "How late the event loop woke up.", buckets=_LAG_BUCKETS, registry=registry
-        )
+        ).observe
         self._skipped = Counter(
             "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
         )
@@ -79,34 +71,31 @@ class Metrics:
         self._config: Config | None = None
 
     def configure(self, config: Config) -> None:
-        """Makes the series of the configuration's paths and policies; those of others go. What stays keeps its
-        counts."""
+        """Make the series of the configuration's paths and policies, and drop others. What stays keeps its counts."""
         self._config = config
         directed = {path.path for path in config.probe.paths if METHODS[path.method].directed}
-        paths: dict[PathId, tuple[str, PathSeries]] = {}
+        paths: dict[PathId, PathSeries] = {}
         for path in config.core.paths:
-            known = self._paths.get(path.path)
-            paths[path.path] = known or (path.pop, PathSeries(path.path, path.pop))
-            paths[path.path][1].directed = path.path in directed
+            paths[path.path] = self._paths.get(path.path) or PathSeries(path.path, path.pop)
+            paths[path.path].directed = path.path in directed
         policies: dict[PolicyId, PolicySeries] = {}
         followed = rules(config.core)
         for policy in config.core.policies:
             forbidden = {path for path, _ in policy.forbidden}
-            candidates = [(path, pop) for path, (pop, _) in paths.items() if path not in forbidden]
-            series = self._policies.get(policy.policy)
-            if series is None:
-                series = PolicySeries(policy.policy, candidates, followed)
-            else:
-                series.choose(candidates, followed)
-            policies[policy.policy] = series
+            candidates = [(path, series.pop) for path, series in paths.items() if path not in forbidden]
+            known = self._policies.get(policy.policy)
+            if known is not None:
+                known.choose(candidates, followed)
+            policies[policy.policy] = known or PolicySeries(policy.policy, candidates, followed)
         self._paths, self._policies = paths, policies
 
     def probed(self, event: Probed) -> None:
-        known = self._paths.get(event.path)
-        if known is not None:
-            known[1].probed(event)
+        """Count a probe; one of an unknown path is none."""
+        if (known := self._paths.get(event.path)) is not None:
+            known.probed(event)
 
     async def prepare(self, config: Config) -> Change:
+        """A change to the series of this configuration."""
         return Swap(self.configure, self._config or config, config)
 
     def follow(self, events: Stream[Event], facts: Stream[Fact]) -> None:
@@ -116,19 +105,16 @@ class Metrics:
         facts.listen(Declined, lambda fact: self.refused("engine", fact.reason))
 
     def switched(self, fact: Switched) -> None:
-        series = self._policies.get(fact.policy)
-        if series is not None:
+        """Count a switch; one of an unknown policy is none."""
+        if (series := self._policies.get(fact.policy)) is not None:
             series.switched(fact.reason)
-
-    def switch_duration(self, seconds: float) -> None:
-        self._duration.observe(seconds)
 
     def repair(self, object_: str) -> None:
         """`object_`: one of `REPAIRED`."""
         self._repairs.labels(object_).inc()
 
     def refusals(self, source: str, reasons: Iterable[str]) -> None:
-        """What may be refused, so that it is seen at zero before anything is."""
+        """What may be refused: shown at zero before anything is."""
         for reason in reasons:
             self._refused.labels(source, reason)
 
@@ -147,25 +133,23 @@ class Metrics:
             self._reloaded_at.set(wall_time)
 
     def mqtt_connected(self, connected: bool) -> None:
+        """Whether the broker is connected now."""
         self._connected.set(int(connected))
 
     def mqtt_message(self, direction: str) -> None:
         """`direction`: `in` or `out`."""
         self._messages.labels(direction).inc()
 
-    def loop_lag(self, seconds: float) -> None:
-        self._lag.observe(seconds)
-
     def outcomes(self, path: PathId) -> Mapping[str, int]:
-        """How many probes of a path became what."""
+        """How many probes of a path had each outcome."""
         known = self._paths.get(path)
-        return {} if known is None else known[1].outcomes
+        return {} if known is None else known.outcomes
 
     def render(self, seen: Snapshot) -> bytes:
         """The whole page."""
         page: dict[str, list[str]] = {family: [head] for family, head in HEADERS.items()}
         path_views = {path.path: path for path in seen.view.paths}
-        for path, (_, series) in self._paths.items():
+        for path, series in self._paths.items():
             series.add(page, path_views.get(path), seen.probing.get(path))
             if (known := seen.tunnels.get(path)) is not None:
                 series.add_tunnel(page, known)

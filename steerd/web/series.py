@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
@@ -40,7 +41,6 @@ DIRECTION_VARIATION: Final = "steerd_path_direction_variation_seconds"
 DIRECTIONS: Final = ("out", "back")
 HANDSHAKE: Final = "steerd_wireguard_handshake_age_seconds"
 TRANSFER: Final = "steerd_wireguard_transfer_bytes_total"
-TRANSFERS: Final = ("in", "out")
 PATH_STATE: Final = "steerd_path_state"
 COST: Final = "steerd_path_cost_seconds"
 ACTIVE: Final = "steerd_policy_active"
@@ -76,8 +76,7 @@ HEADERS: Final = {
 
 
 class Rules(NamedTuple):
-    """The rules that a policy may follow, the one that leads first at the head. ``price`` of a switch in ms*s; None:
-    there is but one, and it has none."""
+    """The rules that a policy may follow, the first leader first; ``price`` of a switch in ms*s (None: it has none)."""
 
     names: tuple[str, ...]
     price: float | None
@@ -94,24 +93,9 @@ def rules(settings: Settings) -> Rules:
 class PathSeries:
     """What is counted and shown of a path. ``directed``: its probes tell one direction from the other."""
 
-    __slots__ = (
-        "_buckets",
-        "_directions",
-        "_findings",
-        "_gauges",
-        "_handshake",
-        "_interval",
-        "_outcomes",
-        "_results",
-        "_rtts",
-        "_states",
-        "_sum",
-        "_transfer",
-        "directed",
-    )
-
-    def __init__(self, path: PathId, pop: str, *, directed: bool = False) -> None:
-        self.directed = directed
+    def __init__(self, path: PathId, pop: str) -> None:
+        self.pop = pop
+        self.directed = False
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._buckets = [0] * (len(RTT_BUCKETS) + 1)
         self._sum = 0.0
@@ -128,7 +112,7 @@ class PathSeries:
         self._findings = {one.value: series(FINDING, **labels, finding=one.value) for one in Finding}
         self._interval = (series(INTERVAL, **labels),)
         self._handshake = (series(HANDSHAKE, **labels),)
-        self._transfer = [series(TRANSFER, **labels, direction=direction) for direction in TRANSFERS]
+        self._transfer = [series(TRANSFER, **labels, direction=direction) for direction in ("in", "out")]
         self._directions = {
             name: [series(name, **labels, direction=direction) for direction in DIRECTIONS]
             for name in (DIRECTION_LOSS, DIRECTION_VARIATION)
@@ -140,6 +124,7 @@ class PathSeries:
         return {outcome.value: count for outcome, count in self._outcomes.items()}
 
     def probed(self, event: Probed) -> None:
+        """Count a probe of this path."""
         outcome = event.outcome
         self._outcomes[outcome] += 1
         if outcome is Outcome.REPLY or outcome is Outcome.LATE:
@@ -147,14 +132,10 @@ class PathSeries:
             self._sum += event.rtt
 
     def add(self, page: Mapping[str, list[str]], view: PathView | None, probing: ProbingView | None) -> None:
-        """Appends this path's lines to those of each family."""
+        """Append this path's lines to those of each family."""
         page[PROBES].append(lines(self._results, self._outcomes.values()))
-        cumulative: list[float] = []
-        count = 0
-        for bucket in self._buckets:
-            count += bucket
-            cumulative.append(count)
-        page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, count]))
+        cumulative = list(accumulate(self._buckets))
+        page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, cumulative[-1]]))
         known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
         queue = 0.0 if probing is None else probing.local_queue
         seen = (0, None) if view is None else (int(view.scout), view.age)
@@ -165,37 +146,22 @@ class PathSeries:
         page[FINDING].append(lines(self._findings.values(), [int(name in found) for name in self._findings]))
         page[INTERVAL].append(lines(self._interval, (None if probing is None else probing.every,)))
         if self.directed:
+            # Loss out and back, variation out and back, as `Directions` has them.
             legs = [leg for leg in (() if probing is None else probing.directions) if leg is not None]
-            out, back = [leg.loss_out for leg in legs], [leg.loss_back for leg in legs]
-            page[DIRECTION_LOSS].append(lines(self._directions[DIRECTION_LOSS], (_worst(out), _worst(back))))
-            out, back = [leg.variation_out for leg in legs], [leg.variation_back for leg in legs]
-            page[DIRECTION_VARIATION].append(lines(self._directions[DIRECTION_VARIATION], (_worst(out), _worst(back))))
+            worst = [_worst(leg[at] for leg in legs) for at in range(4)]
+            page[DIRECTION_LOSS].append(lines(self._directions[DIRECTION_LOSS], worst[:2]))
+            page[DIRECTION_VARIATION].append(lines(self._directions[DIRECTION_VARIATION], worst[2:]))
         state = view.state if view is not None else None
         page[PATH_STATE].append(lines(self._states, [int(one is state) for one in PathState]))
 
     def add_tunnel(self, page: Mapping[str, list[str]], tunnel: TunnelView) -> None:
-        """As `add`, of a path that leads through a WireGuard tunnel."""
+        """As `add`, for a path through a WireGuard tunnel."""
         page[HANDSHAKE].append(lines(self._handshake, (tunnel.handshake,)))
         page[TRANSFER].append(lines(self._transfer, (tunnel.rx, tunnel.tx)))
 
 
 class PolicySeries:
-    """What is counted and shown of a policy. `candidates`: the paths that it may use, each with its PoP. `rules`: those
-    that it may follow."""
-
-    __slots__ = (
-        "_active",
-        "_costs",
-        "_parts",
-        "_price",
-        "_routes",
-        "_rule_costs",
-        "_rules",
-        "_states",
-        "_switched",
-        "_switches",
-        "policy",
-    )
+    """What is counted and shown of a policy. `candidates`: its paths, with their PoPs; `rules`: those it may follow."""
 
     def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
         self.policy = policy
@@ -222,10 +188,11 @@ class PolicySeries:
             self._costs[path] = [series(COST, **labels, term=term) for term in TERMS]
 
     def switched(self, reason: Reason) -> None:
+        """Count a switch."""
         self._switched[reason] += 1
 
     def add(self, page: Mapping[str, list[str]], view: PolicyView | None, installed: Sequence[int]) -> None:
-        """Appends this policy's lines to those of each family. `installed`: prefixes by family."""
+        """Append this policy's lines to those of each family. `installed`: prefixes by family."""
         page[SWITCHES].append(lines(self._switches, self._switched.values()))
         page[ROUTES].append(lines(self._routes, installed))
         state = view.state if view is not None else PolicyState.NONE
@@ -241,7 +208,7 @@ class PolicySeries:
             page[COST].append(lines(prefixes, [_seconds(known.get(term)) for term in TERMS]))
 
     def _add_rules(self, page: Mapping[str, list[str]], rule: Standing | None) -> None:
-        """The first rule leads first, and before anything was measured none has cost anything."""
+        """The first rule leads first; before anything was measured, none has cost anything."""
         leader = rule.leader if rule is not None else next(iter(self._rules))
         page[RULE].append(lines(self._rules.values(), [int(name == leader) for name in self._rules]))
         if self._price is not None:

@@ -27,6 +27,7 @@ def number(value: float | None) -> str:
 
 
 def lines(prefixes: Iterable[str], values: Iterable[float | None]) -> str:
+    """Series with their values."""
     return "".join([f"{prefix}{number(value)}\n" for prefix, value in zip(prefixes, values, strict=True)])
 
 

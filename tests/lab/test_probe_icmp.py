@@ -73,7 +73,7 @@ def dead() -> Any:
         async def look(prober: Prober) -> None:
             for _ in range(20):
                 await asyncio.sleep(0.1)
-                for leg in prober._roster:
+                for leg in prober.roster:
                     seen[f"{leg.settings.pop}-{leg.family}"].add(leg.identifier)
 
         found = probe([path(1, both(1)), path(2, both(2), "v1", timeout=0.5)], 2.2, look)

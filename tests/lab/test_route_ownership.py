@@ -538,7 +538,7 @@ def test_an_overrun_means_reading_everything_again(gateway, monkeypatch, caplog)
     heard = Heard()
     smallest = 1
     monkeypatch.setattr(
-        "steerd.net.notices.widen", lambda sock: sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, smallest)
+        "steerd.net.notices.enlarge", lambda sock, _: sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, smallest)
     )
 
     async def run():

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
 import shutil
+import socket
 import ssl
 import zlib
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -68,6 +71,18 @@ def properties(kind: str) -> Properties:
     return made
 
 
+def connections(port: int) -> set[int]:
+    """The descriptors of this process that are connected to this port."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if link.readlink().name.startswith("socket:"):
+                with socket.socket(fileno=os.dup(int(link.name))) as one:
+                    if one.family == socket.AF_INET and one.getpeername()[1] == port:
+                        found.add(int(link.name))
+    return found
+
+
 def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority):
     async def scenario():
         async with (
@@ -92,9 +107,13 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
                     heard.append(str(message.topic))  # noqa: PERF401 (it ends by a timeout)
 
             with suppress(aiomqtt.MqttError):
+                before = connections(broker.port)
                 async with client(broker, authority, "gw3", identifier="steerd-gw1", will=will) as rogue:
-                    rogue._client._sock_close()  # as who dies: now the will is due
-                    await asyncio.sleep(0.2)
+                    (cut,) = connections(broker.port) - before
+                    with socket.socket(fileno=os.dup(cut)) as rogues:
+                        rogues.shutdown(socket.SHUT_RDWR)  # as who dies: now the will is due
+                    async with asyncio.timeout(10):
+                        await listen(rogue)
             async with client(broker, authority, "gw3", identifier="steerd-gw1") as rogue:
                 for kind in ("state", "score", "event"):
                     await rogue.publish(f"{ROOT}/gw/eu/gw1/{kind}", b'{"forged": 1}', qos=1, retain=True)

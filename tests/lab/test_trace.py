@@ -158,7 +158,7 @@ def test_each_method_finds_every_hop_in_both_families_down_the_path_alone() -> N
     # Without a route IPv4 sends out of the device to whoever may be there.
     without = [leg["verdict"] for leg in found["without the mark"]["legs"]]
     assert without[1] == "this machine cannot send: Network is unreachable"
-    assert "nothing answers" in without[0]
+    assert "no hop answered" in without[0]
     assert found["without a device"] == {"path": "pop/right1", "error": "the device right9 is not there"}
     assert (found["icmp loads"], found["tcp loads"]) == (["icmplib"], ["scapy"])
     # Nothing but the path's own mark leads to the target: what the kernel would reset by itself stays half open.
@@ -196,7 +196,7 @@ def test_a_break_is_found_where_it_is() -> None:
         "goes in circles from hop 2 on, by fd90:0:0:2::2 and fd90:0:0:2::1",
     ]
     assert verdicts["gone"] == [f"answers until hop 2 ({address}), nothing beyond" for address in R2]
-    assert all("not even the first hop" in verdict for verdict in verdicts["silent"])
+    assert all("no hop answered" in verdict for verdict in verdicts["silent"])
     for record in found.values():
         assert record["took_s"] < 10
         for leg in record["legs"]:
@@ -293,5 +293,5 @@ def test_the_daemon_traces_what_it_is_asked_for_and_what_it_had_to_leave() -> No
     assert max(map(len, found["why"].splitlines())) <= 100
     by_reason = {switch["reason"]: switch["trace"] for switch in found["history"]["switches"]}
     assert by_reason["start"] is None
-    assert by_reason["down"].startswith("nothing answers")
+    assert by_reason["down"].startswith("no hop answered")
     assert (found["ended"], found["left"]) == (0, [])

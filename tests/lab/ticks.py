@@ -12,7 +12,7 @@ from steerd.config.settings import ProbePath, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.probe.carrier import Answer, Carrier, Find, Leg
-from steerd.probe.outcomes.ledger import Flight, Ledger, Way
+from steerd.probe.outcomes.ledger import Egress, Flight, Ledger
 from tests.lab.waiting import BOUND, until
 
 TICK = 0.01
@@ -104,7 +104,9 @@ class Ticks:
         for leg in self.legs:
             self._number += 1
             flights.append(
-                Flight(self._number, leg, 0, now, time.time_ns(), leg.settings.timeout / 2, leg.settings.timeout, Way())
+                Flight(
+                    self._number, leg, 0, now, time.time_ns(), leg.settings.timeout / 2, leg.settings.timeout, Egress()
+                )
             )
         for flight, error in zip(flights, self.carrier.send(flights), strict=True):
             if error:

@@ -47,17 +47,17 @@ def test_replies_are_matched_to_their_probes(truth):
 
 def test_errors_are_those_of_single_probes_and_what_is_missing_is_false_loss(truth):
     reading = Reading(replies=[Reply("10.64.1.1", 0.0081, place=0), Reply("10.64.1.2", 0.0077, sent_ns=1_000_900_000)])
-    found = measure._by_probe(Result("b", "x", 0), truth, reading, (0, 10 * SECOND))
+    found = measure.by_probe(Result("b", "x", 0), truth, reading, (0, 10 * SECOND))
     assert (found.probes, found.compared) == (5, 2)
     assert found.p50_us == pytest.approx(300)
     assert found.false_loss == pytest.approx(1 / 3)  # what came after the timeout may be called lost
-    found = measure._by_probe(Result("b", "x", 0), truth, reading, (0, 2 * SECOND))
+    found = measure.by_probe(Result("b", "x", 0), truth, reading, (0, 2 * SECOND))
     assert (found.probes, found.false_loss) == (2, 0)
 
 
 def test_without_places_only_whole_targets_are_compared(truth):
     reading = Reading(unplaced={"10.64.1.1": [0.008, 0.009], "10.64.1.2": [0.0085]})
-    found = measure._by_probe(Result("b", "x", 0), truth, reading, (0, 10 * SECOND))
+    found = measure.by_probe(Result("b", "x", 0), truth, reading, (0, 10 * SECOND))
     assert found.compared == 1
     assert found.p50_us == pytest.approx(500)
     assert found.false_loss == pytest.approx(1 / 4)
@@ -66,21 +66,21 @@ def test_without_places_only_whole_targets_are_compared(truth):
 
 def test_of_a_histogram_only_the_mean_is_compared(truth):
     window = (0.0, 2.5)
-    found = measure._by_totals(Result("b", "x", 0), truth, (10, 10, 1.0), (13, 12, 1.030), window)
+    found = measure.by_totals(Result("b", "x", 0), truth, (10, 10, 1.0), (13, 12, 1.030), window)
     assert (found.probes, found.p50_us, found.false_loss) == (3, None, pytest.approx(1 / 3))
     assert found.note == "mean 15 ms for 8.33 ms; has a histogram only"
 
 
 def test_what_fping_prints():
     lines = "10.64.1.1 : [0], 64 bytes, 8.12 ms (8.12 avg, 0% loss)\n10.64.1.10 : [12], timed out (8 avg, 7% loss)\n"
-    assert contenders._FPING_LINE.findall(lines) == [("10.64.1.1", "0", "8.12")]
+    assert contenders.FPING_LINE.findall(lines) == [("10.64.1.1", "0", "8.12")]
     summary = "\n10.64.1.1  : xmt/rcv/%loss = 6/5/16%, min/avg/max = 0.019/0.025/0.034\n"
-    assert contenders._FPING_SUMMARY.findall(summary) == [("10.64.1.1", "6", "5")]
+    assert contenders.FPING_SUMMARY.findall(summary) == [("10.64.1.1", "6", "5")]
 
 
 def test_what_smokeping_prober_exports():
     labels = '{host="10.64.1.1",ip="10.64.1.1",source=""}'
-    match = contenders._SMOKEPING_LINE.match(f"smokeping_response_duration_seconds_sum{labels} 1.5e-05")
+    match = contenders.SMOKEPING_LINE.match(f"smokeping_response_duration_seconds_sum{labels} 1.5e-05")
     assert match
     assert match.groups() == ("response_duration_seconds_sum", "1.5e-05")
-    assert not contenders._SMOKEPING_LINE.match(f"smokeping_response_ttl{labels} 64")
+    assert not contenders.SMOKEPING_LINE.match(f"smokeping_response_ttl{labels} 64")

@@ -1,7 +1,7 @@
 """The outcomes of a probe, told apart, with literal times."""
 
 from steerd.core.events import Outcome
-from steerd.probe.outcomes.ledger import CAPACITY, Flight, Ledger, Way
+from steerd.probe.outcomes.ledger import CAPACITY, Egress, Flight, Ledger
 
 PATIENCE = 0.1
 TIMEOUT = 1.0
@@ -10,9 +10,8 @@ TIMEOUT = 1.0
 def send(
     ledger: Ledger[str], number: int = 1, at: float = 100.0, patience: float = PATIENCE, queues: int = 1
 ) -> Flight[str]:
-    way = Way()
-    way.queues = queues
-    flight = Flight(number, "fra1/wg0", 0x1234, at, 0, patience, TIMEOUT, way)
+    egress = Egress(queues)
+    flight = Flight(number, "fra1/wg0", 0x1234, at, 0, patience, TIMEOUT, egress)
     ledger.sent(flight)
     return flight
 
@@ -169,7 +168,7 @@ def test_how_many_queues_there_are_is_learned_from_what_leaves():
     first = send(ledger, queues=0)
     assert not waits(first, None).queueing
     waits(first, 0.01)
-    assert first.way.queues == 2
+    assert first.egress.queues == 2
 
 
 def test_a_probe_that_left_its_queue_late_is_judged_from_then_on():

@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from steerd.net.devices import Device, look
+from steerd.net.devices import LinkState, look
 from steerd.probe.mtu.links import Addresses
 
 NEW, LOST, LINK = 20, 21, 16
@@ -34,6 +34,6 @@ def test_what_else_changes_of_a_device_is_for_others_to_compare():
 
 def test_a_device_that_is_up_has_an_index_and_an_mtu_and_others_are_none():
     found = look("lo")
-    assert found in (Device(socket.if_nametoindex("lo"), 65536, up=up) for up in (True, False))
+    assert found in (LinkState(socket.if_nametoindex("lo"), 65536, up=up) for up in (True, False))
     assert look("none-such") is None
     assert look("a-name-that-is-much-too-long-for-a-device") is None

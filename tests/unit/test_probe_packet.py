@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe.wire.echo import IDENTIFIER_MASK, Echo, echo_request, head, number_in, read, rotated
+from steerd.probe.wire.echo import IDENTIFIER_MASK, EchoReply, echo_request, head, number_in, read, rotated
 from steerd.probe.wire.filter import echo_filter
 
 TAG = b"\xde\xad\xbe\xef"
@@ -83,7 +83,7 @@ def errors(scapy) -> dict[int, list[bytes]]:
 
 def test_replies_are_read(scapy):
     for family, packet in replies(scapy).items():
-        assert read(family, packet) == Echo(IDENTIFIER, NUMBER & 0xFFFF, COOKIE, NUMBER)
+        assert read(family, packet) == EchoReply(IDENTIFIER, NUMBER & 0xFFFF, COOKIE, NUMBER)
 
 
 def test_errors_tell_what_they_quote(scapy):

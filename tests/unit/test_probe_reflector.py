@@ -16,7 +16,7 @@ from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
 from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.reflect import reflector
-from steerd.reflect.reflector import Question, Reflector, Refusal
+from steerd.reflect.reflector import DropReason, Question, Reflector
 
 KEY = bytes(range(32))
 SOURCE = socket.inet_pton(socket.AF_INET, "192.0.2.7")
@@ -76,7 +76,7 @@ def test_the_tables_are_bounded_and_the_quietest_goes_first(monkeypatch):
     assert ask(subject, question(port=2000)).sequence == 0
 
 
-def refused(subject: Reflector, asked: Question, now: float = 0.0) -> Refusal | None:
+def refused(subject: Reflector, asked: Question, now: float = 0.0) -> DropReason | None:
     before = subject.dropped.copy()
     if subject.answer(asked, now, SENT_NS) is not None:
         return None
@@ -86,10 +86,10 @@ def refused(subject: Reflector, asked: Question, now: float = 0.0) -> Refusal | 
 
 def test_the_rate_of_a_source_is_limited_and_not_that_of_another():
     subject = Reflector(key=None, rate=10)
-    assert [refused(subject, question()) for _ in range(22)] == [None] * 20 + [Refusal.RATE] * 2
+    assert [refused(subject, question()) for _ in range(22)] == [None] * 20 + [DropReason.RATE] * 2
     assert refused(subject, question(source=LOCAL)) is None
-    assert [refused(subject, question(), 0.5) for _ in range(6)] == [None] * 5 + [Refusal.RATE]
-    assert [refused(subject, question(), 3.0) for _ in range(21)] == [None] * 20 + [Refusal.RATE]
+    assert [refused(subject, question(), 0.5) for _ in range(6)] == [None] * 5 + [DropReason.RATE]
+    assert [refused(subject, question(), 3.0) for _ in range(21)] == [None] * 20 + [DropReason.RATE]
     assert (subject.received, subject.reflected) == (50, 46)
 
 
@@ -97,16 +97,16 @@ def test_what_is_not_signed_is_dropped_and_costs_the_source_nothing():
     subject = Reflector(key=KEY, rate=1)
     for data in (question(tlvs=bytes(68)).data, question(key=KEY[::-1]).data):
         for _ in range(5):
-            assert refused(subject, question(data=data)) is Refusal.UNAUTHENTICATED
-    assert refused(subject, question(data=question(key=KEY).data[:111])) is Refusal.SHORT
+            assert refused(subject, question(data=data)) is DropReason.UNAUTHENTICATED
+    assert refused(subject, question(data=question(key=KEY).data[:111])) is DropReason.SHORT
     assert refused(subject, question(key=KEY)) is None
 
 
 def test_short_packets_and_foreign_sources_are_dropped():
     subject = Reflector(key=None, allowed=[ipaddress.ip_network("192.0.2.0/29"), ipaddress.ip_network("2001:db8::/32")])
-    assert refused(subject, question(data=question().data[:43])) is Refusal.SHORT
-    assert refused(subject, question(source=socket.inet_pton(socket.AF_INET, "192.0.2.8"))) is Refusal.NOT_ALLOWED
-    assert refused(subject, question(source=socket.inet_pton(socket.AF_INET6, "2001:db9::1"))) is Refusal.NOT_ALLOWED
+    assert refused(subject, question(data=question().data[:43])) is DropReason.SHORT
+    assert refused(subject, question(source=socket.inet_pton(socket.AF_INET, "192.0.2.8"))) is DropReason.NOT_ALLOWED
+    assert refused(subject, question(source=socket.inet_pton(socket.AF_INET6, "2001:db9::1"))) is DropReason.NOT_ALLOWED
     assert refused(subject, question(source=socket.inet_pton(socket.AF_INET6, "2001:db8::1"))) is None
     assert refused(subject, question()) is None
 
@@ -114,7 +114,7 @@ def test_short_packets_and_foreign_sources_are_dropped():
 def test_two_reflectors_never_answer_each_other():
     subject = Reflector(key=None, ports=[4862])
     for port in (862, 53, 1023, 4862):
-        assert refused(subject, question(port=port)) is Refusal.PORT
+        assert refused(subject, question(port=port)) is DropReason.PORT
     assert refused(subject, question(port=1024)) is None
 
 

@@ -264,10 +264,10 @@ def test_with_a_key_padding_alone_needs_no_signature():
 )
 def test_tlvs_not_signed_as_they_must_be_are_all_flagged(tlvs):
     answer = stamp_tlv.reflect(tlvs, KEY, 7, 9)
-    found, rest = stamp_tlv._split(answer)
+    found, rest = stamp_tlv.split(answer)
     assert not rest
     assert {tlv.flags for tlv in found} == {0xA0}
-    assert [tlv[1:] for tlv in found] == [tlv[1:] for tlv in stamp_tlv._split(tlvs)[0]]
+    assert [tlv[1:] for tlv in found] == [tlv[1:] for tlv in stamp_tlv.split(tlvs)[0]]
 
 
 def test_without_a_key_a_signature_is_one_more_unknown():

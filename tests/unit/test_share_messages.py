@@ -216,9 +216,9 @@ def test_each_reason_is_told_now_and_then_and_always_counted(caplog):
     refuse("pop", "malformed", "e")
     assert counted == [("pop", "malformed")] * 3 + [("pop", "too large")] + [("pop", "malformed")] * 2
     assert caplog.messages == [
-        "MQTT: refused of pop, malformed: a\\x1b[2Jb",
-        f"MQTT: refused of pop, too large: {'c' * 200}",
-        "MQTT: refused of pop, malformed: d (and 2 more)",
+        "MQTT: refused from pop, malformed: a\\x1b[2Jb",
+        f"MQTT: refused from pop, too large: {'c' * 200}",
+        "MQTT: refused from pop, malformed: d (and 2 more)",
     ]
 
 

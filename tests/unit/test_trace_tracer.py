@@ -15,7 +15,7 @@ from steerd.core.effects import Switched
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import Reason
 from steerd.trace import tracer
-from steerd.trace.limits import Limits
+from steerd.trace.limits import TraceLimits
 from steerd.trace.request import Aim, Request, request
 from steerd.trace.tracer import BusyError, Tracer
 from tests.lab.waiting import until_async
@@ -24,7 +24,7 @@ P, Q = PathId("fra1/wg0"), PathId("ams1/wg0")
 
 
 def test_a_path_is_traced_once_in_ten_minutes():
-    limits = Limits()
+    limits = TraceLimits()
     assert limits.take(P, 1000.0)
     assert not limits.take(P, 1599.0)
     assert limits.take(Q, 1599.0)
@@ -32,7 +32,7 @@ def test_a_path_is_traced_once_in_ten_minutes():
 
 
 def test_six_traces_an_hour():
-    limits = Limits()
+    limits = TraceLimits()
     assert [limits.take(f"p{n}", float(n)) for n in range(8)] == [True] * 6 + [False] * 2
     assert not limits.take("p7", 3599.0)
     assert limits.take("p7", 3600.0)  # an hour after the first

@@ -2,12 +2,14 @@
 
 import pytest
 
-from steerd.trace.verdict import of_way, verdict
-from steerd.trace.way import Hop, Mtu, MtuState, Way
+from steerd.trace.result import Hop, Mtu, MtuState, TargetTrace
+from steerd.trace.verdict import of_target, verdict
 
 
-def way(*hops: Hop, **more) -> Way:
-    return Way(4, "198.51.100.7", source="192.0.2.1", hops=hops, reached=any(hop.target for hop in hops), **more)
+def way(*hops: Hop, **more) -> TargetTrace:
+    return TargetTrace(
+        4, "198.51.100.7", source="192.0.2.1", hops=hops, reached=any(hop.target for hop in hops), **more
+    )
 
 
 def hop(number: int, answered: int = 3, best: float | None = None, **more) -> Hop:
@@ -51,7 +53,7 @@ def target(number: int, answered: int = 3, best: float | None = None, **more) ->
         ),
         (
             way(hop(1, error="host unreachable", addresses=("192.0.2.1",))),
-            'this machine itself says "host unreachable": look at this side',
+            'this machine itself says "host unreachable": check this gateway',
         ),
         (way(hop(1), target(2, error="port unreachable")), 'the target answers with "port unreachable"'),
         # loss
@@ -81,9 +83,12 @@ def target(number: int, answered: int = 3, best: float | None = None, **more) ->
             "goes in circles from hop 1 on, by 203.0.113.1 and 203.0.113.0",
         ),
         # answers that do not tell which probe they are for
-        (Way(4, "a", hops=tuple(silent(1, 5)), reached=True), "the target answers, without telling at which hop"),
         (
-            Way(4, "a", hops=(hop(1), *silent(2, 6)), reached=True),
+            TargetTrace(4, "a", hops=tuple(silent(1, 5)), reached=True),
+            "the target answers, without telling at which hop",
+        ),
+        (
+            TargetTrace(4, "a", hops=(hop(1), *silent(2, 6)), reached=True),
             "the target answers, beyond hop 1 (203.0.113.1), without telling at which hop",
         ),
         # sizes
@@ -98,10 +103,10 @@ def target(number: int, answered: int = 3, best: float | None = None, **more) ->
     ],
 )
 def test_verdicts(found, said):
-    assert of_way(found) == said
+    assert of_target(found) == said
 
 
 def test_families_that_fare_alike_share_a_sentence():
-    good, bad = way(target(1)), Way(6, "2001:db8::1", hops=tuple(silent(1, 5)))
-    assert verdict([good, good]) == of_way(good)
-    assert verdict([good, bad]) == f"IPv4: {of_way(good)}; IPv6: {of_way(bad)}"
+    good, bad = way(target(1)), TargetTrace(6, "2001:db8::1", hops=tuple(silent(1, 5)))
+    assert verdict([good, good]) == of_target(good)
+    assert verdict([good, bad]) == f"IPv4: {of_target(good)}; IPv6: {of_target(bad)}"

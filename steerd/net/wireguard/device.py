@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 KEY_BYTES = 32
-
 AllowedIp = bytes
 """A prefix packed as address and length: 5 bytes for IPv4, 17 for IPv6."""
 
 
 class WireGuardError(OSError):
     """A device could not be read or changed. The message says why."""
+
+    @classmethod
+    def of(cls, place: str, error: OSError) -> "WireGuardError":
+        """What the system refused, with the device or socket it concerns."""
+        return cls(error.errno or 0, f"{place}: {error.strerror or error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,7 @@ class Device:
 
 
 class Grant(NamedTuple):
-    """Allowed IPs to be given to a peer. Another peer of the device that has one of them loses it in the same step: in
-    between there is no moment at which it belongs to nobody."""
+    """Allowed IPs to be given to a peer; another peer that has one loses it in the same step."""
 
     peer: str
     allowed: tuple[AllowedIp, ...]

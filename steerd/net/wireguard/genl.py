@@ -4,6 +4,7 @@ import socket
 import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from steerd.net.netlink import attribute, attributes
@@ -19,6 +20,7 @@ _IFNAME, _FWMARK, _PEERS = 2, 7, 8
 _KEY, _FLAGS, _ENDPOINT, _KEEPALIVE, _HANDSHAKE, _RX, _TX, _ALLOWED = 1, 3, 4, 5, 6, 7, 8, 9
 _IP_FAMILY, _IP_ADDRESS, _IP_LENGTH = 1, 2, 3
 _REMOVE_ME, _UPDATE_ONLY = 1, 4
+_WANTED: Final = {_KEY, _ENDPOINT, _KEEPALIVE, _HANDSHAKE, _RX, _TX, _ALLOWED}
 _NESTED = 0x8000
 _U16, _U32, _U64 = struct.Struct("=H"), struct.Struct("=I"), struct.Struct("=Q")
 _TIMESPEC = struct.Struct("=qq")  # struct __kernel_timespec
@@ -28,6 +30,7 @@ PER_MESSAGE: Final = 1000
 
 
 def family_request(name: str = FAMILY) -> bytes:
+    """Asks for the number of a generic netlink family."""
     return _HEADER.pack(_CTRL_CMD_GETFAMILY, 1) + attribute(_CTRL_ATTR_FAMILY_NAME, name.encode() + b"\0")
 
 
@@ -37,12 +40,17 @@ def decode_family(body: bytes) -> int:
 
 
 def get_request(name: str) -> bytes:
-    return _HEADER.pack(_GET_DEVICE, _VERSION) + attribute(_IFNAME, name.encode() + b"\0")
+    """Asks for a device with its peers."""
+    return _of_device(_GET_DEVICE, name)
+
+
+def _of_device(command: int, name: str) -> bytes:
+    return _HEADER.pack(command, _VERSION) + attribute(_IFNAME, name.encode() + b"\0")
 
 
 def decode(name: str, bodies: Iterable[bytes]) -> Device:
-    """A device from the messages of one dump. A peer whose allowed IPs did not fit goes on in the next message, where
-    it has nothing but its key and more of them. Secret keys are passed over."""
+    """A device from the messages of one dump; secret keys are skipped. A peer whose allowed IPs did not fit goes on in
+    the next message, with nothing but its key and more of them."""
     mark = 0
     peers: dict[str, Peer] = {}
     for body in bodies:
@@ -53,7 +61,7 @@ def decode(name: str, bodies: Iterable[bytes]) -> Device:
                 for _, inner in attributes(value, 0):
                     peer = _peer(inner)
                     known = peers.get(peer.key)
-                    peers[peer.key] = peer if known is None else _joined(known, peer)
+                    peers[peer.key] = replace(known, allowed=known.allowed | peer.allowed) if known else peer
     return Device(name, mark, peers)
 
 
@@ -68,21 +76,6 @@ def _peer(body: bytes) -> Peer:
         keepalive=_U16.unpack(values.get(_KEEPALIVE, bytes(2)))[0],
         endpoint=_address(values.get(_ENDPOINT, b"")),
         allowed=frozenset(_allowed(values.get(_ALLOWED, b""))),
-    )
-
-
-_WANTED: Final = {_KEY, _ENDPOINT, _KEEPALIVE, _HANDSHAKE, _RX, _TX, _ALLOWED}
-
-
-def _joined(first: Peer, more: Peer) -> Peer:
-    return Peer(
-        first.key,
-        first.handshake,
-        first.rx,
-        first.tx,
-        first.keepalive,
-        first.endpoint,
-        first.allowed | more.allowed,
     )
 
 
@@ -103,17 +96,17 @@ def _allowed(body: bytes) -> Iterator[AllowedIp]:
 
 
 def set_requests(name: str, grants: Iterable[Grant]) -> Iterator[bytes]:
-    """Gives allowed IPs to peers that are there, `PER_MESSAGE` of them a message. What another peer has moves: the
-    kernel puts the new owner in the place of the old one (wg_allowedips_insert)."""
+    """Gives allowed IPs to existing peers, `PER_MESSAGE` a message. What another peer has moves: the kernel puts the
+    new owner in the place of the old one (wg_allowedips_insert)."""
     for grant in grants:
         for at in range(0, len(grant.allowed), PER_MESSAGE):
             yield set_request(name, [peer_of(grant.peer, _UPDATE_ONLY, grant.allowed[at : at + PER_MESSAGE])])
 
 
 def drop_requests(name: str, allowed: tuple[AllowedIp, ...], stand_in: str) -> Iterator[bytes]:
-    """Takes allowed IPs from whoever has them, and touches no others: ``stand_in``, the key of a peer that is made for
-    it, takes them over and is removed with them. To take one from a peer otherwise means to name all that it keeps,
-    which it then lacks for a moment (but for Linux 6.16 and later)."""
+    """Takes allowed IPs from whoever has them, and touches no others: ``stand_in``, the key of a new peer, takes them
+    over and is removed with them. Before Linux 6.16 the other way is to replace all of a peer's, which it then lacks
+    for a moment."""
     for at in range(0, len(allowed), PER_MESSAGE):
         yield set_request(name, [peer_of(stand_in, 0, allowed[at : at + PER_MESSAGE])])
     yield set_request(name, [peer_of(stand_in, _REMOVE_ME, ())])
@@ -121,11 +114,8 @@ def drop_requests(name: str, allowed: tuple[AllowedIp, ...], stand_in: str) -> I
 
 def set_request(name: str, peers: Iterable[bytes]) -> bytes:
     """A device with these peers, as it is told either way."""
-    listed = b"".join(attribute(_NESTED, peer) for peer in peers)
-    return (
-        _HEADER.pack(_SET_DEVICE, _VERSION)
-        + attribute(_IFNAME, name.encode() + b"\0")
-        + attribute(_PEERS | _NESTED, listed)
+    return _of_device(_SET_DEVICE, name) + attribute(
+        _PEERS | _NESTED, b"".join(attribute(_NESTED, one) for one in peers)
     )
 
 
@@ -138,9 +128,5 @@ def peer_of(key: str, flags: int, allowed: tuple[AllowedIp, ...]) -> bytes:
 
 
 def _ip(packed: AllowedIp) -> bytes:
-    family = socket.AF_INET if len(packed) == 5 else socket.AF_INET6
-    return (
-        attribute(_IP_FAMILY, _U16.pack(family))
-        + attribute(_IP_ADDRESS, packed[:-1])
-        + attribute(_IP_LENGTH, packed[-1:])
-    )
+    family = attribute(_IP_FAMILY, _U16.pack(socket.AF_INET if len(packed) == 5 else socket.AF_INET6))
+    return family + attribute(_IP_ADDRESS, packed[:-1]) + attribute(_IP_LENGTH, packed[-1:])

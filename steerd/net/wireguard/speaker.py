@@ -18,8 +18,7 @@ _NOT_THERE: Final = {errno.ENODEV, errno.ENOENT, errno.EOPNOTSUPP}
 
 
 class Speaker:
-    """A connection to the kernel is made when the first WireGuard device of its own is met: asking for WireGuard where
-    there is none would have the kernel load it."""
+    """Asks the kernel about WireGuard only once one of its WireGuard devices is met: to ask loads the module."""
 
     def __init__(self) -> None:
         self._links: Connection | None = None
@@ -33,6 +32,7 @@ class Speaker:
         self.close()
 
     def close(self) -> None:
+        """Close what is open; the next question opens it again."""
         for one in (self._links, self._kernel):
             if one is not None:
                 one.close()
@@ -56,7 +56,7 @@ class Speaker:
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
-            raise WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}") from error
+            raise WireGuardError.of(name, error) from error
 
     def grant(self, name: str, grants: Sequence[Grant]) -> None:
         """Give allowed IPs to peers, from whoever has them. Raises `WireGuardError`, and then some may have moved."""
@@ -82,14 +82,13 @@ class Speaker:
             # One by one: each may be as large as a socket sends at once.
             refused = [one for body in messages for one in kernel.change([Message(family, 0, body)])]
         except OSError as error:
-            raise WireGuardError(error.errno or 0, f"{name}: {error.strerror or error}") from error
+            raise WireGuardError.of(name, error) from error
         if refused:
             raise WireGuardError(refused[0].errno, f"{name}: {refused[0].text}")
 
     def _asked(self) -> tuple[Connection, int]:
         if self._kernel is None:
-            self._kernel = Connection(NETLINK_GENERIC)
-            self._family = 0
+            self._kernel, self._family = Connection(NETLINK_GENERIC), 0
         if not self._family:
             answer = self._kernel.ask(genl.GENL_ID_CTRL, genl.family_request())
             self._family = genl.decode_family(answer[0])
@@ -97,9 +96,8 @@ class Speaker:
 
     def _of_kernel(self, name: str) -> bool:
         """Whether the device is a WireGuard one of the kernel's."""
-        if self._links is None:
-            self._links = Connection()
-        request = _IFINFO.pack(0, 0, 0, 0, 0, 0) + attribute(_IFNAME, name.encode() + b"\0")
+        self._links = self._links or Connection()
+        request = bytes(_IFINFO.size) + attribute(_IFNAME, name.encode() + b"\0")
         for body in self._links.ask(_RTM_GETLINK, request):
             info = dict(attributes(body, _IFINFO.size)).get(_LINKINFO, b"")
             return dict(attributes(info, 0)).get(_INFO_KIND, b"").rstrip(b"\0") == genl.FAMILY.encode()

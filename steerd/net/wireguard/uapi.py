@@ -1,7 +1,5 @@
-"""WireGuard in user space: the text that wireguard-go and others speak on their socket.
-
-https://www.wireguard.com/xplatform/ has it. Blocking, with a limit: a program that hangs costs `PATIENCE`.
-"""
+"""WireGuard in user space: the text that wireguard-go and others speak on their socket
+(https://www.wireguard.com/xplatform/). Blocking: a program that hangs costs `PATIENCE`."""
 
 import socket
 import time
@@ -21,9 +19,11 @@ MOST: Final = 64 << 20
 
 GET: Final = b"get=1\n\n"
 
+_SECRET: Final = {"private_key", "preshared_key"}
+
 
 def path(name: str) -> Path:
-    """Where a device's socket is, if a program serves it."""
+    """The device's socket, if a program serves it."""
     return FOLDER / f"{name}.sock"
 
 
@@ -50,34 +50,29 @@ def exchange(name: str, request: bytes) -> bytes:
                 if not part or len(found) > MOST:
                     break
                 found += part
+    except TimeoutError as error:
+        raise WireGuardError(error.errno or 0, f"{path(name)}: no answer within {PATIENCE:g} s") from None
     except OSError as error:
-        words = f"no answer within {PATIENCE:g} s" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise WireGuardError(error.errno or 0, f"{path(name)}: {words}") from None
+        raise WireGuardError.of(str(path(name)), error) from None
     return bytes(found)
 
 
 def decode(name: str, answer: bytes) -> Device:
-    """A device from the answer to `GET`. Secret keys are passed over. Raises `WireGuardError`."""
+    """A device from the answer to `GET`; secret keys are skipped. Raises `WireGuardError`."""
     mark = 0
     peers: dict[str, Peer] = {}
-    allowed: set[AllowedIp] = set()
+    allowed: dict[str, list[AllowedIp]] = {}
     peer: Peer | None = None
-
-    def done() -> None:
-        if peer is not None:
-            peers[peer.key] = replace(peer, allowed=frozenset(allowed))
-            allowed.clear()
-
     for key, value in _lines(name, answer):
         if key == "public_key":
-            done()
             peer = Peer(b64encode(bytes.fromhex(value)).decode())
+            allowed[peer.key] = []
         elif key == "fwmark":
             mark = int(value)
         elif peer is None:
             continue
         elif key == "allowed_ip":
-            allowed.add(_packed(value))
+            allowed[peer.key].append(_packed(value))
         elif key == "endpoint":
             peer = replace(peer, endpoint=value.rpartition(":")[0].strip("[]").partition("%")[0])
         elif key == "last_handshake_time_sec":
@@ -90,8 +85,9 @@ def decode(name: str, answer: bytes) -> Device:
             peer = replace(peer, tx=int(value))
         elif key == "persistent_keepalive_interval":
             peer = replace(peer, keepalive=int(value))
-    done()
-    return Device(name, mark, peers)
+        if peer is not None:
+            peers[peer.key] = peer
+    return Device(name, mark, {key: replace(one, allowed=frozenset(allowed[key])) for key, one in peers.items()})
 
 
 def check(name: str, answer: bytes) -> None:
@@ -113,9 +109,6 @@ def _lines(name: str, answer: bytes) -> Iterator[tuple[str, str]]:
     raise WireGuardError(0, f"{path(name)}: the answer ends in the middle")
 
 
-_SECRET: Final = {"private_key", "preshared_key"}
-
-
 def _packed(text: str) -> AllowedIp:
     address, _, length = text.partition("/")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -123,7 +116,7 @@ def _packed(text: str) -> AllowedIp:
 
 
 def set_request(grants: Iterable[Grant]) -> bytes:
-    """Gives allowed IPs to peers that are there; what another peer has moves."""
+    """Gives allowed IPs to existing peers; what another peer has moves."""
     lines = ["set=1"]
     for grant in grants:
         lines += [f"public_key={_hex(grant.peer)}", "update_only=true"]

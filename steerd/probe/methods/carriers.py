@@ -35,7 +35,7 @@ class Carriers:
                 known = ", ".join(self._makers)
                 raise ProbeError(f"path {path.path}: probing by {path.method} is not available; method can be {known}")
             for target in path.targets:
-                # By ICMP, too, any target may have to be asked whether it is there at all.
+                # By ICMP, too: any target may have to be tested whether it answers at all.
                 for method in (path.method, ICMP):
                     if (method, target.family) not in self._carriers:
                         self._carriers[method, target.family] = self._makers[method](target.family)
@@ -52,7 +52,7 @@ class Carriers:
         ]
 
     def check(self, leg: Leg) -> Leg:
-        """A leg that asks for an echo from the target of another."""
+        """A leg that probes the target of another by ICMP."""
         check = self._carriers[ICMP, leg.family].leg(leg.settings, leg.index)
         check.checks = leg
         if leg.address:
@@ -60,6 +60,6 @@ class Carriers:
         return check
 
     def close(self) -> None:
-        for carrier in self._carriers.values():
-            carrier.close()
-        self._carriers.clear()
+        """Close all carriers."""
+        for key in tuple(self._carriers):
+            self._shut(key)

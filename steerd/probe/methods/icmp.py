@@ -6,25 +6,23 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net import icmp
 from steerd.net.devices import Devices
 from steerd.net.icmp import ECHO_REPLY, ERRORS
+from steerd.net.sockets import closed_on_error
 from steerd.probe.carrier import Answer, Fault, Find, Leg
-from steerd.probe.error import ProbeError
+from steerd.probe.methods.sockets import open_raw
 from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire import echo as packet
 from steerd.probe.wire import filter as echo_filter
 from steerd.probe.wire.batch import AVAILABLE, Batch
 from steerd.probe.wire.datagram import Wire
-from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, Echo
+from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, EchoReply
 from steerd.probe.wire.single import Single
-
-_NUMBERS: Final = 1 << 32
-_SEQUENCES: Final = 1 << 16
 
 Wired = Callable[[socket.socket, int], Wire]
 
@@ -43,21 +41,21 @@ class EchoLeg(Leg):
         self.use(identifier)
 
     def aim(self, address: str) -> None:
+        """As `Leg.aim`, with a new envelope."""
         super().aim(address)
         self.interface = -1
 
     def use(self, identifier: int) -> None:
+        """Send the next probes with this identifier."""
         self.identifier = identifier
         self.head = packet.head(self.family, identifier, self.cookie)
 
 
 class EchoCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if its socket cannot be opened.
-
-    ``wired`` makes a wire of the socket: the one that costs least, unless another is wanted.
-    """
+    """A `steerd.probe.carrier.Carrier` for one family."""
 
     def __init__(self, family: int, find: Find, devices: Devices, wired: Wired | None = None) -> None:
+        """``wired`` makes a wire of the socket (None: the one that costs least). Raises `ProbeError`."""
         self._family = family
         self._find = find
         self._devices = devices
@@ -67,19 +65,14 @@ class EchoCarrier:
         self._rotation = draw.getrandbits(16)
         self._number = 0  # of the newest probe
         sock = open_socket(family, self._identifiers, self._tag)
-        try:
-            wire.enlarge(sock)
+        with closed_on_error(sock):
+            wire.make_room(sock)
             self._wire = (wired or (Batch if AVAILABLE else Single))(sock, family)
-        except OSError:
-            sock.close()
-            raise
+        self.close = self._wire.close
 
     @property
     def overflowed(self) -> bool:
         return self._wire.overflowed
-
-    def close(self) -> None:
-        self._wire.close()
 
     def leg(self, settings: ProbePath, index: int) -> EchoLeg:
         return EchoLeg(settings, index, self, self._tag, self._next_identifier())
@@ -122,7 +115,7 @@ class EchoCarrier:
         return errors
 
     def _again(self, flight: Flight[Leg], parcel: tuple[bytes, int, Any]) -> int:
-        """Deleted and made again since it was looked up, the device has another index."""
+        """The device was deleted and made again since it was looked up: it has another index."""
         leg = cast("EchoLeg", flight.owner)
         self._devices.forget(leg.settings.device)
         refused = self._address(leg, self._devices.index(leg.settings.device))
@@ -134,7 +127,7 @@ class EchoCarrier:
             return errno.EDESTADDRREQ
         if leg.settings.device and not interface:
             return errno.ENODEV
-        if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
+        if leg.interface > 0:  # another device: what a NAT on the way knew of the old one is void
             self.renew(leg)
         leg.interface = interface
         own = leg.settings
@@ -160,7 +153,7 @@ class EchoCarrier:
             message = packet.read(family, data)
             if message is None:
                 continue
-            if isinstance(message, Echo):
+            if isinstance(message, EchoReply):
                 flight = find(message.number)
                 if flight is None or flight.identifier != message.identifier:
                     continue
@@ -170,8 +163,7 @@ class EchoCarrier:
                     came_ns = at_ns or time.time_ns()
                     yield Answer(flight, (came_ns - left_ns) / 1e9 if came_ns > left_ns else 0.0)
                 continue
-            # An error quotes no more than the sequence, the lower half of the number: the latest such probe.
-            flight = find((self._number - (self._number - message.sequence) % _SEQUENCES) % _NUMBERS)
+            flight = find(packet.latest(self._number, message.sequence))
             if flight and flight.identifier == message.identifier and flight.owner.packed == message.target:
                 yield Fault(flight)
 
@@ -181,24 +173,10 @@ class EchoCarrier:
 
 
 def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
-    """A raw socket that hears the answers to echo requests with this tag and these bits of the identifier, and errors
-    that quote them. Raises `ProbeError`."""
-    sock = _open(family)
-    try:
-        sock.setblocking(False)
+    """A raw socket for answers to echo requests with this tag and identifier, and for errors. Raises `ProbeError`."""
+    sock = open_raw(family, "ICMP")
+    with closed_on_error(sock):
         echo_filter.attach(sock, echo_filter.echo_filter(family, identifiers, tag))
         if family != IPV4:  # there it costs more to let types pass than to have the filter look at all
             icmp.let_pass(sock, family, (*ERRORS[family], ECHO_REPLY[family]))
-    except OSError:
-        sock.close()
-        raise
     return sock
-
-
-def _open(family: int) -> socket.socket:
-    try:
-        return icmp.open_socket(family)
-    except PermissionError:
-        raise ProbeError("cannot open a raw ICMP socket: CAP_NET_RAW is needed") from None
-    except OSError as error:
-        raise ProbeError(f"cannot open a raw ICMP socket for IPv{family}: {error.strerror}") from None

@@ -5,53 +5,40 @@ import struct
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4
-from steerd.net.sockets import address_family
-from steerd.probe.error import ProbeError
+from steerd.net.sockets import SocketOwner, address_family, closed_on_error
+from steerd.probe.methods.sockets import open_raw
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire import filter as packet_filter
 
-_RX_SOFTWARE, _SOFTWARE = 1 << 3, 1 << 4
 _ANCILLARY: Final = 256
 _PACKET: Final = 128
 _AT_ONCE: Final = 10_000
 _PORTS: Final = struct.Struct("!HH")
 
 
-class Connection(NamedTuple):
-    """Our own port, and the packed address and the port at the other end."""
+class Endpoints(NamedTuple):
+    """Of a connection: our own port, and the packed address and the port at the other end."""
 
     port: int
     peer: bytes
     peer_port: int
 
 
-class Refusals:
-    """Raises `ProbeError` if the socket cannot be had."""
+class Resets(SocketOwner):
+    """Hears the resets that come for connections of one family. Raises `ProbeError` if its socket cannot be opened."""
 
     def __init__(self, family: int) -> None:
         self._family = family
-        try:
-            self._socket = socket.socket(address_family(family), socket.SOCK_RAW, socket.IPPROTO_TCP)
-        except PermissionError:
-            raise ProbeError("cannot open a raw TCP socket: CAP_NET_RAW is needed") from None
-        except OSError as error:
-            raise ProbeError(f"cannot open a raw TCP socket for IPv{family}: {error.strerror}") from None
-        try:
-            self._socket.setblocking(False)
-            wire.enlarge(self._socket)
+        self._socket = open_raw(family, "TCP")
+        with closed_on_error(self._socket):
+            wire.make_room(self._socket)
             packet_filter.attach(self._socket, packet_filter.refusal_filter(family))
-            self._socket.setsockopt(socket.SOL_SOCKET, wire.SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
-        except OSError:
-            self._socket.close()
-            raise
+            self._socket.setsockopt(socket.SOL_SOCKET, wire.SO_TIMESTAMPING, wire.RECEIPTS)
 
-    def close(self) -> None:
-        self._socket.close()
-
-    def read(self) -> dict[Connection, int]:
-        """Since the last call: when each connection was refused, CLOCK_REALTIME in ns. Nothing is proved yet: that
-        it was refused only the kernel can say, which knows the numbers."""
-        found: dict[Connection, int] = {}
+    def read(self) -> dict[Endpoints, int]:
+        """Since the last call: when each connection seems to have been refused, CLOCK_REALTIME in ns. Only the kernel,
+        which knows the sequence numbers, can prove it."""
+        found: dict[Endpoints, int] = {}
         for _ in range(_AT_ONCE):
             try:
                 data, ancillary, _, address = self._socket.recvmsg(_PACKET, _ANCILLARY)
@@ -62,5 +49,5 @@ class Refusals:
             if at_ns and len(data) >= start + _PORTS.size:
                 theirs, ours = _PORTS.unpack_from(data, start)
                 peer = socket.inet_pton(address_family(self._family), address[0].partition("%")[0])
-                found[Connection(ours, peer, theirs)] = at_ns
+                found[Endpoints(ours, peer, theirs)] = at_ns
         return found

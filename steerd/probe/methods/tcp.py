@@ -1,7 +1,7 @@
 """Probing by TCP: a connection for each probe, reset as soon as it is answered. A refusal is an answer, too.
 
-The RTT of the handshake is what the kernel measured. It contains the wait in our own queue, which is not told apart
-here. An answer after the timeout is not heard of, and an ICMP error ends the probe.
+The RTT of the handshake is what the kernel measured, with the wait in our own queue. An answer after the timeout is
+ignored, and an ICMP error ends the probe.
 """
 
 import errno
@@ -16,8 +16,8 @@ from steerd.config.settings import IPV4, ProbePath
 from steerd.net.sockets import address_family
 from steerd.probe.carrier import Answer, Fault, Find, Leg
 from steerd.probe.error import ProbeError
-from steerd.probe.methods import descriptors
-from steerd.probe.methods.resets import Connection, Refusals
+from steerd.probe.methods.resets import Endpoints, Resets
+from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import Flight
 
 MOST: Final = 8192
@@ -27,6 +27,7 @@ MOST: Final = 8192
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 _TCP_INFO: Final = struct.Struct("=68xI28xI")
 
+_TOS, _TRAFFIC_CLASS = (socket.IPPROTO_IP, socket.IP_TOS), (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
 _RESET: Final = struct.pack("@ii", 1, 0)  # struct linger: closing resets, and leaves nothing behind
 _ONE_MORE: Final = 1  # SYN after the first, the fewest that the kernel may be told; our timeout is often shorter
 _WORDS_OF_PEER: Final = (0, errno.ECONNRESET, errno.EPIPE)  # connected, and perhaps closed again
@@ -50,23 +51,21 @@ class TcpCarrier:
     def __init__(self, family: int, find: Find) -> None:
         self._family = family
         self._find = find
-        self._refusals = Refusals(family)
+        self._resets = Resets(family)
         self._epoll = select.epoll()
         self._attempts: dict[int, _Attempt] = {}  # by descriptor
         self._descriptors: dict[int, int] = {}  # by the flight's number
-        descriptors.allow_many()
+        allow_many()
 
     def close(self) -> None:
-        for attempt in self._attempts.values():
-            attempt.sock.close()
-        self._attempts.clear()
-        self._descriptors.clear()
-        self._refusals.close()
+        for attempt in tuple(self._attempts.values()):
+            self._end(attempt)
+        self._resets.close()
         self._epoll.close()
 
     @property
     def sockets(self) -> int:
-        """How many it holds: one a handshake that is not over."""
+        """How many are open: one for each handshake under way."""
         return len(self._attempts)
 
     def leg(self, settings: ProbePath, index: int) -> Leg:
@@ -119,7 +118,7 @@ class TcpCarrier:
         return 0
 
     def _address(self, sock: socket.socket, leg: Leg) -> None:
-        """Have the connection go down this leg's path."""
+        """Send the connection down this leg's path."""
         own = leg.settings
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, _ONE_MORE)
@@ -127,10 +126,8 @@ class TcpCarrier:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, own.mark)
         if own.device:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, own.device.encode() + b"\0")
-        if own.dscp and self._family == IPV4:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, own.dscp << 2)
-        elif own.dscp:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, own.dscp << 2)
+        if own.dscp:
+            sock.setsockopt(*(_TOS if self._family == IPV4 else _TRAFFIC_CLASS), own.dscp << 2)
         if leg.target.source:
             # The port is chosen on connecting, when all four that tell a connection are known: more are free then.
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
@@ -140,7 +137,7 @@ class TcpCarrier:
         """The kernel does not stamp a SYN."""
 
     def heard(self) -> Iterator[Answer | Fault]:
-        refused: list[tuple[_Attempt, Connection]] = []
+        refused: list[tuple[_Attempt, Endpoints]] = []
         for descriptor, _ in self._epoll.poll(0, max(1, len(self._attempts))):
             attempt = self._attempts[descriptor]
             error = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -151,7 +148,7 @@ class TcpCarrier:
             if known and not repeated and error == errno.ECONNREFUSED:
                 peer = attempt.flight.owner
                 port = attempt.sock.getsockname()[1]
-                refused.append((attempt, Connection(port, peer.packed, peer.settings.port)))
+                refused.append((attempt, Endpoints(port, peer.packed, peer.settings.port)))
                 continue
             self._end(attempt)
             # The answer to a SYN that was sent twice says nothing: it may be to either.
@@ -161,18 +158,13 @@ class TcpCarrier:
                 yield Answer(attempt.flight, rtt_us / 1e6)
             else:
                 yield Fault(attempt.flight)
-        yield from self._refused(refused)
-
-    def _refused(self, refused: list[tuple[_Attempt, Connection]]) -> Iterator[Answer]:
-        """Read what the raw socket saw after the kernel spoke, so that its resets are there."""
-        seen = self._refusals.read()
-        now_ns = time.time_ns()
-        for attempt, connection in refused:
+        # Read what the raw socket saw after the kernel spoke, so that its resets are there.
+        seen, now_ns = self._resets.read(), time.time_ns()
+        for attempt, endpoints in refused:
             self._end(attempt)
-            yield Answer(attempt.flight, max(0, seen.get(connection, now_ns) - attempt.began_ns) / 1e9)
+            yield Answer(attempt.flight, max(0, seen.get(endpoints, now_ns) - attempt.began_ns) / 1e9)
 
     def _end(self, attempt: _Attempt) -> None:
-        descriptor = attempt.sock.fileno()
-        self._attempts.pop(descriptor, None)
+        self._attempts.pop(attempt.sock.fileno(), None)
         self._descriptors.pop(attempt.flight.number, None)
         attempt.sock.close()

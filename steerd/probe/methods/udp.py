@@ -11,19 +11,19 @@ from steerd.config.settings import ProbePath
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Answer, Fault, Find, Leg
 from steerd.probe.error import ProbeError
-from steerd.probe.methods import descriptors
+from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp.direction import Directions
 from steerd.probe.stamp.key import KeyFileError, read_key
-from steerd.probe.stamp.session import Departure, Reflection, Session
+from steerd.probe.stamp.session import Departure, Reflection, StampSession
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary
 
 PORT: Final = 862
 """The reflector's, unless the configuration has another."""
 
-_RETIRED: Final = 2  # sessions of one leg that are still listened to, besides the present one
+_RETIRED: Final = 2  # sessions of one leg whose answers still count, besides the present one
 _LAST: Final = 0xFFFFFFFF  # sequence number of a session: 248 days at 200 a second
 _PRUNED: Final = 4  # probes forgotten with each one sent: more than come
 
@@ -36,22 +36,16 @@ class StampLeg(Leg):
     def __init__(self, settings: ProbePath, index: int, carrier: "UdpCarrier", key: bytes | None) -> None:
         super().__init__(settings, index, carrier)
         self.key = key
-        self.session: Session | None = None
-        self.retired: list[tuple[Session, float]] = []  # and until when answers may come
+        self.session: StampSession | None = None
+        self.retired: list[tuple[StampSession, float]] = []  # and until when answers may come
         self.interface = -1  # none that there is: the options are still to be made
         self.options: Ancillary = []
 
-    @property
-    def directions(self) -> Directions:
-        """What the present session knows of each direction."""
-        return self.session.log.read() if self.session else Directions()
-
-    def sessions(self) -> Iterator[Session]:
-        """All that are listened to, the present one first."""
+    def sessions(self) -> Iterator[StampSession]:
+        """All whose answers count, the present one first."""
         if self.session:
             yield self.session
-        for session, _ in self.retired:
-            yield session
+        yield from (session for session, _ in self.retired)
 
 
 class UdpCarrier:
@@ -63,21 +57,21 @@ class UdpCarrier:
         self._find = find
         self._devices = devices
         self._numbered = True
-        self._sessions: dict[int, tuple[Session, StampLeg]] = {}
+        self._sessions: dict[int, StampSession] = {}  # by descriptor
         self._ready: list[tuple[int, int]] = []
         self._faults: list[Fault] = []
         self._epoll = select.epoll()
-        descriptors.allow_many()
+        allow_many()
 
     def close(self) -> None:
-        for session, _ in self._sessions.values():
+        for session in self._sessions.values():
             session.close()
         self._sessions.clear()
         self._epoll.close()
 
     @property
     def sockets(self) -> int:
-        """How many it holds: one a session."""
+        """How many are open: one for each session."""
         return len(self._sessions)
 
     def leg(self, settings: ProbePath, index: int) -> StampLeg:
@@ -88,8 +82,7 @@ class UdpCarrier:
         return StampLeg(settings, index, self, key)
 
     def renew(self, leg: Leg) -> None:
-        """The next probe opens a session; answers to the present one are heard until none can come. A key that was
-        replaced in its file is the new session's."""
+        """The next probe opens a session, with the key that its file has then; late answers to this one still count."""
         mine = cast("StampLeg", leg)
         if mine.settings.key_file:
             with contextlib.suppress(KeyFileError):
@@ -108,7 +101,8 @@ class UdpCarrier:
         mine.retired.clear()
 
     def directions(self, leg: Leg) -> Directions:
-        return cast("StampLeg", leg).directions
+        session = cast("StampLeg", leg).session
+        return session.log.read() if session else Directions()
 
     def settled(self, flight: Flight[Leg]) -> None:
         for session in cast("StampLeg", flight.owner).sessions():
@@ -125,7 +119,7 @@ class UdpCarrier:
     def _send(self, flight: Flight[Leg], leg: StampLeg) -> int:
         error = self._prepare(leg) or self._try(flight, leg)
         if error == errno.ENODEV and leg.settings.device:
-            # Deleted and made again since it was looked up, the device has another index.
+            # The device was deleted and made again since it was looked up: it has another index.
             self._devices.forget(leg.settings.device)
             error = self._prepare(leg) or self._try(flight, leg)
         return error
@@ -141,11 +135,9 @@ class UdpCarrier:
         if interface != leg.interface:
             if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
                 self.renew(leg)
-            own = leg.settings
+            own, source = leg.settings, leg.target.source
             leg.interface = interface
-            leg.options = wire.options(
-                leg.family, mark=own.mark, interface=interface, source=leg.target.source, dscp=own.dscp
-            )
+            leg.options = wire.options(leg.family, mark=own.mark, interface=interface, source=source, dscp=own.dscp)
         if leg.session and leg.session.sequence > _LAST:
             self.renew(leg)
         while leg.retired and leg.retired[0][1] <= time.monotonic():
@@ -157,20 +149,14 @@ class UdpCarrier:
                 return error.errno or errno.EIO
         return 0
 
-    def _begin(self, leg: StampLeg) -> Session:
-        session = Session(
-            leg.family,
-            leg.address,
-            leg.settings.port or PORT,
-            key=leg.key,
-            size=leg.settings.size,
-            numbered=self._numbered,
-        )
-        self._sessions[session.fileno()] = session, leg
-        self._epoll.register(session.fileno(), select.EPOLLIN | select.EPOLLERR)
+    def _begin(self, leg: StampLeg) -> StampSession:
+        port, size = leg.settings.port or PORT, leg.settings.size
+        session = StampSession(leg.family, leg.address, port, key=leg.key, size=size, numbered=self._numbered)
+        self._sessions[session.fileno()] = session
+        self._epoll.register(session, select.EPOLLIN | select.EPOLLERR)
         return session
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: StampSession) -> None:
         if self._sessions.pop(session.fileno(), None):
             session.close()  # which takes it from the epoll, too
 
@@ -186,12 +172,12 @@ class UdpCarrier:
             session.number_stamps(numbered=False)
             error = session.send(flight.number, leg.options)
             self._numbered = error != 0
-            for each in [session] if error else [known for known, _ in self._sessions.values()]:
+            for each in [session] if error else self._sessions.values():
                 each.number_stamps(numbered=self._numbered)
         return error
 
-    def _prune(self, session: Session) -> None:
-        """Forget probes that nobody remembers."""
+    def _prune(self, session: StampSession) -> None:
+        """Forget probes that the ledger has forgotten."""
         for _ in range(_PRUNED):
             oldest = next(iter(session.asked), None)
             if oldest is None or self._find(session.asked[oldest].number):
@@ -203,8 +189,7 @@ class UdpCarrier:
         for descriptor, events in self._ready:
             if not events & select.EPOLLERR:
                 continue
-            session, _ = self._sessions[descriptor]
-            for found in session.errors():
+            for found in self._sessions[descriptor].errors():
                 flight = self._find(found.number)
                 if flight is None:
                     continue
@@ -220,10 +205,9 @@ class UdpCarrier:
         yield from faults
         self.overflowed = False
         for descriptor, events in self._ready:
-            known = self._sessions.get(descriptor)
-            if known is None or not events & select.EPOLLIN:
+            session = self._sessions.get(descriptor)
+            if session is None or not events & select.EPOLLIN:
                 continue
-            session, _ = known
             for reflection in session.answers():
                 flight = self._find(reflection.number)
                 if flight:
@@ -232,7 +216,7 @@ class UdpCarrier:
         self._ready = []
 
 
-def _answered(session: Session, flight: Flight[Leg], reflection: Reflection) -> float:
+def _answered(session: StampSession, flight: Flight[Leg], reflection: Reflection) -> float:
     """Enter an answer in the session's log; its RTT, without the time that it spent in the reflector."""
     packet, came_ns = reflection.packet, reflection.at_ns
     left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns

@@ -1,4 +1,4 @@
-"""Network devices as far as their packets' size goes: that one changed, and which have another address."""
+"""Notices of network devices: that one changed, and which have another address."""
 
 import socket
 import struct
@@ -15,14 +15,13 @@ _ADDRESS: Final = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, length, f
 
 
 class Addresses:
-    """Which devices have which addresses, as far as it was heard."""
+    """The addresses of devices, as far as they were announced."""
 
     def __init__(self) -> None:
         self._known: set[tuple[int, bytes]] = set()
 
     def news(self, datagram: bytes) -> set[int]:
-        """The devices that an address came to or went from. One whose lifetime was merely renewed, as each router
-        advertisement does, is no news."""
+        """The devices that gained or lost an address; a renewed lifetime (router advertisements) is no news."""
         found = set()
         for kind, _flags, _number, body in frames(datagram):
             if kind not in (_NEW_ADDRESS, _LOST_ADDRESS) or len(body) < _ADDRESS.size:
@@ -35,21 +34,20 @@ class Addresses:
         return found
 
 
-class Links:
-    """``on_change(indexes)``: something changed of any device, and of those with these indexes an address; None: it is
-    not known of which. Raises `OSError` when nothing can be heard."""
+class Links(Notices):
+    """``on_change(indexes)``: some device changed, and those with these indexes changed an address (None: perhaps any).
+    Raises `OSError` if its socket cannot be opened."""
 
     def __init__(self, on_change: Callable[[set[int] | None], None]) -> None:
         self._on_change = on_change
         self._addresses = Addresses()
         self._addressed: set[int] | None = set()
-        self._notices = Notices(socket.NETLINK_ROUTE, _GROUPS, self._heard, self._lost)
-        self.fileno, self.close = self._notices.fileno, self._notices.close
+        super().__init__(socket.NETLINK_ROUTE, _GROUPS, self._heard, self._lost)
 
     def read(self) -> None:
-        """Take in what is there. Called when the socket is readable."""
+        """Read what has come: to be called when the socket is readable."""
         self._addressed = set()
-        self._notices.read()
+        super().read()
         self._on_change(self._addressed)
 
     def _heard(self, datagram: bytes) -> None:

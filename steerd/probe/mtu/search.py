@@ -1,20 +1,16 @@
 """One search for the largest packet that gets through to a target and back. Pure: the time is an argument.
 
-What RFC 4821 and RFC 8899 call probing, with echo requests: the loss of a large one tells nothing unless a small one
-beside it is answered, and what ICMP says of a limit (RFC 1191, RFC 8201) is tried, not believed. The size of the
-device is asked for first, and in nearly every search last: it passes.
+What RFC 4821 and RFC 8899 call probing, with echo requests: a lost large one says nothing unless a small one beside it
+is answered, and a limit that ICMP names (RFC 1191, RFC 8201) is tried, not believed. The first size is the device's,
+which passes in nearly every search.
 """
 
 from enum import Enum
 from math import inf
 from typing import Final, NamedTuple
 
-LEAST: Final = {4: 576, 6: 1280}
-"""Bytes that every way ought to carry: RFC 1122 (section 3.3.2, of hosts) and RFC 8200 (section 5)."""
-
 TRIES: Final = 3
 """Of each size, before it counts as vanished."""
-
 HEARD: Final = 2
 """Of the small echoes beside the tries: with fewer answered, silence is not the size's fault."""
 
@@ -23,7 +19,7 @@ _RTTS, _SLACK = 3.0, 0.1  # a try whose small echo was answered waits for so man
 
 
 class Found(NamedTuple):
-    """The largest packet that gets through, in bytes. ``told``: ICMP says so to who sends larger ones."""
+    """The largest packet that gets through, in bytes. ``told``: ICMP tells senders of larger ones so."""
 
     mtu: int
     told: bool
@@ -36,8 +32,7 @@ class _Stage(Enum):
 
 
 class Search:
-    """Asks for one size at a time. ``found`` is the result once it is ``over``; None: nothing can be said. At
-    ``wake_at`` it wants `due` to be called."""
+    """Tests one size at a time. ``found`` is the result once ``over`` (None: unknown); call `due` at ``wake_at``."""
 
     def __init__(self, *, device: int, small: int, least: int, timeout: float, known: Found | None = None) -> None:
         """``device`` is the largest size, ``small`` that of an ordinary probe, ``least`` what ought to pass; ``known``
@@ -64,8 +59,7 @@ class Search:
         self._limit = 0  # the least that ICMP named, of any size
 
     def due(self, now: float) -> tuple[int, ...]:
-        """What to send now, in this order: the large one first, as a target that limits its answers answers the
-        first."""
+        """The sizes to send now, the large one first: a target that limits its answers answers the first."""
         if self.over or now < self.wake_at:
             return ()
         if self._tries >= TRIES:
@@ -78,7 +72,7 @@ class Search:
         return (self._size,) if self._stage is _Stage.NARROW else (self._size, self._small)
 
     def answered(self, size: int, rtt: float, now: float) -> None:
-        """An echo of ``size`` bytes was answered after ``rtt`` seconds, however late."""
+        """An echo request of ``size`` bytes was answered after ``rtt`` seconds, however late."""
         if self.over:
             return
         if size == self._small:
@@ -97,7 +91,7 @@ class Search:
             self._next(now)
 
     def too_big(self, size: int, limit: int, now: float) -> None:
-        """Somebody said by ICMP that ``size`` bytes are too many, and ``limit`` are not (0: named none)."""
+        """ICMP says that ``size`` bytes are too many, and ``limit`` are not (0: named none)."""
         if self.over or size <= self._low:
             return
         self._refused = self._refused or size == self._device
@@ -108,7 +102,7 @@ class Search:
             self._conclude() if self._stage is _Stage.AGAIN else self._next(now)
 
     def give_up(self) -> None:
-        """This machine does not send: nothing can be said."""
+        """This machine cannot send: nothing can be said."""
         self._end(None)
 
     def _vanished(self, now: float) -> None:
@@ -139,14 +133,12 @@ class Search:
         return next((size for size in likely if self._low < size < self._high), None)
 
     def _told(self) -> bool:
-        """Whether who sends larger packets learns to send smaller ones. Routers limit how many errors they send, so
-        that what was told before holds while the size is the same."""
-        if self._refused and self._limit <= self._low:
-            return True
-        return self._known is not None and self._known.told and self._known.mtu == self._low
+        """Whether senders of larger packets learn to send smaller ones. As routers limit how many errors they send, an
+        earlier error holds while the size is the same."""
+        return (self._refused and self._limit <= self._low) or self._known == (self._low, True)
 
     def _conclude(self) -> None:
-        # Where nothing passed at all, not even a small one, the size is not to blame.
+        # Where not even a small one passed, the size is not to blame.
         self._end(Found(self._low, self._told()) if self._low > self._small or self._ever else None)
 
     def _end(self, found: Found | None) -> None:

@@ -1,8 +1,5 @@
-"""Path MTU: which size of packets gets through each path, looked at now and then (`steerd.probe.mtu.search`).
-
-Sockets of its own, one for each family in use, that neither fragment nor believe what the kernel has cached of a
-path's MTU; one timer, and no task or thread for a path.
-"""
+"""Path MTU: tests regularly which packet size each path carries (`steerd.probe.mtu.search`), with one timer, and no
+task or thread for a path."""
 
 import asyncio
 import errno
@@ -17,13 +14,13 @@ from typing import Final
 from steerd.config.settings import ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
-from steerd.net.devices import Device, look
-from steerd.net.icmp import HEADERS
+from steerd.net.devices import LinkState, look
+from steerd.net.icmp import HEADERS, LEAST
 from steerd.probe.carrier import Leg
 from steerd.probe.error import ProbeError
-from steerd.probe.mtu.echo import Echoes, Way
+from steerd.probe.mtu.echo import Echoes, Run
 from steerd.probe.mtu.links import Links
-from steerd.probe.mtu.search import LEAST, Found, Search
+from steerd.probe.mtu.search import Found, Search
 from steerd.probe.pace import Pace
 from steerd.probe.timing.schedule import phase
 from steerd.probe.timing.wheel import Wheel
@@ -32,35 +29,25 @@ from steerd.probe.wire import echo as packet
 _log = logging.getLogger("steerd.probe")
 
 SHARE: Final = 0.1
-"""Of a device's budget: no faster are the packets of a search sent, one after the other."""
+"""Of a device's budget that the packets of searches may use."""
 
 SETTLED: Final = 1.0
-"""Seconds after a change of a device; as many again are what the paths are spread over."""
+"""Seconds to wait after a change of a device; the searches are then spread over as many again."""
 
 _AT_ONCE: Final = 64  # searches
 _GREATEST: Final = 65_535
 _GRAIN: Final = 0.05
 
 
-class _Run:
-    """One search under way for one leg; ``mtu`` is what the device claims."""
-
-    def __init__(self, leg: Leg, device: Device, search: Search) -> None:
-        self.leg = leg
-        self.mtu = device.mtu
-        self.search = search
-        self.way = Way(leg, device.interface, search.answered, search.too_big)
-
-
 class MtuProber:
-    """Looks for the path MTU of every leg, each ``interval`` seconds and soon after its device changed.
+    """Searches the path MTU of every leg at the configured interval, and soon after its device changed.
 
-    ``on_mtu`` is called when what was found of a path changed. Everything happens in the loop that it was started in.
+    ``on_mtu`` is called when a path's result changed. Everything happens in the loop that it was started in.
     """
 
-    def __init__(self, seed: int, pace: Pace) -> None:
+    def __init__(self, seed: int, pace: Pace, on_mtu: Callable[[PathMtu], None]) -> None:
         """``seed`` spreads gateways apart in phase; ``pace`` shares out the budgets of devices."""
-        self.on_mtu: Callable[[PathMtu], None] = _unobserved
+        self._on_mtu = on_mtu
         self._seed = seed
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,18 +56,19 @@ class MtuProber:
         self._rates: dict[str, float] = {}
         self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
         self._links: Links | None = None
-        self._devices: dict[str, Device | None] = {}
+        self._devices: dict[str, LinkState | None] = {}
         self._look_at = math.inf
         self._addressed: set[int] | None = set()
         self._legs: dict[Leg, float] = {}  # when each is due
         self._wheel: Wheel[tuple[Leg, float]] = Wheel(_GRAIN)
         self._waiting: deque[Leg] = deque()
-        self._runs: dict[Leg, _Run] = {}
+        self._runs: dict[Leg, Run] = {}
         self._found: dict[Leg, tuple[str, int, Found]] = {}  # at which address, and with which MTU of the device
         self._told: dict[PathId, PathMtu] = {}
         self._echoes: Echoes | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Everything happens in this loop."""
         self._loop = loop
         self._echoes = Echoes(loop, self._heard)
 
@@ -99,6 +87,7 @@ class MtuProber:
             opened.callback(self._shut_links)
 
     def close(self) -> None:
+        """Stop searching and close all sockets."""
         if self._timer:
             self._timer.cancel()
         self._timer = None
@@ -115,12 +104,11 @@ class MtuProber:
         self._links = None
 
     def configure(self, settings: ProbeSettings, legs: Iterable[Leg]) -> None:
-        """Look at these legs from now on; those that are new soon."""
+        """Search for these legs from now on; new ones soon."""
         wanted = [leg for leg in legs if leg.settings.device] if settings.mtu_interval > 0.0 else []
         now = time.monotonic()
         self._rates = {path.device: path.budget * SHARE for path in settings.paths if path.budget is not None}
-        again = settings.mtu_interval != self._interval
-        self._interval = settings.mtu_interval
+        former, self._interval = self._interval, settings.mtu_interval
         kept = set(wanted)
         for leg in self._legs.keys() - kept:
             del self._legs[leg]
@@ -133,12 +121,12 @@ class MtuProber:
             if leg not in self._legs:
                 self._devices[leg.settings.device] = self._device(leg.settings.device)
                 self._soon(leg, now)
-            elif again:
+            elif self._interval != former:
                 self._put(leg, self._slot(leg, now))
         self._arm(now)
 
     def renew(self, legs: Iterable[Leg]) -> None:
-        """The way of these legs' packets changed: look again soon."""
+        """The packets of these legs go another way: search again soon."""
         now = time.monotonic()
         for leg in legs:
             if leg in self._legs:
@@ -152,7 +140,7 @@ class MtuProber:
         return phase(f"{leg.settings.path}#{leg.index}/mtu", self._seed)
 
     def _slot(self, leg: Leg, now: float) -> float:
-        """The next of the leg's own places in the grid."""
+        """The leg's next slot in the grid."""
         spread = self._spread(leg)
         period = self._interval * self._pace.stretch(leg)
         return (math.floor(now / period - spread) + 1 + spread) * period
@@ -165,7 +153,7 @@ class MtuProber:
         self._wheel.put((leg, due), due)
 
     def _changed(self, addressed: set[int] | None) -> None:
-        """Something changed of the devices: look once things have settled."""
+        """Some device changed: look at all once things have settled."""
         now = time.monotonic()
         self._addressed = None if addressed is None or self._addressed is None else self._addressed | addressed
         self._look_at = min(self._look_at, now + SETTLED)
@@ -183,7 +171,7 @@ class MtuProber:
             self._end(leg)
             self._put(leg, now + SETTLED * self._spread(leg))
 
-    def _device(self, name: str) -> Device | None:
+    def _device(self, name: str) -> LinkState | None:
         found = look(name) if self._links is not None else None
         return found if found and found.up else None
 
@@ -195,7 +183,7 @@ class MtuProber:
             self._timer.cancel()
         self._timer = self._loop.call_at(max(at, now), self._wake) if at < math.inf else None
 
-    def _wake_at(self, run: _Run) -> float:
+    def _wake_at(self, run: Run) -> float:
         return max(run.search.wake_at, self._free_at.get(run.leg.settings.device, -math.inf))
 
     def _wake(self) -> None:
@@ -226,53 +214,43 @@ class MtuProber:
             return
         full = min(device.mtu, _GREATEST)
         self._pace.beside(leg, full + small, self._interval, now)
-        at, mtu, known = self._found.get(leg, ("", 0, None))
-        search = Search(
-            device=full,
-            small=small,
-            least=LEAST[leg.family],
-            timeout=leg.settings.timeout,
-            known=known if (at, mtu) == (leg.address, full) else None,
-        )
-        self._runs[leg] = _Run(leg, device._replace(mtu=full), search)
+        at, mtu, found = self._found.get(leg, ("", 0, None))
+        known, timeout = (found if (at, mtu) == (leg.address, full) else None), leg.settings.timeout
+        search = Search(device=full, small=small, least=LEAST[leg.family], timeout=timeout, known=known)
+        self._runs[leg] = Run(leg, device._replace(mtu=full), search)
 
-    def _proceed(self, run: _Run, now: float) -> None:
+    def _proceed(self, run: Run, now: float) -> None:
         for size in run.search.due(now):
             self._send(run, size, now)
         if run.search.over:
-            self._finish(run)
+            self._end(run.leg)
+            if run.search.found is not None:
+                self._found[run.leg] = run.address, run.device.mtu, run.search.found
+                self._tell(run.leg.settings.path, run.device.mtu)
 
-    def _send(self, run: _Run, size: int, now: float) -> None:
+    def _send(self, run: Run, size: int, now: float) -> None:
         device = run.leg.settings.device
         if device in self._rates:
             self._free_at[device] = max(now, self._free_at.get(device, now)) + size / self._rates[device]
-        error = self._echoes.send(run.way, size, now) if self._echoes is not None else errno.EBADF
-        if error == errno.EMSGSIZE:  # the device takes less than it said: who sends is told
+        error = self._echoes.send(run, size, now) if self._echoes is not None else errno.EBADF
+        if error == errno.EMSGSIZE:  # the device takes less than it said, and tells senders so
             run.search.too_big(size, 0, now)
         elif error:
             run.search.give_up()
 
-    def _heard(self, way: Way) -> None:
-        run = self._runs.get(way.leg)
+    def _heard(self, run: Run) -> None:
         now = time.monotonic()
-        if run is not None and run.way is way and (run.search.over or now >= self._wake_at(run)):
+        if self._runs.get(run.leg) is run and (run.search.over or now >= self._wake_at(run)):
             self._proceed(run, now)
         self._arm(now)
-
-    def _finish(self, run: _Run) -> None:
-        found = run.search.found
-        self._end(run.leg)
-        if found is not None:
-            self._found[run.leg] = run.way.address, run.mtu, found
-            self._tell(run.leg.settings.path, run.mtu)
 
     def _end(self, leg: Leg) -> None:
         run = self._runs.pop(leg, None)
         if run is not None and self._echoes is not None:
-            self._echoes.forget(run.way)
+            self._echoes.forget(run)
 
     def _tell(self, path: PathId, device: int) -> None:
-        """Of the legs of a path the smallest counts; it has a black hole if one of them has."""
+        """The smallest of a path's legs counts; the path has a black hole if one of them has."""
         found = [one for leg, (_, _, one) in self._found.items() if leg.settings.path == path]
         mtu = min(device, *(one.mtu for one in found)) if found else device
         told = mtu < device and all(one.told or one.mtu >= device for one in found)
@@ -281,17 +259,9 @@ class MtuProber:
         if event == before:
             return
         self._told[path] = event
-        self._log(event, before)
-        self.on_mtu(event)
-
-    @staticmethod
-    def _log(event: PathMtu, before: PathMtu | None) -> None:
-        path, mtu, device, told = event
-        if event.black_hole:
-            _log.info("%s: MTU %d of %d: large packets vanish", path, mtu, device)
-        elif before is not None or mtu < device:
-            _log.info("%s: MTU %d of %d%s", path, mtu, device, ": who sends larger packets is told" if told else "")
-
-
-def _unobserved(_: PathMtu) -> None:
-    pass
+        if before is not None or mtu < device:
+            note = (
+                ": large packets vanish" if event.black_hole else ": senders of larger packets are told" if told else ""
+            )
+            _log.info("%s: MTU %d of %d%s", path, mtu, device, note)
+        self._on_mtu(event)

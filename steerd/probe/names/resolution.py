@@ -1,7 +1,5 @@
-"""What is known of one host name in one family: its address, when to ask for it again, what to say of it.
-
-Pure: times are arguments, in seconds, and answers come from whoever asked.
-"""
+"""What is known of one host name in one family: its address, when to ask again, what to log. Pure: times are
+arguments, in seconds, and answers come from whoever asked."""
 
 import math
 import socket
@@ -14,15 +12,12 @@ from steerd.config.values import addresses
 
 AGAIN = 300.0
 """Seconds after an answer; a little more or less for each name, so that they drift apart."""
-
 RETRY = 5.0
 """Seconds after a failure; twice as many after each further one, up to `AGAIN`."""
-
 SILENCE = 5.0
-"""Seconds without an answer, after which that is said."""
-
+"""Seconds without an answer, after which that is logged."""
 SLOW = 2.0
-"""Seconds: a name that took longer may hold up whoever asks next."""
+"""Seconds: a name that took longer may delay whoever asks next."""
 
 _SPREAD = 0.2
 _ANSWERS = 64
@@ -30,7 +25,7 @@ FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 
 
 class Note(NamedTuple):
-    """What to tell the operator; ``failing``: the name cannot be resolved now."""
+    """What to log; ``failing``: the name cannot be resolved now."""
 
     text: str
     failing: bool
@@ -38,11 +33,8 @@ class Note(NamedTuple):
 
 class Resolution:
     """``address`` is in use (None: none is known yet), ``next_at`` when to ask, ``slow`` whether the last answer took
-    long.
-
-    The address in use is kept while it is among the answers: servers that spread load turn the order round with
-    each answer, and taking the first each time would measure another machine each time.
-    """
+    long. The address in use is kept while it is among the answers: servers that spread load change their order each
+    time, and the first would be another machine each time."""
 
     def __init__(self, name: str, family: int, known: str | None) -> None:
         """``known`` is the address that an earlier run found."""
@@ -76,18 +68,16 @@ class Resolution:
         before, was_failing = self.address, bool(self._reason)
         told, self._remembered = before is not None and not self._remembered, False
         self._failures, self._reason = 0, ""
-        if before in good:
-            return (
-                None
-                if told and not was_failing
-                else Note(f"resolved: {before}{_among('still among', good)}", failing=False)
-            )
-        self.address = good[0]
-        instead = f", instead of {before}, which is not among its addresses" if before else ""
-        return Note(f"resolved: {self.address}{_among('the first of', good)}{instead}", failing=False)
+        if before not in good:
+            self.address = good[0]
+            instead = f", instead of {before}, which is not among its addresses" if before else ""
+            return Note(f"resolved: {self.address}{_among('the first of', good)}{instead}", failing=False)
+        if told and not was_failing:
+            return None
+        return Note(f"resolved: {before}{_among('still among', good)}", failing=False)
 
     def failed(self, reason: str, took: float, now: float) -> Note | None:
-        """There is no answer, or none that can be used. The address in use stays."""
+        """There is no usable answer. The address in use stays."""
         self.slow = took >= SLOW
         self.next_at = now + min(AGAIN, RETRY * math.ldexp(1.0, min(self._failures, 16))) * self._spread
         self._failures += 1
@@ -110,8 +100,7 @@ def usable(family: int, address: str) -> bool:
 
 
 def next_to_ask(due: Iterable[Resolution], free: int, slow: int) -> Iterable[Resolution]:
-    """Which of those that are due to ask for with ``free`` threads, the longest due first. Names that took long may
-    hold no more than ``slow`` of them."""
+    """Which to ask for with ``free`` threads, the longest due first; slow names may hold ``slow`` threads at most."""
     for one in sorted(due, key=lambda one: one.next_at):
         if free <= 0:
             return

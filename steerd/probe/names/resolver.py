@@ -1,7 +1,7 @@
 """Targets that are host names, kept resolved outside the event loop.
 
-The C library's resolver blocks, for as long as it likes, and cannot be called off. So it runs in threads of its own,
-never in those of asyncio's executor, which a stopping loop waits for.
+The C library's resolver blocks for any time and cannot be cancelled. So it has threads of its own: a loop that stops
+waits for those of asyncio's executor.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ class _Answer(NamedTuple):
 
 
 class Names:
-    """Tells the address of each name that is watched, and whatever becomes of it.
+    """Tells the address of each name that is watched, and what becomes of it.
 
     ``on_address(name, family, address)``: probe this address from now on. ``on_note(name, family, text, failing)``:
-    something to log; ``failing`` while the name cannot be resolved, said once per reason. Both are called from the
-    event loop only, never from within `watch`.
+    log this; ``failing`` while the name cannot be resolved, once per reason. Both are called from the event loop only,
+    never from within `watch`.
     """
 
     def __init__(
@@ -43,8 +43,7 @@ class Names:
         on_note: Callable[[str, int, str, bool], None],
         known: Mapping[Key, str] | None = None,
     ) -> None:
-        """``known``: what `known` returned in an earlier run; used for the names that are watched until they are
-        resolved."""
+        """``known``: what `known` returned in an earlier run, used for names until they are resolved."""
         self._on_address = on_address
         self._on_note = on_note
         self._before = dict(known or {})
@@ -57,8 +56,7 @@ class Names:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, names: AbstractSet[Key]) -> None:
-        """Keep these names resolved, and no others: what is new is asked for at once, what is gone is forgotten, and
-        of what is watched already nothing is told again (`known` has it)."""
+        """Keep these names resolved, and no others. New ones are asked for at once; `known` has the others."""
         for key in self._names.keys() - names:
             del self._names[key]
             self._before.pop(key, None)
@@ -78,8 +76,7 @@ class Names:
         self._look_at(-math.inf)
 
     def stop(self) -> None:
-        """Nothing is told from here on. Returns at once: what still waits for a resolver does so unheard, and holds
-        up neither the loop nor the end of the process."""
+        """Tell nothing more. Returns at once: a thread that waits for the resolver delays nobody."""
         self._loop = None
         if self._timer:
             self._timer.cancel()
@@ -116,25 +113,20 @@ class Names:
         held = sum(1 for key in self._asked if key not in self._names or self._names[key].slow)
         for one in next_to_ask(keys, _THREADS - len(self._asked), _FOR_SLOW - held):
             self._asked[keys[one]] = now
-            if self._threads < len(self._asked) and not self._another_thread():
+            try:
+                if self._threads < len(self._asked):
+                    arguments = (self._questions, self._take)
+                    threading.Thread(target=_resolve, args=arguments, name="names", daemon=True).start()
+                    self._threads += 1
+            except RuntimeError:
                 del self._asked[keys[one]]
-                self._tell(keys[one], one.address, one.failed("this machine has no thread to ask with", 0.0, now))
-                continue
-            self._questions.put(keys[one])
-
-    def _another_thread(self) -> bool:
-        arguments = (self._questions, self._take)
-        try:
-            threading.Thread(target=_resolve, args=arguments, name="names", daemon=True).start()
-        except RuntimeError:
-            return False
-        self._threads += 1
-        return True
+                self._tell(keys[one], one.address, one.failed("this machine cannot start a thread to ask", 0.0, now))
+            else:
+                self._questions.put(keys[one])
 
     def _take(self, key: Key, answer: _Answer) -> None:
-        """From a thread: an answer for the loop, if there is one still."""
-        loop = self._loop
-        if loop is not None:
+        """From a thread: an answer for the loop, if it still runs."""
+        if (loop := self._loop) is not None:
             with contextlib.suppress(RuntimeError):  # closed meanwhile
                 loop.call_soon_threadsafe(self._answered, key, answer)
 
@@ -143,7 +135,7 @@ class Names:
             return
         now = self._loop.time()
         took = now - self._asked.pop(key)
-        # Forgotten and watched anew meanwhile, a name asks the same question still.
+        # A name that was forgotten and watched anew meanwhile still asks the same question.
         if one := self._names.get(key):
             before = one.address
             if answer.error:

@@ -1,14 +1,15 @@
 """What became of every probe sent: the outcomes, told apart. Pure: the time is an argument.
 
-A probe waits; unanswered after its patience it is OVERDUE, after its timeout LOST. An answer before that is
-a REPLY, after it LATE, and every further one a DUPLICATE. A probe that is void is never heard of again.
+A probe waits; unanswered after its patience it is OVERDUE, after its timeout LOST. An answer before that is a REPLY,
+after it LATE, and every further one a DUPLICATE. Nothing more is told of a probe that is void.
 
-Patience and timeout count from when the probe left this machine. One that waits in our own queue is not
-judged; one that never left it by its timeout is LOCAL. What a tunnel keeps to itself is not in our queue.
+Patience and timeout count from when the probe left this machine. One that waits in our own queue is not judged; one
+that has not left it by its timeout is LOCAL. A probe that a tunnel swallows for lack of a session has left.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
@@ -36,80 +37,48 @@ class State(Enum):
 WAITING, OVERDUE, LOST, ANSWERED, CLOSED = State.WAITING, State.OVERDUE, State.LOST, State.ANSWERED, State.CLOSED
 # Names of their own: to look a member up costs a call each time, and every probe asks for several.
 
-_ANSWERED = {
-    WAITING: Outcome.REPLY,
-    OVERDUE: Outcome.REPLY,
-    LOST: Outcome.LATE,
-    ANSWERED: Outcome.DUPLICATE,
-}
+_REPLY: Final = Outcome.REPLY
+_ANSWERED = {WAITING: _REPLY, OVERDUE: _REPLY, LOST: Outcome.LATE, ANSWERED: Outcome.DUPLICATE}
 
 
-class Way:
+@dataclass(slots=True)
+class Egress:
     """How many queues of this machine the probes by one device pass on their way out: the device's own, and that of
-    the uplink below a tunnel. Known (not 0) from the first probe that was seen to leave; on some kernels none is."""
+    the uplink below a tunnel. Known (not 0) once a probe was seen to leave; some kernels do not tell."""
 
-    __slots__ = ("queues",)
-
-    def __init__(self) -> None:
-        self.queues = 0
+    queues: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class Flight(Generic[Owner]):
     """One probe. Times on the loop's clock in seconds, but ``queued_ns`` and ``left_ns`` are the kernel's
-    CLOCK_REALTIME stamps of its entry into our own queue and of its departure (0: not known), and ``wall_ns``
-    is that clock at ``sent_at``. ``entered`` counts the queues that it entered on its ``way``. ``identifier`` is the
-    method's own."""
+    CLOCK_REALTIME stamps of its entry into our own queue and of its departure (0: not known), and ``wall_ns`` is that
+    clock at ``sent_at``. ``entered`` counts the queues that it entered on its way out by ``egress``. ``identifier`` is
+    the method's own. ``patience`` is at most ``timeout`` once the probe is sent."""
 
-    __slots__ = (
-        "entered",
-        "erred",
-        "identifier",
-        "left_ns",
-        "number",
-        "owner",
-        "patience",
-        "queued_ns",
-        "sent_at",
-        "state",
-        "timeout",
-        "wall_ns",
-        "way",
-    )
-
-    def __init__(
-        self,
-        number: int,
-        owner: Owner,
-        identifier: int,
-        sent_at: float,
-        wall_ns: int,
-        patience: float,
-        timeout: float,
-        way: Way,
-    ) -> None:
-        self.way = way
-        self.number = number
-        self.owner = owner
-        self.identifier = identifier
-        self.sent_at = sent_at
-        self.wall_ns = wall_ns
-        self.patience = patience if patience < timeout else timeout
-        self.timeout = timeout
-        self.queued_ns = 0
-        self.left_ns = 0
-        self.entered = 0
-        self.state = WAITING
-        self.erred = False
+    number: int
+    owner: Owner
+    identifier: int
+    sent_at: float
+    wall_ns: int
+    patience: float
+    timeout: float
+    egress: Egress
+    queued_ns: int = 0
+    left_ns: int = 0
+    entered: int = 0
+    state: State = WAITING
+    erred: bool = False
 
     def queued(self, at_ns: int) -> None:
-        """The kernel put it into a queue."""
+        """The kernel put it into a queue, CLOCK_REALTIME in ns."""
         self.entered += 1
         self.queued_ns = self.queued_ns or at_ns
 
     def left(self, at_ns: int) -> None:
-        """The kernel handed it to the hardware, or to what stands for it."""
+        """The kernel handed it to the hardware, or to what stands for it, CLOCK_REALTIME in ns."""
         self.left_ns = at_ns
-        self.way.queues = self.entered
+        self.egress.queues = self.entered
 
     @property
     def waited(self) -> float:
@@ -118,9 +87,8 @@ class Flight(Generic[Owner]):
 
     @property
     def queueing(self) -> bool:
-        """Whether it entered the last queue before this machine's end, and has not left it. Where departures are not
-        seen, nobody can say."""
-        return not self.left_ns and self.entered >= self.way.queues > 0
+        """Whether it waits in the last queue on its way out, as far as departures are seen."""
+        return not self.left_ns and self.entered >= self.egress.queues > 0
 
 
 class Ledger(Generic[Owner]):
@@ -136,19 +104,20 @@ class Ledger(Generic[Owner]):
         self.find = self._flights.get
 
     def sent(self, flight: Flight[Owner]) -> None:
+        """The kernel took this probe."""
         self._flights[flight.number] = flight
         self._oldest.append(flight)
         self.waiting += 1
+        if flight.patience > flight.timeout:
+            flight.patience = flight.timeout
         self._wheel.put(flight, flight.sent_at + flight.patience)
 
     def answered(self, flight: Flight[Owner]) -> Outcome | None:
         """What the answer to ``flight`` that just came is; None if it is void or its path is gone."""
-        state = flight.state
-        outcome = _ANSWERED.get(state)
-        if state is WAITING or state is OVERDUE:
+        outcome = _ANSWERED.get(flight.state)
+        if outcome is _REPLY:
             self.waiting -= 1
-            flight.state = ANSWERED
-        elif state is LOST:
+        if outcome:
             flight.state = ANSWERED
         return outcome
 
@@ -171,14 +140,14 @@ class Ledger(Generic[Owner]):
         self._forget(now)
 
     def unsent(self, flight: Flight[Owner]) -> None:
-        """It turned out that ``flight`` never left this machine."""
+        """``flight`` never left this machine, as it turned out."""
         if flight.state in (WAITING, OVERDUE):
             self.waiting -= 1
         flight.state = CLOSED
         self._settled(flight)
 
     def close(self, concerned: Callable[[Flight[Owner]], bool]) -> list[Flight[Owner]]:
-        """Never speak again of the probes concerned; returns those that were still open."""
+        """Tell nothing more of the probes concerned; returns those that were still open."""
         found = [flight for flight in self._flights.values() if concerned(flight)]
         opened = [flight for flight in found if flight.state in (WAITING, OVERDUE)]
         for flight in found:
@@ -202,7 +171,7 @@ class Ledger(Generic[Owner]):
         flight.state = OVERDUE
         yield flight, Outcome.OVERDUE
         if flight.state is not OVERDUE:
-            return  # who was told knew better
+            return  # whoever was told declared it unsent
         lost_at = left_at + flight.timeout
         if lost_at > now:
             self._wheel.put(flight, lost_at)

@@ -26,33 +26,26 @@ REGULAR: Final = 0.4
 
 
 class Limit:
-    """The last probes of one leg that loses some. Times of sending in seconds."""
+    """The last probes of one leg that loses some. ``answered`` and ``lost`` take times of sending, in seconds."""
 
     def __init__(self) -> None:
         self._answered: deque[float] = deque(maxlen=WINDOW)
         self._lost: deque[float] = deque(maxlen=WINDOW)
 
-    def answered(self, sent_at: float) -> None:
-        self._answered.append(sent_at)
-
-    def lost(self, sent_at: float) -> None:
-        self._lost.append(sent_at)
+        self.answered, self.lost = self._answered.append, self._lost.append
 
     @property
     def quiet(self) -> bool:
         """Whether its losses are past."""
-        return bool(self._answered) and (
-            not self._lost or sum(1 for at in self._answered if at > self._lost[-1]) >= QUIET
-        )
+        return bool(self._answered) and (not self._lost or sum(at > self._lost[-1] for at in self._answered) >= QUIET)
 
     def looks_limited(self) -> float | None:
         """How many answers a second the target seems to give, or None if it does not look so."""
         if len(self._answered) < BEATS or len(self._lost) < BEATS:
             return None
-        began = max((times[0] for times in (self._answered, self._lost) if len(times) == WINDOW), default=0.0)
-        probes = sorted(
-            [(at, True) for at in self._answered if at >= began] + [(at, False) for at in self._lost if at >= began]
-        )
+        kinds = (self._answered, True), (self._lost, False)
+        began = max((times[0] for times, _ in kinds if len(times) == WINDOW), default=0.0)
+        probes = sorted((at, answered) for times, answered in kinds for at in times if at >= began)
         answers = sum(answered for _, answered in probes)
         if not probes or not answers or 1.0 - answers / len(probes) < LOSS:
             return None
@@ -64,6 +57,4 @@ class Limit:
         variation = sqrt(sum((beat - mean) ** 2 for beat in beats) / len(beats)) / mean
         q = answers / len(probes)
         random = sqrt(q / (1.0 - q) ** 2 + (1.0 - q) / q**2) * q * (1.0 - q)
-        if variation > REGULAR * random:
-            return None
-        return answers / (probes[-1][0] - probes[0][0])
+        return None if variation > REGULAR * random else answers / (probes[-1][0] - probes[0][0])

@@ -2,13 +2,14 @@
 
 Such a reflector counts the packets of a session that reach it, and writes the number on each answer (RFC 8762,
 section 4): of the probes without an answer, those that it did not count were lost on the way out, the others on the
-way back. A stateless reflector writes the probe's own number. Which kind it is shows as soon as a number is missing
-among ours: only the stateless one leaves the same gap. So a session starts with one (`numbers`).
+way back. A stateless reflector repeats the probe's own number, with every gap among ours: so each session starts with
+one (`numbers`).
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import count
+from dataclasses import dataclass, field
+from itertools import count, takewhile
 from typing import Final
 
 from steerd.core.views import Directions
@@ -20,7 +21,7 @@ WINDOW: Final = 128
 
 _REMEMBERED: Final = 4096  # probes, settled or not
 _REORDERED: Final = 64  # an answer that is more than so many behind is from another count
-_WEIGHT: Final = 1 / 16  # of a new difference (RFC 3550, section 6.4.1)
+_WEIGHT: Final = 1 / 16  # of a new difference
 
 
 def numbers() -> Iterator[int]:
@@ -29,12 +30,10 @@ def numbers() -> Iterator[int]:
     yield from count(2)
 
 
+@dataclass(slots=True)
 class _Probe:
-    __slots__ = ("counted", "settled")
-
-    def __init__(self) -> None:
-        self.settled = False
-        self.counted: list[int] = []  # the reflector's numbers on its answers; several if it was duplicated on the way
+    settled: bool = False
+    counted: list[int] = field(default_factory=list)  # the reflector's numbers on its answers; several: duplicates
 
 
 class DirectionLog:
@@ -59,24 +58,23 @@ class DirectionLog:
             self._forget(next(iter(self._probes)))
 
     def settled(self, sequence: int) -> None:
-        """No answer is awaited any more; one that comes all the same still corrects what was counted."""
+        """No answer is awaited any more; a later one still corrects what was counted."""
         probe = self._probes.get(sequence)
         if probe and not probe.settled:
             probe.settled = True
             self._open -= 1
 
     def replied(self, sequence: int, number: int) -> bool:
-        """An answer to the probe ``sequence`` came with the reflector's ``number``. Whether it is the first."""
+        """An answer to the probe ``sequence`` came with the reflector's ``number``: whether it is the first."""
         probe = self._probes.get(sequence)
         if probe is None:
             return False
         if self._numbers.get(number, sequence) != sequence or number < self._highest - _REORDERED:
-            # It counts anew: it was started again, or had forgotten the session.
+            # The reflector counts anew: it was restarted, or had forgotten the session.
             self._forget_before(sequence)
             self._stateful = False
             self._highest = max(self._numbers, default=-1)
-        if number != sequence:
-            self._stateful = True
+        self._stateful = self._stateful or number != sequence
         first = not probe.counted
         if number not in self._numbers:
             self._numbers[number] = sequence
@@ -86,47 +84,35 @@ class DirectionLog:
         return first
 
     def passed(self, out: float, back: float) -> None:
-        """The probe just answered took ``out`` and ``back`` seconds; both by two clocks, so that only their changes
-        and their sum mean anything."""
+        """The latest answer took ``out`` and ``back`` seconds, by two clocks: only changes and their sum count."""
         # No delay varies by more than a whole round trip: it was a clock that moved.
         self._out.add(out, out + back)
         self._back.add(back, out + back)
 
     def gap(self) -> None:
-        """Answers may have been missed by our own fault: nothing sent so far is counted."""
+        """This machine may have missed answers: nothing sent so far is counted."""
         self._forget_before(next(reversed(self._probes), -1) + 1)
 
     def read(self) -> Directions:
         """What the recent probes say."""
-        out, back = self._losses()
-        return Directions(out, back, self._out.value, self._back.value)
+        return Directions(*self._losses(), self._out.value, self._back.value)
 
     def _losses(self) -> tuple[float | None, float | None]:
-        """Between the first and the last probe answered: further out nobody can say where a probe was lost."""
-        probes = self._window()
+        """Between the first and the last probe answered: beyond, nobody can say where a probe was lost."""
+        # What comes after the first that is still open is not complete.
+        probes = list(takewhile(lambda probe: probe.settled, self._probes.values()))[-WINDOW:]
         answered = [place for place, probe in enumerate(probes) if probe.counted]
         if len(answered) < 2:
             return None, None
         span = probes[answered[0] : answered[-1] + 1]
         unanswered = len(span) - len(answered)
-        if not unanswered and not self._stateful:
-            return 0.0, 0.0
         if not self._stateful:
-            return None, None
+            return (None, None) if unanswered else (0.0, 0.0)
         counted = [number for probe in span for number in probe.counted]
         # Where packets overtook each other at the ends of the span, others' numbers lie between these.
         back = min(unanswered, max(counted) - min(counted) + 1 - len(counted))
         out = unanswered - back
         return out / len(span), back / (len(span) - out)
-
-    def _window(self) -> list[_Probe]:
-        """The latest probes before the first that is still open: what comes after it is not complete."""
-        settled: list[_Probe] = []
-        for probe in self._probes.values():
-            if not probe.settled:
-                break
-            settled.append(probe)
-        return settled[-WINDOW:]
 
     def _forget_before(self, sequence: int) -> None:
         while self._probes and next(iter(self._probes)) < sequence:
@@ -139,22 +125,17 @@ class DirectionLog:
             del self._numbers[number]
 
 
+@dataclass(slots=True)
 class _Variation:
-    """The smoothed difference of one delay and the next."""
+    """The smoothed difference of one delay and the next, in seconds (RFC 3550, section 6.4.1)."""
 
-    __slots__ = ("_before", "_limit", "value")
-
-    def __init__(self) -> None:
-        self.value: float | None = None
-        self._before: float | None = None
-        self._limit = 0.0
+    value: float | None = None
+    _before: float | None = None
+    _limit: float = 0.0
 
     def add(self, delay: float, limit: float) -> None:
-        """A delay of which only changes matter; one larger than this ``limit`` and the last one is none."""
-        if self._before is not None:
-            change = abs(delay - self._before)
-            if change <= max(limit, self._limit):
-                before = self.value or 0.0
-                self.value = before + (change - before) * _WEIGHT
-        self._before = delay
-        self._limit = limit
+        """A delay of which only changes matter; a change by more than both this ``limit`` and the last one is none."""
+        if self._before is not None and (change := abs(delay - self._before)) <= max(limit, self._limit):
+            value = self.value or 0.0
+            self.value = value + (change - value) * _WEIGHT
+        self._before, self._limit = delay, limit

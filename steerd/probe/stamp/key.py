@@ -14,8 +14,7 @@ class KeyFileError(Exception):
 
 
 def read_key(path: Path) -> bytes:
-    """The key in ``path``: text, two hexadecimal digits a byte, with any white space around it. Raises
-    `KeyFileError`."""
+    """The key in ``path``: two hexadecimal digits a byte, white space around them. Raises `KeyFileError`."""
     try:
         with path.open("rb") as file:
             text = file.read(_LONGEST).strip()

@@ -2,25 +2,22 @@
 
 RFC 8762 has the base packets: section 4.2 the Session-Sender's, 4.3 the Session-Reflector's, 4.4 their
 authentication. RFC 8972 gives two of their zero bytes to the session's identifier (section 3) and lets TLVs follow
-(section 4), of which `stamp_tlv` knows more. Both kinds are 44 bytes, 112 with a key, so that a reply is as long as
-its question.
+(section 4; `steerd.probe.stamp.tlv`). Both kinds are 44 bytes, 112 with a key.
 """
 
 import hmac
 import math
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HMAC_SIZE = 16
 """Bytes of an HMAC-SHA-256 that are sent: 128 bits of it (RFC 8762, section 4.4)."""
 
-_SENDER = struct.Struct("!IQHH28x")
-_SENDER_SIGNED = struct.Struct("!I12xQHH68x")
-_REFLECTED = struct.Struct("!IQHHQIQHxxB3x")
-_REFLECTED_SIGNED = struct.Struct("!I12xQHH4xQ8xI12xQH6xB15x")
+# Each without authentication, and with, up to the HMAC.
+_SENDER = struct.Struct("!IQHH28x"), struct.Struct("!I12xQHH68x")
+_REFLECTED = struct.Struct("!IQHHQIQHxxB3x"), struct.Struct("!I12xQHH4xQ8xI12xQH6xB15x")
 
-BASE = _SENDER.size
-BASE_SIGNED = _SENDER_SIGNED.size + HMAC_SIZE
+BASE, BASE_SIGNED = _SENDER[0].size, _SENDER[1].size + HMAC_SIZE
 """Bytes of a packet without TLVs; signed is what the RFC calls authenticated."""
 
 _NTP_TO_UNIX = 2_208_988_800  # seconds from 1900 to 1970
@@ -87,7 +84,7 @@ class ErrorEstimate(NamedTuple):
 
 
 UNSYNCHRONIZED = ErrorEstimate(1.0).pack()
-"""What we say of our own time stamps: that nobody should compare them with another clock's."""
+"""Of our own time stamps: nobody should compare them with another clock's."""
 
 
 def ntp(at_ns: int) -> int:
@@ -112,34 +109,24 @@ def nanoseconds(timestamp: int, error: int = 0) -> int:
 
 def pack_sender(packet: SenderPacket, key: bytes | None) -> bytes:
     """A Session-Sender's packet (RFC 8762, sections 4.2.1 and 4.2.2); with a key it is signed."""
-    fields = packet[:4]
-    return _signed(_SENDER_SIGNED.pack(*fields), key) + packet.tlvs if key else _SENDER.pack(*fields) + packet.tlvs
+    return _pack(_SENDER, packet, key)
 
 
 def read_sender(data: bytes, key: bytes | None) -> SenderPacket | None:
     """What a Session-Reflector received; None if it is too short or not signed with this key."""
-    if key:
-        if not _is_signed(data, key):
-            return None
-        return SenderPacket._make((*_SENDER_SIGNED.unpack_from(data), data[BASE_SIGNED:]))
-    return SenderPacket._make((*_SENDER.unpack_from(data), data[BASE:])) if len(data) >= BASE else None
+    fields = _read(_SENDER, data, key)
+    return SenderPacket._make(fields) if fields else None
 
 
 def pack_reflected(packet: ReflectedPacket, key: bytes | None) -> bytes:
     """A Session-Reflector's packet (RFC 8762, sections 4.3.1 and 4.3.2); with a key it is signed."""
-    fields = packet[:9]
-    if key:
-        return _signed(_REFLECTED_SIGNED.pack(*fields), key) + packet.tlvs
-    return _REFLECTED.pack(*fields) + packet.tlvs
+    return _pack(_REFLECTED, packet, key)
 
 
 def read_reflected(data: bytes, key: bytes | None) -> ReflectedPacket | None:
     """What a Session-Sender received; None if it is too short or not signed with this key."""
-    if key:
-        if not _is_signed(data, key):
-            return None
-        return ReflectedPacket._make((*_REFLECTED_SIGNED.unpack_from(data), data[BASE_SIGNED:]))
-    return ReflectedPacket._make((*_REFLECTED.unpack_from(data), data[BASE:])) if len(data) >= BASE else None
+    fields = _read(_REFLECTED, data, key)
+    return ReflectedPacket._make(fields) if fields else None
 
 
 def digest(key: bytes, text: bytes) -> bytes:
@@ -147,10 +134,17 @@ def digest(key: bytes, text: bytes) -> bytes:
     return hmac.digest(key, text, "sha256")[:HMAC_SIZE]
 
 
-def _signed(text: bytes, key: bytes) -> bytes:
-    return text + digest(key, text)
+def _pack(
+    layouts: tuple[struct.Struct, struct.Struct], packet: SenderPacket | ReflectedPacket, key: bytes | None
+) -> bytes:
+    text = layouts[bool(key)].pack(*packet[:-1])
+    return text + (digest(key, text) if key else b"") + packet.tlvs
 
 
-def _is_signed(data: bytes, key: bytes) -> bool:
-    text, given = data[: BASE_SIGNED - HMAC_SIZE], data[BASE_SIGNED - HMAC_SIZE : BASE_SIGNED]
-    return len(data) >= BASE_SIGNED and hmac.compare_digest(digest(key, text), given)
+def _read(layouts: tuple[struct.Struct, struct.Struct], data: bytes, key: bytes | None) -> tuple[Any, ...] | None:
+    base, layout = (BASE_SIGNED if key else BASE), layouts[bool(key)]
+    if len(data) < base or (
+        key and not hmac.compare_digest(digest(key, data[: layout.size]), data[layout.size : base])
+    ):
+        return None
+    return *layout.unpack_from(data), data[base:]

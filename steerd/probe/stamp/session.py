@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4
-from steerd.net.sockets import address_family
+from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
 from steerd.probe.stamp.direction import DirectionLog, numbers
@@ -16,7 +16,7 @@ from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary
 
 _ANCILLARY: Final = 256
-_HEADERS: Final = 256  # bytes of them, at most, before a packet that comes back with its stamp
+_HEADERS: Final = 256  # bytes, at most, before a packet that comes back with its stamp
 _AT_ONCE: Final = 512  # packets read of one session at a time
 _SSIDS: Final = 0xFFFF
 _MANY: Final = 64  # packets at once: with fewer, no buffer was full
@@ -53,15 +53,12 @@ class Reflection(NamedTuple):
     at_ns: int
 
 
-class Session:
-    """Probes to one ``address`` and ``port``, ``size`` bytes each, as far as STAMP has that. Raises `OSError` if its
-    socket cannot be had.
-
-    ``sequence`` is that of the next probe; ``asked`` are those remembered, by theirs. ``overflowed``: some answers
-    were lost in our own receive buffer before `answers` last read it.
-    """
+class StampSession(SocketOwner):
+    """Probes to one address and port. ``sequence`` is that of the next probe; ``asked`` are those remembered, by
+    theirs. ``overflowed``: some answers were lost in our own receive buffer before `answers` last read it."""
 
     def __init__(self, family: int, address: str, port: int, *, key: bytes | None, size: int, numbered: bool) -> None:
+        """Probes have ``size`` bytes, as far as STAMP allows. Raises `OSError` if the socket cannot be opened."""
         self.log = DirectionLog()
         self.asked: dict[int, Asked] = {}
         self.overflowed = False
@@ -75,32 +72,18 @@ class Session:
         self._numbers = numbers()
         self.sequence = next(self._numbers)
         self._level = socket.IPPROTO_IP if family == IPV4 else socket.IPPROTO_IPV6
-        self._socket = socket.socket(self._family, socket.SOCK_DGRAM)
-        try:
-            self._set_up(family)
+        self._socket = sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        with closed_on_error(sock):
+            if family == IPV4:
+                sock.setsockopt(socket.IPPROTO_IP, wire.IP_RECVERR, 1)
+            else:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.setsockopt(socket.IPPROTO_IPV6, wire.IPV6_RECVERR, 1)
             self.number_stamps(numbered=numbered)
-        except OSError:
-            self._socket.close()
-            raise
-        self._drops = wire.Drops(self._socket)
-
-    def _set_up(self, family: int) -> None:
-        sock = self._socket
-        sock.setblocking(False)
-        if family == IPV4:
-            sock.setsockopt(socket.IPPROTO_IP, wire.IP_RECVERR, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, wire.IPV6_RECVERR, 1)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
+        self._drops = wire.Drops(sock)
 
     def number_stamps(self, *, numbered: bool) -> None:
-        """Whether stamps of departure come with a number or with the packet: as the kernel can."""
+        """Have stamps of departure come with a number (kernels since 6.13), or with the packet."""
         self._numbered = numbered
         wire.stamp(self._socket, numbered=numbered)
 
@@ -111,10 +94,8 @@ class Session:
         packet = stamp.pack_sender(fields, self._key)
         if self._numbered:
             options = [*options, (socket.SOL_SOCKET, wire.SCM_TS_OPT_ID, wire.WORD.pack(number))]
-        error = self._send(packet, options)
-        if error:
-            # It may have been an ICMP error about an earlier probe: each is told once, by whatever comes next.
-            error = self._send(packet, options)
+        # A first error may be an ICMP error about an earlier probe: the next system call tells it, once.
+        error = self._send(packet, options) and self._send(packet, options)
         if not error:
             self.asked[sequence] = Asked(number, timestamp)
             self.log.sent(sequence)
@@ -129,7 +110,7 @@ class Session:
         return 0
 
     def errors(self) -> Iterator[Departure | Report]:
-        """What the kernel has to say of probes sent."""
+        """What the kernel reports of probes sent."""
         for _ in range(_AT_ONCE):
             try:
                 packet, ancillary, _, _ = self._socket.recvmsg(self._size + _HEADERS, _ANCILLARY, socket.MSG_ERRQUEUE)
@@ -145,20 +126,18 @@ class Session:
                         number = identity if self._numbered else self._number_in(packet[-self._size :])
                         if number is not None:
                             yield Departure(number, info == wire.SCM_TSTAMP_SCHED, at_ns)
-                    elif origin in _REPORTED:
-                        number = self._number_in(packet)
-                        if number is not None:
-                            yield Report(number)
+                    elif origin in _REPORTED and (number := self._number_in(packet)) is not None:
+                        yield Report(number)
 
     def _number_in(self, packet: bytes) -> int | None:
-        """Of the probe that begins with these bytes; an ICMP error may quote none of them, and means the latest."""
+        """Of the probe that begins with these bytes; the latest, if an ICMP error quotes none of them."""
         if len(packet) < _SEQUENCE:
             return next((asked.number for asked in reversed(self.asked.values())), None)
         asked = self.asked.get(int.from_bytes(packet[:_SEQUENCE]))
         return asked.number if asked else None
 
     def answers(self) -> Iterator[Reflection]:
-        """What came, and is an answer of the target to a probe of this session."""
+        """What came from the target in answer to a probe of this session."""
         found = 0
         for _ in range(_AT_ONCE):
             try:
@@ -168,18 +147,13 @@ class Session:
             except OSError:
                 continue  # an ICMP error; the error queue has the whole of it
             found += 1
-            answer = self._proved(data, address)
-            if answer:
-                yield Reflection(
-                    answer, self.asked[answer.sender_sequence].number, wire.received(ancillary) or time.time_ns()
-                )
+            if answer := self._proved(data, *address[:2]):
+                number = self.asked[answer.sender_sequence].number
+                yield Reflection(answer, number, wire.received(ancillary) or time.time_ns())
         self.overflowed = found >= _MANY and self._drops.overflowed(found)
 
-    def _proved(self, data: bytes, address: tuple[str, int]) -> stamp.ReflectedPacket | None:
-        if (
-            address[1] != self._target[1]
-            or socket.inet_pton(self._family, address[0].partition("%")[0]) != self._packed
-        ):
+    def _proved(self, data: bytes, address: str, port: int) -> stamp.ReflectedPacket | None:
+        if port != self._target[1] or socket.inet_pton(self._family, address.partition("%")[0]) != self._packed:
             return None
         answer = stamp.read_reflected(data, self._key)
         asked = self.asked.get(answer.sender_sequence) if answer else None

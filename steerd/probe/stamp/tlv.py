@@ -1,6 +1,6 @@
 """What may follow a STAMP packet: type, length and value (RFC 8972, section 4). Pure.
 
-We send Extra Padding only, and reflect anything: what is not known goes back as it came, flagged as such.
+steerd sends Extra Padding only, and reflects anything: unknown TLVs go back as they came, flagged as such.
 """
 
 import hmac
@@ -20,18 +20,21 @@ _HEAD = struct.Struct("!BBH")
 _SEQUENCE = struct.Struct("!I")
 
 
-class _Tlv(NamedTuple):
+class Tlv(NamedTuple):
+    """Flags, type and value."""
+
     flags: int
     kind: int
     value: bytes
 
     def pack(self, flags: int) -> bytes:
+        """Its bytes, with these flags."""
         return _HEAD.pack(flags, self.kind, len(self.value)) + self.value
 
 
 def padding(size: int, *, signed: bool) -> bytes:
-    """The Extra Padding (RFC 8972, section 4.1) that makes a packet of ``size`` bytes: nothing if the base packet is
-    as long, and at least the four bytes of its own head."""
+    """The Extra Padding (RFC 8972, section 4.1) that fills a packet up to ``size`` bytes: none if the base packet is as
+    long, else at least the four bytes of its own head."""
     missing = size - (BASE_SIGNED if signed else BASE)
     if missing <= 0:
         return b""
@@ -44,7 +47,7 @@ def reflect(tlvs: bytes, key: bytes | None, asked: int, sequence: int) -> bytes:
     bytes. With a key they must be signed with it (section 4.8), and are signed again."""
     if not tlvs:
         return tlvs
-    found, rest = _split(tlvs)
+    found, rest = split(tlvs)
     proved = _proved(found, rest, key, asked)
     answer: list[bytes] = []
     for tlv in found:
@@ -59,29 +62,28 @@ def reflect(tlvs: bytes, key: bytes | None, asked: int, sequence: int) -> bytes:
     return b"".join(answer)
 
 
-def _split(tlvs: bytes) -> tuple[list[_Tlv], bytes]:
-    """The TLVs, and from the first malformed one on everything that is left."""
-    found: list[_Tlv] = []
+def split(tlvs: bytes) -> tuple[list[Tlv], bytes]:
+    """The TLVs, and everything from the first malformed one on."""
+    found: list[Tlv] = []
     at = 0
     while len(tlvs) - at >= _HEAD.size:
         flags, kind, length = _HEAD.unpack_from(tlvs, at)
         end = at + _HEAD.size + length
         if end > len(tlvs) or (kind == HMAC and length != HMAC_SIZE):
             break
-        found.append(_Tlv(flags, kind, tlvs[at + _HEAD.size : end]))
+        found.append(Tlv(flags, kind, tlvs[at + _HEAD.size : end]))
         at = end
     return found, tlvs[at:]
 
 
-def _proved(found: list[_Tlv], rest: bytes, key: bytes | None, asked: int) -> bool | None:
+def _proved(found: list[Tlv], rest: bytes, key: bytes | None, asked: int) -> bool | None:
     """Whether the HMAC among the TLVs is right; None if none is needed, or there is no key to tell."""
     if key is None:
         return None
     places = [place for place, tlv in enumerate(found) if tlv.kind == HMAC]
     if not places:
-        # Padding alone proves nothing to anybody; a malformed TLV is not processed.
-        alone = [tlv.kind for tlv in found] == [EXTRA_PADDING]
-        return None if not found or (alone and not rest) else False
+        # Padding alone needs no signature; a malformed TLV is not processed.
+        return None if not found or ([tlv.kind for tlv in found] == [EXTRA_PADDING] and not rest) else False
     place = places[0]
     if len(places) > 1 or any(tlv.kind != EXTRA_PADDING for tlv in found[place + 1 :]):
         return False

@@ -1,6 +1,7 @@
 """Which key is due when. Pure: the time is an argument, and every key keeps its own phase on the grid."""
 
 import math
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 from zlib import crc32
 
@@ -15,26 +16,23 @@ _LATE = 0.1  # seconds: a slot later than this, or than half its period, is skip
 
 
 def phase(name: str, seed: int) -> float:
-    """Where in its period ``name`` is probed, from 0 to 1: the same at every start with the same seed, and
-    another on a gateway with another seed."""
+    """Where in its period ``name`` is probed, from 0 to 1: the same at every start with the same seed."""
     return crc32(name.encode(), seed & 0xFFFFFFFF) / 2**32
 
 
+@dataclass(slots=True)
 class _Beat:
-    __slots__ = ("due", "fired", "period", "phase")
-
-    def __init__(self, phase: float) -> None:
-        self.phase = phase
-        self.period = math.inf
-        self.due = math.inf
-        self.fired = -math.inf
+    phase: float
+    period: float = math.inf
+    due: float = math.inf
+    fired: float = -math.inf
 
 
 class Schedule(Generic[Key]):
     """Keys that fall due at ``(k + phase) * period``.
 
-    ``skipped`` counts the slots that passed while nobody looked: they are never made up for, so a stall is
-    not followed by a burst. ``shortest`` is the shortest period in use; infinity if every key rests.
+    ``skipped`` counts the slots that passed during a stall: no burst makes up for them. ``shortest`` is the shortest
+    period in use; infinity if every key rests.
     """
 
     def __init__(self) -> None:
@@ -42,20 +40,19 @@ class Schedule(Generic[Key]):
         self._wheel: Wheel[tuple[Key, float]] = Wheel(GRAIN)
         self.skipped = 0
         self.shortest = math.inf
+        self.next_at = self._wheel.next_at
 
     def add(self, key: Key, phase: float) -> None:
         """Know ``key``, at rest until it is given a period."""
         self._beats[key] = _Beat(phase)
 
     def remove(self, key: Key) -> None:
+        """Forget ``key``."""
         del self._beats[key]
         self._look()
 
     def every(self, key: Key, period: float | None, now: float) -> None:
-        """Make ``key`` due every ``period`` seconds from now on (None: rest).
-
-        A key that fell due a whole new period ago or more is due at once.
-        """
+        """Make ``key`` due every ``period`` seconds (None: rest), at once if it last was more than a period ago."""
         beat = self._beats[key]
         wanted = math.inf if period is None else period
         if beat.period == wanted:
@@ -85,10 +82,6 @@ class Schedule(Generic[Key]):
             # Half a period is the least distance of two probes, also where a cadence was changed off the grid.
             self._put(key, beat, self._next(beat, max(now, due + beat.period / 2)))
         return taken
-
-    def next_at(self) -> float:
-        """When to call `take` again; infinity: never."""
-        return self._wheel.next_at()
 
     def _look(self) -> None:
         self.shortest = min((beat.period for beat in self._beats.values()), default=math.inf)

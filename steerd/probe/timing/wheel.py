@@ -10,10 +10,7 @@ _ROUNDING = 1e-6  # slots: a time that lies on the grid but for float error belo
 
 
 class Wheel(Generic[Item]):
-    """Items in slots of ``grain`` seconds. Nothing is ever taken out early: who puts an item in looks, when
-    it is taken, whether it still matters."""
-
-    __slots__ = ("_grain", "_order", "_slots")
+    """Items in slots of ``grain`` seconds. None is removed early: when taken, check whether it still matters."""
 
     def __init__(self, grain: float) -> None:
         self._grain = grain

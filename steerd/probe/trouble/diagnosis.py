@@ -1,4 +1,4 @@
-"""Why probes go unanswered: this machine's own doing, a target's limit, or a method that the target refuses."""
+"""Why probes go unanswered: this machine refuses them, the target limits its answers, or it refuses the method."""
 
 import math
 from collections.abc import Set as AbstractSet
@@ -29,13 +29,14 @@ class Diagnosis:
         self._due: list[Leg] = []
 
     def close(self) -> None:
+        """Forget all legs, and close what is open."""
         if self._lookup is not None:
             self._lookup.close()
         self._lookup = None
         self.forget(set())
 
     def forget(self, kept: AbstractSet[Leg]) -> None:
-        """Only these legs are still probed."""
+        """Forget all legs but those ``kept``."""
         self._checks = {leg: check for leg, check in self._checks.items() if leg in kept}
         self._due = [leg for leg in self._due if leg.checks in kept]
 
@@ -48,24 +49,23 @@ class Diagnosis:
             self._findings.found(leg.settings.path, Finding.LOCAL, words(error))
 
     def stuck(self, leg: Leg, now: float) -> None:
-        """A probe entered this machine's own queue, and never left it."""
+        """A probe entered this machine's own queue and never left it."""
         leg.refused_at = now
         text = f"the queue of {leg.settings.device or 'the device'} is full, and drops the probes"
         self._findings.found(leg.settings.path, Finding.LOCAL, text)
 
     def accepted(self, leg: Leg, now: float) -> None:
-        """This machine sent a probe of a leg that it had refused to send one of."""
+        """This machine sent a probe again, after it had refused to send one of this leg."""
         if now - leg.refused_at >= _TROUBLE_OVER:
             leg.refused_at = -math.inf
             self._findings.over(leg.settings.path, Finding.LOCAL)
 
     def unroutable(self, leg: Leg, now: float) -> int:
-        """The errno with which this machine's routes refuse the leg's target; 0: they lead there. Asked when a probe
-        is overdue: bound to a device, it was sent whatever the routes say."""
+        """The errno with which this machine's routes refuse the leg's target; 0: they lead there. To be asked when a
+        probe is overdue: bound to a device, it was sent whatever the routes say."""
         if now < leg.routed_at + _ROUTED_FOR:
             return 0
-        if self._lookup is None:
-            self._lookup = RouteLookup()
+        self._lookup = self._lookup or RouteLookup()
         device = leg.settings.device
         interface = self._devices.index(device) if device else 0
         error = self._lookup.refusal(leg.family, leg.packed, mark=leg.settings.mark, interface=interface)
@@ -80,13 +80,15 @@ class Diagnosis:
         if leg.checks is not None:
             return False
         leg.losses += 1
-        if leg.limit is None:
-            leg.limit = Limit()
+        leg.limit = leg.limit or Limit()
         leg.limit.lost(sent_at)
         if leg.losses % _LOOK_EVERY == 1:
             self._look_for_limit(leg, leg.limit)
         if leg.losses >= SILENT and leg.settings.method != ICMP:
-            self._due.append(self._check(leg))
+            check = self._checks.get(leg)
+            if check is None or check.address != leg.address:
+                check = self._checks[leg] = self._carriers.check(leg)
+            self._due.append(check)
         return leg.losses % SILENT == 0
 
     def answered(self, leg: Leg, sent_at: float) -> None:
@@ -108,7 +110,7 @@ class Diagnosis:
                 self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
 
     def checks(self) -> list[Leg]:
-        """The legs to send one probe each, to see whether a silent target is there at all."""
+        """The legs to send one probe each, to test whether a silent target answers ICMP."""
         due, self._due = self._due, []
         return due
 
@@ -119,9 +121,3 @@ class Diagnosis:
             return
         text = f"the target seems to answer only {rate:.2g} probes a second: such loss is not the path's"
         self._findings.found(leg.settings.path, Finding.RATE_LIMITED, text)
-
-    def _check(self, leg: Leg) -> Leg:
-        check = self._checks.get(leg)
-        if check is None or check.address != leg.address:
-            check = self._checks[leg] = self._carriers.check(leg)
-        return check

@@ -1,7 +1,7 @@
 """Asks the kernel by which device it would send a probe: rtnetlink(7), RTM_GETROUTE.
 
-A packet that is bound to a device leaves by it even when no route says so, or one forbids it: IPv4 takes the target
-for a neighbour then. Such a probe is lost for a reason of this machine's, which only its routes tell.
+A packet that is bound to a device leaves by it even when no route says so, or one forbids it (IPv4 then takes the
+target for a neighbour). Only the routes tell that such a probe was lost because of this machine.
 """
 
 import errno
@@ -24,16 +24,14 @@ _INT: Final = struct.Struct("=I")
 _PATIENCE: Final = 0.1  # seconds: the kernel answers at once
 
 
-class RouteLookup:
+class RouteLookup(Connection):
     """A connection that asks, and waits for the answer."""
 
     def __init__(self) -> None:
-        self._connection = Connection(timeout=_PATIENCE)
-        self.close = self._connection.close
+        super().__init__(timeout=_PATIENCE)
 
     def refusal(self, family: int, target: bytes, *, mark: int, interface: int) -> int:
-        """0 if a route leads there by the device with this index (0: by any), else the errno that says why not.
-        Nothing is refused that could not be asked."""
+        """0 if a route leads there by the device with this index (0: by any), or nobody answers; else the errno."""
         body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
         body += attribute(_DST, target)
         if interface:
@@ -41,7 +39,7 @@ class RouteLookup:
         if mark:
             body += attribute(_MARK, _INT.pack(mark))
         try:
-            answers = self._connection.ask(_GETROUTE, body)
+            answers = self.ask(_GETROUTE, body)
         except NetlinkError as error:
             return error.errno or 0
         except OSError:
@@ -50,9 +48,8 @@ class RouteLookup:
 
 
 def words(error: int) -> str:
-    """Why this machine did not send a probe, for people."""
-    name = errno.errorcode.get(error, str(error))
-    return f"{_WORDS.get(error, os.strerror(error))} ({name})"
+    """Why this machine did not send a probe, for the operator."""
+    return f"{_WORDS.get(error, os.strerror(error))} ({errno.errorcode.get(error, str(error))})"
 
 
 _WORDS: Final = {
@@ -61,7 +58,7 @@ _WORDS: Final = {
     errno.EHOSTUNREACH: "a route makes the target unreachable",
     errno.EINVAL: "a blackhole route swallows the probes",
     errno.EACCES: "a route prohibits the target",
-    errno.ENODEV: "the device is not there",
+    errno.ENODEV: "the device does not exist",
     errno.ENETDOWN: "the device is down",
     errno.EADDRNOTAVAIL: "the source address is not on this machine",
     errno.EDESTADDRREQ: "the target's name is not resolved yet",

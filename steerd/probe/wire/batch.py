@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from steerd.config.settings import IPV4
+from steerd.net.sockets import SocketOwner
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary, Arrival, Stamp
 
@@ -64,23 +65,13 @@ class _Block:
         data, names, control, vectors, self.address = (ctypes.addressof(export) for export in self._exports)
         for at in range(count):
             _IOVEC.pack_into(iovecs, at * _IOVEC.size, data + at * size, size)
-            _HEADER.pack_into(
-                self.headers,
-                at * _HEADER.size,
-                names + at * _NAME,
-                _NAME,
-                vectors + at * _IOVEC.size,
-                1,
-                control + at * _CONTROL,
-                _CONTROL,
-                0,
-                0,
-            )
+            places = (names + at * _NAME, _NAME, vectors + at * _IOVEC.size, 1, control + at * _CONTROL, _CONTROL)
+            _HEADER.pack_into(self.headers, at * _HEADER.size, *places, 0, 0)
         self.iovecs = iovecs
         self.fresh = bytes(self.headers)
 
 
-class Batch:
+class Batch(SocketOwner):
     """A `steerd.probe.wire.datagram.Wire` over a socket that it closes in the end."""
 
     def __init__(self, sock: socket.socket, family: int) -> None:
@@ -100,9 +91,6 @@ class Batch:
         for at in range(_SENT_AT_ONCE):
             _UINT.pack_into(self._out.headers, at * _HEADER.size + _NAME_LENGTH, self._name_length)
         wire.stamp(sock, numbered=True)
-
-    def close(self) -> None:
-        self._socket.close()
 
     def envelope(self, target: bytes, port: int, options: Ancillary) -> Envelope:
         if self._ipv4:
@@ -141,7 +129,7 @@ class Batch:
         return self._flush(parcels)
 
     def _flush(self, parcels: Sequence[tuple[bytes, int, Envelope]]) -> list[int]:
-        """Send what stands in its places; after a refusal go on behind it."""
+        """Send what was written into its places; after a refusal go on behind it."""
         count, done = len(parcels), 0
         errors = [0] * count
         while done < count:
@@ -160,13 +148,12 @@ class Batch:
         return errors
 
     def _unnumbered(self, parcel: tuple[bytes, int, Envelope]) -> bool:
-        """Whether this kernel sends it without a number: then so it is from now on."""
+        """Whether this kernel sends it without a number: then all others from now on, too."""
         self._numbered = False
-        if self._send([parcel]) == [0]:
+        self._numbered = self._send([parcel]) != [0]
+        if not self._numbered:
             wire.stamp(self._socket, numbered=False)
-            return True
-        self._numbered = True
-        return False
+        return not self._numbered
 
     def stamps(self) -> Iterator[Stamp]:
         headers, control, data, size = self._in.headers, self._in.control, self._data, self._in.size
@@ -207,7 +194,7 @@ class Batch:
         self.overflowed = self._drops.overflowed(found)
 
     def _read(self, flags: int) -> Iterator[int]:
-        """Fill the places again and again; how many each time."""
+        """Fill the places again and again; yields how many each time."""
         block, descriptor = self._in, self._socket.fileno()
         headers, fresh = block.headers, block.fresh
         for _ in range(wire.AT_ONCE // _READ_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Kernel time stamps are CLOCK_REALTIME: notice when that clock is set, or when the machine slept."""
+"""Kernel time stamps are CLOCK_REALTIME: detect when that clock is set, or the machine was suspended."""
 
 import time
 
@@ -9,34 +9,25 @@ _ATTEMPTS = 3
 
 
 class ClockWatch:
-    """Compares CLOCK_REALTIME with CLOCK_MONOTONIC from one look to the next.
-
-    A suspend is seen too: the monotonic clock stands still meanwhile, the other does not.
-    """
+    """Compares CLOCK_REALTIME with CLOCK_MONOTONIC, which stands still while the machine is suspended."""
 
     def __init__(self, now: float, offset: float) -> None:
         self._now = now
         self._offset = offset
 
     def stepped(self, now: float, offset: float) -> bool:
-        """Whether the clock was set since the last look; all in seconds, ``offset`` as `realtime_offset` gives."""
-        change = abs(offset - self._offset)
-        allowed = _STEP + _SLEW * (now - self._now)
-        self._now = now
-        self._offset = offset
-        return change > allowed
+        """Whether the clock was set since the last call; all in seconds, ``offset`` as `realtime_offset` gives."""
+        stepped = abs(offset - self._offset) > _STEP + _SLEW * (now - self._now)
+        self._now, self._offset = now, offset
+        return stepped
 
 
 def realtime_offset() -> float:
     """CLOCK_REALTIME - CLOCK_MONOTONIC, in seconds, to some microseconds."""
-    best = offset = 0
-    for attempt in range(_ATTEMPTS):
-        before = time.monotonic_ns()
-        real = time.time_ns()
-        after = time.monotonic_ns()
-        if attempt == 0 or after - before < best:
-            best = after - before
-            offset = real - (before + after) // 2
-        if best < _STEADY_NS:
+    readings: list[tuple[int, int]] = []  # how long each took, and the offset
+    for _ in range(_ATTEMPTS):
+        before, real, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        readings.append((after - before, real - (before + after) // 2))
+        if after - before < _STEADY_NS:
             break
-    return offset / 1e9
+    return min(readings)[1] / 1e9

@@ -1,8 +1,5 @@
-"""A datagram socket with the kernel's time stamps both ways: what both ways of using it share.
-
-`steerd.probe.wire.single` makes a system call for each packet, `steerd.probe.wire.batch` one for many. Which of them is
-in use makes no difference to anybody else.
-"""
+"""A datagram socket with the kernel's time stamps both ways, behind one interface: `steerd.probe.wire.single` makes a
+system call for each packet, `steerd.probe.wire.batch` one for many."""
 
 import socket
 import struct
@@ -10,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from steerd.config.settings import IPV4
+from steerd.net.sockets import address_family, enlarge
 
 # Not in the socket module: asm-generic/socket.h, linux/in.h, linux/in6.h, linux/errqueue.h, linux/net_tstamp.h.
-SO_RCVBUFFORCE: Final = 33
 SO_TIMESTAMPING: Final = 37
 SO_MEMINFO: Final = 55
 SCM_TS_OPT_ID: Final = 81
@@ -24,7 +21,9 @@ SCM_TSTAMP_SCHED: Final = 1
 _SK_MEMINFO_DROPS: Final = 8
 
 _TX_SOFTWARE, _RX_SOFTWARE, _SOFTWARE, _OPT_ID, _TX_SCHED, _OPT_TSONLY = 1 << 1, 1 << 3, 1 << 4, 1 << 7, 1 << 8, 1 << 11
-STAMPS: Final = _TX_SOFTWARE | _TX_SCHED | _RX_SOFTWARE | _SOFTWARE | _OPT_ID
+RECEIPTS: Final = _RX_SOFTWARE | _SOFTWARE
+"""Stamps of what comes alone (`SO_TIMESTAMPING`)."""
+_STAMPS: Final = _TX_SOFTWARE | _TX_SCHED | RECEIPTS | _OPT_ID
 
 TIMESPEC: Final = struct.Struct("@ll")
 EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")
@@ -45,7 +44,6 @@ _FULL: Final = 64  # packets found waiting at once: with fewer, the buffer was n
 
 Ancillary = list[tuple[int, int, bytes]]
 
-
 Stamp = tuple[int | None, bool, int, bytes]
 """A probe on its way out of this machine: the number it was sent with, whether it entered our queue or (False) left it,
 and when, CLOCK_REALTIME in ns. Without a number the kernel is too old to say, and gives the packet back, behind headers
@@ -62,58 +60,52 @@ class Wire(Protocol):
 
     def envelope(self, target: bytes, port: int, options: Ancillary) -> Any:
         """What goes with each packet to one target: its packed address, and control messages."""
-        ...
 
     def send(self, parcels: Sequence[tuple[bytes, int, Any]]) -> Sequence[int]:
         """Send packets, each with its number (32 bits) and envelope. For each 0, or the errno of its refusal."""
-        ...
 
     def stamps(self) -> Iterator[Stamp]:
         """The stamps of departure since the last call."""
-        ...
 
     def arrivals(self) -> Iterator[Arrival]:
-        """What was received since the last call. An arrival is good until the next one is asked for."""
-        ...
+        """What was received since the last call. An arrival is valid until the next one is asked for."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the socket."""
 
 
 def options(family: int, *, mark: int = 0, interface: int = 0, source: str | None = None, dscp: int = 0) -> Ancillary:
-    """The control messages of one path: its mark, the index of its device (0: whatever the routes say), where its
-    packets come from and their DSCP."""
+    """The control messages of one path; ``interface`` is the index of its device (0: whatever the routes say)."""
+    v4 = family == IPV4
+    level, kind, tos = (
+        (socket.IPPROTO_IP, IP_PKTINFO, socket.IP_TOS)
+        if v4
+        else (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, socket.IPV6_TCLASS)
+    )
     found = [(socket.SOL_SOCKET, socket.SO_MARK, WORD.pack(mark))] if mark else []
-    if family == IPV4:
-        packed = socket.inet_pton(socket.AF_INET, source) if source else bytes(4)
-        if interface or source:
-            found.append((socket.IPPROTO_IP, IP_PKTINFO, struct.pack("@i4s4s", interface, packed, bytes(4))))
-        if dscp:
-            found.append((socket.IPPROTO_IP, socket.IP_TOS, struct.pack("@i", dscp << 2)))
-    else:
-        packed = socket.inet_pton(socket.AF_INET6, source) if source else bytes(16)
-        if interface or source:
-            found.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, struct.pack("@16si", packed, interface)))
-        if dscp:
-            found.append((socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("@i", dscp << 2)))
+    if interface or source:
+        packed = socket.inet_pton(address_family(family), source) if source else bytes(16)
+        place = struct.pack("@i4s4x", interface, packed) if v4 else struct.pack("@16si", packed, interface)
+        found.append((level, kind, place))
+    if dscp:
+        found.append((level, tos, struct.pack("@i", dscp << 2)))
     return found
 
 
-def enlarge(sock: socket.socket) -> None:
-    """Room for what a tick, or a stall, may bring."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
-    except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+def make_room(sock: socket.socket) -> None:
+    """Buffers for what a tick, or a stall, may bring."""
+    enlarge(sock, RECEIVE_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
 def stamp(sock: socket.socket, *, numbered: bool) -> None:
     """Have the kernel stamp what leaves and what comes. ``numbered``: stamps of departure come with the number that
     went with the packet (kernels since 6.13); else with the packet itself."""
-    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPS | (_OPT_TSONLY if numbered else 0))
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, _STAMPS | (_OPT_TSONLY if numbered else 0))
 
 
 def nanoseconds(stamps: bytes) -> int:
+    """The first of a packet's time stamps, that of the software, in ns."""
     seconds, rest = TIMESPEC.unpack_from(stamps)
     return int(seconds * 1_000_000_000 + rest)
 
@@ -134,11 +126,9 @@ class Drops:
         self._dropped = 0
 
     def overflowed(self, count: int) -> bool:
-        """Whether it did since the last call; ``count`` packets were found waiting in it meanwhile.
-
-        SO_RXQ_OVFL would tell only with the next packet, which may be too late. Packets with a bad checksum count
-        as dropped too: without a full buffer it was those.
-        """
+        """Whether it did since the last call; ``count`` packets were found waiting in it meanwhile."""
+        # SO_RXQ_OVFL would tell only with the next packet, which may be too late. Packets with a bad checksum count as
+        # dropped too: without a full buffer it was those.
         memory = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
         before, self._dropped = self._dropped, _MEMINFO.unpack(memory)[_SK_MEMINFO_DROPS]
         return self._dropped != before and count >= _FULL

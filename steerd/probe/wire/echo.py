@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from steerd.config.settings import IPV4
 from steerd.net import icmp
-from steerd.net.icmp import ECHO, ECHO_REPLY, ICMP_HEADER
+from steerd.net.icmp import ECHO, ECHO_REPLY, ICMP_HEADER, Quote
 
 IDENTIFIER_MASK = 0xFC00
-"""The identifier's bits that tell this process' probes; it draws the rest anew when a path goes silent."""
+"""The identifier's bits that tell this process' probes; the rest changes when a path goes silent."""
 
 COOKIE_SIZE = 16
 TAG_SIZE = 4
@@ -21,14 +21,14 @@ TAG_SIZE = 4
 
 _HEAD = struct.Struct("!BBHH")
 _TAIL = struct.Struct("!H16sIIH")
-_ECHO = struct.Struct("!B3xHH16sI")
+_ECHO = struct.Struct("!4xHH16sI")
 PAYLOAD = 56
 """Bytes behind the header of an echo, as `ping` sends them."""
 _USED = COOKIE_SIZE + 10
 
 
-class Echo(NamedTuple):
-    """An echo reply as it came: nothing in it is to be believed before cookie and source are compared."""
+class EchoReply(NamedTuple):
+    """An echo reply as it came: believe nothing in it before cookie and source are compared."""
 
     identifier: int
     sequence: int
@@ -36,25 +36,13 @@ class Echo(NamedTuple):
     number: int
 
 
-class Quote(NamedTuple):
-    """The echo request that an ICMP error quotes. ``target`` is the packed address it was sent to; ``limit`` the
-    largest packet that the error's sender would pass on, in bytes (0: it does not say; None: the error is another)."""
-
-    identifier: int
-    sequence: int
-    target: bytes
-    limit: int | None = None
-
-
 def rotated(identifiers: int, rotation: int) -> int:
-    """An identifier with the bits of ``identifiers`` under `IDENTIFIER_MASK`; the others go round with ``rotation``,
-    which may be any number."""
+    """The bits of ``identifiers`` under `IDENTIFIER_MASK`; the others go round with ``rotation``, any number."""
     return identifiers & IDENTIFIER_MASK | rotation & ~IDENTIFIER_MASK & 0xFFFF
 
 
 def head(family: int, identifier: int, cookie: bytes) -> bytes:
-    """The first six bytes of all echo requests with this identifier and cookie. The kernel fills in the
-    checksum of ICMPv6 itself."""
+    """The first six bytes of all these echo requests. The kernel fills in the checksum of ICMPv6."""
     checksum = 0
     if family == IPV4:
         words = struct.unpack("!8H", cookie)
@@ -67,31 +55,32 @@ def head(family: int, identifier: int, cookie: bytes) -> bytes:
 
 
 def echo_request(head: bytes, cookie: bytes, number: int, padding: bytes = bytes(PAYLOAD - _USED)) -> bytes:
-    """The whole packet for probe ``number`` (32 bits); the sequence is its lower half. ``padding`` as `padding`
-    gives it."""
+    """The packet of probe ``number`` (32 bits); the sequence is its lower half. ``padding`` as `padding` gives it."""
     sequence = number & 0xFFFF
     return head + _TAIL.pack(sequence, cookie, number, number ^ 0xFFFFFFFF, sequence ^ 0xFFFF) + padding
 
 
 def padding(size: int) -> bytes:
-    """What fills the payload up to ``size`` bytes; 0: the usual one."""
+    """What fills the payload up to ``size`` bytes; 0: up to `PAYLOAD`."""
     return bytes((size or PAYLOAD) - _USED)
 
 
-def read(family: int, data: bytes | memoryview) -> Echo | Quote | None:
+def read(family: int, data: bytes | memoryview) -> EchoReply | Quote | None:
     """What a raw socket of ``family`` received: an IPv4 packet with its header, an ICMPv6 message without."""
     start = (data[0] & 0xF) * 4 if family == IPV4 and data else 0
     if len(data) < start + ICMP_HEADER:
         return None
-    kind = data[start]
-    if kind == ECHO_REPLY[family]:
+    if data[start] == ECHO_REPLY[family]:
         if len(data) < start + _ECHO.size:
             return None
-        _, identifier, sequence, cookie, number = _ECHO.unpack_from(data, start)
-        return Echo(identifier, sequence, cookie, number)
+        return EchoReply(*_ECHO.unpack_from(data, start))
     error = icmp.error(family, data, start)
-    quoted = icmp.quoted_echo(family, error.quoted) if error else None
-    return Quote(*quoted, error.limit) if error and quoted else None
+    return icmp.quoted_echo(family, error.quoted, error.limit) if error else None
+
+
+def latest(newest: int, sequence: int) -> int:
+    """The number of the latest probe with this sequence, all that an ICMP error quotes of it, up to the ``newest``."""
+    return (newest - (newest - sequence) % (1 << 16)) % (1 << 32)
 
 
 def number_in(packet: bytes, tag: bytes) -> int | None:

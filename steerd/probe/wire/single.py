@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from steerd.config.settings import IPV4
-from steerd.net.sockets import address_family
+from steerd.net.sockets import SocketOwner, address_family
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary, Arrival, Stamp
 
@@ -15,7 +15,7 @@ _ANCILLARY = 256
 Envelope = tuple[tuple[str, int], Ancillary]
 
 
-class Single:
+class Single(SocketOwner):
     """A `steerd.probe.wire.datagram.Wire` over a socket that it closes in the end."""
 
     def __init__(self, sock: socket.socket, family: int) -> None:
@@ -26,9 +26,6 @@ class Single:
         self._numbered = True
         self._drops = wire.Drops(sock)
         wire.stamp(sock, numbered=True)
-
-    def close(self) -> None:
-        self._socket.close()
 
     def envelope(self, target: bytes, port: int, options: Ancillary) -> Envelope:
         return (socket.inet_ntop(self._family, target), port), options
@@ -59,8 +56,7 @@ class Single:
         with contextlib.suppress(OSError):
             for _ in range(wire.AT_ONCE):
                 packet, ancillary, _, _ = self._socket.recvmsg(wire.PACKET, _ANCILLARY, socket.MSG_ERRQUEUE)
-                found = self._stamp(packet, ancillary)
-                if found:
+                if found := self._stamp(packet, ancillary):
                     yield found
 
     def _stamp(self, packet: bytes, ancillary: Ancillary) -> Stamp | None:
@@ -81,9 +77,6 @@ class Single:
             for _ in range(wire.AT_ONCE):
                 data, ancillary, _, address = self._socket.recvmsg(wire.PACKET, _ANCILLARY)
                 count += 1
-                at_ns = 0
-                for level, kind, value in ancillary:
-                    if level == socket.SOL_SOCKET and kind == wire.SO_TIMESTAMPING:
-                        at_ns = wire.nanoseconds(value)
-                yield memoryview(data), socket.inet_pton(self._family, address[0].partition("%")[0]), at_ns
+                source = socket.inet_pton(self._family, address[0].partition("%")[0])
+                yield memoryview(data), source, wire.received(ancillary)
         self.overflowed = self._drops.overflowed(count)

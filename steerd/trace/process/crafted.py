@@ -1,7 +1,7 @@
-"""TCP and UDP probes, crafted and read by scapy, sent through a raw socket of our own the way of a path's probes.
+"""TCP and UDP probes, crafted and read by scapy, sent through a raw socket of our own as a path's probes are.
 
-scapy's own sockets would look the route up by themselves, without the path's mark. All probes of a trace are of one
-flow, with the same addresses and ports: routers that spread flows send all of them one way.
+scapy's own sockets would look up the route without the path's mark. All probes of a trace have the same addresses and
+ports: routers that balance flows send all of them one way.
 """
 
 import os
@@ -18,15 +18,13 @@ from steerd.config.settings import IPV4
 from steerd.net.icmp import IPV4_HEADER, IPV6_HEADER
 from steerd.net.sockets import address_family
 from steerd.trace.process import sockets
-from steerd.trace.process.filter import to_port
-from steerd.trace.process.messages import Kind, Message
+from steerd.trace.process.messages import Kind
 from steerd.trace.process.sweep import HOPS, PROBES, Answer
 from steerd.trace.request import Aim, Request
 
 _NUMBERS: Final = range(1, HOPS * PROBES + 1)
 _APART: Final = 1 << 24
-"""Between the TCP sequence numbers of two probes: one within the other's window would be taken for its damage, and
-answered with a reset."""
+"""Between the TCP sequence numbers of two probes: one within the other's window would be answered with a reset."""
 _TTL: Final = 64
 _QUOTED: Final = 8  # bytes of TCP or UDP: all that many routers quote, and all that scapy is given
 _PAYLOAD: Final = 4
@@ -35,11 +33,8 @@ _STAMP_SENDER: Final = slice(24, 28)  # where a reflector repeats that number
 
 
 class Flow:
-    """What a trace's packets have in common, and how one is made and known again: pure.
-
-    A TCP probe is told by its sequence number. A UDP probe is told by the identification of its IPv4 header, or by its
-    payload, of which IPv6 quotes enough.
-    """
+    """The packets of a trace: how one is made, and recognized in an answer. Pure. A TCP probe is told by its sequence
+    number, a UDP probe by the identification of its IPv4 header, or by its payload, of which IPv6 quotes enough."""
 
     def __init__(self, aim: Aim, source: str, method: str, ports: tuple[int, int], dscp: int) -> None:
         self.source = source
@@ -61,7 +56,7 @@ class Flow:
         return bytes(self._network(number, ttl) / transport)
 
     def reset(self, acknowledged: int) -> bytes:
-        """What ends the connection that a SYN-ACK has half opened."""
+        """The packet that ends a connection which a SYN-ACK has half opened."""
         own, other = self.ports
         return bytes(self._network(0, _TTL) / TCP(sport=own, dport=other, flags="R", seq=acknowledged))
 
@@ -91,7 +86,7 @@ class Flow:
                 return self._of_sequence(transport.seq)
             if self._v4:
                 return self._known(network.id - self._id)
-        except Exception:  # noqa: BLE001 (what garbage makes of scapy is nobody's news)
+        except Exception:  # noqa: BLE001 (scapy may raise anything on garbage)
             return None
         payload = quoted[size + _QUOTED : size + _QUOTED + _PAYLOAD]
         return self._known(int.from_bytes(payload) - self._number) if len(payload) == _PAYLOAD else None
@@ -109,16 +104,11 @@ class Flow:
             return None, None
 
     def datagram(self, data: bytes) -> int | None:
-        """The number of the probe that a datagram from the target answers, of an echo or a STAMP reflector; None if
-        it does not tell."""
-        number = None
-        if len(data) >= _STAMP:
-            number = self._known(int.from_bytes(data[_STAMP_SENDER]) - self._number)
-        return (
-            self._known(int.from_bytes(data[:_PAYLOAD]) - self._number)
-            if number is None and len(data) >= _PAYLOAD
-            else number
-        )
+        """The number of the probe that a datagram answers (echo or STAMP reflector); None if it does not tell."""
+        places = [_STAMP_SENDER] if len(data) >= _STAMP else []
+        places += [slice(_PAYLOAD)] if len(data) >= _PAYLOAD else []
+        numbers = [self._known(int.from_bytes(bytes(data[place])) - self._number) for place in places]
+        return next((number for number in numbers if number is not None), None)
 
     def _of_sequence(self, sequence: int) -> int | None:
         number, rest = divmod((sequence - self._number) & 0xFFFFFFFF, _APART)
@@ -137,8 +127,8 @@ class Crafted:
         self.one_at_a_time = self._tcp
         family = address_family(aim.family)
         self._address = (aim.address, 0)
-        self._open: list[socket.socket] = []
-        # Bound for as long as the trace runs, so that nobody else takes the port; datagrams are read from it too.
+        self._open: list[socket.socket | sockets.IcmpListener] = []
+        # Bound as long as the trace runs, so that nobody else takes the port; datagrams are read from it too.
         self._port = self._opened(socket.socket(family, socket.SOCK_STREAM if self._tcp else socket.SOCK_DGRAM))
         self._port.bind((source, 0))
         ports = (self._port.getsockname()[1], request.port)
@@ -148,10 +138,10 @@ class Crafted:
         self._answers = self._port
         if self._tcp:
             self._answers = self._opened(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP))
-            to_port(self._answers, aim.family, ports[0])
+            sockets.receive_port(self._answers, aim.family, ports[0])
         sockets.listen(self._answers)
         self._listener = sockets.IcmpListener(aim)
-        self._open.append(self._listener.socket)
+        self._open.append(self._listener)
 
     def _opened(self, sock: socket.socket) -> socket.socket:
         self._open.append(sock)
@@ -171,19 +161,13 @@ class Crafted:
             answers = [*self._errors(), *self._segments()] if self._tcp else [*self._errors(), *self._datagrams()]
             if answers or (left := until - time.monotonic()) <= 0:
                 return answers
-            sockets.wait([self._listener.socket, self._answers], left)
+            sockets.wait([self._listener, self._answers], left)
 
     def _errors(self) -> Iterator[Answer]:
         for message, source, at in self._listener.heard():
-            answer = self._error(message, source, at)
-            if answer is not None:
-                yield answer
-
-    def _error(self, message: Message, source: str, at: float) -> Answer | None:
-        if message.kind is Kind.REPLY or (number := self._flow.quoted(message.body)) is None:
-            return None
-        target = message.kind is not Kind.EXPIRED and source == self._flow.target
-        return Answer(number, source, at, message.text or None, message.mtu, target)
+            if message.kind is not Kind.REPLY and (number := self._flow.quoted(message.body)) is not None:
+                target = message.kind is not Kind.EXPIRED and source == self._flow.target
+                yield Answer(number, source, at, message.text or None, message.mtu, target)
 
     def _segments(self) -> Iterator[Answer]:
         for packet in sockets.packets(self._answers):
@@ -193,7 +177,7 @@ class Crafted:
             if segment is None:
                 continue
             if not segment.flags.R:
-                # The kernel resets it too, but not the way of the path.
+                # The kernel resets it too, but not down the path.
                 self._sender.sendto(self._flow.reset(segment.ack), self._address)
             if number is not None:
                 error = "connection refused" if segment.flags.R else None

@@ -1,4 +1,4 @@
-"""Echo requests by icmplib, sent the way of a path's probes."""
+"""Echo requests by icmplib, sent as a path's probes are."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from steerd.net import icmp
 from steerd.net.sockets import address_family, never_fragment
 from steerd.trace.process import sockets
 from steerd.trace.process.error import TraceError
-from steerd.trace.process.messages import Kind, Message
+from steerd.trace.process.messages import IcmpMessage, Kind
 from steerd.trace.process.sweep import Answer
 from steerd.trace.request import Aim, Request
 
@@ -23,31 +23,9 @@ _COOKIE: Final = 16
 _TTL: Final = 64
 
 
-class _BoundV4(ICMPv4Socket):  # type: ignore[misc]  # icmplib has no types
-    """icmplib's socket on the path's device, with its mark; it sends only, an `IcmpListener` hears."""
-
-    def __init__(self, request: Request, aim: Aim) -> None:
-        super().__init__(aim.source)
-        _bind(self.sock, request, aim)
-
-
-class _BoundV6(ICMPv6Socket):  # type: ignore[misc]
-    """The same for IPv6."""
-
-    def __init__(self, request: Request, aim: Aim) -> None:
-        super().__init__(aim.source)
-        _bind(self.sock, request, aim)
-
-
-def _bind(sock: socket.socket, request: Request, aim: Aim) -> None:
-    sockets.send_as(sock, request)
-    never_fragment(sock, aim.family)
-    icmp.let_pass(sock, aim.family, ())
-
-
-class Echo:
-    """Probes by number, from 0 to 65,535. Payload and sequence add up to the same checksum each time, so that routers
-    which spread traffic by it send all of them one way."""
+class EchoMethod:
+    """A `Method`, of probes from 0 to 65,535. Payload and sequence keep the checksum constant, so that routers that
+    balance by it send all probes one way."""
 
     one_at_a_time = False
 
@@ -59,39 +37,41 @@ class Echo:
         self._identifier = int.from_bytes(os.urandom(2))
         self._cookie = os.urandom(_COOKIE)
         try:
-            self._socket = _BoundV4(request, aim) if aim.family == IPV4 else _BoundV6(request, aim)
+            self._socket = (ICMPv4Socket if aim.family == IPV4 else ICMPv6Socket)(aim.source)
         except SocketPermissionError as error:
             raise TraceError(sockets.NOT_ALLOWED) from error
         except SocketAddressError as error:
             raise TraceError(f"{aim.source} is no address of this machine") from error
+        # icmplib's socket sends only: the `IcmpListener` hears.
+        sockets.send_as(self._socket.sock, request)
+        never_fragment(self._socket.sock, aim.family)
+        icmp.let_pass(self._socket.sock, aim.family, ())
         self._listener = sockets.IcmpListener(aim)
 
     def send(self, number: int, ttl: int = _TTL, size: int = 0) -> float:
-        """Send probe ``number`` as a packet of ``size`` bytes (0: the usual one). Returns when, CLOCK_REALTIME in
-        seconds. OSError: this machine refused it."""
+        """As `Method.send`, a packet of ``size`` bytes (0: `USUAL`)."""
         tail = (number ^ 0xFFFF).to_bytes(2)
         length = (size or USUAL[self._aim.family]) - icmp.HEADERS[self._aim.family]
         payload = (self._cookie + tail).ljust(length, b"\0")
-        probe = ICMPRequest(
-            self._aim.address, self._identifier, number, payload, ttl=ttl, traffic_class=self._traffic_class
-        )
+        destination, identifier, tos = self._aim.address, self._identifier, self._traffic_class
+        probe = ICMPRequest(destination, identifier, number, payload, ttl=ttl, traffic_class=tos)
         try:
             self._socket.send(probe)
         except ICMPLibError as error:
-            # icmplib words it; what refused is in the error that it caught.
-            raise _refusal(error) from error
+            cause = error.__context__  # what icmplib caught
+            raise (cause if isinstance(cause, OSError) else OSError(str(error))) from error
         return float(probe.time)
 
     def heard(self, seconds: float) -> list[Answer]:
-        """What came of our probes, for as long as nothing has, up to ``seconds``."""
+        """As `Method.heard`."""
         until = time.monotonic() + seconds
         while True:
             answers = [answer for heard in self._listener.heard() if (answer := self._answer(*heard)) is not None]
             if answers or (left := until - time.monotonic()) <= 0:
                 return answers
-            sockets.wait([self._listener.socket], left)
+            sockets.wait([self._listener], left)
 
-    def _answer(self, message: Message, source: str, at: float) -> Answer | None:
+    def _answer(self, message: IcmpMessage, source: str, at: float) -> Answer | None:
         if message.kind is Kind.REPLY:
             ours = message.identifier == self._identifier and message.body.startswith(self._cookie)
             return Answer(message.sequence, source, at, target=True) if ours and source == self._aim.address else None
@@ -104,8 +84,3 @@ class Echo:
     def close(self) -> None:
         self._socket.close()
         self._listener.close()
-
-
-def _refusal(error: ICMPLibError) -> OSError:
-    cause = error.__context__
-    return cause if isinstance(cause, OSError) else OSError(str(error))

@@ -1,4 +1,4 @@
-"""What an ICMP message says of a trace's probe, and in which words."""
+"""What an ICMP message says of a trace's probe, in words."""
 
 import struct
 from enum import Enum
@@ -16,17 +16,13 @@ _UNREACHABLE: Final = {
         3: "port unreachable",
         6: "network unknown",
         7: "host unknown",
-        9: _PROHIBITED,
-        10: _PROHIBITED,
-        13: _PROHIBITED,
+        **dict.fromkeys((9, 10, 13), _PROHIBITED),
     },
     6: {
-        0: "no route",
-        1: _PROHIBITED,
+        **dict.fromkeys((0, 6), "no route"),
+        **dict.fromkeys((1, 5), _PROHIBITED),
         3: "host unreachable",
         4: "port unreachable",
-        5: _PROHIBITED,
-        6: "no route",
     },
 }
 """RFC 792, RFC 1812 and RFC 4443, by code."""
@@ -39,7 +35,7 @@ class Kind(Enum):
     ERROR = "error"
 
 
-class Message(NamedTuple):
+class IcmpMessage(NamedTuple):
     """``text`` words an error; ``mtu`` is the next hop's, in bytes, 0 when it is not told; ``body`` is the packet that
     an error quotes, as much of it as there is, or the payload of a reply."""
 
@@ -51,20 +47,20 @@ class Message(NamedTuple):
     mtu: int = 0
 
 
-def read(family: int, data: bytes) -> Message | None:
-    """What a raw socket received: for IPv4 with the IP header, for IPv6 without. None for what says nothing here."""
+def read(family: int, data: bytes) -> IcmpMessage | None:
+    """What a raw socket received: for IPv4 with the IP header, for IPv6 without. None: it says nothing of a probe."""
     start = icmp.start(family, data)
     if start is None:
         return None
     if data[start] == icmp.ECHO_REPLY[family]:
-        return Message(Kind.REPLY, data[start + icmp.ICMP_HEADER :], *_ECHO.unpack_from(data, start))
+        return IcmpMessage(Kind.REPLY, data[start + icmp.ICMP_HEADER :], *_ECHO.unpack_from(data, start))
     error = icmp.error(family, data, start)
     if error is None:
         return None
     if error.limit is not None:
-        return Message(Kind.TOO_BIG, error.quoted, text="packet too big", mtu=error.limit)
+        return IcmpMessage(Kind.TOO_BIG, error.quoted, text="packet too big", mtu=error.limit)
     if error.type == icmp.UNREACHABLE[family]:
-        return Message(Kind.ERROR, error.quoted, text=_UNREACHABLE[family].get(error.code, "unreachable"))
+        return IcmpMessage(Kind.ERROR, error.quoted, text=_UNREACHABLE[family].get(error.code, "unreachable"))
     if error.type == icmp.PARAMETER_PROBLEM[family]:
-        return Message(Kind.ERROR, error.quoted, text="parameter problem")
-    return Message(Kind.EXPIRED, error.quoted) if error.code == 0 else None
+        return IcmpMessage(Kind.ERROR, error.quoted, text="parameter problem")
+    return IcmpMessage(Kind.EXPIRED, error.quoted) if error.code == 0 else None

@@ -1,14 +1,12 @@
-"""What fits through the way to a target: echo requests that may not be fragmented, of many sizes at once."""
+"""The packet size that gets through to a target: echo requests that may not be fragmented, of many sizes at once."""
 
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from steerd.trace.process.echo import USUAL, Echo
-from steerd.trace.way import Mtu, MtuState
-
-LEAST: Final = {4: 576, 6: 1280}
-"""What every way ought to carry, in bytes: RFC 1122 (of hosts) and RFC 8200."""
+from steerd.net.icmp import LEAST
+from steerd.trace.process.echo import USUAL, EchoMethod
+from steerd.trace.result import Mtu, MtuState
 
 _SIZES: Final = 8  # asked at once
 _TRIES: Final = 2  # of each
@@ -19,9 +17,9 @@ _PATIENCE: Final = (0.3, 1.0)  # seconds that a round waits: at least, at most
 
 
 class PathMtu:
-    """One search: what came through and what did not draw together until they meet."""
+    """One search: narrows the sizes between the largest that came through and the smallest that did not."""
 
-    def __init__(self, echo: Echo, family: int, device: int) -> None:
+    def __init__(self, echo: EchoMethod, family: int, device: int) -> None:
         self._echo = echo
         self._device = device
         self._low = 0
@@ -36,6 +34,7 @@ class PathMtu:
         self._patience = _PATIENCE[1]
 
     def run(self) -> Mtu:
+        """Search, for some seconds."""
         self._round([self._small, self._least, self._device], _SURE)
         if not self._low:
             return Mtu(MtuState.UNKNOWN, None, self._device)
@@ -49,7 +48,7 @@ class PathMtu:
         return Mtu(MtuState.FOUND, self._low, self._device, self._reported if self._low < self._device else None)
 
     def _between(self) -> Sequence[int]:
-        """A router's word is tried first, and whether one byte more goes through nevertheless."""
+        """Try first the size that a router named, and one byte more."""
         if self._low < self._hint < self._high:
             hint, self._hint = self._hint, 0
             return [size for size in (hint, hint + 1) if size < self._high]

@@ -1,7 +1,7 @@
-"""One trace: the ways to all targets of a path at once, each walked and measured.
+"""One trace: to all targets of a path at once, hop by hop and by packet size.
 
-scapy and icmplib never meet in one process, as their licences do not go together
-(docs/development/decisions/dependencies.md): where scapy walks, a process beside it measures.
+As their licences do not go together, scapy and icmplib never share a process
+(docs/development/decisions/dependencies.md): where scapy finds the hops, a process beside it measures sizes.
 """
 
 import json
@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from steerd.trace.process import sockets
 from steerd.trace.process.error import TraceError
-from steerd.trace.process.sweep import Sweep
+from steerd.trace.process.sweep import Method, Sweep
 from steerd.trace.request import COMMAND, LIMIT, SIZE, Aim, Request
-from steerd.trace.verdict import of_way, verdict
-from steerd.trace.way import Hop, Mtu, MtuState, Way
+from steerd.trace.result import Hop, Mtu, MtuState, TargetTrace
+from steerd.trace.verdict import of_target, verdict
 
 _CRAFTED: Final = frozenset({"tcp", "udp"})
 _BESIDE: Final = LIMIT / 2
@@ -33,9 +33,9 @@ def run(request: Request) -> dict[str, Any]:
     try:
         if request.method in _CRAFTED:
             with _beside(replace(request, method=SIZE)) as measuring:
-                ways = _with_sizes(_ways(request, device), measuring)
+                traces = _with_sizes(_traces(request, device), measuring)
         else:
-            ways = _ways(request, device)
+            traces = _traces(request, device)
     except ImportError as error:
         raise TraceError(f"a library is missing: {error.name}") from error
     return {
@@ -44,50 +44,40 @@ def run(request: Request) -> dict[str, Any]:
         "method": request.method,
         "port": request.port or None,
         "took_s": round(time.monotonic() - began, 3),
-        "verdict": verdict(ways),
-        "legs": [{**way.to_json(), "verdict": of_way(way)} for way in ways],
+        "verdict": verdict(traces),
+        "legs": [{**asdict(trace), "verdict": of_target(trace)} for trace in traces],
         "error": None,
     }
 
 
-def _ways(request: Request, device: int) -> list[Way]:
+def _traces(request: Request, device: int) -> list[TargetTrace]:
     with ThreadPoolExecutor(len(request.aims)) as pool:
-        return list(pool.map(lambda aim: _way(request, aim, device), request.aims))
+        return list(pool.map(lambda aim: _trace(request, aim, device), request.aims))
 
 
-def _way(request: Request, aim: Aim, device: int) -> Way:
+def _trace(request: Request, aim: Aim, device: int) -> TargetTrace:
     try:
         source = sockets.source(request, aim)
         if request.method in _CRAFTED:
-            return Way(aim.family, aim.address, source, *_walk_crafted(request, aim, source))
-        hops, reached = _walk_echo(request, aim) if request.method != SIZE else ((), False)
-        return Way(aim.family, aim.address, source, hops, reached, _mtu(request, aim, device))
+            from steerd.trace.process.crafted import Crafted  # noqa: PLC0415 (brings scapy)
+
+            return TargetTrace(aim.family, aim.address, source, *_walk(Crafted(request, aim, source)))
+
+        from steerd.trace.process.echo import EchoMethod  # noqa: PLC0415 (brings icmplib)
+        from steerd.trace.process.mtu import PathMtu  # noqa: PLC0415
+
+        hops, reached = _walk(EchoMethod(request, aim)) if request.method != SIZE else ((), False)
+        with closing(EchoMethod(request, aim)) as echo:
+            mtu = PathMtu(echo, aim.family, device).run()
+        return TargetTrace(aim.family, aim.address, source, hops, reached, mtu)
     except OSError as error:
-        return Way(aim.family, aim.address, aim.source, refused=error.strerror or str(error))
+        return TargetTrace(aim.family, aim.address, aim.source, refused=error.strerror or str(error))
 
 
-def _walk_crafted(request: Request, aim: Aim, source: str) -> tuple[tuple[Hop, ...], bool]:
-    from steerd.trace.process.crafted import Crafted  # noqa: PLC0415 (brings scapy)
-
-    with closing(Crafted(request, aim, source)) as crafted:
-        sweep = Sweep(crafted)
+def _walk(method: Method) -> tuple[tuple[Hop, ...], bool]:
+    with closing(method):
+        sweep = Sweep(method)
         return sweep.run(), sweep.reached
-
-
-def _walk_echo(request: Request, aim: Aim) -> tuple[tuple[Hop, ...], bool]:
-    from steerd.trace.process.echo import Echo  # noqa: PLC0415 (brings icmplib)
-
-    with closing(Echo(request, aim)) as echo:
-        sweep = Sweep(echo)
-        return sweep.run(), sweep.reached
-
-
-def _mtu(request: Request, aim: Aim, device: int) -> Mtu:
-    from steerd.trace.process.echo import Echo  # noqa: PLC0415
-    from steerd.trace.process.mtu import PathMtu  # noqa: PLC0415
-
-    with closing(Echo(request, aim)) as echo:
-        return PathMtu(echo, aim.family, device).run()
 
 
 @contextmanager
@@ -104,14 +94,14 @@ def _beside(request: Request) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _with_sizes(ways: Sequence[Way], measuring: subprocess.Popen[str]) -> list[Way]:
-    """What the process beside has measured; nothing where it could not."""
+def _with_sizes(traces: Sequence[TargetTrace], measuring: subprocess.Popen[str]) -> list[TargetTrace]:
+    """Add the sizes that the process beside has measured, where it could."""
     try:
         output, _ = measuring.communicate(timeout=_BESIDE)
         sizes = [leg["mtu"] for leg in json.loads(output)["legs"]]
     except (subprocess.TimeoutExpired, ValueError, KeyError):
-        return list(ways)
+        return list(traces)
     return [
-        replace(way, mtu=Mtu(**{**size, "state": MtuState(size["state"])})) if size and way.refused is None else way
-        for way, size in zip(ways, sizes, strict=True)
+        replace(one, mtu=Mtu(**{**size, "state": MtuState(size["state"])})) if size and one.refused is None else one
+        for one, size in zip(traces, sizes, strict=True)
     ]

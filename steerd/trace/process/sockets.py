@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from steerd.net import icmp
+from steerd.net.bpf import JEQ, KEEP, NEXT, RET, assemble, attach, transport
 from steerd.net.devices import look
-from steerd.net.sockets import address_family
+from steerd.net.sockets import SocketOwner, address_family
 from steerd.trace.process import messages
 from steerd.trace.process.error import TraceError
-from steerd.trace.process.messages import Message
+from steerd.trace.process.messages import IcmpMessage
 from steerd.trace.request import Aim, Request
 
 # Not in the socket module: asm-generic/socket.h.
@@ -23,7 +24,7 @@ _READ: Final = 2048  # bytes of a packet: more than any error quotes
 _ANCILLARY: Final = 128
 _BATCH: Final = 256  # packets read at a time
 _BUFFER: Final = 1 << 20
-
+_DESTINATION_PORT: Final = 2  # where it is in a TCP header
 
 NOT_ALLOWED: Final = "it is not allowed here: CAP_NET_RAW and CAP_NET_ADMIN are needed"
 
@@ -38,8 +39,7 @@ class Packet(NamedTuple):
 
 
 def send_as(sock: socket.socket, request: Request) -> None:
-    """Let what this socket sends go the way of the path's probes. TraceError: the device is not there, or this may not
-    be done."""
+    """Send as the path's probes are sent. TraceError: the device does not exist, or a capability is missing."""
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, request.device.encode() + b"\0")
         if request.mark:
@@ -52,15 +52,22 @@ def send_as(sock: socket.socket, request: Request) -> None:
 
 
 def listen(sock: socket.socket) -> None:
-    """Stamp what arrives, and leave room for much of it."""
+    """Have the kernel stamp what arrives, and make room for it."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
 
 
+def receive_port(sock: socket.socket, family: int, port: int) -> None:
+    """Let this raw TCP socket receive only what is for ``port``."""
+    load = transport(family)
+    program = [*load.begin, (load.h, _DESTINATION_PORT), (JEQ, port, NEXT, "drop"), (RET, KEEP), "drop", (RET, 0)]
+    attach(sock, assemble(program))
+
+
 def packets(sock: socket.socket) -> Iterator[Packet]:
     """What a listening socket has received, a batch at most."""
-    with contextlib.suppress(OSError):  # nothing more; or an error that the kernel keeps for whoever reads next
+    with contextlib.suppress(OSError):  # nothing more, or an error of an earlier packet
         for _ in range(_BATCH):
             data, ancillary, _, address = sock.recvmsg(_READ, _ANCILLARY)
             at = time.time()
@@ -71,44 +78,40 @@ def packets(sock: socket.socket) -> Iterator[Packet]:
             yield Packet(data, address[0], address[1], at)
 
 
-def wait(listening: Sequence[socket.socket], seconds: float) -> None:
-    """Until one of them has something to read, or the time is over."""
+def wait(listening: Sequence["socket.socket | IcmpListener"], seconds: float) -> None:
+    """Wait until one of them has something to read, or the time is over."""
     select.select(listening, [], [], max(0.0, seconds))
 
 
 def source(request: Request, aim: Aim) -> str:
-    """The address that the path's probes come from. OSError: no route leads there."""
+    """The source address of the path's probes. OSError: no route leads to the target."""
     if aim.source is not None:
         return aim.source
     with socket.socket(address_family(aim.family), socket.SOCK_DGRAM) as sock:
         send_as(sock, request)
-        sock.connect((aim.address, 9))  # a port that does not matter: nothing is sent
+        sock.connect((aim.address, 9))  # any port: nothing is sent
         return str(sock.getsockname()[0])
 
 
 def device_mtu(device: str) -> int:
-    """Bytes. TraceError: there is no such device, or it is down."""
+    """The device's MTU in bytes. TraceError: it does not exist, or is down."""
     found = look(device)
     if found is None or not found.up:
         raise TraceError(f"the device {device} is {'down' if found else 'not there'}")
     return found.mtu
 
 
-class IcmpListener:
-    """Hears ICMP, whatever device it comes by: what this machine's own kernel has to say comes by none."""
+class IcmpListener(SocketOwner):
+    """Hears ICMP from any device: errors of this machine's own kernel come from none."""
 
     def __init__(self, aim: Aim) -> None:
         self._family = aim.family
-        self.socket = icmp.open_socket(aim.family)
-        icmp.let_pass(self.socket, aim.family, (icmp.ECHO_REPLY[aim.family], *icmp.ERRORS[aim.family]))
-        listen(self.socket)
+        self._socket = icmp.open_socket(aim.family)
+        icmp.let_pass(self._socket, aim.family, (icmp.ECHO_REPLY[aim.family], *icmp.ERRORS[aim.family]))
+        listen(self._socket)
 
-    def heard(self) -> Iterator[tuple[Message, str, float]]:
+    def heard(self) -> Iterator[tuple[IcmpMessage, str, float]]:
         """What was received: the message, from whom, and when (CLOCK_REALTIME, seconds)."""
-        for packet in packets(self.socket):
-            message = messages.read(self._family, packet.data)
-            if message is not None:
+        for packet in packets(self._socket):
+            if (message := messages.read(self._family, packet.data)) is not None:
                 yield message, packet.source, packet.at
-
-    def close(self) -> None:
-        self.socket.close()

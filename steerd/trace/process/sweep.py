@@ -1,25 +1,25 @@
-"""The walk along a way: probes whose time to live ends at each router in turn, and who answers them."""
+"""The hops to a target: probes whose time to live ends at each router in turn, and who answers them."""
 
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from steerd.trace.way import Hop
+from steerd.trace.result import Hop
 
 HOPS: Final = 30
 PROBES: Final = 3
 SILENT: Final = 5
-"""After so many hops in a row without an answer the walk ends."""
+"""Hops in a row without an answer that end the walk."""
 AT_ONCE: Final = 8
-"""So many hops are asked at once: most walks end among the first ones."""
+"""Hops that are probed at once: most walks end among the first ones."""
 PATIENCE: Final = 1.0
-"""How long answers are waited for, in seconds; later ones still count until the walk ends."""
+"""Seconds to wait for answers; later ones still count until the walk ends."""
 GAP: Final = 0.05
-"""Between two probes of a hop, in seconds: routers ration what they answer."""
+"""Seconds between two probes of a hop, as routers limit their answers."""
 
 
 class Answer(NamedTuple):
-    """``number`` is the probe's that it answers, None when it does not tell; ``at`` on CLOCK_REALTIME, in seconds;
+    """``number`` is that of the probe, None when the answer does not tell; ``at`` on CLOCK_REALTIME, in seconds;
     ``error`` as in `Hop`; ``target``: it comes from the target itself."""
 
     number: int | None
@@ -31,18 +31,18 @@ class Answer(NamedTuple):
 
 
 class Method(Protocol):
-    """Sends probes of one kind to one target. ``one_at_a_time``: the target cannot tell two probes of ours apart that
-    are on their way together."""
+    """Sends probes to one target. ``one_at_a_time``: the target confuses two probes on their way together."""
 
     one_at_a_time: bool
 
     def send(self, number: int, ttl: int) -> float:
-        """Returns when it left, CLOCK_REALTIME in seconds. OSError: this machine refused it."""
-        ...
+        """Send probe ``number``. Returns when, CLOCK_REALTIME in seconds. OSError: this machine refused it."""
 
     def heard(self, seconds: float) -> Iterable[Answer]:
-        """What came of the probes, for as long as nothing has, up to ``seconds``."""
-        ...
+        """The answers, as soon as there are some, within ``seconds``."""
+
+    def close(self) -> None:
+        """Close all sockets."""
 
 
 class Sweep:
@@ -55,11 +55,12 @@ class Sweep:
         self._answers: dict[int, Answer] = {}
 
     def run(self) -> tuple[Hop, ...]:
-        """OSError: this machine refuses to send at all."""
+        """The hops, up to the last that is worth telling. OSError: this machine refuses to send at all."""
         for first in range(1, HOPS + 1, AT_ONCE):
             before = {answer.source for answer in self._answers.values()}
             self._ask(range(first, min(first + AT_ONCE, HOPS + 1)))
-            if self._end() is not None or self.reached or self._silent() >= SILENT or self._circles(first, before):
+            silent = _furthest(self._sent) - _furthest(self._answers)
+            if self._end() is not None or self.reached or silent >= SILENT or self._circles(first, before):
                 break
         hops = [self._hop(ttl) for ttl in range(1, self._last() + 1)]
         return tuple(hops[: self._end()])
@@ -74,14 +75,13 @@ class Sweep:
                 except OSError:
                     if not self._sent:
                         raise
-            # Where the target would take the second probe for part of the first, the first must be over; unless it
-            # turned out that the target is not among these hops.
+            # Where the target would take the second probe for part of the first, the first must be over, unless the
+            # target is not among these hops.
             slow = self._method.one_at_a_time and (attempt == 0 or self._end() is not None)
             self._listen(PATIENCE if slow or attempt == PROBES - 1 else GAP, wanted, attempt, early=slow)
 
     def _listen(self, seconds: float, ttls: Sequence[int], attempt: int, *, early: bool) -> None:
-        """Until the time is over; or all that matters was answered; or, ``early``, the target has answered this
-        attempt."""
+        """Until the time is over; all that matters was answered; or, ``early``, the target answered this attempt."""
         until = time.monotonic() + seconds
         last = attempt == PROBES - 1
         while (left := until - time.monotonic()) > 0:
@@ -107,17 +107,11 @@ class Sweep:
             self.reached = True
 
     def _last(self) -> int:
-        """The hop up to which there is something to tell: at most `SILENT` silent ones behind the last answer."""
-        heard = max((_ttl(number) for number in self._answers), default=0)
-        asked = max((_ttl(number) for number in self._sent), default=0)
-        return min(asked, heard + SILENT)
-
-    def _silent(self) -> int:
-        heard = max((_ttl(number) for number in self._answers), default=0)
-        return max((_ttl(number) for number in self._sent), default=0) - heard
+        """The last hop to tell: at most `SILENT` silent ones behind the last answer."""
+        return min(_furthest(self._sent), _furthest(self._answers) + SILENT)
 
     def _circles(self, first: int, before: set[str]) -> bool:
-        """Whether all that answered from this hop on are routers that were met before."""
+        """Whether only routers that answered before answered from this hop on."""
         return {answer.source for number, answer in self._answers.items() if _ttl(number) >= first} <= before
 
     def _end(self) -> int | None:
@@ -131,25 +125,23 @@ class Sweep:
 
     def _hop(self, ttl: int) -> Hop:
         numbers = [number for number in self._sent if _ttl(number) == ttl]
-        answers = sorted(
-            ((number, self._answers[number]) for number in numbers if number in self._answers),
-            key=lambda found: found[1].at,
-        )
-        times = [
-            max(0.0, answer.at - self._sent[number]) * 1000
-            for number, answer in answers
-            if answer.error is None or answer.target
-        ]
+        found = [(self._answers[number], self._sent[number]) for number in numbers if number in self._answers]
+        answers = sorted((answer for answer, _ in found), key=lambda answer: answer.at)
+        times = [max(0.0, one.at - sent) * 1000 for one, sent in found if one.error is None or one.target]
         return Hop(
             hop=ttl,
             sent=len(numbers),
             answered=len(answers),
-            addresses=tuple(dict.fromkeys(answer.source for _, answer in answers)),
+            addresses=tuple(dict.fromkeys(answer.source for answer in answers)),
             best_ms=round(min(times), 3) if times else None,
             mean_ms=round(sum(times) / len(times), 3) if times else None,
-            error=next((answer.error for _, answer in answers if answer.error is not None), None),
-            target=any(answer.target for _, answer in answers),
+            error=next((answer.error for answer in answers if answer.error is not None), None),
+            target=any(answer.target for answer in answers),
         )
+
+
+def _furthest(numbers: Iterable[int]) -> int:
+    return max(map(_ttl, numbers), default=0)
 
 
 def _ttl(number: int) -> int:
