@@ -30,7 +30,7 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 	$(BIN)/steerd demo $(DEMO)
 
 unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit tests/property tests/scenarios
+	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 minutes at most); TESTS="..." those
 ifdef TESTS

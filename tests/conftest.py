@@ -1,8 +1,14 @@
-"""What is the same for all tests: `tests.reruns`, and over several workers the order."""
+"""What is the same for all tests: `tests.reruns`, how many examples are drawn, and over several workers the order."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.reruns"]
+
+# A machine that stalls is no fault of what is tested. `make unit` draws fewer: --hypothesis-profile=quick.
+settings.register_profile("steerd", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("steerd"), max_examples=12)
+settings.load_profile("steerd")
 
 
 @pytest.hookimpl(trylast=True)

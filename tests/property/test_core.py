@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from steerd.core.belief.estimate import Estimate
@@ -24,9 +24,6 @@ from steerd.core.settings import (
     WhenNone,
 )
 from steerd.core.states import PathState, Reason
-
-settings.register_profile("steerd", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("steerd")
 
 PATHS = [PathId(f"p{number}/w") for number in range(4)]
 POLICY = PolicyId("all")

@@ -166,7 +166,7 @@ def test_a_daemon_that_says_nothing(tmp_path, capsys):
 
 def test_a_daemon_that_has_no_time(tmp_path, capsys, monkeypatch):
     """It finds the order when it has."""
-    monkeypatch.setitem(VERBS, "status", VERBS["status"]._replace(timeout=0.05))
+    monkeypatch.setitem(VERBS, "drain", VERBS["drain"]._replace(timeout=0.05))
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s"))
         listening.listen()

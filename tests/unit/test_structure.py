@@ -4,8 +4,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 STEERD = ROOT / "steerd"
 FILES = sorted(STEERD.rglob("*.py"))
@@ -66,19 +64,19 @@ def test_circles_are_found():
     assert imported(tree, {"a", "a.b", "c.d", "f"}) == {"a.b", "c.d", "f"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=name)
-def test_no_file_is_long(file):
-    assert len(file.read_text().splitlines()) <= LINES_MAX
+def test_no_file_is_long():
+    lines = {name(file): len(file.read_text().splitlines()) for file in FILES}
+    assert {one: count for one, count in lines.items() if count > LINES_MAX} == {}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
-def test_no_folder_is_full(folder):
-    assert len(list(folder.glob("*.py"))) <= FILES_MAX
+def test_no_folder_is_full():
+    counts = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in FOLDERS}
+    assert {folder: count for folder, count in counts.items() if count > FILES_MAX} == {}
 
 
-@pytest.mark.parametrize("file", TESTS, ids=name)
-def test_tests_know_public_names_alone(file):
-    assert list(private_names(ast.parse(file.read_text()))) == []
+def test_tests_know_public_names_alone():
+    found = {name(file): list(private_names(ast.parse(file.read_text()))) for file in TESTS}
+    assert {one: names for one, names in found.items() if names} == {}
 
 
 def test_private_names_are_found():
