@@ -69,12 +69,13 @@ class Steering:
 
     async def prepare_engine(self, config: Config) -> Change:
         """The engine's part: it begins with what the router's part has found, and with the prober's paths."""
-        return Swap(self._configure, self._settings, config.core)
+        return Swap(self._configure, (self._settings, False), (config.core, True))
 
-    def _configure(self, settings: Settings) -> None:
-        self._settings = settings
-        self._found = self._taking.installed if self._taking else ()
-        self._driver.feed(Configured(settings))
+    def _configure(self, given: tuple[Settings, bool]) -> None:
+        """With the news of the routes' commit, or taken back without: then routing tells itself what became of them."""
+        self._settings, committed = given
+        self._found = self._taking.installed if committed and self._taking else ()
+        self._driver.feed(Configured(self._settings))
         self.believe()
 
     def _steered(self, seconds: float) -> None:
