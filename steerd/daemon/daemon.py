@@ -22,11 +22,11 @@ from steerd.daemon.driver import Driver
 from steerd.daemon.fleet import Fleet
 from steerd.daemon.liveness import Liveness
 from steerd.daemon.notify import notify
-from steerd.daemon.persistence import Keeping
+from steerd.daemon.persistence import Persistence
 from steerd.daemon.probing import Probing
 from steerd.daemon.readings import Traffic, Tunnels
 from steerd.daemon.reload import Reload
-from steerd.daemon.snapshots import Looking
+from steerd.daemon.snapshots import Snapshots
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
 from steerd.daemon.transaction import take_up
@@ -61,14 +61,15 @@ class Daemon:
         self._metrics = metrics = Metrics()
         metrics.configure(config)
         metrics.follow(driver.events, driver.facts)
-        self._probing = Probing(config, driver, metrics, seed=seed, addresses=stored.addresses)
-        self._steering = Steering(config, driver, metrics, self._tasks)
-        prober, router = self._probing.prober, self._steering.router
-        self._tunnels = Tunnels(config, driver, router)
+        self._steering = steering = Steering(config, driver, metrics, self._tasks)
+        self._probing = Probing(config, driver, steering, metrics, seed=seed, addresses=stored.addresses)
+        prober, router = self._probing.prober, steering.router
+        self._tunnels = Tunnels(config, driver, steering)
         self._traffic = Traffic(config, driver)
         self._fleet = Fleet(config, driver, metrics, self._tasks, kept=stored.orders)
-        self._keeping = Keeping(store, driver, prober.addresses, self._fleet.kept)
-        self._fleet.remember = self._keeping.remember
+        steering.believed = self._fleet.follow_orders
+        self._persistence = Persistence(store, driver, prober.addresses, self._fleet.kept)
+        self._fleet.remember = self._persistence.remember
         self._liveness = Liveness(driver)
         self._reload = Reload(
             config,
@@ -79,24 +80,24 @@ class Daemon:
             spawn=self._tasks.spawn,
         )
         self._tracing = Tracing(driver, prober, store, lambda: self._reload.config)
-        looking = Looking(self._reload, driver, prober, router, self._tunnels.watch, metrics)
+        snapshots = Snapshots(self._reload, driver, prober, router, self._tunnels.watch, metrics)
         operators = Operators(driver, lambda: self._reload.config)
         planning = Planning(driver, lambda: self._reload.config)
-        explaining = Explaining(looking.snapshot, store)
+        explaining = Explaining(snapshots.take, store)
         answers = Answers((explaining, operators, planning, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)
         self._endpoint = ExportServer(
-            config.export, metrics, looking.snapshot, self._liveness.healthy, self._liveness.ready
+            config.export, metrics, snapshots.take, self._liveness.healthy, self._liveness.ready
         )
         self.stages = (
-            self._steering.prepare_engine,
+            steering.prepare_engine,
             self._fleet.prepare,
             lambda given: self._endpoint.prepare(given.export),
             self._traffic.prepare,
             self._tunnels.prepare,
             metrics.prepare,
             self._probing.prepare,
-            self._steering.prepare_routes,
+            steering.prepare_routes,
         )
         driver.facts.listen(Fact, journal.tell)
 
@@ -129,7 +130,6 @@ class Daemon:
         self._probing.prober.start()
         self._fleet.read_orders()
         self._steering.believe()
-        self._fleet.follow_orders()
         self._driver.feed(None)
         for work in (self._steering.run, self._tunnels.watch.run, self._traffic.rates.run, self._fleet.follow):
             self._tasks.spawn(work())
@@ -148,8 +148,8 @@ class Daemon:
         await self._endpoint.stop()
         self._reload.stop()
         await self._steering.router.stop()
-        self._keeping.remember()
-        await asyncio.to_thread(self._keeping.store.close)
+        self._persistence.remember()
+        await asyncio.to_thread(self._persistence.store.close)
 
     def _reloaded(self, ok: bool) -> None:
         self._metrics.reloaded(ok, time.time())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
-from steerd.core.events import Configured
 from steerd.core.policy.drains_and_pins import withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
@@ -46,7 +45,6 @@ class Fleet:
         self._orders: Orders | None = None
         self._task: asyncio.Task[None] | None = None
         driver.facts.listen(Switched, self._switched)
-        driver.events.listen(Configured, lambda _: self.follow_orders())
 
     def read_orders(self) -> None:
         """What the fleet ordered before, by those whose keys are trusted now."""

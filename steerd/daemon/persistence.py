@@ -11,7 +11,7 @@ from steerd.store.store import Store
 Addresses = Mapping[tuple[str, int], str]
 
 
-class Keeping:
+class Persistence:
     """``addresses`` are those of targets that are names, ``orders`` the fleet's, when asked."""
 
     def __init__(

@@ -6,6 +6,7 @@ from steerd.config.change import Change
 from steerd.config.settings import Config
 from steerd.core.events import Link
 from steerd.daemon.driver import Driver
+from steerd.daemon.steering import Steering
 from steerd.probe.prober import Prober
 from steerd.web.metrics import Metrics
 
@@ -14,13 +15,20 @@ class Probing:
     """StageError: this machine cannot probe so."""
 
     def __init__(
-        self, config: Config, driver: Driver, metrics: Metrics, *, seed: int, addresses: Mapping[tuple[str, int], str]
+        self,
+        config: Config,
+        driver: Driver,
+        steering: Steering,
+        metrics: Metrics,
+        *,
+        seed: int,
+        addresses: Mapping[tuple[str, int], str],
     ) -> None:
         self.prober = Prober(config.probe, on_outcome=driver.feed, seed=seed, addresses=addresses)
         self.prober.lag = metrics.loop_lag
         self.prober.on_mtu = driver.feed
         driver.on_cadence = self.prober.cadence
-        driver.events.listen(Link, self._linked)
+        steering.links.listen(Link, self._linked)
 
     async def prepare(self, config: Config) -> Change:
         """StageError: it is refused."""

@@ -7,7 +7,7 @@ from steerd.config.settings import Config, TunnelSettings
 from steerd.core.events import Link
 from steerd.core.settings import PathId
 from steerd.daemon.driver import Driver
-from steerd.route.router import Router
+from steerd.daemon.steering import Steering
 from steerd.traffic.rates import Rates
 from steerd.tunnel.watch import TunnelWatch
 
@@ -15,7 +15,8 @@ from steerd.tunnel.watch import TunnelWatch
 class Tunnels:
     """The engine hears of stale tunnels, the router of moved AllowedIPs."""
 
-    def __init__(self, config: Config, driver: Driver, router: Router) -> None:
+    def __init__(self, config: Config, driver: Driver, steering: Steering) -> None:
+        router = steering.router
         self.watch = TunnelWatch(
             config.tunnel,
             on_tunnel=driver.feed,
@@ -23,7 +24,7 @@ class Tunnels:
             on_far_ends=router.far_ends,
         )
         self._settings = config.tunnel
-        driver.events.listen(Link, lambda link: self.watch.look(link.path))
+        steering.links.listen(Link, lambda link: self.watch.look(link.path))
 
     async def prepare(self, config: Config) -> Change:
         """Any settings will do."""

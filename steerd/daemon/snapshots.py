@@ -9,7 +9,7 @@ from steerd.tunnel.watch import TunnelWatch
 from steerd.web.metrics import Metrics
 
 
-class Looking:
+class Snapshots:
     def __init__(
         self,
         reload: Reload,
@@ -26,7 +26,7 @@ class Looking:
         self._tunnels = tunnels
         self._metrics = metrics
 
-    def snapshot(self) -> Snapshot:
+    def take(self) -> Snapshot:
         """As it is now."""
         config, view = self._reload.config, self._driver.view()
         paths = [path.path for path in view.paths]

@@ -1,19 +1,20 @@
 """Engine and router: what is decided is carried out, and what the kernel has is what the engine believes."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import PathChanged
 from steerd.core.events import Configured, Installed, Link, PathMtu
-from steerd.core.settings import Settings
+from steerd.core.settings import PathId, Settings
 from steerd.core.states import PathState
 from steerd.daemon.driver import Driver
 from steerd.daemon.notify import notify
 from steerd.daemon.tasks import Tasks
 from steerd.route.change import RouteChange
 from steerd.route.router import Router
+from steerd.status.stream import Stream
 from steerd.web.metrics import Metrics
 
 log = logging.getLogger("steerd")
@@ -23,16 +24,20 @@ GONE = frozenset({PathState.DOWN, PathState.ABSENT})
 
 
 class Steering:
-    """What changes in the kernel by itself is told the engine, too. What may fail on its own goes to ``tasks``."""
+    """What changes in the kernel by itself is told the engine, too. ``links`` tells of devices that come or go, and of
+    nothing that was known before; ``believed`` is called when the engine knows what the kernel has: assign it. What may
+    fail on its own goes to ``tasks``."""
 
     def __init__(self, config: Config, driver: Driver, metrics: Metrics, tasks: Tasks) -> None:
         self.router = router = Router(
             config.route,
-            on_link=lambda path, up: driver.feed(Link(path, up)),
+            on_link=self._linked,
             on_installed=driver.feed,
             on_repair=metrics.repair,
             on_failure=tasks.failed,
         )
+        self.links: Stream[Link] = Stream()
+        self.believed: Callable[[], None] = lambda: None
         self._settings = config.core
         self._driver = driver
         self._metrics = metrics
@@ -57,6 +62,7 @@ class Steering:
             if one.best is not None and self._driver.engine.policies[one.policy].assignment.choice is None:
                 log.info("%s: adopted %s from the kernel", one.policy, one.best)
             self._driver.feed(one)
+        self.believed()
 
     async def run(self) -> None:
         """Carry out what the engine wants, for ever."""
@@ -77,6 +83,11 @@ class Steering:
         self._found = self._taking.installed if committed and self._taking else ()
         self._driver.feed(Configured(self._settings))
         self.believe()
+
+    def _linked(self, path: PathId, up: bool) -> None:
+        link = Link(path, up)
+        self.links.tell(link)
+        self._driver.feed(link)
 
     def _steered(self, seconds: float) -> None:
         self._metrics.switch_duration(seconds)
