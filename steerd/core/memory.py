@@ -46,12 +46,14 @@ class RuleMemory:
 
 @dataclass(frozen=True, slots=True)
 class BurdenMemory:
-    """What the policy's own traffic was found to add to a path, in ms, at so many bytes a second, so long ago."""
+    """What the policy's own traffic was found to add to a path, in ms, at so many bytes a second, so long ago; and how
+    much of that is there all the time."""
 
     policy: PolicyId
     burden: float
     rate: float
     age: float
+    standing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,9 @@ def memory(state: State, now: float) -> Memory:
         ),
         sizes=tuple(path.size for path in state.paths.values() if path.size is not None),
         rules=tuple(RuleMemory(id_, *standing) for id_, standing in standings if standing is not None),
-        burdens=tuple(BurdenMemory(id_, one.burden, one.rate, now - one.at) for id_, one in learned if one.burden),
+        burdens=tuple(
+            BurdenMemory(id_, one.burden, one.rate, now - one.at, one.standing) for id_, one in learned if one.burden
+        ),
     )
 
 
@@ -90,7 +92,7 @@ def restore(state: State, remembered: Memory, now: float) -> None:
     for burden in remembered.burdens:
         policy = state.policies.get(burden.policy)
         if policy is not None:
-            policy.own_load.restore(Learned(burden.burden, burden.rate, now - burden.age))
+            policy.own_load.restore(Learned(burden.burden, burden.rate, now - burden.age, burden.standing))
 
 
 def _left(until: float | None, now: float) -> float | None:

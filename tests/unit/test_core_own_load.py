@@ -2,8 +2,11 @@
 
 import pytest
 
+from bench.queues import BEGINS, BROWN_OUT, START, switches
+from steerd.core.belief.estimate import Estimate
 from steerd.core.belief.path import Role
 from steerd.core.cost.own_load import LAG, LARGE, LONGEST, MEMORY, PERIODS, SAMPLES, WATCHED, Learned, OwnLoad
+from steerd.core.cost.own_queue import BOUND, WINDOW, OwnQueue
 from steerd.core.settings import PathSettings
 from tests.unit.networks import Network, heard
 
@@ -20,7 +23,7 @@ class World:
         self.network = heard(Network(A, B), a=80.0, b=20.0)
         self.own = OwnLoad()
         if learned is not None:
-            self.own.restore(Learned(learned, rate, self.network.now))
+            self.own.restore(Learned(learned, rate, self.network.now, learned))
         self.a, self.b = self.network.paths[A], self.network.paths[B]
         self.a.carried(rate)
         self.own.switched(self.a, self.b, self.network.now)
@@ -37,11 +40,19 @@ class World:
             for name, rtt in ((A, a), (B, b)):
                 if rtt is not None:
                     self.network.hear(name, rtt)
-            learned.append(self.own.look(self.network.now))
+            learned.append(self.own.look(self.b, self.network.now))
         return any(learned)
 
     def burden(self, rate=RATE, later=0.0):
         return self.own.burden(rate, self.network.now + later)
+
+    def holds(self):
+        """What stands in b's queue on average."""
+        return self.own.learned.burden - self.own.learned.standing
+
+    def judged(self):
+        """The last RTT of b, as it counts."""
+        return self.own.quiet(self.b, self.network.now).last_rtt
 
     def measuring(self, later=0.0):
         return self.own.measuring(self.network.now + later)
@@ -53,7 +64,7 @@ def test_what_the_path_taken_rose_by_and_the_path_left_fell_by_is_the_burden():
     assert not one.rounds(ENOUGH - 1, a=20.5, b=79.5)
     assert one.rounds(1, a=20.5, b=79.5)
     assert one.burden() == pytest.approx(59.5, abs=0.1)
-    assert one.own.learned == (one.burden(), RATE, one.network.now)
+    assert one.own.learned[:3] == (one.burden(), RATE, one.network.now)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +184,7 @@ def test_what_was_known_before_counts_beside_what_is_seen_now():
 
 def test_what_was_learned_at_quite_another_rate_counts_for_nothing():
     one = World()
-    one.own.restore(Learned(60.0, RATE / 3.0, one.network.now))
+    one.own.restore(Learned(60.0, RATE / 3.0, one.network.now, 60.0))
     one.own.switched(one.a, one.b, one.network.now)
     one.carries()
     one.rounds(ENOUGH, a=20.0, b=20.0)
@@ -188,7 +199,7 @@ def test_while_the_traffic_is_on_its_way_it_counts_as_if_it_were_there():
 
 def learned(burden):
     own = OwnLoad()
-    own.restore(Learned(burden, RATE, 0.0))
+    own.restore(Learned(burden, RATE, 0.0, burden))
     return own
 
 
@@ -207,4 +218,85 @@ def test_less_traffic_adds_less_and_more_no_more_than_was_seen(rate, burden):
 
 def test_without_anything_learned_nothing_is_added():
     assert OwnLoad().burden(RATE, 0.0) == 0.0
-    assert not OwnLoad().look(0.0)
+    assert not OwnLoad().look(World().b, 0.0)
+
+
+QUEUE = [22.0, 80.0, 140.0, 60.0, 21.0, 100.0, 20.5, 30.0, 150.0, 90.0, 25.0, 60.0]
+"""RTTs of b, which takes 20 ms, in ms: nothing stands in its queue now and then, 50 ms on average."""
+
+
+def queued():
+    one = World()
+    one.carries()
+    for rtt in QUEUE:
+        one.rounds(1, a=20.0, b=rtt)
+    return one
+
+
+def test_of_a_queue_that_comes_and_goes_little_is_there_all_the_time():
+    burden, _, _, standing = queued().own.learned
+    assert 40.0 < burden < 60.0
+    assert standing < 10.0
+    one = World()
+    one.carries()
+    one.rounds(10, a=20.0, b=80.0)
+    assert one.own.learned.standing == pytest.approx(60.0, abs=0.1)
+
+
+def test_the_path_in_use_is_judged_by_its_lowest_rtt_and_what_its_queue_holds_on_average():
+    one = queued()
+    assert one.judged() == pytest.approx(20.5 + one.holds())
+    one.rounds(1, a=20.0, b=200.0)
+    assert one.judged() == pytest.approx(20.5 + one.holds())
+    one.rounds(int(WINDOW) + 1, a=20.0, b=60.5)  # it does not empty any more: that is not our own doing
+    assert one.judged() == pytest.approx(60.5 + one.holds())
+
+
+def test_what_is_far_more_than_the_queue_ever_holds_is_not_its_doing():
+    one = queued()
+    one.rounds(1, a=20.0, b=1900.0)
+    assert one.judged() == pytest.approx(1900.0 + one.holds() - BOUND * one.holds())
+
+
+def test_jitter_that_such_a_queue_makes_does_not_count():
+    leg = Estimate(2.0)
+    for second in range(100):
+        leg.reply(20.0 + 40.0 * (second % 2), float(second))
+    queue = OwnQueue(0.0)
+    queue.look(leg)
+    assert leg.jitter > 10.0
+    assert queue.quiet(leg, 10.0).jitter == pytest.approx(leg.jitter - 10.0)
+    assert queue.quiet(leg, 1000.0).jitter == 0.0
+
+
+def test_nothing_is_taken_off_a_path_without_large_traffic_or_one_that_was_not_watched():
+    one = queued()
+    assert one.own.quiet(one.a, one.network.now) is None
+    one.carries(LARGE - 1.0)
+    assert one.own.quiet(one.b, one.network.now + LONGEST) is None
+    still = World()
+    still.carries()
+    still.rounds(10, a=20.0, b=80.0)
+    assert still.own.quiet(still.b, still.network.now) is None
+
+
+def test_after_the_kernel_fell_over_to_another_path_the_old_one_tells_nothing_of_it():
+    one = queued()
+    one.a.carried(RATE)
+    one.own.look(one.a, one.network.now)
+    assert one.own.quiet(one.b, one.network.now) is None
+
+
+@pytest.mark.parametrize("kind", ["frames-8", "frames-24", "poisson-1"])
+@pytest.mark.parametrize("rtts", [(20.0, 35.0), (20.0, 22.0)])
+def test_between_two_queues_that_are_nearly_full_there_is_rest(kind, rtts):
+    """Without `own_queue` there are 40 to 90 an hour between 20 and 22 ms."""
+    moves = [switches(kind, rtts, 0.2, seed) for seed in range(3)]
+    assert max(sum(at < START for at in one) for one in moves) <= 4
+    assert sum(sum(at >= START for at in one) for one in moves) <= 12  # in 54 minutes
+
+
+def test_a_path_that_is_worse_behind_its_queue_is_still_left():
+    for seed in range(3):
+        moves = switches("frames-24", (20.0, 35.0), 0.2, seed, length=330.0, brown_out=BROWN_OUT)
+        assert any(BEGINS < at < BEGINS + 20.0 for at in moves), moves

@@ -10,6 +10,9 @@ because it is bad, and then gets better by itself. A queue takes seconds to buil
 the time: so the two are compared for half a minute, if the policy stays, and what earlier switches showed counts beside
 it. A gateway that carries nothing learns nothing, and decides as if this were not here; so does replay. Half of it is
 forgotten in a day.
+
+What is learned is in two parts: by so much the lowest RTT rises (``standing``), and the rest, a queue that comes and
+goes: of that the path in use is freed (`steerd.core.cost.own_queue`).
 """
 
 from math import exp2
@@ -17,6 +20,7 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from steerd.core.belief.path import Path
+from steerd.core.cost.own_queue import WINDOW, OwnQueue, Quiet
 
 LARGE: Final = 4_000.0
 """Bytes a second: less than this is no traffic to speak of (32 kbit/s; probes are some 100)."""
@@ -47,11 +51,13 @@ MEMORY: Final = 86_400.0
 
 
 class Learned(NamedTuple):
-    """``burden`` in ms, learned at ``rate`` bytes a second, at ``at``."""
+    """``burden`` in ms, learned at ``rate`` bytes a second, at ``at``. So much of it as ``standing`` is there all the
+    time; the rest is a queue that comes and goes."""
 
     burden: float
     rate: float
     at: float
+    standing: float
 
 
 class _Side:
@@ -76,22 +82,39 @@ class _Side:
         return True
 
     @property
-    def rose(self) -> float:
-        """By how many ms, on average: what users pay in a queue is its mean, which is far above its median."""
+    def mean(self) -> float:
+        """What users pay in a queue is its mean, which is far above its median."""
         cut = max(1, len(self.after) // CUT)
-        return fmean(sorted(self.after)[cut:-cut]) - self.before
+        return fmean(sorted(self.after)[cut:-cut])
 
 
 class OwnLoad:
     """What one policy has learned of it. ``waits``: for samples after a switch."""
 
-    __slots__ = ("_before", "_left", "_rate", "_seconds", "_since", "_taken", "_until", "_weight", "learned", "waits")
+    __slots__ = (
+        "_before",
+        "_floor_before",
+        "_floors",
+        "_left",
+        "_queue",
+        "_rate",
+        "_seconds",
+        "_since",
+        "_taken",
+        "_until",
+        "_weight",
+        "learned",
+        "waits",
+    )
 
     def __init__(self) -> None:
-        self.learned = self._before = Learned(0.0, 1.0, 0.0)
+        self.learned = self._before = Learned(0.0, 1.0, 0.0, 0.0)
         self._weight = self._seconds = 0.0  # of what was learned before the last switch, and since
         self._left: _Side | None = None
         self._taken: _Side | None = None
+        self._queue = OwnQueue(0.0)
+        self._floor_before = 0.0
+        self._floors: list[float] = []
         self.waits = False
         self._rate = 0.0
         self._since = self._until = 0.0
@@ -99,9 +122,13 @@ class OwnLoad:
     def switched(self, old: Path | None, new: Path | None, now: float) -> None:
         """The policy's traffic goes from one path to another."""
         self._forget()
+        queue, self._queue = self._queue, OwnQueue(now + LAG)
         if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
             self._since = now + LAG
             self._left, self._taken = _Side(old, self._since), _Side(new, self._since)
+            floor = queue.floor(old.legs[0])
+            self._floor_before = self._left.before if floor is None else floor
+            self._floors = []
             self._rate, self.waits = old.rate, True
             cadences = [path.cadence.every for path in (old, new) if path.cadence is not None]
             period = max([every for every in cadences if every is not None], default=1.0)
@@ -114,12 +141,22 @@ class OwnLoad:
         """Whether something is still to be learned from the last switch, for the first time."""
         return self.waits and now < self._until
 
-    def look(self, now: float) -> bool:
+    def concerns(self, current: Path) -> bool:
+        """Whether the rounds of the path in use are to be looked at."""
+        return self.waits or current.rate >= LARGE
+
+    def look(self, current: Path, now: float) -> bool:
         """A round ended. True if something was learned."""
+        self._queue.look(current.legs[0])
         left, taken = self._left, self._taken
         if left is None or taken is None:
             return False
         fresh = [left.look(), taken.look()]
+        floor = self._queue.floor(taken.path.legs[0])
+        if fresh[1] and floor is not None:
+            if now < self._since + WINDOW:
+                self._floors.clear()  # the lowest of less than a window is higher: the newest says most
+            self._floors.append(floor)
         if len(taken.after) < SAMPLES or len(left.after) < SAMPLES:
             if now >= self._until:
                 self._forget()
@@ -130,31 +167,54 @@ class OwnLoad:
         if not any(fresh):
             return False
         self._until, self._seconds = min(now, self._until), now - self._since
-        seen = max(0.0, min(taken.rose, -left.rose))
-        before = self._faded(self._before, now)
-        share = self._seconds / (self._seconds + self._weight)
-        self.learned = Learned(before + share * (seen - before), self._rate, now)
+        self.learned = self._learn(left, taken, now)
         return True
 
     def burden(self, rate: float, now: float) -> float:
         """What the policy's traffic, ``rate`` bytes a second, would add to a path that does not carry it, in ms."""
+        return self._part(rate, now) * self.learned.burden
+
+    def quiet(self, current: Path, now: float) -> Quiet | None:
+        """The path in use without what our own queue there does from moment to moment. None: nothing is known of it."""
+        if not current.single:
+            return None
         learned = self.learned
-        if self.measuring(now):
-            rate = max(rate, self._rate)  # it is on its way there
-        if rate < LARGE or not learned.burden:
-            return 0.0
-        # From half the rate on it counts in full: rates are never steady, and a burden that moves with them would flap.
-        return self._faded(learned, now) * min(1.0, 2.0 * rate / learned.rate)
+        return self._queue.quiet(current.legs[0], self._part(current.rate, now) * (learned.burden - learned.standing))
 
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""
         self.learned = learned
         self._weight, self._seconds = WATCHED, 0.0
 
-    @staticmethod
-    def _faded(learned: Learned, now: float) -> float:
-        return learned.burden * exp2((learned.at - now) / MEMORY)
+    def _learn(self, left: _Side, taken: _Side, now: float) -> Learned:
+        """The last switch's figures, and earlier ones by their weight."""
+        burden = max(0.0, min(taken.mean - taken.before, left.before - left.mean))
+        floor = fmean(self._floors) if self._floors else taken.mean
+        standing = max(0.0, min(floor - taken.before, self._floor_before - left.mean, burden))
+        share = self._seconds / (self._seconds + self._weight)
+        rest = (1.0 - share) * _faded(self._before, now)
+        return Learned(
+            share * burden + rest * self._before.burden,
+            self._rate,
+            now,
+            share * standing + rest * self._before.standing,
+        )
+
+    def _part(self, rate: float, now: float) -> float:
+        """Which part of what was learned counts at this rate, in bytes a second."""
+        learned = self.learned
+        if self.measuring(now):
+            rate = max(rate, self._rate)  # it is on its way there
+        if rate < LARGE:
+            return 0.0
+        # From half the rate on it counts in full: rates are never steady, and a burden that moves with them would flap.
+        return _faded(learned, now) * min(1.0, 2.0 * rate / learned.rate)
 
     def _forget(self) -> None:
         self._left = self._taken = None
         self.waits = False
+
+
+def _faded(learned: Learned, now: float) -> float:
+    """Which part of it is not forgotten."""
+    return exp2((learned.at - now) / MEMORY)

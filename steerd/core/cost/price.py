@@ -10,6 +10,7 @@ from typing import Final
 
 from steerd.core.belief.estimate import Estimate
 from steerd.core.belief.path import Path
+from steerd.core.cost.own_queue import Quiet
 from steerd.core.cost.tariff import Tariff
 from steerd.core.effects import Terms
 from steerd.core.settings import PathId, Settings
@@ -26,17 +27,19 @@ class Price:
     forced, so that samples need not know of it. ``worth``: by how many ms the path is preferred; ``bias``: its own, as
     the policy weighs it, in ms; ``leg``: the only leg of a path that is not preferred."""
 
-    __slots__ = ("_settings", "_worth", "bias", "fixed", "id", "leg", "own_load", "path", "tariff")
+    __slots__ = ("_quiet", "_settings", "_worth", "bias", "fixed", "id", "leg", "own_load", "path", "tariff")
 
     def __init__(self, path: Path, tariff: Tariff, settings: Settings, *, bias: float, worth: float) -> None:
         self.id: PathId = path.id
         self.path = path
         self.bias = bias
         self.tariff = tariff
-        self.leg = path.legs[0] if path.single and not worth else None
         self._settings = settings
         self._worth = worth
         self.own_load = self.fixed = 0.0
+        self._quiet: Quiet | None = None
+        self.leg: Estimate | None = None
+        self.calm(None)
         self.renew()
 
     def renew(self, own_load: float | None = None) -> bool:
@@ -47,6 +50,11 @@ class Price:
         before, self.fixed = self.fixed, self.bias + self._mtu() + self._load() + self.own_load
         return self.fixed != before
 
+    def calm(self, quiet: Quiet | None) -> None:
+        """Go by this instead of the path's only leg; None: by the leg."""
+        self._quiet = quiet
+        self.leg = self.path.legs[0] if quiet is None and self.path.single and not self._worth else None
+
     @property
     def cost(self) -> float:
         """In ms, of what is believed; inf until every leg has answered."""
@@ -54,14 +62,14 @@ class Price:
         if not path.samples:
             return inf
         tariff = self.tariff
-        cost = tariff.cost(path.legs[0]) if path.single else max(map(tariff.cost, path.legs))
+        cost = tariff.cost(self._quiet or path.legs[0]) if path.single else max(map(tariff.cost, path.legs))
         return self._less(cost + self.fixed) if self._worth else cost + self.fixed
 
     @property
     def last_cost(self) -> float:
         """In ms, of the last probe alone: of a reply its RTT, of one that is overdue the mean and what a loss costs."""
         path, tariff = self.path, self.tariff
-        leg = path.legs[0] if path.single else self._worst()
+        leg = (self._quiet or path.legs[0]) if path.single else self._worst()
         if path.missing:
             paid = tariff.paid(leg, leg.mean) + tariff.missing + self.fixed
         else:
@@ -89,8 +97,8 @@ class Price:
         """What the tariff shows beside the cost."""
         return self.tariff.shown(self._worst()) if self.path.samples else {}
 
-    def _worst(self) -> Estimate:
-        return max(self.path.legs, key=self.tariff.cost)
+    def _worst(self) -> Estimate | Quiet:
+        return self._quiet or max(self.path.legs, key=self.tariff.cost)
 
     def _mtu(self) -> float:
         return self._settings.mtu_penalty if self.path.black_hole else 0.0

@@ -7,7 +7,6 @@ There are two: the sum of weighted terms, which nearly every policy has, and how
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from steerd.core.belief.estimate import Estimate
 from steerd.core.cost import voice
 from steerd.core.settings import Codec, Objective, PolicySettings, Settings
 
@@ -24,6 +23,17 @@ class Measured(NamedTuple):
     loss: float
 
 
+class Heard(Protocol):
+    """What a tariff asks of a leg: RTT and jitter in ms, loss as a ratio. As `Estimate` has them."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def jitter(self) -> float: ...
+    @property
+    def loss(self) -> float: ...
+
+
 class Tariff(Protocol):
     """How one policy prices what is measured of one leg. ``missing``, in ms: what a probe that is overdue pays beside
     what is believed of the leg. ``rtt_weight``: by how much the cost grows with the RTT."""
@@ -33,19 +43,19 @@ class Tariff(Protocol):
     @property
     def rtt_weight(self) -> float: ...
 
-    def cost(self, leg: Estimate) -> float:
+    def cost(self, leg: Heard) -> float:
         """What is believed of the leg, in ms: the sum of `terms`."""
         ...
 
-    def terms(self, leg: Estimate) -> Measured:
+    def terms(self, leg: Heard) -> Measured:
         """The same, term by term."""
         ...
 
-    def paid(self, leg: Estimate, rtt: float) -> float:
+    def paid(self, leg: Heard, rtt: float) -> float:
         """What a single probe pays that took ``rtt`` ms."""
         ...
 
-    def shown(self, leg: Estimate) -> dict[str, float]:
+    def shown(self, leg: Heard) -> dict[str, float]:
         """What else is to be shown of a leg beside its cost."""
         ...
 
@@ -61,15 +71,15 @@ class Weighted:
     missing: float
     rate_penalty: float
 
-    def cost(self, leg: Estimate) -> float:
+    def cost(self, leg: Heard) -> float:
         return self.paid(leg, leg.mean) + self.missing * leg.loss
 
-    def terms(self, leg: Estimate) -> Measured:
+    def terms(self, leg: Heard) -> Measured:
         jitter = self.jitter_weight * min(leg.jitter, JITTER_MAX)
         loss = (self.missing + self.rate_penalty) * leg.loss
         return Measured(self.cost(leg) - jitter - loss, jitter, loss)
 
-    def paid(self, leg: Estimate, rtt: float) -> float:
+    def paid(self, leg: Heard, rtt: float) -> float:
         jitter = leg.jitter
         if rtt > RTT_MAX:
             rtt = RTT_MAX
@@ -78,7 +88,7 @@ class Weighted:
         paid = self.rtt_weight * rtt + self.jitter_weight * jitter
         return paid + self.rate_penalty * leg.loss if self.rate_penalty else paid
 
-    def shown(self, leg: Estimate) -> dict[str, float]:  # noqa: ARG002
+    def shown(self, leg: Heard) -> dict[str, float]:  # noqa: ARG002
         return {}
 
 
@@ -101,24 +111,24 @@ class Voice:
         """Such a path costs its RTT."""
         return 1.0
 
-    def cost(self, leg: Estimate) -> float:
+    def cost(self, leg: Heard) -> float:
         return self.paid(leg, leg.mean)
 
-    def terms(self, leg: Estimate) -> Measured:
+    def terms(self, leg: Heard) -> Measured:
         return self._measured(leg, leg.mean)
 
-    def paid(self, leg: Estimate, rtt: float) -> float:
+    def paid(self, leg: Heard, rtt: float) -> float:
         return sum(self._measured(leg, rtt))
 
-    def shown(self, leg: Estimate) -> dict[str, float]:
+    def shown(self, leg: Heard) -> dict[str, float]:
         return {"mos": voice.mos(voice.rating(self._delay(leg), leg.loss, self.codec))}
 
-    def _measured(self, leg: Estimate, rtt: float) -> Measured:
+    def _measured(self, leg: Heard, rtt: float) -> Measured:
         rtt, jitter = min(rtt, RTT_MAX), min(leg.jitter, JITTER_MAX)
         lost = voice.lost_delay(voice.delay(rtt, jitter), leg.loss, self.codec)
         return Measured(rtt, 2.0 * voice.BUFFER * jitter, 2.0 * lost)
 
-    def _delay(self, leg: Estimate) -> float:
+    def _delay(self, leg: Heard) -> float:
         return voice.delay(min(leg.mean, RTT_MAX), min(leg.jitter, JITTER_MAX))
 
 

@@ -136,7 +136,7 @@ class Decisions:
     def end_round(self, dt: float, now: float) -> None:
         """A round ended that covered ``dt`` seconds; 0: nothing was measured in it, so it counts for nothing."""
         for policy in self.policies.values():
-            if policy.own_load.waits:
+            if policy.loaded:
                 policy.learn(now)
             here, candidates = policy.here, policy.candidates
             if here is not None and now < candidates.stale_at and policy.assignment.pending_since is None:

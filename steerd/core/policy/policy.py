@@ -25,7 +25,8 @@ STEERING: Final = PolicyState.STEERING
 class Policy:
     """The mutable state of one policy. ``here``: the choice's place among the candidates that the rule is shown, None
     where that is to be looked at. ``since``: when the choice was made or adopted; ``last``: the last switch;
-    ``blocked_by``: why nothing may be used, while its traffic is blocked."""
+    ``blocked_by``: why nothing may be used, while its traffic is blocked. ``loaded``: what the policy carries may tell
+    in what is measured of its path, so that each round is to be looked at."""
 
     def __init__(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
         self.id = settings.policy
@@ -40,6 +41,7 @@ class Policy:
         self.spread = Spread(settings)
         self.candidates = Candidates(common.max_active)
         self.own_load = OwnLoad()
+        self.loaded = False
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
         self._burden = 0.0  # what the others are charged
         self.here: int | None = None  # the choice's place among the candidates that are shown
@@ -76,9 +78,12 @@ class Policy:
 
     def carry(self, now: float) -> None:
         """Charge every path but those in use for what the policy's own traffic would add there."""
-        current = self.current
+        current, own = self.current, self.own_load
         shared = self.spread.active  # then it is not known how much of it would go where
-        burden = 0.0 if current is None or shared else self._rtt_weight * self.own_load.burden(current.rate, now)
+        self.loaded = current is not None and not shared and own.concerns(current)
+        burden = 0.0 if current is None or shared else self._rtt_weight * own.burden(current.rate, now)
+        for price in self.prices.values():
+            price.calm(own.quiet(price.path, now) if self.loaded and price.path is current else None)
         if not burden and not self._burden:
             return
         self._burden = burden
@@ -87,9 +92,12 @@ class Policy:
             self.expire()
 
     def learn(self, now: float) -> None:
-        """A round ended: perhaps it shows what the last switch did to the paths."""
-        if self.own_load.look(now):
-            self.carry(now)
+        """A round ended: it shows what our own traffic does to the path, and perhaps what the last switch did."""
+        current = self.current
+        if current is not None:
+            if self.own_load.look(current, now):
+                self.carry(now)
+            self.prices[current.id].calm(self.own_load.quiet(current, now))
 
     # What it may do
 
@@ -208,6 +216,7 @@ class Policy:
         self.since = now
         self.spread.adopt(self.assignment.shares)
         self.expire()
+        self.carry(now)
 
     def announced(self, switched: Switched) -> None:
         """This is the last switch."""
