@@ -15,7 +15,7 @@ from steerd.core.belief.estimate import Estimate
 WINDOW: Final = 6.0
 """Seconds. A path that became slower for some other reason is believed to be after so long; a queue that is not nearly
 empty once in so long is taken for one. At 4, 5, 6 and 7 s: 13.8, 10.3, 7.2 and 6.8 switches an hour in the mean of
-worlds like those of `bench.queues`, and 40 ms more are left after 10.8, 11.6, 12.3 and 13 s; without all this 81 and 8."""
+worlds like those of `bench.queues`, and 40 ms more left after 10.8, 11.6, 12.3 and 13 s. Without this: 81, and 8 s."""
 
 BOUND: Final = 10.0
 """So many times what the queue holds on average may be our own; what is more is not."""
