@@ -22,7 +22,7 @@ from typing import Any
 RUN = Path("/run/steerd-lab")  # the lab's files; a tmpfs of its own
 
 _NEW_NETWORK, _NEW_PROCESSES, _NEW_USER, _NEW_MOUNTS = 0x40000000, 0x20000000, 0x10000000, 0x00020000
-_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 1 << 18
 _PR_SET_PDEATHSIG = 1
 _GRACE = 10  # seconds between asking the lab to end and ending it
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -53,7 +53,7 @@ def enclose() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # Out of the terminal's foreground: a Ctrl-C comes once, by the parent.
     os.setsid()
-    _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
+    _hide_mounts()
     with contextlib.suppress(LabError):  # refused in some containers; there the old one serves
         _mount("proc", "/proc", "proc", 0)
     _mount("tmpfs", "/run", "tmpfs", 0)
@@ -86,6 +86,21 @@ def _map_to_root(user: int, group: int) -> None:
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
     except OSError as error:
         raise LabError(f"this system does not let users make user namespaces: run the lab as root ({error})") from None
+
+
+def _hide_mounts() -> None:
+    """Nobody outside sees what is mounted from now on."""
+    try:
+        _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
+    except LabError:
+        # In a plain chroot the root is no mount, so nothing can be asked of it. It becomes one, on top of a mount that
+        # can be hidden.
+        here = Path.cwd()
+        _mount("none", "/proc", "none", _MS_PRIVATE)
+        _mount("/", "/proc", "none", _MS_BIND | _MS_REC)
+        os.chroot("/proc")
+        os.chdir(here)
+        _mount("none", "/", "none", _MS_REC | _MS_PRIVATE)
 
 
 def _mount(source: str, target: str, kind: str, flags: int) -> None:
