@@ -1,6 +1,7 @@
 """What others have set up that routing depends on. Synchronous: runs on routing's worker thread."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -11,7 +12,6 @@ from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
 from steerd.route.around.underlay import based, told, underlays
 from steerd.route.kernel.main_table import MainTable
-from steerd.route.kernel.owner import Owner
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
@@ -19,7 +19,7 @@ _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
 _ADVICE_EVERY = 60.0  # seconds between two looks at what other programs run: main may change many times a second
 
 
-class Surroundings(Owner):
+class Surroundings(ExitStack):
     """Reads, never writes. From the last `look`: ``remarks``, one line each; ``underlays`` of tunnels, by device."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Surroundings(Owner):
         self._gateways: Gateways = {}
         self._advice: str | None = None
         self._advice_due = 0.0
-        self._main_table = self._owned.enter_context(MainTable())
+        self._main_table = self.enter_context(MainTable())
 
     def resolve(self, settings: RouteSettings) -> RouteSettings:
         """The settings in effect now. Raises `NetlinkError`."""

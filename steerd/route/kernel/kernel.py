@@ -4,6 +4,7 @@ import errno
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
@@ -16,7 +17,6 @@ from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
 from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.kernel.listing import Listing
-from steerd.route.kernel.owner import Owner
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.objects import MAIN, Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
 from steerd.route.model.prefixes import FAMILIES
@@ -35,12 +35,12 @@ class Refused(NamedTuple):
     text: str
 
 
-class Kernel(Owner):
+class Kernel(ExitStack):
     """``families`` and ``nexthop_objects`` (with resilient groups, Linux 5.13) say what this kernel can do."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._connection = self._owned.enter_context(Connection())
+        self._connection = self.enter_context(Connection())
         self._indexes: Mapping[str, int] = {}
         rules = {family: (rule_codec.RTM_GETRULE, rule_codec.dump_request(family)) for family in FAMILIES}
         nexthops, buckets = nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.RTM_GETNEXTHOPBUCKET

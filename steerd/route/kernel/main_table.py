@@ -5,6 +5,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,7 +13,6 @@ from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import route as route_codec
-from steerd.route.kernel.owner import Owner
 from steerd.route.model.objects import MAIN, Device, RouteType
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 
@@ -53,12 +53,12 @@ class Main:
         return found.index if found and found.up else None
 
 
-class MainTable(Owner):
+class MainTable(ExitStack):
     """Reads the main table over a connection of its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._connection = self._owned.enter_context(Connection())
+        self._connection = self.enter_context(Connection())
 
     def read(self) -> Main:
         """All of it. Raises `NetlinkError`."""

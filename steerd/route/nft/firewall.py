@@ -9,11 +9,10 @@ import logging
 import shutil
 import struct
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from steerd.config.settings import RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
-from steerd.route.kernel.owner import Owner
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
@@ -40,7 +39,7 @@ class FirewallError(OSError):
     """`nft` is not installed, or refused its input; the message has its words."""
 
 
-class Firewall(Owner):
+class Firewall(ExitStack):
     """One table of family inet. ``wanted`` is what `hold` was asked for last."""
 
     def __init__(self) -> None:
@@ -52,7 +51,7 @@ class Firewall(Owner):
         self._generation = -1
         self._connection: Connection | None = None
         with suppress(OSError):
-            self._connection = self._owned.enter_context(Connection(NETLINK_NETFILTER))
+            self._connection = self.enter_context(Connection(NETLINK_NETFILTER))
 
     def refusal(self, text: str) -> str | None:
         """Why this kernel would not take a table, in the words of `nft`; None: it would. Changes nothing."""
