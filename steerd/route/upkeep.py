@@ -19,8 +19,8 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.objects import Device
 from steerd.route.news import News
+from steerd.route.nft.firewall import NftWatch
 from steerd.route.nft.protect import Protection
-from steerd.route.nft.watch import NftWatch
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release

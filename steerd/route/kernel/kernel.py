@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from steerd.config.settings import POLICY_TABLES, RouteSettings
 from steerd.net.netlink import Connection, Message, NetlinkError
-from steerd.route.kernel.codec import address as address_codec
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
@@ -172,8 +171,8 @@ class Kernel(ExitStack):
         """The gateway's own, by device, as of the last `read`."""
         names = {index: name for name, index in self._indexes.items()}
         found: dict[str, list[IPv4Interface | IPv6Interface]] = {}
-        for body in self._connection.dump(address_codec.RTM_GETADDR, address_codec.DUMP_REQUEST):
-            index, address = address_codec.decode(body)
+        for body in self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST):
+            index, address = link_codec.decode_address(body)
             if address and index in names:
                 found.setdefault(names[index], []).append(address)
         return found

@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def remove_leftovers(
-    old: RouteSettings, new: RouteSettings, kernel: Kernel, protection: Protection | None, peers: Peers
+    old: RouteSettings, new: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers
 ) -> None:
     """Remove what the former settings' ranges hold outside of the present ones. Raises `OSError`."""
-    if protection and old.nft_table != new.nft_table:
+    if old.nft_table != new.nft_table:
         protection.remove(old.nft_table)
     try:
         peers.remove(old, but=peers.own)

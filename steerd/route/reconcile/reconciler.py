@@ -46,18 +46,16 @@ class Proposal:
 
 class Reconciler:
     """Owns the wanted state, ``standing``. ``retry_at`` is when to `repair` again even if nothing is noticed, by the
-    clock that `repair` is given. Without ``protection`` nothing is done in nftables."""
+    clock that `repair` is given."""
 
-    def __init__(
-        self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None, peers: Peers | None = None
-    ) -> None:
+    def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers) -> None:
         self.standing = Standing(settings)
         self.retry_at = inf
         self._kernel = kernel
         self._protection = protection
-        self._peers = peers or Peers(settings)
-        self._convergence = Convergence(kernel, self._peers, protection.pins if protection else lambda _: False)
-        self._account = Account(kernel, self._peers)
+        self._peers = peers
+        self._convergence = Convergence(kernel, peers, protection.pins)
+        self._account = Account(kernel, peers)
         self._spent: list[RouteSettings] = []  # of which something may be left
 
     @property
@@ -146,9 +144,8 @@ class Reconciler:
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes."""
-        if self._protection:
-            self._protection.size(path, mtu)
-            self._protect(self.standing.extra_devices())
+        self._protection.size(path, mtu)
+        self._protect(self.standing.extra_devices())
 
     def block(self) -> None:
         """Every packet that a policy is about meets its shadow."""
@@ -160,12 +157,11 @@ class Reconciler:
     def prepare(self, settings: RouteSettings) -> Proposal:
         """Checks the settings against what there is: raises `RouteError`. Changes nothing."""
         found = self._check(settings)
-        if self._protection:
-            extra = self.standing.extra_devices(everything=True)
-            try:
-                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
-            except OSError as error:
-                raise RouteError(f"nftables: {error}") from error
+        extra = self.standing.extra_devices(everything=True)
+        try:
+            self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
+        except OSError as error:
+            raise RouteError(f"nftables: {error}") from error
         return found
 
     def take_up(self, proposal: Proposal) -> Result:
@@ -220,14 +216,11 @@ class Reconciler:
             raise RouteError(found)
         if not self._kernel.may_change(settings):
             raise RouteError("routes may not be changed here: steerd needs the capability CAP_NET_ADMIN")
-        if self._protection:
-            self._protection.check(settings)
+        self._protection.check(settings)
         return Proposal(settings, chosen, seen, frozenset(self.standing.choices))
 
     def _protect(self, extra: ExtraDevices, under: Proposal | Standing | None = None, *, must: bool = False) -> bool:
         """``must``: raises `RouteError`. Else a failure is logged, and tried again with the next look."""
-        if self._protection is None:
-            return False
         under = under or self.standing
         seen = under.seen if isinstance(under, Proposal) else self._convergence.seen
         try:
