@@ -16,15 +16,13 @@ from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.news import News
 from steerd.route.nft.protect import Protection
-from steerd.route.once import cleanup, plan
+from steerd.route.once import cleanup
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
 from steerd.route.upkeep import Upkeep
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Underlay
-
-__all__ = ["RouteError", "Router", "cleanup", "plan"]
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from steerd.config.settings import RouteSettings
 from steerd.lab.enclosure import run
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import State
-from steerd.route.once import size
-from steerd.route.router import Router, cleanup, plan
+from steerd.route.once import cleanup, plan, size
+from steerd.route.router import Router
 from steerd.route.wanted.choice import Choice
 
 NUMBER = 5_000

@@ -18,8 +18,9 @@ from pyroute2 import IPRoute
 from steerd.config.settings import OnStop
 from steerd.core.events import Installed
 from steerd.core.settings import PathId
+from steerd.route.error import RouteError
+from steerd.route.once import cleanup, plan
 from steerd.route.reconcile.reconciler import Reconciler
-from steerd.route.router import RouteError, cleanup, plan
 from steerd.route.wanted.choice import Choice
 from tests.lab.test_route_world import (
     PROTOCOL,

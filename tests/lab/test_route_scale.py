@@ -14,7 +14,8 @@ import pytest
 from bench.route_world import FAMILIES, RATE, Move, World, passage, prefixes, settings, steer
 from steerd.lab.enclosure import run
 from steerd.lab.namespaces import ip
-from steerd.route.router import Router, cleanup
+from steerd.route.once import cleanup
+from steerd.route.router import Router
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab]
 

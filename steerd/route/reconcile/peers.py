@@ -8,6 +8,7 @@ from steerd.config.settings import Actuator, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import Device, WireGuardError, grants
 from steerd.net.wireguard.speaker import Speaker
+from steerd.route.wanted.adopt import Adopted, adopt_peers
 from steerd.route.wanted.allowed_ips import Held, Moves, Prefixes, held, missing, ours, removable, wanted
 from steerd.route.wanted.choice import Choice
 
@@ -48,6 +49,11 @@ class Peers(ExitStack):
                 found[name] = device
         self.devices = found
         self.held = held(self.own, found)
+
+    def adopt(self, settings: RouteSettings, found: Adopted) -> Adopted:
+        """Reads the devices; what was ``found`` in place, by peer where that applies."""
+        self.read()
+        return found if self.held is None else adopt_peers(settings, found, self.held)
 
     def hold(self, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]) -> int:
         """Reads, and gives each chosen peer its policy's prefixes, in one step for each. Returns how many moved."""

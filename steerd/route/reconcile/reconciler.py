@@ -11,7 +11,6 @@ from steerd.config.settings import RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.around.collisions import collision
 from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
@@ -19,15 +18,15 @@ from steerd.route.model.objects import Seen
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Account, Result
-from steerd.route.reconcile.convergence import Convergence
+from steerd.route.reconcile.convergence import Convergence, examined
 from steerd.route.reconcile.leftovers import remove_leftovers
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
-from steerd.route.wanted.adopt import adopt, adopt_peers
+from steerd.route.wanted.adopt import adopt
 from steerd.route.wanted.choice import BLOCKED, Choice
 from steerd.route.wanted.diff import Difference, label, size
 from steerd.route.wanted.present import Present
-from steerd.route.wanted.selection import Selection, selections
+from steerd.route.wanted.selection import Selection
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +76,7 @@ class Reconciler:
     def start(self, settings: RouteSettings) -> Result:
         """Checks, adopts, converges. Raises `RouteError`."""
         found = self._check(settings)
-        adopted = adopt(settings, found.selections, found.seen.ours)
-        self._peers.read()
-        if self._peers.held is not None:
-            adopted = adopt_peers(settings, adopted, self._peers.held)
+        adopted = self._peers.adopt(settings, adopt(settings, found.selections, found.seen.ours))
         self.standing = Standing(settings, found.selections, adopted.choices, adopted.strangers)
         self._convergence.adopt(found.seen, adopted.groups)
         self._protect(self.standing.extra_devices(), must=True)
@@ -207,13 +203,7 @@ class Reconciler:
     # How it is done
 
     def _check(self, settings: RouteSettings) -> Proposal:
-        try:
-            seen = self._kernel.read(settings, foreign=True)
-            chosen = selections(settings, seen.ours.rules)
-        except ValueError as error:
-            raise RouteError(str(error)) from error
-        if found := collision(settings, seen):
-            raise RouteError(found)
+        seen, chosen = examined(self._kernel, settings)
         if not self._kernel.may_change(settings):
             raise RouteError("routes may not be changed here: steerd needs the capability CAP_NET_ADMIN")
         self._protection.check(settings)
