@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from steerd.lab.script import Act
-from steerd.lab.world.gateway import TENANT
-from steerd.lab.world.world import World
+from steerd.lab.world.world import TENANT, World
 
 INTERVAL: Final = "200ms"
 RATE: Final = 100.0
