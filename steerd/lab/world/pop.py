@@ -59,21 +59,9 @@ class Pop:
         self.outer = f"203.0.113.{number}" if number % 2 else f"2001:db8:113::{number}"
         self._ask = ask
 
-    def set(
-        self,
-        *,
-        delay_ms: float | None = None,
-        jitter_ms: float | None = None,
-        loss: float | None = None,
-        dead: bool | None = None,
-        mtu: int | None = None,
-        tells: bool | None = None,
-        at: float | None = None,
-    ) -> None:
-        """Change what is given, ``at`` a time or at once; see `Conditions` for the units."""
-        given = {"delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead, "mtu": mtu, "tells": tells}
-        change = {name: value for name, value in given.items() if value is not None}
-        self._ask(pop=self.name, change=change, at=time.monotonic() if at is None else at)
+    def set(self, *, at: float | None = None, **conditions: Any) -> None:
+        """Change these of its `Conditions`, ``at`` a time or at once. Raises `LabError` for what is none of them."""
+        self._ask(pop=self.name, change=conditions, at=time.monotonic() if at is None else at)
 
     def seen(self, since: float = -math.inf, until: float = math.inf) -> dict[str, int]:
         """How many packets came: ``probes4``, ``probes6``, ``pings4``, ``pings6`` (of users), ``traffic4``,
