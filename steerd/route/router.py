@@ -96,7 +96,7 @@ class Router:
         reconciler, upkeep = self._running()
         async with self._worker.turn:
             installed = await self._worker.do(lambda: reconciler.steer(wanted))
-            self._news.counted(reconciler)
+            self._news.counts = reconciler.counts
             upkeep.chosen()
             await upkeep.release()
         return installed
