@@ -1,6 +1,5 @@
 """The routing stage as the daemon knows it: asyncio outside, one worker thread for the kernel inside."""
 
-import logging
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -24,8 +23,6 @@ from steerd.route.upkeep import Upkeep
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Underlay
 
-log = logging.getLogger(__name__)
-
 
 class Router:
     """Keeps the kernel's routes as the settings and the latest `steer` of each policy want them.
@@ -43,11 +40,11 @@ class Router:
         on_link: Callable[[PathId, bool], None],
         on_installed: Callable[[Installed], None],
         on_repair: Callable[[str], None],
-        on_failure: Callable[[BaseException], None] | None = None,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
         self._news = News(on_link, on_installed, on_repair)
-        self._on_failure = on_failure or _outright
+        self._on_failure = on_failure
         self._worker = Worker()
         self._claim = Claim()
         self._release = Release()
@@ -208,7 +205,3 @@ class Router:
         await self._worker.close()
         self._open.close()
         self._claim.close()
-
-
-def _outright(error: BaseException) -> None:
-    log.critical("nothing watches the kernel's routes any more", exc_info=error)

@@ -292,6 +292,10 @@ async def reconfigure(router: Router, given: RouteSettings) -> tuple[Installed, 
     return change.installed
 
 
+def _failed(error: BaseException) -> None:
+    raise error
+
+
 class Heard:
     """What a router called back."""
 
@@ -306,6 +310,7 @@ class Heard:
             on_link=lambda path, up: self.links.append((path, up)),
             on_installed=self.installed.append,
             on_repair=lambda what: self.repairs.update([what]),
+            on_failure=_failed,
         )
         _made.append(router)
         return router

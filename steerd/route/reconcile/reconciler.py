@@ -11,20 +11,20 @@ from steerd.config.settings import RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
+from steerd.net.wireguard.device import WireGuardError
 from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
-from steerd.route.model.objects import Seen
+from steerd.route.model.objects import Seen, State
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Account, Result
 from steerd.route.reconcile.convergence import Convergence, examined
-from steerd.route.reconcile.leftovers import remove_leftovers
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
 from steerd.route.wanted.adopt import adopt
 from steerd.route.wanted.choice import BLOCKED, Choice
-from steerd.route.wanted.diff import Difference, label, size
+from steerd.route.wanted.diff import Difference, difference, label, size
 from steerd.route.wanted.present import Present
 from steerd.route.wanted.selection import Selection
 
@@ -194,11 +194,31 @@ class Reconciler:
         """Removes what former settings left; what cannot be removed now is tried again with the next look."""
         try:
             while self._spent:
-                remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
+                self._remove_leftovers(self._spent[0], self.standing.settings)
                 del self._spent[0]
         except OSError as error:
             log.warning("what former settings left cannot be removed yet: %s", error)
             self.retry_at = 0.0
+
+    def _remove_leftovers(self, old: RouteSettings, new: RouteSettings) -> None:
+        """Remove what the former settings' ranges hold outside of the present ones. Raises `OSError`."""
+        if old.nft_table != new.nft_table:
+            self._protection.remove(old.nft_table)
+        try:
+            self._peers.remove(old, but=self._peers.own)
+        except WireGuardError as error:
+            log.warning("AllowedIPs of the former settings cannot be removed: %s", error)
+        if _ranges(old) == _ranges(new):
+            return
+        had, have = self._kernel.read(old).ours, self._kernel.read(new).ours
+        same = old.protocol == new.protocol
+        left = State(
+            had.rules - have.rules if same else had.rules,
+            {number: one for number, one in had.nexthops.items() if number not in have.nexthops},
+            {number: one for number, one in had.groups.items() if number not in have.groups},
+            {kind: packed for kind, packed in had.routes.items() if not same or kind not in have.routes},
+        )
+        self._kernel.apply(difference(left, State()).removals, old)
 
     # How it is done
 
@@ -246,3 +266,7 @@ class Reconciler:
 
     def _tell(self, policy: PolicyId, error: str | None = None) -> Installed:
         return self._account.tell(self._present(), policy, error)
+
+
+def _ranges(settings: RouteSettings) -> tuple[int, ...]:
+    return settings.table, settings.rule_priority, settings.nexthop_base, settings.protocol, settings.mark_mask
