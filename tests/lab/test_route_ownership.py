@@ -613,13 +613,14 @@ def test_another_reader_sees_what_was_meant(gateway):
             assert (last.get_attr("FRA_TABLE"), last.get_attr("FRA_IIFNAME"), last["flags"] & 2) == (4200, "lo", 2)
 
 
-def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog, monkeypatch):
+def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, monkeypatch):
     async def run():
-        router = Heard().router(settings(PATHS, (ALL,)))
+        heard = Heard()
+        router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
         monkeypatch.setattr(Reconciler, "repair", None)
         ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
-        await until_async(lambda: "nothing watches the kernel" in caplog.text)
+        await until_async(lambda: heard.failures)
         await router.stop()
 
     routing(run())
