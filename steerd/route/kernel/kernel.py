@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from steerd.config.settings import POLICY_TABLES, RouteSettings
 from steerd.net.netlink import Connection, Message, NetlinkError
+from steerd.net.sockets import closed_on_error
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
@@ -43,12 +44,9 @@ class Kernel(ExitStack):
         self._indexes: Mapping[str, int] = {}
         rules = {family: (rule_codec.RTM_GETRULE, rule_codec.dump_request(family)) for family in FAMILIES}
         nexthops, buckets = nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.RTM_GETNEXTHOPBUCKET
-        try:
+        with closed_on_error(self):
             self.families = tuple(family for family, request in rules.items() if self._supports(*request))
             self.nexthop_objects = all(self._supports(kind, nexthop_codec.DUMP_REQUEST) for kind in (nexthops, buckets))
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def port(self) -> int:
