@@ -16,7 +16,8 @@ from typing import Any
 
 from steerd.lab.enclosure import enclose
 from steerd.lab.world.line import Conditions
-from steerd.lab.world.world import PopSpec, World
+from steerd.lab.world.pop import PopSpec
+from steerd.lab.world.world import World
 
 SETTLE = 10.0
 """Seconds after the start that are not counted: imports, the first choice, the first reports."""

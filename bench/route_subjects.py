@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.route_world import FAMILIES, LENGTH, Passage, World, passage, prefixes, settings, steer, switches
+from bench.route_world import FAMILIES, LENGTH, Passage, World, passage, prefixes, routing, settings, steer, switches
 from bench.stream import address
 from steerd.config.settings import RouteSettings
 from steerd.lab.enclosure import RUN
@@ -22,7 +22,6 @@ from steerd.route.kernel.listing import Listing
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.reconciler import Reconciler
-from steerd.route.router import Router
 
 TABLE = 100
 _IDLE = 6  # switches of which the median is told
@@ -52,7 +51,7 @@ def steerd(number: int, compat: int) -> dict[str, Any]:
     """Its routes have shadows: twice as many as others install. Its memory is measured as a daemon's, elsewhere."""
 
     async def inside() -> dict[str, Any]:
-        router = Router(given, on_link=lambda *_: None, on_installed=lambda _: None, on_repair=lambda _: None)
+        router = routing(given)
         began = time.perf_counter()
         await router.start()
         await router.steer(steer("a"))

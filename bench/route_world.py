@@ -18,6 +18,7 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.lab.enclosure import RUN
 from steerd.lab.namespaces import ip
 from steerd.lab.world.tun import Tun
+from steerd.route.router import Router
 
 RATE = 20_000.0
 """Packets a second, both families together."""
@@ -61,6 +62,17 @@ def settings(steered: Prefixes) -> RouteSettings:
 def steer(best: str) -> Steer:
     """The other device is the runner-up."""
     return Steer(POLICY, PathId(best), PathId("b" if best == "a" else "a"), "1-1")
+
+
+def routing(given: RouteSettings) -> Router:
+    """A router that tells nothing, but fails aloud."""
+
+    def failed(error: BaseException) -> None:
+        raise error
+
+    return Router(
+        given, on_link=lambda *_: None, on_installed=lambda _: None, on_repair=lambda _: None, on_failure=failed
+    )
 
 
 class World:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from steerd.cli.configuration import read
@@ -25,11 +26,8 @@ def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -
     begin = time.time() - since
     try:
         found = _since(loaded.store_path, begin)
-        if output is None:
-            count = write(sys.stdout, _all(found, begin, leg))
-        else:
-            with opened(output) as stream:
-                count = write(stream, _all(found, begin, leg))
+        with nullcontext(sys.stdout) if output is None else opened(output) as stream:
+            count = write(stream, _all(found, begin, leg))
     except RecordError as error:
         print(f"steerd export-trace: {printable(str(error))}", file=sys.stderr)
         return 1

@@ -6,8 +6,6 @@ import sys
 
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 class _Formatter(logging.Formatter):
     """Plain lines; under systemd with ``<N>`` priorities (sd-daemon(3)) and without a time of their own."""
@@ -25,7 +23,7 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_stderr(level: str) -> None:
-    """Log from ``level``, one of `LEVELS`, on."""
+    """Log from ``level`` on: ``debug``, ``info``, ``warning`` or ``error``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=level.upper(), handlers=[handler])

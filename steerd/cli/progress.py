@@ -18,12 +18,6 @@ LOOK: Final = 256
 WIDTH: Final = 24
 
 
-def bar(share: float, what: str) -> None:
-    """Draws a bar of this share, from 0 to 1, on standard error, over the one before it."""
-    drawn = "#" * round(WIDTH * share)
-    print(f"\r\x1b[K[{drawn:<{WIDTH}}] {100 * share:3.0f} %  {what}", end="", file=sys.stderr, flush=True)
-
-
 class Progress:
     """How far a number of files have been replayed, by their bytes."""
 
@@ -45,7 +39,9 @@ class Progress:
         if not self.shown:
             return
         self._next = monotonic() + EVERY
-        bar(min(1.0, (self._done + read) / self._total), printable(f"{file.name:.40}"))
+        share = min(1.0, (self._done + read) / self._total)
+        drawn, name = "#" * round(WIDTH * share), printable(f"{file.name:.40}")
+        print(f"\r\x1b[K[{drawn:<{WIDTH}}] {100 * share:3.0f} %  {name}", end="", file=sys.stderr, flush=True)
 
     def finished(self, file: Path) -> None:
         """This file is done: the line is cleared for what is printed of it."""

@@ -50,7 +50,7 @@ def guard(path: Path) -> int:
 
 def _done(verb: str, path: Path, work: Callable[[Config], str]) -> int:
     """Do it without a daemon, and print what came of it."""
-    from steerd.route.router import RouteError
+    from steerd.route.error import RouteError
 
     config = read(path)
     if config is None:
@@ -65,7 +65,8 @@ def _done(verb: str, path: Path, work: Callable[[Config], str]) -> int:
 
 def _removed(config: Config) -> str:
     from steerd.control.client import listening
-    from steerd.route.router import RouteError, cleanup
+    from steerd.route.error import RouteError
+    from steerd.route.once import cleanup
 
     if listening(str(config.control_socket)):
         # It would put everything back, and until then traffic would leave by the main table.
@@ -80,6 +81,6 @@ def _guarded(config: Config) -> str:
 
 
 def _plan(config: Config) -> str:
-    from steerd.route.router import plan
+    from steerd.route.once import plan
 
     return "\n".join(plan(config.route, {})) or "# the kernel already has all of it"

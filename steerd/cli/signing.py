@@ -13,6 +13,7 @@ from typing import Any, Final
 
 OK, FAILED, USAGE, CONFIG = 0, 1, 2, 78
 CONFIGURATION: Final = Path("/etc/steerd/steerd.toml")
+_DEFAULT: Final = "~/.config/steerd/order.key)"
 EARLIER: Final = 60.0
 """Seconds before the signing from which an order is valid: the gateways' clocks are not ours."""
 
@@ -29,7 +30,7 @@ def key_file() -> Path:
 def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[[str], float]) -> None:
     """The verbs' arguments."""
     keygen = verb("keygen", "make a key that signs orders, and print the public one for `trusted_keys`")
-    keygen.add_argument("key", nargs="?", type=Path, metavar="FILE", help="for the secret key (default: " + _default())
+    keygen.add_argument("key", nargs="?", type=Path, metavar="FILE", help="for the secret key (default: " + _DEFAULT)
     for name, text in (
         ("sign", "sign an order to many gateways, and print its topic and its payload"),
         ("send", "sign an order to many gateways, and publish it"),
@@ -50,7 +51,7 @@ def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[
                              help="then it ends by itself (default: 1h, at most 31d)")  # fmt: skip
             one.add_argument("--after", type=duration, default=None, metavar="10m",
                              help="not before so much time has passed (default: at once)")  # fmt: skip
-            one.add_argument("--key", type=Path, metavar="FILE", help="the secret key (default: " + _default())
+            one.add_argument("--key", type=Path, metavar="FILE", help="the secret key (default: " + _DEFAULT)
             one.add_argument("--tenant", type=_name, help="default: the configuration's")
             one.add_argument("-c", "--config", type=Path, default=CONFIGURATION, metavar="FILE",
                              help=f"with an [mqtt] table (default: {CONFIGURATION})")  # fmt: skip
@@ -138,7 +139,6 @@ def _order(options: argparse.Namespace) -> int:
 
 
 def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
-
     from aiomqtt import MqttError
 
     from steerd.share.post import post
@@ -181,7 +181,3 @@ def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise argparse.ArgumentTypeError("must be a name, without blanks, /, + and #")
     return text
-
-
-def _default() -> str:
-    return "~/.config/steerd/order.key)"

@@ -1,12 +1,12 @@
 """`steerctl`: asks the running daemon, and gives it orders."""
 
 import argparse
-import os
 import sys
 import time
 from typing import Any
 
 from steerd.cli import signing
+from steerd.cli.pipe import piped_away
 from steerd.control.client import NotThereError, ask
 from steerd.control.verbs import VERBS, Verb, duration
 
@@ -24,8 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
             code = _watch(options) if options.verb == "watch" else _once(options)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return piped_away()
     except KeyboardInterrupt:
         return OK if options.verb == "watch" else 130
     return code

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             return run(options.config, dry_run=options.dry_run, level=options.log_level)
         case "check":
-            from steerd.cli.check import check
+            from steerd.cli.configuration import check
 
             return check(options.file)
         case "replay":

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from steerd.control import probing, traces
-from steerd.text.lines import cut
+from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
@@ -15,7 +15,6 @@ _MANY: Final = 20
 _GOOD: Final = {"up", "steering"}
 _BAD: Final = {"down", "absent", "blocked", "local-outage"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
-_GAP: Final = "  "
 
 
 def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool = False) -> str:
@@ -207,21 +206,11 @@ def _left(seconds: float | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool) -> str:
-    """Columns as wide as they need; a header that begins with `>` aligns its column to the right. What does not
-    fit is cut at the end of the line."""
     if not rows:
         return ""
-    right = [name.startswith(">") for name in header]
-    table = [[name.lstrip(">") for name in header], *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for row in table:
-        cells = [
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        line = cut(_GAP.join(cells).rstrip())
-        lines.append(_coloured(line, row) if colour else line)
+    lines = table(header, rows)
+    if colour:
+        lines = [_coloured(line, row) for line, row in zip(lines, [header, *rows], strict=True)]
     return "\n".join(lines)
 
 

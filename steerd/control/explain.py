@@ -49,11 +49,14 @@ def explain(
         lines += ["", *_last(policy.last, now)]
         if trace is not None:
             lines += ["", *traces.after(trace)]
-    lines += ["", *wrapped(f"Outlook: {_outlook(policy)}.")]
+    excluded = _excluded(policy)
+    # Of a choice that cannot be used itself there is nothing to compare.
+    outlook = "the first path that can be used is taken" if policy.choice in excluded else policy.outlook
+    lines += ["", *wrapped(f"Outlook: {outlook}.")]
     noted = [[one.path, text] for one in policy.candidates for text in (findings or {}).get(one.path, {}).values()]
     if noted:
         lines += ["", "Of how its paths are probed:", *aligned(noted)]
-    if excluded := _excluded(policy):
+    if excluded:
         lines += ["", "Cannot be used now:", *costs.shortly(excluded)]
     return lines
 
@@ -156,11 +159,6 @@ def _scouts(policy: PolicyView, paths: Paths) -> list[str]:
 
 def _range(least: float, most: float) -> str:
     return span(least) if least == most else f"{span(least)} to {span(most)}"
-
-
-def _outlook(policy: PolicyView) -> str:
-    """What would change the choice. Of one that cannot be used itself there is nothing to compare."""
-    return "the first path that can be used is taken" if policy.choice in _excluded(policy) else policy.outlook
 
 
 def _last(last: Switched, now: float) -> list[str]:

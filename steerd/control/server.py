@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from steerd.config.problem import EX_CONFIG
 from steerd.control.verbs import VERBS
+from steerd.net.sockets import closed_on_error
 
 _log = logging.getLogger(__name__)
 
@@ -73,14 +74,11 @@ class ControlServer:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         _clear(self._path)
         listening = socket.socket(socket.AF_UNIX)
-        try:
+        with closed_on_error(listening):
             os.fchmod(listening.fileno(), MODE)  # so that it is never open to others, whatever the umask
             listening.bind(str(self._path))
             self._path.chmod(MODE)
             self._server = await asyncio.start_unix_server(self._connected, sock=listening, limit=REQUEST_MAX)
-        except BaseException:
-            listening.close()
-            raise
         self._inode = self._path.stat().st_ino
 
     async def stop(self) -> None:

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
-from steerd.text.lines import cut, wrapped
+from steerd.text.lines import cut, table, wrapped
 from steerd.text.times import milliseconds, span
 
 Record = Mapping[str, Any]
-
-_GAP: Final = "  "
 
 
 def lines(record: Record) -> list[str]:
@@ -39,9 +37,7 @@ def hops(leg: Record) -> list[str]:
     for silent, group in groupby(leg["hops"], key=lambda hop: not hop["answered"]):
         together = list(group)
         rows += [_silent(together)] if silent else [_row(hop) for hop in together]
-    table = [("HOP", "ADDRESS", "ANSWERED", "BEST", "MEAN", ""), *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [cut(_GAP.join(_aligned(row, widths)).rstrip()) for row in table]
+    return table([">HOP", "ADDRESS", ">ANSWERED", ">BEST", ">MEAN", ""], rows)
 
 
 def _row(hop: Record) -> Sequence[str]:
@@ -59,14 +55,6 @@ def _silent(hops: Sequence[Record]) -> Sequence[str]:
     first, last = hops[0]["hop"], hops[-1]["hop"]
     which = str(first) if first == last else f"{first}-{last}"
     return which, "-", f"0 of {sum(hop['sent'] for hop in hops)}", "-", "-", ""
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """All columns but the address and the note at the end are figures."""
-    return [
-        text.ljust(width) if at in (1, len(row) - 1) else text.rjust(width)
-        for at, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
 
 
 def _how(record: Record) -> str:

@@ -15,10 +15,8 @@ SLICE: Final = 0.02  # seconds: how finely the moment of a move is found
 
 
 class HasTraffic(Protocol):
-    @property
-    def traffic(self) -> Traffic:
-        """The users'."""
-        ...
+    traffic: Traffic
+    """The users'."""
 
 
 W = TypeVar("W", bound=HasTraffic)
@@ -27,10 +25,8 @@ W = TypeVar("W", bound=HasTraffic)
 class Daemon(Protocol):
     """The daemon under test, as its operator sees it."""
 
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        ...
+    pid: int
+    """Its process."""
 
     def ended(self) -> str | None:
         """How it ended, None while it runs."""

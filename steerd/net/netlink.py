@@ -82,11 +82,7 @@ ReaderT = TypeVar("ReaderT", bound=Reader)
 
 
 class NetlinkError(OSError):
-    """A read was refused, or the kernel did not answer."""
-
-
-class DumpInterruptedError(NetlinkError):
-    """The state changed under every attempt to read it whole."""
+    """A read was refused, its subject changed under every attempt, or the kernel did not answer."""
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -197,7 +193,7 @@ class Connection(SocketOwner):
             if self._dump_once(kind, body, found.append):
                 return found
             found.clear()
-        raise DumpInterruptedError(0, _INTERRUPTED)
+        raise NetlinkError(0, _INTERRUPTED)
 
     def dump_into(self, kind: int, body: bytes, reader: Callable[[], ReaderT]) -> ReaderT:
         """As `dump`, but into what ``reader`` makes, as it comes: for lists too long to be held twice."""
@@ -205,7 +201,7 @@ class Connection(SocketOwner):
             one = reader()
             if self._dump_once(kind, body, one.take, one.take_many):
                 return one
-        raise DumpInterruptedError(0, _INTERRUPTED)
+        raise NetlinkError(0, _INTERRUPTED)
 
     def _request(self, kind: int, flags: int, body: bytes) -> int:
         """Send one request; its sequence number."""

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final, Self
 
 from steerd.config.settings import IPV4
@@ -35,12 +35,12 @@ class SocketOwner:
 
 
 @contextmanager
-def closed_on_error(sock: socket.socket) -> Iterator[None]:
-    """Close ``sock`` if what is done within fails."""
+def closed_on_error(one: socket.socket | ExitStack) -> Iterator[None]:
+    """Close it if what is done within fails."""
     try:
         yield
     except BaseException:
-        sock.close()
+        one.close()
         raise
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from steerd.config.settings import RouteSettings
+from steerd.net.sockets import closed_on_error
 from steerd.route.error import RouteError
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -59,7 +60,7 @@ def _names(settings: RouteSettings) -> dict[str, str]:
 def _claimed(name: str, key: str) -> socket.socket:
     address = f"\0steerd/{name}"
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with closed_on_error(one):
         for _ in range(_TRIES):
             try:
                 one.bind(address)
@@ -77,9 +78,6 @@ def _claimed(name: str, key: str) -> socket.socket:
                 ) from error
             one.listen(_ASKED)
             return one
-    except BaseException:
-        one.close()
-        raise
     return one
 
 

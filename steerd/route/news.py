@@ -28,10 +28,6 @@ class News:
         """Take over what was told in another way."""
         self.links, self.counts = dict(reconciler.links), reconciler.counts
 
-    def counted(self, reconciler: Reconciler) -> None:
-        """Take over how many routes lead on."""
-        self.counts = reconciler.counts
-
     def link(self, path: PathId, up: bool) -> None:
         """A path's device is up, or not; told if that changed."""
         if self.links.get(path) != up:
@@ -40,7 +36,7 @@ class News:
 
     def publish(self, reconciler: Reconciler, result: Result, *, fresh: bool) -> None:
         """Tell the result of a look at the kernel. ``fresh``: no device changed since it began."""
-        self.counted(reconciler)
+        self.counts = reconciler.counts
         if fresh:
             for path, up in reconciler.links.items():
                 self.link(path, up)

@@ -6,26 +6,22 @@ from contextlib import suppress
 from steerd.config.settings import Actuator, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.net.wireguard.device import WireGuardError
-from steerd.route.around.collisions import collision
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model import prefixes
-from steerd.route.model.numbers import allocate
 from steerd.route.model.objects import Seen, State
-from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.firewall import Firewall, ours
-from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
+from steerd.route.reconcile.convergence import Convergence, examined
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
 from steerd.route.wanted import commands
-from steerd.route.wanted.adopt import Adopted, adopt, adopt_peers
+from steerd.route.wanted.adopt import adopt
 from steerd.route.wanted.allowed_ips import lines
-from steerd.route.wanted.choice import Choice, ways_out
-from steerd.route.wanted.desired import Circumstances, desired
+from steerd.route.wanted.choice import Choice
 from steerd.route.wanted.diff import difference
-from steerd.route.wanted.selection import Selection, selections
+from steerd.route.wanted.selection import selections
 
 _ROUNDS = 3
 
@@ -94,48 +90,29 @@ def guard(settings: RouteSettings) -> bool:
 
 def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
     """What these choices would change, as `ip` commands in order. Without one a policy stays. Raises `RouteError`."""
-    with Kernel() as kernel, Surroundings() as surroundings:
+    with Kernel() as kernel, Surroundings() as surroundings, Peers(settings) as peers:
         settings = surroundings.resolve(settings)
-        seen = kernel.read(settings, foreign=True)
-        try:
-            chosen = selections(settings, seen.ours.rules)
-        except ValueError as error:
-            raise RouteError(str(error)) from error
-        if found := collision(settings, seen):
-            raise RouteError(found)
-        adopted, moves = _peers(settings, adopt(settings, chosen, seen.ours), choices)
-        wanted = {**adopted.choices, **choices}
-        ways = ways_out([*settings.paths, *adopted.strangers.values()])
-        policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
-        ids = allocate(settings, policies, ways, seen.ours, adopted.groups)
-        usable = {way for way in ways if seen.up(way.device)}
-        circumstances = Circumstances(
-            adopted.strangers, usable, ids, kernel.families, settings.nexthop_objects and kernel.nexthop_objects
-        )
-        state = desired(settings, chosen, wanted, circumstances)
-        operations = commands.lines(difference(seen.ours, state), settings.protocol)
-        extra = Standing(settings, chosen, wanted, adopted.strangers).extra_devices()
-        return [*_table_lines(settings, chosen, seen, extra), *moves, *operations]
+        seen, chosen = examined(kernel, settings)
+        adopted = peers.adopt(settings, adopt(settings, chosen, seen.ours))
+        standing = Standing(settings, chosen, {**adopted.choices, **choices}, adopted.strangers)
+        convergence = Convergence(kernel, peers, lambda _: False)
+        convergence.adopt(seen, adopted.groups)
+        _, state = convergence.wanted(standing, {})
+        return [
+            *_table_lines(standing, seen),
+            *(f"# {words}" for words in peers.errors.values()),
+            *lines(peers.due(standing.choices, standing.paths), peers.devices),
+            *commands.lines(difference(seen.ours, state), settings.protocol),
+        ]
 
 
-def _peers(settings: RouteSettings, adopted: Adopted, choices: Mapping[PolicyId, Choice]) -> tuple[Adopted, list[str]]:
-    """What was adopted, by peer where that applies; and what moves from peer to peer, as commands."""
-    with Peers(settings) as peers:
-        peers.read()
-        if peers.held is None:
-            return adopted, []
-        adopted = adopt_peers(settings, adopted, peers.held)
-        paths = Standing(settings, retired=adopted.strangers).paths
-        moves = lines(peers.due({**adopted.choices, **choices}, paths), peers.devices)
-        return adopted, [*(f"# {words}" for words in peers.errors.values()), *moves]
-
-
-def _table_lines(settings: RouteSettings, chosen: tuple[Selection, ...], seen: Seen, extra: ExtraDevices) -> list[str]:
+def _table_lines(standing: Standing, seen: Seen) -> list[str]:
     """What `nft` would be given, as a shell takes it; nothing if the table in the kernel has its version already."""
+    settings = standing.settings
     with Protection(readonly=True) as protection:
         with suppress(OSError):  # the table's owner cannot be asked without privileges
             protection.check(settings)
-        table = protection.describe(settings, chosen, seen.devices, extra)
+        table = protection.describe(settings, standing.selections, seen.devices, standing.extra_devices())
         return [line for text in protection.changes(settings, table) for line in commands.nft_lines(text)]
 
 

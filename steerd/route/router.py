@@ -1,6 +1,5 @@
 """The routing stage as the daemon knows it: asyncio outside, one worker thread for the kernel inside."""
 
-import logging
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -16,17 +15,13 @@ from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.news import News
 from steerd.route.nft.protect import Protection
-from steerd.route.once import cleanup, plan
+from steerd.route.once import cleanup
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
 from steerd.route.upkeep import Upkeep
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Underlay
-
-__all__ = ["RouteError", "Router", "cleanup", "plan"]
-
-log = logging.getLogger(__name__)
 
 
 class Router:
@@ -45,11 +40,11 @@ class Router:
         on_link: Callable[[PathId, bool], None],
         on_installed: Callable[[Installed], None],
         on_repair: Callable[[str], None],
-        on_failure: Callable[[BaseException], None] | None = None,
+        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
         self._news = News(on_link, on_installed, on_repair)
-        self._on_failure = on_failure or _outright
+        self._on_failure = on_failure
         self._worker = Worker()
         self._claim = Claim()
         self._release = Release()
@@ -98,7 +93,7 @@ class Router:
         reconciler, upkeep = self._running()
         async with self._worker.turn:
             installed = await self._worker.do(lambda: reconciler.steer(wanted))
-            self._news.counted(reconciler)
+            self._news.counts = reconciler.counts
             upkeep.chosen()
             await upkeep.release()
         return installed
@@ -210,7 +205,3 @@ class Router:
         await self._worker.close()
         self._open.close()
         self._claim.close()
-
-
-def _outright(error: BaseException) -> None:
-    log.critical("nothing watches the kernel's routes any more", exc_info=error)

@@ -19,8 +19,8 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.objects import Device
 from steerd.route.news import News
+from steerd.route.nft.firewall import NftWatch
 from steerd.route.nft.protect import Protection
-from steerd.route.nft.watch import NftWatch
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
@@ -191,17 +191,17 @@ class Upkeep:
             await asyncio.sleep(_DEBOUNCE)
             self._changed.clear()
             self._urgent.clear()
-            with pace.work() as work:
+            with pace.work():
                 try:
                     async with self.worker.turn:
                         noticed, calm, seen = self._noticed, seen == self._noticed, self._noticed
                         look = partial(self.reconciler.repair, loop.time(), calm=calm, remover=self._watch.remover)
                         result = await self.worker.do(look)
                         self._publish(result, noticed)
-                    work.repaired = bool(result.repairs)
+                    pace.repaired = bool(result.repairs)
                 except OSError as error:
                     log.warning("the kernel's routes could not be compared: %s", error)
-                    work.repaired = True  # not at once again
+                    pace.repaired = True  # not at once again
 
     async def _follow(self) -> None:
         """Main, nftables, pinned connections: what changes without our rules, routes and nexthops changing."""
@@ -217,11 +217,11 @@ class Upkeep:
             await asyncio.sleep(_DEBOUNCE)
             self._surroundings.clear()
             await self.release()  # of what died while we waited
-            with pace.work() as work:
+            with pace.work():
                 async with self.worker.turn:
                     await self._adapt()
-                    work.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
-                if work.repaired:
+                    pace.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
+                if pace.repaired:
                     self.news.on_repair("nft")
 
     async def _adapt(self) -> None:

@@ -1,6 +1,6 @@
 """Lines of text for people: at most 100 columns, wrapped, cut, or aligned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 WIDTH: Final = 100
@@ -24,13 +24,22 @@ def cut(line: str) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     """An indented table. ``right``: all columns but the first are figures, and none of them is cut."""
+    lines = [f"  {line}".rstrip() for line in _columns(rows, [right and at > 0 for at in range(len(rows[0]))])]
+    return lines if right else [cut(line) for line in lines]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table whose lines are cut where they do not fit. A header that begins with `>` aligns its column to the
+    right."""
+    names = [name.lstrip(">") for name in header]
+    return [cut(line) for line in _columns([names, *rows], [name.startswith(">") for name in header])]
+
+
+def _columns(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
+    """Columns as wide as they need; ``right``: which are aligned to that side."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
     for row in rows:
-        cells = [
-            text.rjust(width) if right and at else text.ljust(width)
-            for at, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = f"  {'  '.join(cells)}".rstrip()
-        lines.append(line if right else cut(line))
-    return lines
+        cells = zip(row, widths, right, strict=True)
+        yield "  ".join(
+            text.rjust(width) if to_right else text.ljust(width) for text, width, to_right in cells
+        ).rstrip()

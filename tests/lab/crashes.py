@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from bench.route_world import POLICY, World, prefixes, settings, steer
+from bench.route_world import POLICY, World, prefixes, routing, settings, steer
 from steerd.config.settings import RouteSettings
 from steerd.lab.enclosure import run
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import State
-from steerd.route.once import size
-from steerd.route.router import Router, cleanup, plan
+from steerd.route.once import cleanup, plan, size
+from steerd.route.router import Router
 from steerd.route.wanted.choice import Choice
 
 NUMBER = 5_000
@@ -36,7 +36,7 @@ def routed(given: RouteSettings, work: Callable[[Router], Coroutine[Any, Any, An
     """What a daemon would do, in a loop of its own."""
 
     async def whole() -> None:
-        router = Router(given, on_link=lambda *_: None, on_installed=lambda _: None, on_repair=lambda _: None)
+        router = routing(given)
         await router.start()
         try:
             async with asyncio.timeout(_LIMIT):

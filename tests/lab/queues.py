@@ -22,7 +22,8 @@ from steerd.lab import namespaces
 from steerd.lab.worker import Worker
 from steerd.lab.world import wiring
 from steerd.lab.world.packets import TRAFFIC_PORT
-from steerd.lab.world.world import Pop, PopSpec, World
+from steerd.lab.world.pop import Pop, PopSpec
+from steerd.lab.world.world import World
 
 RATE = 500_000.0
 """Bytes a second that go through each token bucket: 4 Mbit/s."""

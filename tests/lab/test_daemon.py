@@ -15,8 +15,7 @@ import pytest
 
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.lab.world.gateway import METRICS, TENANT
-from steerd.lab.world.world import World
+from steerd.lab.world.world import METRICS, TENANT, World
 from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]

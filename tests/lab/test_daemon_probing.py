@@ -10,7 +10,8 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.line import Conditions
-from steerd.lab.world.world import PopSpec, World
+from steerd.lab.world.pop import PopSpec
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import FILE, ask, metric, start, status
 from tests.lab.waiting import until
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world.gateway import METRICS
-from steerd.lab.world.world import World
+from steerd.lab.world.world import METRICS, World
 from tests.lab.test_daemon import FILE, LOG, ask, metric, state_of_kernel, status
 from tests.lab.test_daemon_reload import moved, settled
 from tests.lab.waiting import until

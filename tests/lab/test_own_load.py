@@ -7,7 +7,8 @@ from typing import Any, Self
 import pytest
 
 from steerd.lab.enclosure import run
-from steerd.lab.world.world import POPS, World
+from steerd.lab.world.pop import POPS
+from steerd.lab.world.world import World
 from tests.lab.test_daemon import ask, start, status
 from tests.lab.waiting import until
 

@@ -8,7 +8,7 @@ import pytest
 
 from steerd.lab.enclosure import run
 from steerd.lab.world.line import Conditions
-from steerd.lab.world.world import PopSpec
+from steerd.lab.world.pop import PopSpec
 from tests.lab.queues import RATE, Queues
 from tests.lab.test_daemon import ask, start, status
 from tests.lab.waiting import until

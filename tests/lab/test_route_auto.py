@@ -14,8 +14,7 @@ from steerd.net.netlink import Connection
 from steerd.route.kernel.codec import route as route_codec
 from steerd.route.model.objects import MAIN
 from steerd.route.model.prefixes import FAMILIES
-from steerd.route.once import plan
-from steerd.route.router import cleanup
+from steerd.route.once import cleanup, plan
 from steerd.route.wanted.choice import Choice
 from tests.lab.test_route_world import (
     Gateway,

@@ -13,7 +13,7 @@ from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.nft.firewall import Firewall
 from steerd.route.nft.protect import Protection
-from steerd.route.router import cleanup
+from steerd.route.once import cleanup
 from tests.lab.test_route_guard import ruleset
 from tests.lab.test_route_world import Gateway, Heard, ours, path, policy, routing, settings, steer
 from tests.lab.waiting import until_async

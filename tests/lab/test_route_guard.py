@@ -7,8 +7,8 @@ import pytest
 
 from steerd.config.settings import Guard, OnStop
 from steerd.core.events import Installed
-from steerd.route.once import guard
-from steerd.route.router import RouteError, cleanup
+from steerd.route.error import RouteError
+from steerd.route.once import cleanup, guard
 from tests.lab.test_route_world import (
     LAN_HOST,
     Gateway,

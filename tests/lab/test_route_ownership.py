@@ -18,8 +18,9 @@ from pyroute2 import IPRoute
 from steerd.config.settings import OnStop
 from steerd.core.events import Installed
 from steerd.core.settings import PathId
+from steerd.route.error import RouteError
+from steerd.route.once import cleanup, plan
 from steerd.route.reconcile.reconciler import Reconciler
-from steerd.route.router import RouteError, cleanup, plan
 from steerd.route.wanted.choice import Choice
 from tests.lab.test_route_world import (
     PROTOCOL,
@@ -612,13 +613,14 @@ def test_another_reader_sees_what_was_meant(gateway):
             assert (last.get_attr("FRA_TABLE"), last.get_attr("FRA_IIFNAME"), last["flags"] & 2) == (4200, "lo", 2)
 
 
-def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, caplog, monkeypatch):
+def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, monkeypatch):
     async def run():
-        router = Heard().router(settings(PATHS, (ALL,)))
+        heard = Heard()
+        router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
         monkeypatch.setattr(Reconciler, "repair", None)
         ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
-        await until_async(lambda: "nothing watches the kernel" in caplog.text)
+        await until_async(lambda: heard.failures)
         await router.stop()
 
     routing(run())

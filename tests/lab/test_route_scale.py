@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bench.route_world import FAMILIES, RATE, Move, World, passage, prefixes, settings, steer
+from bench.route_world import FAMILIES, RATE, Move, World, passage, prefixes, routing, settings, steer
 from steerd.lab.enclosure import run
 from steerd.lab.namespaces import ip
-from steerd.route.router import Router, cleanup
+from steerd.route.once import cleanup
 
 pytestmark = [pytest.mark.alone, pytest.mark.lab]
 
@@ -27,7 +27,7 @@ def scene(what: str, number: int) -> dict[str, Any]:
     """What becomes of a stream when ``what`` happens to all prefixes. In an enclosure."""
 
     async def inside() -> dict[str, Any]:
-        router = Router(given, on_link=lambda *_: None, on_installed=lambda _: None, on_repair=lambda _: None)
+        router = routing(given)
         await router.start()
         await router.steer(steer("a"))
         happening: dict[str, Move] = {

@@ -13,7 +13,7 @@ import pytest
 
 from steerd.config.settings import Flows, Guard
 from steerd.core.events import Installed, Share
-from steerd.route.router import plan
+from steerd.route.once import plan
 from steerd.route.wanted.choice import Choice
 from tests.lab.test_route_world import (
     PORT,

@@ -8,7 +8,7 @@ import pytest
 
 from steerd.config.settings import OnStop
 from steerd.core.events import Installed
-from steerd.route.router import cleanup
+from steerd.route.once import cleanup
 from tests.lab.test_route_world import (
     ADMIN,
     LAN_GATEWAY,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steerd.lab.world.gateway import METRICS
+from steerd.lab.world.world import METRICS
 
 SCARCE = ("descriptors", "rules", "nexthops", "routes", "nft")
 """What is counted one by one: any growth of these is a leak."""

@@ -5,14 +5,14 @@ import socket
 import pytest
 
 from steerd.cli.steerd import main
-from steerd.route import router
+from steerd.route import once
 
 
 @pytest.fixture
 def given(tmp_path, monkeypatch):
     """A configuration, its socket, and the settings that were cleaned up."""
     removed = []
-    monkeypatch.setattr(router, "cleanup", lambda settings: removed.append(settings) or 7)
+    monkeypatch.setattr(once, "cleanup", lambda settings: removed.append(settings) or 7)
     file = tmp_path / "steerd.toml"
     file.write_text('[gateway]\nname = "gw1"\n[control]\nsocket = "s"\n')
     return file, tmp_path / "s", removed

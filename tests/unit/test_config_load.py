@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steerd.cli.check import check
+from steerd.cli.configuration import check
 from steerd.config.gateway.load import ConfigError, load
 from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone

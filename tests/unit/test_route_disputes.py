@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.route.conflicts.conflicts import Conflict
-from steerd.route.conflicts.disputes import AGAIN_AND_AGAIN, IN_A_ROW, LONGEST_WAIT, MEMORY, Disputes
+from steerd.route.conflicts.conflicts import AGAIN_AND_AGAIN, IN_A_ROW, LONGEST_WAIT, MEMORY, Conflict, Disputes
 from steerd.route.conflicts.suspects import suspects
 from steerd.route.model.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
 from steerd.route.wanted.diff import Change, Difference, Verb

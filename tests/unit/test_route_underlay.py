@@ -6,8 +6,8 @@ import pytest
 
 from steerd.net.netlink import attribute
 from steerd.route.around.remarks import circles
-from steerd.route.around.underlay import based, told, underlays
-from steerd.route.kernel.codec.tunnel import far_end
+from steerd.route.around.surroundings import based, told, underlays
+from steerd.route.kernel.codec.link import far_end
 from steerd.route.model.objects import Device
 from steerd.status.snapshot import Underlay
 from tests.unit.test_route_desired import policy, settings

@@ -12,8 +12,8 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PolicyState
 from steerd.core.views import PolicyView, View
 from steerd.daemon.driver import Driver
-from steerd.route.router import RouteError
-from steerd.route.router import plan as operations
+from steerd.route.error import RouteError
+from steerd.route.once import plan as operations
 from steerd.route.wanted.adopt import names
 from steerd.route.wanted.choice import Choice
 

@@ -49,7 +49,7 @@ class Broker:
         self._client = Client(CallbackAPIVersion.VERSION2, "lab", transport="unix", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
+        self._client.on_disconnect = lambda *_: self._connected.clear()
         self._client.on_message = self._on_message
         self.start()
         self._client.connect(str(self._socket))
@@ -99,9 +99,6 @@ class Broker:
     def _on_connect(self, client: Client, *_: Any) -> None:
         client.subscribe("#", qos=1)
         self._connected.set()
-
-    def _on_disconnect(self, *_: Any) -> None:
-        self._connected.clear()
 
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
         self.latest[message.topic] = bytes(message.payload)

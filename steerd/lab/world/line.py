@@ -79,7 +79,6 @@ class Line:
         kind = "traffic" if seen.kind is Kind.TRAFFIC else "probes" if seen.destination in self._own else "pings"
         self._logs[seen.family, kind].add(now, seen.sequence)
         conditions = self.conditions
-        conditions = self.conditions
         lost = conditions.dead or (conditions.loss and self._random.random() < conditions.loss)
         large = len(packet) > conditions.mtu and (seen.family == 6 or packet[6] & _DONT_FRAGMENT)
         if lost or large:

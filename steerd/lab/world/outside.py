@@ -15,23 +15,19 @@ _ALL_PROTOCOLS = 3
 _PACKET = 65_535
 
 
-class Outside:
+class Outside(Worker):
     """Counts what left the gateway by ``device``'s other end."""
 
     def __init__(self, namespace: str, device: str) -> None:
-        self._worker = Worker(namespace, __name__, {"device": device})
+        super().__init__(namespace, __name__, {"device": device})
 
     def leaked(self, since: float = -math.inf, until: float = math.inf) -> int:
         """How many users' packets went out by the uplink itself (seen from ``since`` on, before ``until``)."""
-        return int(self._worker.ask(kind=Kind.TRAFFIC.value, since=since, until=until))
+        return int(self.ask(kind=Kind.TRAFFIC.value, since=since, until=until))
 
     def outer(self, since: float = -math.inf, until: float = math.inf) -> int:
         """How many tunnel packets went out by the uplink, as they should."""
-        return int(self._worker.ask(kind=Kind.OUTER.value, since=since, until=until))
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._worker.close()
+        return int(self.ask(kind=Kind.OUTER.value, since=since, until=until))
 
 
 def _main() -> None:

@@ -35,26 +35,22 @@ class Window:
     rtt_ms: float | None
 
 
-class Traffic:
+class Traffic(Worker):
     """Sends ``rate`` datagrams a second to ``targets`` in turn, for each family."""
 
     def __init__(self, namespace: str, pops: list[str], targets: dict[int, list[str]], rate: float) -> None:
+        super().__init__(namespace, __name__, {"targets": targets, "rate": rate})
         self._pops = pops
-        self._worker = Worker(namespace, __name__, {"targets": targets, "rate": rate})
 
     def rate(self, rate: float) -> None:
         """Send so many datagrams a second in each family from now on; 0: none."""
-        self._worker.ask(rate=rate)
+        self.ask(rate=rate)
 
     def between(self, since: float = -math.inf, until: float = math.inf, family: int | None = None) -> Window:
         """What became of the datagrams sent from ``since`` on, before ``until``, of one family or both."""
-        answer = self._worker.ask(since=since, until=until, families=[family] if family else [4, 6])
+        answer = self.ask(since=since, until=until, families=[family] if family else [4, 6])
         by_pop = {self._pops[int(carrier) - 1]: count for carrier, count in answer.pop("by_carrier").items()}
         return Window(by_pop=by_pop, **answer)
-
-    def close(self) -> None:
-        """Stop sending."""
-        self._worker.close()
 
 
 class _Stream:

@@ -18,13 +18,11 @@ Times are those of ``time.monotonic()``, everywhere.
 """
 
 import contextlib
-import math
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,96 +32,16 @@ from steerd.lab.worker import Worker
 from steerd.lab.world import wiring
 from steerd.lab.world.admin import Admin
 from steerd.lab.world.broker import Broker
-from steerd.lab.world.gateway import config_text
-from steerd.lab.world.line import Conditions
 from steerd.lab.world.outside import Outside
+from steerd.lab.world.pop import POPS, Pop, PopSpec
 from steerd.lab.world.traffic import Traffic
 
+METRICS = "127.0.0.1:9911"
+TENANT = "lab"
 BYPASS_MARK = 0x00100000
 STEERED = ("198.18.0.0/15", "2001:2::/48")
 EVERYTHING = ("0.0.0.0/0", "::/0")
 _USERS = {4: [f"198.18.0.{n}" for n in range(1, 33)], 6: [f"2001:2::{n:x}" for n in range(1, 33)]}
-
-
-@dataclass(frozen=True, slots=True)
-class PopSpec:
-    """A PoP to be: its place in the config, and its conditions at the start."""
-
-    name: str
-    region: str = "default"
-    conditions: Conditions = field(default_factory=Conditions)
-
-    @property
-    def device(self) -> str:
-        """Of the tunnel, on the gateway."""
-        return f"tun-{self.name}"
-
-
-POPS = (
-    PopSpec("fra1", "de", Conditions(delay_ms=20.0)),
-    PopSpec("ams1", "nl", Conditions(delay_ms=30.0)),
-    PopSpec("par1", "fr", Conditions(delay_ms=40.0)),
-    PopSpec("nyc1", "us", Conditions(delay_ms=90.0)),
-)
-
-
-class Pop:
-    """One PoP: what its packets meet from now on, and what came to it. ``target``/``target6`` are what is probed."""
-
-    def __init__(self, spec: PopSpec, number: int, ask: Callable[..., Any]) -> None:
-        self.name = spec.name
-        self.region = spec.region
-        self.device = spec.device
-        self.target = f"10.{64 + number // 256}.{number % 256}.1"
-        self.target6 = f"fd64:0:0:{number}::1"
-        self.outer = f"203.0.113.{number}" if number % 2 else f"2001:db8:113::{number}"
-        self._ask = ask
-
-    def set(
-        self,
-        *,
-        delay_ms: float | None = None,
-        jitter_ms: float | None = None,
-        loss: float | None = None,
-        dead: bool | None = None,
-        mtu: int | None = None,
-        tells: bool | None = None,
-        at: float | None = None,
-    ) -> None:
-        """Change what is given, ``at`` a time or at once; see `Conditions` for the units."""
-        given = {"delay_ms": delay_ms, "jitter_ms": jitter_ms, "loss": loss, "dead": dead, "mtu": mtu, "tells": tells}
-        change = {name: value for name, value in given.items() if value is not None}
-        self._ask(pop=self.name, change=change, at=time.monotonic() if at is None else at)
-
-    def seen(self, since: float = -math.inf, until: float = math.inf) -> dict[str, int]:
-        """How many packets came: ``probes4``, ``probes6``, ``pings4``, ``pings6`` (of users), ``traffic4``,
-        ``traffic6``, ``dropped`` (of all these), ``strays`` (other PoPs' probes, tunnels' outer packets)."""
-        return dict(self._ask(pop=self.name, since=since, until=until))
-
-    def sequences(self, family: int, since: float = -math.inf, until: float = math.inf) -> list[int]:
-        """The numbers of the users' datagrams that came, also of those that were then dropped."""
-        return list(self._ask(pop=self.name, family=family, since=since, until=until))
-
-    def link(self, up: bool) -> None:
-        """Take the tunnel's device down, or up again."""
-        namespaces.ip(f"link set {self.device} {'up' if up else 'down'}", "gw")
-
-    def attach(self, attached: bool) -> None:
-        """Delete the tunnel's device, or make it again with the same name and addresses. Not with ``full_tunnel``."""
-        self._ask(pop=self.name, attached=attached)
-        if attached:
-            self.address()
-
-    def address(self) -> None:
-        """Give the tunnel's device its addresses, and bring it up."""
-        own, own6 = self.target.removesuffix("1") + "2", self.target6.removesuffix("1") + "2"
-        namespaces.ip(
-            f"""link set {self.device} addrgenmode none
-                addr add {own}/24 dev {self.device}
-                addr add {own6}/64 dev {self.device} nodad
-                link set {self.device} up""",
-            "gw",
-        )
 
 
 class World:
@@ -175,16 +93,47 @@ class World:
         self._open.close()
 
     def gateway_config(self, *, interval: str = "200ms", tables: str = "") -> str:
-        """The gateway's TOML: these PoPs, one policy ``users`` for what is steered, the broker, and ``tables``."""
-        return config_text(
-            list(self.pops.values()),
-            prefixes=self.steered,
-            bypass_mark=BYPASS_MARK if self.full_tunnel else 0,
-            broker=self.broker.url,
-            directory=self.directory,
-            interval=interval,
-            tables=tables,
-        )
+        """The gateway's TOML, as its operator would write it for this world: these PoPs, one policy ``users`` for what
+        is steered, the broker, everything else under ``directory``, and ``tables``."""
+        listed = ", ".join(f'"{prefix}"' for prefix in self.steered)
+        text = f"""\
+[gateway]
+name = "gw-lab"
+region = "lab"
+
+[probe]
+interval = "{interval}"
+
+[route]
+bypass_mark = "{BYPASS_MARK if self.full_tunnel else 0:#010x}"
+
+[mqtt]
+url = "{self.broker.url}"
+tenant = "{TENANT}"
+publish_interval = "1s"
+
+[export]
+listen = "{METRICS}"
+
+[control]
+socket = "{self.directory}/control.sock"
+
+[store]
+path = "{self.directory}/store"
+
+[[policy]]
+name = "users"
+prefixes = [{listed}]
+flows = "move"  # users talk without an end here: what a switch does would never be seen
+"""
+        for pop in self.pops.values():
+            text += f"""
+[[pop]]
+name = "{pop.name}"
+region = "{pop.region}"
+paths = [{{ dev = "{pop.device}", target = "{pop.target}", target6 = "{pop.target6}" }}]
+"""
+        return text + ("\n" + tables if tables else "")
 
     def run_daemon(self, config: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
         """Start the real daemon in ``gw``; ``options``: `subprocess.Popen`'s. It ends with the world at the latest."""

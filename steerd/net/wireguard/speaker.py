@@ -40,14 +40,11 @@ class Speaker:
 
     def read(self, name: str) -> Device | None:
         """The device now; None: it is not there, or no WireGuard one. Raises `WireGuardError`."""
-        if uapi.served(name):
-            try:
-                return uapi.decode(name, uapi.exchange(name, uapi.GET))
-            except ValueError as error:
-                raise WireGuardError(0, f"{uapi.path(name)}: {error}") from error
-            except WireGuardError as error:
-                if error.errno != errno.ECONNREFUSED:  # a socket that a program left behind
-                    raise
+        try:
+            if (answer := uapi.exchange(name, uapi.GET)) is not None:
+                return uapi.decode(name, answer)
+        except ValueError as error:
+            raise WireGuardError(0, f"{uapi.path(name)}: {error}") from error
         try:
             if not self._of_kernel(name):
                 return None
@@ -69,14 +66,9 @@ class Speaker:
             self._change(name, uapi.drop_request(known, stand_in), genl.drop_requests(name, known, stand_in))
 
     def _change(self, name: str, text: bytes, messages: Iterable[bytes]) -> None:
-        if uapi.served(name):
-            try:
-                uapi.check(name, uapi.exchange(name, text))
-            except WireGuardError as error:
-                if error.errno != errno.ECONNREFUSED:
-                    raise
-            else:
-                return
+        if (answer := uapi.exchange(name, text)) is not None:
+            uapi.check(name, answer)
+            return
         try:
             kernel, family = self._asked()
             # One by one: each may be as large as a socket sends at once.

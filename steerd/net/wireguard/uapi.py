@@ -35,8 +35,10 @@ def served(name: str) -> bool:
         return False
 
 
-def exchange(name: str, request: bytes) -> bytes:
-    """Ask the program behind a device. Raises `WireGuardError`."""
+def exchange(name: str, request: bytes) -> bytes | None:
+    """What the program behind a device answers; None: it has none. Raises `WireGuardError`."""
+    if not served(name):
+        return None
     end = time.monotonic() + PATIENCE
     found = bytearray()
     try:
@@ -50,6 +52,8 @@ def exchange(name: str, request: bytes) -> bytes:
                 if not part or len(found) > MOST:
                     break
                 found += part
+    except ConnectionRefusedError:  # a socket that a program left behind
+        return None
     except TimeoutError as error:
         raise WireGuardError(error.errno or 0, f"{path(name)}: no answer within {PATIENCE:g} s") from None
     except OSError as error:

@@ -1,6 +1,8 @@
 """What others have set up that routing depends on. Synchronous: runs on routing's worker thread."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -9,17 +11,19 @@ from steerd.config.settings import RouteSettings
 from steerd.route.around import remarks
 from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
-from steerd.route.around.underlay import based, told, underlays
 from steerd.route.kernel.main_table import MainTable
-from steerd.route.kernel.owner import Owner
+from steerd.route.model.objects import Device
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
 _ADVICE_EVERY = 60.0  # seconds between two looks at what other programs run: main may change many times a second
 
+Lookup = Callable[[str, int], tuple[int, int] | None]
+"""By address and mark: the number of the device that own packets leave by, and the deciding table; None: none does."""
 
-class Surroundings(Owner):
+
+class Surroundings(ExitStack):
     """Reads, never writes. From the last `look`: ``remarks``, one line each; ``underlays`` of tunnels, by device."""
 
     def __init__(self) -> None:
@@ -29,7 +33,7 @@ class Surroundings(Owner):
         self._gateways: Gateways = {}
         self._advice: str | None = None
         self._advice_due = 0.0
-        self._main_table = self._owned.enter_context(MainTable())
+        self._main_table = self.enter_context(MainTable())
 
     def resolve(self, settings: RouteSettings) -> RouteSettings:
         """The settings in effect now. Raises `NetlinkError`."""
@@ -73,3 +77,31 @@ def _rp_filter(device: str) -> int:
         return max(int(Path(_RP_FILTER.format(name)).read_text()) for name in ("all", device))
     except (OSError, ValueError):  # no such device now, or no IPv4
         return 0
+
+
+def underlays(devices: Mapping[str, Device], names: Iterable[str], lookup: Lookup) -> dict[str, Underlay]:
+    """Of those of the named devices that are tunnels with one far end."""
+    numbered = {one.index: one.name for one in devices.values()}
+    found: dict[str, Underlay] = {}
+    for name in sorted(set(names)):
+        device = devices.get(name)
+        if device is not None and device.remote:
+            index, table = lookup(device.remote, device.mark) or (device.lower, 0)
+            found[name] = Underlay(device.remote, numbered.get(index, ""), table)
+    return found
+
+
+def told(devices: Mapping[str, Device], far_ends: Mapping[str, tuple[str, int]]) -> dict[str, Device]:
+    """The devices, with the far ends and marks of those that do not say it themselves."""
+    return {
+        name: replace(one, remote=far_ends[name][0], mark=far_ends[name][1]) if name in far_ends else one
+        for name, one in devices.items()
+    }
+
+
+def based(devices: Mapping[str, Device], found: Mapping[str, Underlay]) -> dict[str, Device]:
+    """The devices, with tunnels on what their outer packets leave by."""
+    return {
+        name: replace(one, lower=devices[found[name].device].index) if name in found and found[name].device else one
+        for name, one in devices.items()
+    }

@@ -3,26 +3,19 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 _AT_ONCE = 10
 _PER_SECOND = 4.0
 """When someone undoes every repair: ten without delay, then so many a second. What is urgent never waits for it;
-what is removed repeatedly waits longer: `steerd.route.conflicts.disputes`."""
+what is removed repeatedly waits longer: `steerd.route.conflicts.conflicts`."""
 _REST = 4.0  # times the last look's duration: how long to rest after it, unless something is urgent
 
 
-@dataclass(slots=True)
-class Work:
-    """``repaired``: something had to be put right, or could not be."""
-
-    repaired: bool = False
-
-
 class Pace:
-    """``clock`` gives seconds."""
+    """``clock`` gives seconds. ``repaired``: in the last look something had to be put right, or could not be."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self.repaired = False
         self._clock = clock
         self._credit = float(_AT_ONCE)
         self._last = clock()
@@ -40,11 +33,11 @@ class Pace:
                     await urgent.wait()
 
     @contextmanager
-    def work(self) -> Iterator[Work]:
+    def work(self) -> Iterator[None]:
         """Around one look."""
         began = self._clock()
-        done = Work()
-        yield done
-        if done.repaired:
+        self.repaired = False
+        yield
+        if self.repaired:
             self._credit -= 1
         self._rest = _REST * (self._clock() - began)

@@ -4,19 +4,19 @@ import errno
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from steerd.config.settings import POLICY_TABLES, RouteSettings
 from steerd.net.netlink import Connection, Message, NetlinkError
-from steerd.route.kernel.codec import address as address_codec
+from steerd.net.sockets import closed_on_error
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
 from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.kernel.listing import Listing
-from steerd.route.kernel.owner import Owner
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.objects import MAIN, Foreign, Group, Kind, Nexthop, Routes, RouteType, Rule, Seen, State
 from steerd.route.model.prefixes import FAMILIES
@@ -35,21 +35,18 @@ class Refused(NamedTuple):
     text: str
 
 
-class Kernel(Owner):
+class Kernel(ExitStack):
     """``families`` and ``nexthop_objects`` (with resilient groups, Linux 5.13) say what this kernel can do."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._connection = self._owned.enter_context(Connection())
+        self._connection = self.enter_context(Connection())
         self._indexes: Mapping[str, int] = {}
         rules = {family: (rule_codec.RTM_GETRULE, rule_codec.dump_request(family)) for family in FAMILIES}
         nexthops, buckets = nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.RTM_GETNEXTHOPBUCKET
-        try:
+        with closed_on_error(self):
             self.families = tuple(family for family, request in rules.items() if self._supports(*request))
             self.nexthop_objects = all(self._supports(kind, nexthop_codec.DUMP_REQUEST) for kind in (nexthops, buckets))
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def port(self) -> int:
@@ -172,8 +169,8 @@ class Kernel(Owner):
         """The gateway's own, by device, as of the last `read`."""
         names = {index: name for name, index in self._indexes.items()}
         found: dict[str, list[IPv4Interface | IPv6Interface]] = {}
-        for body in self._connection.dump(address_codec.RTM_GETADDR, address_codec.DUMP_REQUEST):
-            index, address = address_codec.decode(body)
+        for body in self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST):
+            index, address = link_codec.decode_address(body)
             if address and index in names:
                 found.setdefault(names[index], []).append(address)
         return found

@@ -5,6 +5,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,13 +13,12 @@ from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import route as route_codec
-from steerd.route.kernel.owner import Owner
+from steerd.route.kernel.codec.route import Rta
 from steerd.route.model.objects import MAIN, Device, RouteType
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
 
 _HEADER_SIZE = 12  # struct rtmsg
 _AT_LENGTH, _AT_PROTOCOL, _AT_TYPE = 1, 5, 7
-_DST, _OIF, _GATEWAY, _PRIORITY, _MULTIPATH, _VIA = 1, 4, 5, 6, 9, 18
 _U32 = struct.Struct("=I")
 _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
@@ -53,12 +53,12 @@ class Main:
         return found.index if found and found.up else None
 
 
-class MainTable(Owner):
+class MainTable(ExitStack):
     """Reads the main table over a connection of its own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._connection = self._owned.enter_context(Connection())
+        self._connection = self.enter_context(Connection())
 
     def read(self) -> Main:
         """All of it. Raises `NetlinkError`."""
@@ -103,17 +103,17 @@ class MainTable(Owner):
 
 def _destination(family: int, body: bytes) -> bytes:
     width = WIDTH[family] - 1
-    address = next((value for kind, value in attributes(body, _HEADER_SIZE) if kind == _DST), b"")
+    address = next((value for kind, value in attributes(body, _HEADER_SIZE) if kind == Rta.DST), b"")
     return address.ljust(width, b"\0")[:width] + body[_AT_LENGTH : _AT_LENGTH + 1]
 
 
 def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[DefaultRoute]:
     values = dict(attributes(body, _HEADER_SIZE))
     # The next hop of another family (RFC 5549) is nothing to steer by, and without it there would be no next hop.
-    if body[_AT_TYPE] != RouteType.UNICAST or _VIA in values:
+    if body[_AT_TYPE] != RouteType.UNICAST or Rta.VIA in values:
         return
-    metric = _U32.unpack(values.get(_PRIORITY, bytes(4)))[0]
-    hops = [(values[_OIF], values.get(_GATEWAY))] if _OIF in values else _hops(values.get(_MULTIPATH, b""))
+    metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
+    hops = [(values[Rta.OIF], values.get(Rta.GATEWAY))] if Rta.OIF in values else _hops(values.get(Rta.MULTIPATH, b""))
     for index, gateway in hops:
         via = socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else ""
         device = names.get(_U32.unpack(index)[0], "")
@@ -127,6 +127,6 @@ def _hops(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         if length < 8:
             return
         values = dict(attributes(data[:length], 8))
-        if _VIA not in values:
-            yield data[4:8], values.get(_GATEWAY)
+        if Rta.VIA not in values:
+            yield data[4:8], values.get(Rta.GATEWAY)
         data = data[(length + 3) & ~3 :]

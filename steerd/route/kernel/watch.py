@@ -6,7 +6,6 @@ from collections.abc import Callable
 from steerd.net.bpf import JEQ, KEEP, LD_B, LD_H, LD_W, NEXT, RET, Instruction, assemble
 from steerd.net.netlink import NETLINK_ROUTE, frames, sender
 from steerd.net.notices import Notices
-from steerd.route.kernel.codec import address as address_codec
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
@@ -23,7 +22,7 @@ _AT_ROUTE_TABLE, _AT_ROUTE_PROTOCOL, _AT_NEXTHOP_PROTOCOL = 16 + 4, 16 + _IN_ROU
 _NO_TABLE = 256  # more than the field holds
 _ROUTES = (route_codec.RTM_NEWROUTE, route_codec.RTM_DELROUTE)
 _NEXTHOPS = (nexthop_codec.RTM_NEWNEXTHOP, nexthop_codec.RTM_DELNEXTHOP)
-_ADDRESSES = (address_codec.RTM_NEWADDR, address_codec.RTM_DELADDR)
+_ADDRESSES = (link_codec.RTM_NEWADDR, link_codec.RTM_DELADDR)
 _REMOVALS = (route_codec.RTM_DELROUTE, rule_codec.RTM_DELRULE, nexthop_codec.RTM_DELNEXTHOP)
 
 
@@ -65,7 +64,7 @@ class Watch(Notices):
                     continue
                 self._on_device(link_codec.decode_one(body), kind == link_codec.RTM_DELLINK)
             elif kind in _ADDRESSES:
-                self._on_address(address_codec.device_index(body))
+                self._on_address(link_codec.address_device(body))
             elif kind in _ROUTES and body[_IN_ROUTE_PROTOCOL] != self._protocol:
                 self._on_main()
             else:

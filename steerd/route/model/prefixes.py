@@ -59,7 +59,6 @@ def _remembered(work: _Work) -> _Work:
     keep."""
     kept: OrderedDict[tuple[int, tuple[bytes, ...]], bytes] = OrderedDict()
     room = _REMEMBERED
-    room = _REMEMBERED
 
     @wraps(work)
     def remembering(family: int, *packs: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Our table in the kernel: put there by `nft`, and watched by the number of nftables' generations.
 
 Each transaction of anybody's raises nftables' generation by one. A table that was right at a generation stays right
-for that generation, so that a comparison costs one question. Synchronous; for one thread.
+for that generation, so that a comparison costs one question. Synchronous; for one thread, but for `NftWatch`.
 """
 
 import errno
@@ -9,16 +9,18 @@ import logging
 import shutil
 import struct
 import subprocess
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 from steerd.config.settings import RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
-from steerd.route.kernel.owner import Owner
+from steerd.net.notices import Notices
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
 log = logging.getLogger(__name__)
 
+_NOTICES = 7  # NFNLGRP_NFTABLES
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _GET_TABLE, _GET_GENERATION = _SUBSYSTEM | 1, _SUBSYSTEM | 16
 _HEADER = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: family, version, resource
@@ -40,7 +42,7 @@ class FirewallError(OSError):
     """`nft` is not installed, or refused its input; the message has its words."""
 
 
-class Firewall(Owner):
+class Firewall(ExitStack):
     """One table of family inet. ``wanted`` is what `hold` was asked for last."""
 
     def __init__(self) -> None:
@@ -52,7 +54,7 @@ class Firewall(Owner):
         self._generation = -1
         self._connection: Connection | None = None
         with suppress(OSError):
-            self._connection = self._owned.enter_context(Connection(NETLINK_NETFILTER))
+            self._connection = self.enter_context(Connection(NETLINK_NETFILTER))
 
     def refusal(self, text: str) -> str | None:
         """Why this kernel would not take a table, in the words of `nft`; None: it would. Changes nothing."""
@@ -163,6 +165,24 @@ class Firewall(Owner):
             said = (line for line in done.stderr.splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")
         return done.stdout
+
+
+class NftWatch(Notices):
+    """``on_change()`` when a message names our table, or messages were lost."""
+
+    def __init__(self, table: str, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self.retarget(table)
+        super().__init__(NETLINK_NETFILTER, (_NOTICES,), self._heard, on_change)
+
+    def retarget(self, table: str) -> None:
+        """Our table has this name from now on."""
+        self._name = table.encode() + b"\0"
+
+    def _heard(self, datagram: bytes) -> None:
+        # Every message about a table, or anything in it, has its name. Another's may contain it: one look too many.
+        if self._name in datagram:
+            self._on_change()
 
 
 def find_nft() -> str | None:

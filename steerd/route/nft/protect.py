@@ -5,13 +5,13 @@ Synchronous: runs on routing's worker thread.
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Final
 
 from steerd.config.settings import Flows, Guard, RouteSettings
 from steerd.core.settings import PathId
 from steerd.route.error import RouteError
 from steerd.route.kernel.main_table import Main, MainTable
-from steerd.route.kernel.owner import Owner
 from steerd.route.model.objects import Device
 from steerd.route.nft.firewall import Firewall, FirewallError, collision
 from steerd.route.nft.guard import ExtraDevices
@@ -29,14 +29,14 @@ _TRIALS: Final = {
 """A chain for each of our uses of nftables: a kernel may have some and lack others."""
 
 
-class Protection(Owner):
+class Protection(ExitStack):
     """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; ``readonly``
     takes no privileges, and assumes that all do. ``table`` is the one described last."""
 
     def __init__(self, *, readonly: bool = False) -> None:
         super().__init__()
-        self._firewall = self._owned.enter_context(Firewall())
-        self._main_table = self._owned.enter_context(MainTable())
+        self._firewall = self.enter_context(Firewall())
+        self._main_table = self.enter_context(MainTable())
         self._refusals = {
             name: None if readonly else self._firewall.refusal(_trial(chain)) for name, chain in _TRIALS.items()
         }

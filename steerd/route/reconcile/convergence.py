@@ -7,7 +7,9 @@ from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
+from steerd.route.around.collisions import collision
 from steerd.route.conflicts.conflicts import Conflict
+from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel, Refused
 from steerd.route.kernel.switch import regroup, regrouped
 from steerd.route.model.numbers import Ids, WayOut, allocate
@@ -19,6 +21,7 @@ from steerd.route.wanted.choice import Choice, ways_out, weighed
 from steerd.route.wanted.desired import Circumstances, desired
 from steerd.route.wanted.diff import Difference, difference, label
 from steerd.route.wanted.present import Present
+from steerd.route.wanted.selection import Selection, selections
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ class Convergence:
         first: Difference | None = None
         for _ in range(_ROUNDS):
             seen = self.seen = self._kernel.read(settings)
-            standing, state = self._wanted(standing, former)
+            standing, state = self.wanted(standing, former)
             found = self.conflict.leave(difference(seen.ours, state), settings.protocol)
             first = first or found
             if not found:
@@ -103,7 +106,8 @@ class Convergence:
     def _objects(self, settings: RouteSettings) -> bool:
         return settings.nexthop_objects and self._kernel.nexthop_objects
 
-    def _wanted(self, standing: Standing, former: Mapping[PolicyId, Choice]) -> tuple[Standing, State]:
+    def wanted(self, standing: Standing, former: Mapping[PolicyId, Choice]) -> tuple[Standing, State]:
+        """What can stand, and what the kernel needs for it, on what was last read; ``former`` as in `converge`."""
         settings, paths = standing.settings, standing.paths
         ways = ways_out(paths.values())
         policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
@@ -148,6 +152,18 @@ class Convergence:
         real = {policy: present.choice(policy) for policy in standing.choices}
         moved = {policy: one for policy, one in real.items() if one.best not in (None, standing.choices[policy].best)}
         return standing.choosing(moved).trimmed()
+
+
+def examined(kernel: Kernel, settings: RouteSettings) -> tuple[Seen, tuple[Selection, ...]]:
+    """What there is, and the selections of the settings there. Raises `RouteError` when something is in the way."""
+    try:
+        seen = kernel.read(settings, foreign=True)
+        chosen = selections(settings, seen.ours.rules)
+    except ValueError as error:
+        raise RouteError(str(error)) from error
+    if found := collision(settings, seen):
+        raise RouteError(found)
+    return seen, chosen
 
 
 def _leads(choice: Choice, paths: Mapping[PathId, RoutePath], usable: AbstractSet[WayOut]) -> bool:

@@ -2,19 +2,20 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from steerd.config.settings import Actuator, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import Device, WireGuardError, grants
 from steerd.net.wireguard.speaker import Speaker
-from steerd.route.kernel.owner import Owner
+from steerd.route.wanted.adopt import Adopted, adopt_peers
 from steerd.route.wanted.allowed_ips import Held, Moves, Prefixes, held, missing, ours, removable, wanted
 from steerd.route.wanted.choice import Choice
 
 log = logging.getLogger(__name__)
 
 
-class Peers(Owner):
+class Peers(ExitStack):
     """From the last reading: ``devices`` by name, and ``held``, None where the settings ask for none of this. ``own``
     are each policy's prefixes; ``errors``, by device, say what could not be done in the last attempt."""
 
@@ -22,7 +23,7 @@ class Peers(Owner):
         super().__init__()
         self.errors: dict[str, str] = {}
         self.devices: Mapping[str, Device] = {}
-        self._speaker = self._owned.enter_context(Speaker())
+        self._speaker = self.enter_context(Speaker())
         self.configure(settings)
 
     def configure(self, settings: RouteSettings) -> None:
@@ -48,6 +49,11 @@ class Peers(Owner):
                 found[name] = device
         self.devices = found
         self.held = held(self.own, found)
+
+    def adopt(self, settings: RouteSettings, found: Adopted) -> Adopted:
+        """Reads the devices; what was ``found`` in place, by peer where that applies."""
+        self.read()
+        return found if self.held is None else adopt_peers(settings, found, self.held)
 
     def hold(self, choices: Mapping[PolicyId, Choice], paths: Mapping[PathId, RoutePath]) -> int:
         """Reads, and gives each chosen peer its policy's prefixes, in one step for each. Returns how many moved."""

@@ -11,23 +11,22 @@ from steerd.config.settings import RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.around.collisions import collision
+from steerd.net.wireguard.device import WireGuardError
 from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
-from steerd.route.model.objects import Seen
+from steerd.route.model.objects import Seen, State
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Account, Result
-from steerd.route.reconcile.convergence import Convergence
-from steerd.route.reconcile.leftovers import remove_leftovers
+from steerd.route.reconcile.convergence import Convergence, examined
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
-from steerd.route.wanted.adopt import adopt, adopt_peers
+from steerd.route.wanted.adopt import adopt
 from steerd.route.wanted.choice import BLOCKED, Choice
-from steerd.route.wanted.diff import Difference, label, size
+from steerd.route.wanted.diff import Difference, difference, label, size
 from steerd.route.wanted.present import Present
-from steerd.route.wanted.selection import Selection, selections
+from steerd.route.wanted.selection import Selection
 
 log = logging.getLogger(__name__)
 
@@ -46,18 +45,16 @@ class Proposal:
 
 class Reconciler:
     """Owns the wanted state, ``standing``. ``retry_at`` is when to `repair` again even if nothing is noticed, by the
-    clock that `repair` is given. Without ``protection`` nothing is done in nftables."""
+    clock that `repair` is given."""
 
-    def __init__(
-        self, settings: RouteSettings, kernel: Kernel, protection: Protection | None = None, peers: Peers | None = None
-    ) -> None:
+    def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers) -> None:
         self.standing = Standing(settings)
         self.retry_at = inf
         self._kernel = kernel
         self._protection = protection
-        self._peers = peers or Peers(settings)
-        self._convergence = Convergence(kernel, self._peers, protection.pins if protection else lambda _: False)
-        self._account = Account(kernel, self._peers)
+        self._peers = peers
+        self._convergence = Convergence(kernel, peers, protection.pins)
+        self._account = Account(kernel, peers)
         self._spent: list[RouteSettings] = []  # of which something may be left
 
     @property
@@ -79,10 +76,7 @@ class Reconciler:
     def start(self, settings: RouteSettings) -> Result:
         """Checks, adopts, converges. Raises `RouteError`."""
         found = self._check(settings)
-        adopted = adopt(settings, found.selections, found.seen.ours)
-        self._peers.read()
-        if self._peers.held is not None:
-            adopted = adopt_peers(settings, adopted, self._peers.held)
+        adopted = self._peers.adopt(settings, adopt(settings, found.selections, found.seen.ours))
         self.standing = Standing(settings, found.selections, adopted.choices, adopted.strangers)
         self._convergence.adopt(found.seen, adopted.groups)
         self._protect(self.standing.extra_devices(), must=True)
@@ -146,9 +140,8 @@ class Reconciler:
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes."""
-        if self._protection:
-            self._protection.size(path, mtu)
-            self._protect(self.standing.extra_devices())
+        self._protection.size(path, mtu)
+        self._protect(self.standing.extra_devices())
 
     def block(self) -> None:
         """Every packet that a policy is about meets its shadow."""
@@ -160,12 +153,11 @@ class Reconciler:
     def prepare(self, settings: RouteSettings) -> Proposal:
         """Checks the settings against what there is: raises `RouteError`. Changes nothing."""
         found = self._check(settings)
-        if self._protection:
-            extra = self.standing.extra_devices(everything=True)
-            try:
-                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
-            except OSError as error:
-                raise RouteError(f"nftables: {error}") from error
+        extra = self.standing.extra_devices(everything=True)
+        try:
+            self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
+        except OSError as error:
+            raise RouteError(f"nftables: {error}") from error
         return found
 
     def take_up(self, proposal: Proposal) -> Result:
@@ -202,32 +194,43 @@ class Reconciler:
         """Removes what former settings left; what cannot be removed now is tried again with the next look."""
         try:
             while self._spent:
-                remove_leftovers(self._spent[0], self.standing.settings, self._kernel, self._protection, self._peers)
+                self._remove_leftovers(self._spent[0], self.standing.settings)
                 del self._spent[0]
         except OSError as error:
             log.warning("what former settings left cannot be removed yet: %s", error)
             self.retry_at = 0.0
 
+    def _remove_leftovers(self, old: RouteSettings, new: RouteSettings) -> None:
+        """Remove what the former settings' ranges hold outside of the present ones. Raises `OSError`."""
+        if old.nft_table != new.nft_table:
+            self._protection.remove(old.nft_table)
+        try:
+            self._peers.remove(old, but=self._peers.own)
+        except WireGuardError as error:
+            log.warning("AllowedIPs of the former settings cannot be removed: %s", error)
+        if _ranges(old) == _ranges(new):
+            return
+        had, have = self._kernel.read(old).ours, self._kernel.read(new).ours
+        same = old.protocol == new.protocol
+        left = State(
+            had.rules - have.rules if same else had.rules,
+            {number: one for number, one in had.nexthops.items() if number not in have.nexthops},
+            {number: one for number, one in had.groups.items() if number not in have.groups},
+            {kind: packed for kind, packed in had.routes.items() if not same or kind not in have.routes},
+        )
+        self._kernel.apply(difference(left, State()).removals, old)
+
     # How it is done
 
     def _check(self, settings: RouteSettings) -> Proposal:
-        try:
-            seen = self._kernel.read(settings, foreign=True)
-            chosen = selections(settings, seen.ours.rules)
-        except ValueError as error:
-            raise RouteError(str(error)) from error
-        if found := collision(settings, seen):
-            raise RouteError(found)
+        seen, chosen = examined(self._kernel, settings)
         if not self._kernel.may_change(settings):
             raise RouteError("routes may not be changed here: steerd needs the capability CAP_NET_ADMIN")
-        if self._protection:
-            self._protection.check(settings)
+        self._protection.check(settings)
         return Proposal(settings, chosen, seen, frozenset(self.standing.choices))
 
     def _protect(self, extra: ExtraDevices, under: Proposal | Standing | None = None, *, must: bool = False) -> bool:
         """``must``: raises `RouteError`. Else a failure is logged, and tried again with the next look."""
-        if self._protection is None:
-            return False
         under = under or self.standing
         seen = under.seen if isinstance(under, Proposal) else self._convergence.seen
         try:
@@ -263,3 +266,7 @@ class Reconciler:
 
     def _tell(self, policy: PolicyId, error: str | None = None) -> Installed:
         return self._account.tell(self._present(), policy, error)
+
+
+def _ranges(settings: RouteSettings) -> tuple[int, ...]:
+    return settings.table, settings.rule_priority, settings.nexthop_base, settings.protocol, settings.mark_mask

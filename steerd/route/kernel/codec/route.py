@@ -36,6 +36,7 @@ class Rta(IntEnum):
     MULTIPATH = 9
     TABLE = 15
     MARK = 16
+    VIA = 18
     NH_ID = 30
 
 
