@@ -139,7 +139,7 @@ class Prober:
         """This path's packets go another way: what a NAT on the old one knew of the identifier is void."""
         legs = self.roster.of(path)
         for leg in legs:
-            leg.carrier.renew(leg)
+            leg.renew()
         self._mtu.renew(legs)
 
     def report(self, path: PathId) -> ProbingView | None:
@@ -154,7 +154,7 @@ class Prober:
             every=min(periods, default=None),
             local_queue=self.local_queue(path),
             findings=self.findings.of(path),
-            directions=tuple(leg.carrier.directions(leg) for leg in legs),
+            directions=tuple(leg.directions() for leg in legs),
             names=self.roster.said_of_names(path),
         )
 

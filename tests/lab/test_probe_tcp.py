@@ -152,7 +152,7 @@ def silent() -> Any:
     probed.told.clear()
     probed.run(0.15)
     for leg in probed.legs:
-        probed.carrier.drop(leg)
+        leg.drop()
     dropped = probed.carrier.sockets
     bounded = probed.counts(0)
     probed.carrier.close()

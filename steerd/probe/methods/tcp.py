@@ -9,8 +9,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Self
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net.sockets import address_family
@@ -34,21 +34,39 @@ _WORDS_OF_PEER: Final = (0, errno.ECONNRESET, errno.EPIPE)  # connected, and per
 _SILENCE: Final = errno.ETIMEDOUT
 
 
+class TcpLeg(Leg):
+    """A leg that is asked for a connection: each probe has a port of its own."""
+
+    __slots__ = ()
+    carrier: "TcpCarrier"
+
+    def ask(self, flight: Flight[Self]) -> None:
+        self.carrier.asked.append(flight)
+
+    def settled(self, flight: Flight[Self]) -> None:
+        self.carrier.settled(flight.number)
+
+    def drop(self) -> None:
+        self.carrier.drop(self)
+
+
 class _Attempt(NamedTuple):
     """One connection. ``began_ns`` is CLOCK_REALTIME."""
 
-    flight: Flight[Leg]
+    flight: Flight[TcpLeg]
     sock: socket.socket
     began_ns: int
 
 
 class TcpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if it cannot see refusals."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next. Raises `ProbeError` if
+    it cannot see refusals."""
 
     overflowed = False
     """Never: each answer is in a socket of its own."""
 
     def __init__(self, family: int, find: Find) -> None:
+        self.asked: list[Flight[TcpLeg]] = []
         self._family = family
         self._find = find
         self._resets = Resets(family)
@@ -68,31 +86,28 @@ class TcpCarrier:
         """How many are open: one for each handshake under way."""
         return len(self._attempts)
 
-    def leg(self, settings: ProbePath, index: int) -> Leg:
+    def leg(self, settings: ProbePath, index: int) -> TcpLeg:
         if not settings.port:
             raise ProbeError(f"path {settings.path}: probing by tcp needs a port")
-        return Leg(settings, index, self)
+        return TcpLeg(settings, index, self)
 
-    def renew(self, leg: Leg) -> None:
-        """Each probe has a port of its own."""
-
-    def directions(self, leg: Leg) -> None:
-        """A handshake does not tell one way from the other."""
-
-    def drop(self, leg: Leg) -> None:
+    def drop(self, leg: TcpLeg) -> None:
+        """End all that is under way for this leg."""
         for attempt in tuple(self._attempts.values()):
             if attempt.flight.owner is leg:
                 self._end(attempt)
 
-    def settled(self, flight: Flight[Leg]) -> None:
-        descriptor = self._descriptors.get(flight.number)
+    def settled(self, number: int) -> None:
+        """End what is under way for the probe of this number."""
+        descriptor = self._descriptors.get(number)
         if descriptor is not None:
             self._end(self._attempts[descriptor])
 
-    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
-        return [self._send(flight) for flight in flights]
+    def send(self) -> Iterable[tuple[Flight[TcpLeg], int]]:
+        flights, self.asked = self.asked, []
+        return [(flight, self._send(flight)) for flight in flights]
 
-    def _send(self, flight: Flight[Leg]) -> int:
+    def _send(self, flight: Flight[TcpLeg]) -> int:
         leg = flight.owner
         if not leg.packed:
             return errno.EDESTADDRREQ

@@ -4,8 +4,8 @@ import contextlib
 import errno
 import select
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, cast
+from collections.abc import Iterable, Iterator
+from typing import Final, Self
 
 from steerd.config.settings import ProbePath
 from steerd.net.devices import Devices
@@ -32,6 +32,7 @@ class StampLeg(Leg):
     """A leg that is asked by STAMP. ``key`` signs its packets."""
 
     __slots__ = ("interface", "key", "options", "retired", "session")
+    carrier: "UdpCarrier"
 
     def __init__(self, settings: ProbePath, index: int, carrier: "UdpCarrier", key: bytes | None) -> None:
         super().__init__(settings, index, carrier)
@@ -47,12 +48,45 @@ class StampLeg(Leg):
             yield self.session
         yield from (session for session, _ in self.retired)
 
+    def ask(self, flight: Flight[Self]) -> None:
+        self.carrier.asked.append(flight)
+
+    def settled(self, flight: Flight[Self]) -> None:
+        for session in self.sessions():
+            asked = session.asked.get(flight.identifier)
+            if asked and asked.number == flight.number:
+                if flight.state is CLOSED:
+                    session.log.gap()
+                else:
+                    session.log.settled(flight.identifier)
+
+    def renew(self) -> None:
+        """The next probe opens a session, with the key that its file has then; late answers to this one still count."""
+        if self.settings.key_file:
+            with contextlib.suppress(KeyFileError):
+                self.key = read_key(self.settings.key_file)
+        if self.session:
+            self.retired.append((self.session, time.monotonic() + self.settings.timeout + LINGER))
+            self.session = None
+        while len(self.retired) > _RETIRED:
+            self.carrier.end(self.retired.pop(0)[0])
+
+    def directions(self) -> Directions:
+        return self.session.log.read() if self.session else Directions()
+
+    def drop(self) -> None:
+        for session in tuple(self.sessions()):
+            self.carrier.end(session)
+        self.session = None
+        self.retired.clear()
+
 
 class UdpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next."""
 
     def __init__(self, family: int, find: Find, devices: Devices) -> None:
         self.overflowed = False
+        self.asked: list[Flight[StampLeg]] = []
         self._family = family
         self._find = find
         self._devices = devices
@@ -81,40 +115,9 @@ class UdpCarrier:
             raise ProbeError(f"path {settings.path}: {error}") from None
         return StampLeg(settings, index, self, key)
 
-    def renew(self, leg: Leg) -> None:
-        """The next probe opens a session, with the key that its file has then; late answers to this one still count."""
-        mine = cast("StampLeg", leg)
-        if mine.settings.key_file:
-            with contextlib.suppress(KeyFileError):
-                mine.key = read_key(mine.settings.key_file)
-        if mine.session:
-            mine.retired.append((mine.session, time.monotonic() + mine.settings.timeout + LINGER))
-            mine.session = None
-        while len(mine.retired) > _RETIRED:
-            self._end(mine.retired.pop(0)[0])
-
-    def drop(self, leg: Leg) -> None:
-        mine = cast("StampLeg", leg)
-        for session in tuple(mine.sessions()):
-            self._end(session)
-        mine.session = None
-        mine.retired.clear()
-
-    def directions(self, leg: Leg) -> Directions:
-        session = cast("StampLeg", leg).session
-        return session.log.read() if session else Directions()
-
-    def settled(self, flight: Flight[Leg]) -> None:
-        for session in cast("StampLeg", flight.owner).sessions():
-            asked = session.asked.get(flight.identifier)
-            if asked and asked.number == flight.number:
-                if flight.state is CLOSED:
-                    session.log.gap()
-                else:
-                    session.log.settled(flight.identifier)
-
-    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
-        return [self._send(flight, cast("StampLeg", flight.owner)) for flight in flights]
+    def send(self) -> Iterable[tuple[Flight[StampLeg], int]]:
+        flights, self.asked = self.asked, []
+        return [(flight, self._send(flight, flight.owner)) for flight in flights]
 
     def _send(self, flight: Flight[Leg], leg: StampLeg) -> int:
         error = self._prepare(leg) or self._try(flight, leg)
@@ -134,14 +137,14 @@ class UdpCarrier:
             return errno.ENODEV
         if interface != leg.interface:
             if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
-                self.renew(leg)
+                leg.renew()
             own, source = leg.settings, leg.target.source
             leg.interface = interface
             leg.options = wire.options(leg.family, mark=own.mark, interface=interface, source=source, dscp=own.dscp)
         if leg.session and leg.session.sequence > _LAST:
-            self.renew(leg)
+            leg.renew()
         while leg.retired and leg.retired[0][1] <= time.monotonic():
-            self._end(leg.retired.pop(0)[0])
+            self.end(leg.retired.pop(0)[0])
         if leg.session is None:
             try:
                 leg.session = self._begin(leg)
@@ -156,7 +159,8 @@ class UdpCarrier:
         self._epoll.register(session, select.EPOLLIN | select.EPOLLERR)
         return session
 
-    def _end(self, session: StampSession) -> None:
+    def end(self, session: StampSession) -> None:
+        """Close this session: no answer to it counts any more."""
         if self._sessions.pop(session.fileno(), None):
             session.close()  # which takes it from the epoll, too
 
