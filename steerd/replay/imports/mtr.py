@@ -23,7 +23,6 @@ _NO_TIME: Final = "this output of mtr has no times: write reports with mtr --csv
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as one of mtr's outputs does."""
     begin = head.lstrip()
     is_json = begin.startswith(("{", "[")) and '"report"' in begin and '"mtr"' in begin
     return begin.startswith(_CSV) or bool(_RAW.match(begin) or _TABLE.match(begin)) or is_json
