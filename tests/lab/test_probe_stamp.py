@@ -270,7 +270,7 @@ def reflection(data: bytes, **changes: Any) -> bytes:
     answer = stamp.ReflectedPacket(
         asked.sequence, now, stamp.UNSYNCHRONIZED, 0, now, asked.sequence, asked.timestamp, asked.error, 64
     )
-    return stamp.pack_reflected(answer._replace(**changes), None)
+    return stamp.pack(answer._replace(**changes), None)
 
 
 FORGERIES = ("port", "address", "timestamp", "sequence", "identifier", "short")
@@ -402,14 +402,14 @@ def renewed() -> Any:
         probed.run(0.1)
         probed.send(time.monotonic())
         probed.legs[0].renew()
-        found.append(probed.carrier.sockets)
+        found.append(len(probed.carrier.sessions))
     probed.run(0.1)
     probed.legs[0].session.sequence = 2**32 - 3  # soon at its end
     probed.run(0.2)
     probed.run(0.1, sending=False)
     last = probed.legs[0].session.sequence
     probed.legs[0].drop()
-    left = probed.carrier.sockets
+    left = len(probed.carrier.sessions)
     probed.run(0.1, sending=False)
     reflecting.stop()
     return {"counts": probed.counts(), "sessions": found, "left": left, "sent": len(probed.flights), "last": last}

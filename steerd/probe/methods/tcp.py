@@ -44,7 +44,7 @@ class TcpLeg(Leg):
         self.carrier.asked.append(flight)
 
     def settled(self, flight: Flight[Self]) -> None:
-        self.carrier.settled(flight.number)
+        self.carrier.settled(flight)
 
     def drop(self) -> None:
         self.carrier.drop(self)
@@ -59,8 +59,8 @@ class _Attempt(NamedTuple):
 
 
 class TcpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next. Raises `ProbeError` if
-    it cannot see refusals."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next; ``attempts``, by
+    descriptor, the handshakes under way. Raises `ProbeError` if it cannot see refusals."""
 
     overflowed = False
     """Never: each answer is in a socket of its own."""
@@ -71,20 +71,14 @@ class TcpCarrier:
         self._find = find
         self._resets = Resets(family)
         self._epoll = select.epoll()
-        self._attempts: dict[int, _Attempt] = {}  # by descriptor
-        self._descriptors: dict[int, int] = {}  # by the flight's number
+        self.attempts: dict[int, _Attempt] = {}
         allow_many()
 
     def close(self) -> None:
-        for attempt in tuple(self._attempts.values()):
+        for attempt in tuple(self.attempts.values()):
             self._end(attempt)
         self._resets.close()
         self._epoll.close()
-
-    @property
-    def sockets(self) -> int:
-        """How many are open: one for each handshake under way."""
-        return len(self._attempts)
 
     def leg(self, settings: ProbePath, index: int) -> TcpLeg:
         if not settings.port:
@@ -93,15 +87,15 @@ class TcpCarrier:
 
     def drop(self, leg: TcpLeg) -> None:
         """End all that is under way for this leg."""
-        for attempt in tuple(self._attempts.values()):
+        for attempt in tuple(self.attempts.values()):
             if attempt.flight.owner is leg:
                 self._end(attempt)
 
-    def settled(self, number: int) -> None:
-        """End what is under way for the probe of this number."""
-        descriptor = self._descriptors.get(number)
-        if descriptor is not None:
-            self._end(self._attempts[descriptor])
+    def settled(self, flight: Flight[TcpLeg]) -> None:
+        """End what is under way for this probe."""
+        attempt = self.attempts.get(flight.identifier)
+        if attempt is not None and attempt.flight is flight:
+            self._end(attempt)
 
     def send(self) -> Iterable[tuple[Flight[TcpLeg], int]]:
         flights, self.asked = self.asked, []
@@ -111,7 +105,7 @@ class TcpCarrier:
         leg = flight.owner
         if not leg.packed:
             return errno.EDESTADDRREQ
-        if len(self._attempts) >= MOST:
+        if len(self.attempts) >= MOST:
             return errno.EMFILE
         try:
             sock = socket.socket(address_family(self._family), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -127,8 +121,7 @@ class TcpCarrier:
             sock.close()
             return code
         flight.identifier = sock.fileno()
-        self._attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
-        self._descriptors[flight.number] = sock.fileno()
+        self.attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
         self._epoll.register(sock.fileno(), select.EPOLLOUT)
         return 0
 
@@ -153,8 +146,8 @@ class TcpCarrier:
 
     def heard(self) -> Iterator[Answer | Fault]:
         refused: list[tuple[_Attempt, Endpoints]] = []
-        for descriptor, _ in self._epoll.poll(0, max(1, len(self._attempts))):
-            attempt = self._attempts[descriptor]
+        for descriptor, _ in self._epoll.poll(0, max(1, len(self.attempts))):
+            attempt = self.attempts[descriptor]
             error = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             rtt_us, repeated = _TCP_INFO.unpack(
                 attempt.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
@@ -180,6 +173,5 @@ class TcpCarrier:
             yield Answer(attempt.flight, max(0, seen.get(endpoints, now_ns) - attempt.began_ns) / 1e9)
 
     def _end(self, attempt: _Attempt) -> None:
-        self._attempts.pop(attempt.sock.fileno(), None)
-        self._descriptors.pop(attempt.flight.number, None)
+        self.attempts.pop(attempt.sock.fileno(), None)
         attempt.sock.close()

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
 from steerd.config.settings import ProbePath
+from steerd.core.views import Directions
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Answer, Fault, Find, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
 from steerd.probe.stamp import packet as stamp
-from steerd.probe.stamp.direction import Directions
 from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.probe.stamp.session import Departure, Reflection, StampSession
 from steerd.probe.wire import datagram as wire
@@ -82,7 +82,8 @@ class StampLeg(Leg):
 
 
 class UdpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next; each of the ``sessions``,
+    by its descriptor, has a socket."""
 
     def __init__(self, family: int, find: Find, devices: Devices) -> None:
         self.overflowed = False
@@ -91,22 +92,17 @@ class UdpCarrier:
         self._find = find
         self._devices = devices
         self._numbered = True
-        self._sessions: dict[int, StampSession] = {}  # by descriptor
+        self.sessions: dict[int, StampSession] = {}
         self._ready: list[tuple[int, int]] = []
         self._faults: list[Fault] = []
         self._epoll = select.epoll()
         allow_many()
 
     def close(self) -> None:
-        for session in self._sessions.values():
+        for session in self.sessions.values():
             session.close()
-        self._sessions.clear()
+        self.sessions.clear()
         self._epoll.close()
-
-    @property
-    def sockets(self) -> int:
-        """How many are open: one for each session."""
-        return len(self._sessions)
 
     def leg(self, settings: ProbePath, index: int) -> StampLeg:
         try:
@@ -155,13 +151,13 @@ class UdpCarrier:
     def _begin(self, leg: StampLeg) -> StampSession:
         port, size = leg.settings.port or PORT, leg.settings.size
         session = StampSession(leg.family, leg.address, port, key=leg.key, size=size, numbered=self._numbered)
-        self._sessions[session.fileno()] = session
+        self.sessions[session.fileno()] = session
         self._epoll.register(session, select.EPOLLIN | select.EPOLLERR)
         return session
 
     def end(self, session: StampSession) -> None:
         """Close this session: no answer to it counts any more."""
-        if self._sessions.pop(session.fileno(), None):
+        if self.sessions.pop(session.fileno(), None):
             session.close()  # which takes it from the epoll, too
 
     def _try(self, flight: Flight[Leg], leg: StampLeg) -> int:
@@ -176,7 +172,7 @@ class UdpCarrier:
             session.number_stamps(numbered=False)
             error = session.send(flight.number, leg.options)
             self._numbered = error != 0
-            for each in [session] if error else self._sessions.values():
+            for each in [session] if error else self.sessions.values():
                 each.number_stamps(numbered=self._numbered)
         return error
 
@@ -189,11 +185,11 @@ class UdpCarrier:
             del session.asked[oldest]
 
     def departures(self) -> None:
-        self._ready = self._epoll.poll(0, max(1, len(self._sessions)))
+        self._ready = self._epoll.poll(0, max(1, len(self.sessions)))
         for descriptor, events in self._ready:
             if not events & select.EPOLLERR:
                 continue
-            for found in self._sessions[descriptor].errors():
+            for found in self.sessions[descriptor].errors():
                 flight = self._find(found.number)
                 if flight is None:
                     continue
@@ -209,7 +205,7 @@ class UdpCarrier:
         yield from faults
         self.overflowed = False
         for descriptor, events in self._ready:
-            session = self._sessions.get(descriptor)
+            session = self.sessions.get(descriptor)
             if session is None or not events & select.EPOLLIN:
                 continue
             for reflection in session.answers():
