@@ -24,7 +24,6 @@ class OneMember(Subject):
         super().__init__({}, replace(settings, rule=PanelSettings(price, only=name)), self._chosen, 0.0)
 
     def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:
-        """See `steerd.replay.baselines.Baseline`."""
         engine = self.engine
         if engine is None or not rtts.keys() <= self.paths.keys():
             self.paths.update((path, path) for path in rtts)
