@@ -62,7 +62,6 @@ class EchoMethod:
         return float(probe.time)
 
     def heard(self, seconds: float) -> list[Answer]:
-        """As `Method.heard`."""
         until = time.monotonic() + seconds
         while True:
             answers = [answer for heard in self._listener.heard() if (answer := self._answer(*heard)) is not None]
