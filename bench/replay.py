@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from time import process_time
 
 from steerd.core.settings import Settings
-from steerd.replay.run import replay
+from steerd.replay.run import run
 
 ROWS = 20_000
 
@@ -67,7 +67,7 @@ def measure(file: Path, runs: int) -> tuple[float, float]:
     rows, settings = read(file), Settings()
     least = [inf, inf]
     for _ in range(runs):
-        for place, work in enumerate((lambda: read(file), lambda: replay(file, settings))):
+        for place, work in enumerate((lambda: read(file), lambda: run(file, settings).report())):
             least[place] = min(least[place], spent(work))
     return least[0] / rows, least[1] / rows
 

@@ -87,7 +87,7 @@ def gaps(kept: Sequence[Kept], settings: Settings) -> Iterator[str]:
                 worst = max(worst, (score.gap_left, Path(trace.trace).name))
     for price, (left, possible) in sums.items():
         yield f"{left / possible if possible else nan:.3f} at {price:g}"
-    hours = sum(trace.seconds for trace in kept) / 3600.0
+    hours = sum(trace.times[-1] - trace.times[0] for trace in kept) / 3600.0
     yield f"worst {worst[0]:.3f} ({worst[1]}), {switches} switches, {switches / hours:.1f} an hour"
 
 
@@ -140,10 +140,10 @@ def held(kept: Sequence[Kept], settings: Settings) -> float:
     same = total = 0
     for trace in kept:
         once, often = (_told(trace, times) for times in (1, HELD))
-        per_sample = list(_per_sample(choices(once.replayed(), settings), once.samples))
-        for n, path in enumerate(_per_sample(choices(often.replayed(), settings), often.samples)):
+        per_sample = list(_per_sample(choices(once.replayed(), settings), len(once.times)))
+        for n, path in enumerate(_per_sample(choices(often.replayed(), settings), len(often.times))):
             same += path == per_sample[n // HELD]
-        total += often.samples
+        total += len(often.times)
     return same / total
 
 

@@ -141,7 +141,7 @@ def _order(options: argparse.Namespace) -> int:
 def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
     from aiomqtt import MqttError
 
-    from steerd.share.post import post
+    from steerd.share.client import post
 
     where = f"{settings.host}:{settings.port}"
     try:

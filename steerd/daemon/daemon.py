@@ -26,10 +26,10 @@ from steerd.daemon.persistence import Persistence
 from steerd.daemon.probing import Probing
 from steerd.daemon.readings import Traffic, Tunnels
 from steerd.daemon.reload import Reload
-from steerd.daemon.snapshots import Snapshots
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
 from steerd.daemon.transaction import take_up
+from steerd.status.snapshot import Snapshot
 from steerd.store.earlier import StoredState
 from steerd.store.store import Store
 from steerd.web.http import ExportServer
@@ -63,12 +63,11 @@ class Daemon:
         metrics.follow(driver.events, driver.facts)
         self._steering = steering = Steering(config, driver, metrics, self._tasks)
         self._probing = Probing(config, driver, steering, metrics, seed=seed, addresses=stored.addresses)
-        prober, router = self._probing.prober, steering.router
         self._tunnels = Tunnels(config, driver, steering)
         self._traffic = Traffic(config, driver)
         self._fleet = Fleet(config, driver, metrics, self._tasks, kept=stored.orders)
         steering.believed = self._fleet.follow_orders
-        self._persistence = Persistence(store, driver, prober.addresses, self._fleet.kept)
+        self._persistence = Persistence(store, driver, self._probing.prober.addresses, self._fleet.kept)
         self._fleet.remember = self._persistence.remember
         self._liveness = Liveness(driver)
         self._reload = Reload(
@@ -79,15 +78,14 @@ class Daemon:
             refused=lambda: metrics.refused("config", "reload"),
             spawn=self._tasks.spawn,
         )
-        self._tracing = Tracing(driver, prober, store, lambda: self._reload.config)
-        snapshots = Snapshots(self._reload, driver, prober, router, self._tunnels.watch, metrics)
+        self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
         operators = Operators(driver, lambda: self._reload.config)
         planning = Planning(driver, lambda: self._reload.config)
-        explaining = Explaining(snapshots.take, store)
+        explaining = Explaining(self._snapshot, store)
         answers = Answers((explaining, operators, planning, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)
         self._endpoint = ExportServer(
-            config.export, metrics, snapshots.take, self._liveness.healthy, self._liveness.ready
+            config.export, metrics, self._snapshot, self._liveness.healthy, self._liveness.ready
         )
         self.stages = (
             steering.prepare_engine,
@@ -150,6 +148,25 @@ class Daemon:
         await self._steering.router.stop()
         self._persistence.remember()
         await asyncio.to_thread(self._persistence.store.close)
+
+    def _snapshot(self) -> Snapshot:
+        """What there is to see of all stages now."""
+        config, view = self._reload.config, self._driver.view()
+        prober, router, tunnels = self._probing.prober, self._steering.router, self._tunnels.watch
+        paths = [path.path for path in view.paths]
+        return Snapshot(
+            view,
+            gateway=config.gateway,
+            price=config.switch_price,
+            installed=router.installed(),
+            probing={path: seen for path in paths if (seen := prober.report(path)) is not None},
+            outcomes={path: self._metrics.outcomes(path) for path in paths},
+            skipped=prober.skipped,
+            tunnels={path: tunnel for path in paths if (tunnel := tunnels.view(path)) is not None},
+            underlays=router.underlays(),
+            remarks=(*router.remarks(), *tunnels.remarks()),
+            trial=self._reload.trial(),
+        )
 
     def _reloaded(self, ok: bool) -> None:
         self._metrics.reloaded(ok, time.time())

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from steerd.core.effects import Switched
 from steerd.core.events import Order, PathMtu, PopState
 from steerd.daemon.driver import Driver
+from steerd.store.earlier import Addresses
 from steerd.store.store import Store
-
-Addresses = Mapping[tuple[str, int], str]
 
 
 class Persistence:

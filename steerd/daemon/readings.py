@@ -40,16 +40,11 @@ class Traffic:
 
     def __init__(self, config: Config, driver: Driver) -> None:
         self._driver = driver
-        self._devices = _devices(config)
-        self.rates = Rates(self._devices, used=self._used, on_rate=driver.feed)
+        self.rates = Rates(_devices(config), used=self._used, on_rate=driver.feed)
 
     async def prepare(self, config: Config) -> Change:
         """Any devices will do."""
-        return Swap(self._configure, self._devices, _devices(config))
-
-    def _configure(self, devices: Mapping[PathId, str]) -> None:
-        self._devices = devices
-        self.rates.configure(devices)
+        return Swap(self.rates.configure, self.rates.devices, _devices(config))
 
     def _used(self) -> Iterable[PathId]:
         choices = (policy.assignment.choice for policy in self._driver.engine.policies.values())

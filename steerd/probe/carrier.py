@@ -1,14 +1,15 @@
 """What the prober asks of a method: one carrier for each method and family, each with legs of its own.
 
 A carrier knows packets and sockets, and nothing of schedules or outcomes. Each tick calls first `departures`, then
-`heard`, then `send` with all that is due. A leg is one target of one path, as every method sees it.
+`heard`; then it asks each leg that is due (`Leg.ask`), and has each carrier `send` all that its legs were asked. A leg
+is one target of one path; what differs between methods is known to the legs of each.
 """
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 from steerd.config.settings import ProbePath, Target
 from steerd.core.views import Directions
@@ -17,7 +18,7 @@ from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.outcomes.limit import Limit
 
 SILENT: Final = 5
-"""Losses in a row after which the identifier changes (`Carrier.renew`)."""
+"""Losses in a row after which the identifier changes (`Leg.renew`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +57,23 @@ class Leg:
         self.packed = socket.inet_pton(family, address)
         self.address = socket.inet_ntop(family, self.packed)
 
+    def ask(self, flight: Flight[Self]) -> None:
+        """Have the carrier send this probe with the next that it sends."""
+        raise NotImplementedError
+
+    def settled(self, flight: Flight[Self]) -> None:
+        """Nothing more is awaited of this probe: free what it holds."""
+
+    def renew(self) -> None:
+        """Send the next probes with another identifier or port: a NAT may hold this one in a dead state."""
+
+    def directions(self) -> Directions | None:
+        """What is known of each direction alone; None: the method cannot tell them apart."""
+        return None
+
+    def drop(self) -> None:
+        """The leg is no longer probed: free what it holds."""
+
 
 Find = Callable[[int], Flight[Leg] | None]
 """Gives the flight with this number, as long as it is remembered."""
@@ -84,26 +102,14 @@ class Carrier(Protocol):
     def leg(self, settings: ProbePath, index: int) -> Leg:
         """A new leg for the target ``index`` of this path. Raises `ProbeError` if the settings do not allow one."""
 
-    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
-        """Send these probes now. For each 0, or the errno with which this machine refused it."""
+    def send(self) -> Iterable[tuple[Flight[Leg], int]]:
+        """Send now what legs were asked. For each probe 0, or the errno with which this machine refused it."""
 
     def departures(self) -> None:
         """Tell each flight when it entered a queue of ours and when it left."""
 
     def heard(self) -> Iterator[Answer | Fault]:
         """What was received since the last call, and proved to be about a probe of ours."""
-
-    def settled(self, flight: Flight[Leg]) -> None:
-        """Nothing more is awaited of this probe: free what it holds."""
-
-    def renew(self, leg: Leg) -> None:
-        """Send the leg's next probes with another identifier or port: a NAT may hold this one in a dead state."""
-
-    def directions(self, leg: Leg) -> Directions | None:
-        """What is known of each direction alone; None: this method cannot tell them apart."""
-
-    def drop(self, leg: Leg) -> None:
-        """The leg is no longer probed: free what it holds."""
 
     def close(self) -> None:
         """Close all sockets."""

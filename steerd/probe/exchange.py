@@ -33,7 +33,7 @@ class Exchange:
         """``wired`` makes a wire of a raw socket (None: the best)."""
         self._on_outcome = on_outcome
         self._number = random.SystemRandom().getrandbits(32)
-        self._ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.carrier.settled(flight))
+        self._ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.settled(flight))
         devices = Devices()
         self.carriers = Carriers(self._ledger.find, devices, wired)
         self.diagnosis = Diagnosis(self.carriers, devices, findings)
@@ -88,16 +88,14 @@ class Exchange:
     def send(self, legs: Iterable[Leg]) -> None:
         """Send one probe of each."""
         now, wall_ns = time.monotonic(), time.time_ns()
-        batches: dict[Carrier, list[Flight[Leg]]] = {}
         for leg in legs:
             self._number = number = (self._number + 1) % _NUMBERS
             egress = self._egresses.get(leg.settings.device)
             if egress is None:
                 egress = self._egresses[leg.settings.device] = Egress()
-            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress)
-            batches.setdefault(leg.carrier, []).append(flight)
-        for carrier, flights in batches.items():
-            for flight, error in zip(flights, carrier.send(flights), strict=True):
+            leg.ask(Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress))
+        for carrier in self.carriers:
+            for flight, error in carrier.send():
                 if not error:
                     self._ledger.sent(flight)
                     if flight.owner.refused_at > -math.inf:
@@ -143,7 +141,7 @@ class Exchange:
             self._observe_queue(leg, flight.timeout)
             self.diagnosis.stuck(leg, now)
         elif outcome is LOST and self.diagnosis.lost(leg, flight.sent_at):
-            leg.carrier.renew(leg)
+            leg.renew()
         self._tell(flight, outcome)
 
     def _close(self, outcome: Outcome, concerned: Callable[[Flight[Leg]], bool]) -> None:

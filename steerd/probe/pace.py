@@ -4,34 +4,45 @@ from collections.abc import Mapping
 
 from steerd.config.settings import probe_bytes
 from steerd.core.views import Finding
-from steerd.probe.budget import Budget
 from steerd.probe.carrier import Leg
 from steerd.probe.findings import Findings
 from steerd.probe.timing.schedule import Schedule, phase
 
+_NEWS = 0.01  # a change of the stretch by less than this share is ignored
+
+
+class _Budget:
+    """What the probes of one device may take together, ``rate`` in bytes a second: all their periods are stretched by
+    the same factor."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.stretch = 1.0
+        self._wanted: dict[tuple[Leg, bool], float] = {}  # whether it is what is sent beside its probes
+
+    def want(self, leg: Leg, beside: bool, size: int, period: float | None) -> bool:
+        """``leg`` wants ``size`` bytes every ``period`` seconds (None: nothing). True: the stretch changed, for all."""
+        if period is None:
+            self._wanted.pop((leg, beside), None)
+        else:
+            self._wanted[leg, beside] = size / period
+        stretch = max(1.0, sum(self._wanted.values()) / self.rate)
+        if abs(stretch - self.stretch) <= _NEWS * self.stretch and (stretch > 1.0) == (self.stretch > 1.0):
+            return False
+        self.stretch = stretch
+        return True
+
 
 class Pace:
-    """The schedule of all legs, and the budgets of their devices. Times in seconds on the loop's clock."""
+    """The ``schedule`` of all legs, and the budgets of their devices. Times in seconds on the loop's clock."""
 
     def __init__(self, seed: int, findings: Findings) -> None:
         self._seed = seed
         self._findings = findings
-        self._schedule: Schedule[Leg] = Schedule()
+        self.schedule: Schedule[Leg] = Schedule()
         self._wanted: dict[Leg, float | None] = {}
         self._beside: dict[Leg, tuple[int, float]] = {}
-        self._budgets: dict[str, Budget[tuple[Leg, bool]]] = {}  # whether it is what is sent beside its probes
-        self.next_at = self._schedule.next_at
-        self.take = self._schedule.take
-
-    @property
-    def skipped(self) -> int:
-        """As `Schedule.skipped`."""
-        return self._schedule.skipped
-
-    @property
-    def shortest(self) -> float:
-        """As `Schedule.shortest`."""
-        return self._schedule.shortest
+        self._budgets: dict[str, _Budget] = {}
 
     def period(self, leg: Leg) -> float | None:
         """The period in force; None: at rest."""
@@ -51,11 +62,11 @@ class Pace:
         """Know this leg, at rest if it is new."""
         if leg not in self._wanted:
             self._wanted[leg] = None
-            self._schedule.add(leg, phase(f"{leg.settings.path}#{leg.index}", self._seed))
+            self.schedule.add(leg, phase(f"{leg.settings.path}#{leg.index}", self._seed))
 
     def budget(self, rates: Mapping[str, float], now: float) -> None:
         """How much all the probes of a device may take, in bytes a second; devices not named have no limit."""
-        former, self._budgets = self._budgets, {device: Budget(rate) for device, rate in rates.items()}
+        former, self._budgets = self._budgets, {device: _Budget(rate) for device, rate in rates.items()}
         for device in former.keys() | rates.keys():
             if device in rates:
                 for leg in self._of(device):
@@ -68,7 +79,7 @@ class Pace:
         """Forget this leg; what it took of a budget is free when `budget` is called."""
         del self._wanted[leg]
         self._beside.pop(leg, None)
-        self._schedule.remove(leg)
+        self.schedule.remove(leg)
 
     def beside(self, leg: Leg, size: int, period: float, now: float) -> None:
         """So many bytes are sent every ``period`` seconds beside the leg's probes, and count for the same budget."""
@@ -88,16 +99,16 @@ class Pace:
         if self._want(leg, False, probe_bytes(leg.settings, leg.family), period):
             self._apply(leg.settings.device, now)
         else:
-            self._schedule.every(leg, self.period(leg), now)
+            self.schedule.every(leg, self.period(leg), now)
 
     def _want(self, leg: Leg, beside: bool, size: int, period: float | None) -> bool:
-        """As `Budget.want`, of the budget of the leg's device, if it has one."""
+        """As `_Budget.want`, of the leg's device, if it has one."""
         budget = self._budgets.get(leg.settings.device)
-        return budget is not None and budget.want((leg, beside), size, period)
+        return budget is not None and budget.want(leg, beside, size, period)
 
     def _apply(self, device: str, now: float) -> None:
         for leg in self._of(device):
-            self._schedule.every(leg, self.period(leg), now)
+            self.schedule.every(leg, self.period(leg), now)
             self._tell(leg)
 
     def _of(self, device: str) -> list[Leg]:

@@ -27,8 +27,6 @@ from steerd.probe.pace import Pace
 from steerd.probe.roster import Roll, Roster
 from steerd.probe.timing.schedule import GRAIN
 
-__all__ = ["ProbeError", "Prober"]
-
 _TICK: Final = 0.05  # seconds, at most: it is wake-ups that cost, more than probes
 _TICKS_PER_PERIOD: Final = 10  # at least, as far as the grid is fine enough
 _ROUNDING: Final = 1e-6
@@ -70,7 +68,7 @@ class Prober:
     @property
     def skipped(self) -> int:
         """How many slots were not probed after stalls."""
-        return self._pace.skipped
+        return self._pace.schedule.skipped
 
     def open(self) -> None:
         """Open the sockets, to find early what is missing. Raises `ProbeError`."""
@@ -139,7 +137,7 @@ class Prober:
         """This path's packets go another way: what a NAT on the old one knew of the identifier is void."""
         legs = self.roster.of(path)
         for leg in legs:
-            leg.carrier.renew(leg)
+            leg.renew()
         self._mtu.renew(legs)
 
     def report(self, path: PathId) -> ProbingView | None:
@@ -154,7 +152,7 @@ class Prober:
             every=min(periods, default=None),
             local_queue=self.local_queue(path),
             findings=self.findings.of(path),
-            directions=tuple(leg.carrier.directions(leg) for leg in legs),
+            directions=tuple(leg.directions() for leg in legs),
             names=self.roster.said_of_names(path),
         )
 
@@ -164,9 +162,9 @@ class Prober:
         """One timer for everything: tick by tick while answers are awaited, else when the next probe is due."""
         if self._loop is None:
             return
-        grains = math.floor(min(_TICK, self._pace.shortest / _TICKS_PER_PERIOD) / GRAIN + _ROUNDING)
+        grains = math.floor(min(_TICK, self._pace.schedule.shortest / _TICKS_PER_PERIOD) / GRAIN + _ROUNDING)
         tick = GRAIN * max(1, grains)
-        at = now if self._exchange.waiting else self._pace.next_at()
+        at = now if self._exchange.waiting else self._pace.schedule.next_at()
         if at < math.inf:
             at = tick * max(math.ceil(at / tick - _ROUNDING), math.floor(now / tick + _ROUNDING) + 1)
         if self._timer:
@@ -182,7 +180,7 @@ class Prober:
         try:
             self.lag(max(0.0, now - planned))
             self._exchange.hear(planned, now)
-            if due := self._pace.take(now):
+            if due := self._pace.schedule.take(now):
                 self._exchange.send([*due, *self._exchange.diagnosis.checks()])
         finally:
             self._arm(time.monotonic())

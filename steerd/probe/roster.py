@@ -70,7 +70,7 @@ class Roster:
         for leg in self:
             if leg not in kept:
                 self._pace.remove(leg)
-                leg.carrier.drop(leg)
+                leg.drop()
         self._findings.keep({path for path, legs in made.items() if kept.issuperset(legs)})
         self._settings, self._legs = settings, made
         for path in settings.paths:
@@ -96,7 +96,7 @@ class Roster:
             if leg.address != address:
                 self._turned(leg)
                 leg.aim(address)
-                leg.carrier.renew(leg)
+                leg.renew()
 
     def _noted(self, name: str, family: int, text: str, failing: bool) -> None:
         said = self._said[name, family] = f"{name}: {text}"

@@ -98,7 +98,7 @@ class Reflector:
         self._sessions.put(session, (sequence + 1) & 0xFFFFFFFF, now)
         self.received += 1
         self.reflected += 1
-        return stamp.pack_reflected(
+        return stamp.pack(
             stamp.ReflectedPacket(
                 sequence,
                 stamp.ntp(sent_ns),

@@ -14,18 +14,17 @@ def compare(samples: Samples, settings: Settings, *, cut_short: bool = False) ->
     ``settings`` ask for the panel. ``cut_short``: rows are missing in the last sample, so that it decides nothing, as
     for the engine."""
     alone = NAMES if isinstance(settings.rule, PanelSettings) else ()
-    named: dict[str, Baseline] = {
+    rules: dict[str, Baseline] = {
         **{name: make() for name, make in BASELINES.items()},
         **{f"{name} alone": OneMember(name, settings) for name in alone},
     }
-    rules = list(named.values())
-    found: list[list[tuple[int, PathId | None]]] = [[(0, None)] for _ in rules]
+    found: dict[str, list[tuple[int, PathId | None]]] = {name: [(0, None)] for name in rules}
     last = len(samples.times) - 1 if cut_short else len(samples.times)
     for number, (time, brought) in enumerate(samples.shown()):
         if number == last:
             break
-        for rule, choices in zip(rules, found, strict=True):
+        for rule, choices in zip(rules.values(), found.values(), strict=True):
             path = rule.observe(time, brought)
             if path != choices[-1][1]:
                 choices.append((number + 1, path))
-    return dict(zip(named, found, strict=True))
+    return found

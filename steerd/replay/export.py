@@ -4,7 +4,7 @@ import csv
 import gzip
 import lzma
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
@@ -64,9 +64,9 @@ def write(stream: TextIO, all_rows: Iterable[Row]) -> int:
 def opened(file: Path) -> Iterator[TextIO]:
     """A trace to be written, compressed as its name says; it is there when it is whole. OSError: it cannot be."""
     part = file.with_name(f"{file.name}.part")
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(file.suffix, open)
+    openers: dict[str, Callable[..., TextIO]] = {".gz": gzip.open, ".xz": lzma.open}
     try:
-        with opener(part, "wt", encoding="utf-8", newline="") as stream:  # type: ignore[operator]
+        with openers.get(file.suffix, open)(part, "wt", encoding="utf-8", newline="") as stream:
             yield stream
         part.replace(file)
     finally:

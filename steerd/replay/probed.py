@@ -31,14 +31,15 @@ class AsProbed(Subject):
 
     def __init__(self, rows: Rows, settings: Settings, ledger: Choosing, step: float) -> None:
         self._step = max(step, STEP_MIN)
-        super().__init__(rows, settings, ledger, self._step)
+        super().__init__(rows.paths, settings, ledger, self._step)
+        self._rows = rows
         self.fed = 0
         self._every: dict[PathId, float | None] = {}
         self._due: dict[PathId, float] = {}
         self._last: dict[PathId, float] = {}  # when each was probed
 
     def feed(self, groups: Iterator[Swept]) -> None:
-        paths, met = self.rows.paths, 0
+        paths, met = self.paths, 0
         engine: Engine | None = None
         now, last = 0.0, None
         for swept in groups:
@@ -53,7 +54,7 @@ class AsProbed(Subject):
                 engine = self.meet(now - self._step / 2.0 if new else now, time)
                 if new:
                     self.obey(engine.feed(None, now), engine, now, time)
-            if self.rows.cut_short:
+            if self._rows.cut_short:
                 return
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
             for path, rtt in zip(swept.paths, swept.rtts, strict=True):

@@ -1,7 +1,6 @@
 """A trace through the engine: rows in, switches out. No steering logic of its own."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,13 +23,6 @@ class Watcher(Protocol):
     def sample(self, trace: Trace, swept: Swept) -> None:
         """All rows of one time, before the engine sees them."""
         ...
-
-
-def replay(file: Path, settings: Settings, *, price: float | None = None) -> dict[str, Any]:
-    """Replay one trace; the result is the object that ``steerd replay --json`` prints. For arguments and errors see
-    `run`; with ``price`` J is settled at that instead of the rule's own."""
-    outcome = run(file, settings)
-    return (outcome if price is None else replace(outcome, prices=(price,))).report()
 
 
 def run(
@@ -99,10 +91,11 @@ class _Run(Subject):
     """Feeds the rows of each time together; rounds end where a time ends."""
 
     def __init__(self, rows: Rows, settings: Settings, ledger: Choosing) -> None:
-        super().__init__(rows, settings, ledger, 0.0)
+        super().__init__(rows.paths, settings, ledger, 0.0)
+        self._rows = rows
 
     def feed(self, groups: Iterator[Swept]) -> None:
-        ledger, paths = self.ledger, self.rows.paths
+        ledger, paths = self.ledger, self.paths
         met = 0
         engine = None
         for swept in groups:
@@ -111,7 +104,7 @@ class _Run(Subject):
             if len(paths) > met:
                 met = len(paths)
                 engine = self.meet(time, time)
-            if self.rows.cut_short:
+            if self._rows.cut_short:
                 break
             assert engine is not None  # noqa: S101 (a group has a row, and a row has a path)
             effects = engine.sweep(swept, time)

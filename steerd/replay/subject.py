@@ -46,37 +46,35 @@ class Chosen:
         self.choices.append((self._times, path))
 
 
-def as_traced(paths: Sequence[PathSettings]) -> tuple[PathSettings, ...]:
-    """A trace has one row of a path, however many targets the configuration has for it."""
-    return tuple(replace(path, legs=1) for path in paths)
-
-
 class Subject:
     """Makes the engine, tells it of paths as they appear, and answers what it wants as a kernel would that does all of
-    it at once. ``round_`` as `Settings.round`. ``switches`` are as ``steerd replay --json`` prints them."""
+    it at once. ``paths`` are those that appeared, by their names; ``round_`` as `Settings.round`. ``switches`` are as
+    ``steerd replay --json`` prints them."""
 
-    def __init__(self, rows: Rows, settings: Settings, ledger: Choosing, round_: float) -> None:
-        self.rows = rows
+    def __init__(self, paths: dict[str, PathId], settings: Settings, ledger: Choosing, round_: float) -> None:
+        self.paths = paths
         self.ledger = ledger
+        self.engine: Engine | None = None
         self.switches: list[dict[str, Any]] = []
         # A trace has one sequence of choices: the first policy's.
         policies = settings.policies[:1] or (PolicySettings(POLICY),)
-        self._settings = replace(settings, paths=as_traced(settings.paths), policies=policies, round=round_)
+        # It has one row of a path, however many targets the configuration has for it.
+        ways = tuple(replace(path, legs=1) for path in settings.paths)
+        self._settings = replace(settings, paths=ways, policies=policies, round=round_)
         self._discover = not settings.paths
-        self._engine: Engine | None = None
         self._answers: list[Installed] = []
         self._now = self._time = 0.0
 
     def meet(self, now: float, time: float) -> Engine:
         """Paths appeared that the engine may not know yet. ``now`` is its clock, ``time`` that of the trace."""
         if self._discover:
-            paths = tuple(PathSettings(path=path, pop=path, uplink=path) for path in self.rows.paths.values())
+            paths = tuple(PathSettings(path=path, pop=path, uplink=path) for path in self.paths.values())
             self._settings = replace(self._settings, paths=paths)
-        if self._engine is None:
-            self._engine = Engine(self._settings, Memory(), now=now, epoch=EPOCH, draw=Random(0).random)  # noqa: S311
+        if self.engine is None:
+            self.engine = Engine(self._settings, Memory(), now=now, epoch=EPOCH, draw=Random(0).random)  # noqa: S311
         elif self._discover:
-            self.obey(self._engine.feed(Configured(self._settings), now), self._engine, now, time)
-        return self._engine
+            self.obey(self.engine.feed(Configured(self._settings), now), self.engine, now, time)
+        return self.engine
 
     def obey(self, effects: Iterable[Effect], engine: Engine, now: float, time: float) -> None:
         """Do what the engine wants, and take down what it decided on the rows up to ``time``."""
@@ -96,7 +94,7 @@ class Subject:
     def fact(self, fact: Fact) -> None:
         if isinstance(fact, Switched):
             self.ledger.choose(fact.new)
-            called = {path: name for name, path in self.rows.paths.items()}
+            called = {path: name for name, path in self.paths.items()}
             old = called[fact.old] if fact.old is not None else None
             new = called[fact.new] if fact.new is not None else None
             self.switches.append({"time_s": self._time, "from": old, "to": new, "reason": str(fact.reason)})

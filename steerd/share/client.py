@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Callable
 from math import ceil
 from typing import Any, Final
@@ -11,12 +12,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
-from steerd.share.credentials import Credentials
+from steerd.share.credentials import Credentials, read
 from steerd.share.messages import INFLATED_MAX, JSON, Message, encode
 
 KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0
 """How long the broker may take to confirm anything, in seconds."""
+POSTED_WITHIN: Final = 20.0
+"""How long all of `post` may take, in seconds."""
 WILL_DELAY: Final = 5
 """Seconds that the broker holds the will back, for a gateway that reconnects meanwhile. The session outlives it, or its
 end would publish the will (MQTT 5, 3.1.3.2.2)."""
@@ -144,6 +147,20 @@ async def connected(
             ended = client._disconnected  # noqa: SLF001
             if ended.done() and not ended.cancelled():
                 ended.exception()  # retrieved, or asyncio logs that nobody did
+
+
+async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float) -> None:
+    """Publish JSON once, as a client that is no gateway, retained for `expiry` seconds; returns when the broker has
+    confirmed it. MqttError, OSError: the broker does not answer, or refuses the connection. TimeoutError: not within
+    `POSTED_WITHIN`. PermissionError: the broker forbids the topic."""
+    refused: list[str] = []
+    async with asyncio.timeout(POSTED_WITHIN):
+        name = f"steerctl-{secrets.token_hex(8)}"
+        credentials = await read(settings)
+        async with connected(settings, credentials, name, lambda _, reason, __: refused.append(reason)) as connection:
+            await connection.publish(topic, payload, qos=1, retain=True, expiry=expiry)
+    if refused:
+        raise PermissionError(refused[0])
 
 
 def content_type(message: aiomqtt.Message) -> str | None:

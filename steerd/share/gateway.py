@@ -28,7 +28,8 @@ class Share:
     """Publishes `state`, `score` and `event`; passes on what the configuration's PoPs report.
 
     `snapshot` gives the view for each score. `orders` takes the fleet's orders (None: no key is trusted); `on_orders`
-    is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`.
+    is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`. `events` wait for the
+    broker to take them, each with the Unix time of its decision.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Share:
         self._orders = orders
         self._on_orders = on_orders
         self._policies: Collection[str] = orders.policies if orders else frozenset()
-        self._events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
+        self.events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._score_at = 0.0
         self.seq = 0
         """Messages numbered so far."""
@@ -68,16 +69,11 @@ class Share:
         )
         self.run, self.stop, self.renew = session.run, session.stop, session.renew
 
-    @property
-    def waiting(self) -> int:
-        """Events that the broker has not taken yet."""
-        return len(self._events)
-
     def fact(self, switched: Switched) -> None:
         """Queue an event. While the broker is away the latest 256 of the last hour are kept."""
         now, gateway = self._wall(), self._settings.gateway
         event = switch_event(switched, gateway=gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000))
-        self._events.append((now, event))
+        self.events.append((now, event))
         self._session.wake()
 
     def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
@@ -114,13 +110,13 @@ class Share:
     async def publish(self, session: Session, *, anew: bool) -> float:
         """As `Member.publish`: events at once, the score each interval."""
         loop = asyncio.get_running_loop()
-        while self._events:
-            queued = self._events[0]
+        while self.events:
+            queued = self.events[0]
             left = queued[0] + EVENT_EXPIRY - self._wall()
             if left > 0:
                 await session.publish(self._topics.event, queued[1], expiry=left)
-            if self._events and self._events[0] is queued:  # else newer ones took its place meanwhile
-                self._events.popleft()
+            if self.events and self.events[0] is queued:  # else newer ones took its place meanwhile
+                self.events.popleft()
         if anew or loop.time() >= self._score_at:
             self._score_at = loop.time() + self._settings.publish_interval
             ts_ms = int(self._wall() * 1000)

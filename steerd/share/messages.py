@@ -44,9 +44,11 @@ class RefusedError(ValueError):
         self.reason = reason
 
 
-class Message(BaseModel):
+class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, populate_by_name=True)
 
+
+class Message(_Part):
     v: Literal[1] = 1
 
 
@@ -56,10 +58,6 @@ class GatewayState(Message):
     online: bool
     version: Annotated[str, Field(max_length=64)]
     reason: Text | None = None
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
 class PathScore(_Part):

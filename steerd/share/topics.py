@@ -1,49 +1,33 @@
 """The topics, all under `steer/v1/TENANT/`."""
 
-from dataclasses import dataclass
 from typing import Final
 
 VERSION: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics of one gateway. Names come from a checked configuration: no `/`, `+` or `#` in them."""
+    """The topics of one gateway. Names come from a checked configuration: no `/`, `+` or `#` in them.
 
-    tenant: str
-    region: str
-    gateway: str
+    `state`, `score` and `event` are where this gateway publishes its state, its scoreboard and its switches;
+    `pop_states` and `orders` are the filters for what PoPs say of themselves, and for signed orders to this gateway.
+    """
 
-    @property
-    def state(self) -> str:
-        """Where this gateway publishes its state."""
-        return f"{self._root}/gw/{self.region}/{self.gateway}/state"
-
-    @property
-    def score(self) -> str:
-        """Where this gateway publishes its scoreboard."""
-        return f"{self._root}/gw/{self.region}/{self.gateway}/score"
-
-    @property
-    def event(self) -> str:
-        """Where this gateway publishes its switches."""
-        return f"{self._root}/gw/{self.region}/{self.gateway}/event"
-
-    @property
-    def pop_states(self) -> str:
-        """The filter for what PoPs say of themselves."""
-        return f"{self._root}/pop/+/state"
+    def __init__(self, tenant: str, region: str, gateway: str) -> None:
+        self.tenant = tenant
+        self._root = f"steer/v{VERSION}/{tenant}"
+        self._audiences = "all", f"region/{region}", f"gw/{gateway}"
+        own = f"{self._root}/gw/{region}/{gateway}"
+        self.state = f"{own}/state"
+        self.score = f"{own}/score"
+        self.event = f"{own}/event"
+        self.pop_states = f"{self._root}/pop/+/state"
+        self.orders = tuple(f"{self._root}/ctl/{to}/{kind}/+" for to in self._audiences for kind in ("pop", "policy"))
 
     def pop(self, topic: str) -> str | None:
         """The PoP whose state `topic` carries, if it carries one."""
         rest = topic.removeprefix(f"{self._root}/pop/")
         pop = rest.removesuffix("/state")
         return pop if len(rest) < len(topic) and len(pop) < len(rest) and "/" not in pop else None
-
-    @property
-    def orders(self) -> tuple[str, ...]:
-        """The filters for signed orders to this gateway."""
-        return tuple(f"{self._root}/ctl/{to}/{kind}/+" for to in self._audiences for kind in ("pop", "policy"))
 
     def of_orders(self, topic: str) -> bool:
         """Whether it is one of signed orders, to anybody."""
@@ -56,11 +40,3 @@ class Topics:
             if kind in {"pop", "policy"} and name and "/" not in name:
                 return to, kind, name
         return None
-
-    @property
-    def _audiences(self) -> tuple[str, ...]:
-        return "all", f"region/{self.region}", f"gw/{self.gateway}"
-
-    @property
-    def _root(self) -> str:
-        return f"steer/v{VERSION}/{self.tenant}"

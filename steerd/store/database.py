@@ -114,7 +114,6 @@ class Database:
             return None
 
     def put(self, key: str, value: Any) -> None:
-        """Keep this value under `key`."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def add_decision(self, wall_ms: int, body: dict[str, Any]) -> None:

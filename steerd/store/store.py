@@ -76,7 +76,6 @@ class Store:
         self._writer.remember(Remembered(memory, addresses or {}, orders or {}, int(self._wall() * 1000)))
 
     def decided(self, switched: Switched, wall_ms: int) -> None:
-        """Keep a decision."""
         self._writer.do(lambda database: database.add_decision(wall_ms, to_json(switched)))
 
     def traced(self, event_id: str, wall_ms: int, trace: Mapping[str, Any]) -> None:

@@ -4,8 +4,8 @@ import json
 import signal
 import sys
 
-from steerd.trace.process.error import TraceError
 from steerd.trace.process.run import run
+from steerd.trace.process.sockets import TraceError
 from steerd.trace.request import LIMIT, Request
 
 

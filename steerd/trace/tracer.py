@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from asyncio.subprocess import PIPE
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -14,13 +15,18 @@ from typing import Any, Final
 from steerd.core.effects import Switched
 from steerd.core.settings import PathId
 from steerd.core.states import Reason
-from steerd.trace.limits import TraceLimits
 from steerd.trace.request import COMMAND, LIMIT, Request
 
 _log = logging.getLogger(__name__)
 
 UNPLANNED: Final = frozenset({Reason.DOWN, Reason.BETTER})
 """Switches after which to trace the old path; others were wanted, or already say what is wrong."""
+
+EACH: Final = 600.0
+"""Seconds between two traces of one path that nobody asked for."""
+ALL: Final = 6
+WITHIN: Final = 3600.0
+"""At most `ALL` such traces of all paths together in so many seconds."""
 
 Record = Mapping[str, Any]
 """What a trace found, as JSON: `steerd.trace.process.run.run`."""
@@ -32,6 +38,21 @@ class BusyError(Exception):
 
 class NoTraceError(Exception):
     """The process did not bring a record: why."""
+
+
+class TraceLimits:
+    """Remembers the last `ALL` traces that nobody asked for. ``now`` is monotonic, in seconds."""
+
+    def __init__(self) -> None:
+        self._made: deque[tuple[float, str]] = deque(maxlen=ALL)
+
+    def take(self, path: str, now: float) -> bool:
+        """Whether this path may be traced now; if so, it counts."""
+        full = len(self._made) == ALL and now - self._made[0][0] < WITHIN
+        if full or any(one == path and now - at < EACH for at, one in self._made):
+            return False
+        self._made.append((now, path))
+        return True
 
 
 class Tracer:

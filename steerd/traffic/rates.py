@@ -55,7 +55,7 @@ class Rates:
 
     def configure(self, devices: Mapping[PathId, str]) -> None:
         """Take other paths or devices. All is told again: the engine may have begun anew with a path."""
-        self._devices = dict(devices)
+        self.devices = devices
         self._told: dict[PathId, float] = {}
 
     async def run(self) -> None:
@@ -73,9 +73,9 @@ class Rates:
         before, self._before = self._before, (now, counts)
         if before is None or now <= before[0]:
             return
-        used = [path for path in dict.fromkeys(self._used()) if path in self._devices]
+        used = [path for path in dict.fromkeys(self._used()) if path in self.devices]
         for path in used:
-            device, told = self._devices[path], self._told.get(path, 0.0)
+            device, told = self.devices[path], self._told.get(path, 0.0)
             if device in counts and device in before[1]:
                 # A counter that went back is that of a device made anew.
                 rate = max(0, counts[device] - before[1][device]) / (now - before[0])

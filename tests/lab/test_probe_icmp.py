@@ -14,7 +14,8 @@ from steerd.core.effects import Cadence
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
-from steerd.probe.prober import ProbeError, Prober
+from steerd.probe.error import ProbeError
+from steerd.probe.prober import Prober
 from tests.lab.probing import DELAY, address, both, off_beat, path, probe, tunnels, wire
 
 pytestmark = pytest.mark.lab

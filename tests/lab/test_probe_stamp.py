@@ -171,7 +171,7 @@ def keys() -> Any:
     probed.run(0.25, sending=False)
     # A key replaced in its file is that of the next session.
     wrong.write_text(KEY)
-    probed.carrier.renew(probed.legs[1])
+    probed.legs[1].renew()
     again = probed.told.copy()
     probed.told.clear()
     probed.run(0.3)
@@ -270,7 +270,7 @@ def reflection(data: bytes, **changes: Any) -> bytes:
     answer = stamp.ReflectedPacket(
         asked.sequence, now, stamp.UNSYNCHRONIZED, 0, now, asked.sequence, asked.timestamp, asked.error, 64
     )
-    return stamp.pack_reflected(answer._replace(**changes), None)
+    return stamp.pack(answer._replace(**changes), None)
 
 
 FORGERIES = ("port", "address", "timestamp", "sequence", "identifier", "short")
@@ -373,7 +373,7 @@ def carried() -> Any:
     ready.wait(5)
     settings = path("10.99.0.1", port=4000, mark=0x700, dscp=46, size=100, source="10.9.0.9", device="")
     probed = probing(settings, path("10.99.0.1", 2, port=4000, device="")).run(0.2)
-    probed.carrier.renew(probed.legs[0])
+    probed.legs[0].renew()
     probed.run(0.2)
     stop.set()
     thread.join()
@@ -401,15 +401,15 @@ def renewed() -> Any:
     for _ in range(5):
         probed.run(0.1)
         probed.send(time.monotonic())
-        probed.carrier.renew(probed.legs[0])
-        found.append(probed.carrier.sockets)
+        probed.legs[0].renew()
+        found.append(len(probed.carrier.sessions))
     probed.run(0.1)
     probed.legs[0].session.sequence = 2**32 - 3  # soon at its end
     probed.run(0.2)
     probed.run(0.1, sending=False)
     last = probed.legs[0].session.sequence
-    probed.carrier.drop(probed.legs[0])
-    left = probed.carrier.sockets
+    probed.legs[0].drop()
+    left = len(probed.carrier.sessions)
     probed.run(0.1, sending=False)
     reflecting.stop()
     return {"counts": probed.counts(), "sessions": found, "left": left, "sent": len(probed.flights), "last": last}

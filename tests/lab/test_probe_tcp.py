@@ -107,7 +107,7 @@ def answered() -> Any:
             probed.run(0.4, tick=0.04)
             probed.run(0.08, sending=False)
             found[family] = [[probed.counts(leg), probed.median(leg)] for leg in (0, 1)]
-            found[family].append(probed.carrier.sockets)
+            found[family].append(len(probed.carrier.attempts))
             probed.carrier.close()
         state = states()
     return {"legs": found, "states": state, "peers": len(peers), "descriptors": descriptors() - before}
@@ -144,16 +144,16 @@ def silent() -> Any:
     probed = probing(*paths)
     tcp.MOST = 100
     probed.run(0.3)
-    most = probed.carrier.sockets
+    most = len(probed.carrier.attempts)
     probed.run(0.3, sending=False)
-    left = probed.carrier.sockets
+    left = len(probed.carrier.attempts)
     silence, error = probed.counts(0), probed.counts(4)
     tcp.MOST = 3
     probed.told.clear()
     probed.run(0.15)
     for leg in probed.legs:
-        probed.carrier.drop(leg)
-    dropped = probed.carrier.sockets
+        leg.drop()
+    dropped = len(probed.carrier.attempts)
     bounded = probed.counts(0)
     probed.carrier.close()
     with pytest.raises(ProbeError, match="needs a port"):
@@ -269,7 +269,7 @@ def repeated() -> Any:
         probed = probing(path("10.99.0.1", timeout=1.5), path("10.99.0.1", 2, CLOSED, timeout=1.5), every=9).run(0.2)
         namespaces.ip("route del blackhole 10.99.0.1\naddr add 10.99.0.1/32 dev lo", "far")
         probed.run(1.6, sending=False)
-    return [probed.counts(0), probed.counts(1), probed.carrier.sockets]
+    return [probed.counts(0), probed.counts(1), len(probed.carrier.attempts)]
 
 
 def test_the_answer_to_a_repeated_syn_is_none():

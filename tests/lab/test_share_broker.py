@@ -100,7 +100,7 @@ def test_after_a_broker_restart_everything_is_back(broker):
             event.cancel()
             with suppress(asyncio.CancelledError):
                 await event
-            assert not gateway.share.waiting
+            assert not gateway.share.events
 
     asyncio.run(scenario())
 
@@ -113,7 +113,7 @@ def test_without_a_broker_nothing_is_held_up():
                 gateway.share.fact(SWITCHED)
             await asyncio.sleep(0.3)
             assert gateway.connected == []
-            assert gateway.share.waiting == 256
+            assert len(gateway.share.events) == 256
             begun = awake.seconds()
         assert awake.seconds() - begun < 3
 

@@ -55,7 +55,7 @@ class Ticks:
     """Probes each leg every `every` seconds; what came of it is in ``told``: leg, outcome, RTT."""
 
     def __init__(self, make: Callable[[Find], Carrier], paths: Sequence[ProbePath], every: float = 0.02) -> None:
-        self.ledger: Ledger[Leg] = Ledger(self._settled)
+        self.ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.settled(flight))
         self.carrier = make(self.ledger.find)
         self.legs = [self.carrier.leg(each, 0) for each in paths]
         self.told: list[tuple[int, str, float]] = []
@@ -64,9 +64,6 @@ class Ticks:
         self._every = every
         self._due = 0.0
         self._number = 0
-
-    def _settled(self, flight: Flight[Leg]) -> None:
-        self.carrier.settled(flight)
 
     def run(self, seconds: float, tick: float = TICK, *, sending: bool = True) -> "Ticks":
         end = time.monotonic() + seconds
@@ -100,15 +97,11 @@ class Ticks:
             self.told.append((self.legs.index(flight.owner), outcome.value, 0.0))
 
     def send(self, now: float) -> None:
-        flights = []
         for leg in self.legs:
             self._number += 1
-            flights.append(
-                Flight(
-                    self._number, leg, 0, now, time.time_ns(), leg.settings.timeout / 2, leg.settings.timeout, Egress()
-                )
-            )
-        for flight, error in zip(flights, self.carrier.send(flights), strict=True):
+            timeout = leg.settings.timeout
+            leg.ask(Flight(self._number, leg, 0, now, time.time_ns(), timeout / 2, timeout, Egress()))
+        for flight, error in self.carrier.send():
             if error:
                 self.refusals[error] += 1
                 self.told.append((self.legs.index(flight.owner), "local", 0.0))
@@ -126,5 +119,5 @@ class Ticks:
         return statistics.median(self.rtts(leg)) if self.rtts(leg) else None
 
     def directions(self, leg: int = 0) -> list[float | None]:
-        found = self.carrier.directions(self.legs[leg])
+        found = self.legs[leg].directions()
         return list(found) if found else []

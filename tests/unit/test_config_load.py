@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steerd.cli.configuration import check
-from steerd.config.gateway.load import ConfigError, load
+from steerd.config.gateway.load import load
+from steerd.config.problem import ConfigError
 from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
 from steerd.route.wanted.selection import selections

@@ -6,13 +6,14 @@ from random import Random
 
 import pytest
 
-from steerd.config.gateway.load import ConfigError, load
+from steerd.config.gateway.load import load
+from steerd.config.problem import ConfigError
 from steerd.core.effects import Steer
 from steerd.core.engine import Engine
 from steerd.core.events import Installed, Swept
 from steerd.core.memory import Memory
 from steerd.core.settings import Codec, Objective, PathId, PolicySettings
-from steerd.replay.run import replay
+from steerd.replay.run import run
 from steerd.store.records import from_json, to_json
 
 POPS = """
@@ -165,7 +166,7 @@ def test_replay_goes_by_the_policys_weights(loaded, tmp_path):
     ]
     trace.write_text("time_s,path,rtt_ms\n" + "\n".join(rows) + "\n")
     ends = {
-        written: replay(trace, loaded(POLICY + written).core)["switches"][-1]["to"]
+        written: run(trace, loaded(POLICY + written).core).report()["switches"][-1]["to"]
         for written in ("", "weights = { jitter = 0 }", "weights = { jitter = 5 }", 'objective = "mos"')
     }
     assert ends["weights = { jitter = 0 }"] == "wild"

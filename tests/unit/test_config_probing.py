@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.gateway.load import ConfigError, load
+from steerd.config.gateway.load import load
+from steerd.config.problem import ConfigError
 from steerd.config.settings import Config, ProbePath, Target, payload_bytes, probe_bytes
 from steerd.config.values import addresses, marks, quantities
 from steerd.core.settings import PathId

@@ -2,7 +2,8 @@
 
 import pytest
 
-from steerd.config.gateway.load import ConfigError, load
+from steerd.config.gateway.load import load
+from steerd.config.problem import ConfigError
 from steerd.config.settings import Actuator, Flows, TunnelPath
 
 ONE, TWO = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.probe.stamp.direction import WINDOW, DirectionLog, Directions, numbers
+from steerd.core.views import Directions
+from steerd.probe.stamp.direction import WINDOW, DirectionLog, numbers
 
 UNKNOWN = (None, None)
 

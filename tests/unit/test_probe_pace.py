@@ -31,7 +31,7 @@ def sent(pace: Pace, seconds: float) -> int:
     """Probes taken in `seconds` once the periods hold."""
     count = 0
     for tick in range(1, int((seconds + 20) / 0.05)):
-        taken = pace.take(tick * 0.05)
+        taken = pace.schedule.take(tick * 0.05)
         count += len(taken) if tick * 0.05 > 20 else 0
     return count
 

@@ -26,7 +26,7 @@ SENT_NS = RECEIVED_NS + 250_000
 
 
 def question(sequence: int = 5, *, key: bytes | None = None, ssid: int = 9, tlvs: bytes = b"", **changes) -> Question:
-    data = stamp.pack_sender(stamp.SenderPacket(sequence, 0xABCDEF0123456789, 0x8101, ssid, tlvs), key)
+    data = stamp.pack(stamp.SenderPacket(sequence, 0xABCDEF0123456789, 0x8101, ssid, tlvs), key)
     return Question(data, SOURCE, 40_000, LOCAL, 61, RECEIVED_NS)._replace(**changes)
 
 

@@ -78,10 +78,10 @@ def signature(text: bytes) -> bytes:
 def test_the_packets_are_those_of_the_figures():
     assert len(SENDER_BYTES) == len(REFLECTED_BYTES) == stamp.BASE == 44
     assert len(SENDER_SIGNED_BYTES) == len(REFLECTED_SIGNED_BYTES) == stamp.BASE_SIGNED - 16 == 96
-    assert stamp.pack_sender(SENDER, None) == SENDER_BYTES
-    assert stamp.pack_reflected(REFLECTED, None) == REFLECTED_BYTES
-    assert stamp.pack_sender(SENDER, KEY) == SENDER_SIGNED_BYTES + signature(SENDER_SIGNED_BYTES)
-    assert stamp.pack_reflected(REFLECTED, KEY) == REFLECTED_SIGNED_BYTES + signature(REFLECTED_SIGNED_BYTES)
+    assert stamp.pack(SENDER, None) == SENDER_BYTES
+    assert stamp.pack(REFLECTED, None) == REFLECTED_BYTES
+    assert stamp.pack(SENDER, KEY) == SENDER_SIGNED_BYTES + signature(SENDER_SIGNED_BYTES)
+    assert stamp.pack(REFLECTED, KEY) == REFLECTED_SIGNED_BYTES + signature(REFLECTED_SIGNED_BYTES)
 
 
 def test_the_figures_are_read():
@@ -108,7 +108,7 @@ def scapy():
 
 
 def test_scapy_reads_what_we_send(scapy):
-    ours = stamp.pack_sender(SENDER._replace(tlvs=stamp_tlv.padding(100, signed=False)), None)
+    ours = stamp.pack(SENDER._replace(tlvs=stamp_tlv.padding(100, signed=False)), None)
     assert len(ours) == 100
     read = scapy.STAMPSessionSenderTestUnauthenticated(ours)
     assert (read.seq, read.ssid, read.mbz) == (SENDER.sequence, SENDER.ssid, 0)
@@ -119,7 +119,7 @@ def test_scapy_reads_what_we_send(scapy):
 
 
 def test_scapy_reads_what_we_reflect(scapy):
-    read = scapy.STAMPSessionReflectorTestUnauthenticated(stamp.pack_reflected(REFLECTED, None))
+    read = scapy.STAMPSessionReflectorTestUnauthenticated(stamp.pack(REFLECTED, None))
     assert (read.seq, read.ssid, read.seq_sender, read.ttl_sender) == (REFLECTED.sequence, 0xBEEF, SENDER.sequence, 61)
     assert (read.err_estimate.S, read.err_estimate.scale, read.err_estimate.multiplier) == (1, 1, 5)
     assert (read.err_estimate_sender.scale, read.mbz1, read.mbz2) == (32, 0, 0)
@@ -154,12 +154,12 @@ reflecteds = st.builds(
 
 @given(senders, keys)
 def test_a_sender_packet_comes_back(packet, key):
-    assert stamp.read_sender(stamp.pack_sender(packet, key), key) == packet
+    assert stamp.read_sender(stamp.pack(packet, key), key) == packet
 
 
 @given(reflecteds, keys)
 def test_a_reflected_packet_comes_back(packet, key):
-    assert stamp.read_reflected(stamp.pack_reflected(packet, key), key) == packet
+    assert stamp.read_reflected(stamp.pack(packet, key), key) == packet
 
 
 @given(st.binary(max_size=200))
@@ -171,13 +171,13 @@ def test_garbage_is_never_an_error_and_never_signed(data):
 
 @given(senders, st.integers(0, 111), st.integers(1, 255))
 def test_no_signed_byte_can_be_changed(packet, at, change):
-    data = bytearray(stamp.pack_sender(packet, KEY))
+    data = bytearray(stamp.pack(packet, KEY))
     data[at] ^= change
     assert stamp.read_sender(bytes(data), KEY) is None
 
 
 def test_another_key_or_half_a_signature_is_refused():
-    data = stamp.pack_reflected(REFLECTED, KEY)
+    data = stamp.pack(REFLECTED, KEY)
     assert stamp.read_reflected(data, KEY[::-1]) is None
     assert stamp.read_reflected(data[:104], KEY) is None
 

@@ -6,6 +6,7 @@ from math import isnan
 import pytest
 
 from steerd.core.settings import Settings
+from steerd.replay.account import price
 from steerd.replay.account.figures import figures, moves, nearest_rank
 from steerd.replay.account.price import Ledger
 from steerd.replay.run import run
@@ -22,7 +23,7 @@ def account(columns, choices=()):
         if n in at:
             book.choose(at[n])
         book.add(list(columns), [column[max(n, 0)] for column in columns.values()])
-    return book.account(), book.choices
+    return price.account(book.samples(), book.choices), book.choices
 
 
 def test_the_figures_by_hand():
@@ -58,7 +59,7 @@ def test_figures_of_nothing():
     book = Ledger()
     book.choose("a")
     book.add(["a"], [1.0])
-    assert all(isnan(value) for value in figures(book.account(), book.choices, 0.0))
+    assert all(isnan(value) for value in figures(price.account(book.samples(), book.choices), book.choices, 0.0))
 
 
 def test_no_choice_yet_pays_the_most_and_has_no_rtt():

@@ -1,6 +1,7 @@
 """A trace of which the engine sees the samples that it asks for."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_path_that_dies_is_asked_for_more_often_and_left(tmp_path):
 
 
 def test_what_comes_a_little_early_is_due_and_a_faster_cadence_counts_from_the_next_time_on():
-    one = AsProbed(None, settings(), Chosen(), 1.0)
+    one = AsProbed(SimpleNamespace(paths={}), settings(), Chosen(), 1.0)
     one.obey([Cadence(A, 5.0, 1.0)], None, 0.0, 0.0)
     taken = []
     for n in range(20):

@@ -15,9 +15,8 @@ from steerd.core.effects import Switched
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import Reason
 from steerd.trace import tracer
-from steerd.trace.limits import TraceLimits
 from steerd.trace.request import Aim, Request, request
-from steerd.trace.tracer import BusyError, Tracer
+from steerd.trace.tracer import BusyError, TraceLimits, Tracer
 from tests.lab.waiting import until_async
 
 P, Q = PathId("fra1/wg0"), PathId("ams1/wg0")

@@ -13,8 +13,6 @@ from steerd.config.problem import ConfigError, Report
 from steerd.config.settings import Config, ExportSettings
 from steerd.config.values import names
 
-__all__ = ["ConfigError", "load"]
-
 _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
 
 

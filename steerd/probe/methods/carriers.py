@@ -60,6 +60,5 @@ class Carriers:
         return check
 
     def close(self) -> None:
-        """Close all carriers."""
         for key in tuple(self._carriers):
             self._shut(key)

@@ -5,8 +5,8 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net import icmp
@@ -31,6 +31,7 @@ class EchoLeg(Leg):
     """A leg that is asked for an echo."""
 
     __slots__ = ("cookie", "envelope", "head", "interface", "padding")
+    carrier: "EchoCarrier"
 
     def __init__(self, settings: ProbePath, index: int, carrier: "EchoCarrier", tag: bytes, identifier: int) -> None:
         super().__init__(settings, index, carrier)
@@ -38,24 +39,30 @@ class EchoLeg(Leg):
         self.padding = packet.padding(settings.size)
         self.interface = -1  # none that there is: the envelope is still to be made
         self.envelope: Any = None
-        self.use(identifier)
+        self._use(identifier)
 
     def aim(self, address: str) -> None:
         """As `Leg.aim`, with a new envelope."""
         super().aim(address)
         self.interface = -1
 
-    def use(self, identifier: int) -> None:
-        """Send the next probes with this identifier."""
+    def ask(self, flight: Flight[Self]) -> None:
+        self.carrier.asked.append(flight)
+
+    def renew(self) -> None:
+        self._use(self.carrier.next_identifier())
+
+    def _use(self, identifier: int) -> None:
         self.identifier = identifier
         self.head = packet.head(self.family, identifier, self.cookie)
 
 
 class EchoCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next."""
 
     def __init__(self, family: int, find: Find, devices: Devices, wired: Wired | None = None) -> None:
         """``wired`` makes a wire of the socket (None: the one that costs least). Raises `ProbeError`."""
+        self.asked: list[Flight[EchoLeg]] = []
         self._family = family
         self._find = find
         self._devices = devices
@@ -75,27 +82,16 @@ class EchoCarrier:
         return self._wire.overflowed
 
     def leg(self, settings: ProbePath, index: int) -> EchoLeg:
-        return EchoLeg(settings, index, self, self._tag, self._next_identifier())
+        return EchoLeg(settings, index, self, self._tag, self.next_identifier())
 
-    def renew(self, leg: Leg) -> None:
-        cast("EchoLeg", leg).use(self._next_identifier())
-
-    def drop(self, leg: Leg) -> None:
-        """Legs hold nothing."""
-
-    def directions(self, leg: Leg) -> None:
-        """An echo does not tell one way from the other."""
-
-    def settled(self, flight: Flight[Leg]) -> None:
-        """Probes hold nothing."""
-
-    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
+    def send(self) -> Iterable[tuple[Flight[EchoLeg], int]]:
+        flights, self.asked = self.asked, []
         errors = [0] * len(flights)
         parcels: list[tuple[bytes, int, Any]] = []
         places: list[int] = []
         interfaces: dict[str, int] = {"": 0}
         for at, flight in enumerate(flights):
-            leg = cast("EchoLeg", flight.owner)
+            leg = flight.owner
             device = leg.settings.device
             interface = interfaces.get(device)
             if interface is None:
@@ -111,12 +107,11 @@ class EchoCarrier:
             self._number = parcels[-1][1]
         for at, parcel, error in zip(places, parcels, self._wire.send(parcels), strict=True):
             if error:
-                errors[at] = self._again(flights[at], parcel) if error == errno.ENODEV else error
-        return errors
+                errors[at] = self._again(flights[at].owner, parcel) if error == errno.ENODEV else error
+        return zip(flights, errors, strict=True)
 
-    def _again(self, flight: Flight[Leg], parcel: tuple[bytes, int, Any]) -> int:
+    def _again(self, leg: EchoLeg, parcel: tuple[bytes, int, Any]) -> int:
         """The device was deleted and made again since it was looked up: it has another index."""
-        leg = cast("EchoLeg", flight.owner)
         self._devices.forget(leg.settings.device)
         refused = self._address(leg, self._devices.index(leg.settings.device))
         return refused or self._wire.send([(*parcel[:2], leg.envelope)])[0]
@@ -128,7 +123,7 @@ class EchoCarrier:
         if leg.settings.device and not interface:
             return errno.ENODEV
         if leg.interface > 0:  # another device: what a NAT on the way knew of the old one is void
-            self.renew(leg)
+            leg.renew()
         leg.interface = interface
         own = leg.settings
         options = wire.options(leg.family, mark=own.mark, interface=interface, source=leg.target.source, dscp=own.dscp)
@@ -167,7 +162,8 @@ class EchoCarrier:
             if flight and flight.identifier == message.identifier and flight.owner.packed == message.target:
                 yield Fault(flight)
 
-    def _next_identifier(self) -> int:
+    def next_identifier(self) -> int:
+        """Another one than any of late."""
         self._rotation += 1
         return packet.rotated(self._identifiers, self._rotation)
 

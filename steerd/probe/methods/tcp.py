@@ -9,8 +9,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Self
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net.sockets import address_family
@@ -34,69 +34,78 @@ _WORDS_OF_PEER: Final = (0, errno.ECONNRESET, errno.EPIPE)  # connected, and per
 _SILENCE: Final = errno.ETIMEDOUT
 
 
+class TcpLeg(Leg):
+    """A leg that is asked for a connection: each probe has a port of its own."""
+
+    __slots__ = ()
+    carrier: "TcpCarrier"
+
+    def ask(self, flight: Flight[Self]) -> None:
+        self.carrier.asked.append(flight)
+
+    def settled(self, flight: Flight[Self]) -> None:
+        self.carrier.settled(flight)
+
+    def drop(self) -> None:
+        self.carrier.drop(self)
+
+
 class _Attempt(NamedTuple):
     """One connection. ``began_ns`` is CLOCK_REALTIME."""
 
-    flight: Flight[Leg]
+    flight: Flight[TcpLeg]
     sock: socket.socket
     began_ns: int
 
 
 class TcpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family. Raises `ProbeError` if it cannot see refusals."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next; ``attempts``, by
+    descriptor, the handshakes under way. Raises `ProbeError` if it cannot see refusals."""
 
     overflowed = False
     """Never: each answer is in a socket of its own."""
 
     def __init__(self, family: int, find: Find) -> None:
+        self.asked: list[Flight[TcpLeg]] = []
         self._family = family
         self._find = find
         self._resets = Resets(family)
         self._epoll = select.epoll()
-        self._attempts: dict[int, _Attempt] = {}  # by descriptor
-        self._descriptors: dict[int, int] = {}  # by the flight's number
+        self.attempts: dict[int, _Attempt] = {}
         allow_many()
 
     def close(self) -> None:
-        for attempt in tuple(self._attempts.values()):
+        for attempt in tuple(self.attempts.values()):
             self._end(attempt)
         self._resets.close()
         self._epoll.close()
 
-    @property
-    def sockets(self) -> int:
-        """How many are open: one for each handshake under way."""
-        return len(self._attempts)
-
-    def leg(self, settings: ProbePath, index: int) -> Leg:
+    def leg(self, settings: ProbePath, index: int) -> TcpLeg:
         if not settings.port:
             raise ProbeError(f"path {settings.path}: probing by tcp needs a port")
-        return Leg(settings, index, self)
+        return TcpLeg(settings, index, self)
 
-    def renew(self, leg: Leg) -> None:
-        """Each probe has a port of its own."""
-
-    def directions(self, leg: Leg) -> None:
-        """A handshake does not tell one way from the other."""
-
-    def drop(self, leg: Leg) -> None:
-        for attempt in tuple(self._attempts.values()):
+    def drop(self, leg: TcpLeg) -> None:
+        """End all that is under way for this leg."""
+        for attempt in tuple(self.attempts.values()):
             if attempt.flight.owner is leg:
                 self._end(attempt)
 
-    def settled(self, flight: Flight[Leg]) -> None:
-        descriptor = self._descriptors.get(flight.number)
-        if descriptor is not None:
-            self._end(self._attempts[descriptor])
+    def settled(self, flight: Flight[TcpLeg]) -> None:
+        """End what is under way for this probe."""
+        attempt = self.attempts.get(flight.identifier)
+        if attempt is not None and attempt.flight is flight:
+            self._end(attempt)
 
-    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
-        return [self._send(flight) for flight in flights]
+    def send(self) -> Iterable[tuple[Flight[TcpLeg], int]]:
+        flights, self.asked = self.asked, []
+        return [(flight, self._send(flight)) for flight in flights]
 
-    def _send(self, flight: Flight[Leg]) -> int:
+    def _send(self, flight: Flight[TcpLeg]) -> int:
         leg = flight.owner
         if not leg.packed:
             return errno.EDESTADDRREQ
-        if len(self._attempts) >= MOST:
+        if len(self.attempts) >= MOST:
             return errno.EMFILE
         try:
             sock = socket.socket(address_family(self._family), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -112,8 +121,7 @@ class TcpCarrier:
             sock.close()
             return code
         flight.identifier = sock.fileno()
-        self._attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
-        self._descriptors[flight.number] = sock.fileno()
+        self.attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
         self._epoll.register(sock.fileno(), select.EPOLLOUT)
         return 0
 
@@ -138,8 +146,8 @@ class TcpCarrier:
 
     def heard(self) -> Iterator[Answer | Fault]:
         refused: list[tuple[_Attempt, Endpoints]] = []
-        for descriptor, _ in self._epoll.poll(0, max(1, len(self._attempts))):
-            attempt = self._attempts[descriptor]
+        for descriptor, _ in self._epoll.poll(0, max(1, len(self.attempts))):
+            attempt = self.attempts[descriptor]
             error = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             rtt_us, repeated = _TCP_INFO.unpack(
                 attempt.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
@@ -165,6 +173,5 @@ class TcpCarrier:
             yield Answer(attempt.flight, max(0, seen.get(endpoints, now_ns) - attempt.began_ns) / 1e9)
 
     def _end(self, attempt: _Attempt) -> None:
-        self._attempts.pop(attempt.sock.fileno(), None)
-        self._descriptors.pop(attempt.flight.number, None)
+        self.attempts.pop(attempt.sock.fileno(), None)
         attempt.sock.close()

@@ -4,17 +4,17 @@ import contextlib
 import errno
 import select
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, cast
+from collections.abc import Iterable, Iterator
+from typing import Final, Self
 
 from steerd.config.settings import ProbePath
+from steerd.core.views import Directions
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Answer, Fault, Find, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
 from steerd.probe.stamp import packet as stamp
-from steerd.probe.stamp.direction import Directions
 from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.probe.stamp.session import Departure, Reflection, StampSession
 from steerd.probe.wire import datagram as wire
@@ -32,6 +32,7 @@ class StampLeg(Leg):
     """A leg that is asked by STAMP. ``key`` signs its packets."""
 
     __slots__ = ("interface", "key", "options", "retired", "session")
+    carrier: "UdpCarrier"
 
     def __init__(self, settings: ProbePath, index: int, carrier: "UdpCarrier", key: bytes | None) -> None:
         super().__init__(settings, index, carrier)
@@ -47,32 +48,61 @@ class StampLeg(Leg):
             yield self.session
         yield from (session for session, _ in self.retired)
 
+    def ask(self, flight: Flight[Self]) -> None:
+        self.carrier.asked.append(flight)
+
+    def settled(self, flight: Flight[Self]) -> None:
+        for session in self.sessions():
+            asked = session.asked.get(flight.identifier)
+            if asked and asked.number == flight.number:
+                if flight.state is CLOSED:
+                    session.log.gap()
+                else:
+                    session.log.settled(flight.identifier)
+
+    def renew(self) -> None:
+        """The next probe opens a session, with the key that its file has then; late answers to this one still count."""
+        if self.settings.key_file:
+            with contextlib.suppress(KeyFileError):
+                self.key = read_key(self.settings.key_file)
+        if self.session:
+            self.retired.append((self.session, time.monotonic() + self.settings.timeout + LINGER))
+            self.session = None
+        while len(self.retired) > _RETIRED:
+            self.carrier.end(self.retired.pop(0)[0])
+
+    def directions(self) -> Directions:
+        return self.session.log.read() if self.session else Directions()
+
+    def drop(self) -> None:
+        for session in tuple(self.sessions()):
+            self.carrier.end(session)
+        self.session = None
+        self.retired.clear()
+
 
 class UdpCarrier:
-    """A `steerd.probe.carrier.Carrier` for one family."""
+    """A `steerd.probe.carrier.Carrier` for one family. ``asked`` are the probes to send next; each of the ``sessions``,
+    by its descriptor, has a socket."""
 
     def __init__(self, family: int, find: Find, devices: Devices) -> None:
         self.overflowed = False
+        self.asked: list[Flight[StampLeg]] = []
         self._family = family
         self._find = find
         self._devices = devices
         self._numbered = True
-        self._sessions: dict[int, StampSession] = {}  # by descriptor
+        self.sessions: dict[int, StampSession] = {}
         self._ready: list[tuple[int, int]] = []
         self._faults: list[Fault] = []
         self._epoll = select.epoll()
         allow_many()
 
     def close(self) -> None:
-        for session in self._sessions.values():
+        for session in self.sessions.values():
             session.close()
-        self._sessions.clear()
+        self.sessions.clear()
         self._epoll.close()
-
-    @property
-    def sockets(self) -> int:
-        """How many are open: one for each session."""
-        return len(self._sessions)
 
     def leg(self, settings: ProbePath, index: int) -> StampLeg:
         try:
@@ -81,40 +111,9 @@ class UdpCarrier:
             raise ProbeError(f"path {settings.path}: {error}") from None
         return StampLeg(settings, index, self, key)
 
-    def renew(self, leg: Leg) -> None:
-        """The next probe opens a session, with the key that its file has then; late answers to this one still count."""
-        mine = cast("StampLeg", leg)
-        if mine.settings.key_file:
-            with contextlib.suppress(KeyFileError):
-                mine.key = read_key(mine.settings.key_file)
-        if mine.session:
-            mine.retired.append((mine.session, time.monotonic() + mine.settings.timeout + LINGER))
-            mine.session = None
-        while len(mine.retired) > _RETIRED:
-            self._end(mine.retired.pop(0)[0])
-
-    def drop(self, leg: Leg) -> None:
-        mine = cast("StampLeg", leg)
-        for session in tuple(mine.sessions()):
-            self._end(session)
-        mine.session = None
-        mine.retired.clear()
-
-    def directions(self, leg: Leg) -> Directions:
-        session = cast("StampLeg", leg).session
-        return session.log.read() if session else Directions()
-
-    def settled(self, flight: Flight[Leg]) -> None:
-        for session in cast("StampLeg", flight.owner).sessions():
-            asked = session.asked.get(flight.identifier)
-            if asked and asked.number == flight.number:
-                if flight.state is CLOSED:
-                    session.log.gap()
-                else:
-                    session.log.settled(flight.identifier)
-
-    def send(self, flights: Sequence[Flight[Leg]]) -> Sequence[int]:
-        return [self._send(flight, cast("StampLeg", flight.owner)) for flight in flights]
+    def send(self) -> Iterable[tuple[Flight[StampLeg], int]]:
+        flights, self.asked = self.asked, []
+        return [(flight, self._send(flight, flight.owner)) for flight in flights]
 
     def _send(self, flight: Flight[Leg], leg: StampLeg) -> int:
         error = self._prepare(leg) or self._try(flight, leg)
@@ -134,14 +133,14 @@ class UdpCarrier:
             return errno.ENODEV
         if interface != leg.interface:
             if leg.interface > 0:  # another device: whatever a NAT on the way knew of the old one is void
-                self.renew(leg)
+                leg.renew()
             own, source = leg.settings, leg.target.source
             leg.interface = interface
             leg.options = wire.options(leg.family, mark=own.mark, interface=interface, source=source, dscp=own.dscp)
         if leg.session and leg.session.sequence > _LAST:
-            self.renew(leg)
+            leg.renew()
         while leg.retired and leg.retired[0][1] <= time.monotonic():
-            self._end(leg.retired.pop(0)[0])
+            self.end(leg.retired.pop(0)[0])
         if leg.session is None:
             try:
                 leg.session = self._begin(leg)
@@ -152,12 +151,13 @@ class UdpCarrier:
     def _begin(self, leg: StampLeg) -> StampSession:
         port, size = leg.settings.port or PORT, leg.settings.size
         session = StampSession(leg.family, leg.address, port, key=leg.key, size=size, numbered=self._numbered)
-        self._sessions[session.fileno()] = session
+        self.sessions[session.fileno()] = session
         self._epoll.register(session, select.EPOLLIN | select.EPOLLERR)
         return session
 
-    def _end(self, session: StampSession) -> None:
-        if self._sessions.pop(session.fileno(), None):
+    def end(self, session: StampSession) -> None:
+        """Close this session: no answer to it counts any more."""
+        if self.sessions.pop(session.fileno(), None):
             session.close()  # which takes it from the epoll, too
 
     def _try(self, flight: Flight[Leg], leg: StampLeg) -> int:
@@ -172,7 +172,7 @@ class UdpCarrier:
             session.number_stamps(numbered=False)
             error = session.send(flight.number, leg.options)
             self._numbered = error != 0
-            for each in [session] if error else self._sessions.values():
+            for each in [session] if error else self.sessions.values():
                 each.number_stamps(numbered=self._numbered)
         return error
 
@@ -185,11 +185,11 @@ class UdpCarrier:
             del session.asked[oldest]
 
     def departures(self) -> None:
-        self._ready = self._epoll.poll(0, max(1, len(self._sessions)))
+        self._ready = self._epoll.poll(0, max(1, len(self.sessions)))
         for descriptor, events in self._ready:
             if not events & select.EPOLLERR:
                 continue
-            for found in self._sessions[descriptor].errors():
+            for found in self.sessions[descriptor].errors():
                 flight = self._find(found.number)
                 if flight is None:
                     continue
@@ -205,7 +205,7 @@ class UdpCarrier:
         yield from faults
         self.overflowed = False
         for descriptor, events in self._ready:
-            session = self._sessions.get(descriptor)
+            session = self.sessions.get(descriptor)
             if session is None or not events & select.EPOLLIN:
                 continue
             for reflection in session.answers():

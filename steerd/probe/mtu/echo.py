@@ -67,7 +67,6 @@ class Echoes:
         opened.callback(self._shut, family)
 
     def close(self) -> None:
-        """Close all sockets."""
         for family in tuple(self._sockets):
             self._shut(family)
         self._sent.clear()

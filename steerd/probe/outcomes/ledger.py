@@ -18,6 +18,7 @@ from steerd.probe.timing.schedule import GRAIN
 from steerd.probe.timing.wheel import Wheel
 
 Owner = TypeVar("Owner")
+Owner_co = TypeVar("Owner_co", covariant=True)
 
 LINGER: Final = 5.0
 """Seconds for which a probe is remembered after its timeout, so that a late answer corrects its loss."""
@@ -50,14 +51,14 @@ class Egress:
 
 
 @dataclass(slots=True, eq=False)
-class Flight(Generic[Owner]):
+class Flight(Generic[Owner_co]):
     """One probe. Times on the loop's clock in seconds, but ``queued_ns`` and ``left_ns`` are the kernel's
     CLOCK_REALTIME stamps of its entry into our own queue and of its departure (0: not known), and ``wall_ns`` is that
     clock at ``sent_at``. ``entered`` counts the queues that it entered on its way out by ``egress``. ``identifier`` is
     the method's own. ``patience`` is at most ``timeout`` once the probe is sent."""
 
     number: int
-    owner: Owner
+    owner: Owner_co
     identifier: int
     sent_at: float
     wall_ns: int

@@ -14,8 +14,6 @@ from typing import Final
 
 from steerd.core.views import Directions
 
-__all__ = ["DirectionLog", "Directions", "numbers"]
-
 WINDOW: Final = 128
 """Settled probes that loss is counted over."""
 

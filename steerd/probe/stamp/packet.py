@@ -107,20 +107,17 @@ def nanoseconds(timestamp: int, error: int = 0) -> int:
     return (seconds - _NTP_TO_UNIX) * _SECOND + (rest * _SECOND + _HALF_ERA >> 32)
 
 
-def pack_sender(packet: SenderPacket, key: bytes | None) -> bytes:
-    """A Session-Sender's packet (RFC 8762, sections 4.2.1 and 4.2.2); with a key it is signed."""
-    return _pack(_SENDER, packet, key)
+def pack(packet: SenderPacket | ReflectedPacket, key: bytes | None) -> bytes:
+    """The bytes of a packet (RFC 8762, sections 4.2.1 and 4.2.2, 4.3.1 and 4.3.2); with a key it is signed."""
+    layouts = _SENDER if isinstance(packet, SenderPacket) else _REFLECTED
+    text = layouts[bool(key)].pack(*packet[:-1])
+    return text + (digest(key, text) if key else b"") + packet.tlvs
 
 
 def read_sender(data: bytes, key: bytes | None) -> SenderPacket | None:
     """What a Session-Reflector received; None if it is too short or not signed with this key."""
     fields = _read(_SENDER, data, key)
     return SenderPacket._make(fields) if fields else None
-
-
-def pack_reflected(packet: ReflectedPacket, key: bytes | None) -> bytes:
-    """A Session-Reflector's packet (RFC 8762, sections 4.3.1 and 4.3.2); with a key it is signed."""
-    return _pack(_REFLECTED, packet, key)
 
 
 def read_reflected(data: bytes, key: bytes | None) -> ReflectedPacket | None:
@@ -132,13 +129,6 @@ def read_reflected(data: bytes, key: bytes | None) -> ReflectedPacket | None:
 def digest(key: bytes, text: bytes) -> bytes:
     """HMAC-SHA-256 of ``text``, truncated to 128 bits as in RFC 4868."""
     return hmac.digest(key, text, "sha256")[:HMAC_SIZE]
-
-
-def _pack(
-    layouts: tuple[struct.Struct, struct.Struct], packet: SenderPacket | ReflectedPacket, key: bytes | None
-) -> bytes:
-    text = layouts[bool(key)].pack(*packet[:-1])
-    return text + (digest(key, text) if key else b"") + packet.tlvs
 
 
 def _read(layouts: tuple[struct.Struct, struct.Struct], data: bytes, key: bytes | None) -> tuple[Any, ...] | None:

@@ -91,7 +91,7 @@ class StampSession(SocketOwner):
         """Send the next probe, with this number; 0, or the errno with which the kernel refused."""
         sequence, timestamp = self.sequence, stamp.ntp(time.time_ns())
         fields = stamp.SenderPacket(sequence, timestamp, stamp.UNSYNCHRONIZED, self._ssid, self._padding)
-        packet = stamp.pack_sender(fields, self._key)
+        packet = stamp.pack(fields, self._key)
         if self._numbered:
             options = [*options, (socket.SOL_SOCKET, wire.SCM_TS_OPT_ID, wire.WORD.pack(number))]
         # A first error may be an ICMP error about an earlier probe: the next system call tells it, once.

@@ -47,7 +47,6 @@ class Schedule(Generic[Key]):
         self._beats[key] = _Beat(phase)
 
     def remove(self, key: Key) -> None:
-        """Forget ``key``."""
         del self._beats[key]
         self._look()
 

@@ -113,15 +113,6 @@ class Ledger:
         self._cut()
         return judged(self._tracks, self.times, self._piles, rounds=self._rounds)
 
-    def account(self) -> Account:
-        """What every path would have cost."""
-        return account(self.samples(), self.choices)
-
-    def score(self, price: float) -> Score:
-        """What the choices cost at ``price`` ms per switch."""
-        samples = self.samples()
-        return account(samples, self.choices).score(samples.placed(self.choices), price)
-
     def _cut(self) -> None:
         pile, width, begin = self._pile, len(self._paths), self._cut_at
         if not pile:

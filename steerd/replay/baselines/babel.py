@@ -61,7 +61,6 @@ class Neighbour:
             self._smoothed = max(self.metric, NEW_ROUTE)
 
     def smoothed(self, now: int) -> float:
-        """The smoothed metric."""
         while self._smoothed_at <= now - HALF_LIFE and self._smooth(0.5):
             self._smoothed_at += HALF_LIFE
         while self._smoothed_at < now and self._smooth(STEP):

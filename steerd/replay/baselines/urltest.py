@@ -31,7 +31,6 @@ class _Group(ABC):
         self._newest: dict[PathId, float | None] = {}
 
     def observe(self, time: float, rtts: Mapping[PathId, float | None]) -> PathId | None:
-        """As `Baseline.observe`."""
         self._newest.update(rtts)
         if round(time - self._tested_at, 6) >= self.INTERVAL or self._path is None:
             self._tested_at = time

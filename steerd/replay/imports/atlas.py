@@ -21,7 +21,6 @@ class _Result(NamedTuple):
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as results of RIPE Atlas do."""
     return head.lstrip().startswith(("[", "{")) and '"prb_id"' in head and '"msm_id"' in head
 
 

@@ -22,7 +22,6 @@ _JSON: Final = re.compile(r'\s*\{\s*"(?:resp|timeout|intSum|vSum)"\s*:')
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as fping's output does."""
     if _JSON.match(head):
         return True
     return any(_LINE.match(line) for line in head.splitlines()[:200])

@@ -16,7 +16,6 @@ LOST: Final = ("true", "true_up", "true_down")
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as irtt's JSON does."""
     return head.lstrip().startswith("{") and '"irtt"' in head and '"json_format"' in head
 
 

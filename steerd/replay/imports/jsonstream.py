@@ -1,7 +1,7 @@
 """JSON values out of a text of any size, one at a time: a day of irtt is 100 MB, of which each probe has 1 KB."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from steerd.replay.imports.sample import Malformed
@@ -17,9 +17,9 @@ Line = int
 
 
 class _Scanner:
-    def __init__(self, read: Callable[[int], str]) -> None:
-        self._read = read
-        self._buffer = ""
+    def __init__(self, text: Text, begin: str = "") -> None:
+        self._read = text.read
+        self._buffer = begin
         self._at = 0
         self._lines = 1  # the line that the buffer begins in
         self._ended = False
@@ -83,9 +83,10 @@ class _Scanner:
         return Malformed(self.line(), "the JSON is cut short" if ended else what)
 
 
-def values(text: Text) -> Iterator[tuple[Line, Any]]:
-    """The elements of the list that the text is, or its values one by one (JSON lines). Raises `Malformed`: no JSON."""
-    scanner = _Scanner(text.read)
+def values(text: Text, begin: str = "") -> Iterator[tuple[Line, Any]]:
+    """The elements of the list that the text is, or its values one by one (JSON lines); ``begin``: what was read of it
+    before. Raises `Malformed`: no JSON."""
+    scanner = _Scanner(text, begin)
     if scanner.peek() == "[":
         scanner.take("[")
         yield from _elements(scanner)
@@ -99,7 +100,7 @@ def values(text: Text) -> Iterator[tuple[Line, Any]]:
 
 def members(text: Text, listed: str) -> Iterator[tuple[Line, str, Any]]:
     """The object's members by key, those of the list ``listed`` one by one. Raises `Malformed`: no JSON object."""
-    scanner = _Scanner(text.read)
+    scanner = _Scanner(text)
     scanner.take("{")
     first = True
     while scanner.peek() != "}":

@@ -7,7 +7,6 @@ given one: a member `timestamp`, in seconds since 1970. `--raw` and the table ha
 import csv
 import re
 from collections.abc import Iterator
-from io import StringIO
 from itertools import chain
 from typing import Any, Final
 
@@ -23,7 +22,6 @@ _NO_TIME: Final = "this output of mtr has no times: write reports with mtr --csv
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as one of mtr's outputs does."""
     begin = head.lstrip()
     is_json = begin.startswith(("{", "[")) and '"report"' in begin and '"mtr"' in begin
     return begin.startswith(_CSV) or bool(_RAW.match(begin) or _TABLE.match(begin)) or is_json
@@ -38,7 +36,7 @@ def parse(text: Text, name: str) -> Iterator[Sample]:
     if first[1].startswith(_CSV):
         reports = _csv(chain([first], lines))
     elif first[1].lstrip().startswith(("{", "[")):
-        reports = _json(_Joined(first[1], text))
+        reports = _json(text, f"{first[1]}\n")
     else:
         raise Malformed(first[0], _NO_TIME)
     found = list(reports)
@@ -49,18 +47,6 @@ def parse(text: Text, name: str) -> Iterator[Sample]:
 
 Report = tuple[str, float, float | None]
 """Target, time, and mean RTT in ms (None: lost)."""
-
-
-class _Joined(Text):
-    """A text whose first line was read already."""
-
-    def __init__(self, line: str, rest: Text) -> None:
-        super().__init__(StringIO(line + "\n"))
-        self._rest = rest
-
-    def read(self, size: int) -> str:
-        """The next characters, at most so many; empty at the end."""
-        return super().read(size) or self._rest.read(size)
 
 
 def _csv(lines: Iterator[tuple[int, str]]) -> Iterator[Report]:
@@ -95,8 +81,8 @@ def _hop(line: int, row: list[str], columns: dict[str, int]) -> Report:
     return named(cells.get("Host"), line), at, _rtt(cells.get("Loss%"), cells.get("Avg"), line)
 
 
-def _json(text: Text) -> Iterator[Report]:
-    for line, value in values(text):
+def _json(text: Text, begin: str) -> Iterator[Report]:
+    for line, value in values(text, begin):
         hubs, mtr = inside(value, "report", "hubs"), inside(value, "report", "mtr")
         if not isinstance(hubs, list) or not isinstance(mtr, dict):
             raise Malformed(line, "not a report of mtr --json")

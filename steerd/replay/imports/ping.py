@@ -27,7 +27,6 @@ FIRST: Final = 1
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as ping's output does."""
     lines = head.splitlines()[:200]
     return any(_START.match(line) or (_LIKE.match(line) and "icmp_seq=" in line) for line in lines)
 

@@ -25,7 +25,6 @@ class _Series(NamedTuple):
 
 
 def recognises(head: str) -> bool:
-    """Whether a text begins as an answer of Prometheus does."""
     begin = head.lstrip()
     return begin.startswith("{") and '"status"' in begin and '"data"' in begin and '"resultType"' in begin
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import IO, Final, TextIO, cast
+from typing import Final, TextIO
 
 from steerd.replay.imports.sample import Malformed
+from steerd.replay.trace.reading import uncompressed
 
 LINE_MAX: Final = 64 << 10  # characters; the tools that write lines stay far below
 HEAD: Final = 64 << 10  # bytes, uncompressed, that a format is recognised by
@@ -43,9 +44,9 @@ def opened(file: Path) -> Iterator[Text]:
     """The file's text, decompressed by content. Raises `Malformed`: not UTF-8, or damaged; `OSError`."""
     text: Text | None = None
     try:
-        with file.open("rb") as raw, _uncompressed(raw) as plain:
+        with file.open("rb") as raw:
             # utf-8-sig: without the mark that some editors begin a file with.
-            text = Text(TextIOWrapper(plain, encoding="utf-8-sig", newline="\n"))
+            text = Text(TextIOWrapper(_plain(raw), encoding="utf-8-sig", newline="\n"))
             yield text
     except UnicodeDecodeError:
         raise Malformed(text.line + 1 if text else 1, "must be UTF-8 text") from None
@@ -58,18 +59,12 @@ def head(file: Path) -> str:
     try:
         if not file.is_file():
             return ""
-        with file.open("rb") as raw, _uncompressed(raw) as plain:
-            return plain.read(HEAD).decode("utf-8-sig", errors="replace")
+        with file.open("rb") as raw:
+            return _plain(raw).read(HEAD).decode("utf-8-sig", errors="replace")
     except (OSError, EOFError, lzma.LZMAError, zlib.error):
         return ""
 
 
-@contextmanager
-def _uncompressed(raw: BufferedReader) -> Iterator[IO[bytes]]:
+def _plain(raw: BufferedReader) -> gzip.GzipFile | lzma.LZMAFile | BufferedReader:
     magic = raw.peek(6)[:6]
-    opener = gzip.open if magic.startswith(b"\x1f\x8b") else lzma.open if magic == b"\xfd7zXZ\0" else None
-    if opener is None:
-        yield raw
-        return
-    with opener(raw, "rb") as stream:
-        yield cast("IO[bytes]", stream)
+    return uncompressed(raw, ".gz" if magic.startswith(b"\x1f\x8b") else ".xz" if magic == b"\xfd7zXZ\0" else "")

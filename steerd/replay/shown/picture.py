@@ -71,7 +71,6 @@ class _Picture:
         self._lossy = [path for path, column in self._columns.items() if None in column]
 
     def lines(self) -> Iterator[str]:
-        """The document."""
         band = TOP + HEIGHT + 8
         lanes = band + BAND + 6
         axis = lanes + LANE * len(self._lossy) + (6 if self._lossy else 0)

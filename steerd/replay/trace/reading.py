@@ -5,11 +5,10 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from math import inf
 from pathlib import Path
-from typing import IO, Final, TextIO
+from typing import Final
 
 from steerd.core.events import Swept
 from steerd.core.settings import PathId
@@ -35,7 +34,7 @@ class Trace:
         self.cut_short = False
         """Set with the last group if rows are missing at its end: a decision needs all rows of its time."""
         self._known = known
-        self._raw: IO[bytes] | None = None
+        self._raw: BufferedReader | None = None
 
     @property
     def bytes_read(self) -> int:
@@ -47,8 +46,10 @@ class Trace:
         """The rows, all of one time together. Raises `TraceError`: unreadable, malformed, or out of order."""
         line = 1
         try:
-            with self.file.open("rb") as self._raw, _decoded(self._raw, self.file.suffix) as stream:
-                reader = csv.reader(stream)
+            with self.file.open("rb") as self._raw:
+                # utf-8-sig: without the mark that some spreadsheets begin a file with.
+                plain = uncompressed(self._raw, self.file.suffix)
+                reader = csv.reader(TextIOWrapper(plain, encoding="utf-8-sig", newline=""))
                 header = next(reader, None)
                 if header is None:
                     raise self._error(1, f"is empty: a trace begins with {','.join(HEADER)!r}")
@@ -115,12 +116,8 @@ class Trace:
         return TraceError(f"{self.file}:{line}: {what}")
 
 
-@contextmanager
-def _decoded(raw: IO[bytes], suffix: str) -> Iterator[TextIO]:
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(suffix)
-    # utf-8-sig: without the mark that some spreadsheets begin a file with.
-    if opener is None:
-        yield TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        return
-    with opener(raw, "rt", encoding="utf-8-sig", newline="") as stream:  # type: ignore[operator]
-        yield stream
+def uncompressed(raw: BufferedReader, suffix: str) -> gzip.GzipFile | lzma.LZMAFile | BufferedReader:
+    """What is in a file whose name ends in ``suffix``: .gz and .xz are compressed, any other is plain."""
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=raw)
+    return lzma.LZMAFile(raw) if suffix == ".xz" else raw

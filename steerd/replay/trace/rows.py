@@ -8,7 +8,7 @@ from pathlib import Path
 
 from steerd.core.events import Swept
 from steerd.core.settings import PathId
-from steerd.replay.account.price import Account, Ledger
+from steerd.replay.account.price import Account, Ledger, account
 from steerd.replay.trace.reading import Trace
 
 
@@ -26,16 +26,6 @@ class Kept:
     rtts: "array[float]"
     cut_short: bool
 
-    @property
-    def samples(self) -> int:
-        """How many."""
-        return len(self.times)
-
-    @property
-    def seconds(self) -> float:
-        """From the first sample to the last."""
-        return self.times[-1] - self.times[0] if self.times else 0.0
-
     def replayed(self) -> "Replayed":
         """The rows, once more."""
         return Replayed(self)
@@ -45,7 +35,7 @@ class Kept:
         ledger = Ledger(rounds=True)
         for swept in self.replayed().groups():
             ledger.add(swept.paths, swept.rtts, swept.sent_at)
-        return ledger.account()
+        return account(ledger.samples(), ledger.choices)
 
 
 class Replayed:
@@ -60,7 +50,7 @@ class Replayed:
         """The samples, in order."""
         kept, groups = self._kept, self._kept.groups
         met: set[int] = set()
-        begin, last = 0, kept.samples - 1
+        begin, last = 0, len(kept.times) - 1
         for n, (time, group) in enumerate(zip(kept.times, kept.group, strict=True)):
             paths = groups[group]
             if group not in met:

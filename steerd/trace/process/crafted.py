@@ -120,7 +120,7 @@ class Flow:
 
 
 class Crafted:
-    """Sends a flow's probes and hears what comes of them."""
+    """A `Method`: sends a flow's probes and hears what comes of them."""
 
     def __init__(self, request: Request, aim: Aim, source: str) -> None:
         self._tcp = request.method == "tcp"
@@ -148,14 +148,12 @@ class Crafted:
         return sock
 
     def send(self, number: int, ttl: int) -> float:
-        """As `Method.send`."""
         packet = self._flow.probe(number, ttl)
         at = time.time()
         self._sender.sendto(packet, self._address)
         return at
 
     def heard(self, seconds: float) -> Sequence[Answer]:
-        """As `Method.heard`."""
         until = time.monotonic() + seconds
         while True:
             answers = [*self._errors(), *self._segments()] if self._tcp else [*self._errors(), *self._datagrams()]

@@ -11,7 +11,6 @@ from steerd.config.settings import IPV4
 from steerd.net import icmp
 from steerd.net.sockets import address_family, never_fragment
 from steerd.trace.process import sockets
-from steerd.trace.process.error import TraceError
 from steerd.trace.process.messages import IcmpMessage, Kind
 from steerd.trace.process.sweep import Answer
 from steerd.trace.request import Aim, Request
@@ -39,9 +38,9 @@ class EchoMethod:
         try:
             self._socket = (ICMPv4Socket if aim.family == IPV4 else ICMPv6Socket)(aim.source)
         except SocketPermissionError as error:
-            raise TraceError(sockets.NOT_ALLOWED) from error
+            raise sockets.TraceError(sockets.NOT_ALLOWED) from error
         except SocketAddressError as error:
-            raise TraceError(f"{aim.source} is no address of this machine") from error
+            raise sockets.TraceError(f"{aim.source} is no address of this machine") from error
         # icmplib's socket sends only: the `IcmpListener` hears.
         sockets.send_as(self._socket.sock, request)
         never_fragment(self._socket.sock, aim.family)
@@ -63,7 +62,6 @@ class EchoMethod:
         return float(probe.time)
 
     def heard(self, seconds: float) -> list[Answer]:
-        """As `Method.heard`."""
         until = time.monotonic() + seconds
         while True:
             answers = [answer for heard in self._listener.heard() if (answer := self._answer(*heard)) is not None]

@@ -14,7 +14,6 @@ from dataclasses import asdict, replace
 from typing import Any, Final
 
 from steerd.trace.process import sockets
-from steerd.trace.process.error import TraceError
 from steerd.trace.process.sweep import Method, Sweep
 from steerd.trace.request import COMMAND, LIMIT, SIZE, Aim, Request
 from steerd.trace.result import Hop, Mtu, MtuState, TargetTrace
@@ -27,7 +26,7 @@ _BESIDE: Final = LIMIT / 2
 def run(request: Request) -> dict[str, Any]:
     """The record of a trace. TraceError: it cannot be made."""
     if not request.aims:
-        raise TraceError("no address of its targets is known")
+        raise sockets.TraceError("no address of its targets is known")
     device = sockets.device_mtu(request.device)
     began = time.monotonic()
     try:
@@ -37,7 +36,7 @@ def run(request: Request) -> dict[str, Any]:
         else:
             traces = _traces(request, device)
     except ImportError as error:
-        raise TraceError(f"a library is missing: {error.name}") from error
+        raise sockets.TraceError(f"a library is missing: {error.name}") from error
     return {
         "path": request.path,
         "device": request.device,

@@ -13,7 +13,6 @@ from steerd.net.bpf import JEQ, KEEP, NEXT, RET, assemble, attach, transport
 from steerd.net.devices import look
 from steerd.net.sockets import SocketOwner, address_family
 from steerd.trace.process import messages
-from steerd.trace.process.error import TraceError
 from steerd.trace.process.messages import IcmpMessage
 from steerd.trace.request import Aim, Request
 
@@ -27,6 +26,10 @@ _BUFFER: Final = 1 << 20
 _DESTINATION_PORT: Final = 2  # where it is in a TCP header
 
 NOT_ALLOWED: Final = "it is not allowed here: CAP_NET_RAW and CAP_NET_ADMIN are needed"
+
+
+class TraceError(Exception):
+    """A trace cannot be made at all. The message is for whoever asked for it."""
 
 
 class Packet(NamedTuple):
