@@ -53,6 +53,8 @@ def enclose() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # Out of the terminal's foreground: a Ctrl-C comes once, by the parent.
     os.setsid()
+    # What a shell starts in the background ignores it; here it is what ends the lab.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _hide_mounts()
     with contextlib.suppress(LabError):  # refused in some containers; there the old one serves
         _mount("proc", "/proc", "proc", 0)

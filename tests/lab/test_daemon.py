@@ -41,7 +41,7 @@ def start(world: World, config: str) -> subprocess.Popen[Any]:
 def ask(world: World, *arguments: str) -> tuple[int, Any]:
     command = [sys.executable, "-m", "steerd.cli.steerctl", "--socket", SOCKET, *arguments, "--json"]
     process = world.spawn("gw", command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
     return process.returncode, json.loads(output or "null")
 
 
@@ -301,7 +301,7 @@ def crowded() -> Any:
         for stop in ("cleanup", "block"):
             other.write_text(config.replace("[route]", f'[route]\non_stop = "{stop}"'))
             command = [sys.executable, "-m", "steerd.cli.steerd", "run", "-c", str(other)]
-            found[stop] = world.spawn("gw", command, stderr=subprocess.DEVNULL).wait(15)
+            found[stop] = world.spawn("gw", command, stderr=subprocess.DEVNULL).wait(60)
         found["kernel"] = state_of_kernel() == kernel
         other = world.spawn("gw", [sys.executable, "-c", LISTEN, "9950"], stdout=subprocess.PIPE)
         assert other.stdout is not None

@@ -27,7 +27,7 @@ def text(world: World, *arguments: str) -> tuple[int, str, str]:
     """As `ask`, but as people see it."""
     command = [sys.executable, "-m", "steerd.cli.steerctl", "--socket", SOCKET, *arguments]
     process = world.spawn("gw", command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
 
@@ -96,7 +96,7 @@ def on_trial() -> Any:
         FILE.write_text(config)
         assert ask(world, "reload", "--confirm", "1h")[0] == 0
         daemon.terminate()
-        found["stopped"] = daemon.wait(15)
+        found["stopped"] = daemon.wait(60)
     found["log"] = LOG.read_text()
     return found
 
@@ -116,7 +116,7 @@ def test_a_reload_that_is_not_confirmed_goes_back_and_one_that_is_stays() -> Non
     assert (plain, code, output) == (1, 1, "")
     assert errors.startswith("steerctl: the last reload waits to be confirmed, for ")
     assert found["good after"] == 0
-    assert "! the last reload was not confirmed, and was taken back 0." in found["shown after"]
+    assert "! the last reload was not confirmed, and was taken back " in found["shown after"]
     code, _, errors = found["late"]
     assert code == 1
     assert "nothing waits for confirmation: the last reload was not confirmed in time" in errors

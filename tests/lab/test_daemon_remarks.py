@@ -25,7 +25,7 @@ def shadowed() -> Any:
         found["remarks"] = [one for one in status(world)["remarks"] if "never steered" in one]
         found["shown"] = text(world, "status")[1]
         daemon.terminate()
-        found["code"] = daemon.wait(15)
+        found["code"] = daemon.wait(60)
     found["log"] = LOG.read_text()
     return found
 

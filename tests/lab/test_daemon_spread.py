@@ -31,7 +31,7 @@ def sharing() -> Any:
         found["shown"], found["why"] = text(world, "status")[1], text(world, "why")[1]
         before = state_of_kernel()
         daemon.terminate()
-        assert daemon.wait(10) == 0
+        assert daemon.wait(60) == 0
         daemon = start(world, config)
         until(lambda: parts(world))
         found["kept"] = [parts(world) == found["shares"], state_of_kernel() == before]

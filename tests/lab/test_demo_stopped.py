@@ -21,7 +21,7 @@ def interrupted(number: int) -> str:
         time.sleep(4.0)
         assert running(marker)
         process.send_signal(number)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode != 0
     return marker
 

@@ -67,7 +67,7 @@ def all_scenes(on_stop: str) -> Any:
         FILE.write_text(config)
 
         def steerd(verb: str) -> int:
-            return world.spawn("gw", [sys.executable, "-m", "steerd.cli.steerd", verb, "-c", str(FILE)]).wait(20)
+            return world.spawn("gw", [sys.executable, "-m", "steerd.cli.steerd", verb, "-c", str(FILE)]).wait(60)
 
         assert steerd("guard") == 0
         with scenes.scene("boot"):
@@ -119,7 +119,7 @@ def all_scenes(on_stop: str) -> Any:
             time.sleep(0.5)
         with scenes.scene("stop"):
             daemon.terminate()
-            found["stopped"] = daemon.wait(20)
+            found["stopped"] = daemon.wait(60)
             time.sleep(0.5)
         with scenes.scene("after the stop, without rules and routes"):
             remove_rules()

@@ -26,7 +26,7 @@ def operator(world: World, *arguments: str) -> tuple[int, str]:
     """Somebody with a key, who needs no daemon."""
     command = [sys.executable, "-m", "steerd.cli.steerctl", *arguments]
     process = world.spawn("gw", command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    output, _ = process.communicate(timeout=40)
+    output, _ = process.communicate(timeout=60)
     return process.returncode, output
 
 
@@ -84,7 +84,7 @@ def ordered() -> Any:
         # Without the broker, and killed in between: what was ordered stays ordered.
         world.broker.stop()
         daemon.kill()
-        daemon.wait(5)
+        daemon.wait(60)
         daemon = start(world, config)
         until(lambda: status(world)["policies"][0]["choice"])
         time.sleep(2.0)

@@ -90,7 +90,7 @@ def by_all() -> Any:
     namespaces.ip(
         """rule add priority 100 lookup local
            rule del priority 0
-           rule add ipproto tcp dport 444 blackhole priority 5""",
+           rule add ipproto 6 dport 444 blackhole priority 5""",
         "far",
     )
     key = Path("/run/stamp.key")
@@ -121,7 +121,7 @@ def by_all() -> Any:
     finally:
         for process in far:
             process.terminate()
-            process.wait(5)
+            process.wait(60)
 
 
 ACCEPT = """

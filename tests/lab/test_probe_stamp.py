@@ -255,7 +255,7 @@ def answering(answer: Callable[[socket.socket, bytes, Any], None]) -> Iterator[N
 
     thread = threading.Thread(target=serve)
     thread.start()
-    ready.wait(5)
+    ready.wait(60)
     try:
         yield
     finally:
@@ -370,7 +370,7 @@ def carried() -> Any:
 
     thread = threading.Thread(target=look)
     thread.start()
-    ready.wait(5)
+    ready.wait(60)
     settings = path("10.99.0.1", port=4000, mark=0x700, dscp=46, size=100, source="10.9.0.9", device="")
     probed = probing(settings, path("10.99.0.1", 2, port=4000, device="")).run(0.2)
     probed.legs[0].renew()

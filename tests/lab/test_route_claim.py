@@ -67,7 +67,7 @@ def test_a_claim_goes_with_its_process_however_that_ends(gateway):
             Claim().take(given)
     finally:
         holder.kill()
-        holder.wait(10)
+        holder.wait(60)
         holder.stdout.close()
     claim = Claim()
     claim.take(given)

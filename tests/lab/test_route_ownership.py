@@ -182,7 +182,7 @@ def test_killed_and_started_again_under_traffic(gateway, objects):
             talker = threading.Thread(target=talk)
             talker.start()
             victim.kill()
-            victim.wait(10)
+            victim.wait(60)
 
             async def run():
                 router = Heard().router(settings(PATHS[::-1], (ALL,), objects=objects))

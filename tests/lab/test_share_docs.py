@@ -82,7 +82,7 @@ def followed() -> dict[str, Any]:
         asyncio.run(work())
     finally:
         broker.terminate()
-        broker.wait(5)
+        broker.wait(60)
     return {"said": said, "owner": Path("/etc/mosquitto/steerd/broker.key").stat().st_mode & 0o777}
 
 

@@ -240,7 +240,7 @@ SOCKET = "/run/steerd-lab/control.sock"
 def steerctl(world: World, *arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "steerd.cli.steerctl", "--socket", SOCKET, *arguments]
     process = world.spawn("gw", command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    output, _ = process.communicate(timeout=40)
+    output, _ = process.communicate(timeout=60)
     return process.returncode, output
 
 
@@ -271,7 +271,7 @@ def daemon() -> Any:
                     stderr=subprocess.DEVNULL)  # fmt: skip
         until(tracing)
         process.terminate()
-        found["ended"] = process.wait(5)
+        found["ended"] = process.wait(60)
         found["left"] = tracing()
     return found
 

@@ -97,7 +97,7 @@ def killed() -> Any:
     network.traffic("lan", wireguard.SERVICE, EVERY)
     until(lambda: len(network.seen("par1")) > 50)
     daemon.send_signal(signal.SIGKILL)
-    daemon.wait(10)
+    daemon.wait(60)
     (RUN / "store").rename(RUN / "forgotten")  # the kernel is the state, not what was remembered
     network.run_daemon(network.config(interval="200ms", tables=ACTUATOR))
     until(lambda: choice() is not None)
@@ -191,12 +191,12 @@ def ended(on_stop: str) -> Any:
     network, daemon = started()
     before = foreign(network)
     daemon.send_signal(signal.SIGTERM)
-    daemon.wait(20)
+    daemon.wait(60)
     config = network.config(interval="200ms", tables=f'{ACTUATOR}on_stop = "{on_stop}"\n')
     daemon = network.run_daemon(config)
     until(lambda: choice() == "fra1/wg")
     daemon.send_signal(signal.SIGTERM)
-    daemon.wait(20)
+    daemon.wait(60)
     listed = namespaces.command("gw", ["ip", "route", "show", "table", "all", "proto", "210"])
     routes = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.splitlines()
     return {"owner": owner(network), "foreign": foreign(network) == before, "routes": len(routes), "text": routes}
@@ -227,7 +227,7 @@ def planned() -> Any:
     until(lambda: choice() is not None)
     pin("fra1")
     daemon.send_signal(signal.SIGKILL)
-    daemon.wait(10)
+    daemon.wait(60)
     # Half of it is taken away meanwhile: what has most of it stays the choice, and the rest is to come back.
     file.write_text(file.read_text().replace(f'["{STEERED}"]', f'["{STEERED}", "192.0.2.128/25"]'))
     changed = plan()
