@@ -23,8 +23,7 @@ class Cadences:
         scout_interval: float,
     ) -> Iterable[Cadence]:
         """What is to be asked for anew, since something is new of ``changed`` (None: of any); of all ``paths`` where
-        that matters to others. ``stranded``: policies that found nowhere to go; ``scout_interval`` in
-        seconds."""
+        that matters to others. ``stranded``: policies that found nowhere to go; ``scout_interval`` in seconds."""
         urgent = _rivals_of_doubted(policies, stranded)
         some = paths if changed is None or urgent != self._urgent else (changed,)
         self._urgent = urgent

@@ -70,7 +70,7 @@ class Spread:
         if not _differs(self.shares, due):
             self._due_since = None
             return False
-        have = self.shares
+        have = self.shares  # of this choice, and no more than may be?
         fits = not have or (have[0].path == eligible.wanted and len(have) <= self._most)
         if fits and all(_stays(eligible, share.path) for share in have[1:]):
             if self._due_since is None:
