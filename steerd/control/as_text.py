@@ -107,12 +107,11 @@ def _choice(policy: Mapping[str, Any]) -> str:
 def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
     """Each policy, or the one event, in words; ``verbose``: with every figure below them."""
     told = [answer["event"]] if answer.get("event") else answer["policies"]
-    return "\n\n".join("\n".join(_explained(one, verbose=verbose)) for one in told) or "There is no policy."
-
-
-def _explained(one: Mapping[str, Any], *, verbose: bool) -> list[str]:
-    details = one.get("details") if verbose else None
-    return [*one["text"], "", *details] if details else list(one["text"])
+    texts = []
+    for one in told:
+        details = one.get("details") if verbose else None
+        texts.append("\n".join([*one["text"], "", *details] if details else one["text"]))
+    return "\n\n".join(texts) or "There is no policy."
 
 
 def history(answer: Mapping[str, Any]) -> str:

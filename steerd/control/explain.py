@@ -46,7 +46,9 @@ def explain(
     if own := max((one.terms.get("own_load", 0.0) for one in policy.candidates), default=0.0):
         lines.append(f"Its own traffic would add {milliseconds(own)} to any other path; their costs have it.")
     if policy.last is not None:
-        lines += ["", *_last(policy.last, now)]
+        ago = span(max(0.0, now - policy.last.at))
+        lines += ["", *wrapped(f"Decision {policy.last.event_id}, {ago} ago: it moved {_move(policy.last)}.")]
+        lines += wrapped(decision.sentences(policy.last))
         if trace is not None:
             lines += ["", *traces.after(trace)]
     excluded = _excluded(policy)
@@ -76,7 +78,8 @@ def details(policy: PolicyView, *, paths: Paths | None = None, price: float | No
         rows = [["scout", "cost", "heard"]]
         for one in scouts:
             path = (paths or {}).get(one.path)
-            rows.append([one.path, milliseconds(one.terms.get("total")), _ago(path.age if path else None)])
+            heard = "never" if path is None or path.age is None else f"{span(path.age)} ago"
+            rows.append([one.path, milliseconds(one.terms.get("total")), heard])
         parts.append(aligned(rows))
     if excluded := _excluded(policy):
         parts.append(["Cannot be used now:", *costs.ruled_out(excluded)])
@@ -153,17 +156,9 @@ def _scouts(policy: PolicyView, paths: Paths) -> list[str]:
     if not scouts:
         return []
     periods = [path.every for one in scouts if (path := paths.get(one)) and path.scout and path.every]
-    every = f", each looked at every {_range(min(periods), max(periods))}" if periods else ""
+    bounds = sorted({min(periods), max(periods)}) if periods else []
+    every = f", each looked at every {' to '.join(map(span, bounds))}" if periods else ""
     return [f"{len(scouts)} of {len(policy.candidates)} paths are scouts{every}."]
-
-
-def _range(least: float, most: float) -> str:
-    return span(least) if least == most else f"{span(least)} to {span(most)}"
-
-
-def _last(last: Switched, now: float) -> list[str]:
-    lines = wrapped(f"Decision {last.event_id}, {span(max(0.0, now - last.at))} ago: it moved {_move(last)}.")
-    return lines + wrapped(decision.sentences(last))
 
 
 def _move(one: Switched) -> str:
@@ -172,7 +167,3 @@ def _move(one: Switched) -> str:
 
 def _excluded(policy: PolicyView) -> dict[PathId, str]:
     return {one.path: one.excluded for one in policy.candidates if one.excluded is not None}
-
-
-def _ago(age: float | None) -> str:
-    return "never" if age is None else f"{span(age)} ago"

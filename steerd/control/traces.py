@@ -14,7 +14,9 @@ def lines(record: Record) -> list[str]:
     """One path: what was traced and how, a table for each family, what fits through, and the verdict."""
     if record.get("error"):
         return wrapped(f"{record['path']}: not traced: {record['error']}")
-    text = [cut(f"{record['path']}: {_how(record)}")]
+    port = f" port {record['port']}" if record["port"] else ""
+    how = f"by {record['method']}{port} through {record['device']}, in {span(record['took_s'])}"
+    text = [cut(f"{record['path']}: {how}")]
     for leg in record["legs"]:
         source = f" from {leg['source']}" if leg["source"] else ""
         text += ["", cut(f"IPv{leg['family']} to {leg['target']}{source}"), *hops(leg), cut(_mtu(leg["mtu"]))]
@@ -55,11 +57,6 @@ def _silent(hops: Sequence[Record]) -> Sequence[str]:
     first, last = hops[0]["hop"], hops[-1]["hop"]
     which = str(first) if first == last else f"{first}-{last}"
     return which, "-", f"0 of {sum(hop['sent'] for hop in hops)}", "-", "-", ""
-
-
-def _how(record: Record) -> str:
-    port = f" port {record['port']}" if record["port"] else ""
-    return f"by {record['method']}{port} through {record['device']}, in {span(record['took_s'])}"
 
 
 def _mtu(mtu: Record | None) -> str:

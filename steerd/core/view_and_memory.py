@@ -130,7 +130,6 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
     candidates = [_candidate(policy, path, eligible) for path in policy.paths.values()]
     candidates += [CandidateView(path, {}, why, {}) for path, why in policy.forbidden.items()]
     kernel, pin = policy.assignment, policy.pin
-    standing = policy.standing(now)
     return PolicyView(
         policy=policy.id,
         state=policy.state,
@@ -147,15 +146,15 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
         outlook=_outlook(policy, now),
         dwell=policy.dwell(now),
         shares=kernel.shares,
-        rule=standing,
+        rule=policy.standing(now),
     )
 
 
 def _candidate(policy: Policy, path: Path, eligible: Eligibility) -> CandidateView:
-    held = path.health.held(eligible.now)
-    rank: Terms = {**({"hold": held} if held else {}), **policy.prices[path.id].shown()}
+    price, held = policy.prices[path.id], path.health.held(eligible.now)
+    rank: Terms = {**({"hold": held} if held else {}), **price.shown()}
     scout = policy.role(path) is Role.SCOUT
-    return CandidateView(path.id, policy.terms(path.id), eligible.passed_over(path.id), rank, scout=scout)
+    return CandidateView(path.id, price.terms(), eligible.passed_over(path.id), rank, scout=scout)
 
 
 def _outlook(policy: Policy, now: float) -> str:

@@ -1,7 +1,7 @@
 """A virtual network: what each path does at each moment, and what becomes of a probe sent then."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 SPIKE = 300.0
@@ -48,23 +48,3 @@ class Line:
         """Whether it answered without loss all the time from ``start`` to ``end``."""
         around = [one for one in self.changes if start < one.at <= end]
         return all(not one.dead and one.link and not one.loss for one in [self.at(start), *around])
-
-
-def season(rng: Random, length: float) -> Line:
-    """A random hour: calm, brown-outs, noise, loss, deaths and link flaps, ending in a calm."""
-    base = Weather(rtt=rng.uniform(5, 120), jitter=rng.choice([0.0, 0.5, 3.0, 10.0]))
-    changes, time, end = [base], 0.0, 0.8 * length
-    while (time := time + rng.expovariate(1 / 240.0)) < end:
-        kind = rng.choices(["brown", "noise", "spikes", "loss", "dead", "link"], [4, 3, 2, 3, 2, 1])[0]
-        lasts = rng.choice([0.3, 2.0, 8.0, 40.0, 200.0]) * rng.uniform(0.5, 1.5)
-        bad = {
-            "brown": lambda: replace(base, rtt=base.rtt + rng.uniform(5, 200)),
-            "noise": lambda: replace(base, jitter=rng.uniform(5, 60)),
-            "spikes": lambda: replace(base, spikes=0.02),
-            "loss": lambda: replace(base, loss=rng.choice([0.01, 0.1, 0.5])),
-            "dead": lambda: replace(base, dead=True),
-            "link": lambda: replace(base, link=False),
-        }[kind]()
-        changes += [replace(bad, at=time), replace(base, at=min(end, time + lasts))]
-        time += lasts
-    return Line(*changes, replace(base, at=end, jitter=0.0))

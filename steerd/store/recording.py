@@ -62,12 +62,11 @@ class Recording:
         *,
         run_max: int = RUN_MAX,
         total_max: int = TOTAL_MAX,
-        age_max: float = AGE_MAX,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._left = run_max
-        self._until = header.now + age_max
-        make_room(folder, total_max - run_max, wall() - age_max)
+        self._until = header.now + AGE_MAX
+        make_room(folder, total_max - run_max, wall() - AGE_MAX)
         self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
         self.close = self._file.close
         line = {name: to_json(getattr(header, name)) for name in Header.__slots__}

@@ -45,11 +45,9 @@ class Rates:
         *,
         used: Callable[[], Iterable[PathId]],
         on_rate: Callable[[Carried], None],
-        counters: Path = COUNTERS,
     ) -> None:
         self._used = used
         self._on_rate = on_rate
-        self._counters = counters
         self._before: tuple[float, Mapping[str, int]] | None = None
         self.configure(devices)
 
@@ -63,7 +61,7 @@ class Rates:
         while True:
             await asyncio.sleep(EVERY)
             try:
-                counts = read(self._counters.read_bytes())
+                counts = read(COUNTERS.read_bytes())
             except OSError:
                 continue  # nothing is known: what was told stands
             self.look(counts, time.monotonic())

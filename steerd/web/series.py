@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from steerd.config.settings import IPV4, IPV6
 from steerd.core.cost import price
 from steerd.core.events import Outcome, Probed
-from steerd.core.policy.rule_of import rule_of
+from steerd.core.policy.policy import rule_of
 from steerd.core.rules.rule import Standing
 from steerd.core.rules.threshold import Threshold
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings

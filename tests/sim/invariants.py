@@ -23,7 +23,7 @@ from steerd.core.settings import (
 )
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.sim.driver import Driver
-from steerd.sim.network import season
+from tests.sim.season import season
 
 HOUR = 3600.0
 CROWDED = 25

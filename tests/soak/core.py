@@ -8,7 +8,7 @@ from typing import Any
 
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.sim.driver import Driver
-from steerd.sim.network import season
+from tests.sim.season import season
 
 INTERVAL = 5.0  # seconds between the probes of a path
 PATHS = 4

@@ -354,7 +354,7 @@ def test_a_black_hole_is_a_matter_of_price_and_is_remembered():
     view = {path.path: path.size for path in engine.view(15.0).paths}
     assert view == {A: PathMtu(A, 1380, 1420), B: None}
     again = steering(make(A, B, memory=engine.memory(15.0)), best=B)
-    assert again.policies[ALL].terms(A)["mtu"] == 100.0
+    assert again.policies[ALL].prices[A].terms()["mtu"] == 100.0
     assert again.policies[ALL].last is None
 
 

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from steerd.core.policy.rule_of import rule_of as make
+from steerd.core.policy.policy import rule_of as make
 from steerd.core.rules.confidence import Confidence
 from steerd.core.rules.panel import HOLD, Panel, members
 from steerd.core.rules.threshold import Threshold

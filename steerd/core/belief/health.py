@@ -65,22 +65,6 @@ TRANSITIONS: Final[dict[tuple[PathState, Signal], PathState]] = {
 class Health:
     """The health of one path over its ``legs`` targets. ``draw`` gives a number from 0 to 1."""
 
-    __slots__ = (
-        "_draw",
-        "_proven",
-        "_replies",
-        "_runs",
-        "doubted_at",
-        "down_after",
-        "hold_at",
-        "hold_length",
-        "hold_until",
-        "reason",
-        "since",
-        "stale",
-        "state",
-    )
-
     def __init__(self, *, legs: int, down_after: float, now: float, draw: Callable[[], float]) -> None:
         self.state = SUSPECT
         self.reason = "nothing heard yet"

@@ -50,27 +50,6 @@ class Path:
     ``rate`` is what this gateway's own traffic on the path amounts to, in bytes a second.
     """
 
-    __slots__ = (
-        "_draw",
-        "_half_life",
-        "_news_at",
-        "_silent_since",
-        "cadence",
-        "health",
-        "id",
-        "legs",
-        "load",
-        "missed",
-        "missing",
-        "news",
-        "news_after",
-        "rate",
-        "settings",
-        "single",
-        "size",
-        "up",
-    )
-
     def __init__(self, settings: PathSettings, *, half_life: float, now: float, draw: Callable[[], float]) -> None:
         self.id: PathId = settings.path
         self.cadence: Cadence | None = None  # the last one asked for

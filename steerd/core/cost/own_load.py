@@ -63,8 +63,6 @@ class Learned(NamedTuple):
 class _Side:
     """One of the two paths of a switch, by its first leg: what was believed of its RTT before, and what came since."""
 
-    __slots__ = ("_leg", "_news_at", "after", "before", "path")
-
     def __init__(self, path: Path, since: float) -> None:
         self.path = path
         self._leg = path.legs[0]
@@ -90,22 +88,6 @@ class _Side:
 
 class OwnLoad:
     """What one policy has learned of it. ``waits``: for samples after a switch."""
-
-    __slots__ = (
-        "_before",
-        "_floor_before",
-        "_floors",
-        "_left",
-        "_queue",
-        "_rate",
-        "_seconds",
-        "_since",
-        "_taken",
-        "_until",
-        "_weight",
-        "learned",
-        "waits",
-    )
 
     def __init__(self) -> None:
         self.learned = self._before = Learned(0.0, 1.0, 0.0, 0.0)

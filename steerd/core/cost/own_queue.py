@@ -34,8 +34,6 @@ class Quiet(NamedTuple):
 class OwnQueue:
     """The lowest RTT of a leg while it carries the policy's traffic, of probes sent after ``since``."""
 
-    __slots__ = ("_leg", "_lowest", "_news_at")
-
     def __init__(self, since: float) -> None:
         self._leg: Estimate | None = None
         self._news_at = since

@@ -16,8 +16,6 @@ FREE: Final = 0.5
 class Loads:
     """The latest reading of each PoP that gave one."""
 
-    __slots__ = ("_read",)
-
     def __init__(self) -> None:
         self._read: dict[str, tuple[float, float]] = {}
 

@@ -5,7 +5,7 @@ There are two: the sum of weighted terms, which nearly every policy has, and how
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from steerd.core.cost import voice
 from steerd.core.settings import Codec, Objective, PolicySettings, Settings
@@ -99,17 +99,10 @@ class Voice:
     the delay that would lower the E-model's rating as far. See `steerd.core.cost.voice`."""
 
     codec: Codec
-
-    @property
-    def missing(self) -> float:
-        """A call hears the rate of loss, and by far not in proportion: one probe cannot have paid for it alone, so
-        what is believed of loss counts all the time."""
-        return 0.0
-
-    @property
-    def rtt_weight(self) -> float:
-        """Such a path costs its RTT."""
-        return 1.0
+    rtt_weight: ClassVar[float] = 1.0
+    missing: ClassVar[float] = 0.0
+    """A call hears the rate of loss, and by far not in proportion: one probe cannot have paid for it alone, so what is
+    believed of loss counts all the time."""
 
     def cost(self, leg: Heard) -> float:
         return self.paid(leg, leg.mean)

@@ -9,15 +9,10 @@ from steerd.core.settings import PathId
 
 
 class Cadences:
-    """What is asked for, of all paths of all policies. ``scout_interval`` in seconds."""
+    """What is asked for, of all paths of all policies."""
 
-    def __init__(self, scout_interval: float) -> None:
-        self._scout_interval = scout_interval
+    def __init__(self) -> None:
         self._urgent: set[PathId] = set()
-
-    def configure(self, scout_interval: float) -> None:
-        """Scouts are to be probed so often from now on."""
-        self._scout_interval = scout_interval
 
     def wanted(
         self,
@@ -25,14 +20,15 @@ class Cadences:
         paths: Iterable[Path],
         policies: Collection[Policy],
         stranded: Collection[str],
+        scout_interval: float,
     ) -> Iterable[Cadence]:
         """What is to be asked for anew, since something is new of ``changed`` (None: of any); of all ``paths`` where
-        that matters to others. ``stranded``: policies that found nowhere to go."""
+        that matters to others. ``stranded``: policies that found nowhere to go; ``scout_interval`` in seconds."""
         urgent = _rivals_of_doubted(policies, stranded)
         some = paths if changed is None or urgent != self._urgent else (changed,)
         self._urgent = urgent
         for path in some:
-            cadence = path.wants(role(path, policies), scout_interval=self._scout_interval, urgent=path.id in urgent)
+            cadence = path.wants(role(path, policies), scout_interval=scout_interval, urgent=path.id in urgent)
             if cadence is not None:
                 yield cadence
 

@@ -42,7 +42,7 @@ class Decisions:
         self._drains = drains
         self._first_choice_by = first_choice_by
         self.postponed: dict[PolicyId, tuple[Verdict, float]] = {}
-        self._cadences = Cadences(settings.scout_interval)
+        self._cadences = Cadences()
 
     def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool) -> None:
         """Take new settings; ``anew``: the rule is another one."""
@@ -55,7 +55,6 @@ class Decisions:
                 policy.configure(wanted, settings, paths, anew=anew)
             policies[wanted.policy] = policy
         self.policies, self.paths, self._settings = policies, paths, settings
-        self._cadences.configure(settings.scout_interval)
         self.stranded &= set(policies)
 
     def installed(self, event: Installed, now: float) -> None:
@@ -83,8 +82,8 @@ class Decisions:
         """Ask the prober for what is wanted of ``path``, or of all."""
         if self._settings.offline:
             return  # the driver brings samples of its own: nobody probes
-        policies = self.policies.values()
-        for cadence in self._cadences.wanted(path, self.paths.values(), policies, self.stranded):
+        policies, scouts_every = self.policies.values(), self._settings.scout_interval
+        for cadence in self._cadences.wanted(path, self.paths.values(), policies, self.stranded, scouts_every):
             self.out.tell(cadence)
 
     def next_expiry(self) -> float:
@@ -185,7 +184,8 @@ class Decisions:
         if not self._may_stay(policy, eligible, rounds=True):
             return
         policy.show(eligible)
-        verdict = policy.advise(dt, now)
+        here = policy.here
+        verdict = None if here is None else policy.rule.observe(policy.candidates.shown, here, dt, now)
         if verdict is not None and policy.assignment.pending_since is None and not policy.settling(now):
             self._better(policy, verdict, now)
             return

@@ -31,8 +31,6 @@ class Pin(NamedTuple):
 class Drains:
     """Which PoPs are not to be used, by whose order and until when (None: until told otherwise)."""
 
-    __slots__ = ("_orders",)
-
     def __init__(self) -> None:
         self._orders: dict[str, dict[str, float | None]] = {}
 

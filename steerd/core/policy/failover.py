@@ -1,6 +1,7 @@
 """Forced moves: when a policy has to leave where it is, whatever that costs, and where to."""
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from steerd.core.belief.path import Path
@@ -47,7 +48,7 @@ def awaits(eligible: Eligibility, to: Path, reason: Reason, *, ignore_below: flo
     ranks before it (a cost counts from ``ignore_below`` ms on) but that its answer is still on the way. Who was
     probed first is chance; to take the next best for that would be a switch more, and another one back."""
     silent, current = _silent(eligible, reason), eligible.current
-    if current is None or silent == NEVER or eligible.now >= current.health.since + AWAITED:
+    if current is None or silent == -inf or eligible.now >= current.health.since + AWAITED:
         return False
     *first, cost = eligible.rank(to)
     before = (*first, cost - ignore_below)
@@ -74,16 +75,15 @@ def second(eligible: Eligibility, best: Path, shares: Callable[[PathId], bool]) 
     choices = [
         path
         for path in eligible.paths.values()
-        if path is not best and not shares(path.id) and eligible.excluded(path.id) is None and stands_by(eligible, path)
+        if path is not best
+        and not shares(path.id)
+        and path.health.state is PathState.UP
+        and not eligible.drains.discourages(path.pop)
+        and eligible.excluded(path.id) is None
     ]
     uplink = best.settings.uplink
     ranked = min(choices, key=lambda path: (path.settings.uplink == uplink, eligible.rank(path)), default=None)
     return None if ranked is None else ranked.id
-
-
-def stands_by(eligible: Eligibility, path: Path) -> bool:
-    """Whether the path could take over at once."""
-    return path.health.state is PathState.UP and not eligible.drains.discourages(path.pop)
 
 
 def serves(eligible: Eligibility, runner: PathId | None, shares: Callable[[PathId], bool]) -> bool:
@@ -97,8 +97,5 @@ def serves(eligible: Eligibility, runner: PathId | None, shares: Callable[[PathI
     return path.health.state in (PathState.UP, PathState.SUSPECT)
 
 
-NEVER: Final = float("-inf")
-
-
 def _silent(eligible: Eligibility, reason: Reason) -> float:
-    return eligible.silent_since() if reason is Reason.DOWN else NEVER
+    return eligible.silent_since() if reason is Reason.DOWN else -inf

@@ -7,19 +7,35 @@ from steerd.core.belief.path import Path, Role
 from steerd.core.cost.own_load import OwnLoad
 from steerd.core.cost.price import Price
 from steerd.core.cost.tariff import tariff
-from steerd.core.effects import Steer, Switched, Terms
+from steerd.core.effects import Steer, Switched
 from steerd.core.policy.assignment import Assignment
 from steerd.core.policy.candidates import Candidates
 from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
-from steerd.core.policy.rule_of import rule_of
 from steerd.core.policy.spread import Spread
-from steerd.core.rules.panel import Panel
-from steerd.core.rules.rule import Standing, Verdict
-from steerd.core.settings import PathId, PolicySettings, Settings
+from steerd.core.rules.panel import Panel, members
+from steerd.core.rules.rule import Standing
+from steerd.core.rules.threshold import Threshold
+from steerd.core.rules.work_function import WorkFunction
+from steerd.core.settings import PanelSettings, PathId, PolicySettings, Settings, ThresholdSettings
 from steerd.core.states import PolicyState, Reason
 
 STEERING: Final = PolicyState.STEERING
+
+Rule = Panel | Threshold
+"""What decides when nothing forces a choice."""
+
+
+def rule_of(settings: Settings) -> Rule:
+    """The rule that the settings ask for, with nothing learned yet."""
+    rule = settings.rule
+    if isinstance(rule, ThresholdSettings):
+        return Threshold(rule, settings.ignore_below)
+    if isinstance(rule, PanelSettings):
+        every = members(rule.price, settings.ignore_below)
+        only = [one for one in every if one.name == rule.only] if rule.only else every
+        return Panel(only, rule.price, settings.ignore_below)
+    return Panel([WorkFunction(rule.price)], rule.price, settings.ignore_below)
 
 
 class Policy:
@@ -65,10 +81,6 @@ class Policy:
         self.pin = pin
 
     # What it costs
-
-    def terms(self, path: PathId) -> Terms:
-        """What this policy takes the path to cost, term by term, in ms; empty when nothing is known."""
-        return self.prices[path].terms()
 
     def reprice(self, path: PathId) -> None:
         """What does not depend on the path's probes has changed."""
@@ -167,12 +179,6 @@ class Policy:
         """Make anew what the rule is shown, if that may have changed."""
         if eligible.now >= self.candidates.stale_at:
             self.here = self.candidates.show(eligible)
-
-    def advise(self, dt: float, now: float) -> Verdict | None:
-        """What the rule says at the end of a round of ``dt`` seconds, if there is anything to compare."""
-        if self.here is None:
-            return None
-        return self.rule.observe(self.candidates.shown, self.here, dt, now)
 
     def outlook(self) -> str:
         """What would have to change for the choice to change."""

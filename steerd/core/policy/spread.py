@@ -70,17 +70,15 @@ class Spread:
         if not _differs(self.shares, due):
             self._due_since = None
             return False
-        if all(_stays(eligible, share.path) for share in self.shares[1:]) and self._fits(eligible.wanted):
+        have = self.shares  # of this choice, and no more than may be?
+        fits = not have or (have[0].path == eligible.wanted and len(have) <= self._most)
+        if fits and all(_stays(eligible, share.path) for share in have[1:]):
             if self._due_since is None:
                 self._due_since = eligible.now
             if eligible.now - self._due_since < SETTLE:
                 return False
         self.adopt(due)
         return True
-
-    def _fits(self, wanted: PathId | None) -> bool:
-        """Whether the shares are of this choice, and no more than may be."""
-        return not self.shares or (self.shares[0].path == wanted and len(self.shares) <= self._most)
 
     def _due(self, eligible: Eligibility) -> Shares:
         """What the shares would be now, if nobody minded the change."""
