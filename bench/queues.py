@@ -96,6 +96,7 @@ def switches(
     settings = Settings(
         paths=tuple(PathSettings(name, name, name, interval=interval) for name in names),
         policies=(PolicySettings(POLICY),),
+        round=interval,
     )
     lines: dict[PathId, Line] = {}
     for name, rtt in zip(names, rtts, strict=True):

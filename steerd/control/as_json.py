@@ -14,7 +14,7 @@ from steerd.control import decision, probing
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
-from steerd.core.rules.rule import Standing
+from steerd.core.memory import Standing
 from steerd.core.views import PathView, PolicyView
 from steerd.status.snapshot import Snapshot, Trial, Underlay
 from steerd.text.times import span

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from steerd.control import costs, decision, traces
 from steerd.core.effects import Switched
+from steerd.core.memory import Standing
 from steerd.core.rules.panel import LEAD
-from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId
 from steerd.core.states import PolicyState
 from steerd.core.views import PathView, PolicyView

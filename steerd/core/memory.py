@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId, PolicyId
@@ -39,6 +40,15 @@ class RuleMemory:
     cost beyond the cheapest, in ms*s."""
 
     policy: PolicyId
+    leader: str
+    leads_for: float
+    costs: Mapping[str, float]
+
+
+class Standing(NamedTuple):
+    """What a rule has made of itself so far: ``leader``, the member that is followed, for how many seconds, and what
+    each would have cost lately beyond the one that cost least, in ms*s."""
+
     leader: str
     leads_for: float
     costs: Mapping[str, float]

@@ -6,11 +6,10 @@ from typing import Final, NamedTuple
 from steerd.core.belief.path import Path, Role
 from steerd.core.cost.own_load import Learned
 from steerd.core.effects import Terms
-from steerd.core.memory import BurdenMemory, DrainMemory, HoldMemory, Memory, PinMemory, RuleMemory
+from steerd.core.memory import BurdenMemory, DrainMemory, HoldMemory, Memory, PinMemory, RuleMemory, Standing
 from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
-from steerd.core.rules.rule import Standing
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.views import CandidateView, DrainView, PathView, PolicyView, View
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from steerd.core.effects import Switched, Terms
 from steerd.core.events import PathMtu, Shares
-from steerd.core.rules.rule import Standing
+from steerd.core.memory import Standing
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState
 

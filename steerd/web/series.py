@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from steerd.config.settings import IPV4, IPV6
 from steerd.core.cost import price
 from steerd.core.events import Outcome, Probed
+from steerd.core.memory import Standing
 from steerd.core.policy.policy import rule_of
-from steerd.core.rules.rule import Standing
 from steerd.core.rules.threshold import Threshold
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
 from steerd.core.states import PathState, PolicyState, Reason

@@ -10,7 +10,7 @@ from steerd.control.requests import order, since, traced
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched
 from steerd.core.events import Order, PathMtu, Verb
-from steerd.core.rules.rule import Standing
+from steerd.core.memory import Standing
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import (

@@ -252,6 +252,16 @@ def test_the_path_in_use_is_judged_by_its_lowest_rtt_and_what_its_queue_holds_on
     assert one.judged() == pytest.approx(60.5 + one.holds())
 
 
+def test_it_tells_by_how_much_the_lowest_rtt_moved():
+    one = queued()
+    one.rounds(1, a=20.0, b=20.0)
+    assert one.own.moved == pytest.approx(-0.5, abs=0.01)
+    one.rounds(int(WINDOW), a=20.0, b=60.0)
+    assert one.own.moved == 0.0
+    one.rounds(1, a=20.0, b=70.0)
+    assert one.own.moved == pytest.approx(40.0, abs=0.01)
+
+
 def test_what_is_far_more_than_the_queue_ever_holds_is_not_its_doing():
     one = queued()
     one.rounds(1, a=20.0, b=1900.0)
@@ -299,4 +309,4 @@ def test_between_two_queues_that_are_nearly_full_there_is_rest(kind, rtts):
 def test_a_path_that_is_worse_behind_its_queue_is_still_left():
     for seed in range(3):
         moves = switches("frames-24", (20.0, 35.0), 0.2, seed, length=330.0, brown_out=BROWN_OUT)
-        assert any(BEGINS < at < BEGINS + 20.0 for at in moves), moves
+        assert any(BEGINS < at < BEGINS + 15.0 for at in moves), moves

@@ -283,3 +283,25 @@ def test_no_member_moves_for_what_is_ignored_even_where_its_margin_is_less():
         if one.name != "work-function":
             one.take([None, None], [21.9, 20.0], [0.0, 0.0])
             assert one.margin(0, 1)["needed"] >= 2.0
+
+
+@pytest.mark.parametrize("name", ["quick", "patient", "work-function"])
+def test_what_has_moved_for_a_while_is_known_at_once(name):
+    """Nobody waits for samples of what has been so for seconds: 30 ms more for 4 s are more than a price."""
+    for by, moves in ((30.0, True), (0.0, False), (-30.0, False)):
+        world = World(panel(name), a=40.0, b=40.0)
+        world.rounds(60, a=40.0, b=40.0)
+        world.belief("a").last = 40.0 + by
+        world.rule.moved(world.belief("a").path, by, 4.0)
+        verdict = world.look(a=40.0 + by, b=40.0)
+        assert (verdict is not None) == moves, by
+
+
+def test_what_moved_before_a_rule_was_asked_or_is_no_candidate_changes_nothing():
+    fresh, world = panel(), World(panel(), a=40.0, b=40.0)
+    fresh.moved(world.belief("a").path, 30.0, 4.0)
+    world.rounds(10, a=40.0, b=40.0)
+    before = world.costs()
+    world.rule.moved(World(panel(), a=1.0).belief("a").path, 30.0, 4.0)
+    assert world.look(a=40.0, b=40.0) is None
+    assert world.costs() == before

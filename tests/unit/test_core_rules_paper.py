@@ -2,8 +2,8 @@
 
 import pytest
 
+from steerd.core.memory import Standing
 from steerd.core.rules.panel import LEAD, MEMORY, Panel, members
-from steerd.core.rules.rule import Standing
 from steerd.core.rules.work_function import WorkFunction
 from tests.unit.beliefs import World
 

@@ -5,16 +5,17 @@ from typing import Final
 
 from steerd.core.belief.path import Path, Role
 from steerd.core.cost.own_load import OwnLoad
+from steerd.core.cost.own_queue import LASTED
 from steerd.core.cost.price import Price
 from steerd.core.cost.tariff import tariff
 from steerd.core.effects import Steer, Switched
+from steerd.core.memory import Standing
 from steerd.core.policy.assignment import Assignment
 from steerd.core.policy.candidates import Candidates
 from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.spread import Spread
 from steerd.core.rules.panel import Panel, members
-from steerd.core.rules.rule import Standing
 from steerd.core.rules.threshold import Threshold
 from steerd.core.rules.work_function import WorkFunction
 from steerd.core.settings import PanelSettings, PathId, PolicySettings, Settings, ThresholdSettings
@@ -109,7 +110,10 @@ class Policy:
         if current is not None:
             if self.own_load.look(current, now):
                 self.carry(now)
-            self.prices[current.id].calm(self.own_load.quiet(current, now))
+            quiet = self.own_load.quiet(current, now)
+            self.prices[current.id].calm(quiet)
+            if quiet is not None and self.own_load.moved and isinstance(self.rule, Panel):
+                self.rule.moved(current, self._rtt_weight * self.own_load.moved, LASTED)
 
     # What it may do
 

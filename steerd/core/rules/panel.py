@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from steerd.core.belief.path import Path
 from steerd.core.cost.price import Price, last_costs
+from steerd.core.memory import Standing
 from steerd.core.rules.confidence import Confidence
-from steerd.core.rules.rule import Candidate, Round, Sample, Standing, Verdict, kept
+from steerd.core.rules.rule import Candidate, Round, Sample, Verdict, kept
 from steerd.core.rules.work_function import WorkFunction
 
 LEAD: Final = 2.0
@@ -60,7 +61,7 @@ class Panel:
         self._ignore = ignore_below
         self._costs = [0.0] * len(members)
         self._leader = 0
-        self._leads_since: float | None = None
+        self._leads_since = inf
         self._candidates: Sequence[Candidate] = ()
         self._prices: Sequence[Price] = ()
         self._paths: Sequence[Path] = ()
@@ -75,8 +76,7 @@ class Panel:
 
     def observe(self, candidates: Sequence[Candidate], here: int, dt: float, now: float) -> Verdict | None:
         """A round of ``dt`` seconds ended; the policy is on ``candidates[here]``. Where to move, or None."""
-        if self._leads_since is None:
-            self._leads_since = now
+        self._leads_since = min(self._leads_since, now)
         if candidates is not self._candidates:
             self._take(candidates, here)
         if dt <= 0.0 or len(candidates) == 1:
@@ -92,7 +92,7 @@ class Panel:
             if news != seen[place]:
                 seen[place], since = news, path.news_after
                 samples[place].append((costs[place], since if dt < since < inf else dt))
-        if len(self._rounds) == ROUNDS_MAX:
+        if len(self._rounds) >= ROUNDS_MAX:
             self._learn()
         self._account(costs, low, dt, now)
         if costs[here] - low <= self._ignore:
@@ -105,6 +105,16 @@ class Panel:
         gain = candidates[here].belief.cost - candidates[to].belief.cost
         margin = {"gain": gain, "price": self._price, **leader.margin(here, to)}
         return Verdict(candidates[to].path, leader.name, margin)
+
+    def moved(self, path: Path, by: float, lasted: float) -> None:
+        """The path has cost ``by`` ms more than its samples said, and is to be charged for ``lasted`` seconds of it."""
+        self._learn()
+        costs = last_costs(self._prices)
+        shifts = [by * (one is path) for one in self._paths]
+        for member in self._members:
+            member.take(range(len(costs)), costs, shifts)
+        if max(shifts, default=0.0) > 0.0:
+            self._rounds.append((costs, min(costs), lasted))
 
     def outlook(self, candidates: Sequence[Candidate], here: int) -> str:
         """What would have to change for the choice to change."""
@@ -119,8 +129,7 @@ class Panel:
         """For views, and for a restart."""
         least = min(self._costs)
         costs = {one.name: (self._costs[place] - least) * self._faded for place, one in enumerate(self._members)}
-        since = now if self._leads_since is None else self._leads_since
-        return Standing(self._members[self._leader].name, now - since, costs)
+        return Standing(self._members[self._leader].name, max(0.0, now - self._leads_since), costs)
 
     def restore(self, standing: Standing, now: float) -> None:
         """Take up what an earlier run made of it."""

@@ -4,7 +4,7 @@ They are asked only while the current path is usable: leaving a dead, drained or
 Costs in ms, time in seconds, prices and regrets in ms*s. Is the sequence of candidates the same, only beliefs changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -51,15 +51,6 @@ class Verdict(NamedTuple):
     to: PathId
     rule: str
     margin: Terms
-
-
-class Standing(NamedTuple):
-    """What a rule has made of itself so far: ``leader``, the member that is followed, for how many seconds, and what
-    each would have cost lately beyond the one that cost least, in ms*s."""
-
-    leader: str
-    leads_for: float
-    costs: Mapping[str, float]
 
 
 def kept(places: Places, old: Sequence[float], new: Sequence[float]) -> list[float]:
