@@ -93,12 +93,12 @@ class Policy:
         """Charge every path but those in use for what the policy's own traffic would add there."""
         current, own = self.current, self.own_load
         shared = self.spread.active  # then it is not known how much of it would go where
-        self.loaded = current is not None and not shared and own.concerns(current)
-        burden = 0.0 if current is None or shared else self._rtt_weight * own.burden(current.rate, now)
+        before, self.loaded = self.loaded, current is not None and not shared and own.concerns(current)
+        if not before and not self.loaded and not self._burden:
+            return
         for price in self.prices.values():
             price.calm(own.quiet(price.path, now) if self.loaded and price.path is current else None)
-        if not burden and not self._burden:
-            return
+        burden = 0.0 if current is None or shared else self._rtt_weight * own.burden(current.rate, now)
         self._burden = burden
         changed = [price.renew(0.0 if price.path is current else burden) for price in self.prices.values()]
         if any(changed):
