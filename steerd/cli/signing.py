@@ -13,7 +13,7 @@ from typing import Any, Final
 
 OK, FAILED, USAGE, CONFIG = 0, 1, 2, 78
 CONFIGURATION: Final = Path("/etc/steerd/steerd.toml")
-_DEFAULT: Final = "~/.config/steerd/order.key)"
+_DEFAULT: Final = "~/.config/steerd/order.key"
 EARLIER: Final = 60.0
 """Seconds before the signing from which an order is valid: the gateways' clocks are not ours."""
 
@@ -30,7 +30,7 @@ def key_file() -> Path:
 def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[[str], float]) -> None:
     """The verbs' arguments."""
     keygen = verb("keygen", "make a key that signs orders, and print the public one for `trusted_keys`")
-    keygen.add_argument("key", nargs="?", type=Path, metavar="FILE", help="for the secret key (default: " + _DEFAULT)
+    keygen.add_argument("key", nargs="?", type=Path, metavar="FILE", help=f"for the secret key (default: {_DEFAULT})")
     for name, text in (
         ("sign", "sign an order to many gateways, and print its topic and its payload"),
         ("send", "sign an order to many gateways, and publish it"),
@@ -51,7 +51,7 @@ def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[
                              help="then it ends by itself (default: 1h, at most 31d)")  # fmt: skip
             one.add_argument("--after", type=duration, default=None, metavar="10m",
                              help="not before so much time has passed (default: at once)")  # fmt: skip
-            one.add_argument("--key", type=Path, metavar="FILE", help="the secret key (default: " + _DEFAULT)
+            one.add_argument("--key", type=Path, metavar="FILE", help=f"the secret key (default: {_DEFAULT})")
             one.add_argument("--tenant", type=_name, help="default: the configuration's")
             one.add_argument("-c", "--config", type=Path, default=CONFIGURATION, metavar="FILE",
                              help=f"with an [mqtt] table (default: {CONFIGURATION})")  # fmt: skip

@@ -297,11 +297,17 @@ def test_what_has_moved_for_a_while_is_known_at_once(name):
         assert (verdict is not None) == moves, by
 
 
-def test_what_moved_before_a_rule_was_asked_or_is_no_candidate_changes_nothing():
-    fresh, world = panel(), World(panel(), a=40.0, b=40.0)
-    fresh.moved(world.belief("a").path, 30.0, 4.0)
+def test_what_moved_before_a_rule_was_asked_changes_nothing():
+    fresh = panel()
+    fresh.moved(World(panel(), a=40.0).belief("a").path, 30.0, 4.0)
+    assert World(fresh, a=40.0, b=40.0).look(a=40.0, b=40.0) is None
+
+
+def test_nobody_is_charged_for_a_path_that_is_no_candidate():
+    world = World(panel("work-function"), a=40.0, b=40.0)
     world.rounds(10, a=40.0, b=40.0)
-    before = world.costs()
+    world.rounds(3, a=60.0, b=40.0)  # 60 of the 100 ms*s
     world.rule.moved(World(panel(), a=1.0).belief("a").path, 30.0, 4.0)
-    assert world.look(a=40.0, b=40.0) is None
-    assert world.costs() == before
+    assert world.look(a=60.0, b=40.0) is None
+    world.rule.moved(world.belief("a").path, 1.0, 4.0)
+    assert world.look(a=60.0, b=40.0) is not None

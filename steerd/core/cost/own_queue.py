@@ -14,7 +14,7 @@ from steerd.core.belief.estimate import Estimate
 
 WINDOW: Final = 8.0
 """Seconds. A path that became slower for some other reason is believed to be after so long; a queue that is not nearly
-empty once in so long is taken for one. With 6 s 23.9 switches an hour in the mean of `bench.queues`, in place of 13.4,
+empty once in so long is taken for one. With 6 s 29.9 switches an hour in the mean of `bench.queues`, in place of 13.4,
 and what is slower is left after 7 s in place of 9; without all this 100 an hour, and 6.5 s."""
 
 LASTED: Final = WINDOW / 2.0
