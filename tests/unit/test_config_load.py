@@ -127,7 +127,7 @@ def test_what_cannot_be_read_now_may_come_and_what_is_wrong_stays_wrong(write, t
 
     assert code(tmp_path / "absent.toml") == 1
     assert code(write(POP + LISTED)) == 1
-    assert "late.txt\"; must be a file that can be read: No such file or directory" in capsys.readouterr().err
+    assert 'late.txt"; must be a file that can be read: No such file or directory' in capsys.readouterr().err
     assert code(write(POP + LISTED + "min_dwel = 1")) == 78
     (tmp_path / "late.txt").write_text("10.0.0.0/33")
     assert code(write(POP + LISTED)) == 78
