@@ -116,13 +116,13 @@ class Daemon:
             raise self._tasks.failure
 
     async def _start(self) -> None:
-        # First of all: an address or a socket that is taken says that another steerd runs, and then not even what
-        # `on_stop` asks for may touch the kernel.
+        # First of all: a socket that is taken says that another steerd runs, and then not even what `on_stop` asks for
+        # may touch the kernel.
         try:
             await self._control.start()
-            await self._endpoint.start()
         except OSError as error:
             raise StageError(f"cannot listen: {error}") from error
+        await self._endpoint.start()
         self._probing.prober.open()
         await self._steering.start()
         self._probing.prober.start()
@@ -132,6 +132,7 @@ class Daemon:
         for work in (self._steering.run, self._tunnels.watch.run, self._traffic.rates.run, self._fleet.follow):
             self._tasks.spawn(work())
         self._tasks.spawn(self._liveness.watch())
+        self._tasks.spawn(self._endpoint.keep_trying())
         self._fleet.start()
 
     async def _stop(self) -> None:
@@ -164,7 +165,7 @@ class Daemon:
             skipped=prober.skipped,
             tunnels={path: tunnel for path in paths if (tunnel := tunnels.view(path)) is not None},
             underlays=router.underlays(),
-            remarks=(*router.remarks(), *tunnels.remarks()),
+            remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
         )
 
