@@ -81,15 +81,14 @@ class ExportServer:
             server.close()
             return
         self._server = server
+        if self._refused:
+            _log.info("metrics are served at %s:%d", self._settings.host, self.port)
 
     async def keep_trying(self) -> None:
         """As `start`, until it listens."""
         while self._server is None:
             await asyncio.sleep(AGAIN)
-            if self._server is None:
-                await self.start()
-                if self._server is not None:
-                    _log.info("metrics are served at %s:%d", self._settings.host, self.port)
+            await self.start()
 
     def remarks(self) -> tuple[str, ...]:
         """That it does not listen, and why."""
