@@ -69,7 +69,7 @@ class Daemon:
         steering.believed = self._fleet.follow_orders
         self._persistence = Persistence(store, driver, self._probing.prober.addresses, self._fleet.kept)
         self._fleet.remember = self._persistence.remember
-        self._liveness = Liveness(driver)
+        self._liveness = Liveness(driver, self._probing.prober.shortest)
         self._reload = Reload(
             config,
             take_up=lambda given: take_up(given, self.stages),
