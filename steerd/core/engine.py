@@ -228,7 +228,7 @@ class Engine:
         before = path.health.state
         match event:
             case Link():
-                if path.link(event.up, now):
+                if path.link(event.up, now, event.why, device=event.device):
                     self._health_changed(path, before, now)
             case Tunnel():
                 # Suspicion moves nobody: it has the path and its rivals probed at once, and they decide.
