@@ -27,10 +27,10 @@ from steerd.status.snapshot import Underlay
 class Router:
     """Keeps the kernel's routes as the settings and the latest `steer` of each policy want them.
 
-    ``on_link(link)`` when a path's device or next hop comes or goes; ``on_installed`` when the kernel's state of a
-    policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right: ``rule``, ``nexthop``,
-    ``group``, ``route``, ``allowedips`` or ``nft``; ``on_failure(error)`` when a mistake in this program ended the
-    watch over the kernel. All are called on the event loop, after `start`.
+    ``on_link(link)`` when a path's device or next hop comes or goes; ``on_installed`` when the kernel's state
+    of a policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right: ``rule``,
+    ``nexthop``, ``group``, ``route``, ``allowedips`` or ``nft``; ``on_failure(error)`` when a mistake in this program
+    ended the watch over the kernel. All are called on the event loop, after `start`.
     """
 
     def __init__(
