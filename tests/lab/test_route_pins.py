@@ -221,9 +221,7 @@ def test_marks_of_others_are_left_alone(gateway):
 def test_answers_arrive_whatever_others_restore_from_the_connection(gateway, restores):
     """wg-quick has each UDP packet take its mark from the connection, before any rule of ours."""
     chain = f"chain restore {{\n type filter hook prerouting priority -150;\n {restores}\n }}"
-    subprocess.run(
-        ["nft", "-f", "-"], input=f"table inet others {{\n {chain}\n}}\n", text=True, check=True, timeout=20
-    )
+    subprocess.run(["nft", "-f", "-"], input=f"table inet others {{\n {chain}\n}}\n", text=True, check=True, timeout=20)
 
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Final
 
-from steerd.config.settings import ProbeSettings
+from steerd.config.settings import IPV6, ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
 from steerd.net.devices import LinkState, look
@@ -21,6 +21,7 @@ from steerd.probe.error import ProbeError
 from steerd.probe.mtu.echo import Echoes, Run
 from steerd.probe.mtu.links import Links
 from steerd.probe.mtu.search import Found, Search
+from steerd.probe.mtu.witness import Witness
 from steerd.probe.pace import Pace
 from steerd.probe.timing.schedule import phase
 from steerd.probe.timing.wheel import Wheel
@@ -55,6 +56,7 @@ class MtuProber:
         self._interval = 0.0
         self._rates: dict[str, float] = {}
         self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
+        self._witnesses: dict[Leg, Witness] = {}
         self._links: Links | None = None
         self._devices: dict[str, LinkState | None] = {}
         self._look_at = math.inf
@@ -92,6 +94,9 @@ class MtuProber:
             self._timer.cancel()
         self._timer = None
         self._runs.clear()
+        for witness in self._witnesses.values():
+            witness.close()
+        self._witnesses.clear()
         if self._echoes is not None:
             self._echoes.close()
         self._shut_links()
@@ -224,9 +229,30 @@ class MtuProber:
             self._send(run, size, now)
         if run.search.over:
             self._end(run.leg)
-            if run.search.found is not None:
-                self._found[run.leg] = run.address, run.device.mtu, run.search.found
-                self._tell(run.leg.settings.path, run.device.mtu)
+            self._weigh(run, run.search.found)
+
+    def _weigh(self, run: Run, found: Found | None) -> None:
+        """What looks like a black hole is asked about by another protocol first."""
+        leg, size = run.leg, run.device.mtu
+        if found is None or found.told or found.mtu == size or self._loop is None:
+            return self._settle(run, found)
+
+        def told(passes: bool) -> None:
+            self._witnesses.pop(leg, None)
+            # No link of IPv6 may take less than 1,280 bytes (RFC 8200): something else is wrong there.
+            impossible = leg.family == IPV6 and found.mtu < LEAST[IPV6]
+            self._settle(run, Found(size, told=False) if passes else None if impossible else found)
+
+        try:
+            self._witnesses[leg] = Witness(self._loop, run, size, leg.settings.timeout, told)
+        except OSError:
+            told(passes=False)
+
+    def _settle(self, run: Run, found: Found | None) -> None:
+        if found is None:
+            return
+        self._found[run.leg] = run.address, run.device.mtu, found
+        self._tell(run.leg.settings.path, run.device.mtu)
 
     def _send(self, run: Run, size: int, now: float) -> None:
         device = run.leg.settings.device
@@ -248,6 +274,8 @@ class MtuProber:
         run = self._runs.pop(leg, None)
         if run is not None and self._echoes is not None:
             self._echoes.forget(run)
+        if (witness := self._witnesses.pop(leg, None)) is not None:
+            witness.close()
 
     def _tell(self, path: PathId, device: int) -> None:
         """The smallest of a path's legs counts; the path has a black hole if one of them has."""
