@@ -29,6 +29,7 @@ from steerd.daemon.reload import Reload
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
 from steerd.daemon.transaction import take_up
+from steerd.faults import watch_over
 from steerd.status.snapshot import Snapshot
 from steerd.store.earlier import StoredState
 from steerd.store.store import Store
@@ -57,7 +58,8 @@ class Daemon:
     def __init__(self, config: Config, store: Store, stored: StoredState) -> None:
         seed = random.SystemRandom().getrandbits(32)
         self._tasks = Tasks()
-        self._driver = driver = Driver(_engine(config, store, stored, seed), record=store.record)
+        engine = _engine(config, store, stored, seed)
+        self._driver = driver = Driver(engine, record=store.record, failed=self._tasks.failed)
         self._metrics = metrics = Metrics()
         metrics.configure(config)
         metrics.follow(driver.events, driver.facts)
@@ -100,8 +102,9 @@ class Daemon:
         driver.facts.listen(Fact, journal.tell)
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT, or until a part fails. StageError: one cannot start."""
+        """Until SIGTERM or SIGINT, or until the engine fails. StageError: a part cannot start."""
         loop = asyncio.get_running_loop()
+        watch_over(loop)
         for number in (SIGTERM, SIGINT):
             loop.add_signal_handler(number, self._tasks.ending.set)
         try:
@@ -129,9 +132,14 @@ class Daemon:
         self._fleet.read_orders()
         self._steering.believe()
         self._driver.feed(None)
-        for work in (self._steering.run, self._tunnels.watch.run, self._traffic.rates.run, self._fleet.follow):
-            self._tasks.spawn(work())
-        self._tasks.spawn(self._liveness.watch())
+        for part, work in (
+            ("steering", self._steering.run),
+            ("tunnels", self._tunnels.watch.run),
+            ("traffic", self._traffic.rates.run),
+            ("orders", self._fleet.follow),
+            ("watchdog", self._liveness.watch),
+        ):
+            self._tasks.keep(part, work)
         self._fleet.start()
 
     async def _stop(self) -> None:

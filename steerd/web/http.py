@@ -11,6 +11,7 @@ from typing import Final
 
 from steerd.config.change import StageError
 from steerd.config.settings import ExportSettings
+from steerd.faults import Boundary
 from steerd.status.snapshot import Snapshot
 from steerd.web.metrics import Metrics
 from steerd.web.text import CONTENT_TYPE
@@ -50,6 +51,7 @@ class ExportServer:
         healthy: Callable[[], bool],
         ready: Callable[[], tuple[bool, str]],
     ) -> None:
+        self._boundary = Boundary("http")
         self._settings = settings
         self._metrics = metrics
         self._snapshot = snapshot
@@ -127,8 +129,8 @@ class ExportServer:
         method, _, rest = request.partition(b" ")
         try:
             status, kind, body = self._answer(method, rest)
-        except Exception:  # noqa: BLE001 (a page that fails must not take the daemon along)
-            _log.exception("a request to the HTTP endpoint failed")
+        except Exception as error:  # noqa: BLE001 (a page that fails must not take the daemon along)
+            self._boundary.tell(error, "a request failed")
             status, kind, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the daemon's log")
         head = [
             f"HTTP/1.1 {status.value} {status.phrase}",

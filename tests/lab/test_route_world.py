@@ -299,7 +299,6 @@ class Heard:
         self.links: list[tuple[str, bool]] = []
         self.installed: list = []
         self.repairs: Counter[str] = Counter()
-        self.failures: list[BaseException] = []
 
     def router(self, given: RouteSettings) -> Router:
         router = Router(
@@ -307,7 +306,6 @@ class Heard:
             on_link=lambda path, up: self.links.append((path, up)),
             on_installed=self.installed.append,
             on_repair=lambda what: self.repairs.update([what]),
-            on_failure=self.failures.append,
         )
         _made.append(router)
         return router
