@@ -231,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("traces", type=Path, nargs="+", metavar="TRACE")
     options = parser.parse_args(arguments)
     try:
-        settings = load(options.config, require_pops=False).core if options.config else Settings()
+        settings = load(options.config, complete=False).core if options.config else Settings()
         traces = [rows(file, options.interval) for file in options.traces]
     except ConfigError as error:
         print(error, file=sys.stderr)

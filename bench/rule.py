@@ -258,7 +258,7 @@ def main() -> int:
     if unknown := set(asked) - set(PARTS):
         parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(PARTS)}")
     try:
-        settings = load(options.config, require_pops=False).core if options.config else Settings()
+        settings = load(options.config, complete=False).core if options.config else Settings()
         sets = {folder.name: traces(folder) for folder in options.folders}
     except ConfigError as error:
         print(error, file=sys.stderr)

@@ -9,13 +9,13 @@ from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.config.settings import Config
 
 
-def read(path: Path, *, require_pops: bool = True) -> Config | None:
-    """The configuration, or None if it has mistakes; either way they and the warnings are printed."""
-    try:
-        config = load(path, require_pops=require_pops)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return None
+def read(path: Path, *, complete: bool = True) -> Config:
+    """The configuration, as `load`; its warnings are printed. ConfigError: it has mistakes, or cannot be read."""
+    return warned(load(path, complete=complete))
+
+
+def warned(config: Config) -> Config:
+    """The same, once its warnings are printed."""
     for warning in config.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return config
@@ -23,8 +23,10 @@ def read(path: Path, *, require_pops: bool = True) -> Config | None:
 
 def check(path: Path) -> int:
     """Prints what is wrong with the file, or what it holds; returns the exit code, 0 or 78."""
-    config = read(path)
-    if config is None:
+    try:
+        config = read(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
         return EX_CONFIG
     prefixes = sum(count(policy.prefixes) for policy in config.route.policies)
     parts = (

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
-from steerd.config.problem import EX_CONFIG
 from steerd.replay.export import Row, opened, rows, write
 from steerd.replay.shown.printed import printable
 from steerd.store.recording import read as read_recording
@@ -18,11 +17,9 @@ from steerd.store.records import RecordError
 
 def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -> int:
     """Write the last ``since`` seconds of all recordings that the configuration's store has, to ``output`` or to
-    standard output. Returns 0, 1 if nothing was recorded or it cannot be read or written, 78 for a bad
-    configuration."""
-    loaded = read(config, require_pops=False)
-    if loaded is None:
-        return EX_CONFIG
+    standard output. Returns 0, 1 if nothing was recorded or it cannot be read or written. ConfigError: as
+    `read`."""
+    loaded = read(config, complete=False)
     begin = time.time() - since
     try:
         found = _since(loaded.store_path, begin)

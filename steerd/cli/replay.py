@@ -9,7 +9,6 @@ from pathlib import Path
 from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
 from steerd.cli.progress import Progress
-from steerd.config.problem import EX_CONFIG
 from steerd.config.settings import ProbePath
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.replay import recorded
@@ -43,8 +42,8 @@ class Options:
 
 
 def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int:
-    """Replay each trace. Returns 0, 1 for a trace that cannot be replayed, 2 for arguments that do not go together,
-    78 for a bad configuration."""
+    """Replay each trace. Returns 0, 1 for a trace that cannot be replayed, 2 for arguments that do not go together.
+    ConfigError: as `read`."""
     if options.plot is not None and options.plot.suffix.lower() != ".svg":
         print(f"steerd replay: --plot draws SVG: {printable(str(options.plot))} must end in .svg", file=sys.stderr)
         return EX_USAGE
@@ -54,9 +53,7 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
         return EX_USAGE
     settings, targets = Settings(), {}
     if config is not None:
-        loaded = read(config, require_pops=False)
-        if loaded is None:
-            return EX_CONFIG
+        loaded = read(config, complete=False)
         settings, targets = loaded.core, probed(loaded.probe.paths)
     try:
         files = sources.traces(sources.files(traces, any_name=options.form is not None), options.form, targets)

@@ -7,22 +7,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from steerd.cli.configuration import read
+from steerd.cli.configuration import read, warned
 from steerd.cli.log import log_to_stderr
-from steerd.config.problem import EX_CONFIG
+from steerd.config.gateway.load import load_for_guard
 from steerd.config.settings import Config
 
 
 def run(path: Path, *, dry_run: bool, level: str) -> int:
-    """The daemon in the foreground. Returns 0 after a stop, 1 if it cannot run, 78 for a bad configuration."""
+    """The daemon in the foreground. Returns 0 after a stop, 1 if it cannot run. ConfigError: as `read`."""
     # Until there is something to reload, asking for it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr(level)
-    if dry_run:
-        return _done("run --dry-run", path, _plan)
     config = read(path)
-    if config is None:
-        return EX_CONFIG
+    if dry_run:
+        return _done("run --dry-run", lambda: _plan(config))
     from steerd.config.change import StageError
     from steerd.daemon import daemon
 
@@ -37,26 +35,29 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
 
 
 def cleanup(path: Path) -> int:
-    """Remove every kernel object of ours. Returns 0, 1 if a daemon runs or the kernel refuses, 78 for a bad
-    configuration."""
-    return _done("cleanup", path, _removed)
+    """Remove every kernel object of ours, also where nothing is steered any more. Returns 0, 1 if a daemon runs or the
+    kernel refuses. ConfigError: as `read`."""
+    config = read(path, complete=False)
+    return _done("cleanup", lambda: _removed(config))
 
 
 def guard(path: Path) -> int:
-    """Put the leak guard in place before anything else runs. Returns 0, 1 if it cannot be, 78 for a bad
-    configuration."""
-    return _done("guard", path, _guarded)
+    """Put the leak guard in place before anything else runs: whole, or, while lists of prefixes cannot be read, as far
+    as it is known, and then nothing that is there is replaced. Returns 0, 1 if it cannot be put, or not whole.
+    ConfigError: as `read`."""
+    config, missed = load_for_guard(path)
+    warned(config)
+    for problem in missed:
+        print(problem, file=sys.stderr)
+    return _done("guard", lambda: _guarded(config, whole=not missed)) or int(bool(missed))
 
 
-def _done(verb: str, path: Path, work: Callable[[Config], str]) -> int:
+def _done(verb: str, work: Callable[[], str]) -> int:
     """Do it without a daemon, and print what came of it."""
     from steerd.route.error import RouteError
 
-    config = read(path)
-    if config is None:
-        return EX_CONFIG
     try:
-        print(work(config))
+        print(work())
     except (RouteError, OSError) as error:
         print(f"steerd {verb}: {error}", file=sys.stderr)
         return 1
@@ -74,10 +75,11 @@ def _removed(config: Config) -> str:
     return f"removed {cleanup(config.route)} kernel objects"
 
 
-def _guarded(config: Config) -> str:
+def _guarded(config: Config, *, whole: bool) -> str:
     from steerd.route.once import guard
 
-    return f"table inet {config.route.nft_table} is in place" if guard(config.route) else "nothing to guard"
+    there = guard(config.route, replace=whole)
+    return f"table inet {config.route.nft_table} is in place" if there else "nothing to guard"
 
 
 def _plan(config: Config) -> str:

@@ -65,6 +65,8 @@ def _ask(verb: Verb, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     except OSError as error:
         return _failed(FAILED, f"{options.socket}: {error.strerror or error}")
     if answer.get("ok") is True:
+        for warning in answer.get("warnings", ()):
+            print(f"warning: {warning}", file=sys.stderr)
         return OK, answer
     for problem in answer.get("problems", ()):
         print(problem, file=sys.stderr)

@@ -7,13 +7,23 @@ from pathlib import Path
 
 from steerd import __version__
 from steerd.cli import arguments
+from steerd.config.problem import ConfigError
 
 CONFIG = Path("/etc/steerd/steerd.toml")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns the exit code: 0; 1 runtime failure; 2 usage; 78 configuration."""
+    """Run one verb. Returns the exit code: 0; 1 runtime failure, or a configuration that cannot be read now; 2 usage;
+    78 a configuration with mistakes."""
     options = _parser().parse_args(argv)
+    try:
+        return _done(options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _done(options: argparse.Namespace) -> int:
     match options.verb:
         case "run":
             from steerd.cli.run import run

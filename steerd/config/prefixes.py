@@ -98,10 +98,11 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class PrefixList:
-    """A set of prefixes, of which each can be named as it was written."""
+    """A set of prefixes, of which each can be named as it was written. ``late``: a file of it cannot be read now."""
 
     written: list[Written] = field(default_factory=list)
     packed: set[bytes] = field(default_factory=set)
+    late: bool = False
 
     def add(self, key: str, texts: Iterable[str | None], report: Report) -> None:
         """Takes in the list at `key`; reports what is no prefix. None stands for an entry reported before."""
@@ -115,7 +116,8 @@ class PrefixList:
                 return
             text = file.read_text(encoding="utf-8")
         except OSError as error:
-            report.error(key, str(file), f"must be a file that can be read: {error.strerror}")
+            self.late = True
+            report.late(key, file, error)
             return
         except ValueError:
             report.error(key, str(file), "must be a text file, one prefix a line")

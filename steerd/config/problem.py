@@ -13,12 +13,14 @@ _SHOWN = 60
 @dataclass(frozen=True, slots=True)
 class Problem:
     """`key` is the path to the key (`pop[2].paths[0].via`, counted from 0), or a line of the file; `found` the
-    value there, None when there is none; `allowed` says what is."""
+    value there, None when there is none; `allowed` says what is. ``late``: something could not be read, which may be
+    there later; nothing that was read is wrong."""
 
     file: Path
     key: str
     found: str | None
     allowed: str
+    late: bool = False
 
     def __str__(self) -> str:
         found = f"found {self.found}; " if self.found is not None else ""
@@ -32,18 +34,32 @@ class ConfigError(Exception):
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    @property
+    def exit_code(self) -> int:
+        """Of a command that cannot go on: 78, which no later try can mend, or 1 if all of it is merely late."""
+        return 1 if all(problem.late for problem in self.problems) else EX_CONFIG
+
 
 @dataclass(slots=True)
 class Report:
-    """Collects what the checks of one file find."""
+    """Collects what the checks of one file find. If ``tolerant``, files that cannot be read now are no problem, but
+    ``missed``: for who can do something useful without them."""
 
     file: Path
+    tolerant: bool = False
     problems: list[Problem] = field(default_factory=list)
+    missed: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
         """What is wrong at `key`, as for `Problem`; in another ``file`` than the report's if given."""
         self.problems.append(Problem(file or self.file, key, None if found is None else shown(found), allowed))
+
+    def late(self, key: str, file: Path, error: OSError) -> None:
+        """The ``file`` that is named at `key` cannot be read now."""
+        words = f"must be a file that can be read: {error.strerror}"
+        found = Problem(self.file, key, f'"{file}"', words, late=True)
+        (self.missed if self.tolerant else self.problems).append(found)
 
     def warn(self, key: str, text: str) -> None:
         """What is allowed at `key`, but hardly meant."""

@@ -54,7 +54,7 @@ def toml(file: Path) -> dict[str, Any]:
             raise ConfigError([Problem(file, "", None, "must be at most 64 MiB")])
         data = file.read_bytes()
     except OSError as error:
-        raise ConfigError([Problem(file, "", None, f"cannot be read: {error.strerror}")]) from error
+        raise ConfigError([Problem(file, "", None, f"cannot be read: {error.strerror}", late=True)]) from error
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:

@@ -80,6 +80,8 @@ class Reload:
             else:
                 self._undone = None
                 log.info("reloaded %s", former.source)
+                for warning in self.config.warnings:
+                    log.warning("%s", warning)
                 if within is not None:
                     self._begin(former, within)
             self._ended(not problems)
@@ -136,10 +138,11 @@ class Reload:
             raise RefusedError(str(error)) from error
         if problems:
             raise refused(problems)
+        warnings = {"warnings": list(self.config.warnings)} if self.config.warnings else {}
         if within is None:
-            return {}
+            return warnings
         text = f"in force for {show(within)}, and then taken back, unless `steerctl confirm` comes first"
-        return {"confirm_within_s": within, "text": text}
+        return {"confirm_within_s": within, "text": text, **warnings}
 
     async def _asked_to_confirm(self, _: Request) -> Response:
         try:

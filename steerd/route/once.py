@@ -71,12 +71,15 @@ def _remove_objects(settings: RouteSettings) -> int:
         return found
 
 
-def guard(settings: RouteSettings) -> bool:
+def guard(settings: RouteSettings, *, replace: bool = True) -> bool:
     """Puts our table of nftables in place, as far as configuration and kernel tell what belongs into it: for the time
-    before the daemon starts. Returns whether there is one to put. Raises `RouteError`."""
+    before the daemon starts. Not to ``replace`` leaves one of ours that is there as it is: it may know more. Returns
+    whether there is one. Raises `RouteError`."""
     with Kernel() as kernel, Protection() as protection, Surroundings() as surroundings:
         settings = surroundings.resolve(settings)
         protection.check(settings)
+        if not replace and protection.stands(settings):
+            return True
         seen = kernel.read(settings)
         chosen = selections(settings, seen.ours.rules)
         adopted = adopt(settings, chosen, seen.ours)

@@ -1,5 +1,6 @@
 """A full tunnel and the real daemon, through all that may happen to it: users' packets are counted on the uplink."""
 
+import re
 import subprocess
 import sys
 import time
@@ -69,9 +70,23 @@ def all_scenes(on_stop: str) -> Any:
         def steerd(verb: str) -> int:
             return world.spawn("gw", [sys.executable, "-m", "steerd.cli.steerd", verb, "-c", str(FILE)]).wait(60)
 
+        listed = re.sub(r"^prefixes = .*$", 'prefixes_file = "late.txt"', config, flags=re.MULTILINE)
+        FILE.write_text(listed)
+        found["late"] = steerd("guard")
+        with scenes.scene("boot, and the policy's list is late"):
+            time.sleep(0.5)
+        FILE.write_text(config)
         assert steerd("guard") == 0
         with scenes.scene("boot"):
             time.sleep(1.0)
+        FILE.write_text(listed)
+        found["late again"] = steerd("guard")
+        FILE.unlink()
+        found["gone"] = steerd("guard")
+        FILE.write_text("")
+        found["emptied"] = steerd("guard")
+        with scenes.scene("the file is emptied before the start"):
+            time.sleep(0.5)
         with scenes.scene("start"):
             daemon = start(world, config)
             until(lambda: all(path["state"] == "up" for path in status(world)["paths"]))
@@ -108,6 +123,11 @@ def all_scenes(on_stop: str) -> Any:
         with scenes.scene("bad reload"):
             FILE.write_text(MISTAKES.read_text())
             found["bad"] = ask(world, "reload")[0]
+        with scenes.scene("the file is emptied, or cut before the first policy"):
+            FILE.write_text("")
+            found["reload emptied"] = [ask(world, "reload")[0], steerd("guard"), steerd("run")]
+            FILE.write_text(config.partition("[[policy]]")[0])
+            found["reload cut"] = [ask(world, "reload")[0], steerd("guard")]
         with scenes.scene("reload"):
             changed = config.replace("[route]", f'[route]\non_stop = "{on_stop}"\ntable = 5000\nrule_priority = 5000')
             FILE.write_text(changed)
@@ -142,5 +162,7 @@ def test_whatever_happens_nothing_leaves_outside_the_tunnels(on_stop: str) -> No
     assert leaked.pop("cleaned up") > 50  # so it is users' packets, there, that are counted
     assert leaked == dict.fromkeys(leaked, 0)
     assert set(found["steering"]) == {"fra1"}
+    assert [found[name] for name in ("late", "late again", "gone", "emptied")] == [1, 1, 1, 78]
+    assert (found["reload emptied"], found["reload cut"]) == ([78, 78, 78], [78, 78])
     assert (found["bad"], found["good"], found["stopped"]) == (78, 0, 0)
     assert found["reaches the LAN"] == [True, True]

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steerd.cli.configuration import check
-from steerd.config.gateway.load import load
+from steerd.cli.steerd import main
+from steerd.config.gateway.load import load, load_for_guard
 from steerd.config.problem import ConfigError
 from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
@@ -92,9 +93,64 @@ def test_every_mistake_gets_its_message(monkeypatch, capsys):
 def test_check_counts_and_warns(write, capsys):
     assert check(write(POP + POLICY)) == 0
     assert capsys.readouterr().out.endswith("steerd.toml: ok (1 PoP, 1 path, 1 policy, 1 prefix)\n")
-    assert check(write("")) == 0
+    assert check(write("[gateway]\nprobe_only = true")) == 0
     assert "nothing is probed and nothing steered" in capsys.readouterr().err
     assert check(write(POLICY)) == 78
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# a comment\n", '[gateway]\nname = "gw1"\n', POP, "policy = []" + POP])
+def test_a_file_that_steers_nothing_is_refused_unless_it_says_so(problems, loaded, text):
+    """A power cut empties files, or cuts them short: that is no wish to steer nothing, and to guard nothing."""
+    missing = "policy: is missing: must say what is steered, as [[policy]] ([gateway] probe_only = true says"
+    assert [line.startswith(missing) for line in problems(text)] == [True]
+    if "gateway" not in text and "policy" not in text:
+        assert loaded("[gateway]\nprobe_only = true\n" + text).route.policies == ()
+
+
+def test_who_only_probes_has_no_policies(problems):
+    (said,) = problems("[gateway]\nprobe_only = true" + POP + POLICY)
+    assert said == "gateway.probe_only: must be left out where there are policies"
+
+
+LISTED = """
+[[policy]]
+name = "listed"
+prefixes_file = "late.txt"
+"""
+
+
+def test_what_cannot_be_read_now_may_come_and_what_is_wrong_stays_wrong(write, tmp_path, capsys):
+    """1 is tried again by systemd, 78 is not."""
+
+    def code(file: Path) -> int:
+        return main(["run", "--dry-run", "-c", str(file)])
+
+    assert code(tmp_path / "absent.toml") == 1
+    assert code(write(POP + LISTED)) == 1
+    assert 'late.txt"; must be a file that can be read: No such file or directory' in capsys.readouterr().err
+    assert code(write(POP + LISTED + "min_dwel = 1")) == 78
+    (tmp_path / "late.txt").write_text("10.0.0.0/33")
+    assert code(write(POP + LISTED)) == 78
+    assert code(write("")) == 78
+    assert check(tmp_path / "absent.toml") == 78
+
+
+def test_for_the_guard_a_list_that_cannot_be_read_may_hold_any_address(write, tmp_path):
+    def guarded(text: str) -> dict[str, tuple[int, int]]:
+        config, missed = load_for_guard(write(POP + text))
+        assert [problem.key for problem in missed] == ["policy[0].prefixes_file"]
+        return {one.policy: (len(one.prefixes.v4), len(one.prefixes.v6)) for one in config.route.policies}
+
+    assert guarded(LISTED) == {"listed": (5, 17)}
+    assert guarded(LISTED + 'prefixes = ["10.0.0.0/8"]\n') == {"listed": (10, 17)}
+    assert guarded(LISTED + POLICY) == {"listed": (0, 17), "default": (5, 0)}, "the default route's policy guards it"
+    assert guarded(LISTED + 'iif = ["lan"]' + POLICY) == {"listed": (5, 17), "default": (5, 0)}
+    with pytest.raises(ConfigError):
+        load_for_guard(write(LISTED))
+    (tmp_path / "late.txt").write_text("10.0.0.0/8")
+    config, missed = load_for_guard(write(POP + LISTED))
+    assert not missed
+    assert config.route == load(write(POP + LISTED)).route
 
 
 def test_values_reach_the_stages(loaded):
@@ -175,9 +231,9 @@ def test_a_standby_interval_is_the_interval_unless_given(loaded):
 
 
 def test_a_next_hop_may_be_left_to_main(loaded):
-    (both,) = loaded(POP.replace('"10.64.1.1"', '"10.64.1.1", via = "auto", via6 = "auto"')).route.paths
+    (both,) = loaded(POP.replace('"10.64.1.1"', '"10.64.1.1", via = "auto", via6 = "auto"') + POLICY).route.paths
     assert (both.via, both.via6, both.families) == (AUTO, AUTO, {4, 6})
-    (one,) = loaded(POP.replace('"10.64.1.1"', '"10.64.1.1", via = "auto"')).route.paths
+    (one,) = loaded(POP.replace('"10.64.1.1"', '"10.64.1.1", via = "auto"') + POLICY).route.paths
     assert (one.via, one.via6, one.families) == (AUTO, None, {4})
 
 
@@ -328,7 +384,6 @@ def test_prefixes_from_a_file(write, tmp_path):
         ("[route]\nprotocol = 188" + POP + POLICY, "route.protocol: 188 meets 186 to 198, which FRR uses"),
         ("[route]\nrule_priority = 1200" + POP + POLICY, "route.rule_priority: 1200 to 1299 meets 1000 to 3000"),
         ('[route]\nmark = "0x00ff0000"' + POP + POLICY, "which tailscale uses"),
-        (POP, "nothing is steered"),
         (
             POP + POLICY + "own_traffic = true",
             "administers this gateway too: list them in route.management, with the tunnels' endpoints",
@@ -364,7 +419,7 @@ def test_more_selectors_than_rule_priorities(problems, loaded):
 
 def test_more_paths_than_marks(problems):
     paths = ", ".join(f'{{ dev = "wg{i}", target = "10.0.0.1" }}' for i in range(4))
-    found = problems(f'[route]\nmark = "0x3"\n[[pop]]\nname = "a"\npaths = [{paths}]')
+    found = problems(f'[route]\nmark = "0x3"\n[[pop]]\nname = "a"\npaths = [{paths}]' + POLICY)
     assert found == ["route.mark: has 2 bits: at most 3 paths, and there are 4"]
 
 
@@ -383,7 +438,7 @@ def test_numbers_do_not_depend_on_the_order_in_the_file(loaded):
 
 
 def test_replay_needs_no_pops(write):
-    config = load(write('[steer]\nswitch_price = "1ms for 1s"' + POLICY), require_pops=False)
+    config = load(write('[steer]\nswitch_price = "1ms for 1s"' + POLICY), complete=False)
     assert config.core.paths == ()
     assert config.core.policies[0].policy == "default"
 

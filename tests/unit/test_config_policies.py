@@ -42,7 +42,7 @@ def loaded(tmp_path: Path):
     def loaded(text: str):
         file = tmp_path / "steerd.toml"
         file.write_text(text)
-        return load(file, require_pops=False)
+        return load(file, complete=False)
 
     return loaded
 

@@ -22,6 +22,7 @@ class Table(BaseModel):
 class Gateway(Table):
     name: Name | None = None
     region: Name = "default"
+    probe_only: bool = False
 
 
 class Probe(Table):

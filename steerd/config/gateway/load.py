@@ -9,24 +9,35 @@ from steerd.config import files
 from steerd.config import toml as read
 from steerd.config.gateway import actuator, policies, pops, probing, reserved, translate
 from steerd.config.gateway.document import LAYOUT, Document
-from steerd.config.problem import ConfigError, Report
+from steerd.config.problem import ConfigError, Problem, Report
 from steerd.config.settings import Config, ExportSettings
 from steerd.config.values import names
 
 _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
 
 
-def load(path: Path, *, require_pops: bool = True) -> Config:
-    """Reads and checks the whole file. Relative paths in it are relative to its folder. Without `require_pops` a file
-    that lists no PoP is complete (replay finds the paths in the trace). ConfigError: every problem that could be found,
-    at once."""
-    report = Report(path)
+def load(path: Path, *, complete: bool = True) -> Config:
+    """Reads and checks the whole file. Relative paths in it are relative to its folder. Not ``complete``: it need
+    list neither PoPs nor policies (replay finds the paths in the trace). ConfigError: every problem that could be
+    found, at once."""
+    return _load(Report(path), complete=complete)
+
+
+def load_for_guard(path: Path) -> tuple[Config, list[Problem]]:
+    """As `load`, but lists of prefixes that cannot be read now are told beside it: their policies count as if they
+    were for all addresses. To be fenced in by, not to be steered by."""
+    report = Report(path, tolerant=True)
+    return _load(report, complete=True), report.missed
+
+
+def _load(report: Report, *, complete: bool) -> Config:
+    path = report.file
     raw = read.toml(path)
     tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
     probing.check(tables.probe, found.paths, path.parent, report)
-    if require_pops:
-        _emptiness(raw, report)
+    if complete:
+        _emptiness(tables, raw, report)
     checked = policies.check(tables, found, path.parent, report)
     actuator.check(tables, found.paths, checked, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
@@ -59,13 +70,18 @@ def load(path: Path, *, require_pops: bool = True) -> Config:
     )
 
 
-def _emptiness(raw: dict[str, Any], report: Report) -> None:
-    if not raw.get("pop") and raw.get("policy"):
+def _emptiness(tables: Document, raw: dict[str, Any], report: Report) -> None:
+    """A file that a power cut has emptied must not be taken for a wish to steer nothing: that is to be said."""
+    only = tables.gateway.probe_only
+    if not raw.get("policy") and not only and not report.touched("gateway"):
+        meant = "[gateway] probe_only = true says that nothing is to be steered"
+        report.error("policy", None, f"is missing: must say what is steered, as [[policy]] ({meant})")
+    elif raw.get("policy") and only:
+        report.error("gateway.probe_only", True, "must be left out where there are policies")
+    if raw.get("policy") and not raw.get("pop"):
         report.error("pop", None, "is missing: must list the PoPs that the policies steer to, as [[pop]]")
-    elif not raw.get("pop"):
+    elif only and not raw.get("pop"):
         report.warn("pop", "nothing is probed and nothing steered: there is no [[pop]] and no [[policy]]")
-    elif not raw.get("policy"):
-        report.warn("policy", "nothing is steered: there is no [[policy]]")
 
 
 def _numbers(tables: Document, paths: int, report: Report) -> None:

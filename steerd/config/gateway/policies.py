@@ -15,6 +15,7 @@ from steerd.core.settings import PathId
 
 _COLLISIONS = 10
 _TAG = "tag:"
+_ALL = frozenset({pack("0.0.0.0/0"), pack("::/0")})
 
 Forbidden = tuple[tuple[PathId, str], ...]
 Preferred = tuple[tuple[PathId, float], ...]
@@ -41,23 +42,22 @@ def selectors(policy: Policy) -> Selectors:
 def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[CheckedPolicy]:
     """Reads every policy's prefixes and finds its candidates."""
     found: list[CheckedPolicy] = []
-    lists: list[tuple[Policy, PrefixList]] = []
     seen: dict[str, int] = {}
-    for order, policy in enumerate(tables.policy):
-        if policy is None:
-            continue
+    written = [(order, policy) for order, policy in enumerate(tables.policy) if policy is not None]
+    lists = [(policy, _prefixes(policy, f"policy[{order}]", folder, report)) for order, policy in written]
+    if report.tolerant:
+        _assume_all(lists)
+    for (order, policy), (_, texts) in zip(written, lists, strict=True):
         key = f"policy[{order}]"
         if policy.name in seen:
             report.error(f"{key}.name", policy.name, f"must be unique: policy[{seen[policy.name]}] has this name")
         seen.setdefault(policy.name, order)
-        texts = _prefixes(policy, key, folder, report)
         prefixes = joined(texts.packed)
         families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
         forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
         _objective(policy, key, report)
         _spread(tables, policy, key, dict(forbidden), pops, report)
         preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
-        lists.append((policy, texts))
         found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
     if len(seen) > POLICY_TABLES:
         report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
@@ -101,7 +101,7 @@ def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixL
     texts.add(f"{key}.prefixes", policy.prefixes, report)
     if policy.prefixes_file is not None:
         texts.add_file(f"{key}.prefixes_file", folder / policy.prefixes_file, report)
-    if not texts.packed and not report.touched(key) and len(report.problems) == before:
+    if not texts.packed and not texts.late and not report.touched(key) and len(report.problems) == before:
         report.error(key, policy.name, "has no prefixes: must have some, or a prefixes_file that is not empty")
     for at, text in enumerate(policy.excepted):
         if pack(text) in texts.packed:
@@ -109,6 +109,15 @@ def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixL
         elif not covered(pack(text), texts.packed):
             report.warn(f"{key}.except[{at}]", f"{text} is in none of the policy's prefixes")
     return texts
+
+
+def _assume_all(lists: Sequence[tuple[Policy, PrefixList]]) -> None:
+    """A list that cannot be read may hold any address: the policy counts as one for all of them, unless another, of
+    the same selectors, has the default route."""
+    for policy, texts in lists:
+        if texts.late:
+            alike = [others.packed for other, others in lists if selectors(other) == selectors(policy)]
+            texts.packed.update(_ALL.difference(*alike))
 
 
 def _matches(pattern: str, name: str, tags: Iterable[str]) -> bool:

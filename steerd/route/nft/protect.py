@@ -13,7 +13,7 @@ from steerd.core.settings import PathId
 from steerd.route.error import RouteError
 from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.objects import Device
-from steerd.route.nft.firewall import Firewall, FirewallError, collision
+from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.ruleset import Inputs, ruleset
 from steerd.route.nft.table import Table, removal
@@ -71,6 +71,10 @@ class Protection(ExitStack):
     def follows_main(self, settings: RouteSettings) -> bool:
         """Whether what others write into main matters."""
         return self.pins(settings) or ("guard" in self.can and settings.guards)
+
+    def stands(self, settings: RouteSettings) -> bool:
+        """Whether a table of ours is in place, whatever is in it. Raises `NetlinkError`."""
+        return ours(self._firewall, settings)
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet, in bytes, that passed this path; at times less than its device's MTU."""
