@@ -9,10 +9,10 @@ from pathlib import Path
 from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
 from steerd.replay.export import Row, opened, rows, write
-from steerd.replay.shown.printed import printable
 from steerd.store.recording import read as read_recording
 from steerd.store.recording import recordings
 from steerd.store.records import RecordError
+from steerd.text.lines import printable
 
 
 def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -> int:

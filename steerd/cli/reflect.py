@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from steerd.cli.log import log_to_stderr
+from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.daemon.notify import notify
-from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.reflect.listener import Listener, ListenError, everywhere, serve
 from steerd.reflect.reflector import Network, Reflector
 

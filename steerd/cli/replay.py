@@ -17,11 +17,11 @@ from steerd.replay.imports.formats import NAMES
 from steerd.replay.imports.imported import Import
 from steerd.replay.run import Watcher, run
 from steerd.replay.shown import table
-from steerd.replay.shown.printed import printable
 from steerd.replay.trace import sources
 from steerd.replay.trace.reading import TraceError
 from steerd.store.recording import read as read_recording
 from steerd.store.records import RecordError
+from steerd.text.lines import printable
 
 EX_USAGE = 2
 

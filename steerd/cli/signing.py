@@ -18,6 +18,7 @@ EARLIER: Final = 60.0
 """Seconds before the signing from which an order is valid: the gateways' clocks are not ours."""
 
 _AUDIENCE: Final = re.compile(r"all|(region|gw)/[^/+#\s]+")
+_KEY_MAX: Final = 4096  # bytes of the secret key's file
 _NAME: Final = re.compile(r"[^/+#\s]{1,256}")
 
 
@@ -97,12 +98,13 @@ def _keygen(options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> int:
+    from steerd.config.files import content
     from steerd.share.messages import JSON
     from steerd.share.signing import LASTS_MAX, WantedState, secret, sign
 
     file = options.key or key_file()
     try:
-        key = secret(file.read_text(encoding="utf-8"))
+        key = secret(content(file, _KEY_MAX).decode(errors="replace"))
     except OSError as error:
         raise _Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
     except ValueError as error:

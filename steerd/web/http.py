@@ -101,8 +101,10 @@ class ExportServer:
         self._server = None
 
     async def _listen(self, settings: ExportSettings, *, beside: bool = False) -> asyncio.Server:
+        # asyncio has a socket for `::` take IPv6 alone.
+        hosts = ["::", "0.0.0.0"] if settings.host == "::" else settings.host  # noqa: S104 (as it was asked for)
         return await asyncio.start_server(
-            self._connected, settings.host, settings.port, limit=REQUEST_MAX, reuse_port=beside or None
+            self._connected, hosts, settings.port, limit=REQUEST_MAX, reuse_port=beside or None
         )
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

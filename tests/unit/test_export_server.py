@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import socket
 from contextlib import suppress
 
 import pytest
@@ -151,3 +152,20 @@ def test_a_client_that_reads_nothing_blocks_nobody(monkeypatch):
         return status
 
     assert serving(scenario) == 200
+
+
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too():
+    async def run():
+        with socket.socket() as free:
+            free.bind(("0.0.0.0", 0))
+            port = free.getsockname()[1]
+        endpoint = ExportServer(ExportSettings("::", port), Metrics(), Snapshot, lambda: True, lambda: (True, ""))
+        await endpoint.start()
+        try:
+            for host in ("127.0.0.1", "::1"):
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+        finally:
+            await endpoint.stop()
+
+    asyncio.run(run())
