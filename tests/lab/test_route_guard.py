@@ -300,3 +300,26 @@ def test_answers_from_the_tunnels_reach_the_lan(gateway):
         await router.stop()
 
     routing(run())
+
+
+STRANGE = b'add chain inet steerd strange { comment "\xff\xfe" ; }\n'
+
+
+def test_comments_of_any_bytes_in_our_table_stop_neither_the_watch_nor_a_start(gateway):
+    async def run():
+        given = settings(PATHS, (ALL,))
+        heard = Heard()
+        router = heard.router(given)
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        subprocess.run(["nft", "-f", "-"], input=STRANGE, check=True)
+        await until_async(lambda: heard.repairs["nft"] == 1)
+        assert "strange" not in ruleset()
+        await router.stop()
+        subprocess.run(["nft", "-f", "-"], input=STRANGE, check=True)
+        router = Heard().router(given)
+        (installed,) = await router.start()
+        assert installed.best == "pop/a"
+        assert "strange" not in ruleset()
+
+    routing(run())
