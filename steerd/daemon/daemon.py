@@ -12,6 +12,7 @@ from steerd.config.settings import Config
 from steerd.control.server import ControlServer
 from steerd.core.effects import Fact
 from steerd.core.engine import Engine
+from steerd.core.memory import Memory
 from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
 from steerd.daemon.answers.explaining import Explaining
@@ -81,7 +82,7 @@ class Daemon:
             spawn=self._tasks.spawn,
         )
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
-        operators = Operators(driver, lambda: self._reload.config)
+        operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
         explaining = Explaining(self._snapshot, store)
         answers = Answers((explaining, operators, planning, self._tracing, self._reload), metrics)
@@ -184,5 +185,12 @@ class Daemon:
 def _engine(config: Config, store: Store, stored: StoredState, seed: int) -> Engine:
     now = time.monotonic()
     draw = random.Random(seed).random  # noqa: S311 (spreads hold-downs; guards nothing)
-    store.begin(settings=config.core, memory=stored.memory, seed=seed, epoch=stored.epoch, now=now)
-    return Engine(config.core, stored.memory, now=now, epoch=stored.epoch, draw=draw)
+    memory = stored.memory
+    try:
+        engine = Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)
+    except Exception:  # what was kept reads well, and makes no sense
+        log.exception("what was kept of earlier runs cannot be used: starting without it")
+        memory = Memory()
+        engine = Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)
+    store.begin(settings=config.core, memory=memory, seed=seed, epoch=stored.epoch, now=now)
+    return engine
