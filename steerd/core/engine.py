@@ -31,7 +31,7 @@ from steerd.core.policy.decisions import Decisions
 from steerd.core.policy.drains_and_pins import Drains
 from steerd.core.policy.obey import obey
 from steerd.core.policy.policy import Policy
-from steerd.core.settings import PathId, PolicyId, Settings
+from steerd.core.settings import FIRST_WITHIN, PathId, PolicyId, Settings
 from steerd.core.states import PathState
 from steerd.core.views import View
 
@@ -58,8 +58,7 @@ class Engine:
         self.settings = settings
         self.paths: dict[PathId, Path] = {}
         self.drains = Drains()
-        first_choice_by = now + max((one.interval + one.timeout for one in settings.paths), default=0.0)
-        self._decisions = Decisions(settings, self.drains, epoch=epoch, first_choice_by=first_choice_by)
+        self._decisions = Decisions(settings, self.drains, epoch=epoch)
         self._draw = draw
         self._loads = Loads()
         self._silent: dict[PathId, Path] = {}  # those whose newest probe was overdue
@@ -229,7 +228,7 @@ class Engine:
         before = path.health.state
         match event:
             case Link():
-                if path.link(event.up, now):
+                if path.link(event.up, now, event.why, device=event.device):
                     self._health_changed(path, before, now)
             case Tunnel():
                 # Suspicion moves nobody: it has the path and its rivals probed at once, and they decide.
@@ -289,7 +288,8 @@ class Engine:
                 path.configure(one, half_life=settings.half_life, now=now)
             self.paths[one.path] = path
         anew = (settings.rule, settings.ignore_below) != (self.settings.rule, self.settings.ignore_below)
-        self._decisions.configure(settings, self.paths, anew=anew)
+        heard_by = now + max((min(one.interval, FIRST_WITHIN) + one.timeout for one in settings.paths), default=0.0)
+        self._decisions.configure(settings, self.paths, anew=anew, heard_by=heard_by)
         if settings.round != self.settings.round:
             self._round_began, self._step = now, inf
         self.settings = settings

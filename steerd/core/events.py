@@ -54,10 +54,13 @@ class Swept:
 
 
 class Link(NamedTuple):
-    """The path's device can carry packets (``up``), or cannot."""
+    """Packets can be routed to the path (``up``), or cannot, and ``why`` in words. ``device``: its device is there and
+    up all the same; what is missing is an address or a next hop."""
 
     path: PathId
     up: bool
+    why: str = ""
+    device: bool = False
 
 
 class PathMtu(NamedTuple):

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 PathId = NewType("PathId", str)
 """``pop/name``. Opaque to the core."""
 
 PolicyId = NewType("PolicyId", str)
+
+FIRST_WITHIN: Final = 1.0
+"""However long its interval, a path is probed for the first time within so many seconds: without a choice there is no
+traffic."""
 
 
 class WhenNone(StrEnum):

@@ -72,7 +72,7 @@ class Daemon:
         steering.believed = self._fleet.follow_orders
         self._persistence = Persistence(store, driver, self._probing.prober.addresses, self._fleet.kept)
         self._fleet.remember = self._persistence.remember
-        self._liveness = Liveness(driver)
+        self._liveness = Liveness(driver, self._probing.prober.shortest)
         self._reload = Reload(
             config,
             take_up=lambda given: take_up(given, self.stages),
@@ -120,13 +120,13 @@ class Daemon:
             raise self._tasks.failure
 
     async def _start(self) -> None:
-        # First of all: an address or a socket that is taken says that another steerd runs, and then not even what
-        # `on_stop` asks for may touch the kernel.
+        # First of all: a socket that is taken says that another steerd runs, and then not even what `on_stop` asks for
+        # may touch the kernel.
         try:
             await self._control.start()
-            await self._endpoint.start()
         except OSError as error:
             raise StageError(f"cannot listen: {error}") from error
+        await self._endpoint.start()
         self._probing.prober.open()
         await self._steering.start()
         self._probing.prober.start()
@@ -139,6 +139,7 @@ class Daemon:
             ("traffic", self._traffic.rates.run),
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
+            ("http", self._endpoint.keep_trying),
         ):
             self._tasks.keep(part, work)
         self._fleet.start()
@@ -173,7 +174,7 @@ class Daemon:
             skipped=prober.skipped,
             tunnels={path: tunnel for path in paths if (tunnel := tunnels.view(path)) is not None},
             underlays=router.underlays(),
-            remarks=(*router.remarks(), *tunnels.remarks()),
+            remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
         )
 

@@ -89,10 +89,6 @@ class Driver:
         """What a restart is not to forget."""
         return self.engine.memory(time.monotonic())
 
-    def resting(self) -> bool:
-        """Whether the engine wants nothing probed."""
-        return all(path.cadence is None or path.cadence.every is None for path in self.engine.paths.values())
-
     def stop(self) -> None:
         """No deadline wakes the engine any more."""
         if self._timer is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from steerd.core.events import Probed
@@ -10,22 +11,29 @@ from steerd.daemon.driver import Driver
 from steerd.daemon.notify import notify, watchdog_period
 
 PROGRESS_WITHIN: Final = 30.0
-"""Without an outcome of any probe for so long, in seconds, the watchdog is not fed."""
+"""Without an outcome of any probe for so long after one is due, in seconds, the watchdog is not fed."""
 
 LOOK: Final = 30.0
 """The longest time between two looks, in seconds."""
 
 
 class Liveness:
-    def __init__(self, driver: Driver) -> None:
+    """``period`` gives the time between two probes of the path that is probed most often, in seconds; infinity: none
+    is. ``clock``: as `time.monotonic`."""
+
+    def __init__(
+        self, driver: Driver, period: Callable[[], float], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._driver = driver
-        self._last_outcome = time.monotonic()
+        self._period = period
+        self._clock = clock
+        self._last_outcome = self._clock()
         driver.events.listen(Probed, self._probed)
 
     def healthy(self) -> bool:
         """Progress in probing and in routing; that this is asked at all shows that the event loop runs."""
-        now = time.monotonic()
-        probing = now - self._last_outcome < PROGRESS_WITHIN or self._driver.resting()
+        now = self._clock()
+        probing = now - self._last_outcome < PROGRESS_WITHIN + self._period()
         since = self._driver.steering_since
         return probing and (since is None or now - since < PROGRESS_WITHIN)
 
@@ -44,4 +52,4 @@ class Liveness:
             await asyncio.sleep(rest)
 
     def _probed(self, _: Probed) -> None:
-        self._last_outcome = time.monotonic()
+        self._last_outcome = self._clock()

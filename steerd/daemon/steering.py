@@ -7,7 +7,7 @@ from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import PathChanged
 from steerd.core.events import Configured, Installed, Link, PathMtu
-from steerd.core.settings import PathId, Settings
+from steerd.core.settings import Settings
 from steerd.core.states import PathState
 from steerd.daemon.driver import Driver
 from steerd.daemon.notify import notify
@@ -52,8 +52,8 @@ class Steering:
     def believe(self) -> None:
         """Tell the engine what the kernel has. What could not be told apart after a reload (traffic on a path that
         is no longer named) is left to the `Steer` that the reload itself brings."""
-        for path, up in self.router.links().items():
-            self._driver.feed(Link(path, up))
+        for link in self.router.links().values():
+            self._driver.feed(link)
         for one in self._found:
             if one.error is not None:
                 log.warning("%s: %s", one.policy, one.error)
@@ -83,8 +83,7 @@ class Steering:
         self._driver.feed(Configured(self._settings))
         self.believe()
 
-    def _linked(self, path: PathId, up: bool) -> None:
-        link = Link(path, up)
+    def _linked(self, link: Link) -> None:
         self.links.tell(link)
         self._driver.feed(link)
 

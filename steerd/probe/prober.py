@@ -70,6 +70,10 @@ class Prober:
         """How many slots were not probed after stalls."""
         return self._pace.schedule.skipped
 
+    def shortest(self) -> float:
+        """The time between two probes of the leg that is probed most often, in seconds; infinity: none is."""
+        return self._pace.schedule.shortest
+
     def open(self) -> None:
         """Open the sockets, to find early what is missing. Raises `ProbeError`."""
         self._carriers.open(self._settings, ExitStack())

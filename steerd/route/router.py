@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from steerd.config.settings import Actuator, OnStop, RouteSettings
 from steerd.core.effects import Steer
-from steerd.core.events import Installed
+from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.change import RouteChange
@@ -27,16 +27,16 @@ from steerd.status.snapshot import Underlay
 class Router:
     """Keeps the kernel's routes as the settings and the latest `steer` of each policy want them.
 
-    ``on_link(path, up)`` when a path's device comes or goes; ``on_installed`` when the kernel's state of a policy
-    changes without a `steer` having asked; ``on_repair(object)`` once per object put right: ``rule``, ``nexthop``,
-    ``group``, ``route``, ``allowedips`` or ``nft``. All are called on the event loop, after `start`.
+    ``on_link(link)`` when a path's device or next hop comes or goes; ``on_installed`` when the kernel's state
+    of a policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right: ``rule``,
+    ``nexthop``, ``group``, ``route``, ``allowedips`` or ``nft``. All are called on the event loop, after `start`.
     """
 
     def __init__(
         self,
         settings: RouteSettings,
         *,
-        on_link: Callable[[PathId, bool], None],
+        on_link: Callable[[Link], None],
         on_installed: Callable[[Installed], None],
         on_repair: Callable[[str], None],
     ) -> None:
@@ -144,8 +144,8 @@ class Router:
         """The settings in force, with the gateways that main named when it was last read."""
         return self._running()[0].standing.settings
 
-    def links(self) -> Mapping[PathId, bool]:
-        """Whether each path's device is there and up, as last seen."""
+    def links(self) -> Mapping[PathId, Link]:
+        """Whether packets can be routed to each path, as last seen."""
         return dict(self._news.links)
 
     def installed(self) -> Mapping[tuple[PolicyId, int], int]:

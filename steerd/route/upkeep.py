@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 
 from steerd.config.settings import RouteSettings
-from steerd.core.events import Installed
+from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId
 from steerd.faults import Boundary, Reader
 from steerd.route.around.gateways import automatic
@@ -64,7 +64,9 @@ class Upkeep:
         self._urgent = asyncio.Event()
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
-        self._noticed = 0  # changes of devices so far; a reading that ran meanwhile may be older than they are
+        self._noticed = (
+            0  # changes of devices and their addresses so far; a reading that ran meanwhile may be older than they are
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
@@ -161,14 +163,18 @@ class Upkeep:
         if not concerned and device.index not in self.reconciler.indexes:  # nor was it renamed
             return
         self._noticed += 1
+        up = device.up and not gone
+        why = "" if up else f"device {device.name} {'does not exist' if gone else 'is down'}"
         for path in concerned:
-            self.news.link(path, device.up and not gone)
+            self.news.link(Link(path, up, why, device=up))
         self._urgent.set()
         self._changed.set()
 
     def _address_noticed(self, index: int) -> None:
-        # A gateway that was refused may be in reach now. Other devices do not matter.
+        # A gateway that was refused may be in reach now, and what goes with an address was removed by nobody. Other
+        # devices do not matter.
         if index in self.reconciler.indexes:
+            self._noticed += 1
             self._changed.set()
 
     def _overrun_noticed(self) -> None:

@@ -42,8 +42,8 @@ class Limits:
 
 
 class Database:
-    """Methods may raise anything: what is read may be anything. Opening raises nothing: without a usable file it works in
-    memory, until `again` finds one."""
+    """Methods may raise anything: what is read may be anything. Opening raises nothing: without a usable file it works
+    in memory, until `again` finds one."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._file = folder / NAME

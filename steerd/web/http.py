@@ -24,6 +24,8 @@ READ: Final = 5.0
 """How long a request may take to come in, in seconds."""
 WRITE: Final = 10.0
 """How long an answer may take to be read, in seconds."""
+AGAIN: Final = 5.0
+"""How long after an address was not available it is tried again, in seconds."""
 
 _PLAIN: Final = "text/plain; charset=utf-8"
 _INDEX: Final = b"""<!DOCTYPE html>
@@ -59,6 +61,7 @@ class ExportServer:
         self._ready = ready
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        self._refused = ""
 
     @property
     def port(self) -> int:
@@ -66,15 +69,40 @@ class ExportServer:
         return int(self._server.sockets[0].getsockname()[1]) if self._server else self._settings.port
 
     async def start(self) -> None:
-        """Listen. OSError: the address is not available."""
-        self._server = await self._listen(self._settings)
+        """Listen, if the address is available: it may be on a device that comes later, or taken by another program,
+        which is no reason not to steer."""
+        try:
+            server = await self._listen(self._settings)
+        except OSError as error:
+            refused = f"metrics are not served: cannot listen: {error.strerror or error}"
+            if refused != self._refused:
+                _log.warning("%s; tried again each %.0f s", refused, AGAIN)
+            self._refused = refused
+            return
+        if self._server is not None:  # a reload was faster
+            server.close()
+            return
+        self._server = server
+        if self._refused:
+            _log.info("metrics are served at %s:%d", self._settings.host, self.port)
+
+    async def keep_trying(self) -> None:
+        """As `start`, until it listens."""
+        while self._server is None:
+            await asyncio.sleep(AGAIN)
+            await self.start()
+
+    def remarks(self) -> tuple[str, ...]:
+        """That it does not listen, and why."""
+        return (self._refused,) if self._server is None and self._refused else ()
 
     async def prepare(self, settings: ExportSettings) -> "Move":
         """Listen where these settings say, as well. StageError: the address is not available."""
-        if settings == self._settings or self._server is None:
+        if settings == self._settings:
             return Move(self, self._settings, settings, None)
         # 127.0.0.1 and 0.0.0.0 with the same port conflict, unless both sockets share it.
-        _share_port(self._server, shared=True)
+        if self._server is not None:
+            _share_port(self._server, shared=True)
         try:
             return Move(self, self._settings, settings, await self._listen(settings, beside=True))
         except OSError as error:

@@ -40,9 +40,9 @@ async def main(file, device):
     steering.believe()
     kept = identifiers() == before
     subprocess.run(["ip", "link", "set", device, "down"], check=True)  # noqa: ASYNC221 (nothing is missed)
-    await until_async(lambda: not all(steering.router.links().values()))
+    await until_async(lambda: not all(link.up for link in steering.router.links().values()))
     subprocess.run(["ip", "link", "set", device, "up"], check=True)  # noqa: ASYNC221
-    await until_async(lambda: all(steering.router.links().values()))
+    await until_async(lambda: all(link.up for link in steering.router.links().values()))
     after = identifiers()
     concerned = {key for key in before if device in key[0]}
     renewed = {key for key in before if after[key] != before[key]}

@@ -7,7 +7,7 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import LOG, ask, start, status
+from tests.lab.test_daemon import FILE, LOG, METRICS, ask, metric, start, status
 from tests.lab.test_daemon_reload import text
 from tests.lab.waiting import until
 
@@ -38,3 +38,31 @@ def test_status_and_log_tell_of_prefixes_that_main_takes_first() -> None:
     assert f"\n! {said}\n" in f"{found['shown']}\n"
     assert found["log"].count(said) == 1
     assert found["code"] == 0
+
+
+def unlistened() -> Any:
+    found: dict[str, Any] = {}
+    with World(rate=50) as world:
+        config = world.gateway_config()
+        absent = config.replace(METRICS, "192.0.2.99:9911")
+        daemon = start(world, absent)
+        found["shown"] = text(world, "status")[1]
+        found["reload"] = ask(world, "reload")[0]
+        namespaces.ip("addr add 192.0.2.99/32 dev lo", "gw")
+        until(lambda: "metrics are not served" not in text(world, "status")[1])
+        FILE.write_text(config)
+        found["moved"] = ask(world, "reload")[0]
+        found["served"] = metric("steerd_config_last_reload_successful")
+        daemon.terminate()
+        found["code"] = daemon.wait(60)
+    found["log"] = LOG.read_text()
+    return found
+
+
+def test_an_address_for_metrics_that_is_not_there_keeps_nobody_from_steering_and_is_listened_on_once_it_is() -> None:
+    found = run(f"{__name__}:unlistened")
+    assert "\n! metrics are not served: cannot listen: " in found["shown"]
+    assert "192.0.2.99" in found["shown"]
+    assert (found["reload"], found["moved"], found["served"], found["code"]) == (0, 0, 1, 0)
+    assert found["log"].count("metrics are not served: ") == 1
+    assert found["log"].count("metrics are served at 192.0.2.99:9911") == 1

@@ -30,6 +30,7 @@ from tests.lab.test_route_world import (
     routing,
     settings,
     steer,
+    ups,
 )
 from tests.lab.waiting import until_async
 
@@ -143,7 +144,7 @@ class Running:
 def test_a_gateway_that_comes_late_makes_the_path_usable_in_its_family(gateway):
     async def run():
         async with Running() as running:
-            assert running.router.links() == {"pop/eth1": False, "pop/a": True}
+            assert ups(running.router) == {"pop/eth1": False, "pop/a": True}
             assert (await running.router.steer(steer("p", "eth1"))).error is not None
             assert both(gateway) == {}  # held, in place of a bare device or main's own default
             default("add", 1, 4)
@@ -234,10 +235,10 @@ def test_a_default_that_goes_is_remembered_until_another_comes_or_the_device_goe
             await until_async(lambda: running.router.effective().paths[0].via is None)
             ip("link", "set", "eth1", "up")
             await asyncio.sleep(0.5)
-            assert running.router.links()["pop/eth1"] is False
+            assert not ups(running.router)["pop/eth1"]
             assert both(gateway) == {}
             default("add", 1, 4)
-            await until_async(lambda: running.router.links()["pop/eth1"])
+            await until_async(lambda: ups(running.router)["pop/eth1"])
             gateway.send("10.1.2.3", 5)
             assert gateway.arrivals() == {"router1": 5}
 

@@ -35,6 +35,7 @@ from tests.lab.test_route_world import (
     routing,
     settings,
     steer,
+    ups,
 )
 from tests.lab.waiting import until_async
 
@@ -408,7 +409,7 @@ def test_a_reload_leaves_the_links_to_whoever_asked_for_it(gateway):
         router = heard.router(settings(PATHS[:1], (ALL,)))
         await router.start()
         await reconfigure(router, settings(PATHS, (ALL,)))
-        found = dict(router.links())
+        found = ups(router)
         await asyncio.sleep(CALM)
         await router.stop()
         return found
@@ -514,7 +515,7 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
     async def run():
         router = heard.router(given)
         await router.start()
-        assert router.links() == {"pop/v": False, "pop/b": True}  # no carrier yet
+        assert ups(router) == {"pop/v": False, "pop/b": True}  # no carrier yet
         assert (await router.steer(steer("all", "v"))).error == "device v of path pop/v is down or does not exist"
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {}
@@ -530,7 +531,7 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
         ip("link", "set", "dev", "v", "down")
         ip("link", "set", "dev", "v", "name", "u")
         ip("link", "set", "dev", "u", "up")
-        await until_async(lambda: router.links()["pop/v"] is False)
+        await until_async(lambda: not ups(router)["pop/v"])
         await router.stop()
 
     routing(run())
@@ -629,3 +630,35 @@ def test_a_mistake_of_ours_is_counted_and_the_watch_goes_on(gateway, monkeypatch
         await router.stop()
 
     routing(run())
+
+
+def test_addresses_that_are_renewed_are_nobodys_doing_and_tell_why_a_path_is_gone(gateway, caplog):
+    """What a DHCP client does with each lease, and what the kernel then removes of ours without a word."""
+    ip("addr", "add", "198.51.100.2/24", "dev", "a")
+    paths = (path(1, "a", via="198.51.100.1", carries="4"), path(2, "b"))
+    heard = Heard()
+
+    async def run():
+        router = heard.router(settings(paths, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        for _ in range(8):
+            ip("addr", "del", "198.51.100.2/24", "dev", "a")
+            await until_async(lambda: not ups(router)["pop/a"])
+            why = router.links()["pop/a"]
+            assert (why.why.startswith("the kernel refused next hop 198.51.100.1: "), why.device) == (True, True)
+            ip("addr", "add", "198.51.100.2/24", "dev", "a")
+            await until_async(lambda: ups(router)["pop/a"])
+            assert (await router.steer(steer("all", "a", "b"))).error is None
+        gateway.send("10.1.2.3")
+        assert gateway.arrivals() == {"a": 1}
+        ip("link", "set", "dev", "a", "down")
+        await until_async(lambda: heard.told[-1].why == "device a is down")
+        assert not heard.told[-1].device
+        ip("link", "del", "dev", "a")
+        await until_async(lambda: heard.told[-1].why == "device a does not exist")
+        await router.stop()
+
+    routing(run())
+    assert "another program" not in caplog.text
+    assert not heard.repairs

@@ -28,6 +28,7 @@ from tests.lab.test_route_world import (
     routing,
     settings,
     steer,
+    ups,
 )
 from tests.lab.waiting import until_async
 
@@ -93,7 +94,7 @@ def test_each_takes_its_part_and_who_dies_leaves_it_to_the_others(gateway):
         assert arrivals(gateway) == {"c": 400}
         ip("link", "set", "dev", "a", "up")
         ip("link", "set", "dev", "b", "up")
-        await until_async(lambda: all(router.links().values()))
+        await until_async(lambda: all(ups(router).values()))
         installed = await router.steer(shared("b", "a", 0.5))
         assert parts(installed) == {"pop/b": 0.5, "pop/a": 0.5}
         assert arrivals(gateway).keys() == {"a", "b"}

@@ -27,6 +27,7 @@ from tests.lab.test_route_world import (
     routing,
     settings,
     steer,
+    ups,
 )
 from tests.lab.waiting import until_async
 
@@ -51,7 +52,7 @@ def test_nothing_is_steered_before_the_first_choice_but_probes_find_their_paths(
     async def run():
         router = Heard().router(three(policy("all", 0, *EVERYTHING), objects=objects))
         assert await router.start() == ()
-        assert router.links() == {"pop/a": True, "pop/b": True, "pop/c": True}
+        assert ups(router) == {"pop/a": True, "pop/b": True, "pop/c": True}
         gateway.send("10.1.2.3")
         gateway.send("2001:db8::1")
         assert gateway.arrivals() == {"wan": 2}

@@ -23,7 +23,7 @@ import pytest
 
 from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.effects import Steer
-from steerd.core.events import Installed
+from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model import prefixes
 from steerd.route.router import Router
@@ -292,23 +292,36 @@ async def reconfigure(router: Router, given: RouteSettings) -> tuple[Installed, 
     return change.installed
 
 
+def ups(router: Router) -> dict[PathId, bool]:
+    """Whether packets can be routed to each path."""
+    return {path: link.up for path, link in router.links().items()}
+
+
 class Heard:
     """What a router called back."""
 
     def __init__(self) -> None:
         self.links: list[tuple[str, bool]] = []
+        self.told: list[Link] = []
         self.installed: list = []
         self.repairs: Counter[str] = Counter()
 
     def router(self, given: RouteSettings) -> Router:
         router = Router(
             given,
-            on_link=lambda path, up: self.links.append((path, up)),
+            on_link=self._linked,
             on_installed=self.installed.append,
             on_repair=lambda what: self.repairs.update([what]),
         )
         _made.append(router)
         return router
+
+    def _linked(self, link: Link) -> None:
+        """Comes and goes; why something is gone may be told more than once."""
+        self.told.append(link)
+        before = [up for path, up in self.links if path == link.path]
+        if before[-1:] != [link.up]:
+            self.links.append((link.path, link.up))
 
 
 _made: list[Router] = []

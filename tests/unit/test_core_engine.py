@@ -67,8 +67,7 @@ def test_the_first_choice_waits_for_every_path_to_have_its_chance():
     engine = make(A, B)
     reply(engine, B, 0.5)
     assert not of(Steer, engine.feed(None, 1.0))
-    reply(engine, A, 1.2, 0.01)
-    steer = of(Steer, engine.feed(None, 2.0))
+    steer = of(Steer, reply(engine, A, 1.2, 0.01))
     assert [(one.best, one.runner_up) for one in steer] == [(A, B)]
 
 
@@ -78,11 +77,23 @@ def test_the_first_choice_does_not_wait_for_ever():
     assert of(Switched, engine.feed(None, 2.0))[0].reason is Reason.START
 
 
+def test_the_first_choice_waits_for_no_round_where_rounds_are_long():
+    engine = make(A, B, round_=120.0)
+    assert not of(Steer, reply(engine, A, 0.2))
+    assert of(Steer, reply(engine, B, 0.7, 0.01))[0].best == B
+    engine = make(A, B, round_=120.0)
+    reply(engine, A, 0.2)
+    assert engine.next_deadline() == 2.0, "first probes go out within a second, and have their timeout"
+    assert of(Steer, engine.feed(None, 2.0))[0].best == A
+    engine = make(A, B, round_=120.0)
+    assert not of(Steer, engine.feed(None, 2.0))
+    assert of(Steer, reply(engine, A, 50.0))[0].best == A, "the first that answers is taken then"
+
+
 def test_event_ids_are_the_epoch_and_a_number():
     engine = make(A, B)
-    for path in (A, B):
-        reply(engine, path, 0.1)
-    assert of(Switched, engine.feed(None, 1.0))[0].event_id == "7-1"
+    reply(engine, A, 0.1)
+    assert of(Switched, reply(engine, B, 0.1))[0].event_id == "7-1"
 
 
 def test_adoption_is_no_switch_and_moves_nothing():
@@ -136,9 +147,8 @@ def test_what_somebody_takes_away_is_asked_for_again():
 
 def test_a_steer_that_nobody_answers_is_asked_again():
     engine = make(A, B)
-    for path in (A, B):
-        reply(engine, path, 0.1)
-    (first,) = of(Steer, engine.feed(None, 1.0))
+    reply(engine, A, 0.1)
+    (first,) = of(Steer, reply(engine, B, 0.1))
     again = []
     for n in range(1, 14):
         for path in (A, B):
@@ -149,9 +159,9 @@ def test_a_steer_that_nobody_answers_is_asked_again():
 
 def test_the_runner_up_stands_on_another_uplink():
     engine = make(A, B, C, uplinks={A: "wan", B: "wan", C: "lte"})
-    for path, rtt in ((A, 0.01), (B, 0.02), (C, 0.09)):
+    for path, rtt in ((A, 0.01), (B, 0.02)):
         reply(engine, path, 0.1, rtt)
-    (steer,) = of(Steer, engine.feed(None, 1.0))
+    (steer,) = of(Steer, reply(engine, C, 0.1, 0.09))
     assert (steer.best, steer.runner_up) == (A, C)
 
 
@@ -376,8 +386,7 @@ def test_a_path_with_two_legs_is_as_good_as_the_worse():
     assert engine.policies[ALL].prices[A].cost == inf
     engine.feed(Probed(A, Outcome.REPLY, 0.1, 0.09, leg=1), 0.2)
     assert engine.policies[ALL].prices[A].cost == pytest.approx(90.0)
-    reply(engine, B, 0.2, 0.05)
-    assert of(Steer, engine.feed(None, 1.0))[0].best == B
+    assert of(Steer, reply(engine, B, 0.2, 0.05))[0].best == B
 
 
 def test_the_first_choice_waits_for_every_leg():
@@ -389,8 +398,7 @@ def test_the_first_choice_waits_for_every_leg():
     engine.feed(Probed(A, Outcome.REPLY, 0.1, 0.01, leg=0), 0.11)
     reply(engine, B, 0.1, 0.05)
     assert not of(Steer, engine.feed(None, 0.2))
-    engine.feed(Probed(A, Outcome.REPLY, 0.25, 0.01, leg=1), 0.26)
-    assert of(Steer, engine.feed(None, 0.4))[0].best == A
+    assert of(Steer, engine.feed(Probed(A, Outcome.REPLY, 0.25, 0.01, leg=1), 0.26))[0].best == A
 
 
 def test_settings_without_rounds_ask_for_no_cadence():

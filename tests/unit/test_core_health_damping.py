@@ -174,3 +174,43 @@ def test_other_settings_ask_for_another_time_without_an_answer():
     assert one.state is not DOWN
     one.overdue(0, 6.9, 7.0)
     assert one.state is DOWN
+
+
+def renew(one, now, *, away=0.2, device=True):
+    """Its address goes and comes back; it is up again 5 s later."""
+    one.link(False, now, "the kernel refused next hop 192.0.2.1: Nexthop has invalid gateway", device=device)
+    one.link(True, now + away)
+    return recover(one, now + away + 5.0)
+
+
+def test_an_address_that_is_renewed_again_and_again_is_no_relapse():
+    """As DHCP does, and as some clients do it: deleted, and added a moment later."""
+    one = recover(down(0.0), 10.0)
+    holds = [round(renew(one, now).hold_until - one.since) for now in range(100, 300, 20)]
+    assert holds == [8] * 10
+    assert one.reason == "answered for 3 s; ranks last for 8 s"
+    holds = [round(renew(one, now, device=False).hold_until - one.since) for now in range(300, 360, 20)]
+    assert 8 < holds[0] < holds[-1], "a device that flaps is one"
+    before = one.hold_length
+    holds = [round(renew(one, now, away=6.0).hold_until - one.since) for now in range(1400, 1460, 20)]
+    assert holds == sorted(set(holds)), "so is an address that stays away"
+    assert before > 8.0
+
+
+def test_a_renewal_forgets_no_relapse_and_an_outage_after_it_is_one():
+    one = recover(down(0.0), 10.0)
+    long = recover(fail(one, 30.0), 40.0).hold_length
+    assert renew(one, 60.0).hold_length == pytest.approx(long * 0.5 ** (25.2 / 600.0))
+    one.link(False, 100.0, "no address", device=True)
+    one.link(True, 100.2)
+    one.answered(0, 100.4)
+    fail(one, 101.0)
+    recover(one, 110.0)
+    assert one.hold_length > long
+
+
+def test_why_nothing_can_be_routed_there_is_kept_up_to_date():
+    one = recover(down(0.0), 10.0)
+    assert one.link(False, 20.0, "device wg0 is down")
+    assert not one.link(False, 21.0, "device wg0 does not exist")
+    assert (one.reason, one.since) == ("device wg0 does not exist", 20.0)

@@ -47,6 +47,16 @@ def test_keys_fall_due_once_a_period_at_their_own_phase():
     assert schedule.skipped == 0
 
 
+def test_however_long_its_period_a_key_is_due_for_the_first_time_within_a_second():
+    schedule: Schedule[str] = Schedule()
+    for key, at in (("a", 0.2), ("b", 0.9)):
+        schedule.add(key, at)
+        schedule.every(key, 120.0, 130.0)
+    assert taken(schedule, ticks(130.0, 400.0)) == [
+        (130.2, "a"), (130.9, "b"), (228.0, "b"), (264.0, "a"), (348.0, "b"), (384.0, "a"),
+    ]  # fmt: skip
+
+
 def test_many_keys_are_spread_over_the_period():
     counts = [0] * 20
     for n in range(1000):

@@ -9,12 +9,13 @@ The rules of this file:
 4. A path that was down answers for `RECOVERY` seconds, at least `RECOVERY_REPLIES` times and without an
    overdue probe, before it is up; then it ranks behind others for its hold-down. The hold-down ranks, it
    never forbids.
-5. Hold-downs grow with each relapse, and the memory of them halves every `HOLD_MEMORY` seconds.
+5. Hold-downs grow with each relapse, and the memory of them halves every `HOLD_MEMORY` seconds. An address that is
+   renewed, while the device stays up, is no relapse.
 """
 
 from collections.abc import Callable
 from enum import StrEnum, auto
-from math import log2
+from math import inf, log2
 from typing import Final
 
 from steerd.core.states import PathState
@@ -29,6 +30,8 @@ RECOVERY_REPLIES: Final = 3
 HOLD_BASE: Final = 8.0
 HOLD_MAX: Final = 600.0
 HOLD_MEMORY: Final = 600.0
+RENEWAL: Final = 5.0
+"""Seconds: an address or next hop that is back so soon on a device that stayed up was renewed, as DHCP does."""
 HOLD_JITTER: Final = 0.1
 """The share of a hold-down that is drawn at random, so that gateways do not return in step."""
 
@@ -78,6 +81,8 @@ class Health:
         self._runs = [0] * legs
         self._replies = 0
         self._proven = now
+        self._renewing = -inf  # when its address or next hop went, while its device stayed up
+        self._renewed = False
         self._draw = draw
 
     def configure(self, down_after: float) -> None:
@@ -106,7 +111,7 @@ class Health:
         self._replies += 1
         if self._replies >= RECOVERY_REPLIES and now >= self._proven:
             self._hold(now)
-            return self._go(Signal.PROVEN, f"answered for {RECOVERY:g} s; ranks last for {self.hold_length:.0f} s", now)
+            return self._go(Signal.PROVEN, f"answered for {RECOVERY:g} s; ranks last for {self.held(now):.0f} s", now)
         return False
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
@@ -124,6 +129,7 @@ class Health:
             changed = self._go(Signal.DOUBTED, "a probe is overdue", now)
         silent = now - self.doubted_at
         if max(self._runs) >= CONFIRMATIONS and silent >= self.down_after:
+            self._renewed = False
             return self._go(Signal.CONFIRMED, f"{max(self._runs)} probes in a row unanswered over {silent:.2f} s", now)
         return changed
 
@@ -132,12 +138,20 @@ class Health:
         self.stale = stale
         return bool(stale) and self._go(Signal.STALE, stale, now)
 
-    def link(self, up: bool, now: float) -> bool:
-        """The path's device came (``up``) or went. True if the state changed."""
+    def link(self, up: bool, now: float, why: str = "", *, device: bool = False) -> bool:
+        """Packets can be routed to the path (``up``), or no longer, and why, in words; ``device``: the device itself
+        stayed up. True if the state changed."""
         self.stale = ""
         if up:
+            self._renewed = now - self._renewing <= RENEWAL
             return self._go(Signal.PLUGGED, "its device is back; nothing heard yet", now)
-        return self._go(Signal.UNPLUGGED, "its device is down or not there, or the kernel refuses its next hop", now)
+        why = why or "its device is down or not there, or the kernel refuses its next hop"
+        if self.state is ABSENT:
+            self.reason = why
+            self._renewing = self._renewing if device else -inf
+        elif self.state is not DOWN:
+            self._renewing = now if device else -inf
+        return self._go(Signal.UNPLUGGED, why, now)
 
     def held(self, now: float) -> float:
         """How much longer the path ranks behind others, in seconds."""
@@ -177,10 +191,12 @@ class Health:
 
     def _hold(self, now: float) -> None:
         remembered = self.hold_length * 0.5 ** ((now - self.hold_at) / HOLD_MEMORY)
-        length = min(HOLD_MAX, HOLD_BASE + 2.0 * remembered)
-        self.hold_length = length * (1.0 - HOLD_JITTER * self._draw())
+        length = HOLD_BASE if self._renewed else min(HOLD_MAX, HOLD_BASE + 2.0 * remembered)
+        length *= 1.0 - HOLD_JITTER * self._draw()
+        self.hold_length = max(length, remembered) if self._renewed else length
         self.hold_at = now
-        self.hold_until = now + self.hold_length
+        self.hold_until = now + length
+        self._renewed = False
 
     def _go(self, signal: Signal, reason: str, now: float) -> bool:
         new = TRANSITIONS.get((self.state, signal))

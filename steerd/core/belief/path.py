@@ -141,9 +141,9 @@ class Path:
         if since is not None and now - since >= MISSING_AFTER * self.patience:
             self._missed(since)
 
-    def link(self, up: bool, now: float) -> bool:
-        """The path's device came or went. True if the path's health changed."""
-        if not self.health.link(up, now):
+    def link(self, up: bool, now: float, why: str = "", *, device: bool = False) -> bool:
+        """As `Health.link`."""
+        if not self.health.link(up, now, why, device=device):
             return False
         self.up = False
         self.forget()

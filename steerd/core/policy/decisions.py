@@ -5,6 +5,7 @@ kernel (`Steer`, wanted state) and one for everybody else (`Switched`, a fact wi
 """
 
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from steerd.core.belief.path import Path
@@ -29,23 +30,23 @@ ANSWER_WITHIN: Final = 10.0
 
 
 class Decisions:
-    """The policies, and what becomes of them. ``first_choice_by``: when a policy takes what there is, whoever was not
-    heard yet. ``stranded``: policies that have to leave and found nowhere to go yet; ``postponed``: moves that wait for
-    the rival's answer."""
+    """The policies, and what becomes of them. ``stranded``: policies that have to leave and found nowhere to go yet;
+    ``postponed``: moves that wait for the rival's answer."""
 
-    def __init__(self, settings: Settings, drains: Drains, *, epoch: int, first_choice_by: float) -> None:
+    def __init__(self, settings: Settings, drains: Drains, *, epoch: int) -> None:
         self.out = Outbox(epoch)
         self.paths: Mapping[PathId, Path] = {}
         self.policies: dict[PolicyId, Policy] = {}
         self.stranded: set[PolicyId] = set()
         self._settings = settings
         self._drains = drains
-        self._first_choice_by = first_choice_by
+        self._heard_by = inf
         self.postponed: dict[PolicyId, tuple[Verdict, float]] = {}
         self._cadences = Cadences()
 
-    def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool) -> None:
-        """Take new settings; ``anew``: the rule is another one."""
+    def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool, heard_by: float) -> None:
+        """Take new settings; ``anew``: the rule is another one. ``heard_by``: when a policy without a choice takes what
+        there is, whoever was not heard yet."""
         policies: dict[PolicyId, Policy] = {}
         for wanted in settings.policies:
             policy = self.policies.get(wanted.policy)
@@ -56,6 +57,7 @@ class Decisions:
             policies[wanted.policy] = policy
         self.policies, self.paths, self._settings = policies, paths, settings
         self.stranded &= set(policies)
+        self._heard_by = inf if settings.offline else heard_by
 
     def installed(self, event: Installed, now: float) -> None:
         """The kernel's word: belief follows it."""
@@ -87,13 +89,15 @@ class Decisions:
             self.out.tell(cadence)
 
     def next_expiry(self) -> float:
-        """When the next order ends; inf: none does by itself."""
+        """When the next order ends, or the wait for first answers; inf: nothing does by itself."""
         pins = (policy.pin.until for policy in self.policies.values() if policy.pin is not None)
-        return min([self._drains.next_expiry(), *(until for until in pins if until is not None)])
+        return min([self._heard_by, self._drains.next_expiry(), *(until for until in pins if until is not None)])
 
     def expire(self, now: float) -> None:
-        """Orders have had their time."""
+        """Orders, or those who have not answered yet, have had their time."""
         ended = self._drains.expire(now)
+        if self._heard_by <= now:
+            self._heard_by, ended = inf, True
         for policy in self.policies.values():
             if policy.pin is not None and policy.pin.until is not None and policy.pin.until <= now:
                 policy.pinned(None)
@@ -129,7 +133,7 @@ class Decisions:
                 continue
             policy.expire()
             used = policy.assignment.wanted == path.id or policy.spread.uses(path.id)
-            if stranded or (used and path.health.gone):
+            if stranded or policy.last is None or (used and path.health.gone):
                 self.look(policy, now)
 
     def end_round(self, dt: float, now: float) -> None:
@@ -150,7 +154,9 @@ class Decisions:
     def look(self, policy: Policy, now: float) -> None:
         """Something forced a look between two rounds."""
         eligible = policy.eligibility(self._drains, now)
-        if self._may_stay(policy, eligible, rounds=False) and policy.spread.active:
+        # The very first choice does not wait for the round to end: who is probed each two minutes has long rounds.
+        start = policy.last is None and not self._settings.offline and self._may_start(policy)
+        if self._may_stay(policy, eligible, start=start) and policy.spread.active:
             self._share(policy, eligible)
 
     def carry(self, now: float) -> None:
@@ -160,12 +166,13 @@ class Decisions:
 
     # What is decided
 
-    def _may_stay(self, policy: Policy, eligible: Eligibility, *, rounds: bool) -> bool:
-        """Whether nothing forces the policy to leave where it is; if something does, it is acted on."""
+    def _may_stay(self, policy: Policy, eligible: Eligibility, *, start: bool) -> bool:
+        """Whether nothing forces the policy to leave where it is; if something does, it is acted on. ``start``: it may
+        make its first choice."""
         if eligible.wanted is None:
             if policy.blocked_by is not None:
                 self._leave(policy, eligible, policy.blocked_by)
-            elif rounds and self._may_start(policy, eligible.now):
+            elif start:
                 self._leave(policy, eligible, Reason.START)
             return False
         reason = failover.forced(eligible)
@@ -181,7 +188,7 @@ class Decisions:
         eligible = policy.eligibility(self._drains, now)
         if policy.review(eligible):
             self.ask_cadences()
-        if not self._may_stay(policy, eligible, rounds=True):
+        if not self._may_stay(policy, eligible, start=self._may_start(policy)):
             return
         policy.show(eligible)
         here = policy.here
@@ -193,9 +200,9 @@ class Decisions:
             self._share(policy, eligible)  # first: what is asked again below must not be what may not be used any more
         self._keep_up(policy, eligible)
 
-    def _may_start(self, policy: Policy, now: float) -> bool:
+    def _may_start(self, policy: Policy) -> bool:
         """The first choice waits until every path had its chance to answer, where the engine keeps the time."""
-        if self._settings.offline or now >= self._first_choice_by:
+        if self._heard_by == inf:
             return True
         return all(path.samples or path.missed or path.health.gone for path in policy.paths.values())
 

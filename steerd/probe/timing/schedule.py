@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from zlib import crc32
 
+from steerd.core.settings import FIRST_WITHIN
 from steerd.probe.timing.wheel import Wheel
 
 Key = TypeVar("Key")
@@ -51,7 +52,8 @@ class Schedule(Generic[Key]):
         self._look()
 
     def every(self, key: Key, period: float | None, now: float) -> None:
-        """Make ``key`` due every ``period`` seconds (None: rest), at once if it last was more than a period ago."""
+        """Make ``key`` due every ``period`` seconds (None: rest): at once if it last was more than a period ago, within
+        `FIRST_WITHIN` if it never was."""
         beat = self._beats[key]
         wanted = math.inf if period is None else period
         if beat.period == wanted:
@@ -62,6 +64,8 @@ class Schedule(Generic[Key]):
             beat.due = math.inf
         elif -math.inf < beat.fired <= now - period:
             self._put(key, beat, now)
+        elif beat.fired == -math.inf and period > FIRST_WITHIN:
+            self._put(key, beat, now + beat.phase * FIRST_WITHIN)
         else:
             self._put(key, beat, self._next(beat, max(now, beat.fired + period / 2)))
 

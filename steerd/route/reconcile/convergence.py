@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import RoutePath, RouteSettings
+from steerd.core.events import Link
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.around.collisions import collision
 from steerd.route.conflicts.conflicts import Conflict
@@ -30,13 +31,13 @@ _ROUNDS = 5  # attempts to reach the wanted state: a refused nexthop costs one, 
 
 class Convergence:
     """``seen`` is what was read last, ``refused`` the ways out that the kernel does not take, with its words. ``links``
-    says whether each path's device is there and up, ``counts`` how many routes lead on, by policy and family."""
+    says whether packets can be routed to each path, ``counts`` how many routes lead on, by policy and family."""
 
     def __init__(self, kernel: Kernel, peers: Peers, pins: Callable[[RouteSettings], bool]) -> None:
         """``pins``: whether connections are pinned under these settings."""
         self.seen = Seen(State(), {})
         self.refused: dict[WayOut, str] = {}
-        self.links: dict[PathId, bool] = {}
+        self.links: dict[PathId, Link] = {}
         self.counts: dict[tuple[PolicyId, int], int] = {}
         self.conflict = Conflict()
         self._kernel = kernel
@@ -141,17 +142,34 @@ class Convergence:
 
     def _look(self, standing: Standing) -> Standing:
         """Takes over what the kernel has now: a runner-up that stepped in is the choice from now on."""
-        self.links = {
-            # A way that the kernel refuses in every family leads nowhere, whatever its device says.
-            path.path: self.seen.up(path.device) and not ways_out([path]) <= self.refused.keys()
-            for path in standing.settings.paths
-        }
+        self.links = {path.path: self._link(path) for path in standing.settings.paths}
         present = self.present(standing)
         policies = [one.policy for one in standing.settings.policies]
         self.counts = {(policy, family): present.count(policy, family) for policy in policies for family in FAMILIES}
         real = {policy: present.choice(policy) for policy in standing.choices}
         moved = {policy: one for policy, one in real.items() if one.best not in (None, standing.choices[policy].best)}
         return standing.choosing(moved).trimmed()
+
+    def _link(self, path: RoutePath) -> Link:
+        why = self.why_not(path)
+        return Link(path.path, not why, why, device=self.seen.up(path.device))
+
+    def why_not(self, path: RoutePath) -> str:
+        """Why no packet can be routed to the path; empty: it can, in one family at least."""
+        if (device := self.seen.devices.get(path.device)) is None:
+            return f"device {path.device} does not exist"
+        if not device.up:
+            return f"device {path.device} is down"
+        ways = ways_out([path])
+        if not ways:
+            return f"it has no next hop: main has no default route by {path.device}"
+        if ways <= self.refused.keys():
+            return "; ".join(sorted({_refusal(way, self.refused[way]) for way in ways}))
+        return ""
+
+
+def _refusal(way: WayOut, words: str) -> str:
+    return f"the kernel refused {f'next hop {way.via}' if way.via else f'device {way.device}'}: {words}"
 
 
 def examined(kernel: Kernel, settings: RouteSettings) -> tuple[Seen, tuple[Selection, ...]]:

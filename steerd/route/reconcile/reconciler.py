@@ -9,7 +9,7 @@ from math import inf
 
 from steerd.config.settings import RouteSettings
 from steerd.core.effects import Steer
-from steerd.core.events import Installed
+from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import WireGuardError
 from steerd.route.conflicts.conflicts import Conflict
@@ -58,8 +58,8 @@ class Reconciler:
         self._spent: list[RouteSettings] = []  # of which something may be left
 
     @property
-    def links(self) -> Mapping[PathId, bool]:
-        """Whether each path's device is there and up, as last read."""
+    def links(self) -> Mapping[PathId, Link]:
+        """Whether packets can be routed to each path, as last read."""
         return self._convergence.links
 
     @property
@@ -112,8 +112,9 @@ class Reconciler:
         return self._tell(policy, error)
 
     def repair(self, now: float, *, calm: bool = True, remover: int = 0) -> Result:
-        """Reads everything again and puts right what is not as wanted. ``now`` in seconds; ``calm``: no device came or
-        went since the last look; ``remover``: the netlink address of who last removed something, as far as known."""
+        """Reads everything again and puts right what is not as wanted. ``now`` in seconds; ``calm``: no device or
+        address came or went since the last look; ``remover``: the netlink address of who last removed something, as far
+        as known."""
         before, complete = self.links, not self._convergence.refused
         repairs: Counter[str] = Counter(nft=self.protect(now))
         moved = self._hold()
