@@ -5,11 +5,12 @@ import asyncio
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+
+from steerd.cli.terminal import say
 
 OK, FAILED, USAGE, CONFIG = 0, 1, 2, 78
 CONFIGURATION: Final = Path("/etc/steerd/steerd.toml")
@@ -64,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         return _keygen(options) if options.verb == "keygen" else _order(options)
     except _Stop as stop:
-        print(f"steerctl: {stop}", file=sys.stderr)
+        say(f"steerctl: {stop}", error=True)
         return stop.code
 
 
@@ -93,7 +94,7 @@ def _keygen(options: argparse.Namespace) -> int:
         print(json.dumps({"ok": True, "file": str(file), "key": key_id(key.verify_key), "public": public}))
     else:
         print(public)
-        print(f"steerctl: {file} has the secret key; the line above goes into mqtt.trusted_keys", file=sys.stderr)
+        say(f"steerctl: {file} has the secret key; the line above goes into mqtt.trusted_keys", error=True)
     return OK
 
 
@@ -136,7 +137,7 @@ def _order(options: argparse.Namespace) -> int:
     elif options.verb == "sign":
         print(f"{topic}\n{payload.decode()}")
     else:
-        print(f"sent to {topic}, until {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(ends))}")
+        say(f"sent to {topic}, until {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(ends))}")
     return OK
 
 
@@ -164,7 +165,7 @@ def _settings(file: Path) -> Any:
         config = load(file)
     except ConfigError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            say(problem, error=True)
         raise _Stop(
             "which tenant and which broker: give -c FILE with an [mqtt] table, or --tenant to sign", CONFIG
         ) from error
