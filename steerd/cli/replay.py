@@ -153,11 +153,8 @@ def _trace(file: Path | Import, settings: Settings, options: Options, progress: 
 def _recording(file: Path, options: Options) -> Outcome:
     try:
         header, events = read_recording(file)
-        if not header.exact:
-            gone = "whose rule is gone: its decisions may differ from those that were made then"
-            say(f"note: {printable(str(file))} was recorded by steerd 0.1, {gone}", error=True)
         policy = None if options.policy is None else _policy(file, header.settings, options.policy)
-        return recorded.replay(
+        outcome = recorded.replay(
             str(file),
             header,
             events,
@@ -167,6 +164,10 @@ def _recording(file: Path, options: Options) -> Outcome:
         )
     except OSError as error:
         raise TraceError(f"{file}: cannot be read: {error.strerror or error}") from None
+    if not header.exact:
+        gone = "whose rule is gone: its decisions may differ from those that were made then"
+        say(f"note: {printable(str(file))} was recorded by steerd 0.1, {gone}", error=True)
+    return outcome
 
 
 def _policy(file: Path, settings: Settings, name: str) -> PolicyId:

@@ -86,7 +86,10 @@ def _failed(code: int, error: str) -> tuple[int, dict[str, Any]]:
 def _shown(options: argparse.Namespace, answer: dict[str, Any]) -> str:
     if options.json:
         return _json(answer, one_line=options.verb == "watch")
-    return VERBS[options.verb].shown(answer, options)
+    try:
+        return VERBS[options.verb].shown(answer, options)
+    except Exception as error:  # that of a steerd of another version
+        return f"the answer cannot be shown ({type(error).__name__}: {error}); --json has it as it came"
 
 
 def _json(answer: dict[str, Any], *, one_line: bool = False) -> str:

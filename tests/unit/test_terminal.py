@@ -60,6 +60,12 @@ def test_what_a_daemon_refuses_is_escaped_too(asked):
     assert all(one.isprintable() or one == "\n" for one in done.stderr.decode())
 
 
+def test_an_answer_that_is_not_understood_gives_no_traceback(asked):
+    done = asked({"ok": True, "gateway": "gw1"}, "status", encoding="utf-8")
+    assert done.stderr == b""
+    assert done.stdout.startswith(b"the answer cannot be shown (KeyError: ")
+
+
 def test_names_in_traces_are_escaped(tmp_path, capsys):
     for name, content in (
         ("header.csv", "time_s,\x1b[31mpath,rtt_ms\n"),
