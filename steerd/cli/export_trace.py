@@ -35,7 +35,7 @@ def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -
         where = f"{error.filename}: " if error.filename else ""
         say(f"steerd export-trace: {where}{error.strerror or error}", error=True)
         return 1
-    except Exception as error:  # whatever a recording holds
+    except Exception as error:  # noqa: BLE001 (whatever a recording holds)
         say(f"steerd export-trace: cannot be exported: {printable(str(error) or type(error).__name__)}", error=True)
         return 1
     if output is not None:

@@ -88,7 +88,7 @@ def _shown(options: argparse.Namespace, answer: dict[str, Any]) -> str:
         return _json(answer, one_line=options.verb == "watch")
     try:
         return VERBS[options.verb].shown(answer, options)
-    except Exception as error:  # that of a steerd of another version
+    except Exception as error:  # noqa: BLE001 (a steerd of another version may say anything)
         return f"the answer cannot be shown ({type(error).__name__}: {error}); --json has it as it came"
 
 

@@ -110,6 +110,9 @@ class ControlServer:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.CancelledError):  # the client is gone, or too slow, or we stop
             writer.transport.abort()
+        except Exception as error:  # noqa: BLE001 (whatever a client does, the others are served)
+            self._boundary.tell(error, "a client was dropped")
+            writer.transport.abort()
         finally:
             self._clients.discard(task)
 

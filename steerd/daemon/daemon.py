@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import AsyncExitStack
 from signal import SIGHUP, SIGINT, SIGTERM
 
 from steerd import __version__
@@ -146,18 +147,19 @@ class Daemon:
 
     async def _stop(self) -> None:
         notify(STOPPING="1")
-        self._driver.stop()
-        self._probing.prober.close()
-        await self._tasks.cancel()
-        self._tunnels.watch.close()
-        await self._tracing.close()
-        await self._fleet.stop()
-        await self._control.stop()
-        await self._endpoint.stop()
-        self._reload.stop()
-        await self._steering.router.stop()
-        self._persistence.remember()
-        await asyncio.to_thread(self._persistence.store.close)
+        async with AsyncExitStack() as end:  # from its end to its beginning; all of it, whatever fails
+            end.push_async_callback(asyncio.to_thread, self._persistence.store.close)
+            end.callback(self._persistence.remember)
+            end.push_async_callback(self._steering.router.stop)
+            end.callback(self._reload.stop)
+            end.push_async_callback(self._endpoint.stop)
+            end.push_async_callback(self._control.stop)
+            end.push_async_callback(self._fleet.stop)
+            end.push_async_callback(self._tracing.close)
+            end.callback(self._tunnels.watch.close)
+            end.push_async_callback(self._tasks.cancel)
+            end.callback(self._probing.prober.close)
+            end.callback(self._driver.stop)
 
     def _snapshot(self) -> Snapshot:
         """What there is to see of all stages now."""

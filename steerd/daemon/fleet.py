@@ -130,6 +130,7 @@ class Fleet:
         """Say good-bye to the broker. Safe to repeat."""
         if self._share is not None and self._task is not None:
             await self._share.stop()
+            self._task.cancel()  # it may be waiting to begin again after a failure
             with suppress(asyncio.CancelledError):
                 await self._task
         self._share = self._task = None

@@ -217,14 +217,14 @@ class Session:
         await connection.subscribe(self._member.topic, *self._member.filters)
         async for message in connection.messages:
             self._on_message("in")
-            topic, payload = str(message.topic), message.payload
-            if topic != self._member.topic:
-                with self._messages:
+            with self._messages:
+                topic, payload = str(message.topic), message.payload
+                if topic != self._member.topic:
                     self._member.take(topic, payload, content_type(message), retained=message.retain)
-            elif not self._member.lives(payload):
-                # The will of an earlier, broken connection may come after we said that we are online.
-                self._unsaid = True
-                self._wake.set()
+                elif not self._member.lives(payload):
+                    # The will of an earlier, broken connection may come after we said that we are online.
+                    self._unsaid = True
+                    self._wake.set()
 
     async def _publish(self, connection: BrokerConnection) -> None:
         """Publish our state at once when the broker may have another, and whatever the member has to say."""

@@ -152,6 +152,9 @@ class ExportServer:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             writer.transport.abort()  # the client is gone, or too slow, or we stop
+        except Exception as error:  # noqa: BLE001 (whatever a client does, the others are served)
+            self._boundary.tell(error, "a client was dropped")
+            writer.transport.abort()
         finally:
             self._clients.discard(task)
 
