@@ -251,7 +251,7 @@ class Engine:
         if health.state is not before:
             self._decisions.out.tell(PathChanged(path.id, before, health.state, health.reason, now))
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
-        doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1
+        doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1 and not health.blind
         self._decisions.health_changed(path, now, doubt=doubt)
         self._decisions.ask_cadences(path)
 

@@ -101,7 +101,7 @@ def _left(until: float | None, now: float) -> float | None:
 def _path(path: Path, policies: Mapping[PolicyId, Policy], now: float) -> PathView:
     health = path.health
     known = path.samples > 0
-    worst = max(path.legs, key=lambda leg: leg.mean)
+    worst = max(path.asked.counted, key=lambda leg: leg.mean)
     roles = [role for role in (policy.role(path) for policy in policies.values()) if role is not None]
     return PathView(
         path=path.id,
@@ -113,7 +113,7 @@ def _path(path: Path, policies: Mapping[PolicyId, Policy], now: float) -> PathVi
         rtt=worst.mean if known else None,
         sd=worst.sd if known else None,
         jitter=worst.jitter if known else None,
-        loss=max(leg.loss for leg in path.legs),
+        loss=max(leg.loss for leg in path.asked.counted),
         n=path.samples,
         age=now - path.answered_at if known else None,
         every=path.cadence.every if path.cadence is not None else None,

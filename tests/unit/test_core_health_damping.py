@@ -82,13 +82,14 @@ def test_three_overdue_in_recovery_are_down_again():
 
 def test_a_leg_that_stays_silent_keeps_the_path_from_coming_back():
     one = down(100.0, legs=2)
-    assert one.answered(0, 101.0)  # the first answer on any leg begins the proof
-    one.overdue(1, 101.0, 101.5)
-    for time in (102.0, 103.0, 104.0, 105.0, 106.0):
+    for time in (101.0, 102.0, 103.0, 104.0, 105.0, 106.0):
+        one.overdue(1, time - 0.5, time)
         assert not one.answered(0, time)
-    assert one.answered(1, 106.5) is False
-    assert one.answered(0, 107.0) is False
-    assert one.answered(1, 107.5) is True
+    assert one.state is DOWN
+    assert one.answered(1, 106.5), "the first answer on its last leg begins the proof"
+    assert [one.answered(leg, time) for leg, time in ((0, 107.0), (1, 107.5), (0, 109.0), (1, 109.6))] == [
+        False, False, False, True,
+    ]  # fmt: skip
     assert one.state is UP
 
 

@@ -5,7 +5,8 @@ The rules of this file:
 1. A path goes down only by `CONFIRMATIONS` overdue probes in a row on one leg, over at least its
    ``down_after``. Any answer cancels. Lost probes, errors and local failures take nobody down.
 2. A device that goes makes its path absent at once; one that comes back makes it prove itself.
-3. What is known of its tunnel makes a path suspect, never down. Any answer proves the contrary.
+3. What is known of its tunnel makes a path suspect, never down. Any answer proves the contrary. So does it that this
+   machine sends it no probes: what is not measured is not healthy, and not dead either.
 4. A path that was down answers for `RECOVERY` seconds, at least `RECOVERY_REPLIES` times and without an
    overdue probe, before it is up; then it ranks behind others for its hold-down. The hold-down ranks, it
    never forbids.
@@ -41,6 +42,7 @@ class Signal(StrEnum):
 
     DOUBTED = auto()  # a first probe is overdue
     STALE = auto()  # its tunnel seems dead
+    UNASKED = auto()  # this machine sends it no probes
     ANSWERED = auto()  # every leg answers
     CONFIRMED = auto()  # enough probes in a row are overdue
     PROVEN = auto()  # has answered long enough
@@ -51,6 +53,7 @@ class Signal(StrEnum):
 TRANSITIONS: Final[dict[tuple[PathState, Signal], PathState]] = {
     (UP, Signal.DOUBTED): SUSPECT,
     (UP, Signal.STALE): SUSPECT,
+    (UP, Signal.UNASKED): SUSPECT,
     (UP, Signal.UNPLUGGED): ABSENT,
     (SUSPECT, Signal.ANSWERED): UP,
     (SUSPECT, Signal.CONFIRMED): DOWN,
@@ -75,6 +78,7 @@ class Health:
         self.down_after = down_after
         self.doubted_at: float | None = None  # when the first probe of the present silence had been sent
         self.stale = ""  # why its tunnel seems dead, as long as nothing proves the contrary
+        self.blind = False  # whether this machine sends it no probes
         self.hold_until = now
         self.hold_length = 0.0
         self.hold_at = now
@@ -92,6 +96,7 @@ class Health:
     def answered(self, leg: int, now: float) -> bool:
         """A leg answered a probe. True if the state changed."""
         self.stale = ""
+        self.blind = False
         if self.state is UP:
             return False
         self._runs[leg] = 0
@@ -116,6 +121,7 @@ class Health:
 
     def overdue(self, leg: int, sent_at: float, now: float) -> bool:
         """A probe is unanswered after the path's patience. True if the state changed."""
+        self.blind = False
         if self.state in (ABSENT, DOWN):
             return False
         self._runs[leg] += 1
@@ -137,6 +143,12 @@ class Health:
         """The path's tunnel seems dead, and why; or (empty) no longer. True if the state changed."""
         self.stale = stale
         return bool(stale) and self._go(Signal.STALE, stale, now)
+
+    def unasked(self, leg: int, now: float, *, every: bool) -> bool:
+        """This machine sends a leg no probes, or none to ``every`` leg of the path. True if the state changed."""
+        self._runs[leg] = 0
+        self.blind = every and self.state in (UP, SUSPECT)
+        return every and self._go(Signal.UNASKED, "not measured: this machine does not send its probes", now)
 
     def link(self, up: bool, now: float, why: str = "", *, device: bool = False) -> bool:
         """Packets can be routed to the path (``up``), or no longer, and why, in words; ``device``: the device itself
@@ -203,6 +215,8 @@ class Health:
         if new is None:
             return False
         if new in (DOWN, ABSENT):
-            self._runs = [0] * len(self._runs)
+            # A path that fell silent is heard again when every leg has answered; after its device was away, any will do.
+            owed = int(signal is Signal.CONFIRMED and len(self._runs) > 1)
+            self._runs = [owed] * len(self._runs)
         self.state, self.reason, self.since = new, reason, now
         return True

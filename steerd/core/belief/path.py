@@ -5,6 +5,7 @@ from enum import Enum, auto
 from math import inf
 from typing import Final
 
+from steerd.core.belief.asked import Asked
 from steerd.core.belief.estimate import Estimate
 from steerd.core.belief.health import Health
 from steerd.core.effects import Cadence
@@ -13,7 +14,8 @@ from steerd.core.settings import PathId, PathSettings
 from steerd.core.states import PathState
 
 UP, ABSENT, RECOVERING = PathState.UP, PathState.ABSENT, PathState.RECOVERING
-REPLY, OVERDUE, LOST, LATE = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOST, Outcome.LATE
+REPLY, OVERDUE, LOST = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOST
+LATE, LOCAL = Outcome.LATE, Outcome.LOCAL
 # Names of their own for what every probe compares with: to look a member up costs a call each time.
 
 PATIENCE_SDS: Final = 4.0
@@ -45,9 +47,10 @@ class Path:
     """The mutable state of one path.
 
     ``news`` counts what was learned of it, answers and missing probes alike, and never goes back; ``news_after`` is how
-    many seconds after the one before the newest such probe was sent. ``missing``: its newest probe is lost, or overdue
-    by far; ``missed``: any ever was overdue. ``load`` is the share of the penalty for a loaded PoP that counts, 0 to 1;
-    ``rate`` is what this gateway's own traffic on the path amounts to, in bytes a second.
+    many seconds after the one before the newest such probe was sent. ``asked``: which of its ``legs`` it is judged by.
+    ``missing``: its newest probe is lost, or overdue by far; ``missed``: any ever was overdue. ``load`` is the share of
+    the penalty for a loaded PoP that counts, 0 to 1; ``rate`` is what this gateway's own traffic on the path amounts
+    to, in bytes a second.
     """
 
     def __init__(self, settings: PathSettings, *, half_life: float, now: float, draw: Callable[[], float]) -> None:
@@ -80,6 +83,14 @@ class Path:
     def probed(self, event: Probed, now: float) -> bool:
         """Take the outcome of one probe. True if the path's health changed."""
         outcome = event.outcome
+        if outcome is LOCAL:
+            if not self.asked.kept(event.leg, event.sent_at):
+                return False
+            changed = self.health.unasked(event.leg, now, every=self.asked.none)
+            self.up = self.health.state is UP
+            return changed
+        if self.asked.unsent and outcome is not Outcome.VOID:
+            self.asked.left(event.leg)
         if outcome is REPLY:
             return self.answered(event.rtt * 1e3, event.sent_at, event.leg, now)
         if outcome is OVERDUE:
@@ -100,6 +111,7 @@ class Path:
             changed = self._heard(leg, now)
             self.missing = False
             self._silent_since = None
+            self._last_answer = sent_at
         self.measured(rtt, sent_at, leg)
         return changed
 
@@ -182,7 +194,7 @@ class Path:
     @property
     def samples(self) -> int:
         """How many answers there were since belief last began anew, on the leg that has fewest. 0: nothing is known."""
-        legs = self.legs
+        legs = self.asked.counted
         return legs[0].samples if len(legs) == 1 else min(leg.samples for leg in legs)
 
     @property
@@ -192,8 +204,16 @@ class Path:
 
     @property
     def answered_at(self) -> float:
-        """When the newest probe that was answered had been sent; -inf: none was."""
-        return min(leg.last_reply if leg.samples else -inf for leg in self.legs)
+        """When the newest probe that was answered, on every leg, had been sent; -inf: none was."""
+        return min(leg.last_reply if leg.samples else -inf for leg in self.asked.counted)
+
+    def answered_by_half(self, now: float) -> float:
+        """Of a path of which one leg is silent: when the newest probe that another one answered had been sent, if that
+        is news; else -inf. It carries that family, if not both."""
+        health, at = self.health, self._last_answer
+        if self.single or self.up or health.state is ABSENT or now - at > self._fresh:
+            return -inf
+        return at if health.doubted_at is None or at > health.doubted_at else -inf
 
     @property
     def black_hole(self) -> bool:
@@ -206,7 +226,7 @@ class Path:
         timeout = self.settings.timeout
         if not self.samples:
             return timeout
-        worst = max(leg.mean + PATIENCE_SDS * leg.sd for leg in self.legs)
+        worst = max(leg.mean + PATIENCE_SDS * leg.sd for leg in self.asked.counted)
         return min(timeout, worst * 1e-3 + PATIENCE_SLACK)
 
     def wants(self, role: Role, *, scout_interval: float, urgent: bool) -> Cadence | None:
@@ -237,6 +257,9 @@ class Path:
         """Nothing is known of what these settings have probed."""
         self.settings = settings
         self.legs = [Estimate(self._half_life) for _ in range(settings.legs)]
+        self.asked = Asked(self.legs)
+        self._last_answer = -inf
+        self._fresh = settings.timeout + 2.0 * max(settings.interval, settings.standby_interval)
         self.health = Health(legs=settings.legs, down_after=settings.down_after, now=now, draw=self._draw)
         self.single = settings.legs == 1
         self.up = False

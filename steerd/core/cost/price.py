@@ -62,7 +62,7 @@ class Price:
         if not path.samples:
             return inf
         tariff = self.tariff
-        cost = tariff.cost(self._quiet or path.legs[0]) if path.single else max(map(tariff.cost, path.legs))
+        cost = tariff.cost(self._quiet or path.legs[0]) if path.single else max(map(tariff.cost, path.asked.counted))
         return self._less(cost + self.fixed) if self._worth else cost + self.fixed
 
     @property
@@ -98,7 +98,7 @@ class Price:
         return self.tariff.shown(self._worst()) if self.path.samples else {}
 
     def _worst(self) -> Estimate | Quiet:
-        return self._quiet or max(self.path.legs, key=self.tariff.cost)
+        return self._quiet or max(self.path.asked.counted, key=self.tariff.cost)
 
     def _mtu(self) -> float:
         return self._settings.mtu_penalty if self.path.black_hole else 0.0

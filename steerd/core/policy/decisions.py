@@ -133,7 +133,7 @@ class Decisions:
                 continue
             policy.expire()
             used = policy.assignment.wanted == path.id or policy.spread.uses(path.id)
-            if stranded or policy.last is None or (used and path.health.gone):
+            if stranded or policy.last is None or (used and (path.health.gone or path.health.blind)):
                 self.look(policy, now)
 
     def end_round(self, dt: float, now: float) -> None:

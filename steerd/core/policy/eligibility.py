@@ -39,17 +39,18 @@ class Eligibility(NamedTuple):
         if id_ in self.forbidden:
             return self.forbidden[id_]
         path = self.paths[id_]
-        if self.drains.forbids(path.pop):
-            return f"{path.pop} is drained ({self.drains.origin(path.pop)})"
-        if not self.pin_allows(path):
-            return f"the policy is pinned to {self.pin.pop}" if self.pin else None
+        if (why := self._barred(path)) is not None:
+            return why
         health = path.health
         if health.gone:
             return f"{health.state}: {health.explanation}"
-        if not path.samples:
-            return "nothing heard yet"
-        refused = self.refusal(id_, self.now)
-        return f"the kernel refused it: {refused}" if refused is not None else None
+        return self._refused(id_) if path.samples else "nothing heard yet"
+
+    def half(self, path: Path) -> bool:
+        """Whether the policy may use the path, and one family, or target, of it answers while another is silent: better
+        than a path of which none does, and worse than any other."""
+        answers = path.answered_by_half(self.now) > -inf
+        return answers and self._barred(path) is None and self._refused(path.id) is None
 
     def passed_over(self, id_: PathId) -> str | None:
         """Why the policy would rather not move to this path, whatever it costs, or None: what excludes it, and who
@@ -58,6 +59,18 @@ class Eligibility(NamedTuple):
         if why is None and id_ != self.wanted and self.drains.discourages(pop := self.paths[id_].pop):
             return f"{pop} is to be left ({self.drains.origin(pop)})"
         return why
+
+    def _barred(self, path: Path) -> str | None:
+        """Why nobody wants the path to be used, or None."""
+        if self.drains.forbids(path.pop):
+            return f"{path.pop} is drained ({self.drains.origin(path.pop)})"
+        if not self.pin_allows(path):
+            return f"the policy is pinned to {self.pin.pop}" if self.pin else None
+        return None
+
+    def _refused(self, id_: PathId) -> str | None:
+        refused = self.refusal(id_, self.now)
+        return f"the kernel refused it: {refused}" if refused is not None else None
 
     def pin_allows(self, path: Path) -> bool:
         """Whether no hard pin forbids the path. One to a PoP that is drained or gone does not hold."""
@@ -89,6 +102,17 @@ class Eligibility(NamedTuple):
             for path in self.paths.values()
         )
 
+    def sighted(self) -> bool:
+        """Whether there is another path to move to that is up, and answers since the current one is not asked."""
+        silent = self.silent_since()
+        return any(
+            path.id != self.wanted
+            and path.health.state is PathState.UP
+            and path.answered_at > silent
+            and self.excluded(path.id) is None
+            for path in self.paths.values()
+        )
+
     def rank(self, path: Path) -> tuple[bool, bool, bool, bool, float]:
         """The lower, the sooner it is taken when a choice is forced."""
         health = path.health
@@ -103,14 +127,18 @@ class Eligibility(NamedTuple):
     def hopeless(self) -> bool:
         """Nothing may be used, and nothing is about to: no allowed path even might answer."""
         return not any(
-            not path.health.gone
-            and (not path.samples or self.excluded(path.id) is None)
-            and not self.drains.forbids(path.pop)
-            and self.pin_allows(path)
+            self.half(path)
+            or (
+                not path.health.gone
+                and (not path.samples or self.excluded(path.id) is None)
+                and self._barred(path) is None
+            )
             for path in self.paths.values()
         )
 
     def silent_since(self) -> float:
-        """When the first unanswered probe of the current path was sent; -inf: none is unanswered."""
-        doubted = None if self.current is None else self.current.health.doubted_at
-        return -inf if doubted is None else doubted
+        """When the first unanswered probe of the current path was sent, or kept on this machine; -inf: none is."""
+        current = self.current
+        if current is None:
+            return -inf
+        return current.asked.since if current.health.doubted_at is None else current.health.doubted_at

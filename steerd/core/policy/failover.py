@@ -24,7 +24,7 @@ def forced(eligible: Eligibility) -> Reason | None:
         return Reason.PIN
     if path.health.state is PathState.ABSENT:
         return Reason.ABSENT
-    if path.health.state is PathState.DOWN:
+    if path.health.state is PathState.DOWN or (path.health.blind and eligible.sighted()):
         return Reason.DOWN
     if eligible.pin is not None and path.pop != eligible.pin.pop and eligible.pinned(up=True):
         return Reason.PIN
@@ -34,12 +34,15 @@ def forced(eligible: Eligibility) -> Reason | None:
 def target(eligible: Eligibility, reason: Reason) -> Path | None:
     """The first by rank of the paths to move to; None if there is none yet. A path that is left for being silent is
     left for one that answered a probe sent since its silence began."""
-    silent = _silent(eligible, reason)
+    silent, current = _silent(eligible, reason), eligible.current
     choices = [
         path
         for path in eligible.paths.values()
         if path.id != eligible.wanted and path.answered_at > silent and eligible.excluded(path.id) is None
     ]
+    if not choices and not (current is not None and eligible.half(current)):
+        halves = (path for path in eligible.paths.values() if path.id != eligible.wanted and eligible.half(path))
+        choices = [path for path in halves if path.answered_by_half(eligible.now) > silent]
     return min(choices, key=eligible.rank, default=None)
 
 

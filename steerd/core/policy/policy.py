@@ -149,8 +149,9 @@ class Policy:
 
     @property
     def settled(self) -> bool:
-        """On a path, by nobody's order."""
-        return self.state is STEERING and self.assignment.wanted is not None and self.pin is None
+        """On a path that is measured, by nobody's order."""
+        sighted = self.current is not None and not self.current.health.blind
+        return self.state is STEERING and self.assignment.wanted is not None and self.pin is None and sighted
 
     def returning(self, now: float) -> bool:
         """Whether a local outage has just ended, and the current path was not asked again since: what shares its
