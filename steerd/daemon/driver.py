@@ -104,6 +104,7 @@ class Driver:
                 policy = next(iter(self._steers))
                 wanted, decided = self._steers.pop(policy)
                 if policy not in self.engine.policies:
+                    self.steering_since = None
                     continue
                 self.steering_since = self.steering_since or time.monotonic()
                 try:

@@ -112,3 +112,21 @@ def test_what_could_not_be_carried_out_for_a_mistake_of_ours_is_tried_again():
     assert len(failures) == 3
     assert sorted(daemon.asked) == [(EXTRA, A), (USERS, A)]
     assert daemon.driver.steering_since is None
+
+
+def test_a_policy_that_went_while_its_switch_failed_is_waited_for_no_more():
+    daemon = Daemon()
+
+    async def fails(wanted):
+        daemon.driver.feed(Configured(replace(BOTH, policies=())))
+        raise KeyError("nobody expected this")
+
+    async def runs():
+        daemon.driver.feed(Probed(A, Outcome.REPLY, time.monotonic(), 0.001))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await Boundary("steering").keep(partial(daemon.driver.steering, fails, daemon.took.append), pause=0.01)
+        daemon.driver.stop()
+
+    asyncio.run(runs())
+    assert daemon.driver.steering_since is None
