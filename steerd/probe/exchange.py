@@ -51,6 +51,7 @@ class Exchange:
     def start(self, now: float) -> None:
         """Watch the clock from now on."""
         self._clock = ClockWatch(now, realtime_offset())
+        self.diagnosis.open()
 
     def close(self) -> None:
         """Close all carriers. Nothing more is told of probes under way."""
@@ -96,8 +97,12 @@ class Exchange:
             egress = self._egresses.get(leg.settings.device)
             if egress is None:
                 egress = self._egresses[leg.settings.device] = Egress()
+            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress)
             with self._boundary:
-                leg.ask(Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress))
+                if self.diagnosis.answers_itself(leg, now):
+                    self._tell(flight, LOCAL)
+                else:
+                    leg.ask(flight)
         for carrier in self.carriers:
             with self._boundary:
                 self._send(carrier, now)

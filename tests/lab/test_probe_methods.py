@@ -26,12 +26,13 @@ def scene(name: str, *arguments: Any) -> Any:
 
 
 def named(number: int, name: str, **changes: Any) -> ProbePath:
-    plain = path(number, ["127.0.0.1"], "lo", **changes)
+    plain = path(number, ["10.98.0.1"], **changes)
     return replace(plain, targets=(replace(plain.targets[0], address="", name=name),))
 
 
 def moving() -> Any:
     """DNS is dead at the start, then alive; later the name moves; then DNS is dead again."""
+    wire()
     resolver("timeout:1 attempts:1")
     told: list[Probed] = []
     seen: list[Any] = []
@@ -53,10 +54,10 @@ def moving() -> Any:
         await asyncio.sleep(0.7)
         look("dead")
         server = NameServer()
-        server.zone["fra1.example"] = ["127.0.0.2", "127.0.0.3"]
+        server.zone["fra1.example"] = ["10.98.0.2", "10.98.0.3"]
         await asyncio.sleep(1.0)
         look("alive")
-        server.zone["fra1.example"] = ["127.0.0.9"]
+        server.zone["fra1.example"] = ["10.98.0.9"]
         await asyncio.sleep(0.8)
         look("moved")
         seen.append(sorted(prober.addresses().items()))
@@ -75,13 +76,13 @@ def test_a_name_is_probed_as_soon_as_it_has_an_address_and_follows_it() -> None:
     assert dead[1] == ["fra1.example", "gone.example"]
     assert all("unresolved" in findings and "local" not in findings for findings in dead[2])
     assert dead[3][1] == ["local"]
-    assert alive[1] == ["127.0.0.2", "gone.example"]
+    assert alive[1] == ["10.98.0.2", "gone.example"]
     assert "unresolved" not in alive[2][0]
     assert "gone.example" in alive[2][1]["unresolved"]
     assert "reply" in alive[3][1]
-    assert moved[1][0] == "127.0.0.9"
+    assert moved[1][0] == "10.98.0.9"
     assert moved[3][1] == ["reply"]
-    assert known == [[["fra1.example", 4], "127.0.0.9"]]
+    assert known == [[["fra1.example", 4], "10.98.0.9"]]
 
 
 def by_all() -> Any:

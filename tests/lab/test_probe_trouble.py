@@ -5,17 +5,19 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbeSettings
+from steerd.config.settings import ProbeSettings, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.prober import Prober
 from tests.lab.probing import DELAY, address, both, off_beat, path, probe, tunnels, wire
+from tests.lab.waiting import until_async
 
 pytestmark = pytest.mark.lab
 
@@ -214,7 +216,7 @@ def sockets() -> Any:
 
 
 def test_a_hundred_targets_share_one_socket() -> None:
-    assert scene("sockets") == [1, 0]
+    assert scene("sockets") == [2, 0]  # and another to ask the kernel about routes
 
 
 def recreated() -> Any:
@@ -350,3 +352,47 @@ def test_both_wires_do_the_same(kind: str) -> None:
     assert found["outcomes"] == ["reply"]
     assert found["count"] > 1000  # 3,000, where no slot is skipped
     assert found["queue"] > 0
+
+
+def itself() -> Any:
+    """The first target is an address of this machine, from the start; the second becomes one."""
+    with tunnels("v0", "v1") as _:
+        namespaces.ip("addr add 10.97.0.1/32 dev v0")
+        paths = [path(1, ["10.97.0.1"], interval=0.1), path(2, both(2), "v1", interval=0.1)]
+
+        async def become(prober: Prober) -> None:
+            await asyncio.sleep(1.0)
+            namespaces.ip(f"addr add {both(2)[0]}/32 dev lo")
+            await until_async(lambda: "local" in prober.findings.of(PathId("pop2/wg0")))
+
+        return probe(paths, 1.0, become)
+
+
+def test_a_target_that_is_this_machine_measures_nothing() -> None:
+    found = scene("itself")
+    assert set(found["by_path"]["pop1/wg0"]) == {"local"}
+    assert "10.97.0.1 is an address of this machine" in found["findings"]["pop1/wg0"]["local"]
+    assert {"reply", "local"} <= set(found["by_path"]["pop2/wg0"])
+    assert "is an address of this machine" in found["findings"]["pop2/wg0"]["local"]
+
+
+def unsourced() -> Any:
+    """The addresses that probes are sent from go."""
+    wire()
+    namespaces.ip("addr add 10.97.0.1/32 dev v0\naddr add fd97::1/128 dev v0 nodad")
+    ends = [Target(4, "10.98.0.1", source="10.97.0.1"), Target(6, "fd98::1", source="fd97::1")]
+    paths = [replace(path(n, ["10.98.0.1"], interval=0.1), targets=(end,)) for n, end in enumerate(ends, 1)]
+
+    async def go(prober: Prober) -> None:
+        await asyncio.sleep(1.0)
+        namespaces.ip("addr del 10.97.0.1/32 dev v0\naddr del fd97::1/128 dev v0")
+        await until_async(lambda: all("local" in prober.findings.of(each.path) for each in paths))
+
+    return probe(paths, 1.0, go)
+
+
+def test_a_source_address_that_is_gone_is_named() -> None:
+    found = scene("unsourced")
+    for name, source in (("pop1/wg0", "10.97.0.1"), ("pop2/wg0", "fd97::1")):
+        assert "local" in found["by_path"][name]
+        assert f"the source {source} is not an address of this machine" in found["findings"][name]["local"]

@@ -1,11 +1,14 @@
 """Why probes go unanswered: this machine refuses them, the target limits its answers, or it refuses the method."""
 
 import math
+import socket
+from contextlib import suppress
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 from steerd.core.views import Finding
 from steerd.net.devices import Devices
+from steerd.net.sockets import address_family
 from steerd.probe.carrier import SILENT, Leg
 from steerd.probe.findings import Findings
 from steerd.probe.methods.carriers import ICMP, Carriers
@@ -13,6 +16,7 @@ from steerd.probe.outcomes.limit import Limit
 from steerd.probe.trouble.lookup import RouteLookup, words
 
 _ROUTED_FOR: Final = 1.0  # seconds that the kernel's word on a route is believed
+_OWN_FOR: Final = 10.0  # seconds: as long for whether a target is an address of this machine
 _LOOK_EVERY: Final = 16  # losses in a row
 _TROUBLE_OVER: Final = 10.0  # seconds without a refusal: what is refused now and then is one trouble
 
@@ -27,6 +31,11 @@ class Diagnosis:
         self._lookup: RouteLookup | None = None
         self._checks: dict[Leg, Leg] = {}
         self._due: list[Leg] = []
+
+    def open(self) -> None:
+        """Open what the kernel is asked through; without it, what only that can tell stays unknown."""
+        with suppress(OSError):
+            self._lookup = RouteLookup()
 
     def close(self) -> None:
         """Forget all legs, and close what is open."""
@@ -46,7 +55,7 @@ class Diagnosis:
         """This machine did not send a probe, for the reason of this errno."""
         leg.refused_at = now
         if leg.target.name is None or leg.packed:  # a name that is not resolved is a finding of its own
-            self._findings.found(leg.settings.path, Finding.LOCAL, words(error))
+            self._findings.found(leg.settings.path, Finding.LOCAL, self._missing_source(leg) or words(error))
 
     def stuck(self, leg: Leg, now: float) -> None:
         """A probe entered this machine's own queue and never left it."""
@@ -65,13 +74,35 @@ class Diagnosis:
         probe is overdue: bound to a device, it was sent whatever the routes say."""
         if now < leg.routed_at + _ROUTED_FOR:
             return 0
-        self._lookup = self._lookup or RouteLookup()
         device = leg.settings.device
         interface = self._devices.index(device) if device else 0
+        if self._lookup is None:
+            return 0
         error = self._lookup.refusal(leg.family, leg.packed, mark=leg.settings.mark, interface=interface)
         if error == 0:
             leg.routed_at = now
         return error
+
+    def answers_itself(self, leg: Leg, now: float) -> bool:
+        """Whether the target is an address of this machine, which answers whatever becomes of the path. To be asked
+        before each probe."""
+        if now >= leg.own_at + _OWN_FOR:
+            leg.own_at = now
+            leg.own = self._lookup.local(leg.family, leg.packed) if self._lookup and leg.packed else False
+        if leg.own:
+            leg.refused_at = now
+            text = f"the target {leg.address} is an address of this machine, which would answer itself: it is not asked"
+            self._findings.found(leg.settings.path, Finding.LOCAL, text)
+        return leg.own
+
+    def _missing_source(self, leg: Leg) -> str:
+        """That the address to probe from is not there, for which the kernel has other words; empty: it is."""
+        source = leg.target.source
+        if source is None or self._lookup is None:
+            return ""
+        packed = socket.inet_pton(address_family(leg.family), source)
+        there = self._lookup.local(leg.family, packed)
+        return "" if there else f"the source {source} is not an address of this machine"
 
     # The target's
 

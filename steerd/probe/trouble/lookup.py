@@ -32,8 +32,7 @@ class RouteLookup(Connection):
 
     def refusal(self, family: int, target: bytes, *, mark: int, interface: int) -> int:
         """0 if a route leads there by the device with this index (0: by any), or nobody answers; else the errno."""
-        body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
-        body += attribute(_DST, target)
+        body = _question(family, target)
         if interface:
             body += attribute(_OIF, _INT.pack(interface))
         if mark:
@@ -45,6 +44,20 @@ class RouteLookup(Connection):
         except OSError:
             return 0
         return errno.EHOSTUNREACH if answers and answers[0][_TYPE] not in (_UNICAST, _LOCAL) else 0
+
+
+    def local(self, family: int, target: bytes) -> bool:
+        """Whether this is an address of this machine; False as well if nobody answers."""
+        try:
+            answers = self.ask(_GETROUTE, _question(family, target))
+        except OSError:
+            return False
+        return bool(answers) and answers[0][_TYPE] == _LOCAL
+
+
+def _question(family: int, target: bytes) -> bytes:
+    body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
+    return body + attribute(_DST, target)
 
 
 def words(error: int) -> str:
