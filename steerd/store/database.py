@@ -13,6 +13,8 @@ from typing import Any, Final
 _log = logging.getLogger(__name__)
 
 NAME: Final = "steerd.db"
+COPY: Final = "steerd.copy.json"
+"""Beside the file: what the next run must not forget, once more."""
 _VERSION: Final = 1
 _PRUNE_EVERY: Final = 200
 _CACHE_KIB: Final = 128
@@ -63,7 +65,7 @@ class Database:
             try:
                 return self._connect(str(self._file))
             except Exception as error:
-                kept = self._readable() if self._file.is_file() else {}
+                kept = self._readable()
                 if _code(error) in _PASSING:
                     raise
                 self._move_aside(error)
@@ -92,18 +94,32 @@ class Database:
             self.rollback()
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def _readable(self) -> Mapping[str, str]:
-        """What can still be read under the keys of `get` in a file that cannot be used."""
-        place = self._file.absolute().as_uri()
-        for mode in ("mode=ro", "mode=ro&immutable=1"):  # the latter where there is no room for what the former needs
-            with suppress(Exception), closing(sqlite3.connect(f"{place}?{mode}", uri=True)) as db:
-                rows = db.execute("SELECT key, value FROM meta").fetchall()
-                return {key: value for key, value in rows if _json(value) is not None}
+    def copy(self, values: Mapping[str, Any]) -> None:
+        """Write these beside the file, by the keys of `get`, for a start that finds it broken. OSError."""
+        new = self._file.with_name(f"{COPY}.new")
+        new.write_text(json.dumps(values))
+        new.replace(self._file.with_name(COPY))
+
+    def _copied(self) -> Mapping[str, Any]:
+        with suppress(OSError):
+            found = _json(self._file.with_name(COPY).read_bytes().decode(errors="replace"))
+            return found if isinstance(found, dict) else {}
         return {}
 
+    def _readable(self) -> Mapping[str, str]:
+        """What can still be read, by the keys of `get`, of a file that cannot be used; the rest is from the copy."""
+        found = {key: json.dumps(value) for key, value in self._copied().items()}
+        place = self._file.absolute().as_uri()
+        # The second where there is no room for what the first needs.
+        for mode in ("mode=ro", "mode=ro&immutable=1") if self._file.is_file() else ():
+            with suppress(Exception), closing(sqlite3.connect(f"{place}?{mode}", uri=True)) as db:
+                rows = db.execute("SELECT key, value FROM meta").fetchall()
+                return {**found, **{key: value for key, value in rows if _json(value) is not None}}
+        return found
+
     def _connect(self, name: str, kept: Mapping[str, str] | None = None) -> sqlite3.Connection:
-        if Path(name).exists() and not Path(name).is_file():
-            raise sqlite3.DatabaseError("it is no file")
+        if Path(name).exists() and not (Path(name).is_file() and Path(name).stat().st_size):
+            raise sqlite3.DatabaseError("it is empty, or no file")
         db = sqlite3.connect(name, timeout=2.0, check_same_thread=False)
         try:
             db.text_factory = lambda text: text.decode(errors="replace")
@@ -157,7 +173,9 @@ class Database:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         found = _json(row[0]) if row else None
         if row and found is None:
-            _log.warning("%s: what was kept as %s cannot be read, and is lost", self._file, key)
+            found = self._copied().get(key)
+            what = "is lost" if found is None else f"is taken from {COPY}"
+            _log.warning("%s: what was kept as %s cannot be read, and %s", self._file, key, what)
         return found
 
     def put(self, key: str, value: Any) -> None:
@@ -220,7 +238,7 @@ class Database:
 def _json(text: Any) -> Any:
     """What it says; None: nothing that can be read."""
     with suppress(Exception):
-        return json.loads(text)
+        return json.loads(text) if "\N{REPLACEMENT CHARACTER}" not in text else None
     return None
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from steerd.core.memory import Memory
 from steerd.faults import Boundary
@@ -56,6 +56,7 @@ class Writer:
         self._header: Header | None = None
         self._chunks: deque[list[Entry]] = deque()
         self._kept: Remembered | None = None
+        self._copied: object = None
         self._seldom = Seldom(_SAID_EVERY)
         self._boundary = Boundary("store")
         self._tidied_at = wall()
@@ -154,18 +155,28 @@ class Writer:
         if latest is None or (latest is self._kept and self.trouble is None):
             return
 
+        values: dict[str, Any] = {
+            "orders": dict(latest.orders),
+            "addresses": [[*key, address] for key, address in latest.addresses.items()],
+            "memory": {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)},
+        }
+
         def work(db: Database) -> None:
             before = db.get("epoch")  # the file may be another than at the start
-            db.put("epoch", max(latest.epoch, before if isinstance(before, int) else 0))
-            db.put("orders", dict(latest.orders))
-            db.put("addresses", [[*key, address] for key, address in latest.addresses.items()])
-            db.put("memory", {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)})
+            values["epoch"] = max(latest.epoch, before if isinstance(before, int) else 0)
+            for key, value in values.items():
+                db.put(key, value)
 
         database.again()
         error = self._transaction(database, [work])
         if error is not None:  # once more: room was made, or the file replaced
             self.lost += 1
             error = self._transaction(database, [work])
+        ordered = latest.memory.pins, latest.memory.drains, latest.orders
+        if error is None and ordered != self._copied:
+            with suppress(OSError):
+                database.copy(values)
+                self._copied = ordered
         self._kept = latest
         self.trouble = str(error) if error else None if database.persistent else "the disk cannot be used"
 

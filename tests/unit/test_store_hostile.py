@@ -12,16 +12,17 @@ from steerd.control import as_json
 from steerd.core.memory import Memory
 from steerd.store import store as timing
 from steerd.store import writer
-from steerd.store.database import NAME
+from steerd.store.database import COPY, NAME
 from steerd.store.store import Store
 from tests.unit.test_store import MEMORY, Clock, reopened, switched
 
 NOBODY = 65534
+COPIED: list[bytes] = []
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> bytes:
-    """The file of a daemon that was stopped in order."""
+    """The file of a daemon that was stopped in order. Its copy is in `COPIED`."""
     folder, clock = tmp_path_factory.mktemp("kept"), Clock()
     store = Store(folder, wall=clock)
     store.open()
@@ -30,6 +31,7 @@ def kept(tmp_path_factory) -> bytes:
         store.decided(switched(n), 1_000_000_000 + n)
         store.traced(f"7-{n}", 1_000_000_000 + n, {"path": "fra1/wg0"})
     store.close()
+    COPIED.append((folder / COPY).read_bytes())
     return (folder / NAME).read_bytes()
 
 
@@ -47,7 +49,8 @@ def goes_on(folder: Path, clock: Clock) -> Memory:
     return found.memory
 
 
-def test_one_byte_that_flipped_stops_no_start(tmp_path, kept, caplog):
+@pytest.mark.parametrize("copied", [True, False], ids=["with its copy", "without"])
+def test_one_byte_that_flipped_stops_no_start(tmp_path, kept, caplog, copied):
     caplog.set_level(logging.ERROR)
     begun_with = []
     places = {*range(0, len(kept), 251), *range(3400, 4096, 9), 4090}
@@ -55,15 +58,32 @@ def test_one_byte_that_flipped_stops_no_start(tmp_path, kept, caplog):
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
         (tmp_path / NAME).write_bytes(kept[:at] + bytes((kept[at] ^ 0xFF,)) + kept[at + 1 :])
+        if copied:
+            (tmp_path / COPY).write_bytes(COPIED[0])
         begun_with.append(goes_on(tmp_path, Clock()))
-    assert begun_with.count(MEMORY) > 0.6 * len(places)  # what can be read of a broken file is not lost
+    # Without the copy there is what can be read of a broken file.
+    assert begun_with.count(MEMORY) > (0.99 if copied else 0.6) * len(places)
     assert not caplog.records
 
 
 @pytest.mark.parametrize("length", [0, 1, 16, 100, 4095, 4096, 9000])
-def test_a_file_cut_short_is_set_aside(tmp_path, kept, length):
+def test_a_file_cut_short_is_set_aside_and_its_pins_and_drains_come_from_the_copy(tmp_path, kept, caplog, length):
     (tmp_path / NAME).write_bytes(kept[:length])
-    goes_on(tmp_path, Clock())
+    (tmp_path / COPY).write_bytes(COPIED[0])
+    assert goes_on(tmp_path, Clock()) == MEMORY
+    assert f"moved to {tmp_path / NAME}.broken" in caplog.text
+
+
+@pytest.mark.parametrize("copy", [b"", b"[]", b"{\xff}", b'{"memory": 1, "orders": 2}'])
+def test_a_copy_that_is_none_is_left(tmp_path, kept, copy):
+    (tmp_path / NAME).write_bytes(kept[:100])
+    (tmp_path / COPY).write_bytes(copy)
+    assert goes_on(tmp_path, Clock()) == Memory()
+
+
+def test_who_removes_the_file_wants_it_forgotten(tmp_path, kept):
+    (tmp_path / COPY).write_bytes(COPIED[0])
+    assert goes_on(tmp_path, Clock()) == Memory()
 
 
 @pytest.mark.parametrize("there", ["folder", "folder twice", "fifo", "folder of that name"])
