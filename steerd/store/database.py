@@ -18,6 +18,7 @@ COPY: Final = "steerd.copy.json"
 _VERSION: Final = 1
 _PRUNE_EVERY: Final = 200
 _CACHE_KIB: Final = 128
+_HEADER: Final = 100  # bytes of SQLite's own: it takes what is shorter for a file that it is to begin
 _CHECKPOINT_PAGES: Final = 64  # of the log beside the file, which a small disk has to hold as well
 
 _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
@@ -118,7 +119,7 @@ class Database:
         return found
 
     def _connect(self, name: str, kept: Mapping[str, str] | None = None) -> sqlite3.Connection:
-        if Path(name).exists() and not (Path(name).is_file() and Path(name).stat().st_size):
+        if Path(name).exists() and not (Path(name).is_file() and Path(name).stat().st_size >= _HEADER):
             raise sqlite3.DatabaseError("it is empty, or no file")
         db = sqlite3.connect(name, timeout=2.0, check_same_thread=False)
         try:
