@@ -170,7 +170,6 @@ class Writer:
         database.again()
         error = self._transaction(database, [work])
         if error is not None:  # once more: room was made, or the file replaced
-            self.lost += 1
             error = self._transaction(database, [work])
         ordered = latest.memory.pins, latest.memory.drains, latest.orders
         if error is None and ordered != self._copied:
