@@ -8,12 +8,14 @@ WIDTH: Final = 100
 
 def printable(text: str) -> str:
     """``text`` on one line and without what a terminal would obey: such characters as escapes."""
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def printable_lines(text: str) -> str:
     """As `printable`, of text that is meant to have lines and tabs."""
-    return "".join(one if one in "\n\t" else printable(one) for one in text)
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def wrapped(text: str, first: str = "") -> list[str]:
