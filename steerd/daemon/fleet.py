@@ -14,6 +14,7 @@ from steerd.core.effects import Switched
 from steerd.core.policy.drains_and_pins import withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
+from steerd.faults import Boundary
 from steerd.share.refusals import Refusals
 from steerd.web.metrics import Metrics
 
@@ -102,7 +103,7 @@ class Fleet:
             on_message=self._metrics.mqtt_message,
             draw=random.random,
         )
-        self._task = asyncio.create_task(self._share.run(), name="steerd-share")
+        self._task = asyncio.create_task(Boundary("mqtt").keep(self._share.run), name="steerd-share")
 
     async def follow(self) -> None:
         """Orders begin and end while nobody speaks: look every so often, for ever."""
@@ -129,6 +130,7 @@ class Fleet:
         """Say good-bye to the broker. Safe to repeat."""
         if self._share is not None and self._task is not None:
             await self._share.stop()
+            self._task.cancel()  # it may be waiting to begin again after a failure
             with suppress(asyncio.CancelledError):
                 await self._task
         self._share = self._task = None

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
 from steerd.config.settings import RouteSettings
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId
+from steerd.faults import Boundary, Reader
 from steerd.route.around.gateways import automatic
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.conflicts.pace import Pace
@@ -35,7 +36,7 @@ _FULL_COMPARISON = 60.0
 
 class Upkeep:
     """``settings`` are those in force. From the last look: ``remarks``, and the ``underlays`` of tunnels by path. Call
-    ``changed`` when the kernel may have changed without telling. ``on_failure`` as for `Router`."""
+    ``changed`` when the kernel may have changed without telling."""
 
     def __init__(
         self,
@@ -48,7 +49,6 @@ class Upkeep:
         worker: Worker,
         news: News,
         release: Release,
-        on_failure: Callable[[BaseException], None],
     ) -> None:
         self.settings = settings
         self.reconciler = reconciler
@@ -60,7 +60,6 @@ class Upkeep:
         self._protection = protection
         self._around = around
         self._release = release
-        self._on_failure = on_failure
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
@@ -70,6 +69,8 @@ class Upkeep:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
+        self._boundary = Boundary("routes")
+        self._readers: list[Reader] = []
         self._watch = Watch(
             protocol=settings.protocol,
             port=kernel.port,
@@ -90,16 +91,14 @@ class Upkeep:
             self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
         loop = asyncio.get_running_loop()
         for watch in filter(None, (self._watch, self._nft_watch)):
-            loop.add_reader(watch.fileno(), watch.read)
+            self._readers.append(Reader(self._boundary, loop, watch.fileno(), watch.read))
         self.news.know(self.reconciler)
         self.chosen()
         self._surroundings.set()  # for what changed meanwhile
         self._tasks = [
-            asyncio.create_task(self._tend(), name="steerd-route"),
-            asyncio.create_task(self._follow(), name="steerd-route-surroundings"),
+            asyncio.create_task(self._boundary.keep(self._tend), name="steerd-route"),
+            asyncio.create_task(self._boundary.keep(self._follow), name="steerd-route-surroundings"),
         ]
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
         return result.installed
 
     async def end(self) -> None:
@@ -111,8 +110,9 @@ class Upkeep:
 
     def close(self) -> None:
         """Stop watching."""
+        for reader in self._readers:
+            reader.close()
         for watch in filter(None, (self._watch, self._nft_watch)):
-            asyncio.get_running_loop().remove_reader(watch.fileno())
             watch.close()
 
     def look_around(self, far_ends: Mapping[str, tuple[str, int]] | None = None) -> None:
@@ -256,10 +256,6 @@ class Upkeep:
     def _publish(self, result: Result, noticed: int) -> None:
         self.news.publish(self.reconciler, result, fresh=noticed == self._noticed)
         self.chosen()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            self._on_failure(error)
 
     def _pins(self) -> bool:
         return self._protection.pins(self.settings)

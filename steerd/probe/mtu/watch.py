@@ -14,6 +14,7 @@ from typing import Final
 from steerd.config.settings import IPV6, ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
+from steerd.faults import Boundary, Reader
 from steerd.net.devices import LinkState, look
 from steerd.net.icmp import HEADERS, LEAST
 from steerd.probe.carrier import Leg
@@ -58,6 +59,7 @@ class MtuProber:
         self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
         self._witnesses: dict[Leg, Witness] = {}
         self._links: Links | None = None
+        self._reader: Reader | None = None
         self._devices: dict[str, LinkState | None] = {}
         self._look_at = math.inf
         self._addressed: set[int] | None = set()
@@ -85,7 +87,7 @@ class MtuProber:
                 self._links = Links(self._changed)
             except OSError as error:
                 raise ProbeError(f"cannot watch the network devices: {error.strerror}") from None
-            self._loop.add_reader(self._links, self._links.read)
+            self._reader = Reader(Boundary("devices"), self._loop, self._links.fileno(), self._links.read)
             opened.callback(self._shut_links)
 
     def close(self) -> None:
@@ -103,10 +105,10 @@ class MtuProber:
         self._echoes = self._loop = None
 
     def _shut_links(self) -> None:
-        if self._links is not None and self._loop is not None:
-            self._loop.remove_reader(self._links)
+        if self._links is not None and self._reader is not None:
+            self._reader.close()
             self._links.close()
-        self._links = None
+        self._links = self._reader = None
 
     def configure(self, settings: ProbeSettings, legs: Iterable[Leg]) -> None:
         """Search for these legs from now on; new ones soon."""

@@ -157,14 +157,19 @@ class Firewall(ExitStack):
             raise FirewallError("nft is not installed (on Debian: the package nftables)")
         try:
             done = subprocess.run(
-                [self.program, *words], input=text, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+                [self.program, *words], input=text.encode(), capture_output=True, timeout=_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
         if done.returncode:
-            said = (line for line in done.stderr.splitlines() if line.strip())
+            said = (line for line in _text(done.stderr).splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")
-        return done.stdout
+        return _text(done.stdout)
+
+
+def _text(output: bytes) -> str:
+    """Names and comments are bytes: whoever made them chose which."""
+    return output.decode(errors="backslashreplace")
 
 
 class NftWatch(Notices):
