@@ -13,6 +13,7 @@ from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
 from steerd.route.kernel.main_table import MainTable
 from steerd.route.model.objects import Device
+from steerd.route.wanted.coverage import Coverage
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
@@ -31,6 +32,7 @@ class Surroundings(ExitStack):
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[str, Underlay] = {}
         self._gateways: Gateways = {}
+        self._coverage = Coverage()
         self._advice: str | None = None
         self._advice_due = 0.0
         self._main_table = self.enter_context(MainTable())
@@ -54,6 +56,7 @@ class Surroundings(ExitStack):
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),
+            *remarks.pieces(settings, main, self._coverage),
             *remarks.shared_uplinks(settings, based(main.devices, self.underlays)),
             *remarks.circles(settings, self.underlays),
         ]

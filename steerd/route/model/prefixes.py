@@ -131,6 +131,20 @@ def within(family: int, packed: bytes, covers: bytes) -> bytes:
     return b"".join(found)
 
 
+@_remembered
+def overlapping(family: int, packed: bytes, others: bytes) -> bytes:
+    """Only the prefixes that have an address in common with one of ``others``."""
+    width = WIDTH[family]
+    bits = (width - 1) * 8
+    found = set(split(family, within(family, packed, others)))
+    for entry in split(family, packed):
+        at = _place(others, width, entry) * width  # the first that may lie within it
+        last = int.from_bytes(entry[:-1]) | ((1 << (bits - entry[-1])) - 1)
+        if at < len(others) and others[at : at + width - 1] <= last.to_bytes(width - 1):
+            found.add(entry)
+    return join(found)
+
+
 def _place(packed: bytes, width: int, entry: bytes) -> int:
     """How many come before this one."""
     return bisect_left(
