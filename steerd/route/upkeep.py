@@ -72,7 +72,7 @@ class Upkeep:
             port=kernel.port,
             on_device=self._device_noticed,
             on_address=self._address_noticed,
-            on_main=self._surroundings.set,
+            on_surroundings=self._surroundings.set,
             on_change=self._changed.set,
             on_overrun=self._overrun_noticed,
         )
@@ -219,9 +219,9 @@ class Upkeep:
                 async with self.worker.turn:
                     await self._adapt()
                     pace.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
-                    self._remark()
                     if await self.worker.do(self.reconciler.obstructed):
                         self._changed.set()
+                    self._remark()
                 if pace.repaired:
                     self.news.on_repair("nft")
 
@@ -240,7 +240,10 @@ class Upkeep:
         self._publish(result, noticed)
 
     def _remark(self) -> None:
-        before, self.remarks = self.remarks, (*self._around.remarks, *self._protection.remarks)
+        before, self.remarks = (
+            self.remarks,
+            (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks),
+        )
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:

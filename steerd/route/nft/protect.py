@@ -82,6 +82,10 @@ class Protection(ExitStack):
         """Whether the policy's packets can leave by its paths only."""
         return "guard" in self.can and policy.guard is not Guard.OFF
 
+    def others(self, family: int) -> Mapping[str, str]:
+        """As `Firewall.others`."""
+        return self._firewall.others(family)
+
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet, in bytes, that passed this path; at times less than its device's MTU."""
         self._sizes[path] = mtu

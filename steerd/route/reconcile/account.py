@@ -41,6 +41,11 @@ class Account:
         self._known: dict[PolicyId, str | None] = {}  # obstacles, when packets were asked about last
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may be in the way of some packets."""
+        return self._obstacles.remarks
+
+    @property
     def wrong(self) -> bool:
         """Whether any policy's packets go where they should not."""
         return bool(self._mismatches)
@@ -102,7 +107,7 @@ class Account:
             log.warning("the gateway's addresses cannot be read: %s", error)
             return
         expected = _expected(present, seen, refused)
-        found = self._obstacles.look(present.settings, expected)
+        found = self._obstacles.look(present, seen, expected)
         for policy in sorted(present.choices.keys() if policies is None else policies):
             before = self._mismatches.pop(policy, None)
             self._known[policy] = found.get(policy)
@@ -116,7 +121,7 @@ class Account:
 
     def obstructed(self, present: Present, seen: Seen, refused: Iterable[WayOut]) -> bool:
         """Whether what is in policies' way is something else than when the kernel was asked last."""
-        found = self._obstacles.look(present.settings, _expected(present, seen, refused))
+        found = self._obstacles.look(present, seen, _expected(present, seen, refused))
         return any(found.get(policy) != words for policy, words in self._known.items())
 
     def _mismatch(self, policy: PolicyId, expected: Expected) -> str | None:

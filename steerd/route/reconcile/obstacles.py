@@ -1,33 +1,97 @@
 """What of others keeps policies' packets from going as they should, though all of ours is in place."""
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 from steerd.config.settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
+from steerd.route.kernel.forwarding import stopped
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.model.objects import Seen
+from steerd.route.nft.foreign import Passes, best
 from steerd.route.nft.protect import Protection
 from steerd.route.wanted import coverage
 from steerd.route.wanted.choice import devices
 from steerd.route.wanted.coverage import ALL, Coverage
+from steerd.route.wanted.present import Present
+from steerd.route.wanted.samples import inputs
+
+log = logging.getLogger(__name__)
 
 Expected = Mapping[int, frozenset[str]]
 """By family, the devices that a policy's packets are to leave by; empty: none."""
 
 
 class Obstacles:
-    def __init__(self, protection: Protection) -> None:
+    """``remarks``: what may be one, or is one for some of a policy's packets, as of the last `look`."""
+
+    def __init__(self, kernel: Kernel, protection: Protection) -> None:
+        self.remarks: tuple[str, ...] = ()
+        self._kernel = kernel
         self._protection = protection
         self._coverage = Coverage()
 
-    def look(self, settings: RouteSettings, expected: Mapping[PolicyId, Expected]) -> dict[PolicyId, str]:
+    def look(self, present: Present, seen: Seen, expected: Mapping[PolicyId, Expected]) -> dict[PolicyId, str]:
         """In words, by policy. Main is as `Protection` read it last, everything else as it is now."""
-        lines = {
-            policy.policy: "; ".join(self._of(settings, policy, expected[policy.policy]))
-            for policy in settings.policies
-            if policy.policy in expected
-        }
-        return {policy: words for policy, words in lines.items() if words}
+        settings = present.settings
+        found: dict[PolicyId, str] = {}
+        remarks: list[str] = []
+        for policy in settings.policies:
+            if policy.policy not in expected:
+                continue
+            lines = [*self._pieces(settings, policy, expected[policy.policy])]
+            for family, sources in self._inputs(present, seen, policy, expected[policy.policy]):
+                whole, words = self._forwarding(family, sources, expected[policy.policy][family])
+                if words and whole and not policy.own_traffic:
+                    lines.append(words)
+                elif words:
+                    remarks.append(f"policy {policy.policy}: {words}")
+            if lines:
+                found[policy.policy] = "; ".join(lines)
+        self.remarks = tuple(remarks)
+        return found
 
-    def _of(self, settings: RouteSettings, policy: RoutePolicy, expected: Expected) -> Iterator[str]:
+    def _inputs(
+        self, present: Present, seen: Seen, policy: RoutePolicy, expected: Expected
+    ) -> Iterator[tuple[int, Sequence[str]]]:
+        """By which devices packets of the policy come in that are to leave, by family."""
+        uplinks = {one.device for one in self._protection.main.defaults}
+        try:
+            addresses = self._kernel.addresses()
+        except OSError as error:
+            log.warning("the gateway's addresses cannot be read: %s", error)
+            return
+        for selection in present.selections:
+            if not selection.selectors.own and policy in selection.policies:
+                for family in [family for family, ways in expected.items() if ways]:
+                    found = inputs(present.settings, selection, family, seen.devices, addresses, uplinks)
+                    if found:
+                        yield family, found
+
+    def _forwarding(self, family: int, sources: Sequence[str], ways: frozenset[str]) -> tuple[bool, str]:
+        """What keeps packets from being forwarded from these devices to those, and whether it stops all of them."""
+        off = {device: key for device in sources if (key := stopped(family, device))}
+        if off:
+            cure = " ".join(f"{key}=1" for key in dict.fromkeys(off.values()))
+            keys = " and ".join(dict.fromkeys(off.values()))
+            words = f"IPv{family} that comes in by {', '.join(off)} is not forwarded, since {keys} is 0"
+            return len(off) == len(sources), f"{words}: `sysctl -w {cure}`"
+        chains = {
+            (table, chain, way): answer
+            for way in sorted(ways)
+            for table, text in self._protection.others(family).items()
+            for chain, answer in best(text, family, sources, way).items()
+        }
+        for (table, chain, way), answer in sorted(chains.items(), key=lambda one: one[1]):
+            does = {Passes.NO: "drops", Passes.MAYBE: "may drop"}.get(answer)
+            if does:
+                return answer is Passes.NO, (
+                    f"chain {chain} of nftables' table {table} {does} IPv{family} from {', '.join(sources)} to {way}: "
+                    f"see that a rule of it accepts that (`nft list chain {table} {chain}`)"
+                )
+        return False, ""
+
+    def _pieces(self, settings: RouteSettings, policy: RoutePolicy, expected: Expected) -> Iterator[str]:
         if taken := list(self._taken(settings, policy, expected)):
             yield (
                 f"routes of main that are no default routes come before steerd's and take {', and '.join(taken)}: "

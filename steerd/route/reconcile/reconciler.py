@@ -55,7 +55,7 @@ class Reconciler:
         self._protection = protection
         self._peers = peers
         self._convergence = Convergence(kernel, peers, protection.pins)
-        self._account = Account(kernel, peers, Obstacles(protection))
+        self._account = Account(kernel, peers, Obstacles(kernel, protection))
         self._spent: list[RouteSettings] = []  # of which something may be left
 
     @property
@@ -67,6 +67,11 @@ class Reconciler:
     def counts(self) -> Mapping[tuple[PolicyId, int], int]:
         """Routes that lead on, by policy and family, as last read."""
         return self._convergence.counts
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may keep some of the packets from going as they should, as last seen."""
+        return self._account.remarks
 
     @property
     def indexes(self) -> AbstractSet[int]:
