@@ -227,7 +227,8 @@ class Upkeep:
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
-        look = partial(self._around.look, self.settings, pinned=self._pins(), far_ends=self._far_ends)
+        guarded = "guard" in self._protection.can
+        look = partial(self._around.look, self.settings, pinned=self._pins(), guarded=guarded, far_ends=self._far_ends)
         try:
             effective = await self.worker.do(look)
             if effective == self.reconciler.standing.settings:

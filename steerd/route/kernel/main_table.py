@@ -14,11 +14,12 @@ from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.kernel.codec.route import Rta
 from steerd.route.kernel.listing import Columns, Template
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead, Leads
-from steerd.route.model.objects import MAIN, Device, RouteType
+from steerd.route.model.objects import MAIN, Device, RouteType, Rule
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES
 
 _HEADER_SIZE = 12  # struct rtmsg
@@ -84,13 +85,41 @@ class MainTable(ExitStack):
         ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
         return Main(leads, tuple(ordered), devices)
 
+    def rules(self) -> list[tuple[int, Rule]]:
+        """(protocol, rule) of all there are, in order. Raises `NetlinkError`."""
+        found: list[tuple[int, Rule]] = []
+        for family in FAMILIES:
+            try:
+                bodies = self._connection.dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))
+            except NetlinkError as error:
+                if error.errno not in _NO_SUCH_FAMILY:
+                    raise
+            else:
+                found += rule_codec.decode(bodies)
+        return found
+
+    def own(self) -> frozenset[str]:
+        """The gateway's own addresses. Raises `NetlinkError`."""
+        bodies = self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST)
+        return frozenset(str(own.ip) for _, own in map(link_codec.decode_address, bodies) if own)
+
+    def table(self, family: int, number: int, devices: Mapping[str, Device]) -> Leads:
+        """A table with its default routes; empty where there is none. Raises `NetlinkError`."""
+        names = {one.index: one.name for one in devices.values()}
+        found = self._table(family, number, names)
+        leads = {lead: found.sorted(lead) for lead in found.packed}
+        for body in found.defaults:
+            if lead := _lead(names, body[:1] + body[2:]):
+                leads[lead] = prefixes.union(family, leads.get(lead, b""), prefixes.DEFAULT[family])
+        return leads
+
     def _table(self, family: int, table: int, names: Mapping[int, str]) -> "_Table":
         """Empty where there is no such table, or no such family."""
         request = route_codec.dump_request(family, table=table)
         try:
             return self._connection.dump_into(route_codec.RTM_GETROUTE, request, lambda: _Table(family, names))
         except NetlinkError as error:
-            if error.errno in _NO_SUCH_FAMILY:
+            if error.errno in {*_NO_SUCH_FAMILY, errno.ENOENT}:
                 return _Table(family, names)
             raise
 

@@ -27,12 +27,13 @@ _ROUTES = (route_codec.RTM_NEWROUTE, route_codec.RTM_DELROUTE)
 _NEXTHOPS = (nexthop_codec.RTM_NEWNEXTHOP, nexthop_codec.RTM_DELNEXTHOP)
 _ADDRESSES = (link_codec.RTM_NEWADDR, link_codec.RTM_DELADDR)
 _NETCONFS = (80, 81)  # RTM_NEWNETCONF, RTM_DELNETCONF: some sysctls of devices, among them forwarding
+_RULES = (rule_codec.RTM_NEWRULE, rule_codec.RTM_DELRULE)
 _REMOVALS = (route_codec.RTM_DELROUTE, rule_codec.RTM_DELRULE, nexthop_codec.RTM_DELNEXTHOP)
 
 
 class Watch(Notices):
     """``on_device(device, gone)`` for each link message, ``on_address(index)`` for each address added to or removed
-    from a device, ``on_surroundings()`` when others change the main table or whether packets are forwarded,
+    from a device, ``on_surroundings()`` when others change the main table, rules, or whether packets are forwarded,
     ``on_change()`` for all else that may concern us, ``on_overrun()`` when messages were lost: then everything must be
     read again. ``remover`` is the netlink address of who last removed something of our protocol; 0: not known."""
 
@@ -71,6 +72,8 @@ class Watch(Notices):
             elif kind in _NETCONFS or (kind in _ROUTES and body[_IN_ROUTE_PROTOCOL] != self._protocol):
                 self._on_surroundings()
             else:
+                if kind in _RULES:
+                    self._on_surroundings()
                 if kind in _REMOVALS:
                     self.remover = sender(datagram) or self.remover
                 self._on_change()

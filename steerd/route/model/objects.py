@@ -23,8 +23,33 @@ class Action(IntEnum):
     NOP = 3
 
 
+class Fra(IntEnum):
+    """Attributes of a rule (linux/fib_rules.h)."""
+
+    DST = 1
+    SRC = 2
+    IIFNAME = 3
+    GOTO = 4
+    PRIORITY = 6
+    FWMARK = 10
+    TUN_ID = 12
+    SUPPRESS_IFGROUP = 13
+    SUPPRESS_PREFIXLEN = 14
+    TABLE = 15
+    FWMASK = 16
+    OIFNAME = 17
+    PAD = 18
+    L3MDEV = 19
+    UID_RANGE = 20
+    PROTOCOL = 21
+    IP_PROTO = 22
+    SPORT_RANGE = 23
+    DPORT_RANGE = 24
+
+
 class RouteType(IntEnum):
     UNICAST = 1
+    LOCAL = 2
     BLACKHOLE = 6
     UNREACHABLE = 7
     PROHIBIT = 8
@@ -34,7 +59,7 @@ class RouteType(IntEnum):
 class Rule(NamedTuple):
     """A policy routing rule. ``target`` is the table of a LOOKUP, the priority of a GOTO; ``source`` a prefix in text,
     or empty; ``suppress`` the prefix length up to which a result is rejected; ``other`` the attributes of a found rule
-    that we never set ourselves."""
+    that we never set ourselves (`Fra`; 0: the header's type of service and destination's length)."""
 
     family: int
     priority: int
