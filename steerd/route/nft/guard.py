@@ -5,7 +5,7 @@ for than its default route may leave by any device: LAN and containers stay reac
 policy's addresses between them, such as two halves: these are a default route in pieces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import IPV4, IPV6, Guard, Prefixes, RoutePolicy, RouteSettings
@@ -26,12 +26,14 @@ def guard(
     selections: Sequence[Selection],
     extra: ExtraDevices,
     taken: Mapping[tuple[PolicyId, int], AbstractSet[Lead]],
+    bridges: Mapping[str, AbstractSet[str]],
     *,
     answers: bool,
 ) -> list[str]:
-    """The chains. ``taken``: what main's routes take away from policies altogether, by policy and family: these do not
-    count as better known. ``answers``: a path answers connections that came in by it, even if no policy may choose
-    it."""
+    """The chains. ``bridges``: the Ethernet addresses of each and of its ports: what is for another passes from port to
+    port, and is not ours to judge, though it is seen here where the kernel has nftables look at bridged frames.
+    ``taken``: what main's routes take away from policies altogether, by policy and family: these do not count as better
+    known. ``answers``: a path answers connections that came in by it, even if no policy may choose it."""
     chains = []
     for policy in sorted(settings.policies, key=lambda one: one.order):
         if policy.guard is Guard.OFF:
@@ -48,10 +50,17 @@ def guard(
         return "accept" if policy.guard is Guard.OFF else f"goto guard_{policy.order}"
 
     deep, lookups = classify(settings, relevant, "guarded", verdict)
-    rules = ["type filter hook forward priority filter + 5; policy accept;", *left_alone(settings, "accept")]
+    hook = "type filter hook forward priority filter + 5; policy accept;"
+    rules = [hook, *left_alone(settings, "accept"), *_bridged(bridges)]
     if answers:
         rules.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 oifname @paths accept")
     return [*chains, *deep, words.chain("guard", [*rules, *lookups])]
+
+
+def _bridged(bridges: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
+    for bridge in sorted(bridges):
+        ours = ", ".join(sorted(bridges[bridge]))
+        yield f'iifname "{bridge}" oifname "{bridge}" ether daddr != {{ {ours} }} accept'
 
 
 def allowed(settings: RouteSettings, policy: RoutePolicy, extra: ExtraDevices) -> frozenset[str]:

@@ -115,7 +115,15 @@ class Protection(ExitStack):
         # A policy may have a hundred thousand prefixes: made anew only if an input changed.
         uplinks = frozenset(one.device for one in self.main.defaults)
         around = Inputs(
-            self.main.specific, self.main.attached, unsure, taken, dict(extra), mtus, uplinks, frozenset(self.can)
+            self.main.specific,
+            self.main.attached,
+            unsure,
+            taken,
+            dict(extra),
+            mtus,
+            uplinks,
+            self._bridges(settings),
+            frozenset(self.can),
         )
         inputs = (settings, selections, around)
         if inputs != self._inputs:
@@ -153,6 +161,17 @@ class Protection(ExitStack):
         """Remove the table of this name. Raises `FirewallError`."""
         self._inputs = ()
         self._firewall.hold(table, None)
+
+    def _bridges(self, settings: RouteSettings) -> dict[str, frozenset[str]]:
+        """The Ethernet addresses of each bridge that no path leaves by, with those of its ports."""
+        known = self.main.devices.values()
+        paths = {path.device for path in settings.paths}
+        found = {
+            bridge.name: frozenset(one.hardware for one in known if bridge.index in (one.index, one.master))
+            for bridge in known
+            if bridge.bridge and bridge.name not in paths
+        }
+        return {name: addresses - {""} for name, addresses in found.items() if addresses - {""}}
 
     def _mtus(self, settings: RouteSettings, devices: Mapping[str, Device]) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -30,8 +30,8 @@ class Inputs:
     """What besides the settings goes into the table. ``main`` has the prefixes that main knows better than by a default
     route, ``attached`` those of them that are networks of this machine's, ``doubtful`` those by which it takes all that
     a policy is about, and ``taken`` by which routes, by policy and family; ``mtus`` the largest packet that each
-    device's path takes, in bytes; ``uplinks`` the devices of main's default routes; ``can`` the uses of nftables that
-    this kernel allows."""
+    device's path takes, in bytes; ``uplinks`` the devices of main's default routes; ``bridges`` the Ethernet addresses
+    of each and of its ports; ``can`` the uses of nftables that this kernel allows."""
 
     main: Prefixes = field(default_factory=Prefixes)
     attached: Prefixes = field(default_factory=Prefixes)
@@ -40,6 +40,7 @@ class Inputs:
     extra: ExtraDevices = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
     uplinks: frozenset[str] = frozenset()
+    bridges: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
     can: frozenset[str] = frozenset({"guard", "pin", "clamp"})
 
 
@@ -49,7 +50,7 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: In
     pinned = "pin" in inputs.can and settings.pins
     chains: list[str] = []
     if "guard" in inputs.can and settings.guards:
-        chains += guard(settings, known, inputs.extra, inputs.taken, answers=pinned)
+        chains += guard(settings, known, inputs.extra, inputs.taken, inputs.bridges, answers=pinned)
     if pinned:
         chains += pins(settings, known, inputs.uplinks)
     if "clamp" in inputs.can and settings.clamp_mss:
