@@ -84,6 +84,6 @@ def test_other_hooks_are_no_matter_and_each_chain_in_this_one_has_an_answer():
 
 def test_of_several_devices_that_packets_come_in_by_the_best_counts():
     listing = table('iifname "lan" oifname "a" accept')
-    assert best(listing, 4, ["docker0", "lan"], "a") == {"f": YES}
-    assert best(listing, 4, ["docker0", "lan"], "b") == {"f": NO}
-    assert best(listing, 4, [], "a") == {}
+    assert best(listing, 4, ("docker0", "lan"), "a") == {"f": YES}
+    assert best(listing, 4, ("docker0", "lan"), "b") == {"f": NO}
+    assert best(listing, 4, (), "a") == {}

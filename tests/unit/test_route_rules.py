@@ -85,6 +85,7 @@ def test_a_rule_before_ours_that_takes_traffic_of_policies_is_told_with_where_it
         rule(AFTER, 52),  # Tailscale's, with peers
         rule(AFTER, mark=0xCA6C, mask=FULL_MASK, invert=True),  # wg-quick's, of a tunnel that is no path
         rule(AFTER, MAIN, source="192.0.2.99/32"),
+        rule(AFTER, 220, source="192.0.2.99/32"),  # though its table is empty
         rule(AFTER, MAIN, other=to("198.51.100.0/24")),
         rule(AFTER, 0, action=7, source="192.0.2.99/32"),
         rule(BEFORE, MAIN, source="192.0.2.99/32"),
@@ -106,6 +107,7 @@ def test_what_takes_traffic_or_misses_it_is_told(one):
         rule(AFTER, 52, suppress=32),
         rule(AFTER, 220),  # strongSwan's, without routes
         rule(BEFORE, 220),
+        rule(BEFORE, 220, source="192.0.2.99/32"),
         rule(AFTER, MAIN, suppress=0),  # wg-quick's
         rule(BEFORE, MAIN, suppress=0),
         rule(AFTER, MAIN, mark=0x80000, mask=0xFF0000),  # Tailscale's

@@ -147,9 +147,12 @@ def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy
         return Lead(family, RouteType.THROW) if jumps else None
     if rule.action != Action.LOOKUP:
         return Lead(family, rule.action) if rule.action in _REJECTS else None
+    routes = table(family, rule.target)
+    if not routes and rule.source and not before:
+        return Lead(family, RouteType.UNICAST)  # written for somebody, though its table is still empty
     found = [
         lead
-        for lead, packed in table(family, rule.target).items()
+        for lead, packed in routes.items()
         if lead.type != RouteType.THROW
         and not (lead.devices and devices(settings, policy) >= set(lead.devices))
         and _reaches(family, packed, mine, left, about, rule.suppress)

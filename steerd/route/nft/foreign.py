@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import NamedTuple
 
 _CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
@@ -23,6 +24,7 @@ _OTHER_FAMILY = {
     4: re.compile(r"\bnfproto ipv6|\bip6 |\bicmpv6 "),
     6: re.compile(r"\bnfproto ipv4|\bip [a-z]|\bicmp "),
 }
+_REMEMBERED = 64
 
 
 class Passes(IntEnum):
@@ -52,7 +54,8 @@ def passes(listing: str, packet: Packet) -> dict[str, Passes]:
     return found
 
 
-def best(listing: str, family: int, iifs: Sequence[str], oif: str) -> dict[str, Passes]:
+@lru_cache(_REMEMBERED)
+def best(listing: str, family: int, iifs: tuple[str, ...], oif: str) -> dict[str, Passes]:
     """As `passes`, for what comes in by any of the devices: the best answer for each chain."""
     each = [passes(listing, Packet(family, iif, oif)) for iif in iifs]
     return {name: max(one[name] for one in each) for name in (each[0] if each else ())}

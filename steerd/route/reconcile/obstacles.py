@@ -1,7 +1,8 @@
 """What of others keeps policies' packets from going as they should, though all of ours is in place."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 from steerd.config.settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
@@ -36,12 +37,15 @@ class Obstacles:
         settings = present.settings
         found: dict[PolicyId, str] = {}
         remarks: list[str] = []
+        known = self._inputs(present, seen)
+        forwarding = cache(self._forwarding)  # many policies ask the same
         for policy in settings.policies:
             if policy.policy not in expected:
                 continue
             lines = [*self._pieces(settings, policy, expected[policy.policy])]
-            for family, sources in self._inputs(present, seen, policy, expected[policy.policy]):
-                whole, words = self._forwarding(family, sources, expected[policy.policy][family])
+            for family, ways in expected[policy.policy].items():
+                sources = known.get((policy.policy, family), ())
+                whole, words = forwarding(family, sources, ways) if ways and sources else (False, "")
                 if words and whole and not policy.own_traffic:
                     lines.append(words)
                 elif words:
@@ -51,24 +55,22 @@ class Obstacles:
         self.remarks = tuple(remarks)
         return found
 
-    def _inputs(
-        self, present: Present, seen: Seen, policy: RoutePolicy, expected: Expected
-    ) -> Iterator[tuple[int, Sequence[str]]]:
-        """By which devices packets of the policy come in that are to leave, by family."""
+    def _inputs(self, present: Present, seen: Seen) -> dict[tuple[PolicyId, int], tuple[str, ...]]:
+        """By which devices forwarded packets of each policy come in, by family."""
         uplinks = {one.device for one in self._protection.main.defaults}
         try:
             addresses = self._kernel.addresses()
         except OSError as error:
             log.warning("the gateway's addresses cannot be read: %s", error)
-            return
-        for selection in present.selections:
-            if not selection.selectors.own and policy in selection.policies:
-                for family in [family for family, ways in expected.items() if ways]:
-                    found = inputs(present.settings, selection, family, seen.devices, addresses, uplinks)
-                    if found:
-                        yield family, found
+            return {}
+        found: dict[tuple[PolicyId, int], tuple[str, ...]] = {}
+        for selection in (one for one in present.selections if not one.selectors.own):
+            for family in present.families:
+                names = inputs(present.settings, selection, family, seen.devices, addresses, uplinks)
+                found |= {(policy.policy, family): tuple(names) for policy in selection.policies}
+        return found
 
-    def _forwarding(self, family: int, sources: Sequence[str], ways: frozenset[str]) -> tuple[bool, str]:
+    def _forwarding(self, family: int, sources: tuple[str, ...], ways: frozenset[str]) -> tuple[bool, str]:
         """What keeps packets from being forwarded from these devices to those, and whether it stops all of them."""
         off = {device: key for device in sources if (key := stopped(family, device))}
         if off:
