@@ -185,6 +185,27 @@ def test_pieces_by_the_path_in_use_are_as_good_as_steered_until_another_is_chose
     routing(run())
 
 
+def test_next_hops_that_are_objects_are_known_by_their_devices(gateway):
+    gateway.sysctl("ipv4/nexthop_compat_mode", 0)
+    ip("nexthop", "add", "id", "7", "dev", "wan")
+    ip("nexthop", "add", "id", "8", "dev", "a")
+    ip("nexthop", "add", "id", "9", "group", "7/8")
+    routes("add", HALVES, "nhid", "8")
+    heard = Heard()
+
+    async def run():
+        router = heard.router(settings(PATHS, (ALL,)))
+        await router.start()
+        assert (await router.steer(steer("all", "a"))).mismatch is None
+        assert goes(gateway, "10.1.2.3") == "a"
+        routes("replace", HALVES, "nhid", "9")
+        await until_async(lambda: heard.installed and heard.installed[-1].mismatch)
+        assert "0.0.0.0/1, 128.0.0.0/1 by a, wan" in heard.installed[-1].mismatch
+        await router.stop()
+
+    routing(run())
+
+
 def test_a_policy_whose_prefixes_are_covered_by_several_routes_is_in_error_and_others_are_as_they_were(gateway):
     office = policy("office", 0, "10.0.0.0/8", "192.0.2.0/24", guard=Guard.ALWAYS)
     guests = policy("guests", 1, "0.0.0.0/0", guard=Guard.USUAL, sources=("192.168.60.0/24",))

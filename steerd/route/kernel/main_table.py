@@ -13,13 +13,14 @@ from typing import NamedTuple
 from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
+from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
 from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.kernel.codec.route import Rta
 from steerd.route.kernel.listing import Columns, Template
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead, Leads
-from steerd.route.model.objects import MAIN, Device, RouteType, Rule
+from steerd.route.model.objects import MAIN, Device, Group, Nexthop, RouteType, Rule
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES
 
 _HEADER_SIZE = 12  # struct rtmsg
@@ -80,7 +81,7 @@ class MainTable(ExitStack):
         defaults: list[DefaultRoute] = []
         for family in FAMILIES:
             found = self._table(family, MAIN, names)
-            leads |= {lead: found.sorted(lead) for lead in found.packed}
+            leads |= self._named({lead: found.sorted(lead) for lead in found.packed}, names)
             defaults += (one for body in found.defaults for one in _default(family, body, names))
         ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
         return Main(leads, tuple(ordered), devices)
@@ -111,7 +112,24 @@ class MainTable(ExitStack):
         for body in found.defaults:
             if lead := _lead(names, body[:1] + body[2:]):
                 leads[lead] = prefixes.union(family, leads.get(lead, b""), prefixes.DEFAULT[family])
-        return leads
+        return self._named(leads, names)
+
+    def _named(self, leads: Mapping[Lead, bytes], names: Mapping[int, str]) -> dict[Lead, bytes]:
+        """With the devices of nexthop objects, where routes do not tell (``nexthop_compat_mode`` is 0)."""
+        if all(lead.devices or not lead.via for lead in leads):
+            return dict(leads)
+        bodies = self._connection.dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST)
+        known = {one.id: one for _, one in nexthop_codec.decode(bodies, names)}
+        found: dict[Lead, bytes] = {}
+        for lead, packed in leads.items():
+            one = known.get(int(lead.via)) if lead.via and not lead.devices else None
+            members = [known.get(number) for number, _ in one.members] if isinstance(one, Group) else [one]
+            ways = [member for member in members if isinstance(member, Nexthop)]
+            devices = tuple(sorted({way.device for way in ways if way.device}))
+            vias = " ".join(sorted({way.via for way in ways if way.via}))
+            named = lead._replace(devices=devices, via=vias) if ways else lead
+            found[named] = prefixes.union(lead.family, found.get(named, b""), packed)
+        return found
 
     def _table(self, family: int, table: int, names: Mapping[int, str]) -> "_Table":
         """Empty where there is no such table, or no such family."""
@@ -168,6 +186,8 @@ def _lead(names: Mapping[int, str], template: Template) -> Lead | None:
     ways = list(_ways(values))
     devices = sorted({names.get(index, f"if{index}") for index, _ in ways})
     vias = sorted({socket.inet_ntop(address_family, gateway) for _, gateway in ways if gateway})
+    if not ways and Rta.NH_ID in values:
+        vias = [str(_U32.unpack(values[Rta.NH_ID])[0])]
     attached = protocol in (_KERNEL, _ADVERTISED) and not vias and Rta.VIA not in values
     return Lead(family, kind, metric, tuple(devices), " ".join(vias), attached)
 
