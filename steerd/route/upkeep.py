@@ -11,7 +11,6 @@ from steerd.config.settings import RouteSettings
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId
 from steerd.faults import Boundary, Reader
-from steerd.route.around.gateways import automatic
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
@@ -76,10 +75,9 @@ class Upkeep:
             port=kernel.port,
             on_device=self._device_noticed,
             on_address=self._address_noticed,
-            on_main=self._surroundings.set,
+            on_surroundings=self._surroundings.set,
             on_change=self._changed.set,
             on_overrun=self._overrun_noticed,
-            main=self._follows_main,
         )
         self.changed = self._changed.set
 
@@ -148,7 +146,7 @@ class Upkeep:
     def retarget(self, settings: RouteSettings) -> None:
         """Watch over these settings, which are in force now."""
         self.settings = settings
-        self._watch.retarget(settings.protocol, self._kernel.port, main=self._follows_main)
+        self._watch.retarget(settings.protocol, self._kernel.port)
         if self._nft_watch:
             self._nft_watch.retarget(settings.nft_table)
         self.news.know(self.reconciler)
@@ -227,15 +225,18 @@ class Upkeep:
                 async with self.worker.turn:
                     await self._adapt()
                     pace.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
+                    if await self.worker.do(self.reconciler.obstructed):
+                        self._changed.set()
+                    self._remark()
                 if pace.repaired:
                     self.news.on_repair("nft")
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
-        look = partial(self._around.look, self.settings, pinned=self._pins(), far_ends=self._far_ends)
+        guarded = "guard" in self._protection.can
+        look = partial(self._around.look, self.settings, pinned=self._pins(), guarded=guarded, far_ends=self._far_ends)
         try:
             effective = await self.worker.do(look)
-            self._remark()
             if effective == self.reconciler.standing.settings:
                 return
             noticed = self._noticed
@@ -246,7 +247,10 @@ class Upkeep:
         self._publish(result, noticed)
 
     def _remark(self) -> None:
-        before, self.remarks = self.remarks, self._around.remarks
+        before, self.remarks = (
+            self.remarks,
+            (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks),
+        )
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:
@@ -259,10 +263,6 @@ class Upkeep:
 
     def _pins(self) -> bool:
         return self._protection.pins(self.settings)
-
-    @property
-    def _follows_main(self) -> bool:
-        return self._protection.follows_main(self.settings) or automatic(self.settings)
 
     def _max_drain(self) -> float:
         return max((policy.max_drain for policy in self.settings.policies), default=math.inf)

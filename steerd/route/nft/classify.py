@@ -4,7 +4,7 @@ Selectors are asked in the order of the file, then the longest prefix wins. nfta
 are laid out as disjoint ranges.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 
 from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
@@ -35,15 +35,9 @@ def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
     return lines
 
 
-def merged(family: int, packed: bytes) -> Iterable[Range]:
+def merged(family: int, packed: bytes) -> list[Range]:
     """The addresses of a set of prefixes, as the widest ranges."""
     return list(flatten(family, ((entry, True) for entry in prefixes.split(family, packed))))
-
-
-def devices(settings: RouteSettings, policy: RoutePolicy) -> frozenset[str]:
-    """Those of the paths that the policy may use."""
-    allowed = policy.allowed
-    return frozenset(path.device for path in settings.paths if allowed is None or path.path in allowed)
 
 
 def classify(
