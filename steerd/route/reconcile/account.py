@@ -14,7 +14,7 @@ from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen
 from steerd.route.reconcile.obstacles import Expected, Obstacles
 from steerd.route.reconcile.peers import Peers
-from steerd.route.wanted.choice import BLOCKED, Choice, carrying, ways_out, weighed
+from steerd.route.wanted.choice import BLOCKED, Choice, carrying, way_out, ways_out, weighed
 from steerd.route.wanted.present import Present
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,14 @@ class Account:
         return None
 
     def examine(
-        self, present: Present, seen: Seen, refused: Iterable[WayOut], policies: AbstractSet[PolicyId] | None = None
+        self,
+        present: Present,
+        seen: Seen,
+        refused: Mapping[WayOut, str],
+        policies: AbstractSet[PolicyId] | None = None,
     ) -> None:
-        """Asks the kernel where it sends packets of these policies, or of all. ``refused``: ways out it refuses."""
+        """Asks the kernel where it sends packets of these policies, or of all. ``refused``: ways out that it refuses,
+        with its words."""
         try:
             self._verifier.prepare(present.settings, present.selections, seen.devices)
         except OSError as error:
@@ -112,6 +117,7 @@ class Account:
             before = self._mismatches.pop(policy, None)
             self._known[policy] = found.get(policy)
             words = found.get(policy) or self._mismatch(policy, expected[policy])
+            words = words or _nowhere(present, refused, policy, expected[policy])
             if words:
                 self._mismatches[policy] = words
                 if words != before:
@@ -141,3 +147,14 @@ def _expected(present: Present, seen: Seen, refused: Iterable[WayOut]) -> dict[P
         }
         for policy, choice in present.choices.items()
     }
+
+
+def _nowhere(present: Present, refused: Mapping[WayOut, str], policy: PolicyId, expected: Expected) -> str | None:
+    """Which family of the policy's packets has no way, though its path ought to carry it; None: all go somewhere."""
+    best = present.choices[policy].best
+    path = present.paths.get(best) if best is not None else None
+    for family, ways in expected.items():
+        way = None if path is None or ways else way_out(path, family)
+        if way is not None and way in refused:
+            return f"IPv{family} goes nowhere: the kernel does not send it by {best}: {refused[way]}"
+    return None
