@@ -137,8 +137,10 @@ def test_after_max_drain_a_path_that_was_left_lets_go_too(gateway):
     routing(run())
 
 
-def test_what_came_in_by_a_path_is_answered_by_it(gateway):
-    given = settings(PATHS, (ALL,), bypass_mark=0x51)
+@pytest.mark.parametrize("marks", [{"bypass_mark": 0x51}, {"main_mark": 0xFA << 24}], ids=["bypass", "our own"])
+def test_what_came_in_by_a_path_or_by_main_is_answered_by_it(gateway, marks):
+    """Such as to a port that is forwarded to a host of the LAN."""
+    given = settings(PATHS, (ALL,), **marks)
 
     async def run():
         router = Heard().router(given)

@@ -24,8 +24,11 @@ Verdict = Callable[[RoutePolicy], str]
 
 
 def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
-    """Rules for what belongs to no policy: bypassed, multicast (no unicast route moves it), management, main's own."""
+    """Rules for what belongs to no policy: bypassed, answers to what main brought, multicast (no unicast route moves
+    it), management, main's own."""
     lines = [f"meta mark {settings.bypass_mark:#x} {verdict}"] if settings.bypass_mark else []
+    if settings.pins and settings.main_mark:
+        lines.append(f"meta mark and {settings.mark_mask:#x} == {settings.main_mark:#x} {verdict}")
     for family in FAMILIES:
         protocol = words.PROTOCOL[family]
         lines.append(f"{protocol} daddr {_MULTICAST[family]} {verdict}")
