@@ -325,3 +325,32 @@ def test_comments_of_any_bytes_in_our_table_stop_neither_the_watch_nor_a_start(g
         assert "strange" not in ruleset()
 
     routing(run())
+
+
+def test_what_the_guard_drops_is_counted_for_each_policy_and_said(gateway, caplog):
+    """The counters begin anew whenever the table changes, and the count goes on."""
+    listed = policy("listed", 1, "10.0.0.0/8", guard=Guard.ALWAYS)
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL, listed)))
+        await router.start()
+        for name in ("all", "listed"):
+            await router.steer(steer(name, "b"))
+        assert router.dropped() == {}
+        ip("rule", "add", "priority", "90", "iif", "lan", "lookup", "90")
+        ip("route", "add", "default", "dev", "wan", "table", "90")
+        gateway.send("172.20.1.1", 3)
+        gateway.send("10.1.2.3", 2)
+        assert gateway.arrivals() == {}
+        await until_async(lambda: router.dropped() == {"all": 3, "listed": 2})
+        said = (
+            "the leak guard dropped 3 packets of policy all in the last minute: they would have left by no path of it"
+        )
+        assert said in router.remarks()
+        await reconfigure(router, settings(PATHS[:2], (ALL, listed)))
+        gateway.send("172.20.1.1", 4)
+        await until_async(lambda: router.dropped() == {"all": 7, "listed": 2})
+        await router.stop()
+
+    routing(run())
+    assert caplog.text.count("the leak guard dropped") <= 2

@@ -15,6 +15,7 @@ from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft.drops import Counted
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
@@ -85,6 +86,10 @@ class Protection(ExitStack):
     def others(self, family: int) -> Mapping[str, str]:
         """As `Firewall.others`."""
         return self._firewall.others(family)
+
+    def counted(self) -> Counted:
+        """As `Firewall.counted`."""
+        return self._firewall.counted()
 
     def stands(self, settings: RouteSettings) -> bool:
         """Whether a table of ours is in place, whatever is in it. Raises `NetlinkError`."""
