@@ -10,6 +10,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
@@ -39,7 +40,11 @@ _HOOKS = {IPV4: ("ip", "inet"), IPV6: ("ip6", "inet")}
 _TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
 _CHAINS = {3, 5}  # NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN
 
-_TIMEOUT = 30.0
+_TIMEOUT = 3.0
+_SPEED = 200_000.0
+"""Seconds that `nft` may take, and as many more as this makes of the bytes of the table: a switch may wait for it."""
+_HUNG = 60.0
+"""Seconds for which an `nft` that did not end is not run again."""
 _ATTEMPTS = 5
 _PROGRAM = "nft"
 _USUAL_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
@@ -59,6 +64,7 @@ class Firewall(ExitStack):
         self._table = ""
         self._listing = ""
         self._generation = -1
+        self._hung_until = 0.0
         self._puts = 0  # how often the table was put there: counters begin anew with each
         self._others: dict[str, str] = {}
         self._others_as_of = -2
@@ -188,12 +194,16 @@ class Firewall(ExitStack):
             raise FirewallError("this kernel has no nftables")
         if self.program is None:
             raise FirewallError("nft is not installed (on Debian: the package nftables)")
+        if time.monotonic() < self._hung_until:
+            raise FirewallError("nft hangs: it is tried again once a minute")
+        timeout = _TIMEOUT + max(len(text), len(self._listing)) / _SPEED
         try:
             done = subprocess.run(
-                [self.program, *words], input=text.encode(), capture_output=True, timeout=_TIMEOUT, check=False
+                [self.program, *words], input=text.encode(), capture_output=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
+            self._hung_until = time.monotonic() + _HUNG
+            raise FirewallError(f"nft did not end within {timeout:.0f} s") from error
         if done.returncode:
             said = (line for line in _text(done.stderr).splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")
