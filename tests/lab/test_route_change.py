@@ -215,9 +215,9 @@ def test_of_several_only_the_last_is_committed_and_numbers_are_released(gateway)
         before = ours()
         first = await router.prepare(new)
         with pytest.raises(RouteError, match="another steerd"):
-            await Heard().router(settings((), (), **ELSEWHERE)).start()  # they are claimed
+            await Heard().router(settings((), (), mark_mask=0xFF0000, **ELSEWHERE)).start()  # they are claimed
         second = await router.prepare(replace(old, policies=OLD[:1]))
-        other = Heard().router(settings((), (), **ELSEWHERE))
+        other = Heard().router(settings((), (), mark_mask=0xFF0000, **ELSEWHERE))
         await other.start()
         await other.stop()
         with pytest.raises(RouteError, match="another took its place"):
@@ -228,7 +228,7 @@ def test_of_several_only_the_last_is_committed_and_numbers_are_released(gateway)
         await second.abort()
         third = await router.prepare(new)
         await third.abort()
-        other = Heard().router(settings((), (), **ELSEWHERE))
+        other = Heard().router(settings((), (), mark_mask=0xFF0000, **ELSEWHERE))
         await other.start()
         await other.stop()
         await router.stop()

@@ -202,7 +202,7 @@ class MtuProber:
             for leg, due in self._wheel.take(now):
                 if self._legs.get(leg) == due:
                     self._put(leg, self._slot(leg, now))
-                    if leg not in self._runs and leg not in self._waiting:
+                    if leg not in self._runs and leg not in self._waiting and leg not in self._witnesses:
                         self._waiting.append(leg)
             while self._waiting and len(self._runs) < _AT_ONCE:
                 self._begin(self._waiting.popleft(), now)
