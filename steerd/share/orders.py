@@ -14,7 +14,7 @@ from steerd.core.events import Order, Verb
 from steerd.core.memory import Memory
 from steerd.core.policy.drains_and_pins import SIGNED
 from steerd.core.settings import PolicyId
-from steerd.share.messages import JSON, RefusedError
+from steerd.share.messages import JSON, RefusedError, media_type
 from steerd.share.signing import LASTS_MAX, Signer, WantedState, verified
 from steerd.share.topics import Topics
 
@@ -161,7 +161,7 @@ class Orders:
         known, reason = (self.pops, "unknown PoP") if kind == "pop" else (self.policies, "unknown policy")
         if name not in known:
             raise RefusedError(reason)
-        if content_type not in {JSON, None}:
+        if media_type(content_type) != JSON:
             raise RefusedError("content type")
         self._limit()
         kept = self._checked(topic, payload)

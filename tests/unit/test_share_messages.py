@@ -199,6 +199,19 @@ def test_how_old_a_load_is_comes_from_its_sender_and_from_lying_at_the_broker():
     assert [one.age for one in heard.states] == [1.5, 1.5 + FRESH, 0.0]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [None, "", " ", "application/json", "application/json; charset=utf-8", "Application/JSON ;Charset=UTF-8", ";q=1"],
+)
+def test_parameters_and_case_of_a_content_type_do_not_matter_and_none_at_all_means_json(kind):
+    assert decode(payload(), kind).pop == "fra1"
+    assert decode(b"\xef\xbb\xbf" + payload(), kind).pop == "fra1"
+
+
+def test_parameters_and_case_do_not_matter_to_what_is_compressed():
+    assert decode(zlib.compress(payload()), "Application/JSON+zlib; level=9").pop == "fra1"
+
+
 def test_a_report_may_carry_all_that_its_topic_is_for():
     heard = Heard()
     heard.take(capacity=10**9, links=[{"to": "ams1", "rtt_us": 7000, "loss_ppm": 0}], news="to come")

@@ -66,6 +66,11 @@ def test_a_signed_drain_is_given_to_the_engine_with_its_end_and_the_name_of_its_
     assert not fleet.refused
 
 
+@pytest.mark.parametrize("kind", [None, "", "application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_parameters_and_case_of_an_orders_content_type_do_not_matter(kind):
+    assert Fleet().send(GOOD, kind=kind)
+
+
 def changed(payload, before, after):
     assert before in payload
     return payload.replace(before, after)
