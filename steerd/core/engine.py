@@ -262,7 +262,7 @@ class Engine:
         self._weigh_loads(now)
         if self.drains.accepts(event.pop, accepting=event.accepting):
             self._decisions.reconsider(now)
-        return None
+        return self._schedule()
 
     def _weigh_loads(self, now: float) -> None:
         """A matter of price, as the size of packets is: the rules look at the end of the round."""

@@ -7,7 +7,7 @@ from steerd.core.belief.path import Path, Role
 from steerd.core.cost.own_load import Learned
 from steerd.core.effects import Terms
 from steerd.core.memory import BurdenMemory, DrainMemory, HoldMemory, Memory, PinMemory, RuleMemory, Standing
-from steerd.core.policy.drains_and_pins import Drains, Pin
+from steerd.core.policy.drains_and_pins import AGAIN_WITHIN, POP, Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId
@@ -58,6 +58,7 @@ def memory(state: State, now: float) -> Memory:
         ),
         sizes=tuple(path.size for path in state.paths.values() if path.size is not None),
         rules=tuple(RuleMemory(id_, *standing) for id_, standing in standings if standing is not None),
+        overruled=tuple(sorted(state.drains.overruled)),
         burdens=tuple(
             BurdenMemory(id_, one.burden, one.rate, now - one.at, one.standing) for id_, one in learned if one.burden
         ),
@@ -69,7 +70,9 @@ def restore(state: State, remembered: Memory, now: float) -> None:
     pops = {path.pop for path in state.paths.values()}
     for drain in remembered.drains:
         if drain.pop in pops:
-            state.drains.add(drain.pop, drain.origin, None if drain.left is None else now + drain.left)
+            left = AGAIN_WITHIN if drain.left is None and drain.origin == POP else drain.left
+            state.drains.add(drain.pop, drain.origin, None if left is None else now + left)
+    state.drains.overruled |= pops & set(remembered.overruled)
     for pin in remembered.pins:
         policy = state.policies.get(pin.policy)
         if policy is not None and any(path.pop == pin.pop for path in policy.paths.values()):

@@ -68,6 +68,7 @@ def _aged(stored: Any, wall: float) -> Memory:
         drains=_still_valid(memory.drains, away),
         holds=tuple(replace(hold, age=hold.age + away, left=max(0.0, hold.left - away)) for hold in memory.holds),
         sizes=memory.sizes,
+        overruled=memory.overruled,
         rules=tuple(replace(one, leads_for=one.leads_for + away) for one in memory.rules),
         burdens=tuple(replace(one, age=one.age + away) for one in memory.burdens),
     )

@@ -1,5 +1,6 @@
 """Drains and pins: what operators, PoPs and signed messages want, with their expiry."""
 
+from dataclasses import replace
 from math import inf
 from typing import Final, NamedTuple
 
@@ -11,6 +12,10 @@ POP: Final = "pop"
 
 SIGNED: Final = "signed by "
 """What the origin of a fleet's signed order begins with; the name of its key follows."""
+
+
+AGAIN_WITHIN: Final = 3600.0
+"""For so many seconds what a PoP said to an earlier run holds without being said again: its broker may be another."""
 
 
 def remote(origin: str) -> bool:
@@ -33,6 +38,8 @@ class Drains:
 
     def __init__(self) -> None:
         self._orders: dict[str, dict[str, float | None]] = {}
+        self.overruled: set[str] = set()
+        """PoPs that do not accept and are used all the same: an operator wants it so, until they say that they do."""
 
     def __bool__(self) -> bool:
         return bool(self._orders)
@@ -51,10 +58,21 @@ class Drains:
             del self._orders[pop]
         return True
 
+    def undrain(self, pop: str, origin: str) -> bool:
+        """``origin`` takes its order back; an operator's word ends the PoP's, too. True if there was such an order."""
+        ended = self.remove(pop, origin)
+        if not remote(origin) and self.remove(pop, POP):
+            self.overruled.add(pop)
+            return True
+        return ended
+
     def accepts(self, pop: str, *, accepting: bool) -> bool:
         """The PoP's own word. True if it is news."""
         if accepting:
+            self.overruled.discard(pop)
             return self.remove(pop, POP)
+        if pop in self.overruled:
+            return False
         known = POP in self._orders.get(pop, {})
         self.add(pop, POP, None)
         return not known
@@ -91,6 +109,21 @@ class Drains:
     def all(self) -> list[tuple[str, str, float | None]]:
         """Every order: PoP, origin, until."""
         return [(pop, origin, until) for pop, orders in self._orders.items() for origin, until in orders.items()]
+
+
+def spoken(memory: Memory) -> set[str]:
+    """The PoPs whose own word is remembered."""
+    return {one.pop for one in memory.drains if one.origin == POP} | set(memory.overruled)
+
+
+def local(memory: Memory) -> Memory:
+    """What is remembered, without what came over the network."""
+    return replace(
+        memory,
+        pins=tuple(one for one in memory.pins if not remote(one.origin)),
+        drains=tuple(one for one in memory.drains if not remote(one.origin)),
+        overruled=(),
+    )
 
 
 def withdrawal(memory: Memory) -> list[Order]:
