@@ -88,6 +88,12 @@ class Share:
     def look(self) -> None:
         """The clock may have been set: what was said at a wrong time may be right now."""
         self._reports.look()
+        if self._orders is not None:
+            if self._orders.missed:
+                self._orders.missed = False
+                self._session.subscribe()
+            if self._orders.look():
+                self._on_orders()
 
     # As `steerd.share.session.Member`
 
