@@ -27,7 +27,8 @@ class Leg:
     resolved. ``patience`` is in seconds; ``losses`` counts those in a row, and ``limit`` remembers them with the
     answers between them. ``identifier`` tells its next probes, where the method has one. ``refused_at`` and
     ``routed_at``: when this machine last refused to send a probe, and when it last had a route for them; ``own``:
-    whether its target is an address of this machine, as of ``own_at``. ``carrier`` sends them. A leg that ``checks`` another only tests whether that one's target answers at all."""
+    whether its target is an address of this machine, as of ``own_at``. ``carrier`` sends them. A leg that ``checks``
+    another only tests whether that one's target answers at all."""
 
     settings: ProbePath
     index: int

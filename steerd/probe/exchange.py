@@ -20,7 +20,7 @@ from steerd.probe.wire.clock import ClockWatch, realtime_offset
 
 _STALL: Final = 0.5  # seconds: a tick later than this says that the whole machine may have stood still
 _QUEUE_WEIGHT: Final = 1 / 8
-_NUMBERS: Final = 1 << 32
+_NUMBER_BITS: Final = 32
 
 REPLY, LATE, LOST, OVERDUE, LOCAL = Outcome.REPLY, Outcome.LATE, Outcome.LOST, Outcome.OVERDUE, Outcome.LOCAL
 # Names of their own: to look a member up costs a call each time, and every probe asks for several.
@@ -32,7 +32,8 @@ class Exchange:
     def __init__(self, on_outcome: Callable[[Probed], None], findings: Findings, wired: Wired | None) -> None:
         """``wired`` makes a wire of a raw socket (None: the best)."""
         self._on_outcome = on_outcome
-        self._number = random.SystemRandom().getrandbits(32)
+        # Nobody answers a probe that he has not received: what is in it cannot be known before.
+        self._draw = random.SystemRandom().getrandbits
         self._ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.settled(flight))
         devices = Devices()
         self.carriers = Carriers(self._ledger.find, devices, wired)
@@ -90,7 +91,9 @@ class Exchange:
         """Send one probe of each."""
         now, wall_ns = time.monotonic(), time.time_ns()
         for leg in legs:
-            self._number = number = (self._number + 1) % _NUMBERS
+            number = self._draw(_NUMBER_BITS)
+            while self._ledger.find(number) is not None:
+                number = self._draw(_NUMBER_BITS)
             egress = self._egresses.get(leg.settings.device)
             if egress is None:
                 egress = self._egresses[leg.settings.device] = Egress()

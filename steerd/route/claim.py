@@ -1,45 +1,83 @@
-"""One steerd for one set of numbers: two that think the same routes theirs would undo each other's work for ever.
+"""One steerd for one set of numbers: two that think the same routes theirs would undo each other's work for ever. So
+would two whose ranges overlap.
 
 Claims are abstract sockets: they belong to a network namespace, as routes do, and go with their process.
 """
 
 import os
+import re
 import socket
 import struct
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
-from typing import Final
+from itertools import product
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from steerd.config.settings import RouteSettings
 from steerd.net.sockets import closed_on_error
 from steerd.route.error import RouteError
+from steerd.route.model import numbers
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _TRIES: Final = 3
 _ASKED: Final = 1000
 """How often others may ask who has it: nobody answers them, and each leaves an entry."""
+_MARK: Final = "mark"
+_ADDRESS: Final = re.compile(rb" @steerd/([a-z_]{1,20})/(?:([0-9]{1,10})-([0-9]{1,10})|([A-Za-z_][\w.-]{0,255}))$")
+"""A claim as /proc/net/unix shows it."""
+
+
+class Claimed(NamedTuple):
+    """What of the configuration's ``key`` is claimed: all from ``first`` to ``last``, the bits of a mask, or a name."""
+
+    key: str
+    first: int
+    last: int
+    name: str = ""
+
+    @property
+    def address(self) -> str:
+        """Of the socket that stands for it."""
+        return f"steerd/{self.key}/{self.name or f'{self.first}-{self.last}'}"
+
+    def meets(self, other: "Claimed") -> bool:
+        """Whether two programs cannot both have theirs."""
+        if self.key != other.key:
+            return False
+        if self.name or self.key == _MARK:
+            return self.name == other.name and (not self.first or self.first & other.first != 0)
+        return self.first <= other.last and other.first <= self.last
+
+    @property
+    def words(self) -> str:
+        if self.key == _MARK:
+            return f"{self.first:#x}"
+        return self.name or f"{self.first} to {self.last}"
 
 
 class Claim:
     """Nothing is claimed at first."""
 
     def __init__(self) -> None:
-        self._held: dict[str, socket.socket] = {}
+        self._held: dict[Claimed, socket.socket] = {}
 
     def take(self, settings: RouteSettings) -> None:
         """Claim these numbers besides those held. Raises `RouteError`, and claims none, if another steerd has one."""
         with ExitStack() as taken:
-            new = {
-                name: taken.enter_context(_claimed(name, key))
-                for name, key in _names(settings).items()
-                if name not in self._held
-            }
+            new = {one: taken.enter_context(_bound(one)) for one in _claims(settings) if one not in self._held}
+            # Seen by others from now on: of two that start at once each finds the other, and neither goes on.
+            for one, other in product(new, _others({*self._held, *new})):
+                if one.meets(other):
+                    _refuse(one, other)
             taken.pop_all()
         self._held |= new
 
     def keep(self, settings: RouteSettings) -> None:
         """Release all but the numbers of these settings."""
-        for name in self._held.keys() - _names(settings).keys():
-            self._held.pop(name).close()
+        for one in self._held.keys() - set(_claims(settings)):
+            self._held.pop(one).close()
 
     def close(self) -> None:
         """Release everything."""
@@ -47,38 +85,59 @@ class Claim:
             self._held.popitem()[1].close()
 
 
-def _names(settings: RouteSettings) -> dict[str, str]:
-    """Each with the key of the configuration that it comes from."""
-    return {
-        f"table/{settings.table}": "table",
-        f"rules/{settings.rule_priority}": "rule_priority",
-        f"nexthops/{settings.nexthop_base}": "nexthop_base",
-        f"nft/{settings.nft_table}": "nft_table",
-    }
+def _claims(settings: RouteSettings) -> list[Claimed]:
+    ranges = (
+        ("table", numbers.tables(settings)),
+        ("rule_priority", numbers.priorities(settings)),
+        ("nexthop_base", numbers.nexthop_ids(settings)),
+    )
+    return [
+        *(Claimed(key, one[0], one[-1]) for key, one in ranges),
+        Claimed("nft_table", 0, 0, settings.nft_table),
+        Claimed(_MARK, settings.mark_mask, settings.mark_mask),
+    ]
 
 
-def _claimed(name: str, key: str) -> socket.socket:
-    address = f"\0steerd/{name}"
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with closed_on_error(one):
+def _bound(one: Claimed) -> socket.socket:
+    claimed = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with closed_on_error(claimed):
         for _ in range(_TRIES):
             try:
-                one.bind(address)
-            except OSError as error:
-                holder = _holder(address)
-                if holder is None:
-                    continue  # it has just gone
-                pid, uid = holder
-                if uid not in (0, os.geteuid()):
-                    # Anybody may take such a name; nobody but root may change routes, or keep us from it.
-                    return one
-                raise RouteError(
-                    f"another steerd, process {pid}, has route.{key} {name.partition('/')[2]} here: "
-                    "stop it, or give this one numbers of its own"
-                ) from error
-            one.listen(_ASKED)
-            return one
-    return one
+                claimed.bind(f"\0{one.address}")
+            except OSError:
+                if _refuse(one, one):
+                    return claimed
+                continue  # it has just gone
+            claimed.listen(_ASKED)
+            return claimed
+    return claimed
+
+
+def _others(held: AbstractSet[Claimed]) -> Iterator[Claimed]:
+    """What other programs claim here."""
+    for line in Path("/proc/thread-self/net/unix").read_bytes().splitlines():
+        found = _ADDRESS.search(line)
+        if found:
+            key, first, last, name = (part.decode() if part else "" for part in found.groups())
+            one = Claimed(key, int(first or 0), int(last or 0), name)
+            if one not in held:
+                yield one
+
+
+def _refuse(one: Claimed, other: Claimed) -> bool:
+    """Raises `RouteError` if another steerd has the ``other``. Returns whether somebody has it who may not: anybody may
+    take such a name, and nobody but root may change routes, or keep us from it."""
+    holder = _holder(f"\0{other.address}")
+    if holder is None:
+        return False
+    pid, uid = holder
+    if uid not in (0, os.geteuid()):
+        return True
+    meets = "" if one == other else f", which meets {one.words}"
+    raise RouteError(
+        f"another steerd, process {pid}, has route.{one.key} {other.words} here{meets}: "
+        "stop it, or give this one numbers of its own"
+    )
 
 
 def _holder(address: str) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -23,6 +24,9 @@ READ: Final = 5.0
 """How long a request may take to come in, in seconds."""
 WRITE: Final = 10.0
 """How long an answer may take to be read, in seconds."""
+KEPT: Final = 9.0
+KEPT_MAX: Final = 1.0
+"""A page of metrics is served again for this many times as long as it took to render, and at most so many seconds."""
 AGAIN: Final = 5.0
 """How long after an address was not available it is tried again, in seconds."""
 
@@ -59,7 +63,10 @@ class ExportServer:
         self._ready = ready
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        self._asking: dict[asyncio.Task[None], None] = {}  # whose request is not whole yet, in the order they came
         self._refused = ""
+        self._rendered = b""
+        self._renewed_at = 0.0
 
     @property
     def port(self) -> int:
@@ -133,15 +140,17 @@ class ExportServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._clients) >= CLIENTS_MAX:
+        if task is None or not self._room():
             writer.transport.abort()
             return
         self._clients.add(task)
+        self._asking[task] = None
         try:
             request = b""
             async with asyncio.timeout(READ):
                 with contextlib.suppress(asyncio.LimitOverrunError):  # longer than allowed: not an HTTP request
                     request = await reader.readuntil(b"\r\n\r\n")
+            self._asking.pop(task, None)
             writer.write(self._response(request))
             writer.close()
             async with asyncio.timeout(WRITE):
@@ -150,6 +159,28 @@ class ExportServer:
             writer.transport.abort()  # the client is gone, or too slow, or we stop
         finally:
             self._clients.discard(task)
+            self._asking.pop(task, None)
+
+    def _room(self) -> bool:
+        """Whether another client may come: whoever has been at his request for longest makes room for it."""
+        if len(self._clients) < CLIENTS_MAX:
+            return True
+        self._metrics.refused("http", "too many clients")
+        slowest = next(iter(self._asking), None)
+        if slowest is None:
+            return False
+        del self._asking[slowest]
+        self._clients.discard(slowest)
+        return slowest.cancel()
+
+    def _page(self) -> bytes:
+        """The metrics. However many ask, rendering takes a tenth of the time at most."""
+        began = time.monotonic()
+        if began >= self._renewed_at:
+            self._rendered = self._metrics.render(self._snapshot())
+            ended = time.monotonic()
+            self._renewed_at = ended + min(KEPT_MAX, (ended - began) * KEPT)
+        return self._rendered
 
     def _response(self, request: bytes) -> bytes:
         method, _, rest = request.partition(b" ")
@@ -179,7 +210,7 @@ class ExportServer:
             target = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
         match target.partition(b"?")[0]:
             case b"/metrics":
-                return HTTPStatus.OK, CONTENT_TYPE, self._metrics.render(self._snapshot())
+                return HTTPStatus.OK, CONTENT_TYPE, self._page()
             case b"/healthz":
                 return _checked(*((True, "ok") if self._healthy() else (False, "stalled")))
             case b"/readyz":

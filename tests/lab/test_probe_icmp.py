@@ -3,6 +3,8 @@
 import asyncio
 import collections
 import ctypes
+import select
+import socket
 import struct
 import time
 from typing import Any
@@ -14,8 +16,10 @@ from steerd.core.effects import Cadence
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
+from steerd.net.icmp import ECHO, ECHO_REPLY
 from steerd.probe.error import ProbeError
 from steerd.probe.prober import Prober
+from steerd.probe.wire.echo import echo_request, head
 from tests.lab.probing import DELAY, address, both, off_beat, path, probe, tunnels, wire
 
 pytestmark = pytest.mark.lab
@@ -280,3 +284,46 @@ def unprivileged() -> Any:
 
 def test_without_the_capability_it_says_so_in_a_line() -> None:
     assert scene("unprivileged") == "cannot open a raw ICMP socket: CAP_NET_RAW is needed"
+
+
+def foretold() -> Any:
+    """Whoever has received a probe answers those that follow, by counting on, before they can be there."""
+    with tunnels("v0") as _, socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as ear:
+        ear.bind(("v0", 3))
+        forged = 0
+
+        async def forge(_: Prober) -> None:
+            nonlocal forged
+            end = time.monotonic() + 1.5
+            seen: list[tuple[float, bytes]] = []
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as mouth:
+                while (now := time.monotonic()) < end:
+                    await asyncio.sleep(0.002)
+                    while select.select([ear], [], [], 0)[0]:
+                        packet = ear.recv(4096)
+                        if packet[0] >> 4 == 4 and packet[9] == socket.IPPROTO_ICMP and packet[20] == ECHO[4]:
+                            seen.append((now + DELAY / 2.0, packet))  # when it is at the far end
+                    known = [packet for at, packet in seen if at < now]
+                    for step in range(1, 5) if known else ():
+                        mouth.sendto(answer(known[-1], step), (socket.inet_ntoa(known[-1][12:16]), 0))
+                        forged += 1
+
+        found = probe([path(1, both(1)[:1], interval=0.05)], 2, forge)
+        return {**found, "forged": forged}
+
+
+def answer(request: bytes, step: int) -> bytes:
+    """The echo reply to the probe whose number is so much higher than that of this request."""
+    identifier, _, cookie, number = struct.unpack_from("!4xHH16sI", request, 20)
+    number = (number + step) % (1 << 32)
+    made = echo_request(head(4, identifier, cookie), cookie, number)
+    checksum = (struct.unpack_from("!H", made, 2)[0] + (ECHO[4] << 8)) % 0xFFFF
+    reply = bytes((ECHO_REPLY[4], 0)) + struct.pack("!H", checksum) + made[4:]
+    return request[:12] + request[16:20] + request[12:16] + reply
+
+
+def test_who_answers_probes_in_advance_gains_nothing() -> None:
+    found = scene("foretold")
+    assert found["forged"] > 500
+    assert set(found["counts"]) == {"reply"}
+    assert min(found["rtts"]["pop1/wg0"]) > DELAY - 0.0005

@@ -1,5 +1,6 @@
 """Two routers that think the same numbers theirs: the second does not start, and nothing of the first's is touched."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -47,6 +48,36 @@ def test_a_second_with_one_number_of_the_first_is_refused(gateway, key):
         third = Heard().router(settings(PATHS, (ALL,)))
         await third.start()
         await third.stop()
+
+    routing(run())
+
+
+@pytest.mark.parametrize(
+    ("key", "number"),
+    [
+        ("table", 4210),
+        ("table", 4000),
+        ("rule_priority", 4230),
+        ("rule_priority", 4101),
+        ("nexthop_base", 42_000_000 + (1 << 20) - 1),
+        ("mark_mask", 0x01FF0000),
+    ],
+)
+def test_a_second_whose_ranges_meet_those_of_the_first_is_refused_and_both_are_named(gateway, key, number):
+    async def run():
+        first = Heard().router(settings(PATHS, (ALL,)))
+        await first.start()
+        await first.steer(steer("all", "a", "b"))
+        before = ours()
+        name = "mark" if key == "mark_mask" else key
+        refused = rf"another steerd, process {os.getpid()}, has route.{name} .* here, which meets "
+        with pytest.raises(RouteError, match=refused):
+            await Heard().router(settings((), (), **(OTHERS | {key: number}))).start()
+        assert ours() == before
+        beside = Heard().router(settings((), (), **OTHERS))
+        await beside.start()
+        await beside.stop()
+        await first.stop()
 
     routing(run())
 

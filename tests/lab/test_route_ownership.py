@@ -312,7 +312,6 @@ def test_someone_who_undoes_every_repair_is_waited_out(gateway, caplog):
         ("route add 10.1.0.0/16 dev wan table 4200 protocol 99", "table 4200 holds IPv4 routes of protocol 99"),
         ("-6 route add 2001:db8::/32 dev wan table 4302 protocol 99", "table 4302 holds IPv6 routes of protocol 99"),
         ("rule add priority 4250 iif lan lookup 70 protocol 99", "'iif lan priority 4250 lookup 70' of protocol 99"),
-        ("nexthop add id 42000001 dev wan protocol 99", "nexthop id 42000001 of protocol 99"),
         (
             "rule add priority 99 fwmark 0x1000000/0xff000000 lookup 70 protocol 99",
             "uses mark bits of steerd's 0xff000000",
@@ -657,3 +656,40 @@ def test_addresses_that_are_renewed_are_nobodys_doing_and_tell_why_a_path_is_gon
     routing(run())
     assert "another program" not in caplog.text
     assert not heard.repairs
+
+
+def test_nexthop_ids_that_others_took_meanwhile_refuse_nothing_and_stay_theirs(gateway):
+    """FRR's zebra puts nexthops of others back when they are removed, as its own."""
+    both = (policy("all", 0, *EVERYTHING),)
+    given, fewer = settings(PATHS, both), settings(PATHS[1:], both)
+
+    async def run():
+        router = Heard().router(given)
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        had = [line.split() for line in ip("nexthop").splitlines() if " dev a " in line]
+        await reconfigure(router, fewer)
+        await router.steer(steer("all", "b"))
+        taken = []
+        for words in had:
+            family = "-6" if "fe80" in " ".join(words) else "-4"
+            ip(family, "nexthop", "add", "id", words[1], "dev", "a", "protocol", "zebra")
+            taken.append(words[1])
+        theirs = [line for line in ip("nexthop").splitlines() if "zebra" in line]
+        assert len(theirs) == len(had) >= 2
+        await reconfigure(router, given)
+        assert (await router.steer(steer("all", "a", "b"))).error is None
+        gateway.send("10.1.2.3")
+        gateway.send("2001:db8::1")
+        assert gateway.arrivals() == {"a": 2}
+        assert [line for line in ip("nexthop").splitlines() if "zebra" in line] == theirs
+        await router.stop()
+        again = Heard().router(given)
+        await again.start()
+        await again.steer(steer("all", "b", "a"))
+        gateway.send("10.1.2.3")
+        assert gateway.arrivals() == {"b": 1}
+        await again.stop()
+        assert [line for line in ip("nexthop").splitlines() if "zebra" in line] == theirs
+
+    routing(run())

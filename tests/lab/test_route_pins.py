@@ -217,6 +217,34 @@ def test_marks_of_others_are_left_alone(gateway):
     assert "counter packets 6" in listed.stdout
 
 
+@pytest.mark.parametrize("restores", ["meta l4proto udp meta mark set ct mark", "meta mark set ct mark"])
+def test_answers_arrive_whatever_others_restore_from_the_connection(gateway, restores):
+    """wg-quick has each UDP packet take its mark from the connection, before any rule of ours."""
+    chain = f"chain restore {{\n type filter hook prerouting priority -150;\n {restores}\n }}"
+    subprocess.run(
+        ["nft", "-f", "-"], input=f"table inet others {{\n {chain}\n}}\n", text=True, check=True, timeout=20
+    )
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        with entered(gateway.lan), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind((LAN_HOST, 7100))
+            client.settimeout(2)
+            for best in ("a", "b"):  # pinned to a
+                await router.steer(steer("all", best))
+                client.sendto(b"ask", ("198.51.100.9", 4000))
+                await asyncio.sleep(0.05)
+                assert [p for p in gateway.packets("a") if b"ask" in p]
+                gateway.inject("a", udp("198.51.100.9", 4000, LAN_HOST, 7100))
+                assert client.recvfrom(100)[0] == b"test"
+                assert not gateway.packets("a")
+        await router.stop()
+
+    routing(run())
+
+
 def test_two_paths_on_one_device_are_told_apart_by_their_next_hop(gateway):
     ip("link", "add", "eth", "type", "veth", "peer", "name", "far")
     ip("addr", "add", "10.90.0.1/24", "dev", "eth")

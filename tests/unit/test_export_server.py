@@ -2,7 +2,9 @@
 
 import asyncio
 import http.client
-from contextlib import suppress
+import socket
+import time
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -129,8 +131,7 @@ def test_clients_are_bounded_in_number_and_time(monkeypatch):
 
     async def scenario(port):
         silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        with pytest.raises((ConnectionError, IndexError)):
-            await send(port, b"GET / HTTP/1.1\r\n\r\n")
+        assert (await send(port, b"GET / HTTP/1.1\r\n\r\n"))[0] == 200, "who has been silent for longest makes room"
         for reader, writer in silent:
             with suppress(ConnectionError):
                 assert await asyncio.wait_for(reader.read(), 5) == b""
@@ -151,3 +152,41 @@ def test_a_client_that_reads_nothing_blocks_nobody(monkeypatch):
         return status
 
     assert serving(scenario) == 200
+
+
+def test_those_who_never_finish_their_request_keep_no_scrape_out():
+    """64 connections that send a header line now and then, for ever."""
+
+    async def scenario(port):
+        found = []
+        with ExitStack() as opened:
+            slow = [opened.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
+            for _ in range(10):
+                for one in slow:
+                    with suppress(ConnectionError):
+                        one.send(b"GET / HTTP/1.1\r\n")
+                await asyncio.sleep(0.02)
+                found.append(await send(port, b"GET /metrics HTTP/1.1\r\n\r\n"))
+        return found
+
+    found = serving(scenario)
+    assert [status for status, _, _ in found] == [200] * 10
+    assert b'steerd_refused_total{reason="too many clients",source="http"}' in found[-1][2]
+
+
+def test_however_many_scrape_rendering_takes_a_tenth_of_the_time():
+    asked = []
+
+    class Slow(State):
+        @property
+        def fails(self):
+            time.sleep(0.02)
+            asked.append(time.monotonic())
+            return False
+
+    async def scenario(port):
+        return [(await send(port, b"GET /metrics HTTP/1.1\r\n\r\n"))[0] for _ in range(60)]
+
+    began = time.monotonic()
+    assert serving(scenario, Slow()) == [200] * 60
+    assert len(asked) <= 1 + (time.monotonic() - began) / 0.2

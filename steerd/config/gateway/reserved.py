@@ -17,7 +17,7 @@ _PROTOCOLS = (
     (186, 198, "FRR"),
 )
 _MARKS = ((0x00003F00, "mwan3"), (0x00FF0000, "tailscale"))
-_NEXTHOPS = (250_000_000, 2**32, "FRR")
+_NEXTHOPS = ((1, 1 << 24, "FRR's zebra, counting up,"), (250_000_000, 2**32, "FRR's daemons"))
 _NEXTHOP_IDS = 1 << 20
 
 
@@ -33,7 +33,7 @@ def check(route: Route, capacity: int, report: Report) -> None:
     _warn(report, "route.table", (route.table, last), _TABLES)
     _warn(report, "route.rule_priority", (route.rule_priority, route.rule_priority + PRIORITIES - 1), _RULES)
     _warn(report, "route.protocol", (route.protocol, route.protocol), _PROTOCOLS)
-    _warn(report, "route.nexthop_base", (route.nexthop_base, route.nexthop_base + _NEXTHOP_IDS), (_NEXTHOPS,))
+    _warn(report, "route.nexthop_base", (route.nexthop_base, route.nexthop_base + _NEXTHOP_IDS), _NEXTHOPS)
     for mask, whose in _MARKS:
         if route.mark & mask:
             report.warn("route.mark", f"{route.mark:#x} has bits of {mask:#x}, which {whose} uses")

@@ -215,7 +215,7 @@ class Health:
         if new is None:
             return False
         if new in (DOWN, ABSENT):
-            # A path that fell silent is heard again when every leg has answered; after its device was away, any will do.
+            # A path that fell silent is heard again when every leg has answered; after its device was away, any does.
             owed = int(signal is Signal.CONFIRMED and len(self._runs) > 1)
             self._runs = [owed] * len(self._runs)
         self.state, self.reason, self.since = new, reason, now

@@ -5,8 +5,9 @@ import os
 import random
 import socket
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net import icmp
@@ -23,6 +24,8 @@ from steerd.probe.wire.batch import AVAILABLE, Batch
 from steerd.probe.wire.datagram import Wire
 from steerd.probe.wire.echo import COOKIE_SIZE, IDENTIFIER_MASK, TAG_SIZE, EchoReply
 from steerd.probe.wire.single import Single
+
+_SEQUENCES: Final = 1 << 16
 
 Wired = Callable[[socket.socket, int], Wire]
 
@@ -70,7 +73,7 @@ class EchoCarrier:
         draw = random.Random(os.urandom(8))  # noqa: S311 -- told apart from other pings; the cookie is the secret
         self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
         self._rotation = draw.getrandbits(16)
-        self._number = 0  # of the newest probe
+        self._newest = array("I", bytes(_SEQUENCES * 4))  # the number of the latest probe with each sequence
         sock = open_socket(family, self._identifiers, self._tag)
         with closed_on_error(sock):
             wire.make_room(sock)
@@ -101,10 +104,9 @@ class EchoCarrier:
                 continue
             number = flight.number
             flight.identifier = leg.identifier
+            self._newest[number % _SEQUENCES] = number
             parcels.append((packet.echo_request(leg.head, leg.cookie, number, leg.padding), number, leg.envelope))
             places.append(at)
-        if parcels:
-            self._number = parcels[-1][1]
         for at, parcel, error in zip(places, parcels, self._wire.send(parcels), strict=True):
             if error:
                 errors[at] = self._again(flights[at].owner, parcel) if error == errno.ENODEV else error
@@ -158,7 +160,7 @@ class EchoCarrier:
                     came_ns = at_ns or time.time_ns()
                     yield Answer(flight, (came_ns - left_ns) / 1e9 if came_ns > left_ns else 0.0)
                 continue
-            flight = find(packet.latest(self._number, message.sequence))
+            flight = find(self._newest[message.sequence])  # all that an error quotes of it
             if flight and flight.identifier == message.identifier and flight.owner.packed == message.target:
                 yield Fault(flight)
 

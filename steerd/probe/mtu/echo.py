@@ -52,7 +52,7 @@ class Echoes:
         self._sent: dict[int, tuple[Run, int, float]] = {}
         self._cookie = os.urandom(COOKIE_SIZE)
         draw = random.SystemRandom()
-        self._number = draw.getrandbits(32)
+        self._draw = draw.getrandbits
         self._identifiers = draw.getrandbits(16) & IDENTIFIER_MASK
         self._rotation = draw.getrandbits(16)
 
@@ -83,7 +83,7 @@ class Echoes:
             self._rotation += 1  # another one for each search: a NAT may hold the one before in a dead state
             run.identifier = packet.rotated(self._identifiers, self._rotation)
             run.head = packet.head(family, run.identifier, self._cookie)
-        self._number = number = (self._number + 1) % _NUMBERS
+        number = self._draw(32)
         echo = packet.echo_request(run.head, self._cookie, number, packet.padding(size - HEADERS[family]))
         try:
             self._sockets[family].sendmsg((echo,), run.options, 0, (run.address, 0))
@@ -110,7 +110,10 @@ class Echoes:
                 self._heard(family, message, address[0], now)
 
     def _heard(self, family: int, message: EchoReply | Quote, source: str, now: float) -> None:
-        number = message.number if isinstance(message, EchoReply) else packet.latest(self._number, message.sequence)
+        if isinstance(message, EchoReply):
+            number = message.number
+        else:  # an error quotes no more than the sequence
+            number = next((one for one in self._sent if one & 0xFFFF == message.sequence), -1)
         if number not in self._sent:
             return
         run, size, sent_at = self._sent[number]

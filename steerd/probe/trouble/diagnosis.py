@@ -2,8 +2,8 @@
 
 import math
 import socket
-from contextlib import suppress
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Final
 
 from steerd.core.views import Finding

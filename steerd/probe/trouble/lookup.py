@@ -45,7 +45,6 @@ class RouteLookup(Connection):
             return 0
         return errno.EHOSTUNREACH if answers and answers[0][_TYPE] not in (_UNICAST, _LOCAL) else 0
 
-
     def local(self, family: int, target: bytes) -> bool:
         """Whether this is an address of this machine; False as well if nobody answers."""
         try:

@@ -1,8 +1,9 @@
 """The echo packet, both families: made without a checksum loop, read without trusting it.
 
-Behind the header of the echo come 56 bytes, or as many as the path asks for: a cookie of 16, the probe's number, and
-what makes the sum of all that changes constant (the complements of number and sequence). So one checksum serves all
-the probes of one identifier, and equal-cost paths on the way hash them all alike.
+Behind the header of the echo come 56 bytes, or as many as the path asks for: a cookie of 16, the probe's number, which
+is drawn so that nobody can answer what he has not received, and what makes the sum of all that changes constant (the
+complements of number and sequence). So one checksum serves all the probes of one identifier, and equal-cost paths on
+the way hash them all alike.
 """
 
 import struct
@@ -76,11 +77,6 @@ def read(family: int, data: bytes | memoryview) -> EchoReply | Quote | None:
         return EchoReply(*_ECHO.unpack_from(data, start))
     error = icmp.error(family, data, start)
     return icmp.quoted_echo(family, error.quoted, error.limit) if error else None
-
-
-def latest(newest: int, sequence: int) -> int:
-    """The number of the latest probe with this sequence, all that an ICMP error quotes of it, up to the ``newest``."""
-    return (newest - (newest - sequence) % (1 << 16)) % (1 << 32)
 
 
 def number_in(packet: bytes, tag: bytes) -> int | None:

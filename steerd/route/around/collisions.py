@@ -41,13 +41,6 @@ def _collisions(settings: RouteSettings, seen: Seen) -> Iterator[str]:
                 f"rule '{commands.rule(rule)}' of protocol {protocol} stands within steerd's priorities "
                 f"{band[0]} to {band[-1]}: choose another route.rule_priority, or remove it"
             )
-    ids = numbers.nexthop_ids(settings)
-    for protocol, number in seen.foreign.nexthops:
-        if number in ids:
-            yield (
-                f"nexthop id {number} of protocol {protocol} lies within steerd's ids {ids[0]} to {ids[-1]}: "
-                f"choose another route.nexthop_base, or remove it"
-            )
     for protocol, rule in seen.foreign.rules:
         if _uses_our_bits(rule, settings):
             yield (

@@ -99,7 +99,6 @@ class Kernel(ExitStack):
         if foreign:
             others = Foreign(
                 tuple(one for one in rules if one[0] != ours),
-                tuple((protocol, one.id) for protocol, one in nexthops if protocol != ours),
                 tuple(self._foreign_routes(settings, names)),
             )
         state = State(
@@ -108,7 +107,8 @@ class Kernel(ExitStack):
             {one.id: one for one in known if isinstance(one, Group)},
             routes,
         )
-        return Seen(state, devices, others)
+        foreign_ids = frozenset(one.id for protocol, one in nexthops if protocol != ours and one.id in ids)
+        return Seen(state, devices, others, foreign_ids)
 
     def _foreign_routes(self, settings: RouteSettings, names: Mapping[int, str]) -> Iterator[tuple[int, Kind]]:
         used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}

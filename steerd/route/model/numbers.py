@@ -1,6 +1,7 @@
 """Our ranges, and nexthop ids within them that do not depend on any order in the configuration."""
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 from zlib import crc32
 
@@ -51,20 +52,22 @@ def allocate(
     ways: Iterable[WayOut],
     found: State,
     adopted: Mapping[tuple[PolicyId, int], int],
+    foreign: AbstractSet[int] = frozenset(),
 ) -> Ids:
-    """What exists keeps its id; the rest gets one from a hash of what it is."""
+    """What exists keeps its id; the rest gets one from a hash of what it is, and none of the ``foreign`` ones: FRR's
+    zebra puts nexthops of others back, as its own, when they are removed."""
     base = settings.nexthop_base
     ours = nexthop_ids(settings)
     # Of two for one way out the lower number counts.
     nexthops_there = sorted(found.nexthops.items(), reverse=True)
     existing = {WayOut(one.family, one.device, one.via): number for number, one in nexthops_there}
-    taken = {*found.nexthops, *found.groups}
+    taken = {*found.nexthops, *found.groups, *foreign}
     groups: dict[tuple[PolicyId, int], int] = {}
     for key in sorted(policies):
         slot = _slot(f"{key[1]} {key[0]}", GROUP_IDS)
         # Left over without a route, such as after all members died and came back: still this policy's.
         leftover = found.groups.get(base + slot)
-        if key in adopted and adopted[key] in ours and adopted[key] not in groups.values():
+        if key in adopted and adopted[key] in ours and adopted[key] not in {*groups.values(), *foreign}:
             groups[key] = adopted[key]
         elif leftover and leftover.buckets == BUCKETS and leftover.id not in {*adopted.values(), *groups.values()}:
             groups[key] = leftover.id

@@ -1,6 +1,7 @@
 """The kernel objects that steering is made of, as values. Wanted and found objects compare equal."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -122,17 +123,17 @@ class Foreign:
     """What others have, as far as it may be in our way: (protocol, object)."""
 
     rules: tuple[tuple[int, Rule], ...] = ()
-    nexthops: tuple[tuple[int, int], ...] = ()
     routes: tuple[tuple[int, Kind], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One reading of the kernel."""
+    """One reading of the kernel. ``foreign_ids``: nexthop ids within our range that others have."""
 
     ours: State
     devices: Mapping[str, Device]
     foreign: Foreign = field(default_factory=Foreign)
+    foreign_ids: AbstractSet[int] = frozenset()
 
     def up(self, device: str) -> bool:
         """Whether the device is there, and up."""

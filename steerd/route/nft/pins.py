@@ -45,6 +45,8 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
     answers = f"ct direction reply ct mark and {mask:#x} vmap @inbound"
     arriving = [
         "type filter hook prerouting priority mangle + 5; policy accept;",
+        # What others restore from the connection (wg-quick does, of UDP) would lead it back out of the path.
+        f"iifname @paths meta mark and {mask:#x} != 0 meta mark set meta mark and {others:#x}",
         f"iifname @paths ct direction original {unmarked} goto came",
         "iifname @paths return",
     ]

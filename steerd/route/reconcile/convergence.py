@@ -4,6 +4,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.events import Link
@@ -86,7 +87,7 @@ class Convergence:
         if refused := self._kernel.apply(changes, settings):
             self._learn(refused)
             return None
-        self.seen = Seen(regrouped(self.seen.ours, changes), self.seen.devices)
+        self.seen = replace(self.seen, ours=regrouped(self.seen.ours, changes))
         return self._look(standing)
 
     def present(self, standing: Standing) -> Present:
@@ -112,7 +113,7 @@ class Convergence:
         settings, paths = standing.settings, standing.paths
         ways = ways_out(paths.values())
         policies = [(one.policy, family) for one in settings.policies for family in FAMILIES]
-        self._ids = allocate(settings, policies, ways, self.seen.ours, self._ids.groups)
+        self._ids = allocate(settings, policies, ways, self.seen.ours, self._ids.groups, self.seen.foreign_ids)
         usable = {way for way in ways if self.seen.up(way.device) and way not in self.refused}
         for policy, before in former.items():
             choice = standing.choices[policy]
