@@ -3,11 +3,15 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from steerd.core.memory import DrainMemory, Memory, PinMemory
 from steerd.store.database import Database
 from steerd.store.records import RecordError, from_json
+from steerd.store.sober import SoberClock
+
+BELIEVED: Final = "believed"
+"""Under which key the sober clock's time is kept, in seconds."""
 
 Addresses = Mapping[tuple[str, int], str]
 
@@ -25,17 +29,21 @@ class StoredState:
     orders: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(database: Database, wall: float, failed: Callable[[Exception], None]) -> StoredState:
-    """The stored state at this Unix time, in seconds, as far as it can be read; stores this run's epoch."""
+def read(database: Database, wall: float, sober: SoberClock, failed: Callable[[Exception], None]) -> StoredState:
+    """The stored state, as far as it can be read; stores this run's epoch, from this Unix time in seconds. What runs
+    out does so by the sober clock."""
     found = StoredState(int(wall), Memory())
     try:
         stored = database.get("epoch")
         found = replace(found, epoch=max(stored + 1 if isinstance(stored, int) else 0, found.epoch))
         database.put("epoch", found.epoch)
-        found = replace(found, memory=_aged(database.get("memory"), wall))
+        believed = database.get(BELIEVED)
+        if isinstance(believed, int | float):
+            sober.resume(believed)
+        found = replace(found, memory=_aged(database.get("memory"), sober()))
         found = replace(found, addresses=_addresses(database.get("addresses")))
         found = replace(found, orders=_orders(database.get("orders")))
-        database.prune(int(wall * 1000))
+        database.prune()
         database.commit()
     except sqlite3.Error as error:
         failed(error)

@@ -13,9 +13,10 @@ from typing import Final, NamedTuple
 
 from steerd.core.memory import Memory
 from steerd.store.database import Database
-from steerd.store.earlier import Addresses
+from steerd.store.earlier import BELIEVED, Addresses
 from steerd.store.recording import AGE_MAX, TOTAL_MAX, Entry, Header, Recording, make_room
 from steerd.store.records import to_json
+from steerd.store.sober import SoberClock
 
 _log = logging.getLogger(__name__)
 
@@ -40,19 +41,19 @@ class Remembered(NamedTuple):
 
 class Writer:
     """Takes what is to be written, and never waits for the disk. ``lost`` counts what was dropped. ``tidy``: recordings
-    that are too old or too many are removed once an hour. `wall` gives Unix time, in seconds."""
+    that are too old or too many are removed once an hour, by the sober clock."""
 
-    def __init__(self, path: Path, wall: Callable[[], float], *, tidy: bool) -> None:
+    def __init__(self, path: Path, sober: SoberClock, *, tidy: bool) -> None:
         self.lost = 0
         self._path = path
-        self._wall = wall
+        self._sober = sober
         self._tidies = tidy
         self._work: queue.Queue[Work | None] = queue.Queue(_QUEUE)
         self._memory: Remembered | None = None
         self._header: Header | None = None
         self._chunks: deque[list[Entry]] = deque()
         self._silent_until = 0.0
-        self._tidied_at = wall()
+        self._tidied_at = sober()
         self._thread: threading.Thread | None = None
 
     @property
@@ -134,6 +135,7 @@ class Writer:
         """One transaction; after a failure one for each piece, so that a bad one fails alone."""
         latest, self._memory = self._memory, None
         if latest is not None:
+            batch.append(lambda db: db.put(BELIEVED, self._sober()))
             batch.append(lambda db: db.put("orders", dict(latest.orders)))
             batch.append(lambda db: db.put("addresses", [[*key, address] for key, address in latest.addresses.items()]))
             batch.append(lambda db: db.put("memory", {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)}))
@@ -164,7 +166,7 @@ class Writer:
             return recording
         try:
             if recording is None and self._header is not None:
-                recording = Recording(self._path, self._header, wall=self._wall)
+                recording = Recording(self._path, self._header, wall=self._sober)
             while recording is not None and self._chunks:
                 recording.append(self._chunks.popleft())
         except (OSError, TypeError) as error:
@@ -178,7 +180,7 @@ class Writer:
 
     def _tidy(self) -> None:
         """Remove old recordings, also of a daemon that runs for months."""
-        if self._tidies and self._wall() - self._tidied_at >= _TIDIED_EVERY:
-            self._tidied_at = self._wall()
+        if self._tidies and self._sober() - self._tidied_at >= _TIDIED_EVERY:
+            self._tidied_at = self._sober()
             with suppress(OSError):
                 make_room(self._path, TOTAL_MAX, self._tidied_at - AGE_MAX)
