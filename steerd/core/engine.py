@@ -260,7 +260,7 @@ class Engine:
             return self._decisions.out.decline(event, "unknown PoP")
         self._loads.told(event.pop, event.load, now - event.age)
         self._weigh_loads(now)
-        if self.drains.accepts(event.pop, accepting=event.accepting):
+        if self.drains.accepts(event, now, self._decisions.out.decline):
             self._decisions.reconsider(now)
         return self._schedule()
 

@@ -7,7 +7,7 @@ from steerd.core.belief.path import Path, Role
 from steerd.core.cost.own_load import Learned
 from steerd.core.effects import Terms
 from steerd.core.memory import BurdenMemory, DrainMemory, HoldMemory, Memory, PinMemory, RuleMemory, Standing
-from steerd.core.policy.drains_and_pins import AGAIN_WITHIN, POP, Drains, Pin
+from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId
@@ -34,7 +34,10 @@ def view(state: State, now: float) -> View:
         epoch=state.epoch,
         paths=tuple(_path(path, state.policies, now) for path in state.paths.values()),
         policies=tuple(_policy(policy, state.drains, now) for policy in state.policies.values()),
-        drains=tuple(DrainView(pop, origin, _left(until, now)) for pop, origin, until in state.drains.all()),
+        drains=tuple(
+            DrainView(pop, state.drains.name(pop, origin), _left(until, now))
+            for pop, origin, until in state.drains.all()
+        ),
         declined=dict(state.declined),
     )
 
@@ -70,8 +73,7 @@ def restore(state: State, remembered: Memory, now: float) -> None:
     pops = {path.pop for path in state.paths.values()}
     for drain in remembered.drains:
         if drain.pop in pops:
-            left = AGAIN_WITHIN if drain.left is None and drain.origin == POP else drain.left
-            state.drains.add(drain.pop, drain.origin, None if left is None else now + left)
+            state.drains.add(drain.pop, drain.origin, None if drain.left is None else now + drain.left)
     state.drains.overruled |= pops & set(remembered.overruled)
     for pin in remembered.pins:
         policy = state.policies.get(pin.policy)

@@ -12,7 +12,7 @@ from steerd.config.settings import Config
 from steerd.control.server import ControlServer
 from steerd.core.effects import Fact
 from steerd.core.engine import Engine
-from steerd.core.policy.drains_and_pins import local
+from steerd.core.policy.drains_and_pins import local, unconfirmed
 from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
 from steerd.daemon.answers.explaining import Explaining
@@ -177,7 +177,7 @@ class Daemon:
 
 def _engine(config: Config, store: Store, stored: StoredState, seed: int) -> Engine:
     now = time.monotonic()
-    memory = stored.memory if config.mqtt is not None else local(stored.memory)
+    memory = local(stored.memory) if config.mqtt is None else unconfirmed(stored.memory)
     draw = random.Random(seed).random  # noqa: S311 (spreads hold-downs; guards nothing)
     store.begin(settings=config.core, memory=memory, seed=seed, epoch=stored.epoch, now=now)
     return Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from steerd.core.effects import Declined
 from steerd.core.events import Order, PopState, Verb
 from steerd.core.memory import DrainMemory, Memory, PinMemory
-from steerd.core.policy.drains_and_pins import AGAIN_WITHIN, POP, local
+from steerd.core.policy.drains_and_pins import AGAIN_WITHIN, CALM, CHANGES, POP, STANDS, local, unconfirmed
 from steerd.core.settings import PathId, PolicyId
 from tests.unit.driven import Driven, steady
 
@@ -24,7 +25,7 @@ def drains(driven):
 
 
 def after_a_restart(driven):
-    return Driven(DELAYS, memory=driven.engine.memory(driven.now)).run(10.0)
+    return Driven(DELAYS, memory=unconfirmed(driven.engine.memory(driven.now))).run(10.0)
 
 
 def test_a_pop_that_an_operator_undrains_is_used_until_it_has_accepted_and_says_no_once_more(driven):
@@ -38,6 +39,61 @@ def test_a_pop_that_an_operator_undrains_is_used_until_it_has_accepted_and_says_
     driven.feed(YES)
     driven.feed(NO)
     assert (driven.policy().choice, drains(driven)) == (AMS, [("fra1", POP)])
+
+
+def toggled(driven, every, until):
+    """What the engine said of it."""
+    said, accepting = [], False
+    while driven.now < until - 1e-9:
+        said += driven.feed(PopState("fra1", accepting=accepting))
+        accepting = not accepting
+        driven.run(driven.now + every)
+    return [effect.reason for effect in said if isinstance(effect, Declined)]
+
+
+@pytest.mark.parametrize("every", [0.1, 0.5, 1.5, 5.0])
+def test_a_pop_that_keeps_changing_its_word_is_left_and_that_is_said(driven, every):
+    said = toggled(driven, every, 90.0)
+    assert len(driven.switches) <= 1 + 2 * CHANGES
+    assert driven.policy().choice == AMS
+    assert 1 <= len(said) <= 3
+    assert set(said) == {"the PoP keeps changing its word"}
+    assert drains(driven) == [("fra1", "pop, which keeps changing its word")]
+    driven.feed(YES)
+    driven.feed(YES)
+    driven.run(driven.now + CALM - every - 1.0)
+    assert drains(driven) != []
+    driven.run(driven.now + every + 1.0)
+    assert drains(driven) == []
+
+
+def test_what_a_pop_says_stands_for_a_moment(driven):
+    driven.feed(NO)
+    driven.feed(YES)
+    (drain,) = driven.view().drains
+    assert (drain.origin, drain.left) == (POP, STANDS)
+    driven.run(driven.now + STANDS)
+    assert drains(driven) == []
+    driven.feed(NO)
+    driven.run(driven.now + STANDS)
+    driven.feed(YES)
+    assert drains(driven) == []
+
+
+def test_who_changes_its_word_now_and_then_is_followed_each_time(driven):
+    for n in range(6):
+        driven.run(30.0 + 60.0 * n)
+        driven.feed(NO)
+        assert drains(driven) == [("fra1", POP)]
+        driven.run(50.0 + 60.0 * n)
+        driven.feed(YES)
+        assert drains(driven) == []
+
+
+def test_an_operator_undrains_a_pop_that_keeps_changing_its_word(driven):
+    toggled(driven, 0.5, 60.0)
+    driven.feed(Order(Verb.UNDRAIN, "fra1"))
+    assert drains(driven) == []
 
 
 def test_that_an_operator_undrained_a_pop_survives_a_restart(driven):

@@ -1,10 +1,12 @@
 """Drains and pins: what operators, PoPs and signed messages want, with their expiry."""
 
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, NamedTuple
 
-from steerd.core.events import Order, Verb
+from steerd.core.events import Order, PopState, Verb
 from steerd.core.memory import Memory
 
 POP: Final = "pop"
@@ -16,6 +18,14 @@ SIGNED: Final = "signed by "
 
 AGAIN_WITHIN: Final = 3600.0
 """For so many seconds what a PoP said to an earlier run holds without being said again: its broker may be another."""
+
+
+STANDS: Final = 1.0
+"""Seconds for which a PoP that does not accept is left at least, whatever it says next."""
+CHANGES: Final = 3
+CALM: Final = 60.0
+"""A PoP that says no so often within so many seconds, having said yes in between, is left until it has said yes, and
+nothing else, for as long."""
 
 
 def remote(origin: str) -> bool:
@@ -33,11 +43,32 @@ class Pin(NamedTuple):
     origin: str
 
 
+@dataclass(slots=True)
+class Word:
+    """What a PoP says of itself: when it said last that it does not accept, and when it came to say so."""
+
+    no_at: float
+    changes: deque[float] = field(default_factory=lambda: deque(maxlen=CHANGES))
+    restless: bool = False
+
+    def changed(self, now: float) -> bool:
+        """It says no, and did not before. True if it begins to do so too often."""
+        before = self.restless
+        self.changes.append(now)
+        self.restless = len(self.changes) == CHANGES and now - self.changes[0] < CALM
+        return self.restless and not before
+
+    def ends(self, now: float) -> float:
+        """It says yes: when it is believed."""
+        return now + CALM if self.restless else max(now, self.no_at + STANDS)
+
+
 class Drains:
     """Which PoPs are not to be used, by whose order and until when (None: until told otherwise)."""
 
     def __init__(self) -> None:
         self._orders: dict[str, dict[str, float | None]] = {}
+        self._words: dict[str, Word] = {}
         self.overruled: set[str] = set()
         """PoPs that do not accept and are used all the same: an operator wants it so, until they say that they do."""
 
@@ -66,16 +97,29 @@ class Drains:
             return True
         return ended
 
-    def accepts(self, pop: str, *, accepting: bool) -> bool:
-        """The PoP's own word. True if it is news."""
-        if accepting:
+    def accepts(self, event: PopState, now: float, decline: Callable[[PopState, str], None]) -> bool:
+        """The PoP's own word. True if it changes something at once. A word that changes too often is declined."""
+        pop, known = event.pop, POP in self._orders.get(event.pop, {})
+        if event.accepting:
             self.overruled.discard(pop)
-            return self.remove(pop, POP)
+            return known and self._released(pop, now)
         if pop in self.overruled:
             return False
-        known = POP in self._orders.get(pop, {})
+        word = self._words.setdefault(pop, Word(now))
+        word.no_at = now
+        if (not known or self._orders[pop][POP] is not None) and word.changed(now):
+            decline(event, "the PoP keeps changing its word")
         self.add(pop, POP, None)
         return not known
+
+    def _released(self, pop: str, now: float) -> bool:
+        word = self._words.get(pop)
+        ends = now if word is None else word.ends(now)
+        if ends <= now:
+            return self.remove(pop, POP)
+        if self._orders[pop][POP] is None:  # else it has said so before
+            self.add(pop, POP, ends)
+        return False
 
     def forbids(self, pop: str) -> bool:
         """An order that holds whatever else there is."""
@@ -87,7 +131,12 @@ class Drains:
 
     def origin(self, pop: str) -> str:
         """Who wants the PoP drained, by name."""
-        return ", ".join(sorted(self._orders.get(pop, ())))
+        return ", ".join(sorted(self.name(pop, origin) for origin in self._orders.get(pop, ())))
+
+    def name(self, pop: str, origin: str) -> str:
+        """Who ``origin`` is, and what is to be known of its word."""
+        word = self._words.get(pop) if origin == POP else None
+        return f"{origin}, which keeps changing its word" if word is not None and word.restless else origin
 
     def next_expiry(self) -> float:
         """When the next order ends, on the engine's clock; inf: none does by itself."""
@@ -114,6 +163,14 @@ class Drains:
 def spoken(memory: Memory) -> set[str]:
     """The PoPs whose own word is remembered."""
     return {one.pop for one in memory.drains if one.origin == POP} | set(memory.overruled)
+
+
+def unconfirmed(memory: Memory) -> Memory:
+    """What is remembered, of which what PoPs said is to be said again within `AGAIN_WITHIN`."""
+    drains = (
+        replace(one, left=AGAIN_WITHIN) if one.origin == POP and one.left is None else one for one in memory.drains
+    )
+    return replace(memory, drains=tuple(drains))
 
 
 def local(memory: Memory) -> Memory:
