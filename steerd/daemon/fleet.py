@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
-from steerd.core.events import PopState
-from steerd.core.policy.drains_and_pins import spoken, withdrawal
+from steerd.core.events import Order, Verb
+from steerd.core.policy.drains_and_pins import POP, spoken, withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
 from steerd.probe.wire.clock import ClockWatch, realtime_offset
@@ -150,7 +150,7 @@ class Fleet:
     def _forget(self) -> None:
         """Nobody is left, at this broker, who could take back what PoPs said at the one before it."""
         for pop in sorted(spoken(self._driver.memory()) & self._pops()):
-            self._driver.feed(PopState(pop, accepting=True))
+            self._driver.feed(Order(Verb.UNDRAIN, pop, origin=POP))
 
     def _switched(self, fact: Switched) -> None:
         if self._share is not None:

@@ -57,8 +57,10 @@ def said() -> Any:
         until(lambda: metric("steerd_mqtt_connected") and metric('steerd_mqtt_messages_total{direction="in"}') >= 2)
         found["restarted"] = drains(world)
 
-        for seq, accepting in ((2, True), (3, False)):
-            world.broker.publish(TOPIC, report(seq, accepting=accepting))
+        before = metric('steerd_mqtt_messages_total{direction="in"}')
+        world.broker.publish(TOPIC, report(2, accepting=True))
+        until(lambda: metric('steerd_mqtt_messages_total{direction="in"}') > before)
+        world.broker.publish(TOPIC, report(3, accepting=False))
         until(lambda: drains(world))
         FILE.write_text(without_mqtt(config))
         found["reload"] = ask(world, "reload")[0]

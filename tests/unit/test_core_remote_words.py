@@ -90,6 +90,17 @@ def test_who_changes_its_word_now_and_then_is_followed_each_time(driven):
         assert drains(driven) == []
 
 
+def test_when_its_broker_is_gone_a_pops_word_ends_at_once_and_so_does_what_overruled_it(driven):
+    toggled(driven, 0.5, 60.0)
+    driven.feed(Order(Verb.UNDRAIN, "fra1", origin=POP))
+    assert drains(driven) == []
+    driven.feed(NO)
+    driven.feed(Order(Verb.UNDRAIN, "fra1"))
+    driven.feed(Order(Verb.UNDRAIN, "fra1", origin=POP))
+    driven.feed(NO)
+    assert drains(driven) == [("fra1", POP)]
+
+
 def test_an_operator_undrains_a_pop_that_keeps_changing_its_word(driven):
     toggled(driven, 0.5, 60.0)
     driven.feed(Order(Verb.UNDRAIN, "fra1"))

@@ -90,9 +90,14 @@ class Drains:
         return True
 
     def undrain(self, pop: str, origin: str) -> bool:
-        """``origin`` takes its order back; an operator's word ends the PoP's, too. True if there was such an order."""
+        """``origin`` takes its order back; an operator's word ends the PoP's, too. In the PoP's own name: nobody is left who
+        could speak for it. True if there was such an order."""
         ended = self.remove(pop, origin)
-        if not remote(origin) and self.remove(pop, POP):
+        if origin == POP:
+            self._words.pop(pop, None)
+            ended |= pop in self.overruled
+            self.overruled.discard(pop)
+        elif not remote(origin) and self.remove(pop, POP):
             self.overruled.add(pop)
             return True
         return ended
