@@ -89,10 +89,11 @@ class Fleet:
         """Begin to share, if a broker is configured; after `read_orders`."""
         if self._config.mqtt is None:
             return
-        from steerd.share import reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share import framing, link, reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
         from steerd.share.gateway import Share  # noqa: PLC0415
 
         self._metrics.refusals("pop", reports.REASONS)
+        self._metrics.refusals("broker", (*framing.REASONS, link.PASSED_OVER))
         self._share = Share(
             self._config.mqtt,
             epoch=self._driver.engine.epoch,

@@ -90,8 +90,8 @@ class Drains:
         return True
 
     def undrain(self, pop: str, origin: str) -> bool:
-        """``origin`` takes its order back; an operator's word ends the PoP's, too. In the PoP's own name: nobody is left who
-        could speak for it. True if there was such an order."""
+        """``origin`` takes its order back; an operator's word ends the PoP's, too. In the PoP's name: nobody is
+        left to speak for it. True if there was such an order."""
         ended = self.remove(pop, origin)
         if origin == POP:
             self._words.pop(pop, None)
