@@ -1,8 +1,8 @@
 """Reading the configuration for a command, and `steerd check FILE`: what is wrong with it goes to standard error."""
 
-import sys
 from pathlib import Path
 
+from steerd.cli.terminal import say
 from steerd.config.gateway.load import load
 from steerd.config.prefixes import count
 from steerd.config.problem import EX_CONFIG, ConfigError
@@ -17,7 +17,7 @@ def read(path: Path, *, complete: bool = True) -> Config:
 def warned(config: Config) -> Config:
     """The same, once its warnings are printed."""
     for warning in config.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", error=True)
     return config
 
 
@@ -26,7 +26,7 @@ def check(path: Path) -> int:
     try:
         config = read(path)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
         return EX_CONFIG
     prefixes = sum(count(policy.prefixes) for policy in config.route.policies)
     parts = (
@@ -35,7 +35,7 @@ def check(path: Path) -> int:
         _counted(len(config.core.policies), "policy", "policies"),
         _counted(prefixes, "prefix", "prefixes"),
     )
-    print(f"{path}: ok ({', '.join(parts)})")
+    say(f"{path}: ok ({', '.join(parts)})")
     return 0
 
 

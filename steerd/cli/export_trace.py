@@ -8,11 +8,12 @@ from pathlib import Path
 
 from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
+from steerd.cli.terminal import say
 from steerd.replay.export import Row, opened, rows, write
-from steerd.replay.shown.printed import printable
 from steerd.store.recording import read as read_recording
 from steerd.store.recording import recordings
 from steerd.store.records import RecordError
+from steerd.text.lines import printable
 
 
 def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -> int:
@@ -26,16 +27,19 @@ def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -
         with nullcontext(sys.stdout) if output is None else opened(output) as stream:
             count = write(stream, _all(found, begin, leg))
     except RecordError as error:
-        print(f"steerd export-trace: {printable(str(error))}", file=sys.stderr)
+        say(f"steerd export-trace: {printable(str(error))}", error=True)
         return 1
     except BrokenPipeError:
         return piped_away()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"steerd export-trace: {where}{error.strerror or error}", file=sys.stderr)
+        say(f"steerd export-trace: {where}{error.strerror or error}", error=True)
+        return 1
+    except Exception as error:  # noqa: BLE001 (whatever a recording holds)
+        say(f"steerd export-trace: cannot be exported: {printable(str(error) or type(error).__name__)}", error=True)
         return 1
     if output is not None:
-        print(f"{output}: {count} rows of {len(found)} recording{'s' * (len(found) != 1)}", file=sys.stderr)
+        say(f"{output}: {count} rows of {len(found)} recording{'s' * (len(found) != 1)}", error=True)
     return 0
 
 

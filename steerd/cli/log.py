@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 
+from steerd.text.lines import printable
+
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
@@ -14,12 +16,13 @@ class _Formatter(logging.Formatter):
         super().__init__("%(message)s" if journal else "%(asctime)s %(levelname)-8s %(message)s")
         self._journal = journal
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (as logging calls it)
+        """One line, whatever others had a say in it."""
+        return printable(super().formatMessage(record))
+
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if not self._journal:
-            return text
-        prefix = f"<{_PRIORITY.get(record.levelno, 6)}>"
-        return "\n".join(prefix + line for line in text.splitlines())
+        prefix = f"<{_PRIORITY.get(record.levelno, 6)}>" if self._journal else ""
+        return "\n".join(prefix + printable(line) for line in super().format(record).splitlines())
 
 
 def log_to_stderr(level: str) -> None:

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Final
 
 from steerd.core.events import Swept
-from steerd.replay.shown.printed import printable
 from steerd.replay.trace.reading import Trace
+from steerd.text.lines import printable
 
 EVERY: Final = 0.1
 """Seconds between two looks of it."""

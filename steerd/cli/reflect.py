@@ -1,14 +1,14 @@
 """`steerd reflect`: the far end of probes by UDP."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from steerd.cli.log import log_to_stderr
+from steerd.cli.terminal import say
+from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.daemon.notify import notify
-from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.reflect.listener import Listener, ListenError, everywhere, serve
 from steerd.reflect.reflector import Network, Reflector
 
@@ -28,7 +28,7 @@ def reflect(
             key = read_key(key_file) if key_file else None
             listeners = [Listener(address, port) for address, port in listen or everywhere()]
         except (KeyFileError, ListenError) as error:
-            print(f"steerd reflect: {error}", file=sys.stderr)
+            say(f"steerd reflect: {error}", error=True)
             return 1
         for listener in listeners:
             stack.callback(listener.close)

@@ -1,7 +1,6 @@
 """`steerd replay`: the rule over recorded samples, beside others."""
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from steerd.cli.configuration import read
 from steerd.cli.pipe import piped_away
 from steerd.cli.progress import Progress
+from steerd.cli.terminal import say
 from steerd.config.settings import ProbePath
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.replay import recorded
@@ -17,11 +17,11 @@ from steerd.replay.imports.formats import NAMES
 from steerd.replay.imports.imported import Import
 from steerd.replay.run import Watcher, run
 from steerd.replay.shown import table
-from steerd.replay.shown.printed import printable
 from steerd.replay.trace import sources
 from steerd.replay.trace.reading import TraceError
 from steerd.store.recording import read as read_recording
 from steerd.store.records import RecordError
+from steerd.text.lines import printable
 
 EX_USAGE = 2
 
@@ -45,11 +45,11 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
     """Replay each trace. Returns 0, 1 for a trace that cannot be replayed, 2 for arguments that do not go together.
     ConfigError: as `read`."""
     if options.plot is not None and options.plot.suffix.lower() != ".svg":
-        print(f"steerd replay: --plot draws SVG: {printable(str(options.plot))} must end in .svg", file=sys.stderr)
+        say(f"steerd replay: --plot draws SVG: {printable(str(options.plot))} must end in .svg", error=True)
         return EX_USAGE
     if options.form is not None and options.form not in NAMES:
         known = ", ".join(NAMES)
-        print(f"steerd replay: --from {printable(options.form)}: the formats are {known}", file=sys.stderr)
+        say(f"steerd replay: --from {printable(options.form)}: the formats are {known}", error=True)
         return EX_USAGE
     settings, targets = Settings(), {}
     if config is not None:
@@ -58,20 +58,20 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
     try:
         files = sources.traces(sources.files(traces, any_name=options.form is not None), options.form, targets)
         if options.plot is not None and len(files) != 1:
-            print(f"steerd replay: --plot draws one trace, not {len(files)}", file=sys.stderr)
+            say(f"steerd replay: --plot draws one trace, not {len(files)}", error=True)
             return EX_USAGE
         if options.as_probed and any(_is_recording(file) for file in files):
-            print("steerd replay: --as-probed is for traces; a recording has no other probes than the daemon's own",
-                  file=sys.stderr)  # fmt: skip
+            only = "a recording has no other probes than the daemon's own"
+            say(f"steerd replay: --as-probed is for traces; {only}", error=True)
             return EX_USAGE
         if config is not None and any(_is_recording(file) for file in files):
-            print("note: a recording replays with the settings that it was made with; "
-                  "`steerd export-trace` makes a trace of it for other settings", file=sys.stderr)  # fmt: skip
+            other = "`steerd export-trace` makes a trace of it for other settings"
+            say(f"note: a recording replays with the settings that it was made with; {other}", error=True)
         return _replay(files, settings, options)
     except BrokenPipeError:
         return piped_away()
     except (TraceError, RecordError) as error:
-        print(f"steerd replay: {printable(str(error))}", file=sys.stderr)
+        say(f"steerd replay: {printable(str(error))}", error=True)
         return 1
 
 
@@ -95,22 +95,19 @@ def _replay(files: Sequence[Path | Import], settings: Settings, options: Options
     reports = []
     try:
         for file in files:
-            if isinstance(file, Path) and sources.is_recording(file):
-                outcome = _recording(file, options)
-            else:
-                outcome = _trace(file, settings, options, progress)
+            outcome = _outcome(file, settings, options, progress)
             for one in _files(file):
                 progress.finished(one)
             if isinstance(file, Import):
-                print(f"note: {file.told()}", file=sys.stderr)
+                say(f"note: {file.told()}", error=True)
             if options.plot is not None:
                 _draw(outcome, options.plot)
             if options.as_json:
                 reports.append(outcome.report())
                 continue
-            print(table.one(outcome))
+            say(table.one(outcome))
             if len(files) == 1:
-                print(table.switches(outcome))
+                say(table.switches(outcome))
             else:
                 total.add(outcome)
     finally:
@@ -118,12 +115,24 @@ def _replay(files: Sequence[Path | Import], settings: Settings, options: Options
     if options.as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else reports))
     elif len(files) > 1:
-        print(total)
+        say(total)
     return 0
 
 
 def _files(file: Path | Import) -> list[Path]:
     return [file] if isinstance(file, Path) else [one for one, _ in file.files]
+
+
+def _outcome(file: Path | Import, settings: Settings, options: Options, progress: Progress) -> Outcome:
+    try:
+        if isinstance(file, Path) and sources.is_recording(file):
+            return _recording(file, options)
+        return _trace(file, settings, options, progress)
+    except (TraceError, RecordError):
+        raise
+    except Exception as error:  # whatever is written there
+        said = f"{str(error) or type(error).__name__:.200}"
+        raise TraceError(f"{_files(file)[0]}: cannot be replayed: {said}") from error
 
 
 def _trace(file: Path | Import, settings: Settings, options: Options, progress: Progress) -> Outcome:
@@ -144,11 +153,8 @@ def _trace(file: Path | Import, settings: Settings, options: Options, progress: 
 def _recording(file: Path, options: Options) -> Outcome:
     try:
         header, events = read_recording(file)
-        if not header.exact:
-            print(f"note: {printable(str(file))} was recorded by steerd 0.1, whose rule is gone: "
-                  "its decisions may differ from those that were made then", file=sys.stderr)  # fmt: skip
         policy = None if options.policy is None else _policy(file, header.settings, options.policy)
-        return recorded.replay(
+        outcome = recorded.replay(
             str(file),
             header,
             events,
@@ -158,10 +164,10 @@ def _recording(file: Path, options: Options) -> Outcome:
         )
     except OSError as error:
         raise TraceError(f"{file}: cannot be read: {error.strerror or error}") from None
-    except (TraceError, RecordError):
-        raise
-    except Exception as error:  # a recording is full of settings and times: whatever is wrong with them is told
-        raise TraceError(f"{file}: cannot be replayed: {str(error) or type(error).__name__:.200}") from error
+    if not header.exact:
+        gone = "whose rule is gone: its decisions may differ from those that were made then"
+        say(f"note: {printable(str(file))} was recorded by steerd 0.1, {gone}", error=True)
+    return outcome
 
 
 def _policy(file: Path, settings: Settings, name: str) -> PolicyId:

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from steerd.cli.configuration import read, warned
 from steerd.cli.log import log_to_stderr
+from steerd.cli.terminal import say
 from steerd.config.gateway.load import load_for_guard
 from steerd.config.settings import Config
 
@@ -48,7 +48,7 @@ def guard(path: Path) -> int:
     config, missed = load_for_guard(path)
     warned(config)
     for problem in missed:
-        print(problem, file=sys.stderr)
+        say(problem, error=True)
     return _done("guard", lambda: _guarded(config, whole=not missed)) or int(bool(missed))
 
 
@@ -57,9 +57,9 @@ def _done(verb: str, work: Callable[[], str]) -> int:
     from steerd.route.error import RouteError
 
     try:
-        print(work())
+        say(work())
     except (RouteError, OSError) as error:
-        print(f"steerd {verb}: {error}", file=sys.stderr)
+        say(f"steerd {verb}: {error}", error=True)
         return 1
     return 0
 

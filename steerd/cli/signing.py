@@ -5,11 +5,12 @@ import asyncio
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+
+from steerd.cli.terminal import say
 
 OK, FAILED, USAGE, CONFIG = 0, 1, 2, 78
 CONFIGURATION: Final = Path("/etc/steerd/steerd.toml")
@@ -18,6 +19,7 @@ EARLIER: Final = 60.0
 """Seconds before the signing from which an order is valid: the gateways' clocks are not ours."""
 
 _AUDIENCE: Final = re.compile(r"all|(region|gw)/[^/+#\s]+")
+_KEY_MAX: Final = 4096  # bytes of the secret key's file
 _NAME: Final = re.compile(r"[^/+#\s]{1,256}")
 
 
@@ -63,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         return _keygen(options) if options.verb == "keygen" else _order(options)
     except _Stop as stop:
-        print(f"steerctl: {stop}", file=sys.stderr)
+        say(f"steerctl: {stop}", error=True)
         return stop.code
 
 
@@ -92,17 +94,18 @@ def _keygen(options: argparse.Namespace) -> int:
         print(json.dumps({"ok": True, "file": str(file), "key": key_id(key.verify_key), "public": public}))
     else:
         print(public)
-        print(f"steerctl: {file} has the secret key; the line above goes into mqtt.trusted_keys", file=sys.stderr)
+        say(f"steerctl: {file} has the secret key; the line above goes into mqtt.trusted_keys", error=True)
     return OK
 
 
 def _order(options: argparse.Namespace) -> int:
+    from steerd.config.files import content
     from steerd.share.messages import JSON
     from steerd.share.signing import LASTS_MAX, WantedState, secret, sign
 
     file = options.key or key_file()
     try:
-        key = secret(file.read_text(encoding="utf-8"))
+        key = secret(content(file, _KEY_MAX).decode(errors="replace"))
     except OSError as error:
         raise _Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
     except ValueError as error:
@@ -134,7 +137,7 @@ def _order(options: argparse.Namespace) -> int:
     elif options.verb == "sign":
         print(f"{topic}\n{payload.decode()}")
     else:
-        print(f"sent to {topic}, until {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(ends))}")
+        say(f"sent to {topic}, until {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(ends))}")
     return OK
 
 
@@ -162,7 +165,7 @@ def _settings(file: Path) -> Any:
         config = load(file)
     except ConfigError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            say(problem, error=True)
         raise _Stop(
             "which tenant and which broker: give -c FILE with an [mqtt] table, or --tenant to sign", CONFIG
         ) from error

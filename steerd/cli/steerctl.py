@@ -7,6 +7,7 @@ from typing import Any
 
 from steerd.cli import signing
 from steerd.cli.pipe import piped_away
+from steerd.cli.terminal import prepare, say
 from steerd.control.client import NotThereError, ask
 from steerd.control.verbs import VERBS, Verb, duration
 
@@ -16,6 +17,7 @@ SOCKET = "/run/steerd/control.sock"
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    prepare()
     options = _parser().parse_args(arguments)
     try:
         if options.verb not in VERBS:
@@ -33,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _once(options: argparse.Namespace) -> int:
     code, answer = _ask(VERBS[options.verb], options)
     if code == OK:
-        print(_shown(options, answer))
+        say(_shown(options, answer))
     elif options.json:
         print(_json(answer))
     return code
@@ -48,7 +50,8 @@ def _watch(options: argparse.Namespace) -> int:
             if options.json:
                 print(_json(answer, one_line=True))
             return code
-        print(f"{clear}{_shown(options, answer)}", flush=True)
+        print(clear, end="")
+        say(_shown(options, answer), flush=True)
         seen += 1
         if seen == options.count:
             return OK
@@ -66,30 +69,33 @@ def _ask(verb: Verb, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         return _failed(FAILED, f"{options.socket}: {error.strerror or error}")
     if answer.get("ok") is True:
         for warning in answer.get("warnings", ()):
-            print(f"warning: {warning}", file=sys.stderr)
+            say(f"warning: {warning}", error=True)
         return OK, answer
     for problem in answer.get("problems", ()):
-        print(problem, file=sys.stderr)
-    print(f"steerctl: {answer.get('error', 'refused')}", file=sys.stderr)
+        say(problem, error=True)
+    say(f"steerctl: {answer.get('error', 'refused')}", error=True)
     return CONFIG if answer.get("code") == CONFIG else FAILED, answer
 
 
 def _failed(code: int, error: str) -> tuple[int, dict[str, Any]]:
     """What there is no answer to, in the shape of one: scripts read it with ``--json``."""
-    print(f"steerctl: {error}", file=sys.stderr)
+    say(f"steerctl: {error}", error=True)
     return code, {"ok": False, "code": code, "error": error}
 
 
 def _shown(options: argparse.Namespace, answer: dict[str, Any]) -> str:
     if options.json:
         return _json(answer, one_line=options.verb == "watch")
-    return VERBS[options.verb].shown(answer, options)
+    try:
+        return VERBS[options.verb].shown(answer, options)
+    except Exception as error:  # noqa: BLE001 (a steerd of another version may say anything)
+        return f"the answer cannot be shown ({type(error).__name__}: {error}); --json has it as it came"
 
 
 def _json(answer: dict[str, Any], *, one_line: bool = False) -> str:
     import json
 
-    return json.dumps(answer, indent=None if one_line else 2, ensure_ascii=False)
+    return json.dumps(answer, indent=None if one_line else 2)
 
 
 def _parser() -> argparse.ArgumentParser:

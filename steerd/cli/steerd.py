@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steerd import __version__
 from steerd.cli import arguments
+from steerd.cli.terminal import prepare, say
 from steerd.config.problem import ConfigError
 
 CONFIG = Path("/etc/steerd/steerd.toml")
@@ -15,11 +16,12 @@ CONFIG = Path("/etc/steerd/steerd.toml")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0; 1 runtime failure, or a configuration that cannot be read now; 2 usage;
     78 a configuration with mistakes."""
+    prepare()
     options = _parser().parse_args(argv)
     try:
         return _done(options)
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        say(error, error=True)
         return error.exit_code
 
 

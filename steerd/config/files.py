@@ -1,11 +1,39 @@
-"""Files that the configuration names: where they are, and whether they are there."""
+"""Files that the configuration names: where they are, whether they are there, and what is in them."""
 
 import os
+import stat
+from codecs import BOM_UTF8
 from pathlib import Path
+from typing import Final
 
 from steerd.config.problem import Report
 
+MOST: Final = 64 << 20
+"""Bytes of a file that somebody writes."""
+
 _CREDENTIALS = "${CREDENTIALS_DIRECTORY}/"
+
+
+class UnfitError(ValueError):
+    """What is there is no file to be read. The message says what must be there."""
+
+
+def content(file: Path, most: int = MOST) -> bytes:
+    """What the file holds, without the byte order mark that some editors begin it with. OSError: it cannot be read
+    now. UnfitError: it is a device, a pipe or the like, or larger than ``most`` bytes."""
+    # Not to wait for who writes into a FIFO.
+    with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise UnfitError("must be a file, and no device or pipe")
+        data = opened.read(most + 1)
+    if len(data) > most:
+        raise UnfitError(f"must be at most {most >> 20} MiB" if most >> 20 else f"must be at most {most} bytes")
+    return data.removeprefix(BOM_UTF8)
+
+
+def text(file: Path, most: int = MOST) -> str:
+    """As `content`, of a text file. UnicodeDecodeError: it is none."""
+    return content(file, most).decode()
 
 
 def located(written: str | None, folder: Path) -> Path | None:

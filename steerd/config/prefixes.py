@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from steerd.config import files
 from steerd.config.problem import Report
 from steerd.config.settings import Prefixes
 
@@ -14,7 +15,6 @@ _V4, _V6 = 5, 17
 _HOST_BITS = {width: [(1 << (width - length)) - 1 for length in range(width + 1)] for width in (32, 128)}
 _LENGTH = [bytes([length]) for length in range(129)]
 _REPORTED = 10
-_MAX_FILE = 64 << 20
 
 
 def pack(text: str) -> bytes:
@@ -111,16 +111,14 @@ class PrefixList:
     def add_file(self, key: str, file: Path, report: Report) -> None:
         """Takes in a file with one prefix a line (`#` starts a comment); reports what cannot be read."""
         try:
-            if file.stat().st_size > _MAX_FILE:
-                report.error(key, str(file), "must be a file of at most 64 MiB")
-                return
-            text = file.read_text(encoding="utf-8")
+            text = files.text(file)
         except OSError as error:
             self.late = True
             report.late(key, file, error)
             return
-        except ValueError:
-            report.error(key, str(file), "must be a text file, one prefix a line")
+        except ValueError as error:
+            wanted = str(error) if isinstance(error, files.UnfitError) else "must be a text file, one prefix a line"
+            report.error(key, str(file), wanted)
             return
         self._take(Written(key, file, text), report)
 

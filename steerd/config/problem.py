@@ -2,12 +2,21 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
+
+from steerd.text.lines import printable
 
 EX_CONFIG = 78  # the exit code for a configuration that cannot be used, as in sysexits.h
+HIDDEN: Final = "a value that is not shown"
+"""In the place of a secret, or of what may be one: a secret key where a public one belongs."""
+
 _SHOWN = 60
+_SECRET = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|peer|auth)(?!.*_file$)", re.IGNORECASE)
+_USER = re.compile(r"(?<=://).*@", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Problem:
 
     def __str__(self) -> str:
         found = f"found {self.found}; " if self.found is not None else ""
-        return f"{self.file}: {self.key + ': ' if self.key else ''}{found}{self.allowed}"
+        return printable(f"{self.file}: {self.key + ': ' if self.key else ''}{found}{self.allowed}")
 
 
 class ConfigError(Exception):
@@ -53,7 +62,7 @@ class Report:
 
     def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
         """What is wrong at `key`, as for `Problem`; in another ``file`` than the report's if given."""
-        self.problems.append(Problem(file or self.file, key, None if found is None else shown(found), allowed))
+        self.problems.append(Problem(file or self.file, key, None if found is None else shown(found, key), allowed))
 
     def late(self, key: str, file: Path, error: OSError) -> None:
         """The ``file`` that is named at `key` cannot be read now."""
@@ -70,13 +79,24 @@ class Report:
         return any(p.key == key or p.key.startswith((f"{key}.", f"{key}[")) for p in self.problems)
 
 
-def shown(value: object) -> str:
-    """A value as TOML would write it, cut when long."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # dates, which JSON does not know; numbers too long to print
-        text = str(value) if not isinstance(value, dict | list) else "a table or list"
+def shown(value: object, key: str = "") -> str:
+    """A value as TOML would write it, cut when long, without secrets."""
+    public = _public(value, key)
+    if public is HIDDEN:
+        return HIDDEN
+    date = not isinstance(public, str | dict | list | int | float)
+    text = str(public) if date else json.dumps(public, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _public(value: Any, key: str) -> Any:
+    if _SECRET.search(key):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {name: _public(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_public(inner, "") for inner in value]
+    return _USER.sub("...@", value) if isinstance(value, str) else value
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -174,7 +174,8 @@ class Actuator(StrEnum):
 class RouteSettings:
     """`table` is the first of `TABLES` tables and `rule_priority` the first of 100 that are ours; nexthop
     ids are taken from `nexthop_base` on; `mark_mask` holds the bits of the packet mark that are ours;
-    `bypass_mark` 0 means none. `management` prefixes are never steered, never blocked."""
+    `bypass_mark` 0 means none. `management` prefixes are never steered, never blocked. `main_mark`: of answers to what
+    came in by no path of ours, which `main` routes (0: there is no number left for it)."""
 
     protocol: int
     table: int
@@ -191,6 +192,7 @@ class RouteSettings:
     nft_table: str = "steerd"
     """The one table of nftables, of family inet, that is ours."""
     actuator: Actuator = Actuator.NETLINK
+    main_mark: int = 0
     clamp_mss: bool = False
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
 

@@ -11,10 +11,18 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from steerd.config import files
 from steerd.config.problem import ConfigError, Problem, Report, nearest
 
-_MAX_FILE = 64 << 20
 _ROUNDS = 8
+_DEEPEST = 16
+_BITS = 63
+_HUGE = "must be a number of at most 64 bits"
+_DEEP = f"must be nested at most {_DEEPEST} deep"
+_UNREADABLE = "is not TOML that can be read"
+_DIGITS = re.compile(rb"[0-9_]{4300}")  # more than Python makes a number of
+_KEYS = re.compile(r"\('.*\)")  # keys as tomllib has them
+_KEY = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WORDS = {
     "string_type": 'must be text, in quotes: "..."',
@@ -50,11 +58,11 @@ class Layout(Generic[M]):
 def toml(file: Path) -> dict[str, Any]:
     """The file's tables. ConfigError: it cannot be read, or is not TOML."""
     try:
-        if file.stat().st_size > _MAX_FILE:
-            raise ConfigError([Problem(file, "", None, "must be at most 64 MiB")])
-        data = file.read_bytes()
+        data = files.content(file)
     except OSError as error:
         raise ConfigError([Problem(file, "", None, f"cannot be read: {error.strerror}", late=True)]) from error
+    except files.UnfitError as error:
+        raise ConfigError([Problem(file, "", None, str(error))]) from error
     try:
         return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -62,9 +70,14 @@ def toml(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         text, where = str(error), _WHERE.search(str(error))
         key = f"line {where[1]}, column {where[2]}" if where and where[1] else _line(data, len(data))
-        raise ConfigError([Problem(file, key, None, f"is not TOML: {_WHERE.sub('', text)}")]) from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, tables nested as deep
-        raise ConfigError([Problem(file, "", None, "is not TOML that can be read")]) from error
+        said = _KEYS.sub(lambda keys: ".".join(_KEY.findall(keys[0])), _WHERE.sub("", text))
+        raise ConfigError([Problem(file, key, None, f"is not TOML: {said}")]) from error
+    except ValueError as error:  # which only a number of thousands of digits brings
+        digits = _DIGITS.search(data)
+        place = _line(data, digits.start()) if digits else ""
+        raise ConfigError([Problem(file, place, None, f"{_UNREADABLE}: {_HUGE}")]) from error
+    except RecursionError as error:
+        raise ConfigError([Problem(file, "", None, f"{_UNREADABLE}: {_DEEP}")]) from error
 
 
 def _line(data: bytes, at: int) -> str:
@@ -75,6 +88,7 @@ def _line(data: bytes, at: int) -> str:
 def document(raw: dict[str, Any], layout: Layout[M], report: Report) -> M:
     """The tables, checked one by one. What is refused is reported and left out, so that the rest can still be checked:
     a table that lacks something it must have is None, or as if it had not been written."""
+    _bound(raw, (), report)
     pruned = raw
     for _ in range(_ROUNDS):
         try:
@@ -85,6 +99,21 @@ def document(raw: dict[str, Any], layout: Layout[M], report: Report) -> M:
             for error in reversed(_unreported(refused, layout, report)):
                 _prune(pruned, error)
     return layout.document()
+
+
+def _bound(found: Any, place: tuple[str | int, ...], report: Report) -> bool:
+    """Reports and removes what no check below is to meet: huge numbers, and what is nested deep. Returns whether
+    ``found`` itself is such a thing."""
+    huge = isinstance(found, int) and found.bit_length() > _BITS
+    if huge or len(place) > _DEEPEST:
+        report.error(key(place), None, _HUGE if huge else _DEEP)
+        return True
+    if isinstance(found, dict):
+        for name in [name for name, inner in found.items() if _bound(inner, (*place, name), report)]:
+            del found[name]
+    elif isinstance(found, list):
+        found[:] = [None if _bound(inner, (*place, at), report) else inner for at, inner in enumerate(found)]
+    return False
 
 
 def _unreported(refused: ValidationError, layout: Layout[Any], report: Report) -> list[tuple[str | int, ...]]:

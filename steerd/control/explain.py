@@ -118,7 +118,9 @@ def _state(policy: PolicyView) -> list[str]:
     if policy.pin is not None:
         left = "until unpinned" if policy.pin_for is None else f"for another {span(policy.pin_for)}"
         lines.append(f"It is pinned to {policy.pin}, {'hard' if policy.pin_hard else 'while that is usable'}, {left}.")
-    if policy.error is not None:
+    if policy.mismatch is not None:
+        lines += wrapped(f"Its packets do not go that way: {policy.mismatch}.")
+    elif policy.error is not None:
         lines += wrapped(f"The kernel refused the last change: {policy.error}.")
     return lines
 

@@ -8,7 +8,6 @@ and how many clients there are; what only its client wants (`Verb.abandoned`) en
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import select
 import socket
@@ -19,9 +18,8 @@ from typing import Any, Final
 
 from steerd.config.problem import EX_CONFIG
 from steerd.control.verbs import VERBS
+from steerd.faults import Boundary
 from steerd.net.sockets import closed_on_error
-
-_log = logging.getLogger(__name__)
 
 REQUEST_MAX: Final = 64 << 10
 CLIENTS_MAX: Final = 32
@@ -63,6 +61,7 @@ class ControlServer:
     def __init__(self, path: Path, handle: Handler) -> None:
         self._path = path
         self._handle = handle
+        self._boundary = Boundary("control")
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._inode = 0
@@ -111,6 +110,9 @@ class ControlServer:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.CancelledError):  # the client is gone, or too slow, or we stop
             writer.transport.abort()
+        except Exception as error:  # noqa: BLE001 (whatever a client does, the others are served)
+            self._boundary.tell(error, "a client was dropped")
+            writer.transport.abort()
         finally:
             self._clients.discard(task)
 
@@ -141,8 +143,8 @@ class ControlServer:
             return {"ok": False, "code": 1, "error": f"no answer within {HANDLE:.0f} s"}
         except _GoneError:
             raise
-        except Exception:  # noqa: BLE001 (whatever a request meets, the next one is served)
-            _log.exception("a request on the control socket failed")
+        except Exception as error:  # noqa: BLE001 (whatever a request meets, the next one is served)
+            self._boundary.tell(error, "a request failed")
             return {"ok": False, "code": 1, "error": "internal error: see the daemon's log"}
 
 

@@ -141,6 +141,7 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
         runner_up=kernel.runner_up,
         wanted=kernel.wanted,
         error=kernel.error,
+        mismatch=kernel.mismatch,
         since=None if policy.since is None else now - policy.since,
         pin=pin.pop if pin is not None else None,
         pin_hard=pin.hard if pin is not None else False,

@@ -117,6 +117,7 @@ class PolicyView:
     dwell: float = 0.0  # seconds for which only force may move it: what is left of its min_dwell
     shares: Shares = ()
     rule: Standing | None = None
+    mismatch: str | None = None  # the error, where all is in place and packets go elsewhere, or nowhere, all the same
 
 
 @dataclass(frozen=True, slots=True)

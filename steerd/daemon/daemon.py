@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import AsyncExitStack
 from signal import SIGHUP, SIGINT, SIGTERM
 
 from steerd import __version__
@@ -12,6 +13,7 @@ from steerd.config.settings import Config
 from steerd.control.server import ControlServer
 from steerd.core.effects import Fact
 from steerd.core.engine import Engine
+from steerd.core.memory import Memory
 from steerd.core.policy.drains_and_pins import local, unconfirmed
 from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
@@ -30,6 +32,7 @@ from steerd.daemon.reload import Reload
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
 from steerd.daemon.transaction import take_up
+from steerd.faults import watch_over
 from steerd.status.snapshot import Snapshot
 from steerd.store.earlier import StoredState
 from steerd.store.store import Store
@@ -58,7 +61,8 @@ class Daemon:
     def __init__(self, config: Config, store: Store, stored: StoredState) -> None:
         seed = random.SystemRandom().getrandbits(32)
         self._tasks = Tasks()
-        self._driver = driver = Driver(_engine(config, store, stored, seed), record=store.record)
+        engine = _engine(config, store, stored, seed)
+        self._driver = driver = Driver(engine, record=store.record, failed=self._tasks.failed)
         self._metrics = metrics = Metrics()
         metrics.configure(config)
         metrics.follow(driver.events, driver.facts)
@@ -80,7 +84,7 @@ class Daemon:
             spawn=self._tasks.spawn,
         )
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
-        operators = Operators(driver, lambda: self._reload.config)
+        operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
         explaining = Explaining(self._snapshot, store)
         answers = Answers((explaining, operators, planning, self._tracing, self._reload), metrics)
@@ -101,8 +105,9 @@ class Daemon:
         driver.facts.listen(Fact, journal.tell)
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT, or until a part fails. StageError: one cannot start."""
+        """Until SIGTERM or SIGINT, or until the engine fails. StageError: a part cannot start."""
         loop = asyncio.get_running_loop()
+        watch_over(loop)
         for number in (SIGTERM, SIGINT):
             loop.add_signal_handler(number, self._tasks.ending.set)
         try:
@@ -130,26 +135,32 @@ class Daemon:
         self._fleet.read_orders()
         self._steering.believe()
         self._driver.feed(None)
-        for work in (self._steering.run, self._tunnels.watch.run, self._traffic.rates.run, self._fleet.follow):
-            self._tasks.spawn(work())
-        self._tasks.spawn(self._liveness.watch())
-        self._tasks.spawn(self._endpoint.keep_trying())
+        for part, work in (
+            ("steering", self._steering.run),
+            ("tunnels", self._tunnels.watch.run),
+            ("traffic", self._traffic.rates.run),
+            ("orders", self._fleet.follow),
+            ("watchdog", self._liveness.watch),
+            ("http", self._endpoint.keep_trying),
+        ):
+            self._tasks.keep(part, work)
         self._fleet.start()
 
     async def _stop(self) -> None:
         notify(STOPPING="1")
-        self._driver.stop()
-        self._probing.prober.close()
-        await self._tasks.cancel()
-        self._tunnels.watch.close()
-        await self._tracing.close()
-        await self._fleet.stop()
-        await self._control.stop()
-        await self._endpoint.stop()
-        self._reload.stop()
-        await self._steering.router.stop()
-        self._persistence.remember()
-        await asyncio.to_thread(self._persistence.store.close)
+        async with AsyncExitStack() as end:  # from its end to its beginning; all of it, whatever fails
+            end.push_async_callback(asyncio.to_thread, self._persistence.store.close)
+            end.callback(self._persistence.remember)
+            end.push_async_callback(self._steering.router.stop)
+            end.callback(self._reload.stop)
+            end.push_async_callback(self._endpoint.stop)
+            end.push_async_callback(self._control.stop)
+            end.push_async_callback(self._fleet.stop)
+            end.push_async_callback(self._tracing.close)
+            end.callback(self._tunnels.watch.close)
+            end.push_async_callback(self._tasks.cancel)
+            end.callback(self._probing.prober.close)
+            end.callback(self._driver.stop)
 
     def _snapshot(self) -> Snapshot:
         """What there is to see of all stages now."""
@@ -179,5 +190,11 @@ def _engine(config: Config, store: Store, stored: StoredState, seed: int) -> Eng
     now = time.monotonic()
     memory = local(stored.memory) if config.mqtt is None else unconfirmed(stored.memory)
     draw = random.Random(seed).random  # noqa: S311 (spreads hold-downs; guards nothing)
+    try:
+        engine = Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)
+    except Exception:  # what was kept reads well, and makes no sense
+        log.exception("what was kept of earlier runs cannot be used: starting without it")
+        memory = Memory()
+        engine = Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)
     store.begin(settings=config.core, memory=memory, seed=seed, epoch=stored.epoch, now=now)
-    return Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)
+    return engine

@@ -13,6 +13,7 @@ from steerd.core.events import Event, Installed, Order
 from steerd.core.memory import Memory
 from steerd.core.settings import PolicyId
 from steerd.core.views import View
+from steerd.faults import Boundary
 from steerd.status.stream import Stream
 
 log = logging.getLogger("steerd")
@@ -24,16 +25,25 @@ tell a quiet time, which the engine went through, from a stall, which it skips."
 
 class Driver:
     """The engine's hands. ``facts`` tells of what the engine says, ``events`` of each event that it was fed. ``record``
-    sees every event before it (None: the engine woke up after a long silence); ``on_cadence`` is told how paths are to
-    be probed: assign it. Wanted routes wait, the latest of each policy, for `steering`."""
+    sees every event before it (None: the engine woke up after a long silence); ``failed`` is told why the engine cannot
+    go on; ``on_cadence`` how paths are to be probed: assign it. Wanted routes wait, the latest of each policy, for
+    `steering`; ``steering_since`` is when the first try at what is being carried out began."""
 
-    def __init__(self, engine: Engine, *, record: Callable[[Event | None, float], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        record: Callable[[Event | None, float], None] = lambda *_: None,
+        failed: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self.engine = engine
         self.events: Stream[Event] = Stream()
         self.facts: Stream[Fact] = Stream()
         self.on_cadence: Callable[[Cadence], None] = lambda _: None
         self.steering_since: float | None = None
         self._record = record
+        self._failed = failed
+        self._cadences = Boundary("cadence")
         self._timer: asyncio.TimerHandle | None = None
         self._armed = inf
         self._steers: dict[PolicyId, tuple[Steer, float]] = {}
@@ -47,7 +57,11 @@ class Driver:
         if event is not None or now - self._recorded_at > SILENCE:
             self._record(event, now)
             self._recorded_at = now
-        effects = self.engine.feed(event, now)
+        try:
+            effects = self.engine.feed(event, now)
+        except Exception as error:
+            self._failed(error)
+            raise
         if effects:
             carry_out(effects, self)
         deadline = self.engine.next_deadline()
@@ -90,9 +104,15 @@ class Driver:
                 policy = next(iter(self._steers))
                 wanted, decided = self._steers.pop(policy)
                 if policy not in self.engine.policies:
+                    self.steering_since = None
                     continue
-                self.steering_since = time.monotonic()
-                installed = await steer(wanted)
+                self.steering_since = self.steering_since or time.monotonic()
+                try:
+                    installed = await steer(wanted)
+                except Exception:
+                    self._steers.setdefault(policy, (wanted, decided))
+                    self._wanted.set()  # whoever begins this again is to try again
+                    raise
                 self.steering_since = None
                 seconds = time.monotonic() - decided
                 if installed.error is not None and self._overtaken(policy):
@@ -109,7 +129,8 @@ class Driver:
 
     def cadence(self, wanted: Cadence) -> None:
         """As `steerd.core.effects.Hands`."""
-        self.on_cadence(wanted)
+        with self._cadences:
+            self.on_cadence(wanted)
 
     def steer(self, wanted: Steer) -> None:
         """As `steerd.core.effects.Hands`: it waits for `steering`."""

@@ -15,6 +15,7 @@ from steerd.core.events import Order, Verb
 from steerd.core.policy.drains_and_pins import POP, spoken, withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
+from steerd.faults import Boundary
 from steerd.probe.wire.clock import ClockWatch, realtime_offset
 from steerd.share.refusals import Refusals
 from steerd.web.metrics import Metrics
@@ -107,7 +108,7 @@ class Fleet:
             on_message=self._metrics.mqtt_message,
             draw=random.random,
         )
-        self._task = asyncio.create_task(self._share.run(), name="steerd-share")
+        self._task = asyncio.create_task(Boundary("mqtt").keep(self._share.run), name="steerd-share")
 
     async def follow(self) -> None:
         """Orders begin and end while nobody speaks, and what came before its time is right when the clock is set: look
@@ -144,6 +145,7 @@ class Fleet:
         """Say good-bye to the broker. Safe to repeat."""
         if self._share is not None and self._task is not None:
             await self._share.stop()
+            self._task.cancel()  # it may be waiting to begin again after a failure
             with suppress(asyncio.CancelledError):
                 await self._task
         self._share = self._task = None

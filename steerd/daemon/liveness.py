@@ -38,9 +38,12 @@ class Liveness:
         return probing and (since is None or now - since < PROGRESS_WITHIN)
 
     def ready(self) -> tuple[bool, str]:
-        """Whether every policy has a choice, and in words which has not."""
-        waiting = [policy.policy for policy in self._driver.view().policies if policy.state is PolicyState.NONE]
-        return (False, f"no choice yet: {', '.join(waiting)}") if waiting else (True, "ready")
+        """Whether every policy has a choice that its packets follow, and in words which has not."""
+        policies = self._driver.view().policies
+        waiting = [policy.policy for policy in policies if policy.state is PolicyState.NONE]
+        missing = [f"no choice yet: {', '.join(waiting)}"] if waiting else []
+        missing += [f"{policy.policy}: {policy.mismatch}" for policy in policies if policy.mismatch]
+        return not missing, "; ".join(missing) or "ready"
 
     async def watch(self) -> None:
         """Feed systemd's watchdog as long as there is progress, for ever."""

@@ -34,7 +34,6 @@ class Steering:
             on_link=self._linked,
             on_installed=driver.feed,
             on_repair=metrics.repair,
-            on_failure=tasks.failed,
         )
         self.links: Stream[Link] = Stream()
         self.believed: Callable[[], None] = lambda: None

@@ -1,11 +1,16 @@
-"""What goes on beside each other for as long as the daemon runs. The first that fails ends it."""
+"""What goes on beside each other for as long as the daemon runs. A task that fails begins again; only the engine's own
+fault ends the daemon."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from steerd.faults import Boundary
+
 _log = logging.getLogger("steerd")
+
+Work = Coroutine[Any, Any, None]
 
 
 class Tasks:
@@ -15,16 +20,21 @@ class Tasks:
         self.ending = asyncio.Event()
         self.failure: BaseException | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._boundary = Boundary("task")
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin this; it is cancelled at the end."""
+    def keep(self, part: str, work: Callable[[], Work]) -> None:
+        """Begin this, and begin it again whenever it fails; it is cancelled at the end. ``part`` names it to people."""
+        self.spawn(Boundary(part).keep(work))
+
+    def spawn(self, work: Work) -> None:
+        """Begin this, once; it is cancelled at the end. If it fails, that is logged."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
 
     def failed(self, error: BaseException) -> None:
-        """Something that has to go on cannot: stop."""
-        _log.critical("stopping: a task failed; the kernel keeps what it has", exc_info=error)
+        """The engine cannot go on: stop."""
+        _log.critical("stopping: the engine failed; the kernel keeps what it has", exc_info=error)
         self.failure = error
         self.ending.set()
 
@@ -37,4 +47,4 @@ class Tasks:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.failed(error)
+            self._boundary.tell(error, "failed")

@@ -9,6 +9,7 @@ from typing import Final
 
 from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
+from steerd.faults import Boundary
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Answer, Carrier, Leg
 from steerd.probe.findings import Findings
@@ -32,6 +33,7 @@ class Exchange:
     def __init__(self, on_outcome: Callable[[Probed], None], findings: Findings, wired: Wired | None) -> None:
         """``wired`` makes a wire of a raw socket (None: the best)."""
         self._on_outcome = on_outcome
+        self._boundary = Boundary("probes")
         # Nobody answers a probe that he has not received: what is in it cannot be known before.
         self._draw = random.SystemRandom().getrandbits
         self._ledger: Ledger[Leg] = Ledger(lambda flight: flight.owner.settled(flight))
@@ -80,7 +82,8 @@ class Exchange:
         if stepped:
             self._close(Outcome.VOID, lambda _: True)
         for carrier in self.carriers:
-            self._read(carrier)
+            with self._boundary:
+                self._read(carrier)
         if now - planned > _STALL and not stepped:
             self._close(Outcome.VOID, lambda _: True)
         # As of the time this tick was due: what ran out of patience while nobody read has one more tick to come.
@@ -98,19 +101,24 @@ class Exchange:
             if egress is None:
                 egress = self._egresses[leg.settings.device] = Egress()
             flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress)
-            if self.diagnosis.answers_itself(leg, now):
-                self._tell(flight, LOCAL)
-            else:
-                leg.ask(flight)
-        for carrier in self.carriers:
-            for flight, error in carrier.send():
-                if not error:
-                    self._ledger.sent(flight)
-                    if flight.owner.refused_at > -math.inf:
-                        self.diagnosis.accepted(flight.owner, now)
-                elif flight.owner.checks is None:
-                    self.diagnosis.refused(flight.owner, error, now)
+            with self._boundary:
+                if self.diagnosis.answers_itself(leg, now):
                     self._tell(flight, LOCAL)
+                else:
+                    leg.ask(flight)
+        for carrier in self.carriers:
+            with self._boundary:
+                self._send(carrier, now)
+
+    def _send(self, carrier: Carrier, now: float) -> None:
+        for flight, error in carrier.send():
+            if not error:
+                self._ledger.sent(flight)
+                if flight.owner.refused_at > -math.inf:
+                    self.diagnosis.accepted(flight.owner, now)
+            elif flight.owner.checks is None:
+                self.diagnosis.refused(flight.owner, error, now)
+                self._tell(flight, LOCAL)
 
     def _read(self, carrier: Carrier) -> None:
         carrier.departures()

@@ -9,9 +9,10 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from steerd.config.settings import IPV4, IPV6
+from steerd.faults import Boundary
 from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary
@@ -55,6 +56,7 @@ class Listener(SocketOwner):
 
     def __init__(self, address: str, port: int) -> None:
         """``address`` is numeric; an unspecified one serves all addresses of its family. Raises `ListenError`."""
+        self._boundary = Boundary("packets")
         self.family = IPV6 if ":" in address else IPV4
         family = address_family(self.family)
         try:
@@ -94,20 +96,25 @@ class Listener(SocketOwner):
                 return
             except OSError:
                 continue  # an error that an earlier answer met
-            came = _delivery(ancillary)
-            if flags & socket.MSG_TRUNC:
-                reflector.refuse(DropReason.TRUNCATED)
-            elif came.back is None:
-                reflector.refuse(DropReason.GROUP)
-            else:
-                source = socket.inet_pton(self._socket.family, address[0].partition("%")[0])
-                question = Question(data, source, address[1], came.local, came.ttl, came.at_ns or time.time_ns())
-                answer = reflector.answer(question, time.monotonic(), time.time_ns())
-                if answer is not None:
-                    try:
-                        self._socket.sendmsg((answer,), (came.back,), 0, address)
-                    except OSError:
-                        reflector.unsent()
+            with self._boundary:
+                self._answer(reflector, data, _delivery(ancillary), flags, address)
+
+    def _answer(
+        self, reflector: Reflector, data: bytes, came: "_Delivery", flags: int, address: tuple[Any, ...]
+    ) -> None:
+        if flags & socket.MSG_TRUNC:
+            reflector.refuse(DropReason.TRUNCATED)
+        elif came.back is None:
+            reflector.refuse(DropReason.GROUP)
+        else:
+            source = socket.inet_pton(self._socket.family, address[0].partition("%")[0])
+            question = Question(data, source, address[1], came.local, came.ttl, came.at_ns or time.time_ns())
+            answer = reflector.answer(question, time.monotonic(), time.time_ns())
+            if answer is not None:
+                try:
+                    self._socket.sendmsg((answer,), (came.back,), 0, address)
+                except OSError:
+                    reflector.unsent()
 
 
 class _Delivery(NamedTuple):

@@ -29,8 +29,7 @@ class Router:
 
     ``on_link(link)`` when a path's device or next hop comes or goes; ``on_installed`` when the kernel's state
     of a policy changes without a `steer` having asked; ``on_repair(object)`` once per object put right: ``rule``,
-    ``nexthop``, ``group``, ``route``, ``allowedips`` or ``nft``; ``on_failure(error)`` when a mistake in this program
-    ended the watch over the kernel. All are called on the event loop, after `start`.
+    ``nexthop``, ``group``, ``route``, ``allowedips`` or ``nft``. All are called on the event loop, after `start`.
     """
 
     def __init__(
@@ -40,11 +39,9 @@ class Router:
         on_link: Callable[[Link], None],
         on_installed: Callable[[Installed], None],
         on_repair: Callable[[str], None],
-        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings
         self._news = News(on_link, on_installed, on_repair)
-        self._on_failure = on_failure
         self._worker = Worker()
         self._claim = Claim()
         self._release = Release()
@@ -76,7 +73,6 @@ class Router:
                 worker=self._worker,
                 news=self._news,
                 release=self._release,
-                on_failure=self._on_failure,
             )
             installed = await self._upkeep.begin()
         except BaseException as error:

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
 from steerd.config.settings import RouteSettings
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId
-from steerd.route.around.gateways import automatic
+from steerd.faults import Boundary, Reader
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
@@ -35,7 +35,7 @@ _FULL_COMPARISON = 60.0
 
 class Upkeep:
     """``settings`` are those in force. From the last look: ``remarks``, and the ``underlays`` of tunnels by path. Call
-    ``changed`` when the kernel may have changed without telling. ``on_failure`` as for `Router`."""
+    ``changed`` when the kernel may have changed without telling."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class Upkeep:
         worker: Worker,
         news: News,
         release: Release,
-        on_failure: Callable[[BaseException], None],
     ) -> None:
         self.settings = settings
         self.reconciler = reconciler
@@ -60,7 +59,6 @@ class Upkeep:
         self._protection = protection
         self._around = around
         self._release = release
-        self._on_failure = on_failure
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
@@ -70,15 +68,16 @@ class Upkeep:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
+        self._boundary = Boundary("routes")
+        self._readers: list[Reader] = []
         self._watch = Watch(
             protocol=settings.protocol,
             port=kernel.port,
             on_device=self._device_noticed,
             on_address=self._address_noticed,
-            on_main=self._surroundings.set,
+            on_surroundings=self._surroundings.set,
             on_change=self._changed.set,
             on_overrun=self._overrun_noticed,
-            main=self._follows_main,
         )
         self.changed = self._changed.set
 
@@ -90,16 +89,14 @@ class Upkeep:
             self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
         loop = asyncio.get_running_loop()
         for watch in filter(None, (self._watch, self._nft_watch)):
-            loop.add_reader(watch.fileno(), watch.read)
+            self._readers.append(Reader(self._boundary, loop, watch.fileno(), watch.read))
         self.news.know(self.reconciler)
         self.chosen()
         self._surroundings.set()  # for what changed meanwhile
         self._tasks = [
-            asyncio.create_task(self._tend(), name="steerd-route"),
-            asyncio.create_task(self._follow(), name="steerd-route-surroundings"),
+            asyncio.create_task(self._boundary.keep(self._tend), name="steerd-route"),
+            asyncio.create_task(self._boundary.keep(self._follow), name="steerd-route-surroundings"),
         ]
-        for task in self._tasks:
-            task.add_done_callback(self._ended)
         return result.installed
 
     async def end(self) -> None:
@@ -111,8 +108,9 @@ class Upkeep:
 
     def close(self) -> None:
         """Stop watching."""
+        for reader in self._readers:
+            reader.close()
         for watch in filter(None, (self._watch, self._nft_watch)):
-            asyncio.get_running_loop().remove_reader(watch.fileno())
             watch.close()
 
     def look_around(self, far_ends: Mapping[str, tuple[str, int]] | None = None) -> None:
@@ -148,7 +146,7 @@ class Upkeep:
     def retarget(self, settings: RouteSettings) -> None:
         """Watch over these settings, which are in force now."""
         self.settings = settings
-        self._watch.retarget(settings.protocol, self._kernel.port, main=self._follows_main)
+        self._watch.retarget(settings.protocol, self._kernel.port)
         if self._nft_watch:
             self._nft_watch.retarget(settings.nft_table)
         self.news.know(self.reconciler)
@@ -227,15 +225,18 @@ class Upkeep:
                 async with self.worker.turn:
                     await self._adapt()
                     pace.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
+                    if await self.worker.do(self.reconciler.obstructed):
+                        self._changed.set()
+                    self._remark()
                 if pace.repaired:
                     self.news.on_repair("nft")
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
-        look = partial(self._around.look, self.settings, pinned=self._pins(), far_ends=self._far_ends)
+        guarded = "guard" in self._protection.can
+        look = partial(self._around.look, self.settings, pinned=self._pins(), guarded=guarded, far_ends=self._far_ends)
         try:
             effective = await self.worker.do(look)
-            self._remark()
             if effective == self.reconciler.standing.settings:
                 return
             noticed = self._noticed
@@ -246,7 +247,10 @@ class Upkeep:
         self._publish(result, noticed)
 
     def _remark(self) -> None:
-        before, self.remarks = self.remarks, self._around.remarks
+        before, self.remarks = (
+            self.remarks,
+            (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks),
+        )
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:
@@ -257,16 +261,8 @@ class Upkeep:
         self.news.publish(self.reconciler, result, fresh=noticed == self._noticed)
         self.chosen()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()):
-            self._on_failure(error)
-
     def _pins(self) -> bool:
         return self._protection.pins(self.settings)
-
-    @property
-    def _follows_main(self) -> bool:
-        return self._protection.follows_main(self.settings) or automatic(self.settings)
 
     def _max_drain(self) -> float:
         return max((policy.max_drain for policy in self.settings.policies), default=math.inf)

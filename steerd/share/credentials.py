@@ -4,8 +4,13 @@ import asyncio
 import hashlib
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
+from steerd.config import files
 from steerd.config.settings import MqttSettings
+
+_MOST: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +27,21 @@ async def read(settings: MqttSettings) -> Credentials:
     return await asyncio.to_thread(_read, settings)
 
 
+def _content(file: Path) -> str:
+    try:
+        return files.text(file, _MOST)
+    except UnicodeDecodeError:
+        raise ValueError(f"{file}: must be UTF-8 text") from None
+    except files.UnfitError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
 def _read(settings: MqttSettings) -> Credentials:
     password = None
     if settings.password_file is not None:
-        password = settings.password_file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    files = [file and file.read_bytes() for file in (settings.ca, settings.cert, settings.key)]
-    digest = hashlib.sha256(repr((password, files)).encode()).digest()
+        password = _content(settings.password_file).partition("\n")[0].rstrip("\r")
+    others = [file and _content(file) for file in (settings.ca, settings.cert, settings.key)]
+    digest = hashlib.sha256(repr((password, others)).encode()).digest()
     if not settings.tls:
         return Credentials(password, None, digest)
     context = ssl.create_default_context(cafile=str(settings.ca) if settings.ca else None)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from steerd.text.seldom import Seldom, more
+
 _log = logging.getLogger(__name__)
 
 SAID_EVERY: Final = 60.0
@@ -16,20 +18,12 @@ class Refusals:
 
     def __init__(self, on_refused: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._on_refused = on_refused
-        self._clock = clock
-        self._silent_until: dict[tuple[str, str], float] = {}
-        self._unsaid: dict[tuple[str, str], int] = {}
+        self._seldom = Seldom(SAID_EVERY, clock)
 
     def __call__(self, source: str, reason: str, what: str) -> None:
         """`what` was refused; the log shows it with control characters escaped."""
         self._on_refused(source, reason)
-        which, now = (source, reason), self._clock()
-        if now < self._silent_until.get(which, 0.0):
-            self._unsaid[which] = self._unsaid.get(which, 0) + 1
-            return
-        self._silent_until[which] = now + SAID_EVERY
-        more = self._unsaid.pop(which, 0)
-        shown = what.encode("unicode_escape").decode()
-        _log.warning(
-            "MQTT: refused from %s, %s: %.200s%s", source, reason, shown, f" (and {more} more)" if more else ""
-        )
+        unsaid = self._seldom.said((source, reason))
+        if unsaid is not None:
+            shown = what.encode("unicode_escape").decode()
+            _log.warning("MQTT: refused from %s, %s: %.200s%s", source, reason, shown, more(unsaid))

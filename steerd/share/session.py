@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import aiomqtt
 
 from steerd.config.settings import MqttSettings
+from steerd.faults import Boundary
 from steerd.share.client import BrokerConnection, connected, content_type
 from steerd.share.credentials import read
 from steerd.share.framing import BrokenError
@@ -85,6 +86,7 @@ class Session:
     ) -> None:
         self._settings = settings
         self._member = member
+        self._messages, self._faults = Boundary("mqtt message"), Boundary("mqtt")
         self._refuse = refuse
         self._on_connected = on_connected
         self._on_message = on_message
@@ -178,7 +180,7 @@ class Session:
             await _end({session, stopping})
         error = None if session.cancelled() else session.exception()
         if error is not None and not isinstance(error, aiomqtt.MqttError | OSError | ValueError):
-            _log.error("the MQTT session failed", exc_info=error)
+            self._faults.tell(error, "the session failed")
         return error if isinstance(error, Exception) else None
 
     async def _stopped_or_renewed(self, seconds: float) -> None:
@@ -219,13 +221,14 @@ class Session:
         await connection.subscribe(self._member.topic, *self._member.filters)
         async for message in connection.messages:
             self._on_message("in")
-            topic, payload = str(message.topic), message.payload
-            if topic != self._member.topic:
-                self._member.take(topic, payload, content_type(message), retained=message.retain)
-            elif not self._member.lives(payload):
-                # The will of an earlier, broken connection may come after we said that we are online.
-                self._unsaid = True
-                self._wake.set()
+            with self._messages:
+                topic, payload = str(message.topic), message.payload
+                if topic != self._member.topic:
+                    self._member.take(topic, payload, content_type(message), retained=message.retain)
+                elif not self._member.lives(payload):
+                    # The will of an earlier, broken connection may come after we said that we are online.
+                    self._unsaid = True
+                    self._wake.set()
             if not connection.messages:
                 await asyncio.sleep(PACE)  # of what comes meanwhile, the latest of each topic is looked at
 

@@ -1,11 +1,10 @@
 """What happens, told to all who listen for it."""
 
-import logging
 from collections.abc import Callable
 from types import UnionType
 from typing import Any, Generic, TypeVar, get_args
 
-_log = logging.getLogger(__name__)
+from steerd.faults import Boundary
 
 _T = TypeVar("_T")
 _K = TypeVar("_K")
@@ -15,11 +14,12 @@ class Stream(Generic[_T]):
     """Tells each event or fact to those who listen for its kind, in the order in which they began to listen.
 
     A listener is called on the event loop and returns at once: one that has work to do (a disk, a broker) keeps a
-    bounded queue of its own. A listener that fails is logged, and keeps no other from hearing.
+    bounded queue of its own. A listener that fails is logged, now and then, and keeps no other from hearing.
     """
 
     def __init__(self) -> None:
         self._listeners: dict[type, list[Callable[[Any], None]]] = {}
+        self._boundary = Boundary("listener")
 
     def listen(self, kind: type[_K] | UnionType, hear: Callable[[_K], None]) -> None:
         """Have ``hear`` called with everything of this kind, or of each kind in a union, from now on."""
@@ -31,5 +31,5 @@ class Stream(Generic[_T]):
         for hear in self._listeners.get(type(one), ()):
             try:
                 hear(one)
-            except Exception:  # noqa: BLE001 (whatever a listener meets, the others hear of it)
-                _log.exception("%s was not taken by everybody who listens", type(one).__name__)
+            except Exception as error:  # noqa: BLE001 (whatever a listener meets, the others hear of it)
+                self._boundary.tell(error, f"{type(one).__name__} was not taken by everybody who listens")

@@ -1,6 +1,5 @@
 """What an earlier run left in the store, and what of it still holds."""
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -45,7 +44,7 @@ def read(database: Database, wall: float, sober: SoberClock, failed: Callable[[E
         found = replace(found, orders=_orders(database.get("orders")))
         database.prune()
         database.commit()
-    except sqlite3.Error as error:
+    except Exception as error:  # noqa: BLE001 (whatever was on the disk: what was read until then counts)
         failed(error)
     return found
 
@@ -67,7 +66,7 @@ def _aged(stored: Any, wall: float) -> Memory:
     try:
         memory = from_json(stored["memory"])
         away = max(0.0, wall - stored["wall_ms"] / 1000)
-    except (RecordError, KeyError, TypeError):
+    except (RecordError, KeyError, TypeError, ValueError, OverflowError):
         return Memory()
     if not isinstance(memory, Memory):
         return Memory()

@@ -7,6 +7,7 @@ silence.
 
 import gzip
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,8 @@ RUN_MAX: Final = 256 << 20
 """Bytes of one recording, which ends there."""
 TOTAL_MAX: Final = 512 << 20
 """Bytes of all recordings in a folder: the oldest go."""
+RESERVED: Final = 16 << 20
+"""Bytes that stay free on the disk: what a restart must not forget needs room, too."""
 PATTERN: Final = "recording-*.jsonl.gz"
 AGE_MAX: Final = 14 * 86_400.0
 """Seconds that a recording covers, and for which it is kept after its end."""
@@ -67,10 +70,16 @@ class Recording:
         self._left = run_max
         self._until = header.now + AGE_MAX
         make_room(folder, total_max - run_max, wall() - AGE_MAX)
-        self._file: BinaryIO = (folder / f"recording-{header.epoch}.jsonl.gz").open("wb")
-        self.close = self._file.close
         line = {name: to_json(getattr(header, name)) for name in Header.__slots__}
-        self._write([json.dumps(line)])
+        file = folder / f"recording-{header.epoch}.jsonl.gz"
+        self._file: BinaryIO = file.open("wb")
+        self.close = self._file.close
+        try:
+            self._write([json.dumps(line)])
+        except OSError:
+            file.unlink()
+            self.close()
+            raise
 
     def append(self, events: Sequence[Entry]) -> None:
         """Write a batch. OSError: it cannot be written, or the recording has reached its greatest size or age."""
@@ -83,6 +92,9 @@ class Recording:
         self._left -= len(member)
         if self._left < 0:
             raise OSError("it has reached its greatest size")
+        disk = os.statvfs(self._file.fileno())
+        if disk.f_bavail * disk.f_frsize < RESERVED + len(member):
+            raise OSError(f"the disk has less than {RESERVED >> 20} MiB left")
         self._file.write(member)
         self._file.flush()
 

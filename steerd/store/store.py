@@ -18,6 +18,9 @@ from steerd.store.records import to_json
 from steerd.store.sober import SoberClock
 from steerd.store.writer import Remembered, Writer
 
+ANSWER: Final = 5.0
+"""Seconds to wait for the disk when something is asked."""
+
 _CHUNK: Final = 2048
 _CHUNK_SECONDS: Final = 5.0
 
@@ -43,6 +46,7 @@ class Store:
         self._sober = SoberClock(wall)
         self._writer = Writer(path, self._sober, tidy=record)
         self._recording = False
+        self._epoch = 0
         self._chunk: list[Entry] = []
 
     @property
@@ -55,6 +59,7 @@ class Store:
         folder everything works, and nothing survives."""
         database = Database(self._path, self._limits, self._sober)
         found = read(database, self._wall(), self._sober, self._writer.failed)
+        self._epoch = found.epoch
         self._writer.start(database)
         return found
 
@@ -75,7 +80,13 @@ class Store:
         self, memory: Memory, addresses: Addresses | None = None, orders: Mapping[str, str] | None = None
     ) -> None:
         """Keep the engine's memory, the targets' addresses by name, and signed orders; only the latest counts."""
-        self._writer.remember(Remembered(memory, addresses or {}, orders or {}, int(self._wall() * 1000)))
+        wall_ms = int(self._wall() * 1000)
+        self._writer.remember(Remembered(memory, addresses or {}, orders or {}, wall_ms, self._epoch))
+
+    async def trouble(self) -> str | None:
+        """Why what was to be remembered last is not kept over a restart, in words; None: it is."""
+        found = await self._read(lambda _: self._writer.trouble or "")
+        return (found or None) if found is not None else "the disk does not answer"
 
     def decided(self, switched: Switched, wall_ms: int) -> None:
         self._writer.do(lambda database: database.add_decision(wall_ms, to_json(switched)))
@@ -125,7 +136,12 @@ class Store:
                 with suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(_answer, answer, found)
 
-        return await answer if self._writer.do(work) else None
+        if not self._writer.do(work):
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER):
+                return await answer
+        return None
 
     def close(self) -> None:
         """Write what is waiting and end the thread. Blocks, for some seconds at most."""

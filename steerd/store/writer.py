@@ -2,21 +2,21 @@
 
 import logging
 import queue
-import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from steerd.core.memory import Memory
+from steerd.faults import Boundary
 from steerd.store.database import Database
 from steerd.store.earlier import BELIEVED, Addresses
 from steerd.store.recording import AGE_MAX, TOTAL_MAX, Entry, Header, Recording, make_room
 from steerd.store.records import to_json
 from steerd.store.sober import SoberClock
+from steerd.text.seldom import Seldom
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,8 @@ _BATCH: Final = 256
 _CHUNKS: Final = 64
 _SAID_EVERY: Final = 3600.0
 _TIDIED_EVERY: Final = 3600.0
-_FAILURES: Final = (sqlite3.Error, OSError, ValueError, TypeError)
+RETRIED_EVERY: Final = 5.0
+"""Seconds between two tries at what could not be kept."""
 
 Work = Callable[[Database], None]
 
@@ -37,14 +38,17 @@ class Remembered(NamedTuple):
     addresses: Addresses
     orders: Mapping[str, str]
     wall_ms: int
+    epoch: int
 
 
 class Writer:
-    """Takes what is to be written, and never waits for the disk. ``lost`` counts what was dropped. ``tidy``: recordings
-    that are too old or too many are removed once an hour, by the sober clock."""
+    """Takes what is to be written, and never waits for the disk. ``lost`` counts what was dropped; ``trouble`` says why
+    the latest that the next run is to know is not kept (None: it is). ``tidy``: recordings that are too old or too many
+    are removed once an hour, by the sober clock."""
 
     def __init__(self, path: Path, sober: SoberClock, *, tidy: bool) -> None:
         self.lost = 0
+        self.trouble: str | None = None
         self._path = path
         self._sober = sober
         self._tidies = tidy
@@ -52,7 +56,10 @@ class Writer:
         self._memory: Remembered | None = None
         self._header: Header | None = None
         self._chunks: deque[list[Entry]] = deque()
-        self._silent_until = 0.0
+        self._kept: Remembered | None = None
+        self._copied: object = None
+        self._seldom = Seldom(_SAID_EVERY)
+        self._boundary = Boundary("store")
         self._tidied_at = sober()
         self._thread: threading.Thread | None = None
 
@@ -105,8 +112,7 @@ class Writer:
 
     def failed(self, error: Exception) -> None:
         """Log it, once an hour at most."""
-        if time.monotonic() >= self._silent_until:
-            self._silent_until = time.monotonic() + _SAID_EVERY
+        if self._seldom.said("failed") is not None:
             _log.warning("the store cannot write, steering goes on without it: %s", error)
 
     def _wake(self) -> None:
@@ -119,47 +125,78 @@ class Writer:
         recording: Recording | None = None
         more = True
         while more:
-            batch = [self._work.get()]
+            batch = self._batch()
+            more = None not in batch
+            with self._boundary:
+                self._keep(database)
+            with self._boundary:
+                self._write(database, [work for work in batch if work is not None])
+            with self._boundary:
+                recording = self._write_recording(recording)
+            with self._boundary:
+                self._tidy()
+        for one in (recording, database):
+            if one is not None:
+                with self._boundary:
+                    one.close()
+
+    def _batch(self) -> list[Work | None]:
+        """What there is to do; nothing, when it is time to try again what could not be done."""
+        with suppress(queue.Empty):
+            batch = [self._work.get(timeout=RETRIED_EVERY if self.trouble else None)]
             with suppress(queue.Empty):
                 while len(batch) < _BATCH:
                     batch.append(self._work.get_nowait())
-            more = None not in batch
-            self._write(database, [work for work in batch if work is not None])
-            recording = self._write_recording(recording)
-            self._tidy()
-        if recording is not None:
-            recording.close()
-        database.close()
+            return batch
+        return []
+
+    def _keep(self, database: Database) -> None:
+        """The latest that the next run is to know, whenever it is new, and until it is kept."""
+        latest = self._memory
+        if latest is None or (latest is self._kept and self.trouble is None):
+            return
+
+        values: dict[str, Any] = {
+            BELIEVED: self._sober(),
+            "orders": dict(latest.orders),
+            "addresses": [[*key, address] for key, address in latest.addresses.items()],
+            "memory": {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)},
+        }
+
+        def work(db: Database) -> None:
+            before = db.get("epoch")  # the file may be another than at the start
+            values["epoch"] = max(latest.epoch, before if isinstance(before, int) else 0)
+            for key, value in values.items():
+                db.put(key, value)
+
+        database.again()
+        error = self._transaction(database, [work])
+        if error is not None:  # once more: room was made, or the file replaced
+            error = self._transaction(database, [work])
+        ordered = latest.memory.pins, latest.memory.drains, latest.orders
+        if error is None and ordered != self._copied:
+            with suppress(OSError):
+                database.copy(values)
+                self._copied = ordered
+        self._kept = latest
+        self.trouble = str(error) if error else None if database.persistent else "the disk cannot be used"
 
     def _write(self, database: Database, batch: list[Work]) -> None:
         """One transaction; after a failure one for each piece, so that a bad one fails alone."""
-        latest, self._memory = self._memory, None
-        if latest is not None:
-            batch.append(lambda db: db.put(BELIEVED, self._sober()))
-            batch.append(lambda db: db.put("orders", dict(latest.orders)))
-            batch.append(lambda db: db.put("addresses", [[*key, address] for key, address in latest.addresses.items()]))
-            batch.append(lambda db: db.put("memory", {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)}))
+        if batch and self._transaction(database, batch):
+            self.lost += sum(self._transaction(database, [work]) is not None for work in batch)
+
+    def _transaction(self, database: Database, batch: list[Work]) -> Exception | None:
         try:
             for work in batch:
                 work(database)
             database.commit()
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 (whatever the disk, or what was on it, has brought)
             self.failed(error)
-            if isinstance(error, sqlite3.Error):
-                database.reopen_if_broken(error)
-            failed = sum(not self._write_alone(database, work) for work in batch)
-            self.lost += failed
-            if failed and self._memory is None:
-                self._memory = latest  # tried again with whatever comes next
-
-    @staticmethod
-    def _write_alone(database: Database, work: Work) -> bool:
-        with suppress(*_FAILURES):
-            database.rollback()
-            work(database)
-            database.commit()
-            return True
-        return False
+            if not database.reopen_if_broken(error):
+                database.recover()
+            return error
+        return None
 
     def _write_recording(self, recording: Recording | None) -> Recording | None:
         if self._header is None and not self._chunks:
@@ -169,12 +206,13 @@ class Writer:
                 recording = Recording(self._path, self._header, wall=self._sober)
             while recording is not None and self._chunks:
                 recording.append(self._chunks.popleft())
-        except (OSError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the recording has a gap, and would not replay)
             _log.warning("the recording ends: %s", error)
             self._header = None
             self._chunks.clear()
             if recording is not None:
-                recording.close()
+                with suppress(OSError):
+                    recording.close()  # which writes what is left
             return None
         return recording
 

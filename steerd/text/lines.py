@@ -6,6 +6,18 @@ from typing import Final
 WIDTH: Final = 100
 
 
+def printable(text: str) -> str:
+    """``text`` on one line and without what a terminal would obey: such characters as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def printable_lines(text: str) -> str:
+    """As `printable`, of text that is meant to have lines and tabs."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 def wrapped(text: str, first: str = "") -> list[str]:
     """Lines of at most 100 columns; those after the first are indented. ``first``: what the first begins with."""
     done: list[str] = []
@@ -24,7 +36,8 @@ def cut(line: str) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     """An indented table. ``right``: all columns but the first are figures, and none of them is cut."""
-    lines = [f"  {line}".rstrip() for line in _columns(rows, [right and at > 0 for at in range(len(rows[0]))])]
+    sides = [right and at > 0 for at in range(len(rows[0]))] if rows else []
+    lines = [f"  {line}".rstrip() for line in _columns(rows, sides)]
     return lines if right else [cut(line) for line in lines]
 
 

@@ -140,6 +140,8 @@ class TunnelWatch:
             found = self._device(name)
         except OSError as error:
             found = error if isinstance(error, WireGuardError) else WireGuardError.of(name, error)
+        except Exception as error:  # noqa: BLE001 (whatever it says, the other devices are still read)
+            found = WireGuardError(0, f"{name}: it cannot be understood: {error}")
         return reckoned(paths, found, before)._replace(took=time.thread_time() - began)
 
     def take(self, name: str, reading: Reading) -> None:

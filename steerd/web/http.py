@@ -12,6 +12,7 @@ from typing import Final
 
 from steerd.config.change import StageError
 from steerd.config.settings import ExportSettings
+from steerd.faults import Boundary
 from steerd.status.snapshot import Snapshot
 from steerd.web.metrics import Metrics
 from steerd.web.text import CONTENT_TYPE
@@ -56,6 +57,7 @@ class ExportServer:
         healthy: Callable[[], bool],
         ready: Callable[[], tuple[bool, str]],
     ) -> None:
+        self._boundary = Boundary("http")
         self._settings = settings
         self._metrics = metrics
         self._snapshot = snapshot
@@ -134,8 +136,10 @@ class ExportServer:
         self._server = None
 
     async def _listen(self, settings: ExportSettings, *, beside: bool = False) -> asyncio.Server:
+        # asyncio has a socket for `::` take IPv6 alone.
+        hosts = ["::", "0.0.0.0"] if settings.host == "::" else settings.host  # noqa: S104 (as it was asked for)
         return await asyncio.start_server(
-            self._connected, settings.host, settings.port, limit=REQUEST_MAX, reuse_port=beside or None
+            self._connected, hosts, settings.port, limit=REQUEST_MAX, reuse_port=beside or None
         )
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -157,6 +161,9 @@ class ExportServer:
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             writer.transport.abort()  # the client is gone, or too slow, or we stop
+        except Exception as error:  # noqa: BLE001 (whatever a client does, the others are served)
+            self._boundary.tell(error, "a client was dropped")
+            writer.transport.abort()
         finally:
             self._clients.discard(task)
             self._asking.pop(task, None)
@@ -186,8 +193,8 @@ class ExportServer:
         method, _, rest = request.partition(b" ")
         try:
             status, kind, body = self._answer(method, rest)
-        except Exception:  # noqa: BLE001 (a page that fails must not take the daemon along)
-            _log.exception("a request to the HTTP endpoint failed")
+        except Exception as error:  # noqa: BLE001 (a page that fails must not take the daemon along)
+            self._boundary.tell(error, "a request failed")
             status, kind, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the daemon's log")
         head = [
             f"HTTP/1.1 {status.value} {status.phrase}",

@@ -4,13 +4,15 @@
 policies: to render thousands of them through `prometheus_client` would block the event loop for seconds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
-from steerd import __version__
+from steerd import __version__, faults
 from steerd.config.change import Change, Swap
 from steerd.config.methods import METHODS
 from steerd.config.settings import Config
@@ -67,6 +69,7 @@ class Metrics:
         self._skipped = Counter(
             "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
         )
+        registry.register(_Faults())
         self._seen_skipped = 0
         self._config: Config | None = None
 
@@ -161,3 +164,13 @@ class Metrics:
         self._seen_skipped = seen.skipped
         own = "".join(["".join(lines) for lines in page.values()])
         return own.encode() + generate_latest(self._fixed)
+
+
+class _Faults(Collector):
+    """They are counted where they end, in any thread."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily("steerd_faults", "Faults of steerd's own parts that it survived.", labels=["part"])
+        for part, count in sorted(faults.counts.items()):
+            family.add_metric([part], count)
+        yield family

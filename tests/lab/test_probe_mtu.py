@@ -1,6 +1,7 @@
 """Path MTU on real packets: what vanishes, what is told, what costs nothing."""
 
 import asyncio
+import subprocess
 import time
 from typing import Any
 
@@ -11,8 +12,8 @@ from steerd.core.events import PathMtu, Probed
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.prober import Prober
-from tests.lab.probing import both, path, tunnels
-from tests.lab.waiting import BOUND
+from tests.lab.probing import both, path, tunnels, wire
+from tests.lab.waiting import BOUND, until_async
 
 MTU = 1498  # near the device's, where a search from below meets nothing that vanishes, and is short
 
@@ -86,3 +87,38 @@ def test_a_black_hole_is_told_from_a_smaller_mtu_and_both_from_none() -> None:
     assert then == {"pop1/wg0": (1400, 1400, False), "pop2/wg0": (1500, 1500, False), "pop3/wg0": (1500, 1500, False)}
     assert all(at >= 1.0 for at, *_ in result["then"])  # a device that changes is left alone for a second
     assert result["outcomes"] == ["reply"]
+
+
+def filtered(rules: str) -> Any:
+    """A far side that drops what these rules drop of what comes in."""
+    wire()
+    namespaces.ip("addr add fd98::2/64 dev v1 nodad", "far")
+    namespaces.ip("addr add fd98::1/64 dev v0 nodad")
+    command = namespaces.command("far", ["nft", "-f", "-"])
+    table = f"table inet wall {{\nchain in {{\ntype filter hook input priority 0;\n{rules}\n}}\n}}\n"
+    subprocess.run(command, input=table, text=True, check=True, timeout=20)
+    told: list[PathMtu] = []
+    paths = [path(1, ["10.98.0.1"]), path(2, ["fd98::2"])]
+
+    async def main() -> None:
+        prober = Prober(ProbeSettings(tuple(paths), 0.2, mtu_interval=3600.0), on_outcome=lambda _: None, seed=1)
+        prober.on_mtu = told.append
+        prober.start()
+        await until_async(lambda: len(told) == 2)
+        prober.close()
+
+    asyncio.run(main())
+    return sorted((one.path, one.mtu, one.black_hole) for one in told)
+
+
+LARGE_ECHOES = "icmp type echo-request meta length > 1024 drop\nicmpv6 type echo-request meta length > 1024 drop"
+
+
+@pytest.mark.nft
+def test_who_drops_large_echo_requests_alone_is_no_black_hole() -> None:
+    assert scene("filtered", LARGE_ECHOES) == [["pop1/wg0", 1500, False], ["pop2/wg0", 1500, False]]
+
+
+@pytest.mark.nft
+def test_who_drops_whatever_is_large_is_a_black_hole() -> None:
+    assert scene("filtered", "meta length > 1400 drop") == [["pop1/wg0", 1400, True], ["pop2/wg0", 1400, True]]

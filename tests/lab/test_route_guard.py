@@ -300,3 +300,28 @@ def test_answers_from_the_tunnels_reach_the_lan(gateway):
         await router.stop()
 
     routing(run())
+
+
+def strange_comment() -> None:
+    text = b'add chain inet steerd strange { comment "\xff\xfe" ; }\n'
+    subprocess.run(["nft", "-f", "-"], input=text, check=True)
+
+
+def test_comments_of_any_bytes_in_our_table_stop_neither_the_watch_nor_a_start(gateway):
+    async def run():
+        given = settings(PATHS, (ALL,))
+        heard = Heard()
+        router = heard.router(given)
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        strange_comment()
+        await until_async(lambda: heard.repairs["nft"] == 1)
+        assert "strange" not in ruleset()
+        await router.stop()
+        strange_comment()
+        router = Heard().router(given)
+        (installed,) = await router.start()
+        assert installed.best == "pop/a"
+        assert "strange" not in ruleset()
+
+    routing(run())

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
+from steerd import faults
 from steerd.config.settings import OnStop
 from steerd.core.events import Installed
 from steerd.core.settings import PathId
@@ -613,14 +614,18 @@ def test_another_reader_sees_what_was_meant(gateway):
             assert (last.get_attr("FRA_TABLE"), last.get_attr("FRA_IIFNAME"), last["flags"] & 2) == (4200, "lo", 2)
 
 
-def test_a_mistake_of_ours_does_not_go_unnoticed(gateway, monkeypatch):
+def test_a_mistake_of_ours_is_counted_and_the_watch_goes_on(gateway, monkeypatch):
     async def run():
         heard = Heard()
         router = heard.router(settings(PATHS, (ALL,)))
         await router.start()
-        monkeypatch.setattr(Reconciler, "repair", None)
-        ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
-        await until_async(lambda: heard.failures)
+        before = faults.counts["routes"]
+        with monkeypatch.context() as mistaken:
+            mistaken.setattr(Reconciler, "repair", None)
+            ip("rule", "add", "priority", "4290", "lookup", "4201", "protocol", "210")
+            await until_async(lambda: faults.counts["routes"] > before)
+        ip("rule", "add", "priority", "4291", "lookup", "4201", "protocol", "210")
+        await until_async(lambda: heard.repairs["rule"] >= 1)
         await router.stop()
 
     routing(run())

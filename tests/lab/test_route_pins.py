@@ -137,8 +137,10 @@ def test_after_max_drain_a_path_that_was_left_lets_go_too(gateway):
     routing(run())
 
 
-def test_what_came_in_by_a_path_is_answered_by_it(gateway):
-    given = settings(PATHS, (ALL,), bypass_mark=0x51)
+@pytest.mark.parametrize("marks", [{"bypass_mark": 0x51}, {"main_mark": 0xFA << 24}], ids=["bypass", "our own"])
+def test_what_came_in_by_a_path_or_by_main_is_answered_by_it(gateway, marks):
+    """Such as to a port that is forwarded to a host of the LAN."""
+    given = settings(PATHS, (ALL,), **marks)
 
     async def run():
         router = Heard().router(given)
@@ -221,9 +223,7 @@ def test_marks_of_others_are_left_alone(gateway):
 def test_answers_arrive_whatever_others_restore_from_the_connection(gateway, restores):
     """wg-quick has each UDP packet take its mark from the connection, before any rule of ours."""
     chain = f"chain restore {{\n type filter hook prerouting priority -150;\n {restores}\n }}"
-    subprocess.run(
-        ["nft", "-f", "-"], input=f"table inet others {{\n {chain}\n}}\n", text=True, check=True, timeout=20
-    )
+    subprocess.run(["nft", "-f", "-"], input=f"table inet others {{\n {chain}\n}}\n", text=True, check=True, timeout=20)
 
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))

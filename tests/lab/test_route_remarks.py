@@ -12,7 +12,6 @@ from tests.lab.waiting import until_async
 pytestmark = pytest.mark.lab
 
 FOLLOWING = path(3, "c", via=AUTO, carries="4")
-"""A path for whose sake main is watched."""
 WAITS = "path pop/c: carries no IPv4 until main has a default route through c"
 
 

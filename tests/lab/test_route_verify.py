@@ -53,8 +53,8 @@ def test_a_rule_of_another_before_ours_is_seen_and_told_until_it_goes(gateway, f
     routing(run())
 
 
-def test_what_main_knows_better_is_meant_so(gateway):
-    narrow = policy("all", 0, "198.51.0.0/16", "2001:db8::/32")
+def test_what_main_knows_better_of_a_policy_is_meant_so(gateway):
+    narrow = policy("all", 0, "198.51.0.0/16", "192.0.0.0/12", "2001:db8::/32", "2001:100::/24")
     for words in (["-4", "route", "add", "198.51.0.0/16"], ["-6", "route", "add", "2001:db8::/32"]):
         ip(*words, "dev", "wan")
 

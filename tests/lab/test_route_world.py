@@ -305,7 +305,6 @@ class Heard:
         self.told: list[Link] = []
         self.installed: list = []
         self.repairs: Counter[str] = Counter()
-        self.failures: list[BaseException] = []
 
     def router(self, given: RouteSettings) -> Router:
         router = Router(
@@ -313,7 +312,6 @@ class Heard:
             on_link=self._linked,
             on_installed=self.installed.append,
             on_repair=lambda what: self.repairs.update([what]),
-            on_failure=self.failures.append,
         )
         _made.append(router)
         return router

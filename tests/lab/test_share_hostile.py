@@ -17,9 +17,11 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from steerd import faults
 from steerd.core.settings import PathId
 from steerd.share.messages import JSON, ZLIB
 from steerd.share.orders import Orders
+from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
 from steerd.share.topics import Topics
 from tests.lab.sharing import (
@@ -32,6 +34,7 @@ from tests.lab.sharing import (
     client,
     make_authority,
     member,
+    observer,
     running,
     watching,
 )  # fmt: skip
@@ -305,6 +308,35 @@ def test_what_is_larger_than_the_broker_takes_is_counted_and_ends_nothing(tmp_pa
         asyncio.run(scenario())
     finally:
         broker.kill()
+
+
+def test_a_message_that_makes_us_fail_is_counted_and_ends_no_session(tmp_path, monkeypatch):
+    broker = Broker(tmp_path)
+    broker.start()
+    took = Reports.take
+
+    def fails_on_fra1(reports, topic, *arguments, **more):
+        if "fra1" in topic:
+            raise KeyError("nobody expected this")
+        took(reports, topic, *arguments, **more)
+
+    monkeypatch.setattr(Reports, "take", fails_on_fra1)
+    before = faults.counts["mqtt message"]
+
+    async def scenario():
+        async with running(Gateway(broker.port)) as gateway, observer(broker.port) as pop:
+            await until_async(lambda: gateway.connected == [True])
+            # Retained: without a boundary it would end each session anew.
+            await pop.publish(f"{ROOT}/pop/fra1/state", report(), retain=True, properties=properties(JSON))
+            await pop.publish(f"{ROOT}/pop/ams1/state", report("ams1"), retain=True, properties=properties(JSON))
+            await until_async(lambda: [one.pop for one in gateway.states] == ["ams1"])
+            assert gateway.connected == [True]
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        broker.kill()
+    assert faults.counts["mqtt message"] == before + 1
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def test_each_method_has_a_port_of_its_own(loaded):
 
 
 def test_a_path_overrides_each_default(loaded, tmp_path):
-    (tmp_path / "one.key").touch()
-    (tmp_path / "two.key").touch()
+    (tmp_path / "one.key").write_text("00" * 16)
+    (tmp_path / "two.key").write_text("00" * 16)
     default = 'method = "udp"\nport = 5000\nsize = 200\ndscp = "EF"\nkey_file = "one.key"\nbudget = "10kB/s"'
     own = 'port = 6000, size = 300, dscp = 0, key_file = "two.key", budget = "1MiB/s"'
     config = loaded("", own, 'method = "icmp"', 'method = "tcp"', probe=default)
@@ -306,7 +306,7 @@ def test_keys_of_a_shape_that_does_not_exist_are_named_with_their_place(refused)
 
 def test_a_file_in_a_folder_is_found_beside_the_configuration(loaded, tmp_path):
     (tmp_path / "keys").mkdir()
-    Path(tmp_path / "keys" / "stamp").touch()
+    Path(tmp_path / "keys" / "stamp").write_text("00" * 16)
     assert not loaded('method = "udp", key_file = "keys/stamp"').warnings
 
 

@@ -306,6 +306,7 @@ def test_why_shows_how_a_call_sounds_and_what_is_preferred():
         ({"state": PolicyState.HELD, "choice": None}, "until one is, its traffic goes nowhere."),
         ({"pin": "fra1", "pin_hard": True, "pin_for": 3600.0}, "It is pinned to fra1, hard, for another 1h00m."),
         ({"pin": "fra1"}, "It is pinned to fra1, while that is usable, until unpinned."),
+        ({"error": "by wan", "mismatch": "by wan"}, "Its packets do not go that way: by wan."),
         ({"error": "no such device"}, "The kernel refused the last change: no such device."),
         ({"last": SWITCHED._replace(rule="other", margin={"x": 1.0})}, "The rule other decided."),
         (

@@ -105,9 +105,11 @@ def test_the_soonest_of_several_refusals_ends_first():
 def test_a_mismatch_is_shown_and_ends_with_the_next_answer():
     one = wanting(A)
     assert told(one, A, mismatch="packets leave elsewhere") is Answer.AGREED
-    assert one.error == "packets leave elsewhere"
+    assert one.error == one.mismatch == "packets leave elsewhere"
+    told(one, A, error="busy")
+    assert (one.error, one.mismatch) == ("busy", None)
     told(one, A)
-    assert one.error is None
+    assert (one.error, one.mismatch) == (None, None)
     one = wanting(A, awaited=False)
     told(one, B, mismatch="packets leave elsewhere")
     assert one.error == "packets leave elsewhere"

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from steerd.core.events import Configured, Installed, Outcome, Probed
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.daemon.driver import Driver
+from steerd.faults import Boundary
 
 A, B = PathId("a/w"), PathId("b/w")
 USERS, EXTRA = PolicyId("users"), PolicyId("extra")
@@ -86,3 +88,45 @@ def test_a_path_that_a_reload_took_away_costs_the_next_one_nothing(caplog):
     held = daemon.driver.engine.policies[USERS].assignment
     assert (held.choice, held.error) == (B, None)
     assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+def test_what_could_not_be_carried_out_for_a_mistake_of_ours_is_tried_again():
+    daemon, steer, failures = Daemon(), Daemon.steer, []
+
+    async def fails_at_first(wanted):
+        if len(failures) < 3:
+            failures.append(wanted.policy)
+            raise KeyError("nobody expected this")
+        return await steer(daemon, wanted)
+
+    async def runs():
+        for path, rtt in ((A, 0.001), (B, 0.003)):
+            daemon.driver.feed(Probed(path, Outcome.REPLY, time.monotonic(), rtt))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.0):
+                steering = partial(daemon.driver.steering, fails_at_first, daemon.took.append)
+                await Boundary("steering").keep(steering, pause=0.01)
+        daemon.driver.stop()
+
+    asyncio.run(runs())
+    assert len(failures) == 3
+    assert sorted(daemon.asked) == [(EXTRA, A), (USERS, A)]
+    assert daemon.driver.steering_since is None
+
+
+def test_a_policy_that_went_while_its_switch_failed_is_waited_for_no_more():
+    daemon = Daemon()
+
+    async def fails(wanted):
+        daemon.driver.feed(Configured(replace(BOTH, policies=())))
+        raise KeyError("nobody expected this")
+
+    async def runs():
+        daemon.driver.feed(Probed(A, Outcome.REPLY, time.monotonic(), 0.001))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await Boundary("steering").keep(partial(daemon.driver.steering, fails, daemon.took.append), pause=0.01)
+        daemon.driver.stop()
+
+    asyncio.run(runs())
+    assert daemon.driver.steering_since is None

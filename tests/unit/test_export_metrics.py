@@ -72,6 +72,7 @@ FAMILIES = [
     "steerd_config_last_reload_success_timestamp_seconds",
     "steerd_loop_lag_seconds",
     "steerd_skipped_slots",
+    "steerd_faults",
 ]
 
 

@@ -154,6 +154,23 @@ def test_a_client_that_reads_nothing_blocks_nobody(monkeypatch):
     assert serving(scenario) == 200
 
 
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too():
+    async def run():
+        with socket.socket() as free:
+            free.bind(("0.0.0.0", 0))
+            port = free.getsockname()[1]
+        endpoint = ExportServer(ExportSettings("::", port), Metrics(), Snapshot, lambda: True, lambda: (True, ""))
+        await endpoint.start()
+        try:
+            for host in ("127.0.0.1", "::1"):
+                _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+        finally:
+            await endpoint.stop()
+
+    asyncio.run(run())
+
+
 def test_those_who_never_finish_their_request_keep_no_scrape_out():
     """64 connections that send a header line now and then, for ever."""
 

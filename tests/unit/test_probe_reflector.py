@@ -12,9 +12,9 @@ import pytest
 
 from steerd.cli import arguments
 from steerd.cli.steerd import main
+from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
-from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.reflect import reflector
 from steerd.reflect.reflector import DropReason, Question, Reflector
 

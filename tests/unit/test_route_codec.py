@@ -18,7 +18,7 @@ from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
 from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.model import prefixes
-from steerd.route.model.objects import Action, Group, Kind, Nexthop, Routes, RouteType, Rule
+from steerd.route.model.objects import MAIN, Action, Group, Kind, Nexthop, Routes, RouteType, Rule
 
 PROTOCOL = 210
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -254,12 +254,14 @@ def test_no_bytes_break_the_framing(data):
 
 
 @pytest.mark.parametrize(
-    ("kind", "port", "offset", "protocol", "passes"),
+    ("kind", "port", "offset", "value", "passes"),
     [
         (route_codec.RTM_NEWROUTE, 0, 5, PROTOCOL, True),
         (route_codec.RTM_DELROUTE, 7, 5, PROTOCOL, True),
         (route_codec.RTM_DELROUTE, 7, 5, 99, False),
         (route_codec.RTM_NEWROUTE, 1234, 5, PROTOCOL, False),
+        (route_codec.RTM_NEWROUTE, 0, 4, MAIN, True),
+        (route_codec.RTM_NEWROUTE, 0, 4, MAIN - 1, False),
         (nexthop_codec.RTM_NEWNEXTHOP, 0, 2, PROTOCOL, True),
         (nexthop_codec.RTM_DELNEXTHOP, 0, 2, 99, False),
         (link_codec.RTM_NEWLINK, 0, 5, 0, True),
@@ -267,9 +269,9 @@ def test_no_bytes_break_the_framing(data):
         (rule_codec.RTM_DELRULE, 1234, 5, 0, False),
     ],
 )
-def test_the_filter_keeps_what_concerns_us(kind, port, offset, protocol, passes):
+def test_the_filter_keeps_what_concerns_us(kind, port, offset, value, passes):
     body = bytearray(20)
-    body[offset] = protocol
+    body[offset] = value
     message = netlink.HEADER.pack(36, kind, 0, 1, port) + bytes(body)
     assert bool(run_bpf(watch.program(PROTOCOL, 1234), message)) == passes
 

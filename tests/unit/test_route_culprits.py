@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from steerd.route.around.networkd import networkd_advice
+from steerd.route.conflicts import conflicts
+from steerd.route.conflicts.suspects import suspects
 
 ALL = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=false\nManageForeignNextHops=0\n"
 
@@ -53,3 +55,21 @@ def test_only_what_is_still_free_is_named_and_the_last_drop_in_wins(root: Path) 
 def test_a_file_that_is_no_ini_changes_nothing(root: Path) -> None:
     write(root / "etc/systemd/networkd.conf", "what = is this\n[Network\n")
     assert networkd_advice(root) is not None
+
+
+def test_a_process_may_be_called_by_any_bytes(tmp_path: Path) -> None:
+    for number, name in (("300", b"\xff\xfe\n"), ("301", b"zebra\n")):
+        (tmp_path / "proc" / number).mkdir(parents=True)
+        (tmp_path / "proc" / number / "comm").write_bytes(name)
+    assert suspects(300, tmp_path) == "it is \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER} (process 300)"
+    assert "FRR" in suspects(0, tmp_path)
+
+
+def test_who_removed_something_never_keeps_it_from_being_put_back(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(conflicts, "suspects", lambda _: b"\xff\xfe".decode())
+    conflict, now = conflicts.Conflict(), 0.0
+    for _ in range(conflicts.AGAIN_AND_AGAIN):
+        now += 10.0
+        conflict.table_changed("steerd", now)
+    conflict.report(300)
+    assert "another program keeps undoing `nft add table inet steerd`" in caplog.text

@@ -5,13 +5,14 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import AUTO, Prefixes, RoutePath
+from steerd.config.settings import AUTO, RoutePath
 from steerd.core.settings import PathId
 from steerd.route.around.gateways import learn
 from steerd.route.around.remarks import shadowed, shared_uplinks, strict, waiting
 from steerd.route.kernel.main_table import DefaultRoute, Main
 from steerd.route.model import prefixes
-from steerd.route.model.objects import Device
+from steerd.route.model.leads import Lead
+from steerd.route.model.objects import Device, RouteType
 from tests.unit.test_route_desired import policy, settings
 
 
@@ -20,9 +21,9 @@ def path(device: str, uplink: str = "", via: str | None = None) -> RoutePath:
     return RoutePath(PathId(f"pop/{device}"), device, via, None, families, uplink or f"pop/{device}", 1 << 24, 4301)
 
 
-def main(*specific: str, defaults: tuple[DefaultRoute, ...] = (), complete: bool = True, **devices: Device) -> Main:
-    packs = Prefixes(prefixes.pack(4, specific), prefixes.pack(6, specific))
-    return Main(packs, defaults, complete, devices)
+def main(*specific: str, defaults: tuple[DefaultRoute, ...] = (), **devices: Device) -> Main:
+    leads = {Lead(family, RouteType.UNICAST, devices=("wan",)): prefixes.pack(family, specific) for family in (4, 6)}
+    return Main(leads, defaults, devices)
 
 
 def test_prefixes_that_main_knows_are_counted_and_three_of_them_named_with_what_shadows_them():
@@ -38,8 +39,8 @@ def test_what_a_policy_leaves_out_anyway_is_no_matter_and_each_policy_has_a_line
     first = policy("first", 0, "10.1.0.0/24", "10.2.0.0/24", excepted=("10.1.0.0/16",))
     second = policy("second", 1, "10.3.0.0/24", "fd00:3::/64")
     given_settings = settings(first, second, management=("10.2.0.0/16",))
-    (said,) = shadowed(given_settings, main("10.0.0.0/8", "fd00::/16", complete=False))
-    assert said.startswith("policy second: at least 2 of 2 prefixes are never steered")
+    (said,) = shadowed(given_settings, main("10.0.0.0/8", "fd00::/16"))
+    assert said.startswith("policy second: 2 of 2 prefixes are never steered")
     assert said.endswith(": 10.3.0.0/24 by 10.0.0.0/8, fd00:3::/64 by fd00::/16")
     assert not list(shadowed(given_settings, main("10.1.0.0/16", "192.168.0.0/16", "fe80::/64")))
 

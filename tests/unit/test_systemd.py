@@ -48,3 +48,10 @@ def test_the_guard_is_there_before_any_network_and_stays() -> None:
     assert values(guard, "RemainAfterExit") == {"yes"}
     assert "ExecStop" not in guard
     assert "steerd-guard.service" in values(daemon, "After") & values(daemon, "Wants")
+
+
+@pytest.mark.parametrize("name", ["steerd", "steerd-reflect"])
+def test_memory_is_bounded_so_that_what_runs_away_ends_before_others_do(name) -> None:
+    unit = (UNITS[0].parent / f"{name}.service").read_text()
+    high, most = (int(re.search(rf"^{key}=(\d+)M$", unit, re.MULTILINE)[1]) for key in ("MemoryHigh", "MemoryMax"))
+    assert high < most <= 512

@@ -167,3 +167,34 @@ def test_a_socket_that_was_left_behind_is_no_device(tmp_path, monkeypatch):
     with Speaker() as speaker:
         assert speaker.read("wg-gone") is None
         assert speaker.read("lo") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "with_"),
+    [
+        ("last_handshake_time_sec=1700000000", f"last_handshake_time_sec={400 * '9'}"),
+        ("last_handshake_time_sec=1700000000", "last_handshake_time_sec=-1"),
+        ("rx_bytes=148", f"rx_bytes={5000 * '9'}"),
+        ("fwmark=51820", "fwmark=4294967296"),
+        ("persistent_keepalive_interval=25", "persistent_keepalive_interval=٢"),
+        ("allowed_ip=10.64.1.1/32", "allowed_ip=10.64.1.1/999"),
+        ("allowed_ip=10.64.1.1/32", "allowed_ip=nowhere/32"),
+        (f"public_key={'01' * 32}", "public_key=zz"),
+        ("errno=0", f"errno={400 * '9'}"),
+        ("errno=0", "errno=\xff\xfe"),
+    ],
+)
+def test_whatever_a_program_says_of_its_device_is_refused_as_that(monkeypatch, line, with_):
+    answer = ANSWER.replace(line, with_, 1).encode()
+    monkeypatch.setattr(uapi, "exchange", lambda *_: answer)
+    with pytest.raises(WireGuardError) as caught:
+        Speaker().read("wg0")
+    assert len(str(caught.value)) < 200
+    if line.startswith("errno"):
+        with pytest.raises(WireGuardError):
+            Speaker().drop("wg0", [pack("10.64.1.1")])
+
+
+def test_an_endpoint_that_is_no_address_is_not_known():
+    device = uapi.decode("wg0", ANSWER.replace("endpoint=192.0.2.7:", "endpoint=\x1b[31m:").encode())
+    assert device.peers[KEY].endpoint == ""

@@ -31,6 +31,16 @@ def load_for_guard(path: Path) -> tuple[Config, list[Problem]]:
 
 
 def _load(report: Report, *, complete: bool) -> Config:
+    try:
+        return _checked(report, complete=complete)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the file has done to us, it is refused
+        words = f"cannot be understood: {type(error).__name__}: {error}"
+        raise ConfigError([*report.problems, Problem(report.file, "", None, words)]) from error
+
+
+def _checked(report: Report, *, complete: bool) -> Config:
     path = report.file
     raw = read.toml(path)
     tables = read.document(raw, LAYOUT, report)

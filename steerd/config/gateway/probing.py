@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from steerd.config import files
+from steerd.config import files, stamp_key
 from steerd.config.gateway.document import Path as WrittenPath
 from steerd.config.gateway.document import Probe
 from steerd.config.gateway.pops import CheckedPath
@@ -41,7 +41,8 @@ def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Repo
                 report.error(f"{path.key}.{name}", given, f'does nothing with method = "{used}": must be left out')
         if own.size is not None and used in _TAKERS["size"] and (allowed := _refused(own.size, probe, own)):
             report.error(f"{path.key}.size", own.size, allowed)
-        files.missing(f"{path.key}.key_file", own.key_file, folder, report)
+        if used in _TAKERS["key_file"]:
+            _key(f"{path.key}.key_file", own.key_file, folder, report)
     if len(decided) == len(paths):
         _defaults(probe, paths, folder, report)
     _contradicted(paths, report)
@@ -109,7 +110,8 @@ def _refused(size: int, probe: Probe, path: WrittenPath) -> str | None:
 
 
 def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
-    files.missing("probe.key_file", probe.key_file, folder, report)
+    if any(key_file(probe, path.written) == probe.key_file for path in paths):
+        _key("probe.key_file", probe.key_file, folder, report)
     for name, takers in _TAKERS.items():
         given = getattr(probe, name)
         if given is None:
@@ -126,6 +128,18 @@ def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: 
                 if allowed := _refused(given, probe, path.written):
                     report.error("probe.size", given, f"{allowed}, as path {path.path} has it")
                     break
+
+
+def _key(key: str, written: str | None, folder: Path, report: Report) -> None:
+    """A key may come before it is needed; what is none will never be one."""
+    if (file := files.located(written, folder)) is None:
+        return
+    try:
+        stamp_key.parsed(files.content(file, stamp_key.LONGEST))
+    except OSError:
+        files.missing(key, written, folder, report)
+    except ValueError as error:
+        report.error(key, str(file), str(error))
 
 
 def _scouts(probe: Probe, report: Report) -> None:

@@ -199,10 +199,14 @@ def _shift(tables: Document) -> int:
     return (tables.route.mark & -tables.route.mark).bit_length() - 1
 
 
+_BY_MAIN = "/"
+"""What stands for `main` among paths' names: no path is called so."""
+
+
 def _inbound_marks(tables: Document, marks: dict[str, int]) -> dict[str, int]:
-    """As `_marks`, for connections that came in, while there are numbers."""
+    """As `_marks`, for connections that came in, by `main` first, while there are numbers."""
     most = capacity(tables.route.mark)
-    names = [f"{path} inbound" for path in sorted(marks)][: most - len(marks)]
+    names = [f"{path} inbound" for path in (_BY_MAIN, *sorted(marks))][: most - len(marks)]
     numbers = number(names, most, (mark - 1 for mark in marks.values()))
     return {name.removesuffix(" inbound"): at + 1 for name, at in numbers.items()}
 
@@ -228,6 +232,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
         nexthop_base=own.nexthop_base,
         mark_mask=own.mark,
         bypass_mark=own.bypass_mark,
+        main_mark=inbound.get(_BY_MAIN, 0) << shift,
         management=tuple(own.management),
         on_stop=OnStop(own.on_stop),
         paths=tuple(

@@ -11,6 +11,7 @@ _NFT_TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _PATH = re.compile(r"[^\x00-\x1f\x7f]+")
 _DEVICE = re.compile(r'(?!\.\.?$)[^\s/:"*\\\x00-\x1f\x7f]{1,15}')
+_DEVICE_BYTES = 15
 """What the kernel allows, without what means something else within a rule of nftables."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -26,8 +27,14 @@ def _text(pattern: re.Pattern[str], allowed: str) -> Callable[[object], str]:
 
 name = _text(_NAME, 'a name: a letter or digit, then up to 62 letters, digits, ".", "_" or "-"')
 nft_table = _text(_NFT_TABLE, 'the name of a table of nftables: a letter, then up to 31 letters, digits or "_"')
-device = _text(_DEVICE, 'the name of a network device, of at most 15 characters, such as "wg0"')
 path_text = _text(_PATH, "the path of a file or folder")
+
+
+def device(value: object) -> str:
+    """The name of a network device."""
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value) or len(value.encode()) > _DEVICE_BYTES:
+        raise ValueError(f'must be the name of a network device, of at most {_DEVICE_BYTES} bytes, such as "wg0"')
+    return value
 
 
 def trusted_key(value: object) -> tuple[str, str]:

@@ -37,9 +37,10 @@ class Answer(Enum):
 
 class Assignment:
     """``wanted`` and ``runner`` are what was asked for, ``choice``, ``runner_up`` and ``shares`` what the kernel has.
-    ``pending_since``: a `Steer` is out since then, and nothing has answered it. ``error``: what the kernel said."""
+    ``pending_since``: a `Steer` is out since then, and nothing has answered it. ``error``: what the kernel said, or
+    the ``mismatch``: where it sends packets though all is in place."""
 
-    __slots__ = ("_refused", "choice", "error", "pending_since", "runner", "runner_up", "shares", "wanted")
+    __slots__ = ("_refused", "choice", "error", "mismatch", "pending_since", "runner", "runner_up", "shares", "wanted")
 
     def __init__(self) -> None:
         self.wanted: PathId | None = None
@@ -49,6 +50,7 @@ class Assignment:
         self.shares: Shares = ()
         self.pending_since: float | None = None
         self.error: str | None = None
+        self.mismatch: str | None = None
         self._refused: dict[PathId, tuple[float, float, str]] = {}  # until, wait, error
 
     def want(self, best: PathId | None, runner: PathId | None) -> None:
@@ -63,6 +65,7 @@ class Assignment:
         """The kernel's word; see the table above."""
         awaited = self.pending_since is not None
         self.choice, self.runner_up, self.shares = event.best, event.runner_up, event.shares
+        self.mismatch = event.mismatch
         if event.error is None and event.best == self.wanted:
             self.pending_since = None
             self.error = event.mismatch

@@ -1,7 +1,7 @@
 """What operators order: pins and drains."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from steerd.config.settings import Config
 from steerd.control import requests
@@ -11,9 +11,14 @@ from steerd.daemon.driver import Driver
 
 
 class Operators:
-    def __init__(self, driver: Driver, config: Callable[[], Config]) -> None:
+    """``trouble`` says why what was ordered would not survive a restart, or None."""
+
+    def __init__(
+        self, driver: Driver, config: Callable[[], Config], trouble: Callable[[], Awaitable[str | None]]
+    ) -> None:
         self._driver = driver
         self._config = config
+        self._trouble = trouble
 
     def verbs(self) -> Mapping[str, Handler]:
         return dict.fromkeys((verb.value for verb in Verb), self._order)
@@ -28,4 +33,7 @@ class Operators:
         reason = self._driver.order(order)
         if reason is not None:
             raise RefusedError(requests.declined(order, reason, before))
-        return {"text": requests.given(order, now, before, self._driver.view())}
+        text = requests.given(order, now, before, self._driver.view())
+        trouble = await self._trouble()
+        warnings = [f"this will not survive a restart of steerd: it cannot be kept: {trouble}"] if trouble else []
+        return {"text": text, **({"warnings": warnings} if warnings else {})}

@@ -43,17 +43,18 @@ class Speaker:
         try:
             if (answer := uapi.exchange(name, uapi.GET)) is not None:
                 return uapi.decode(name, answer)
-        except ValueError as error:
-            raise WireGuardError(0, f"{uapi.path(name)}: {error}") from error
-        try:
             if not self._of_kernel(name):
                 return None
             kernel, family = self._asked()
             return genl.decode(name, kernel.dump(family, genl.get_request(name)))
+        except WireGuardError:
+            raise
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None
             raise WireGuardError.of(name, error) from error
+        except Exception as error:  # whatever a program says of its device
+            raise WireGuardError(0, f"{name}: what is said of it cannot be read: {error}") from error
 
     def grant(self, name: str, grants: Sequence[Grant]) -> None:
         """Give allowed IPs to peers, from whoever has them. Raises `WireGuardError`, and then some may have moved."""

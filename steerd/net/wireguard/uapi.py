@@ -19,6 +19,7 @@ MOST: Final = 64 << 20
 
 GET: Final = b"get=1\n\n"
 
+_DIGITS: Final = 20  # of a number of 64 bits
 _SECRET: Final = {"private_key", "preshared_key"}
 
 
@@ -62,7 +63,8 @@ def exchange(name: str, request: bytes) -> bytes | None:
 
 
 def decode(name: str, answer: bytes) -> Device:
-    """A device from the answer to `GET`; secret keys are skipped. Raises `WireGuardError`."""
+    """A device from the answer to `GET`; secret keys are skipped. Raises `WireGuardError`, or `ValueError` for what
+    no device can say."""
     mark = 0
     peers: dict[str, Peer] = {}
     allowed: dict[str, list[AllowedIp]] = {}
@@ -72,23 +74,23 @@ def decode(name: str, answer: bytes) -> Device:
             peer = Peer(b64encode(bytes.fromhex(value)).decode())
             allowed[peer.key] = []
         elif key == "fwmark":
-            mark = int(value)
+            mark = _number(value, 32)
         elif peer is None:
             continue
         elif key == "allowed_ip":
             allowed[peer.key].append(_packed(value))
         elif key == "endpoint":
-            peer = replace(peer, endpoint=value.rpartition(":")[0].strip("[]").partition("%")[0])
+            peer = replace(peer, endpoint=_address(value.rpartition(":")[0].strip("[]").partition("%")[0]))
         elif key == "last_handshake_time_sec":
-            peer = replace(peer, handshake=peer.handshake + int(value))
+            peer = replace(peer, handshake=peer.handshake + _number(value))
         elif key == "last_handshake_time_nsec":
-            peer = replace(peer, handshake=peer.handshake + int(value) / 1e9)
+            peer = replace(peer, handshake=peer.handshake + _number(value) / 1e9)
         elif key == "rx_bytes":
-            peer = replace(peer, rx=int(value))
+            peer = replace(peer, rx=_number(value))
         elif key == "tx_bytes":
-            peer = replace(peer, tx=int(value))
+            peer = replace(peer, tx=_number(value))
         elif key == "persistent_keepalive_interval":
-            peer = replace(peer, keepalive=int(value))
+            peer = replace(peer, keepalive=_number(value, 16))
         if peer is not None:
             peers[peer.key] = peer
     return Device(name, mark, {key: replace(one, allowed=frozenset(allowed[key])) for key, one in peers.items()})
@@ -96,8 +98,11 @@ def decode(name: str, answer: bytes) -> Device:
 
 def check(name: str, answer: bytes) -> None:
     """Of the answer to a change. Raises `WireGuardError` if it was refused."""
-    for _ in _lines(name, answer):
-        pass
+    try:
+        for _ in _lines(name, answer):
+            pass
+    except ValueError as error:
+        raise WireGuardError(0, f"{name}: {error}") from error
 
 
 def _lines(name: str, answer: bytes) -> Iterator[tuple[str, str]]:
@@ -106,11 +111,26 @@ def _lines(name: str, answer: bytes) -> Iterator[tuple[str, str]]:
         key, _, value = line.partition("=")
         if key == "errno":
             if value != "0":
-                raise WireGuardError(abs(int(value)), f"{name}: refused with errno {value}")
+                raise WireGuardError(_number(value.removeprefix("-"), 31), f"{name}: refused with errno {value}")
             return
         if key not in _SECRET:
             yield key, value
     raise WireGuardError(0, f"{path(name)}: the answer ends in the middle")
+
+
+def _number(text: str, bits: int = 64) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS) or (number := int(text)) >> bits:
+        raise ValueError(f"{text[:_DIGITS]!r} is no number of {bits} bits")
+    return number
+
+
+def _address(text: str) -> str:
+    """The same if it is an address, else an empty one: it decides nothing."""
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return ""
+    return text
 
 
 def _packed(text: str) -> AllowedIp:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
 from steerd.config.settings import ProbePath
+from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.core.views import Directions
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Answer, Fault, Find, Leg
@@ -15,7 +16,6 @@ from steerd.probe.error import ProbeError
 from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
 from steerd.probe.stamp import packet as stamp
-from steerd.probe.stamp.key import KeyFileError, read_key
 from steerd.probe.stamp.session import Departure, Reflection, StampSession
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary

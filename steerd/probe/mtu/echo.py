@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
+from steerd.faults import Boundary, Reader
 from steerd.net.devices import LinkState
 from steerd.net.icmp import HEADERS, Quote
 from steerd.net.sockets import address_family, never_fragment
@@ -49,6 +50,8 @@ class Echoes:
         self._loop = loop
         self._after = after
         self._sockets: dict[int, socket.socket] = {}
+        self._readers: dict[int, Reader] = {}
+        self._boundary = Boundary("path MTU")
         self._sent: dict[int, tuple[Run, int, float]] = {}
         self._cookie = os.urandom(COOKIE_SIZE)
         draw = random.SystemRandom()
@@ -63,7 +66,7 @@ class Echoes:
         sock = open_socket(family, self._identifiers, self._cookie[:TAG_SIZE])
         never_fragment(sock, family)
         self._sockets[family] = sock
-        self._loop.add_reader(sock, self._read, family, sock)
+        self._readers[family] = Reader(self._boundary, self._loop, sock.fileno(), lambda: self._read(family, sock))
         opened.callback(self._shut, family)
 
     def close(self) -> None:
@@ -73,7 +76,7 @@ class Echoes:
 
     def _shut(self, family: int) -> None:
         if (sock := self._sockets.pop(family, None)) is not None:
-            self._loop.remove_reader(sock)
+            self._readers.pop(family).close()
             sock.close()
 
     def send(self, run: Run, size: int, now: float) -> int:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Final
 
-from steerd.config.settings import ProbeSettings
+from steerd.config.settings import IPV6, ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
+from steerd.faults import Boundary, Reader
 from steerd.net.devices import LinkState, look
 from steerd.net.icmp import HEADERS, LEAST
 from steerd.probe.carrier import Leg
@@ -21,6 +22,7 @@ from steerd.probe.error import ProbeError
 from steerd.probe.mtu.echo import Echoes, Run
 from steerd.probe.mtu.links import Links
 from steerd.probe.mtu.search import Found, Search
+from steerd.probe.mtu.witness import Witness
 from steerd.probe.pace import Pace
 from steerd.probe.timing.schedule import phase
 from steerd.probe.timing.wheel import Wheel
@@ -55,7 +57,9 @@ class MtuProber:
         self._interval = 0.0
         self._rates: dict[str, float] = {}
         self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
+        self._witnesses: dict[Leg, Witness] = {}
         self._links: Links | None = None
+        self._reader: Reader | None = None
         self._devices: dict[str, LinkState | None] = {}
         self._look_at = math.inf
         self._addressed: set[int] | None = set()
@@ -83,7 +87,7 @@ class MtuProber:
                 self._links = Links(self._changed)
             except OSError as error:
                 raise ProbeError(f"cannot watch the network devices: {error.strerror}") from None
-            self._loop.add_reader(self._links, self._links.read)
+            self._reader = Reader(Boundary("devices"), self._loop, self._links.fileno(), self._links.read)
             opened.callback(self._shut_links)
 
     def close(self) -> None:
@@ -92,16 +96,19 @@ class MtuProber:
             self._timer.cancel()
         self._timer = None
         self._runs.clear()
+        for witness in self._witnesses.values():
+            witness.close()
+        self._witnesses.clear()
         if self._echoes is not None:
             self._echoes.close()
         self._shut_links()
         self._echoes = self._loop = None
 
     def _shut_links(self) -> None:
-        if self._links is not None and self._loop is not None:
-            self._loop.remove_reader(self._links)
+        if self._links is not None and self._reader is not None:
+            self._reader.close()
             self._links.close()
-        self._links = None
+        self._links = self._reader = None
 
     def configure(self, settings: ProbeSettings, legs: Iterable[Leg]) -> None:
         """Search for these legs from now on; new ones soon."""
@@ -224,9 +231,30 @@ class MtuProber:
             self._send(run, size, now)
         if run.search.over:
             self._end(run.leg)
-            if run.search.found is not None:
-                self._found[run.leg] = run.address, run.device.mtu, run.search.found
-                self._tell(run.leg.settings.path, run.device.mtu)
+            self._weigh(run, run.search.found)
+
+    def _weigh(self, run: Run, found: Found | None) -> None:
+        """What looks like a black hole is asked about by another protocol first."""
+        leg, size = run.leg, run.device.mtu
+        if found is None or found.told or found.mtu == size or self._loop is None:
+            return self._settle(run, found)
+
+        def told(passes: bool) -> None:
+            self._witnesses.pop(leg, None)
+            # No link of IPv6 may take less than 1,280 bytes (RFC 8200): something else is wrong there.
+            impossible = leg.family == IPV6 and found.mtu < LEAST[IPV6]
+            self._settle(run, Found(size, told=False) if passes else None if impossible else found)
+
+        try:
+            self._witnesses[leg] = Witness(self._loop, run, size, leg.settings.timeout, told)
+        except OSError:
+            told(passes=False)
+
+    def _settle(self, run: Run, found: Found | None) -> None:
+        if found is None:
+            return
+        self._found[run.leg] = run.address, run.device.mtu, found
+        self._tell(run.leg.settings.path, run.device.mtu)
 
     def _send(self, run: Run, size: int, now: float) -> None:
         device = run.leg.settings.device
@@ -248,6 +276,8 @@ class MtuProber:
         run = self._runs.pop(leg, None)
         if run is not None and self._echoes is not None:
             self._echoes.forget(run)
+        if (witness := self._witnesses.pop(leg, None)) is not None:
+            witness.close()
 
     def _tell(self, path: PathId, device: int) -> None:
         """The smallest of a path's legs counts; the path has a black hole if one of them has."""

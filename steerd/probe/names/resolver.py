@@ -97,6 +97,7 @@ class Names:
         if self._loop is None:
             return
         now = self._loop.time()
+        self._look_at(now + SILENCE)  # at the latest, whatever fails below
         for key in sorted(self._new):
             self._tell(key, None, self._names[key].begin())
         self._new.clear()
@@ -161,6 +162,6 @@ def _resolve(questions: "queue.SimpleQueue[Key | None]", take: Callable[[Key, _A
             # In bytes: text would first pass through a codec for names that are not ASCII.
             found = socket.getaddrinfo(name.encode(), None, FAMILIES[family], socket.SOCK_DGRAM)
             answer = _Answer([str(address[0]) for *_, address in found], None)
-        except OSError as error:
-            answer = _Answer([], error)
+        except Exception as error:  # noqa: BLE001 (a thread that died would leave its questions without an answer)
+            answer = _Answer([], error if isinstance(error, OSError) else OSError(str(error)))
         take(key, answer)

@@ -13,8 +13,8 @@ from steerd.replay.imports.formats import Format
 from steerd.replay.imports.sample import Malformed, brief
 from steerd.replay.imports.series import Series, gather
 from steerd.replay.imports.text import head, opened
-from steerd.replay.shown.printed import printable
 from steerd.replay.trace.reading import Trace, TraceError
+from steerd.text.lines import printable
 
 COMPRESSED: Final = (".gz", ".xz")
 

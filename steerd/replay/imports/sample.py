@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-from steerd.replay.shown.printed import printable
+from steerd.text.lines import printable
 
 TIME_MAX: Final = 1e11  # seconds since 1970 that no clock shows: what is above is milliseconds, or no time at all
 RTT_MAX: Final = 1e9  # milliseconds: as for a CSV trace

@@ -13,7 +13,8 @@ from typing import Final
 from steerd.core.settings import PathId
 from steerd.replay.account.figures import nearest_rank
 from steerd.replay.account.outcome import Outcome
-from steerd.replay.shown.printed import elapsed, printable
+from steerd.replay.shown.printed import elapsed
+from steerd.text.lines import printable
 
 WIDTH: Final = 900  # columns of the plot
 HEIGHT: Final = 300

@@ -1,15 +1,10 @@
-"""Names and times of traces as they are printed."""
+"""Times of traces as they are printed."""
 
 from datetime import UTC, datetime
 from typing import Final
 
 SHORT: Final = 3600.0  # seconds up to which times are told in seconds, as the trace has them
 WALL: Final = (1e9, 1e10)  # times between these are seconds since 1970: from 2001 to 2286
-
-
-def printable(text: str) -> str:
-    """``text`` on one line and without what a terminal would obey: such characters as escapes."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def elapsed(seconds: float, of: float) -> str:

@@ -9,8 +9,9 @@ from typing import Final
 from steerd.replay.account.figures import P95, Figures, answered, figures, moves, nearest_rank
 from steerd.replay.account.outcome import Outcome
 from steerd.replay.account.price import FREE
-from steerd.replay.shown.printed import elapsed, printable, span, wall
+from steerd.replay.shown.printed import elapsed, span, wall
 from steerd.replay.trace.track import Choices
+from steerd.text.lines import printable
 
 SHOWN: Final = 20  # switches listed under a table; `--json` has all
 HEAD: Final = ("RULE", "MEAN RTT", "P95 RTT", "LOST", "EXCESS", "SLOW", "SWITCHES/H")

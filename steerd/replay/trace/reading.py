@@ -12,7 +12,7 @@ from typing import Final
 
 from steerd.core.events import Swept
 from steerd.core.settings import PathId
-from steerd.replay.shown.printed import printable
+from steerd.text.lines import printable
 
 HEADER: Final = ["time_s", "path", "rtt_ms"]
 RTT_ABSURD: Final = 1e9

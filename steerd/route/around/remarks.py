@@ -10,6 +10,8 @@ from steerd.route.model import prefixes
 from steerd.route.model.numbers import tables
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
+from steerd.route.wanted.choice import devices
+from steerd.route.wanted.coverage import ALL, Coverage, words
 from steerd.route.wanted.desired import steered
 from steerd.status.snapshot import Underlay
 
@@ -44,20 +46,30 @@ def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
                 if (cover := prefixes.cover(family, covers, entry))
             ]
         if number:
-            least = "" if main.complete else "at least "
             yield (
-                f"policy {policy.policy}: {least}{number} of {total} prefixes are never steered, since routes of main "
+                f"policy {policy.policy}: {number} of {total} prefixes are never steered, since routes of main "
                 f"that are no default routes come first: {', '.join(examples[:_EXAMPLES])}"
                 + (", ..." if number > _EXAMPLES else "")
             )
 
 
-def shared_uplinks(settings: RouteSettings, devices: Mapping[str, Device]) -> Iterator[str]:
+def pieces(settings: RouteSettings, main: Main, coverage: Coverage) -> Iterator[str]:
+    """Policies of whose addresses main has much by routes that are no default routes, as by one half of two. Where that
+    is all, and not by the policy's own paths, it is an error, and told as one."""
+    for policy in settings.policies:
+        for family in FAMILIES:
+            found = coverage.of(settings, main.leads, policy, family, frozenset())
+            if found.share and coverage.of(settings, main.leads, policy, family, devices(settings, policy)).share < ALL:
+                share = words(settings, main.leads, policy, found)
+                yield f"policy {policy.policy}: routes of main that are no default routes take {share}"
+
+
+def shared_uplinks(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[str]:
     """Uplinks that count as separate though their devices are on one, as two VLANs of a network card are."""
-    numbered = {one.index: one for one in devices.values()}
+    numbered = {one.index: one for one in known.values()}
     uplinks: dict[int, dict[str, list[RoutePath]]] = {}
     for path in settings.paths:
-        if device := devices.get(path.device):
+        if device := known.get(path.device):
             bottom = _bottom(device, numbered)
             uplinks.setdefault(bottom, {}).setdefault(path.uplink, []).append(path)
     for bottom, found in uplinks.items():

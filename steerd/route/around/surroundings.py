@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -11,8 +12,10 @@ from steerd.config.settings import RouteSettings
 from steerd.route.around import remarks
 from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
-from steerd.route.kernel.main_table import MainTable
+from steerd.route.around.rules import Surrounding, foreign
+from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.objects import Device
+from steerd.route.wanted.coverage import Coverage
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
@@ -31,6 +34,7 @@ class Surroundings(ExitStack):
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[str, Underlay] = {}
         self._gateways: Gateways = {}
+        self._coverage = Coverage()
         self._advice: str | None = None
         self._advice_due = 0.0
         self._main_table = self.enter_context(MainTable())
@@ -43,10 +47,15 @@ class Surroundings(ExitStack):
         return resolve(settings, self._gateways)
 
     def look(
-        self, settings: RouteSettings, *, pinned: bool, far_ends: Mapping[str, tuple[str, int]] = _NONE
+        self,
+        settings: RouteSettings,
+        *,
+        pinned: bool,
+        guarded: bool,
+        far_ends: Mapping[str, tuple[str, int]] = _NONE,
     ) -> RouteSettings:
-        """As `resolve`, and collects remarks. ``pinned``: connections are; ``far_ends``: address and mark of the outer
-        packets of devices that do not tell them. Raises `NetlinkError`."""
+        """As `resolve`, and collects remarks. ``pinned``: connections are; ``guarded``: policies can be; ``far_ends``:
+        address and mark of the outer packets of devices that do not tell them. Raises `NetlinkError`."""
         main = self._main_table.read()
         self._gateways = learn(main, self._gateways)
         names = (path.device for path in settings.paths)
@@ -54,8 +63,10 @@ class Surroundings(ExitStack):
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),
+            *remarks.pieces(settings, main, self._coverage),
             *remarks.shared_uplinks(settings, based(main.devices, self.underlays)),
             *remarks.circles(settings, self.underlays),
+            *foreign(settings, self._rules(main, guarded=guarded)),
         ]
         if pinned:
             found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})
@@ -63,6 +74,11 @@ class Surroundings(ExitStack):
             found.append(advice)
         self.remarks = tuple(found)
         return resolve(settings, self._gateways)
+
+    def _rules(self, main: Main, *, guarded: bool) -> Surrounding:
+        read = cache(lambda family, number: self._main_table.table(family, number, main.devices))
+        uplinks = {one.device for one in main.defaults}
+        return Surrounding(self._main_table.rules(), self._main_table.own(), uplinks, read, guarded=guarded)
 
     def _networkd(self) -> str | None:
         now = monotonic()

@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
+from steerd.faults import Boundary
 from steerd.route.conflicts.suspects import suspects
 from steerd.route.model.objects import Group, Nexthop, Routes
 from steerd.route.wanted import commands
@@ -81,6 +82,7 @@ class Conflict:
         self._blame = False
         self._left: set[Hashable] = set()
         self._words: dict[Hashable, str] = {}
+        self._boundary = Boundary("suspects")
 
     def look(self, now: float, *, blame: bool) -> None:
         """A look at the kernel begins. ``blame``: what is missing now was removed by somebody."""
@@ -122,11 +124,14 @@ class Conflict:
         declared = self._disputes.declared
         if declared:
             thing, times = declared[0]
+            who = "it cannot be told by whom"
+            with self._boundary:
+                who = suspects(remover)
             more = f", and {len(declared) - 1} more" if len(declared) > 1 else ""
             log.warning(
                 "another program keeps undoing `%s`%s, for the %dth time now: %s. steerd restores it each time; what "
                 "is undone at once %d times in a row it restores at growing intervals",
-                *(self._words.get(thing, str(thing)), more, times, suspects(remover), IN_A_ROW),
+                *(self._words.get(thing, str(thing)), more, times, who, IN_A_ROW),
             )
             declared.clear()
         self._words.clear()

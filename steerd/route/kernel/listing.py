@@ -7,8 +7,8 @@ kind."""
 
 import socket
 import struct
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.net.netlink import HEADER, attribute, attributes
@@ -35,17 +35,21 @@ class Found(NamedTuple):
     foreign: list[tuple[int, Kind]]
 
 
-class Listing:
-    """One answer to a request for all routes of a family. ``names`` gives devices by index."""
+Key = TypeVar("Key")
 
-    def __init__(self, family: int, names: Mapping[int, str]) -> None:
+
+class Columns(Generic[Key]):
+    """One answer to a request for all routes of a family. ``packed`` has their prefixes, in the kernel's order, by what
+    ``decode`` makes of the rest; None: it is left out."""
+
+    def __init__(self, family: int, decode: Callable[[Template], Key | None]) -> None:
+        self.packed: dict[Key, bytearray] = {}
         self._family = family
-        self._names = names
+        self._decode = decode
         self._width = WIDTH[family] - 1
         self._head = DESTINATION[family]
         self._default = bytes(WIDTH[family])
-        self._templates: dict[Template, tuple[int, Kind] | None] = {}
-        self._found: dict[tuple[int, Kind], bytearray] = {}
+        self._templates: dict[Template, Key | None] = {}
         self._last: Template = b""
         self._entries: bytearray | None = None
 
@@ -101,29 +105,36 @@ class Listing:
             entries.extend(packed)
         return end
 
-    @property
-    def size(self) -> int:
-        """How many routes were taken in."""
-        return sum(map(len, self._found.values())) // (self._width + 1)
-
-    def found(self, protocol: int) -> Found:
-        """All that was taken in."""
-        filled = {key: entries for key, entries in self._found.items() if entries}
-        ours = {
-            kind: b"".join(sorted(split(self._family, bytes(entries))))
-            for (whose, kind), entries in filled.items()
-            if whose == protocol
-        }
-        return Found(ours, [key for key in filled if key[0] != protocol])
+    def sorted(self, key: Key) -> bytes:
+        """A packed set."""
+        return b"".join(sorted(split(self._family, bytes(self.packed[key]))))
 
     def _of(self, template: Template) -> bytearray | None:
-        """Where prefixes of this template go; None for what is no entry of a table."""
+        """Where prefixes of this template go; None for what is left out."""
         if template not in self._templates:
             if len(self._templates) >= _TEMPLATES:
                 self._templates.clear()
-            self._templates[template] = _decode(template, self._names)
+            self._templates[template] = self._decode(template)
         known = self._templates[template]
-        return None if known is None else self._found.setdefault(known, bytearray())
+        return None if known is None else self.packed.setdefault(known, bytearray())
+
+
+class Listing(Columns[tuple[int, Kind]]):
+    """By protocol and kind. ``names`` gives devices by index."""
+
+    def __init__(self, family: int, names: Mapping[int, str]) -> None:
+        super().__init__(family, lambda template: _decode(template, names))
+
+    @property
+    def size(self) -> int:
+        """How many routes were taken in."""
+        return sum(map(len, self.packed.values())) // (self._width + 1)
+
+    def found(self, protocol: int) -> Found:
+        """All that was taken in."""
+        filled = [key for key, entries in self.packed.items() if entries]
+        ours = {key[1]: self.sorted(key) for key in filled if key[0] == protocol}
+        return Found(ours, [key for key in filled if key[0] != protocol])
 
 
 def _length(datagram: bytes, at: int) -> int:

@@ -1,4 +1,4 @@
-"""What others wrote into the main table: read, never written. Synchronous; for one thread."""
+"""What others wrote into the main table, and into other tables: read, never written. Synchronous; for one thread."""
 
 import errno
 import socket
@@ -7,23 +7,29 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
+from steerd.route.kernel.codec import nexthop as nexthop_codec
 from steerd.route.kernel.codec import route as route_codec
+from steerd.route.kernel.codec import rule as rule_codec
 from steerd.route.kernel.codec.route import Rta
-from steerd.route.model.objects import MAIN, Device, RouteType
-from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES, WIDTH, join
+from steerd.route.kernel.listing import Columns, Template
+from steerd.route.model import prefixes
+from steerd.route.model.leads import Lead, Leads
+from steerd.route.model.objects import MAIN, Device, Group, Nexthop, RouteType, Rule
+from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES
 
 _HEADER_SIZE = 12  # struct rtmsg
+_TEMPLATE = struct.Struct("=BBBBBBBI")  # struct rtmsg without the prefix length
 _AT_LENGTH, _AT_PROTOCOL, _AT_TYPE = 1, 5, 7
+_CLONED = 0x200
+_KERNEL, _ADVERTISED = 2, 9  # RTPROT_KERNEL, RTPROT_RA: who makes the routes to attached networks
 _U32 = struct.Struct("=I")
 _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-
-_MOST_PREFIXES = 50_000
-"""Beyond this main is a full routing table, and what it knows better than by a default is nearly everything."""
 
 
 class DefaultRoute(NamedTuple):
@@ -38,14 +44,21 @@ class DefaultRoute(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Main:
-    """``specific`` is what main knows better than by a default route; ``defaults`` are sorted, the one in use first of
-    its family. ``complete`` is False where there was too much of it to take in. ``devices``, by name, are those that
-    there were."""
+    """``leads`` has all that are no default routes; ``specific`` is what main knows better by them, so that packets
+    leave, ``attached`` what of it are networks of this machine's; ``defaults`` are sorted, the one in use first of its
+    family. ``devices``, by name, are those that there were."""
 
-    specific: Prefixes = field(default_factory=Prefixes)
+    leads: Leads = field(default_factory=dict)
     defaults: tuple[DefaultRoute, ...] = ()
-    complete: bool = True
     devices: Mapping[str, Device] = field(default_factory=dict)
+    specific: Prefixes = field(init=False)
+    attached: Prefixes = field(init=False)
+
+    def __post_init__(self) -> None:
+        leads_on = {lead: packed for lead, packed in self.leads.items() if lead.type == RouteType.UNICAST}
+        attached = {lead: packed for lead, packed in leads_on.items() if lead.attached}
+        object.__setattr__(self, "specific", _joined(leads_on))
+        object.__setattr__(self, "attached", _joined(attached))
 
     def up(self, device: str) -> int | None:
         """The device's number; None: it is down or not there."""
@@ -62,30 +75,71 @@ class MainTable(ExitStack):
 
     def read(self) -> Main:
         """All of it. Raises `NetlinkError`."""
-        dump = self._connection.dump
-        devices = link_codec.decode(dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
+        devices = link_codec.decode(self._connection.dump(link_codec.RTM_GETLINK, link_codec.DUMP_REQUEST))
         names = {one.index: one.name for one in devices.values()}
-        specific: dict[int, bytes] = {}
+        leads: dict[Lead, bytes] = {}
         defaults: list[DefaultRoute] = []
-        complete = True
+        for family in FAMILIES:
+            found = self._table(family, MAIN, names)
+            leads |= self._named({lead: found.sorted(lead) for lead in found.packed}, names)
+            defaults += (one for body in found.defaults for one in _default(family, body, names))
+        ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
+        return Main(leads, tuple(ordered), devices)
+
+    def rules(self) -> list[tuple[int, Rule]]:
+        """(protocol, rule) of all there are, in order. Raises `NetlinkError`."""
+        found: list[tuple[int, Rule]] = []
         for family in FAMILIES:
             try:
-                bodies = dump(route_codec.RTM_GETROUTE, route_codec.dump_request(family, table=MAIN))
+                bodies = self._connection.dump(rule_codec.RTM_GETRULE, rule_codec.dump_request(family))
             except NetlinkError as error:
-                if error.errno in _NO_SUCH_FAMILY:
-                    continue
-                raise
-            entries: list[bytes] = []
-            for body in bodies:
-                if not body[_AT_LENGTH]:
-                    defaults += _default(family, body, names)
-                elif body[_AT_TYPE] == RouteType.UNICAST and len(entries) < _MOST_PREFIXES:
-                    entries.append(_destination(family, body))
-                elif len(entries) >= _MOST_PREFIXES:
-                    complete = False
-            specific[family] = join(entries)
-        ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
-        return Main(Prefixes(specific.get(IPV4, b""), specific.get(IPV6, b"")), tuple(ordered), complete, devices)
+                if error.errno not in _NO_SUCH_FAMILY:
+                    raise
+            else:
+                found += rule_codec.decode(bodies)
+        return found
+
+    def own(self) -> frozenset[str]:
+        """The gateway's own addresses. Raises `NetlinkError`."""
+        bodies = self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST)
+        return frozenset(str(own.ip) for _, own in map(link_codec.decode_address, bodies) if own)
+
+    def table(self, family: int, number: int, devices: Mapping[str, Device]) -> Leads:
+        """A table with its default routes; empty where there is none. Raises `NetlinkError`."""
+        names = {one.index: one.name for one in devices.values()}
+        found = self._table(family, number, names)
+        leads = {lead: found.sorted(lead) for lead in found.packed}
+        for body in found.defaults:
+            if lead := _lead(names, body[:1] + body[2:]):
+                leads[lead] = prefixes.union(family, leads.get(lead, b""), prefixes.DEFAULT[family])
+        return self._named(leads, names)
+
+    def _named(self, leads: Mapping[Lead, bytes], names: Mapping[int, str]) -> dict[Lead, bytes]:
+        """With the devices of nexthop objects, where routes do not tell (``nexthop_compat_mode`` is 0)."""
+        if all(lead.devices or not lead.via for lead in leads):
+            return dict(leads)
+        bodies = self._connection.dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST)
+        known = {one.id: one for _, one in nexthop_codec.decode(bodies, names)}
+        found: dict[Lead, bytes] = {}
+        for lead, packed in leads.items():
+            one = known.get(int(lead.via)) if lead.via and not lead.devices else None
+            members = [known.get(number) for number, _ in one.members] if isinstance(one, Group) else [one]
+            ways = [member for member in members if isinstance(member, Nexthop)]
+            devices = tuple(sorted({way.device for way in ways if way.device}))
+            vias = " ".join(sorted({way.via for way in ways if way.via}))
+            named = lead._replace(devices=devices, via=vias) if ways else lead
+            found[named] = prefixes.union(lead.family, found.get(named, b""), packed)
+        return found
+
+    def _table(self, family: int, table: int, names: Mapping[int, str]) -> "_Table":
+        """Empty where there is no such table, or no such family."""
+        request = route_codec.dump_request(family, table=table)
+        try:
+            return self._connection.dump_into(route_codec.RTM_GETROUTE, request, lambda: _Table(family, names))
+        except NetlinkError as error:
+            if error.errno in {*_NO_SUCH_FAMILY, errno.ENOENT}:
+                return _Table(family, names)
+            raise
 
     def leaves(self, address: str, mark: int) -> tuple[int, int] | None:
         """The number of the device that an own packet would leave by now, and the deciding table; None: none."""
@@ -101,10 +155,41 @@ class MainTable(ExitStack):
         return device, table
 
 
-def _destination(family: int, body: bytes) -> bytes:
-    width = WIDTH[family] - 1
-    address = next((value for kind, value in attributes(body, _HEADER_SIZE) if kind == Rta.DST), b"")
-    return address.ljust(width, b"\0")[:width] + body[_AT_LENGTH : _AT_LENGTH + 1]
+class _Table(Columns[Lead]):
+    """``defaults`` has the messages of default routes, which are in no pack."""
+
+    def __init__(self, family: int, names: Mapping[int, str]) -> None:
+        super().__init__(family, partial(_lead, names))
+        self.defaults: list[bytes] = []
+
+    def take(self, body: bytes) -> None:
+        if body[_AT_LENGTH]:
+            super().take(body)
+        else:
+            self.defaults.append(body)
+
+
+def _joined(leads: Leads) -> Prefixes:
+    packs = (prefixes.union(one, *(packed for lead, packed in leads.items() if lead.family == one)) for one in FAMILIES)
+    return Prefixes(*packs)
+
+
+def _lead(names: Mapping[int, str], template: Template) -> Lead | None:
+    address_family, _source, _tos, _table, protocol, _scope, kind, flags = _TEMPLATE.unpack_from(template)
+    if flags & _CLONED:
+        return None
+    family = IPV4 if address_family == socket.AF_INET else IPV6
+    values = dict(attributes(template, _TEMPLATE.size))
+    metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
+    if kind != RouteType.UNICAST:  # of others a device would be the loopback of an IPv6 reject
+        return Lead(family, kind, metric)
+    ways = list(_ways(values))
+    devices = sorted({names.get(index, f"if{index}") for index, _ in ways})
+    vias = sorted({socket.inet_ntop(address_family, gateway) for _, gateway in ways if gateway})
+    if not ways and Rta.NH_ID in values:
+        vias = [str(_U32.unpack(values[Rta.NH_ID])[0])]
+    attached = protocol in (_KERNEL, _ADVERTISED) and not vias and Rta.VIA not in values
+    return Lead(family, kind, metric, tuple(devices), " ".join(vias), attached)
 
 
 def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[DefaultRoute]:
@@ -113,11 +198,16 @@ def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[Def
     if body[_AT_TYPE] != RouteType.UNICAST or Rta.VIA in values:
         return
     metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
+    for index, gateway in _ways(values):
+        via = socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else ""
+        yield DefaultRoute(family, names.get(index, ""), via, metric, body[_AT_PROTOCOL])
+
+
+def _ways(values: Mapping[int, bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """The number of each device that a route leads by, with the next hop."""
     hops = [(values[Rta.OIF], values.get(Rta.GATEWAY))] if Rta.OIF in values else _hops(values.get(Rta.MULTIPATH, b""))
     for index, gateway in hops:
-        via = socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else ""
-        device = names.get(_U32.unpack(index)[0], "")
-        yield DefaultRoute(family, device, via, metric, body[_AT_PROTOCOL])
+        yield _U32.unpack(index)[0], gateway
 
 
 def _hops(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:

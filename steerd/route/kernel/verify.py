@@ -2,19 +2,18 @@
 
 import errno
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
-from steerd.config.settings import IPV4, RouteSettings
+from steerd.config.settings import RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.net.netlink import NetlinkError
+from steerd.route.kernel.forwarding import stopped
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import MAIN, Device
 from steerd.route.wanted.samples import Sample, samples
 from steerd.route.wanted.selection import Selection
 
 _NOWHERE: Final = {errno.EHOSTUNREACH, errno.ENETUNREACH}
-_FORWARDING: Final = "/proc/sys/net/ipv4/conf/{}/forwarding"
 
 
 class Verifier:
@@ -53,7 +52,7 @@ class Verifier:
         try:
             way = self._kernel.way(sample)
         except NetlinkError as error:
-            if error.errno not in _NOWHERE or (device and not _forwards(sample)):
+            if error.errno not in _NOWHERE or (device and sample.iif and stopped(sample.family, sample.iif)):
                 return False, None  # a packet that the kernel would not take in says nothing of the ways out
             return True, f"the kernel turns {sample} away, not out by {device}" if device else None
         if way.device in devices or not (way.device or devices):
@@ -62,12 +61,3 @@ class Verifier:
             return False, None  # main knows a longer prefix: as meant
         instead = f"not by {device}" if device else "though it is to be blocked"
         return True, f"the kernel sends {sample} by {way.device or 'no device'}, table {way.table}, {instead}"
-
-
-def _forwards(sample: Sample) -> bool:
-    if sample.family != IPV4 or not sample.iif:
-        return True
-    try:
-        return Path(_FORWARDING.format(sample.iif)).read_text().strip() != "0"
-    except OSError:
-        return True

@@ -24,8 +24,33 @@ class Action(IntEnum):
     NOP = 3
 
 
+class Fra(IntEnum):
+    """Attributes of a rule (linux/fib_rules.h)."""
+
+    DST = 1
+    SRC = 2
+    IIFNAME = 3
+    GOTO = 4
+    PRIORITY = 6
+    FWMARK = 10
+    TUN_ID = 12
+    SUPPRESS_IFGROUP = 13
+    SUPPRESS_PREFIXLEN = 14
+    TABLE = 15
+    FWMASK = 16
+    OIFNAME = 17
+    PAD = 18
+    L3MDEV = 19
+    UID_RANGE = 20
+    PROTOCOL = 21
+    IP_PROTO = 22
+    SPORT_RANGE = 23
+    DPORT_RANGE = 24
+
+
 class RouteType(IntEnum):
     UNICAST = 1
+    LOCAL = 2
     BLACKHOLE = 6
     UNREACHABLE = 7
     PROHIBIT = 8
@@ -35,7 +60,7 @@ class RouteType(IntEnum):
 class Rule(NamedTuple):
     """A policy routing rule. ``target`` is the table of a LOOKUP, the priority of a GOTO; ``source`` a prefix in text,
     or empty; ``suppress`` the prefix length up to which a result is rejected; ``other`` the attributes of a found rule
-    that we never set ourselves."""
+    that we never set ourselves (`Fra`; 0: the header's type of service and destination's length)."""
 
     family: int
     priority: int
@@ -106,7 +131,9 @@ class State:
 class Device:
     """A network device. ``up``: exists, is enabled, and has carrier or a state that the driver does not know. ``mtu``
     in bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none. Of a tunnel of
-    the kernel's ``remote`` is where its outer packets go (empty: unknown, or several places), ``mark`` their mark."""
+    the kernel's ``remote`` is where its outer packets go (empty: unknown, or several places), ``mark`` their mark.
+    ``hardware``: its Ethernet address; ``master``: the number of the bridge that it is a port of, or the like; 0:
+    none."""
 
     index: int
     name: str
@@ -116,6 +143,9 @@ class Device:
     lower: int = 0
     remote: str = ""
     mark: int = 0
+    hardware: str = ""
+    bridge: bool = False
+    master: int = 0
 
 
 @dataclass(frozen=True, slots=True)

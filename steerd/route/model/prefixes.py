@@ -17,6 +17,7 @@ ADDRESS_FAMILY = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 DEFAULT = {IPV4: bytes(5), IPV6: bytes(17)}
 """The packed set that holds the default route alone."""
 _REMEMBERED = 32 << 20
+_COVER_COSTS = 200  # steps through a set that one search in it for a cover is worth
 
 _Work = TypeVar("_Work", bound=Callable[..., bytes])
 
@@ -129,6 +130,24 @@ def within(family: int, packed: bytes, covers: bytes) -> bytes:
         if entry[:-1] <= last:
             found.append(entry)
     return b"".join(found)
+
+
+@_remembered
+def overlapping(family: int, packed: bytes, others: bytes) -> bytes:
+    """Only the prefixes that have an address in common with one of ``others``."""
+    width = WIDTH[family]
+    bits = (width - 1) * 8
+    entries = split(family, packed)
+    if len(entries) * _COVER_COSTS < count(family, others):
+        found = {entry for entry in entries if cover(family, others, entry)}
+    else:
+        found = set(split(family, within(family, packed, others)))
+    for entry in entries:
+        at = _place(others, width, entry) * width  # the first that may lie within it
+        last = int.from_bytes(entry[:-1]) | ((1 << (bits - entry[-1])) - 1)
+        if at < len(others) and others[at : at + width - 1] <= last.to_bytes(width - 1):
+            found.add(entry)
+    return join(found)
 
 
 def _place(packed: bytes, width: int, entry: bytes) -> int:

@@ -4,7 +4,7 @@ Selectors are asked in the order of the file, then the longest prefix wins. nfta
 are laid out as disjoint ranges.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 
 from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
@@ -24,8 +24,11 @@ Verdict = Callable[[RoutePolicy], str]
 
 
 def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
-    """Rules for what belongs to no policy: bypassed, multicast (no unicast route moves it), management, main's own."""
+    """Rules for what belongs to no policy: bypassed, answers to what main brought, multicast (no unicast route moves
+    it), management, main's own."""
     lines = [f"meta mark {settings.bypass_mark:#x} {verdict}"] if settings.bypass_mark else []
+    if settings.pins and settings.main_mark:
+        lines.append(f"meta mark and {settings.mark_mask:#x} == {settings.main_mark:#x} {verdict}")
     for family in FAMILIES:
         protocol = words.PROTOCOL[family]
         lines.append(f"{protocol} daddr {_MULTICAST[family]} {verdict}")
@@ -35,15 +38,9 @@ def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
     return lines
 
 
-def merged(family: int, packed: bytes) -> Iterable[Range]:
+def merged(family: int, packed: bytes) -> list[Range]:
     """The addresses of a set of prefixes, as the widest ranges."""
     return list(flatten(family, ((entry, True) for entry in prefixes.split(family, packed))))
-
-
-def devices(settings: RouteSettings, policy: RoutePolicy) -> frozenset[str]:
-    """Those of the paths that the policy may use."""
-    allowed = policy.allowed
-    return frozenset(path.device for path in settings.paths if allowed is None or path.path in allowed)
 
 
 def classify(

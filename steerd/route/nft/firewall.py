@@ -6,14 +6,15 @@ for that generation, so that a comparison costs one question. Synchronous; for o
 
 import errno
 import logging
+import re
 import shutil
 import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-from steerd.config.settings import RouteSettings
-from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes
+from steerd.config.settings import IPV4, IPV6, RouteSettings
+from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes, frames
 from steerd.net.notices import Notices
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
@@ -31,6 +32,10 @@ _COMMENT_TYPE = 0  # NFTNL_UDATA_TABLE_COMMENT
 
 _NO_SUCH_TABLE = {errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL}
 """The latter two where the kernel has no nftables, or none for this family."""
+
+_HOOKS = {IPV4: ("ip", "inet"), IPV6: ("ip6", "inet")}
+_TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
+_CHAINS = {3, 5}  # NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN
 
 _TIMEOUT = 30.0
 _ATTEMPTS = 5
@@ -52,6 +57,8 @@ class Firewall(ExitStack):
         self._table = ""
         self._listing = ""
         self._generation = -1
+        self._others: dict[str, str] = {}
+        self._others_as_of = -2
         self._connection: Connection | None = None
         with suppress(OSError):
             self._connection = self.enter_context(Connection(NETLINK_NETFILTER))
@@ -105,6 +112,21 @@ class Firewall(ExitStack):
             return None
         return names(self._run("--stateless", "--terse", "list", "table", "inet", table))
 
+    def others(self, family: int) -> dict[str, str]:
+        """The tables of others that have chains in the forward hook of this family, as `nft` lists them, by what `nft`
+        calls them; none where they cannot be read."""
+        try:
+            if (generation := self._read_generation()) != self._others_as_of:
+                self._others = {
+                    table: self._run("--stateless", "--terse", "list", "table", *table.split())
+                    for table in forwarding(self._run("list", "chains"))
+                    if table != f"inet {self._table}"
+                }
+                self._others_as_of = generation
+        except OSError:
+            return {}
+        return {table: text for table, text in self._others.items() if table.split()[0] in _HOOKS[family]}
+
     def _put(self, name: str, table: Table | None, intact: bool) -> int:
         """Returns in how many transactions. ``intact``: nobody changed what was put there last."""
         there = self.contents(name)
@@ -157,18 +179,23 @@ class Firewall(ExitStack):
             raise FirewallError("nft is not installed (on Debian: the package nftables)")
         try:
             done = subprocess.run(
-                [self.program, *words], input=text, capture_output=True, text=True, timeout=_TIMEOUT, check=False
+                [self.program, *words], input=text.encode(), capture_output=True, timeout=_TIMEOUT, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
         if done.returncode:
-            said = (line for line in done.stderr.splitlines() if line.strip())
+            said = (line for line in _text(done.stderr).splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")
-        return done.stdout
+        return _text(done.stdout)
+
+
+def _text(output: bytes) -> str:
+    """Names and comments are bytes: whoever made them chose which."""
+    return output.decode(errors="backslashreplace")
 
 
 class NftWatch(Notices):
-    """``on_change()`` when a message names our table, or messages were lost."""
+    """``on_change()`` when a message names our table, when chains come and go, or messages were lost."""
 
     def __init__(self, table: str, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -181,8 +208,14 @@ class NftWatch(Notices):
 
     def _heard(self, datagram: bytes) -> None:
         # Every message about a table, or anything in it, has its name. Another's may contain it: one look too many.
-        if self._name in datagram:
+        if self._name in datagram or any(kind & 0xFF in _CHAINS for kind, *_ in frames(datagram)):
             self._on_change()
+
+
+def forwarding(chains: str) -> list[str]:
+    """Of a listing of all chains the tables that have any in the forward hook: ``inet filter``."""
+    parts = _TABLE.split(chains)[1:]
+    return [table for table, text in zip(parts[::2], parts[1::2], strict=True) if " hook forward " in text]
 
 
 def find_nft() -> str | None:

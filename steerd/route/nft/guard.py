@@ -1,30 +1,47 @@
 """The leak guard: what belongs to a guarded policy leaves by the devices of its own paths, or not at all. Pure.
 
 It sees forwarded packets after all routing, and needs no rule, route or nexthop of ours. What main has a longer prefix
-for than its default route may leave by any device: LAN and containers stay reachable.
+for than its default route may leave by any device: LAN and containers stay reachable. But for routes that take all of a
+policy's addresses between them, such as two halves: these are a default route in pieces.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import IPV4, IPV6, Guard, Prefixes, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
+from steerd.route.model.leads import Lead
 from steerd.route.nft import words
-from steerd.route.nft.classify import classify, devices, left_alone
+from steerd.route.nft.classify import classify, left_alone
+from steerd.route.wanted.choice import devices
 from steerd.route.wanted.selection import Selection
 
 ExtraDevices = Mapping[PolicyId, frozenset[str]]
 """Devices that carry a policy's traffic now though no path that it may use has them."""
 
 
-def guard(settings: RouteSettings, selections: Sequence[Selection], extra: ExtraDevices, *, answers: bool) -> list[str]:
-    """The chains. ``answers``: a path answers connections that came in by it, even if no policy may choose it."""
+def guard(
+    settings: RouteSettings,
+    selections: Sequence[Selection],
+    extra: ExtraDevices,
+    taken: Mapping[tuple[PolicyId, int], AbstractSet[Lead]],
+    bridges: Mapping[str, AbstractSet[str]],
+    *,
+    answers: bool,
+) -> list[str]:
+    """The chains. ``bridges``: the Ethernet addresses of each and of its ports: what is for another passes from port to
+    port, and is not ours to judge, though it is seen here where the kernel has nftables look at bridged frames.
+    ``taken``: what main's routes take away from policies altogether, by policy and family: these do not count as better
+    known. ``answers``: a path answers connections that came in by it, even if no policy may choose it."""
     chains = []
     for policy in sorted(settings.policies, key=lambda one: one.order):
         if policy.guard is Guard.OFF:
             continue
-        ways = devices(settings, policy) | extra.get(policy.policy, frozenset())
+        ways = allowed(settings, policy, extra)
         leave = [f"oifname {words.names(ways)} accept"] if ways else []
+        others = sorted({family for _, family in taken if (policy.policy, family) not in taken})
+        leave += [f"{words.PROTOCOL[family]} daddr @doubtful{family} accept" for family in others]
         drop = f'counter drop comment "{policy.policy}: by no other way"'
         chains.append(words.chain(f"guard_{policy.order}", [*leave, drop]))
     relevant = [_without_narrower(settings, one) for one in selections]
@@ -33,10 +50,22 @@ def guard(settings: RouteSettings, selections: Sequence[Selection], extra: Extra
         return "accept" if policy.guard is Guard.OFF else f"goto guard_{policy.order}"
 
     deep, lookups = classify(settings, relevant, "guarded", verdict)
-    rules = ["type filter hook forward priority filter + 5; policy accept;", *left_alone(settings, "accept")]
+    hook = "type filter hook forward priority filter + 5; policy accept;"
+    rules = [hook, *left_alone(settings, "accept"), *_bridged(bridges)]
     if answers:
         rules.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 oifname @paths accept")
     return [*chains, *deep, words.chain("guard", [*rules, *lookups])]
+
+
+def _bridged(bridges: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
+    for bridge in sorted(bridges):
+        ours = ", ".join(sorted(bridges[bridge]))
+        yield f'iifname "{bridge}" oifname "{bridge}" ether daddr != {{ {ours} }} accept'
+
+
+def allowed(settings: RouteSettings, policy: RoutePolicy, extra: ExtraDevices) -> frozenset[str]:
+    """The devices that the policy's packets may leave by."""
+    return devices(settings, policy) | extra.get(policy.policy, frozenset())
 
 
 def _without_narrower(settings: RouteSettings, selection: Selection) -> Selection:

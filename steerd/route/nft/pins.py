@@ -38,8 +38,10 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
     inbound = {f"{path.inbound_mark:#x}": f"lead_{path.inbound_mark:x}" for path in settings.paths if path.inbound_mark}
     chains += [words.jumps_map("outbound", "mark", outbound), words.jumps_map("inbound", "mark", inbound)]
     unmarked = f"ct mark and {mask:#x} == 0"
-    by_main = []  # What came in by no path of ours is answered as if we were not there, where a mark says so.
-    if settings.bypass_mark:
+    by_main = []  # What came in by no path of ours is answered as if we were not there.
+    if settings.main_mark:
+        by_main = [f"ct direction reply {unmarked} meta mark set meta mark and {others:#x} or {settings.main_mark:#x}"]
+    elif settings.bypass_mark:
         by_main = [f"ct direction reply {unmarked} meta mark set {settings.bypass_mark:#x}"]
     pinned = f"ct direction original ct mark and {mask:#x} vmap @outbound"
     answers = f"ct direction reply ct mark and {mask:#x} vmap @inbound"

@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
 
-from steerd.config.settings import Flows, Guard, RouteSettings
-from steerd.core.settings import PathId
+from steerd.config.settings import Flows, Guard, Prefixes, RoutePolicy, RouteSettings
+from steerd.core.settings import PathId, PolicyId
 from steerd.route.error import RouteError
 from steerd.route.kernel.main_table import Main, MainTable
+from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
+from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
-from steerd.route.nft.guard import ExtraDevices
-from steerd.route.nft.ruleset import Inputs, ruleset
+from steerd.route.nft.guard import ExtraDevices, allowed
+from steerd.route.nft.ruleset import Inputs, left_out, ruleset
 from steerd.route.nft.table import Table, removal
+from steerd.route.wanted.coverage import ALL, Coverage, doubtful
 from steerd.route.wanted.selection import Selection
 
 log = logging.getLogger(__name__)
@@ -27,11 +30,16 @@ _TRIALS: Final = {
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
 }
 """A chain for each of our uses of nftables: a kernel may have some and lack others."""
+TOO_MANY: Final = (
+    "main has too many routes for the leak guard: {} ranges of addresses that main knows better than by a default "
+    "route cannot be reached where they belong to a guarded policy; list them in except, or have main summarize them"
+)
 
 
 class Protection(ExitStack):
     """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; ``readonly``
-    takes no privileges, and assumes that all do. ``table`` is the one described last."""
+    takes no privileges, and assumes that all do. ``table`` is the one described last, ``remarks`` what is wrong with
+    it, one line each; ``main`` is as it was then."""
 
     def __init__(self, *, readonly: bool = False) -> None:
         super().__init__()
@@ -46,6 +54,8 @@ class Protection(ExitStack):
         self._complained: set[str] = set()
         self._inputs: tuple[object, ...] = ()
         self.table: Table | None = None
+        self.remarks: tuple[str, ...] = ()
+        self._coverage = Coverage()
 
     def check(self, settings: RouteSettings) -> None:
         """Raises `RouteError` where the settings insist on what this gateway cannot do; logs once what it will not."""
@@ -68,9 +78,13 @@ class Protection(ExitStack):
         """Whether connections are pinned under these settings."""
         return "pin" in self.can and settings.pins
 
-    def follows_main(self, settings: RouteSettings) -> bool:
-        """Whether what others write into main matters."""
-        return self.pins(settings) or ("guard" in self.can and settings.guards)
+    def guards(self, policy: RoutePolicy) -> bool:
+        """Whether the policy's packets can leave by its paths only."""
+        return "guard" in self.can and policy.guard is not Guard.OFF
+
+    def others(self, family: int) -> Mapping[str, str]:
+        """As `Firewall.others`."""
+        return self._firewall.others(family)
 
     def stands(self, settings: RouteSettings) -> bool:
         """Whether a table of ours is in place, whatever is in it. Raises `NetlinkError`."""
@@ -97,18 +111,42 @@ class Protection(ExitStack):
         extra: ExtraDevices,
     ) -> Table | None:
         """The table that there should be now. Raises `NetlinkError`."""
-        if self.follows_main(settings):
-            self.main = self._main_table.read()
-            if not self.main.complete:
-                self._complain("main", "the main table is too big for the leak guard: some of it is guarded too")
+        self.main = self._main_table.read()
+        taken = self._taken(settings, extra)
+        culprits = frozenset(lead for leads in taken.values() for lead in leads)
+        unsure = Prefixes(*(doubtful(self.main.leads, culprits, family) for family in FAMILIES))
         mtus = self._mtus(settings, devices)
         # A policy may have a hundred thousand prefixes: made anew only if an input changed.
         uplinks = frozenset(one.device for one in self.main.defaults)
-        inputs = (settings, selections, Inputs(self.main.specific, dict(extra), mtus, uplinks, frozenset(self.can)))
+        around = Inputs(
+            self.main.specific,
+            self.main.attached,
+            unsure,
+            taken,
+            dict(extra),
+            mtus,
+            uplinks,
+            self._bridges(settings),
+            frozenset(self.can),
+        )
+        inputs = (settings, selections, around)
         if inputs != self._inputs:
             self.table = ruleset(*inputs)
             self._inputs = inputs
+            number = left_out(around) if self.table else 0
+            self.remarks = (TOO_MANY.format(number),) if number else ()
         return self.table
+
+    def _taken(self, settings: RouteSettings, extra: ExtraDevices) -> dict[tuple[PolicyId, int], frozenset[Lead]]:
+        """What main's routes take away altogether from guarded policies, by policy and family."""
+        found: dict[tuple[PolicyId, int], frozenset[Lead]] = {}
+        for policy in filter(self.guards, settings.policies):
+            ways = allowed(settings, policy, extra)
+            for family in FAMILIES:
+                covered = self._coverage.of(settings, self.main.leads, policy, family, ways)
+                if covered.share >= ALL:
+                    found[policy.policy, family] = frozenset(covered.leads)
+        return found
 
     def changes(self, settings: RouteSettings, table: Table | None) -> list[str]:
         """What `nft` would be given now, transaction by transaction, to get this table; nothing if the table in the
@@ -127,6 +165,17 @@ class Protection(ExitStack):
         """Remove the table of this name. Raises `FirewallError`."""
         self._inputs = ()
         self._firewall.hold(table, None)
+
+    def _bridges(self, settings: RouteSettings) -> dict[str, frozenset[str]]:
+        """The Ethernet addresses of each bridge that no path leaves by, with those of its ports."""
+        known = self.main.devices.values()
+        paths = {path.device for path in settings.paths}
+        found = {
+            bridge.name: frozenset(one.hardware for one in known if bridge.index in (one.index, one.master))
+            for bridge in known
+            if bridge.bridge and bridge.name not in paths
+        }
+        return {name: addresses - {""} for name, addresses in found.items() if addresses - {""}}
 
     def _mtus(self, settings: RouteSettings, devices: Mapping[str, Device]) -> dict[str, int]:
         found: dict[str, int] = {}

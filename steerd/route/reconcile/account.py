@@ -12,8 +12,9 @@ from steerd.route.kernel.switch import stragglers
 from steerd.route.kernel.verify import Verifier
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen
+from steerd.route.reconcile.obstacles import Expected, Obstacles
 from steerd.route.reconcile.peers import Peers
-from steerd.route.wanted.choice import BLOCKED, Choice, carrying, ways_out, weighed
+from steerd.route.wanted.choice import BLOCKED, Choice, carrying, way_out, ways_out, weighed
 from steerd.route.wanted.present import Present
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,19 @@ class Result:
 class Account:
     """Remembers what was told last of each policy."""
 
-    def __init__(self, kernel: Kernel, peers: Peers) -> None:
+    def __init__(self, kernel: Kernel, peers: Peers, obstacles: Obstacles) -> None:
         self._kernel = kernel
         self._peers = peers
+        self._obstacles = obstacles
         self._verifier = Verifier(kernel)
         self._told: dict[PolicyId, Installed] = {}
         self._mismatches: dict[PolicyId, str] = {}
+        self._known: dict[PolicyId, str | None] = {}  # obstacles, when packets were asked about last
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may be in the way of some packets."""
+        return self._obstacles.remarks
 
     @property
     def wrong(self) -> bool:
@@ -46,6 +54,7 @@ class Account:
         """Forgets all others."""
         self._told = {policy: told for policy, told in self._told.items() if policy in policies}
         self._mismatches = {policy: words for policy, words in self._mismatches.items() if policy in policies}
+        self._known = {policy: words for policy, words in self._known.items() if policy in policies}
 
     def tell(self, present: Present, policy: PolicyId, error: str | None = None) -> Installed:
         """What the kernel does for the policy, with what went wrong."""
@@ -89,17 +98,26 @@ class Account:
         return None
 
     def examine(
-        self, present: Present, seen: Seen, refused: Iterable[WayOut], policies: AbstractSet[PolicyId] | None = None
+        self,
+        present: Present,
+        seen: Seen,
+        refused: Mapping[WayOut, str],
+        policies: AbstractSet[PolicyId] | None = None,
     ) -> None:
-        """Asks the kernel where it sends packets of these policies, or of all. ``refused``: ways out it refuses."""
+        """Asks the kernel where it sends packets of these policies, or of all. ``refused``: ways out that it refuses,
+        with its words."""
         try:
             self._verifier.prepare(present.settings, present.selections, seen.devices)
         except OSError as error:
             log.warning("the gateway's addresses cannot be read: %s", error)
             return
-        usable = {way for way in ways_out(present.paths.values()) if seen.up(way.device)}.difference(refused)
+        expected = _expected(present, seen, refused)
+        found = self._obstacles.look(present, seen, expected)
         for policy in sorted(present.choices.keys() if policies is None else policies):
-            before, words = self._mismatches.pop(policy, None), self._mismatch(present, policy, usable)
+            before = self._mismatches.pop(policy, None)
+            self._known[policy] = found.get(policy)
+            words = found.get(policy) or self._mismatch(policy, expected[policy])
+            words = words or _nowhere(present, refused, policy, expected[policy])
             if words:
                 self._mismatches[policy] = words
                 if words != before:
@@ -107,13 +125,36 @@ class Account:
             elif before:
                 log.info("%s: the kernel sends its packets where they should go again", policy)
 
-    def _mismatch(self, present: Present, policy: PolicyId, usable: AbstractSet[WayOut]) -> str | None:
-        expected: dict[int, frozenset[str]] = {}
-        for family in present.families:
-            if present.steers(policy, family):
-                ways = weighed(present.choices[policy], present.paths, usable, family)
-                expected[family] = frozenset(way.device for way in carrying(ways))
+    def obstructed(self, present: Present, seen: Seen, refused: Iterable[WayOut]) -> bool:
+        """Whether what is in policies' way is something else than when the kernel was asked last."""
+        found = self._obstacles.look(present, seen, _expected(present, seen, refused))
+        return any(found.get(policy) != words for policy, words in self._known.items())
+
+    def _mismatch(self, policy: PolicyId, expected: Expected) -> str | None:
         try:
             return self._verifier.mismatch(policy, expected)
         except OSError as error:
             return f"netlink: {error}"
+
+
+def _expected(present: Present, seen: Seen, refused: Iterable[WayOut]) -> dict[PolicyId, Expected]:
+    usable = {way for way in ways_out(present.paths.values()) if seen.up(way.device)}.difference(refused)
+    return {
+        policy: {
+            family: frozenset(way.device for way in carrying(weighed(choice, present.paths, usable, family)))
+            for family in present.families
+            if present.steers(policy, family)
+        }
+        for policy, choice in present.choices.items()
+    }
+
+
+def _nowhere(present: Present, refused: Mapping[WayOut, str], policy: PolicyId, expected: Expected) -> str | None:
+    """Which family of the policy's packets has no way, though its path ought to carry it; None: all go somewhere."""
+    best = present.choices[policy].best
+    path = present.paths.get(best) if best is not None else None
+    for family, ways in expected.items():
+        way = None if path is None or ways else way_out(path, family)
+        if way is not None and way in refused:
+            return f"IPv{family} goes nowhere: the kernel does not send it by {best}: {refused[way]}"
+    return None

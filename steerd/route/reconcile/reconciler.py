@@ -20,6 +20,7 @@ from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Account, Result
 from steerd.route.reconcile.convergence import Convergence, examined
+from steerd.route.reconcile.obstacles import Obstacles
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
 from steerd.route.wanted.adopt import adopt
@@ -54,7 +55,7 @@ class Reconciler:
         self._protection = protection
         self._peers = peers
         self._convergence = Convergence(kernel, peers, protection.pins)
-        self._account = Account(kernel, peers)
+        self._account = Account(kernel, peers, Obstacles(kernel, protection))
         self._spent: list[RouteSettings] = []  # of which something may be left
 
     @property
@@ -66,6 +67,11 @@ class Reconciler:
     def counts(self) -> Mapping[tuple[PolicyId, int], int]:
         """Routes that lead on, by policy and family, as last read."""
         return self._convergence.counts
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may keep some of the packets from going as they should, as last seen."""
+        return self._account.remarks
 
     @property
     def indexes(self) -> AbstractSet[int]:
@@ -138,6 +144,12 @@ class Reconciler:
         if changed:
             self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
         return changed
+
+    def obstructed(self) -> bool:
+        """Whether something else of others is in policies' way than at the last look at the kernel: then it is time for
+        the next."""
+        found = self._convergence
+        return self._account.obstructed(self._present(), found.seen, found.refused)
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes."""

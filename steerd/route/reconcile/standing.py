@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.nft.classify import devices as devices_of
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.wanted.adopt import names
 from steerd.route.wanted.choice import BLOCKED, Choice
+from steerd.route.wanted.choice import devices as devices_of
 from steerd.route.wanted.selection import Selection
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, RoutePath
+from steerd.config.settings import IPV4, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.events import Share, Shares
 from steerd.core.settings import PathId
 from steerd.route.model.numbers import WayOut
@@ -45,6 +45,12 @@ class Choice(NamedTuple):
 
 
 BLOCKED: Final = Choice(None)
+
+
+def devices(settings: RouteSettings, policy: RoutePolicy) -> frozenset[str]:
+    """Those of the paths that the policy may use."""
+    allowed = policy.allowed
+    return frozenset(path.device for path in settings.paths if allowed is None or path.path in allowed)
 
 
 def way_out(path: RoutePath, family: int) -> WayOut | None:

@@ -1,10 +1,11 @@
 """Changes as the `ip` command lines that would make them. Pure."""
 
+import struct
 from collections.abc import Iterator
 
 from steerd.config.settings import IPV6
 from steerd.route.model import objects, prefixes
-from steerd.route.model.objects import Action, Group, Nexthop, Routes, RouteType, Rule
+from steerd.route.model.objects import Action, Fra, Group, Nexthop, Routes, RouteType, Rule
 from steerd.route.wanted.diff import Change, Difference, Verb
 
 
@@ -66,11 +67,37 @@ def rule(one: Rule) -> str:
         f"from {one.source}" if one.source else "",
         f"iif {one.iif}" if one.iif else "",
         f"fwmark {one.mark:#x}{mask}" if one.mark or one.mask else "",
+        *_others(one),
         f"priority {one.priority}",
         actions.get(Action(one.action)) if one.action in set(Action) else f"action {one.action}",
         "" if one.suppress is None else f"suppress_prefixlength {one.suppress}",
     )
     return " ".join(filter(None, parts))
+
+
+def destination(one: Rule) -> bytes:
+    """The packed prefix that a found rule is about; empty: any destination."""
+    values = dict(one.other)
+    return values[Fra.DST] + values.get(0, bytes(2))[1:] if Fra.DST in values else b""
+
+
+def _others(one: Rule) -> Iterator[str]:
+    """What only rules of others have."""
+    values = dict(one.other)
+    if entry := destination(one):
+        yield f"to {prefixes.text(one.family, entry)}"
+    if Fra.OIFNAME in values:
+        yield f"oif {values[Fra.OIFNAME].rstrip(bytes(1)).decode(errors='replace')}"
+    if Fra.IP_PROTO in values:
+        yield f"ipproto {values[Fra.IP_PROTO][0]}"
+    for kind, name, form in (
+        (Fra.SPORT_RANGE, "sport", "=HH"),
+        (Fra.DPORT_RANGE, "dport", "=HH"),
+        (Fra.UID_RANGE, "uidrange", "=II"),
+    ):
+        if kind in values:
+            first, last = struct.unpack(form, values[kind])
+            yield f"{name} {first}" if first == last and form == "=HH" else f"{name} {first}-{last}"
 
 
 def _route(routes: Routes, entry: bytes) -> str:

@@ -1,10 +1,11 @@
 """A packet that stands for a policy's traffic: where it goes, where it is from, where it comes in. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_network
+from collections.abc import Set as AbstractSet
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
-from steerd.config.settings import IPV6, RoutePolicy, RouteSettings
+from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Device
@@ -12,6 +13,7 @@ from steerd.route.wanted.desired import steered
 from steerd.route.wanted.selection import LOOPBACK, Selection, Selectors
 
 _PREFIXES = 8  # how many of a policy's prefixes, spread over all of them, are searched for a sample
+_LEAST, _LEAST_LAN = 2, 4  # addresses of a network between two routers, and of one with hosts
 _CLASS_D = 224  # from this first byte on no IPv4 address is a host's
 
 
@@ -68,6 +70,44 @@ def samples(
     return found
 
 
+def inputs(
+    settings: RouteSettings,
+    selection: Selection,
+    family: int,
+    devices: Mapping[str, Device],
+    addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
+    uplinks: AbstractSet[str],
+) -> list[str]:
+    """The devices by which what the selection is about comes in: those that it names, else those that are up with a
+    network of the family on them, be it that of a source it names; ``uplinks`` only where there are no others, and
+    where IPv4 has not even these the paths' own: a gateway with one device for all."""
+    if selection.selectors.iifs:
+        return [name for name in selection.selectors.iifs if name in devices and devices[name].up]
+    sources = [one for one in map(ip_network, selection.selectors.sources) if one.version == family]
+    if selection.selectors.sources and not sources:
+        return []
+    of_paths = {path.device for path in settings.paths}
+    networks = {
+        name: [own.network for own in addresses.get(name, ()) if _is_shared(own, family, _LEAST)]
+        for name in sorted(devices.keys() - {LOOPBACK})
+        if devices[name].up
+    }
+    found = [name for name, some in networks.items() if some and name not in of_paths]
+    if not found and family == IPV4:
+        return [name for name, some in networks.items() if some]
+    near = [name for name in found if any(_overlap(one, net) for one in sources for net in networks[name])]
+    return near or [name for name in found if name not in uplinks] or found
+
+
+def _is_shared(own: IPv4Interface | IPv6Interface, family: int, least: int) -> bool:
+    """Whether others are on the address's network, which has so many addresses at least."""
+    return own.version == family and not own.ip.is_link_local and own.network.num_addresses >= least
+
+
+def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return one.network_address in other or other.network_address in one
+
+
 def _selects(selectors: Selectors, source: bytes, iif: str, mark: int) -> bool:
     """Whether a packet that comes in so is one that the selectors are about."""
     wanted, mask = selectors.fwmark
@@ -95,7 +135,7 @@ def _origin(
         if name not in devices or not devices[name].up:
             continue
         for own in addresses.get(name, ()):
-            if own.version != family or own.ip.is_link_local or own.network.num_addresses < 4:
+            if not _is_shared(own, family, _LEAST_LAN):
                 continue
             first, second = own.network[1], own.network[2]
             neighbour = second if own.ip == first else first

@@ -16,7 +16,7 @@ from steerd.route.model.prefixes import FAMILIES
 
 # Priorities, from `RouteSettings.rule_priority` on.
 BYPASS = 0  # bypass mark: main
-PATHS = 1  # a path's mark, or that of connections that came in by it: the path's table
+PATHS = 1  # a path's mark, or that of connections that came in by it: the path's table; or by none: main
 SUPPRESS = 2  # main, but for its default route
 BYPASS_JUMP = 3  # bypass mark: to END, when main had nothing
 OWN = 10  # own traffic, selections in the order of the file
@@ -151,6 +151,9 @@ def fixed_rules(settings: RouteSettings, families: Iterable[int]) -> list[Rule]:
             for mark in (path.mark, path.inbound_mark if settings.pins else 0)
             if mark
         ]
+        if settings.pins and settings.main_mark:
+            rule = Rule(family, first + PATHS, Action.LOOKUP, MAIN, mark=settings.main_mark, mask=settings.mark_mask)
+            found.append(rule)
     return found
 
 

@@ -22,13 +22,16 @@ _IFF_UP = 0x1
 _IFF_RUNNING = 0x40  # the operational state is up, or the driver does not know one (TUN, WireGuard)
 _IFF_LOWER_UP = 0x10000  # carrier
 _USABLE = _IFF_UP | _IFF_RUNNING | _IFF_LOWER_UP
+_ETHERNET = 6  # bytes of an address
 _SKIP_STATISTICS = struct.pack("=I", 1 << 3)
 
 
 class _Ifla(IntEnum):
+    ADDRESS = 1
     IFNAME = 3
     MTU = 4
     LINK = 5
+    MASTER = 10
     LINKINFO = 18
     EXT_MASK = 29
     LINK_NETNSID = 37
@@ -79,7 +82,21 @@ def decode_one(body: bytes) -> Device:
     elsewhere = _Ifla.LINK_NETNSID in values or kind in _BESIDE
     lower = 0 if elsewhere else _U32.unpack(values.get(_Ifla.LINK, bytes(4)))[0]
     remote, mark = far_end(kind, info.get(_IFLA_INFO_DATA, b""))
-    return Device(index, name, flags & _USABLE == _USABLE, vrf, mtu, lower, remote, mark)
+    hardware = values.get(_Ifla.ADDRESS, b"")
+    master = _U32.unpack(values.get(_Ifla.MASTER, bytes(4)))[0]
+    return Device(
+        index,
+        name,
+        flags & _USABLE == _USABLE,
+        vrf,
+        mtu,
+        lower,
+        remote,
+        mark,
+        hardware.hex(":") if len(hardware) == _ETHERNET else "",
+        kind == b"bridge",
+        master,
+    )
 
 
 def far_end(kind: bytes, data: bytes) -> tuple[str, int]:

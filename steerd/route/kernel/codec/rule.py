@@ -3,12 +3,11 @@
 import socket
 import struct
 from collections.abc import Iterable
-from enum import IntEnum
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_EXCL, Message, attribute, attributes
 from steerd.route.model import prefixes
-from steerd.route.model.objects import Action, Rule
+from steerd.route.model.objects import Action, Fra, Rule
 
 RTM_NEWRULE = 32
 RTM_DELRULE = 33
@@ -16,23 +15,6 @@ RTM_GETRULE = 34
 
 _HEADER = struct.Struct("=BBBBBBBBI")  # family, dst_len, src_len, tos, table, reserved, reserved, action, flags
 _U32 = struct.Struct("=I")
-
-
-class _Fra(IntEnum):
-    DST = 1
-    SRC = 2
-    IIFNAME = 3
-    GOTO = 4
-    PRIORITY = 6
-    FWMARK = 10
-    SUPPRESS_IFGROUP = 13
-    SUPPRESS_PREFIXLEN = 14
-    TABLE = 15
-    FWMASK = 16
-    PAD = 18
-    PROTOCOL = 21
-
-
 _FIB_RULE_INVERT = 0x2
 _NO_SUPPRESSION = 0xFFFFFFFF
 _NARROW_TABLES = 256  # the header's own table field is one byte
@@ -60,21 +42,21 @@ def _body(rule: Rule, protocol: int) -> bytes:
     narrow, flags = table if table < _NARROW_TABLES else 0, _FIB_RULE_INVERT if rule.invert else 0
     parts = [
         _HEADER.pack(family, 0, length, 0, narrow, 0, 0, rule.action, flags),
-        attribute(_Fra.PRIORITY, _U32.pack(rule.priority)),
-        attribute(_Fra.PROTOCOL, bytes((protocol,))),
+        attribute(Fra.PRIORITY, _U32.pack(rule.priority)),
+        attribute(Fra.PROTOCOL, bytes((protocol,))),
     ]
     if table:
-        parts.append(attribute(_Fra.TABLE, _U32.pack(table)))
+        parts.append(attribute(Fra.TABLE, _U32.pack(table)))
     if rule.action == Action.GOTO:
-        parts.append(attribute(_Fra.GOTO, _U32.pack(rule.target)))
+        parts.append(attribute(Fra.GOTO, _U32.pack(rule.target)))
     if rule.mark or rule.mask:
-        parts += [attribute(_Fra.FWMARK, _U32.pack(rule.mark)), attribute(_Fra.FWMASK, _U32.pack(rule.mask))]
+        parts += [attribute(Fra.FWMARK, _U32.pack(rule.mark)), attribute(Fra.FWMASK, _U32.pack(rule.mask))]
     if source:
-        parts.append(attribute(_Fra.SRC, source[:-1]))
+        parts.append(attribute(Fra.SRC, source[:-1]))
     if rule.iif:
-        parts.append(attribute(_Fra.IIFNAME, rule.iif.encode() + b"\0"))
+        parts.append(attribute(Fra.IIFNAME, rule.iif.encode() + b"\0"))
     if rule.suppress is not None:
-        parts.append(attribute(_Fra.SUPPRESS_PREFIXLEN, _U32.pack(rule.suppress)))
+        parts.append(attribute(Fra.SUPPRESS_PREFIXLEN, _U32.pack(rule.suppress)))
     parts += [attribute(kind, value) for kind, value in rule.other]
     return b"".join(parts)
 
@@ -89,29 +71,29 @@ def _decode(body: bytes) -> tuple[int, Rule]:
     family = IPV4 if address_family == socket.AF_INET else IPV6
     values = dict(attributes(body, _HEADER.size))
 
-    def number(kind: _Fra, default: int = 0) -> int:
+    def number(kind: Fra, default: int = 0) -> int:
         return int(_U32.unpack(values.pop(kind))[0]) if kind in values else default
 
-    source = values.pop(_Fra.SRC, b"")
-    iif = values.pop(_Fra.IIFNAME, b"").rstrip(b"\0").decode(errors="replace")
-    protocol = values.pop(_Fra.PROTOCOL, b"\0")[0]
-    suppress = number(_Fra.SUPPRESS_PREFIXLEN, _NO_SUPPRESSION)
-    table, landing = number(_Fra.TABLE, narrow), number(_Fra.GOTO)
+    source = values.pop(Fra.SRC, b"")
+    iif = values.pop(Fra.IIFNAME, b"").rstrip(b"\0").decode(errors="replace")
+    protocol = values.pop(Fra.PROTOCOL, b"\0")[0]
+    suppress = number(Fra.SUPPRESS_PREFIXLEN, _NO_SUPPRESSION)
+    table, landing = number(Fra.TABLE, narrow), number(Fra.GOTO)
     rule = Rule(
         family,
-        number(_Fra.PRIORITY),
+        number(Fra.PRIORITY),
         action,
         {Action.LOOKUP: table, Action.GOTO: landing}.get(action, 0),
-        number(_Fra.FWMARK),
-        number(_Fra.FWMASK),
+        number(Fra.FWMARK),
+        number(Fra.FWMASK),
         prefixes.text(family, source + bytes((src_len,))) if source else "",
         iif,
         invert=bool(flags & _FIB_RULE_INVERT),
         suppress=None if suppress == _NO_SUPPRESSION else suppress,
     )
-    values.pop(_Fra.PAD, None)
-    if values.get(_Fra.SUPPRESS_IFGROUP) == _U32.pack(_NO_SUPPRESSION):
-        del values[_Fra.SUPPRESS_IFGROUP]
+    values.pop(Fra.PAD, None)
+    if values.get(Fra.SUPPRESS_IFGROUP) == _U32.pack(_NO_SUPPRESSION):
+        del values[Fra.SUPPRESS_IFGROUP]
     # A newer kernel may list what it supports, unset.
     other = [(kind, value) for kind, value in values.items() if value.strip(b"\0")]
     if tos or dst_len:

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Final
 
+from steerd.config import files
+
 SHORTEST: Final = 16
 """Bytes of a key, at least: as many as there are of a signature."""
 
-_LONGEST = 4096  # bytes read of the file
+LONGEST: Final = 4096
+"""Bytes of its file."""
 
 
 class KeyFileError(Exception):
@@ -16,15 +19,24 @@ class KeyFileError(Exception):
 def read_key(path: Path) -> bytes:
     """The key in ``path``: two hexadecimal digits a byte, white space around them. Raises `KeyFileError`."""
     try:
-        with path.open("rb") as file:
-            text = file.read(_LONGEST).strip()
+        text = files.content(path, LONGEST)
     except OSError as error:
         raise KeyFileError(f"{path}: cannot read the key: {error.strerror}") from None
+    except files.UnfitError as error:
+        raise KeyFileError(f"{path}: {error}") from None
+    try:
+        return parsed(text)
+    except ValueError as error:
+        raise KeyFileError(f"{path}: {error}") from None
+
+
+def parsed(text: bytes) -> bytes:
+    """The key that is written so. ValueError: it is none, and why, with nothing of what is written."""
     try:
         # Without the white space that fromhex() would pass over between bytes.
         key = bytes.fromhex(b"?".join(text.split()).decode("ascii"))
     except ValueError:
-        raise KeyFileError(f"{path}: a key is written in hexadecimal digits, two for each byte") from None
+        raise ValueError("a key is written in hexadecimal digits, two for each byte") from None
     if len(key) < SHORTEST:
-        raise KeyFileError(f"{path}: the key has {len(key)} bytes, and needs {SHORTEST} at least")
+        raise ValueError(f"the key has {len(key)} bytes, and needs {SHORTEST} at least")
     return key

@@ -1,0 +1,172 @@
+"""Rules of others that policies' traffic meets before ours, or that ours keep it from. Pure.
+
+Only what can concern such traffic is told: the table must have routes for a policy's prefixes, and by other devices
+than the policy's own.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from ipaddress import ip_network
+from typing import Final, NamedTuple
+
+from steerd.config.settings import Guard, RoutePolicy, RouteSettings
+from steerd.route.model import numbers, prefixes
+from steerd.route.model.leads import Lead, Leads
+from steerd.route.model.objects import MAIN, Action, Fra, RouteType, Rule
+from steerd.route.wanted import commands, coverage
+from steerd.route.wanted.choice import devices
+from steerd.route.wanted.desired import steered
+from steerd.route.wanted.selection import LOOPBACK, Selection, selections
+
+_NAMED: Final = 5
+_TABLES: Final = {MAIN, 253}
+"""Main and default, which the kernel's own last rules lead to."""
+_TAILSCALE: Final = (0x80000, 0xFF0000)
+"""The mark and mask of what tailscaled itself sends: never forwarded."""
+_REJECTS: Final = {RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT}
+
+Read = Callable[[int, int], Leads]
+"""The routes of a table, by family and number."""
+
+
+class Surrounding(NamedTuple):
+    """``rules`` with their protocols; ``own``: this gateway's addresses; ``uplinks``: the devices of main's default
+    routes; ``guarded``: the leak guard works here."""
+
+    rules: Sequence[tuple[int, Rule]]
+    own: AbstractSet[str]
+    uplinks: AbstractSet[str]
+    table: Read
+    guarded: bool = True
+
+
+def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[str]:
+    """One line for each such rule; of many the first are named, and the rest counted."""
+    band = numbers.priorities(settings)
+    others = [
+        rule
+        for protocol, rule in around.rules
+        if not (protocol == settings.protocol and rule.priority in band) and _is_about(rule, settings)
+    ]
+    chosen = selections(settings) if others else ()
+    for before, does in ((True, "before steerd's and take"), (False, "after steerd's and get none of")):
+        found = []
+        for rule in others:
+            met = [one for one in chosen if (rule.priority < band[0] + one.priority) is before]
+            if line := _line(settings, around, rule, met, before=before):
+                found.append(line)
+        yield from found[:_NAMED]
+        if len(found) > _NAMED:
+            yield f"and {len(found) - _NAMED} more rules of others come {does} policies' traffic"
+
+
+def _line(
+    settings: RouteSettings, around: Surrounding, rule: Rule, met: Iterable[Selection], *, before: bool
+) -> str | None:
+    taken: dict[str, Lead] = {}
+    guarded = False
+    for selection in met:
+        for policy in selection.policies if _meets(rule, selection, settings, around) else ():
+            lead = _leads(settings, around.table, rule, policy, before=before)
+            if lead:
+                taken.setdefault(policy.policy, lead)
+                guarded |= around.guarded and policy.guard is not Guard.OFF and not selection.selectors.own
+    if not taken:
+        return None
+    first, *more = taken
+    whom = f"policy {first}" + (f" and {len(more)} more" if more else "")
+    text, band = commands.rule(rule), numbers.priorities(settings)
+    out = "leave its traffic out of the policy (from, iif, except)"
+    if before:
+        where = coverage.where(taken[first]) if rule.action != Action.GOTO else "past steerd's rules"
+        drops = ", where the leak guard drops it" if guarded else ""
+        return (
+            f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}: remove it, give it a "
+            f"priority above {band[-1]}, or {out}"
+        )
+    cure = out if guarded else f"give it a priority below {band[0]}, or {out}"
+    return f"rule '{text}' comes after steerd's and gets no traffic of {whom}: {cure}"
+
+
+def _is_about(rule: Rule, settings: RouteSettings) -> bool:
+    """Whether the rule can matter to any policy: not the kernel's own, nor one that does as ours do."""
+    values = dict(rule.other)
+    plain = not (rule.source or rule.iif or rule.mask or values)
+    if Fra.L3MDEV in values or Fra.TUN_ID in values or rule.action == Action.NOP:
+        return False
+    if rule.action == Action.LOOKUP and rule.target in numbers.tables(settings):
+        return False
+    if rule.priority == 0 or (rule.action == Action.LOOKUP and rule.target == MAIN and rule.suppress is not None):
+        return False
+    if (
+        plain
+        and rule.priority > numbers.priorities(settings)[-1]
+        and (rule.action in _REJECTS or rule.target in _TABLES)
+    ):
+        return False  # what nobody took goes there
+    marked = (rule.mark, rule.mask)
+    return rule.invert or (marked != _TAILSCALE and not (settings.bypass_mark and rule.mark == settings.bypass_mark))
+
+
+def _meets(rule: Rule, selection: Selection, settings: RouteSettings, around: Surrounding) -> bool:
+    """Whether a packet may match both."""
+    selectors, values = selection.selectors, dict(rule.other)
+    if rule.invert:
+        return not (selectors.own and rule.iif == LOOPBACK)
+    local = rule.iif == LOOPBACK or Fra.OIFNAME in values or Fra.UID_RANGE in values
+    if (local and not selectors.own) or (rule.iif not in ("", LOOPBACK) and selectors.own):
+        return False
+    if rule.iif and not local:
+        outside = {path.device for path in settings.paths} | around.uplinks  # by these come answers
+        if rule.iif not in selectors.iifs and (selectors.iifs or rule.iif in outside):
+            return False
+    mark, mask = selectors.fwmark
+    if (mark ^ rule.mark) & mask & rule.mask:
+        return False
+    if not rule.source:
+        return True
+    source = ip_network(rule.source)
+    if not selectors.own and source.num_addresses == 1 and str(source.network_address) in around.own:
+        return False  # what is from here is not forwarded
+    same = [one for one in map(ip_network, selectors.sources) if one.version == source.version]
+    return not selectors.sources or any(one[0] in source or source[0] in one for one in same)
+
+
+def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy, *, before: bool) -> Lead | None:
+    """Where the rule leads packets of the policy, or would lead them; None: nowhere else than they go, or should."""
+    family = rule.family
+    management = prefixes.pack(family, settings.management)
+    mine, about = steered(policy, family, management), commands.destination(rule)
+    if about:
+        mine = prefixes.overlapping(family, mine, about)
+    if not mine:
+        return None
+    left = prefixes.union(family, prefixes.of_family(policy.excepted, family), management)
+    if rule.action == Action.GOTO:
+        jumps = before and rule.target > numbers.priorities(settings)[0]
+        return Lead(family, RouteType.THROW) if jumps else None
+    if rule.action != Action.LOOKUP:
+        return Lead(family, rule.action) if rule.action in _REJECTS else None
+    routes = table(family, rule.target)
+    if not routes and rule.source and not before:
+        return Lead(family, RouteType.UNICAST)  # written for somebody, though its table is still empty
+    found = [
+        lead
+        for lead, packed in routes.items()
+        if lead.type != RouteType.THROW
+        and not (lead.devices and devices(settings, policy) >= set(lead.devices))
+        and _reaches(family, packed, mine, left, about, rule.suppress)
+    ]
+    if before and all(lead.type == RouteType.LOCAL for lead in found):
+        return None  # a proxy on this machine: as meant
+    return min(found, key=lambda lead: lead.metric, default=None)
+
+
+def _reaches(family: int, packed: bytes, mine: bytes, left: bytes, about: bytes, suppress: int | None) -> bool:
+    """Whether a table's routes are about addresses of the policy's, but for what it leaves to main."""
+    entries = prefixes.split(family, packed)
+    known = b"".join(entry for entry in entries if suppress is None or entry[-1] > suppress)
+    known = prefixes.outside(family, known, left)
+    if about and known:
+        known = prefixes.overlapping(family, known, about)
+    return bool(known and prefixes.overlapping(family, known, mine))

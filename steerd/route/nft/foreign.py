@@ -1,0 +1,106 @@
+"""Whether chains of others let forwarded packets pass, as far as their text tells. Pure.
+
+A rule that matches on more than devices, the family and new connections may accept a packet or not: that is not
+judged. So two answers are certain: some rule accepts whatever comes in and leaves so, or none can.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import NamedTuple
+
+_CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_BASE = re.compile(r"type filter hook forward priority [^;]*;(?: policy (\w+);)?")
+_DEVICE = re.compile(r'\b(iif|oif)(?:name)? (!= )?("[^"]*"|\{[^}]*\})')
+_LEADS_ON = re.compile(r"\b(?:jump|goto) (\S+?)(?=[\s,}]|$)")
+_STATE = re.compile(r"\bct state (!= )?(\{[^}]*\}|[\w,]+)")
+_PLAIN = re.compile(
+    r'\bmeta nfproto ipv[46]|\bcounter(?: packets \d+ bytes \d+)?|\bcomment "[^"]*"|\blog(?: \w+ "[^"]*")?'
+)
+_ENDS = re.compile(r"(?:drop|reject(?: .*)?|return|queue.*)$")
+_OTHER_FAMILY = {
+    4: re.compile(r"\bnfproto ipv6|\bip6 |\bicmpv6 "),
+    6: re.compile(r"\bnfproto ipv4|\bip [a-z]|\bicmp "),
+}
+_REMEMBERED = 64
+
+
+class Passes(IntEnum):
+    NO = 0
+    MAYBE = 1
+    YES = 2
+
+
+class Packet(NamedTuple):
+    """The first of a connection, of one family, as it is forwarded."""
+
+    family: int
+    iif: str
+    oif: str
+
+
+def passes(listing: str, packet: Packet) -> dict[str, Passes]:
+    """Of each chain in the forward hook whether it, with those it leads to, lets the packet pass. ``listing``: a table,
+    as `nft` lists it without counters."""
+    chains = {name: [line.strip() for line in text.splitlines()] for name, text in _CHAIN.findall(listing)}
+    found: dict[str, Passes] = {}
+    for name, rules in chains.items():
+        base = _BASE.match(rules[0]) if rules else None
+        if base:
+            best, ended = _walk(chains, rules[1:], packet, ())
+            found[name] = best if ended or base[1] == "drop" else Passes.YES
+    return found
+
+
+@lru_cache(_REMEMBERED)
+def best(listing: str, family: int, iifs: tuple[str, ...], oif: str) -> dict[str, Passes]:
+    """As `passes`, for what comes in by any of the devices: the best answer for each chain."""
+    each = [passes(listing, Packet(family, iif, oif)) for iif in iifs]
+    return {name: max(one[name] for one in each) for name in (each[0] if each else ())}
+
+
+def _walk(
+    chains: Mapping[str, Sequence[str]], rules: Sequence[str], packet: Packet, above: tuple[str, ...]
+) -> tuple[Passes, bool]:
+    """The best that may become of the packet, and whether that is all: nothing goes on behind these rules."""
+    found = Passes.NO
+    for rule in rules:
+        if not _may_match(rule, packet):
+            continue
+        rest = _conditions(rule)
+        if rest == "accept":
+            return Passes.YES, True
+        if re.search(r"\baccept\b", rest):
+            found = max(found, Passes.MAYBE)
+        for name in _LEADS_ON.findall(rest):
+            inner, ended = (
+                _walk(chains, chains.get(name, ()), packet, (*above, name)) if name not in above else (Passes.NO, False)
+            )
+            always = rest in (f"jump {name}", f"goto {name}")
+            if always and (ended or rest.startswith("goto")):
+                return max(found, inner), ended
+            found = max(found, min(inner, Passes.MAYBE))
+        if _ENDS.match(rest):
+            return (Passes.MAYBE if rest.startswith("queue") else found), rest != "return"
+    return found, False
+
+
+def _may_match(rule: str, packet: Packet) -> bool:
+    if _OTHER_FAMILY[packet.family].search(rule):
+        return False
+    for way, negated, names in _DEVICE.findall(rule):
+        patterns = re.findall(r'"([^"]*)"', names)
+        device = packet.iif if way == "iif" else packet.oif
+        if any(fnmatchcase(device, pattern) for pattern in patterns) == bool(negated):
+            return False
+    state = _STATE.search(rule)
+    return state is None or ("new" in state[2]) != bool(state[1]) or "vmap" in rule
+
+
+def _conditions(rule: str) -> str:
+    """The rule without what is known of the packet: the verdict alone, or more that it depends on."""
+    for known in (_DEVICE, _STATE, _PLAIN):
+        rule = known.sub("", rule)
+    return " ".join(rule.split())

@@ -1,0 +1,112 @@
+"""What of others keeps policies' packets from going as they should, though all of ours is in place."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from steerd.config.settings import RoutePolicy, RouteSettings
+from steerd.core.settings import PolicyId
+from steerd.route.kernel.forwarding import stopped
+from steerd.route.kernel.kernel import Kernel
+from steerd.route.model.objects import Seen
+from steerd.route.nft.foreign import Passes, best
+from steerd.route.nft.protect import Protection
+from steerd.route.wanted import coverage
+from steerd.route.wanted.choice import devices
+from steerd.route.wanted.coverage import ALL, Coverage
+from steerd.route.wanted.present import Present
+from steerd.route.wanted.samples import inputs
+
+log = logging.getLogger(__name__)
+
+Expected = Mapping[int, frozenset[str]]
+"""By family, the devices that a policy's packets are to leave by; empty: none."""
+
+
+class Obstacles:
+    """``remarks``: what may be one, or is one for some of a policy's packets, as of the last `look`."""
+
+    def __init__(self, kernel: Kernel, protection: Protection) -> None:
+        self.remarks: tuple[str, ...] = ()
+        self._kernel = kernel
+        self._protection = protection
+        self._coverage = Coverage()
+
+    def look(self, present: Present, seen: Seen, expected: Mapping[PolicyId, Expected]) -> dict[PolicyId, str]:
+        """In words, by policy. Main is as `Protection` read it last, everything else as it is now."""
+        settings = present.settings
+        found: dict[PolicyId, str] = {}
+        remarks: list[str] = []
+        known = self._inputs(present, seen)
+        forwarding = cache(self._forwarding)  # many policies ask the same
+        for policy in settings.policies:
+            if policy.policy not in expected:
+                continue
+            lines = [*self._pieces(settings, policy, expected[policy.policy])]
+            for family, ways in expected[policy.policy].items():
+                sources = known.get((policy.policy, family), ())
+                whole, words = forwarding(family, sources, ways) if ways and sources else (False, "")
+                if words and whole and not policy.own_traffic:
+                    lines.append(words)
+                elif words:
+                    remarks.append(f"policy {policy.policy}: {words}")
+            if lines:
+                found[policy.policy] = "; ".join(lines)
+        self.remarks = tuple(remarks)
+        return found
+
+    def _inputs(self, present: Present, seen: Seen) -> dict[tuple[PolicyId, int], tuple[str, ...]]:
+        """By which devices forwarded packets of each policy come in, by family."""
+        uplinks = {one.device for one in self._protection.main.defaults}
+        try:
+            addresses = self._kernel.addresses()
+        except OSError as error:
+            log.warning("the gateway's addresses cannot be read: %s", error)
+            return {}
+        found: dict[tuple[PolicyId, int], tuple[str, ...]] = {}
+        for selection in (one for one in present.selections if not one.selectors.own):
+            for family in present.families:
+                names = inputs(present.settings, selection, family, seen.devices, addresses, uplinks)
+                found |= {(policy.policy, family): tuple(names) for policy in selection.policies}
+        return found
+
+    def _forwarding(self, family: int, sources: tuple[str, ...], ways: frozenset[str]) -> tuple[bool, str]:
+        """What keeps packets from being forwarded from these devices to those, and whether it stops all of them."""
+        off = {device: key for device in sources if (key := stopped(family, device))}
+        if off:
+            cure = " ".join(f"{key}=1" for key in dict.fromkeys(off.values()))
+            keys = " and ".join(dict.fromkeys(off.values()))
+            words = f"IPv{family} that comes in by {', '.join(off)} is not forwarded, since {keys} is 0"
+            return len(off) == len(sources), f"{words}: `sysctl -w {cure}`"
+        chains = {
+            (table, chain, way): answer
+            for way in sorted(ways)
+            for table, text in self._protection.others(family).items()
+            for chain, answer in best(text, family, sources, way).items()
+        }
+        for (table, chain, way), answer in sorted(chains.items(), key=lambda one: one[1]):
+            does = {Passes.NO: "drops", Passes.MAYBE: "may drop"}.get(answer)
+            if does:
+                return answer is Passes.NO, (
+                    f"chain {chain} of nftables' table {table} {does} IPv{family} from {', '.join(sources)} to {way}: "
+                    f"see that a rule of it accepts that (`nft list chain {table} {chain}`)"
+                )
+        return False, ""
+
+    def _pieces(self, settings: RouteSettings, policy: RoutePolicy, expected: Expected) -> Iterator[str]:
+        if taken := list(self._taken(settings, policy, expected)):
+            yield (
+                f"routes of main that are no default routes come before steerd's and take {', and '.join(taken)}: "
+                "remove them (OpenVPN: pull-filter ignore redirect-gateway; wg-quick: Table = off), or list in except "
+                "what is to go there"
+            )
+
+    def _taken(self, settings: RouteSettings, policy: RoutePolicy, expected: Expected) -> Iterator[str]:
+        """Which share of the policy's addresses main takes in each family, if that is all."""
+        leads = self._protection.main.leads
+        for family, ways in expected.items():
+            found = self._coverage.of(settings, leads, policy, family, ways)
+            if found.share >= ALL:
+                others = {device for lead in found.leads for device in lead.devices} - devices(settings, policy)
+                so = " (where the leak guard drops it)" if others and self._protection.guards(policy) else ""
+                yield coverage.words(settings, leads, policy, found) + so

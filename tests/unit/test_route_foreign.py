@@ -1,0 +1,89 @@
+"""Whether others' chains let a forwarded packet pass: certain only where the text leaves no doubt."""
+
+import pytest
+
+from steerd.route.nft.foreign import Packet, Passes, best, passes
+
+NO, MAYBE, YES = Passes.NO, Passes.MAYBE, Passes.YES
+
+
+def table(*rules, policy="drop", more=""):
+    lines = "\n".join(f"\t\t{rule}" for rule in (f"type filter hook forward priority filter; policy {policy};", *rules))
+    return f"table inet fw {{\n\tchain f {{\n{lines}\n\t}}\n{more}}}\n"
+
+
+def chain(name, *rules):
+    return "\n".join((f"\n\tchain {name} {{", *(f"\t\t{rule}" for rule in rules), "\t}\n"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "answer"),
+    [
+        ([], NO),
+        (["ct state established,related accept"], NO),
+        (["ct state { established, related } counter packets 7 bytes 9 accept"], NO),
+        (['iifname "lan" oifname "wan" accept'], NO),
+        (['oifname "a" iifname != "lan" accept'], NO),
+        (["meta nfproto ipv6 accept", "ip6 daddr 2001:db8::/32 accept"], NO),
+        (["drop", "accept"], NO),
+        (["return", "accept"], NO),
+        (['iifname "lan" drop', "accept"], NO),
+        (["accept"], YES),
+        (['iifname "lan" oifname { "a", "b" } counter accept comment "users: accept"'], YES),
+        (['iifname "l*" oifname != "wan" accept'], YES),
+        (['iif "lan" ct state new,established accept'], YES),
+        (["ct state != established accept"], YES),
+        (['iifname "lan" log prefix "fw: " accept'], YES),
+        (["tcp dport 443 accept"], MAYBE),
+        (["ip saddr 192.168.50.0/24 accept"], MAYBE),
+        (["iifname @lans accept"], MAYBE),
+        (['iifname vmap { "lan" : accept, "wan" : drop }'], MAYBE),
+        (["ct state vmap { established : accept, new : accept }"], MAYBE),
+        (["queue num 0"], MAYBE),
+        (["tcp dport 25 drop", "accept"], YES),
+    ],
+)
+def test_a_chain_that_drops_the_rest_lets_pass_what_a_rule_of_it_accepts(rules, answer):
+    assert passes(table(*rules), Packet(4, "lan", "a")) == {"f": answer}
+
+
+@pytest.mark.parametrize(
+    ("rules", "answer"),
+    [
+        ([], YES),
+        (["drop"], NO),
+        (['iifname "lan" reject with icmpx admin-prohibited'], NO),
+        (["tcp dport 25 drop"], YES),
+    ],
+)
+def test_a_chain_that_accepts_the_rest_lets_pass_what_no_rule_of_it_drops_for_sure(rules, answer):
+    assert passes(table(*rules, policy="accept"), Packet(4, "lan", "a")) == {"f": answer}
+
+
+@pytest.mark.parametrize(
+    ("first", "inner", "answer"),
+    [
+        ("jump c", ["accept"], YES),
+        ('iifname "docker0" jump c', ["accept"], NO),
+        ("jump c", ['iifname "docker0" accept'], NO),
+        ("jump c", ["jump c", "return", "accept"], NO),
+        ("ip protocol tcp jump c", ["accept"], MAYBE),
+        ('iifname vmap { "lan" : jump c, "wan" : drop }', ["accept"], MAYBE),
+        ("goto c", ["tcp dport 443 accept"], MAYBE),
+    ],
+)
+def test_chains_that_it_leads_to_are_a_part_of_it(first, inner, answer):
+    assert passes(table(first, more=chain("c", *inner)), Packet(4, "lan", "a")) == {"f": answer}
+
+
+def test_other_hooks_are_no_matter_and_each_chain_in_this_one_has_an_answer():
+    other = "\n\tchain i {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n"
+    more = "\n\tchain g {\n\t\ttype filter hook forward priority 10; policy accept;\n\t}\n"
+    assert passes(table(more=other + more), Packet(6, "lan", "a")) == {"f": NO, "g": YES}
+
+
+def test_of_several_devices_that_packets_come_in_by_the_best_counts():
+    listing = table('iifname "lan" oifname "a" accept')
+    assert best(listing, 4, ("docker0", "lan"), "a") == {"f": YES}
+    assert best(listing, 4, ("docker0", "lan"), "b") == {"f": NO}
+    assert best(listing, 4, (), "a") == {}
