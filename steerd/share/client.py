@@ -14,7 +14,7 @@ from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
 from steerd.share.credentials import Credentials, read
-from steerd.share.framing import PACKET_MAX
+from steerd.share.framing import PACKET_MAX, UNREADABLE, BrokenError
 from steerd.share.link import Link, linked
 from steerd.share.messages import JSON, Message, encode
 from steerd.share.quiet import LIBRARIES
@@ -159,9 +159,20 @@ async def connected(
             async with _entered(client, link):
                 yield connection
         except (aiomqtt.MqttError, OSError) as error:
-            if link.broken is not None:
-                raise link.broken from error
-            raise
+            why = _why(client, link, refuse)
+            if why is None:
+                raise
+            raise why from error
+
+
+def _why(client: aiomqtt.Client, link: Link, refuse: Callable[[str, str, str], None]) -> Exception | None:
+    """What ended the connection, where aiomqtt says only that it ended."""
+    ended = client._disconnected  # noqa: SLF001
+    cause = ended.exception() if ended.done() and not ended.cancelled() else None
+    if link.broken is None and cause is not None and not isinstance(cause, aiomqtt.MqttError):
+        refuse("broker", UNREADABLE, str(cause))
+        return BrokenError(UNREADABLE)
+    return link.broken or (cause if isinstance(cause, aiomqtt.MqttError) else None)
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,8 @@ OTHERS_MAX: Final = 4 << 10
 PROPERTIES_MAX: Final = 1 << 10
 """Bytes of the properties of a PUBLISH, for the same reason. Anybody may publish more: then it is passed over."""
 
-REASONS: Final = ("invalid topic", "malformed packet", "packet above 64 KiB", "QoS 2", "unexpected packet")
+UNREADABLE: Final = "malformed packet"
+REASONS: Final = ("invalid topic", UNREADABLE, "packet above 64 KiB", "QoS 2", "unexpected packet")
 """All that a connection is ended for."""
 
 
@@ -73,9 +74,9 @@ class Framing:
         if kind not in _KINDS or (kind == Kind.CONNACK) is self._begun:
             raise BrokenError("unexpected packet")
         if kind != Kind.PUBLISH and flags:
-            raise BrokenError("malformed packet")
+            raise BrokenError(UNREADABLE)
         if kind == Kind.PUBLISH and flags & 0b0110 > 0b0010:
-            raise BrokenError("QoS 2" if flags & 0b0110 == 0b0100 else "malformed packet")
+            raise BrokenError("QoS 2" if flags & 0b0110 == 0b0100 else UNREADABLE)
         read = _number(buffer, 1)
         if read is None:
             return None
@@ -83,7 +84,7 @@ class Framing:
         if begins + length > PACKET_MAX:
             raise BrokenError("packet above 64 KiB")
         if length > OTHERS_MAX and kind != Kind.PUBLISH:
-            raise BrokenError("malformed packet")
+            raise BrokenError(UNREADABLE)
         if len(buffer) >= begins + length:
             self._begun = True
         return begins + length
@@ -103,7 +104,7 @@ def _published(packet: bytes) -> Packet:
     identifier = packet[ends : ends + 2] if confirmed else b""
     properties = _number(packet, ends + len(identifier))
     if len(packet) < ends or properties is None or identifier == b"\0\0" or sum(properties) > len(packet):
-        raise BrokenError("malformed packet")
+        raise BrokenError(UNREADABLE)
     answer = bytes((Kind.PUBACK << 4, 2)) + identifier if confirmed else b""
     return Packet(packet, properties[0] > PROPERTIES_MAX, answer)
 
@@ -118,4 +119,4 @@ def _number(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at + place + 1
-    raise BrokenError("malformed packet")
+    raise BrokenError(UNREADABLE)

@@ -32,7 +32,7 @@ PACE: Final = 0.1
 SAY_AGAIN: Final = 3.0
 """Seconds until what the broker refused, or somebody else contradicted, is published again."""
 
-_TAKEN_OVER: Final = 142  # MQTT 5, 3.14.2.1
+_HOPELESS: Final = (129, 130, 142)  # malformed packet, protocol error, session taken over (MQTT 5, 3.14.2.1)
 _FAREWELL: Final = 3.0
 
 
@@ -147,7 +147,7 @@ class Session:
                 if loop.time() - begun > longest:
                     attempt, failing_since = 0, inf
                 failing_since = min(failing_since, loop.time())
-                hopeless = _taken_over(error) or isinstance(error, BrokenError)
+                hopeless = _hopeless(error)
                 if loop.time() - failing_since < PATIENT and not hopeless:
                     longest = min(longest, NOBODY)
                 bound = min(longest, first * 2.0**attempt, NOBODY if nobody_there(error) else longest)
@@ -257,8 +257,11 @@ class Session:
         await self.publish(self._member.topic, self._member.state(online=online, reason=reason), retain=True)
 
 
-def _taken_over(error: Exception | None) -> bool:
-    return isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) == _TAKEN_OVER
+def _hopeless(error: Exception | None) -> bool:
+    """Whether another attempt soon would end in the same way."""
+    if isinstance(error, BrokenError):
+        return True
+    return isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _HOPELESS
 
 
 def nobody_there(error: Exception | None) -> bool:

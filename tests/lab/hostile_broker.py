@@ -86,6 +86,11 @@ def reports() -> Iterator[bytes]:
         yield published(f"{ROOT}/fra1/state", body)
 
 
+def taken_over() -> Iterator[bytes]:
+    """As when another client connects under the victim's name."""
+    yield b"\xe0\x01\x8e"
+
+
 def noise() -> Iterator[bytes]:
     yield b"\x00\xff" * 5000
 
@@ -94,7 +99,7 @@ ATTACKS: dict[str, Callable[[], Iterator[bytes]]] = {
     one.__name__: one
     for one in (
         announced_size, qos_2, bad_topic, suback, many_topics, user_properties, never_reads, bad_properties, reports,
-        noise,
+        noise, taken_over,
     )
 }  # fmt: skip
 

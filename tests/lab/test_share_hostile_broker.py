@@ -1,6 +1,8 @@
 """Whatever a broker does, the daemon's memory stays bounded, its log short, and no probe waits."""
 
+import asyncio
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,8 +14,9 @@ from steerd.lab.enclosure import run
 from steerd.lab.world.broker import PORT
 from steerd.lab.world.world import World
 from tests.lab.hostile_broker import ATTACKS
+from tests.lab.sharing import Gateway, free_port, running
 from tests.lab.test_daemon import FILE, LOG, ask, metric, metrics, start, status
-from tests.lab.waiting import until
+from tests.lab.waiting import until, until_async
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
@@ -77,6 +80,23 @@ def played() -> Any:
         assert ask(world, "reload")[0] == 0
         until(lambda: metric("steerd_mqtt_connected"))
     return found
+
+
+@pytest.mark.parametrize("attack", ["taken_over", "qos_2", "bad_topic", "bad_properties"])
+def test_whoever_is_sent_away_for_good_reason_does_not_come_back_at_once(attack: str) -> None:
+    async def scenario() -> list[bool]:
+        gateway = Gateway(port, backoff=(60.0, 120.0))
+        async with running(gateway):
+            await until_async(lambda: False in gateway.connected)
+            await asyncio.sleep(5.0)  # who finds nobody there tries again within 3 s
+        return gateway.connected
+
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-m", "tests.lab.hostile_broker", str(port), attack]) as broker:
+        try:
+            assert asyncio.run(scenario()) == [True, False]
+        finally:
+            broker.kill()
 
 
 def test_whatever_a_broker_does_costs_little_memory_few_lines_and_no_probe() -> None:
