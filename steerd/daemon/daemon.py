@@ -177,6 +177,7 @@ class Daemon:
             skipped=prober.skipped,
             tunnels={path: tunnel for path in paths if (tunnel := tunnels.view(path)) is not None},
             underlays=router.underlays(),
+            dropped=router.dropped(),
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
         )

@@ -158,7 +158,11 @@ class Router:
 
     def remarks(self) -> tuple[str, ...]:
         """What keeps routing from doing all that is asked of it, one line each, as last seen."""
-        return self._upkeep.remarks if self._upkeep else ()
+        return (*self._upkeep.remarks, *self._upkeep.drops.remarks()) if self._upkeep else ()
+
+    def dropped(self) -> Mapping[PolicyId, int]:
+        """Packets of each policy that the leak guard has dropped since the start, as last read."""
+        return self._upkeep.drops.total if self._upkeep else {}
 
     def underlays(self) -> Mapping[PathId, Underlay]:
         """Where the tunnels that paths lead through send their outer packets, as last seen."""

@@ -19,6 +19,7 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.objects import Device
 from steerd.route.news import News
+from steerd.route.nft.drops import Drops
 from steerd.route.nft.firewall import NftWatch
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Result
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _DEBOUNCE = 0.05  # seconds from the first notice to the look at it: changes come in bursts
 _FULL_COMPARISON = 60.0
+_COUNTED_EVERY = 5.0
 
 
 class Upkeep:
@@ -63,9 +65,8 @@ class Upkeep:
         self._urgent = asyncio.Event()
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
-        self._noticed = (
-            0  # changes of devices and their addresses so far; a reading that ran meanwhile may be older than they are
-        )
+        self._noticed = 0  # changes of devices and addresses so far; a reading meanwhile may be older than they are
+        self.drops = Drops(protection.counted)
         self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
@@ -96,6 +97,7 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._boundary.keep(self._tend), name="steerd-route"),
             asyncio.create_task(self._boundary.keep(self._follow), name="steerd-route-surroundings"),
+            asyncio.create_task(self._boundary.keep(self._count), name="steerd-route-drops"),
         ]
         return result.installed
 
@@ -230,6 +232,16 @@ class Upkeep:
                     self._remark()
                 if pace.repaired:
                     self.news.on_repair("nft")
+
+    async def _count(self) -> None:
+        """What the leak guard drops."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_COUNTED_EVERY)
+            before = self.drops.remarks()
+            await self.worker.do(lambda: self.drops.look(self.settings.policies, loop.time()))
+            for remark in () if before else self.drops.remarks():
+                log.warning("%s", remark)
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""

@@ -34,8 +34,8 @@ class Trial(NamedTuple):
 class Snapshot:
     """``price``: of a switch in ms*s (None: the rule has none). ``installed``: prefixes that the kernel has, by policy
     and family (4 or 6). ``outcomes``: how many probes of a path became what; ``skipped``: how many were not sent
-    because their time had passed. ``remarks``: what around us keeps steerd from doing all that is asked of it. What a
-    stage does not know of a path is not there."""
+    because their time had passed. ``dropped``: packets of each policy that the leak guard dropped. ``remarks``: what
+    around us keeps steerd from doing all that is asked of it. What a stage does not know of a path is not there."""
 
     view: View
     gateway: str = ""
@@ -46,5 +46,6 @@ class Snapshot:
     skipped: int = 0
     tunnels: Mapping[PathId, TunnelView] = field(default_factory=dict)
     underlays: Mapping[PathId, Underlay] = field(default_factory=dict)
+    dropped: Mapping[PolicyId, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     trial: Trial | None = None

@@ -159,7 +159,7 @@ class Metrics:
         policy_views = {policy.policy: policy for policy in seen.view.policies}
         for name, policy in self._policies.items():
             counts = [seen.installed.get((name, family), 0) for family in FAMILIES]
-            policy.add(page, policy_views.get(name), counts)
+            policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
         self._seen_skipped = seen.skipped
         own = "".join(["".join(lines) for lines in page.values()])

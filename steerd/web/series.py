@@ -50,6 +50,7 @@ RULE: Final = "steerd_policy_rule"
 RULE_COST: Final = "steerd_policy_rule_cost_switches"
 SWITCHES: Final = "steerd_switches_total"
 ROUTES: Final = "steerd_routes_installed"
+DROPPED: Final = "steerd_guard_dropped_packets_total"
 
 HEADERS: Final = {
     PROBES: header(PROBES, "counter", "Probes by what became of them."),
@@ -72,6 +73,7 @@ HEADERS: Final = {
     ),
     SWITCHES: header(SWITCHES, "counter", "Changes of choice by reason."),
     ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
+    DROPPED: header(DROPPED, "counter", "Packets of the policy that the leak guard dropped."),
 }
 
 
@@ -169,6 +171,7 @@ class PolicySeries:
         self._switches = [series(SWITCHES, policy=policy, reason=reason.value) for reason in Reason]
         self._states = [series(POLICY_STATE, policy=policy, state=state.value) for state in PolicyState]
         self._routes = [series(ROUTES, policy=policy, family=family) for family in FAMILIES.values()]
+        self._dropped = [series(DROPPED, policy=policy)]
         self.choose(candidates, rules)
 
     def choose(self, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
@@ -191,10 +194,14 @@ class PolicySeries:
         """Count a switch."""
         self._switched[reason] += 1
 
-    def add(self, page: Mapping[str, list[str]], view: PolicyView | None, installed: Sequence[int]) -> None:
-        """Append this policy's lines to those of each family. `installed`: prefixes by family."""
+    def add(
+        self, page: Mapping[str, list[str]], view: PolicyView | None, installed: Sequence[int], dropped: int
+    ) -> None:
+        """Append this policy's lines to those of each family. ``installed``: prefixes by family; ``dropped``:
+        packets, by the leak guard."""
         page[SWITCHES].append(lines(self._switches, self._switched.values()))
         page[ROUTES].append(lines(self._routes, installed))
+        page[DROPPED].append(lines(self._dropped, [dropped]))
         state = view.state if view is not None else PolicyState.NONE
         page[POLICY_STATE].append(lines(self._states, [int(one is state) for one in PolicyState]))
         self._add_rules(page, view.rule if view is not None else None)

@@ -1,6 +1,8 @@
 """The leak guard on real packets: what belongs to a policy leaves by its paths or not at all, whatever breaks."""
 
+import os
 import subprocess
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from steerd.config.settings import Guard, OnStop
 from steerd.core.events import Installed
 from steerd.route.error import RouteError
+from steerd.route.nft.firewall import find_nft
 from steerd.route.once import cleanup, guard
 from tests.lab.test_route_world import (
     LAN_HOST,
@@ -325,3 +328,63 @@ def test_comments_of_any_bytes_in_our_table_stop_neither_the_watch_nor_a_start(g
         assert "strange" not in ruleset()
 
     routing(run())
+
+
+def test_what_the_guard_drops_is_counted_for_each_policy_and_said(gateway, caplog):
+    """The counters begin anew whenever the table changes, and the count goes on."""
+    listed = policy("listed", 1, "10.0.0.0/8", guard=Guard.ALWAYS)
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL, listed)))
+        await router.start()
+        for name in ("all", "listed"):
+            await router.steer(steer(name, "b"))
+        assert router.dropped() == {}
+        ip("rule", "add", "priority", "90", "iif", "lan", "lookup", "90")
+        ip("route", "add", "default", "dev", "wan", "table", "90")
+        gateway.send("172.20.1.1", 3)
+        gateway.send("10.1.2.3", 2)
+        assert gateway.arrivals() == {}
+        await until_async(lambda: router.dropped() == {"all": 3, "listed": 2})
+        said = (
+            "the leak guard dropped 3 packets of policy all in the last minute: they would have left by no path of it"
+        )
+        assert said in router.remarks()
+        await reconfigure(router, settings(PATHS[:2], (ALL, listed)))
+        gateway.send("172.20.1.1", 4)
+        await until_async(lambda: router.dropped() == {"all": 7, "listed": 2})
+        await router.stop()
+
+    routing(run())
+    assert caplog.text.count("the leak guard dropped") <= 2
+
+
+def test_a_switch_waits_seconds_for_an_nft_that_hangs_and_once_a_minute_at_most(gateway, tmp_path, monkeypatch):
+    hangs, hung = tmp_path / "hangs", tmp_path / "hung"
+    real = find_nft()
+    (tmp_path / "nft").write_text(f'#!/bin/sh\n[ -e {hangs} ] || exec {real} "$@"\necho >> {hung}\nexec sleep 60\n')
+    (tmp_path / "nft").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    chosen = "ba" * 10
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        hangs.touch()
+        subprocess.run([real or "", "add", "table", "inet", "others"], check=True, timeout=20)  # a reason to look
+        ip("link", "set", "dev", "c", "down")
+        await until_async(hung.exists)
+        began = time.monotonic()
+        for best in chosen:
+            assert (await router.steer(steer("all", best))).error is None
+            gateway.send("10.1.2.3")
+            assert gateway.arrivals() == {best: 1}
+        took = time.monotonic() - began
+        hangs.unlink()
+        await router.stop()
+        return took
+
+    took = routing(run())
+    assert len(hung.read_text().splitlines()) <= 2 + took // 60.0
+    assert took < 30.0, "as long as one of them would take to be given up"

@@ -64,6 +64,7 @@ FAMILIES = [
     "steerd_switches",
     "steerd_switch_duration_seconds",
     "steerd_routes_installed",
+    "steerd_guard_dropped_packets",
     "steerd_repairs",
     "steerd_mqtt_connected",
     "steerd_mqtt_messages",

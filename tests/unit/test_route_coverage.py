@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import RouteType
-from steerd.route.wanted.coverage import ALL, MUCH, Coverage, covered, words
+from steerd.route.wanted.coverage import ALL, MUCH, covered, words
 from tests.unit.test_route_desired import policy, settings
 
 WAN, OTHER = (Lead(4, RouteType.UNICAST, 0, (device,), "192.0.2.1") for device in ("wan", "other"))
@@ -112,13 +112,12 @@ def test_next_hops_that_have_no_part_in_it_are_not_blamed():
 
 
 def test_what_is_remembered_is_forgotten_with_other_routes_or_settings():
-    known = Coverage()
     one = settings(DEFAULT)
     leads = {WAN: pack("0.0.0.0/1")}
-    assert known.of(one, leads, DEFAULT, 4, frozenset()).share > 0.4
-    assert known.of(one, leads, DEFAULT, 4, frozenset({"wan"})).share == 0.0
-    assert known.of(one, {}, DEFAULT, 4, frozenset()).share == 0.0
-    assert known.of(settings(DEFAULT, management=("0.0.0.0/1",)), leads, DEFAULT, 4, frozenset()).share == 0.0
+    assert covered(one, leads, DEFAULT, 4, frozenset()).share > 0.4
+    assert covered(one, leads, DEFAULT, 4, frozenset({"wan"})).share == 0.0
+    assert covered(one, {}, DEFAULT, 4, frozenset()).share == 0.0
+    assert covered(settings(DEFAULT, management=("0.0.0.0/1",)), leads, DEFAULT, 4, frozenset()).share == 0.0
 
 
 NETWORKS = st.lists(

@@ -76,6 +76,11 @@ def test_chains_that_it_leads_to_are_a_part_of_it(first, inner, answer):
     assert passes(table(first, more=chain("c", *inner)), Packet(4, "lan", "a")) == {"f": answer}
 
 
+def test_many_chains_that_lead_to_each_other_are_each_read_once():
+    more = "".join(chain(f"c{n}", *[f"jump c{n + 1}"] * 9) for n in range(30)) + chain("c30", "tcp dport 443 accept")
+    assert passes(table("jump c0", more=more), Packet(4, "lan", "a")) == {"f": MAYBE}
+
+
 def test_other_hooks_are_no_matter_and_each_chain_in_this_one_has_an_answer():
     other = "\n\tchain i {\n\t\ttype filter hook input priority filter; policy drop;\n\t}\n"
     more = "\n\tchain g {\n\t\ttype filter hook forward priority 10; policy accept;\n\t}\n"

@@ -11,7 +11,7 @@ from steerd.route.model.numbers import tables
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.wanted.choice import devices
-from steerd.route.wanted.coverage import ALL, Coverage, words
+from steerd.route.wanted.coverage import ALL, covered, words
 from steerd.route.wanted.desired import steered
 from steerd.status.snapshot import Underlay
 
@@ -53,13 +53,13 @@ def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
             )
 
 
-def pieces(settings: RouteSettings, main: Main, coverage: Coverage) -> Iterator[str]:
+def pieces(settings: RouteSettings, main: Main) -> Iterator[str]:
     """Policies of whose addresses main has much by routes that are no default routes, as by one half of two. Where that
     is all, and not by the policy's own paths, it is an error, and told as one."""
     for policy in settings.policies:
         for family in FAMILIES:
-            found = coverage.of(settings, main.leads, policy, family, frozenset())
-            if found.share and coverage.of(settings, main.leads, policy, family, devices(settings, policy)).share < ALL:
+            found = covered(settings, main.leads, policy, family, frozenset())
+            if found.share and covered(settings, main.leads, policy, family, devices(settings, policy)).share < ALL:
                 share = words(settings, main.leads, policy, found)
                 yield f"policy {policy.policy}: routes of main that are no default routes take {share}"
 

@@ -164,8 +164,9 @@ def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy
 
 def _reaches(family: int, packed: bytes, mine: bytes, left: bytes, about: bytes, suppress: int | None) -> bool:
     """Whether a table's routes are about addresses of the policy's, but for what it leaves to main."""
-    entries = prefixes.split(family, packed)
-    known = b"".join(entry for entry in entries if suppress is None or entry[-1] > suppress)
+    known = packed
+    if suppress is not None:
+        known = b"".join(entry for entry in prefixes.split(family, packed) if entry[-1] > suppress)
     known = prefixes.outside(family, known, left)
     if about and known:
         known = prefixes.overlapping(family, known, about)

@@ -15,7 +15,6 @@ from steerd.route.around.networkd import networkd_advice
 from steerd.route.around.rules import Surrounding, foreign
 from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.objects import Device
-from steerd.route.wanted.coverage import Coverage
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
@@ -34,7 +33,6 @@ class Surroundings(ExitStack):
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[str, Underlay] = {}
         self._gateways: Gateways = {}
-        self._coverage = Coverage()
         self._advice: str | None = None
         self._advice_due = 0.0
         self._main_table = self.enter_context(MainTable())
@@ -63,7 +61,7 @@ class Surroundings(ExitStack):
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),
-            *remarks.pieces(settings, main, self._coverage),
+            *remarks.pieces(settings, main),
             *remarks.shared_uplinks(settings, based(main.devices, self.underlays)),
             *remarks.circles(settings, self.underlays),
             *foreign(settings, self._rules(main, guarded=guarded)),

@@ -3,7 +3,7 @@
 import socket
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from ipaddress import ip_network
 from typing import TypeVar
@@ -17,7 +17,7 @@ ADDRESS_FAMILY = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
 DEFAULT = {IPV4: bytes(5), IPV6: bytes(17)}
 """The packed set that holds the default route alone."""
 _REMEMBERED = 32 << 20
-_COVER_COSTS = 200  # steps through a set that one search in it for a cover is worth
+COVER_COSTS = 200  # steps through a set that one search in it for a cover is worth
 
 _Work = TypeVar("_Work", bound=Callable[..., bytes])
 
@@ -138,7 +138,9 @@ def overlapping(family: int, packed: bytes, others: bytes) -> bytes:
     width = WIDTH[family]
     bits = (width - 1) * 8
     entries = split(family, packed)
-    if len(entries) * _COVER_COSTS < count(family, others):
+    if count(family, others) * COVER_COSTS < len(entries):
+        return join(one for other in split(family, others) for one in _meeting(family, packed, other))
+    if len(entries) * COVER_COSTS < count(family, others):
         found = {entry for entry in entries if cover(family, others, entry)}
     else:
         found = set(split(family, within(family, packed, others)))
@@ -148,6 +150,20 @@ def overlapping(family: int, packed: bytes, others: bytes) -> bytes:
         if at < len(others) and others[at : at + width - 1] <= last.to_bytes(width - 1):
             found.add(entry)
     return join(found)
+
+
+def _meeting(family: int, packed: bytes, other: bytes) -> Iterator[bytes]:
+    """Those that lie within one prefix, are it, or hold it."""
+    width = WIDTH[family]
+    bits = (width - 1) * 8
+    number = int.from_bytes(other[:-1])
+    last = (number | ((1 << (bits - other[-1])) - 1)).to_bytes(width - 1) + b"\xff"
+    inside = packed[_place(packed, width, other) * width : _place(packed, width, last) * width]
+    yield from split(family, inside)
+    for length in range(other[-1]):
+        holder = (number >> bits - length << bits - length).to_bytes(width - 1) + bytes((length,))
+        if holds(family, packed, holder):
+            yield holder
 
 
 def _place(packed: bytes, width: int, entry: bytes) -> int:

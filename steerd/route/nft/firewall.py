@@ -10,12 +10,14 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from steerd.config.settings import IPV4, IPV6, RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes, frames
 from steerd.net.notices import Notices
+from steerd.route.nft.drops import Counted, decode
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
@@ -23,10 +25,11 @@ log = logging.getLogger(__name__)
 
 _NOTICES = 7  # NFNLGRP_NFTABLES
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_GET_TABLE, _GET_GENERATION = _SUBSYSTEM | 1, _SUBSYSTEM | 16
+_GET_TABLE, _GET_RULE, _GET_GENERATION = _SUBSYSTEM | 1, _SUBSYSTEM | 7, _SUBSYSTEM | 16
 _HEADER = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: family, version, resource
 _INET_HEADER = struct.pack("=BBH", 1, 0, 0)  # NFPROTO_INET
 _TABLE_NAME, _TABLE_USERDATA = 1, 6
+_RULE_TABLE = 1
 _GENERATION_ID = 1
 _COMMENT_TYPE = 0  # NFTNL_UDATA_TABLE_COMMENT
 
@@ -37,7 +40,11 @@ _HOOKS = {IPV4: ("ip", "inet"), IPV6: ("ip6", "inet")}
 _TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
 _CHAINS = {3, 5}  # NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN
 
-_TIMEOUT = 30.0
+_TIMEOUT = 3.0
+_SPEED = 200_000.0
+"""Seconds that `nft` may take, and as many more as this makes of the bytes of the table: a switch may wait for it."""
+_HUNG = 60.0
+"""Seconds for which an `nft` that did not end is not run again."""
 _ATTEMPTS = 5
 _PROGRAM = "nft"
 _USUAL_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
@@ -57,6 +64,8 @@ class Firewall(ExitStack):
         self._table = ""
         self._listing = ""
         self._generation = -1
+        self._hung_until = 0.0
+        self._puts = 0  # how often the table was put there: counters begin anew with each
         self._others: dict[str, str] = {}
         self._others_as_of = -2
         self._connection: Connection | None = None
@@ -127,6 +136,13 @@ class Firewall(ExitStack):
             return {}
         return {table: text for table, text in self._others.items() if table.split()[0] in _HOOKS[family]}
 
+    def counted(self) -> Counted:
+        """What the rules of our table have counted. Raises `NetlinkError`."""
+        if self._connection is None or self.wanted is None:
+            return Counted(self._puts, {})
+        table = attribute(_RULE_TABLE, self._table.encode() + b"\0")
+        return Counted(self._puts, decode(self._connection.dump(_GET_RULE, _INET_HEADER + table)))
+
     def _put(self, name: str, table: Table | None, intact: bool) -> int:
         """Returns in how many transactions. ``intact``: nobody changed what was put there last."""
         there = self.contents(name)
@@ -136,6 +152,7 @@ class Firewall(ExitStack):
             self._run("--file", "-", text=removal(name))
             return 1
         done = 0
+        self._puts += 1
         try:
             for text in table.changes(there or (), trusted=intact):
                 self._run("--file", "-", text=text)
@@ -177,12 +194,16 @@ class Firewall(ExitStack):
             raise FirewallError("this kernel has no nftables")
         if self.program is None:
             raise FirewallError("nft is not installed (on Debian: the package nftables)")
+        if time.monotonic() < self._hung_until:
+            raise FirewallError("nft hangs: it is tried again once a minute")
+        timeout = _TIMEOUT + max(len(text), len(self._listing)) / _SPEED
         try:
             done = subprocess.run(
-                [self.program, *words], input=text.encode(), capture_output=True, timeout=_TIMEOUT, check=False
+                [self.program, *words], input=text.encode(), capture_output=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise FirewallError(f"nft did not end within {_TIMEOUT:.0f} s") from error
+            self._hung_until = time.monotonic() + _HUNG
+            raise FirewallError(f"nft did not end within {timeout:.0f} s") from error
         if done.returncode:
             said = (line for line in _text(done.stderr).splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")

@@ -46,10 +46,11 @@ def passes(listing: str, packet: Packet) -> dict[str, Passes]:
     as `nft` lists it without counters."""
     chains = {name: [line.strip() for line in text.splitlines()] for name, text in _CHAIN.findall(listing)}
     found: dict[str, Passes] = {}
+    known: dict[str, tuple[Passes, bool]] = {}  # of chains that others lead to: many may lead to one
     for name, rules in chains.items():
         base = _BASE.match(rules[0]) if rules else None
         if base:
-            best, ended = _walk(chains, rules[1:], packet, ())
+            best, ended = _walk(chains, rules[1:], packet, known)
             found[name] = best if ended or base[1] == "drop" else Passes.YES
     return found
 
@@ -62,7 +63,7 @@ def best(listing: str, family: int, iifs: tuple[str, ...], oif: str) -> dict[str
 
 
 def _walk(
-    chains: Mapping[str, Sequence[str]], rules: Sequence[str], packet: Packet, above: tuple[str, ...]
+    chains: Mapping[str, Sequence[str]], rules: Sequence[str], packet: Packet, known: dict[str, tuple[Passes, bool]]
 ) -> tuple[Passes, bool]:
     """The best that may become of the packet, and whether that is all: nothing goes on behind these rules."""
     found = Passes.NO
@@ -75,9 +76,10 @@ def _walk(
         if re.search(r"\baccept\b", rest):
             found = max(found, Passes.MAYBE)
         for name in _LEADS_ON.findall(rest):
-            inner, ended = (
-                _walk(chains, chains.get(name, ()), packet, (*above, name)) if name not in above else (Passes.NO, False)
-            )
+            if name not in known:
+                known[name] = Passes.NO, False  # in a circle, which the kernel refuses, nothing is accepted
+                known[name] = _walk(chains, chains.get(name, ()), packet, known)
+            inner, ended = known[name]
             always = rest in (f"jump {name}", f"goto {name}")
             if always and (ended or rest.startswith("goto")):
                 return max(found, inner), ended

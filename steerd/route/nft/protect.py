@@ -15,11 +15,12 @@ from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft.drops import Counted
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
 from steerd.route.nft.table import Table, removal
-from steerd.route.wanted.coverage import ALL, Coverage, doubtful
+from steerd.route.wanted.coverage import ALL, covered, doubtful
 from steerd.route.wanted.selection import Selection
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,6 @@ class Protection(ExitStack):
         self._inputs: tuple[object, ...] = ()
         self.table: Table | None = None
         self.remarks: tuple[str, ...] = ()
-        self._coverage = Coverage()
 
     def check(self, settings: RouteSettings) -> None:
         """Raises `RouteError` where the settings insist on what this gateway cannot do; logs once what it will not."""
@@ -85,6 +85,10 @@ class Protection(ExitStack):
     def others(self, family: int) -> Mapping[str, str]:
         """As `Firewall.others`."""
         return self._firewall.others(family)
+
+    def counted(self) -> Counted:
+        """As `Firewall.counted`."""
+        return self._firewall.counted()
 
     def stands(self, settings: RouteSettings) -> bool:
         """Whether a table of ours is in place, whatever is in it. Raises `NetlinkError`."""
@@ -143,9 +147,9 @@ class Protection(ExitStack):
         for policy in filter(self.guards, settings.policies):
             ways = allowed(settings, policy, extra)
             for family in FAMILIES:
-                covered = self._coverage.of(settings, self.main.leads, policy, family, ways)
-                if covered.share >= ALL:
-                    found[policy.policy, family] = frozenset(covered.leads)
+                part = covered(settings, self.main.leads, policy, family, ways)
+                if part.share >= ALL:
+                    found[policy.policy, family] = frozenset(part.leads)
         return found
 
     def changes(self, settings: RouteSettings, table: Table | None) -> list[str]:

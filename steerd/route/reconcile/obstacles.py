@@ -11,9 +11,8 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen
 from steerd.route.nft.foreign import Passes, best
 from steerd.route.nft.protect import Protection
-from steerd.route.wanted import coverage
 from steerd.route.wanted.choice import devices
-from steerd.route.wanted.coverage import ALL, Coverage
+from steerd.route.wanted.coverage import ALL, covered, words
 from steerd.route.wanted.present import Present
 from steerd.route.wanted.samples import inputs
 
@@ -30,7 +29,6 @@ class Obstacles:
         self.remarks: tuple[str, ...] = ()
         self._kernel = kernel
         self._protection = protection
-        self._coverage = Coverage()
 
     def look(self, present: Present, seen: Seen, expected: Mapping[PolicyId, Expected]) -> dict[PolicyId, str]:
         """In words, by policy. Main is as `Protection` read it last, everything else as it is now."""
@@ -105,8 +103,8 @@ class Obstacles:
         """Which share of the policy's addresses main takes in each family, if that is all."""
         leads = self._protection.main.leads
         for family, ways in expected.items():
-            found = self._coverage.of(settings, leads, policy, family, ways)
+            found = covered(settings, leads, policy, family, ways)
             if found.share >= ALL:
                 others = {device for lead in found.leads for device in lead.devices} - devices(settings, policy)
                 so = " (where the leak guard drops it)" if others and self._protection.guards(policy) else ""
-                yield coverage.words(settings, leads, policy, found) + so
+                yield words(settings, leads, policy, found) + so

@@ -11,7 +11,6 @@ from heapq import merge
 from typing import Final, NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
-from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range, sweep
 from steerd.route.model.leads import Lead, Leads
@@ -46,39 +45,50 @@ class Covered(NamedTuple):
     leads: tuple[Lead, ...] = ()
 
 
-class Coverage:
-    """Remembers what it found for as long as settings and routes stay what they are."""
+class _Memory:
+    """What was found with the same routes: the guard, the remarks and the account of each policy ask for the same."""
 
     def __init__(self) -> None:
-        self._inputs: tuple[object, ...] = ()
-        self._known: dict[tuple[PolicyId, int, frozenset[str]], Covered] = {}
+        self.leads: Leads = {}
+        self.found: dict[tuple[int, bytes, bytes, frozenset[str]], Covered] = {}
 
-    def of(
-        self, settings: RouteSettings, leads: Leads, policy: RoutePolicy, family: int, but: frozenset[str]
-    ) -> Covered:
-        """As `covered`."""
-        if self._inputs != (settings, leads):
-            self._inputs = settings, leads
-            self._known.clear()
-        key = policy.policy, family, but
-        if key not in self._known:
-            self._known[key] = covered(settings, leads, policy, family, but)
-        return self._known[key]
+
+_memory = _Memory()
 
 
 def covered(settings: RouteSettings, leads: Leads, policy: RoutePolicy, family: int, but: AbstractSet[str]) -> Covered:
     """What routes take of the policy's addresses that lead by other devices than ``but``, or nowhere. Attached networks
     are as they should be."""
-    most = sum(_most(lead, packed, but) for lead, packed in leads.items() if lead.family == family)
-    if not most:
-        return Covered()
+    if _memory.leads != leads:
+        _memory.leads = dict(leads)
+        _memory.found.clear()
+    matter = {lead: most for lead, packed in leads.items() if lead.family == family and (most := _most(lead, packed))}
     management = prefixes.pack(family, settings.management)
     mine = steered(policy, family, management)
-    total = sum(here.last - here.first + 1 for here in _space(policy, family, mine, management))
+    if not matter or not mine:
+        return Covered()
+    holes = prefixes.union(family, _NOBODY[family], prefixes.of_family(policy.excepted, family), management)
+    by = frozenset(device for lead in matter for device in lead.devices if device in but)
+    key = family, mine, holes, by
+    if key not in _memory.found:
+        most = sum(matter[lead] for lead in matter if _elsewhere(lead, by))
+        _memory.found[key] = _covered(family, mine, holes, leads, by, most)
+    return _memory.found[key]
+
+
+def _covered(family: int, mine: bytes, holes: bytes, leads: Leads, but: AbstractSet[str], most: int) -> Covered:
+    """``most``: no fewer addresses than all routes hold that lead elsewhere."""
+    total = sum(here.last - here.first + 1 for here in _space(family, mine, holes))
     if most < MUCH * total or not total:
         return Covered()
+    near = {
+        # Of a few prefixes most routes do not matter; of many, looking which do costs more than it saves.
+        lead: prefixes.overlapping(family, packed, mine) if len(mine) * prefixes.COVER_COSTS < len(packed) else packed
+        for lead, packed in leads.items()
+        if lead.family == family
+    }
     sizes: Counter[Lead] = Counter()
-    for size, lead in _common(_space(policy, family, mine, management), _taken(family, leads, but)):
+    for size, lead in _common(_space(family, mine, holes), _taken(near, family, but)):
         sizes[lead] += size
     share = sizes.total() / total
     if share < MUCH:
@@ -129,10 +139,8 @@ def _elsewhere(lead: Lead, but: AbstractSet[str]) -> bool:
     return lead.type != RouteType.THROW and not (lead.devices and but >= set(lead.devices))
 
 
-def _most(lead: Lead, packed: bytes, but: AbstractSet[str]) -> int:
-    """No fewer addresses than the routes hold."""
-    if not _elsewhere(lead, but):
-        return 0
+def _most(lead: Lead, packed: bytes) -> int:
+    """No fewer addresses than the routes hold, without attached networks."""
     width = prefixes.WIDTH[lead.family]
     lengths = Counter(packed[width - 1 :: width])
     bits = 8 * (width - 1)
@@ -140,18 +148,17 @@ def _most(lead: Lead, packed: bytes, but: AbstractSet[str]) -> int:
     return sum(times << (bits - length) for length, times in lengths.items() if length < narrow)
 
 
-def _space(policy: RoutePolicy, family: int, mine: bytes, management: bytes) -> Iterator[Range]:
-    """The addresses that the policy is about."""
-    holes = prefixes.union(family, _NOBODY[family], prefixes.of_family(policy.excepted, family), management)
-    sets = [((entry, False) for entry in prefixes.split(family, holes))] if mine else []
-    entries = merge(*sets, ((entry, True) for entry in prefixes.split(family, mine)))
+def _space(family: int, mine: bytes, holes: bytes) -> Iterator[Range]:
+    """The addresses that a policy is about."""
+    left = ((entry, False) for entry in prefixes.split(family, holes))
+    entries = merge(left, ((entry, True) for entry in prefixes.split(family, mine)))
     return (here for here, _ in sweep(family, ((entry, wanted or None) for entry, wanted in entries)))
 
 
-def _taken(family: int, leads: Leads, but: AbstractSet[str]) -> Iterator[tuple[Range, Lead]]:
+def _taken(leads: Leads, family: int, but: AbstractSet[str]) -> Iterator[tuple[Range, Lead]]:
     """The addresses that routes lead elsewhere, each with the longest of them; of equal ones the lowest metric."""
-    sides = [_marked(lead, packed, but) for lead, packed in leads.items() if lead.family == family]
-    return sweep(family, ((entry, target) for entry, _metric, _place, target in merge(*sides)))
+    sides = [_marked(lead, packed, but) for lead, packed in leads.items()]
+    return sweep(family, ((entry, target) for entry, _metric, _lead, target in merge(*sides)))
 
 
 def _marked(lead: Lead, packed: bytes, but: AbstractSet[str]) -> Iterator[tuple[bytes, int, Lead, Lead | None]]:
