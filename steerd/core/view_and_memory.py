@@ -74,7 +74,7 @@ def restore(state: State, remembered: Memory, now: float) -> None:
     for drain in remembered.drains:
         if drain.pop in pops:
             state.drains.add(drain.pop, drain.origin, None if drain.left is None else now + drain.left)
-    state.drains.overruled |= pops & set(remembered.overruled)
+    state.drains.overruled.update(pops & set(remembered.overruled))
     for pin in remembered.pins:
         policy = state.policies.get(pin.policy)
         if policy is not None and any(path.pop == pin.pop for path in policy.paths.values()):

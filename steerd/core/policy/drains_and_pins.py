@@ -51,12 +51,15 @@ class Word:
     changes: deque[float] = field(default_factory=lambda: deque(maxlen=CHANGES))
     restless: bool = False
 
-    def changed(self, now: float) -> bool:
-        """It says no, and did not before. True if it begins to do so too often."""
-        before = self.restless
+    def says_no(self, now: float, *, before: bool) -> bool:
+        """It does not accept; ``before``: as it said before. True if it begins to change its word too often."""
+        self.no_at = now
+        if before:
+            return False
+        restless = self.restless
         self.changes.append(now)
         self.restless = len(self.changes) == CHANGES and now - self.changes[0] < CALM
-        return self.restless and not before
+        return self.restless and not restless
 
     def ends(self, now: float) -> float:
         """It says yes: when it is believed."""
@@ -111,8 +114,7 @@ class Drains:
         if pop in self.overruled:
             return False
         word = self._words.setdefault(pop, Word(now))
-        word.no_at = now
-        if (not known or self._orders[pop][POP] is not None) and word.changed(now):
+        if word.says_no(now, before=known and self._orders[pop][POP] is None):
             decline(event, "the PoP keeps changing its word")
         self.add(pop, POP, None)
         return not known
