@@ -86,5 +86,6 @@ class Reports:
         if self._future(place):
             self._ahead[pop] = place, state
             raise RefusedError("future epoch")
+        self._ahead.pop(pop, None)  # it was the epoch that was wrong, not our clock
         self._heard[pop] = place
         return state

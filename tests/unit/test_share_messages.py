@@ -208,6 +208,8 @@ def test_an_epoch_far_ahead_of_our_clock_is_refused_and_silences_nobody():
     heard.take(epoch=WALL + 86_401, accepting=False)
     assert (heard.states, heard.refused) == ([], [("pop", "future epoch")] * 2)
     heard.take(epoch=1_700_000_000)
+    heard.wall += 60
+    heard.reports.look()
     assert heard.states == [PopState("fra1", True)]
 
 
