@@ -260,9 +260,9 @@ class Engine:
             return self._decisions.out.decline(event, "unknown PoP")
         self._loads.told(event.pop, event.load, now - event.age)
         self._weigh_loads(now)
-        if self.drains.accepts(event.pop, accepting=event.accepting):
+        if self.drains.accepts(event, now, self._decisions.out.decline):
             self._decisions.reconsider(now)
-        return None
+        return self._schedule()
 
     def _weigh_loads(self, now: float) -> None:
         """A matter of price, as the size of packets is: the rules look at the end of the round."""

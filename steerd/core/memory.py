@@ -68,9 +68,12 @@ class BurdenMemory:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
+    """``overruled``: PoPs that do not accept, and that an operator wants used all the same."""
+
     pins: tuple[PinMemory, ...] = ()
     drains: tuple[DrainMemory, ...] = ()
     holds: tuple[HoldMemory, ...] = ()
     sizes: tuple[PathMtu, ...] = ()
     rules: tuple[RuleMemory, ...] = ()
     burdens: tuple[BurdenMemory, ...] = ()
+    overruled: tuple[str, ...] = ()

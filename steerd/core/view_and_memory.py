@@ -34,7 +34,10 @@ def view(state: State, now: float) -> View:
         epoch=state.epoch,
         paths=tuple(_path(path, state.policies, now) for path in state.paths.values()),
         policies=tuple(_policy(policy, state.drains, now) for policy in state.policies.values()),
-        drains=tuple(DrainView(pop, origin, _left(until, now)) for pop, origin, until in state.drains.all()),
+        drains=tuple(
+            DrainView(pop, state.drains.name(pop, origin), _left(until, now))
+            for pop, origin, until in state.drains.all()
+        ),
         declined=dict(state.declined),
     )
 
@@ -58,6 +61,7 @@ def memory(state: State, now: float) -> Memory:
         ),
         sizes=tuple(path.size for path in state.paths.values() if path.size is not None),
         rules=tuple(RuleMemory(id_, *standing) for id_, standing in standings if standing is not None),
+        overruled=tuple(sorted(state.drains.overruled)),
         burdens=tuple(
             BurdenMemory(id_, one.burden, one.rate, now - one.at, one.standing) for id_, one in learned if one.burden
         ),
@@ -70,6 +74,7 @@ def restore(state: State, remembered: Memory, now: float) -> None:
     for drain in remembered.drains:
         if drain.pop in pops:
             state.drains.add(drain.pop, drain.origin, None if drain.left is None else now + drain.left)
+    state.drains.overruled.update(pops & set(remembered.overruled))
     for pin in remembered.pins:
         policy = state.policies.get(pin.policy)
         if policy is not None and any(path.pop == pin.pop for path in policy.paths.values()):

@@ -14,6 +14,7 @@ from steerd.control.server import ControlServer
 from steerd.core.effects import Fact
 from steerd.core.engine import Engine
 from steerd.core.memory import Memory
+from steerd.core.policy.drains_and_pins import local, unconfirmed
 from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
 from steerd.daemon.answers.explaining import Explaining
@@ -188,8 +189,8 @@ class Daemon:
 
 def _engine(config: Config, store: Store, stored: StoredState, seed: int) -> Engine:
     now = time.monotonic()
+    memory = local(stored.memory) if config.mqtt is None else unconfirmed(stored.memory)
     draw = random.Random(seed).random  # noqa: S311 (spreads hold-downs; guards nothing)
-    memory = stored.memory
     try:
         engine = Engine(config.core, memory, now=now, epoch=stored.epoch, draw=draw)
     except Exception:  # what was kept reads well, and makes no sense

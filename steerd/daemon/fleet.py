@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 from steerd.config.change import Change, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
-from steerd.core.policy.drains_and_pins import withdrawal
+from steerd.core.events import Order, Verb
+from steerd.core.policy.drains_and_pins import POP, spoken, withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
 from steerd.faults import Boundary
+from steerd.probe.wire.clock import ClockWatch, realtime_offset
 from steerd.share.refusals import Refusals
 from steerd.web.metrics import Metrics
 
@@ -26,6 +28,8 @@ log = logging.getLogger("steerd")
 
 LOOK: Final = 30.0
 """Seconds between two looks at what the orders say now."""
+GLANCE: Final = 2.0
+"""Seconds between two looks whether the clock was set: then they are looked at sooner."""
 
 
 class Fleet:
@@ -86,10 +90,11 @@ class Fleet:
         """Begin to share, if a broker is configured; after `read_orders`."""
         if self._config.mqtt is None:
             return
-        from steerd.share import reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share import framing, link, reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
         from steerd.share.gateway import Share  # noqa: PLC0415
 
         self._metrics.refusals("pop", reports.REASONS)
+        self._metrics.refusals("broker", (*framing.REASONS, link.PASSED_OVER))
         self._share = Share(
             self._config.mqtt,
             epoch=self._driver.engine.epoch,
@@ -106,10 +111,18 @@ class Fleet:
         self._task = asyncio.create_task(Boundary("mqtt").keep(self._share.run), name="steerd-share")
 
     async def follow(self) -> None:
-        """Orders begin and end while nobody speaks: look every so often, for ever."""
+        """Orders begin and end while nobody speaks, and what came before its time is right when the clock is set: look
+        every so often, for ever."""
+        looked_at = time.monotonic()
+        watch = ClockWatch(looked_at, realtime_offset())
         while True:
-            await asyncio.sleep(LOOK)
-            self.follow_orders()
+            await asyncio.sleep(GLANCE)
+            now = time.monotonic()
+            if watch.stepped(now, realtime_offset()) or now - looked_at >= LOOK:
+                looked_at = now
+                if self._share is not None:
+                    self._share.look()
+                self.follow_orders()
 
     async def prepare(self, config: Config) -> Change:
         """Nothing of it can be refused: the broker is not asked."""
@@ -120,6 +133,8 @@ class Fleet:
         old, self._config = self._config, config
         if config.mqtt != old.mqtt:
             await self.stop()
+            if _source(config) != _source(old):
+                self._forget()
             self.read_orders()
             self.start()
         elif self._share is not None:
@@ -135,6 +150,11 @@ class Fleet:
                 await self._task
         self._share = self._task = None
 
+    def _forget(self) -> None:
+        """Nobody is left, at this broker, who could take back what PoPs said at the one before it."""
+        for pop in sorted(spoken(self._driver.memory()) & self._pops()):
+            self._driver.feed(Order(Verb.UNDRAIN, pop, origin=POP))
+
     def _switched(self, fact: Switched) -> None:
         if self._share is not None:
             self._share.fact(fact)
@@ -144,3 +164,9 @@ class Fleet:
 
     def _policies(self) -> set[str]:
         return {policy.policy for policy in self._config.core.policies}
+
+
+def _source(config: Config) -> tuple[str, int, str] | None:
+    """Whose word PoPs' reports are: that of a tenant at a broker."""
+    mqtt = config.mqtt
+    return None if mqtt is None else (mqtt.host, mqtt.port, mqtt.tenant)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import secrets
 from collections.abc import AsyncIterator, Callable
 from math import ceil
@@ -13,7 +14,10 @@ from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
 from steerd.share.credentials import Credentials, read
-from steerd.share.messages import INFLATED_MAX, JSON, Message, encode
+from steerd.share.framing import PACKET_MAX, UNREADABLE, BrokenError
+from steerd.share.link import Link, linked
+from steerd.share.messages import JSON, Message, encode
+from steerd.share.quiet import LIBRARIES
 
 KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0
@@ -23,26 +27,46 @@ POSTED_WITHIN: Final = 20.0
 WILL_DELAY: Final = 5
 """Seconds that the broker holds the will back, for a gateway that reconnects meanwhile. The session outlives it, or its
 end would publish the will (MQTT 5, 3.1.3.2.2)."""
-_TOPICS_MAX: Final = 4096
+WAITING_MAX: Final = 4 << 20
+"""Bytes of the messages that wait to be looked at."""
+_MESSAGE: Final = 1 << 10
+"""Bytes of a message beside topic and payload, about: its objects, its properties."""
 _AROUND: Final = 64
 """Bytes of a PUBLISH beside topic and payload, at most: header, lengths, content type, expiry, packet id."""
 
 
 class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
-    """Holds the latest message of each topic, so that no sender can make it grow without bound."""
+    """Holds the latest message of each topic, and `WAITING_MAX` bytes in all, so that no sender can make it grow.
+    `refuse` as that of a `BrokerConnection`."""
 
     _queue: dict[str, aiomqtt.Message]
+
+    def __init__(self, refuse: Callable[[str, str, str], None], maxsize: int = 0) -> None:
+        self._refuse = refuse
+        self._bytes = 0
+        super().__init__(maxsize)
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002
         self._queue = {}
 
     def _put(self, item: aiomqtt.Message) -> None:
         topic = str(item.topic)
-        if topic in self._queue or len(self._queue) < _TOPICS_MAX:
+        if topic in self._queue:
+            self._bytes -= _size(self._queue.pop(topic))
+        if self._bytes + _size(item) > WAITING_MAX:
+            self._refuse("broker", "too much at once", topic)
+        else:
             self._queue[topic] = item
+            self._bytes += _size(item)
 
     def _get(self) -> aiomqtt.Message:
-        return self._queue.pop(next(iter(self._queue)))
+        item = self._queue.pop(next(iter(self._queue)))
+        self._bytes -= _size(item)
+        return item
+
+
+def _size(message: aiomqtt.Message) -> int:
+    return len(message.payload) + len(str(message.topic)) + _MESSAGE
 
 
 class BrokerConnection:
@@ -54,7 +78,7 @@ class BrokerConnection:
         self._refuse = refuse
         self._packet_max: int | None = None
         self._forbidden = ""
-        self.messages: AsyncIterator[aiomqtt.Message] = client.messages
+        self.messages = client.messages
         self._watch()
 
     async def subscribe(self, *filters: str) -> None:
@@ -107,12 +131,13 @@ async def connected(
     will: tuple[str, Message] | None = None,
 ) -> AsyncIterator[BrokerConnection]:
     """Connect as a new client, and disconnect at the end. `will` is published to its topic, retained, when the
-    connection breaks. MqttError: the broker does not answer, or refuses."""
+    connection breaks. MqttError, OSError: the broker does not answer, or refuses. BrokenError: it misbehaves."""
     last_will = None
     if will is not None:
         payload, kind = encode(will[1])
         about = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
         last_will = aiomqtt.Will(will[0], payload, 1, True, about)
+    queue: Any = functools.partial(LatestPerTopic, refuse)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
@@ -120,33 +145,64 @@ async def connected(
         protocol=aiomqtt.ProtocolVersion.V5,
         username=settings.username,
         password=credentials.password,
-        tls_context=credentials.context,
         keepalive=KEEPALIVE,
         timeout=TIMEOUT,
-        queue_type=LatestPerTopic,
+        queue_type=queue,
+        logger=LIBRARIES,
         clean_start=True,
-        properties=_properties(
-            PacketTypes.CONNECT, MaximumPacketSize=2 * INFLATED_MAX, SessionExpiryInterval=2 * WILL_DELAY
-        ),
+        properties=_properties(PacketTypes.CONNECT, MaximumPacketSize=PACKET_MAX, SessionExpiryInterval=2 * WILL_DELAY),
         will=last_will,
     )
     connection = BrokerConnection(client, refuse)
+    async with linked(settings.host, settings.port, credentials.context, refuse, within=TIMEOUT) as link:
+        try:
+            async with _entered(client, link):
+                yield connection
+        except (aiomqtt.MqttError, OSError) as error:
+            why = _why(client, link, refuse)
+            if why is None:
+                raise
+            raise why from error
+
+
+def _why(client: aiomqtt.Client, link: Link, refuse: Callable[[str, str, str], None]) -> Exception | None:
+    """What ended the connection, where aiomqtt says only that it ended."""
+    ended = client._disconnected  # noqa: SLF001
+    cause = ended.exception() if ended.done() and not ended.cancelled() else None
+    if link.broken is None and cause is not None and not isinstance(cause, aiomqtt.MqttError):
+        refuse("broker", UNREADABLE, str(cause))
+        return BrokenError(UNREADABLE)
+    return link.broken or (cause if isinstance(cause, aiomqtt.MqttError) else None)
+
+
+@contextlib.asynccontextmanager
+async def _entered(client: aiomqtt.Client, link: Link) -> AsyncIterator[None]:
+    """Have the client speak over this link, from CONNECT to DISCONNECT."""
+    aio: Any = client
+    paho: Any = aio._client  # noqa: SLF001
+    paho._create_socket = lambda: link.inner  # noqa: SLF001
+    # After an exception aiomqtt leaves the socket open, and paho the packet in its way: the loop finds it for ever.
+    aio._disconnected.add_done_callback(lambda _: paho._sock_close())  # noqa: SLF001
+    # Here, where nothing of it can block, not in a thread of its own that nobody could stop.
+    connect, aio._client_connect = aio._client_connect, lambda: None  # noqa: SLF001
+    connect()
     entering = asyncio.ensure_future(client.__aenter__())
     try:
-        await asyncio.shield(entering)
-    except asyncio.CancelledError:
-        # The attempt goes on in a thread that nobody can stop: close the connection that it makes.
-        entering.add_done_callback(lambda done: done.cancelled() or done.exception() or client._client.disconnect())  # noqa: SLF001
-        raise
-    try:
-        yield connection
-    finally:
+        await asyncio.wait({entering, link.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not entering.done() and not aio._connected.done():  # noqa: SLF001
+            raise ConnectionResetError("the broker closed the connection")
+        await entering
         try:
-            await client.__aexit__(None, None, None)
+            yield
         finally:
-            ended = client._disconnected  # noqa: SLF001
-            if ended.done() and not ended.cancelled():
-                ended.exception()  # retrieved, or asyncio logs that nobody did
+            await client.__aexit__(None, None, None)
+    finally:
+        entering.cancel()
+        await asyncio.gather(entering, return_exceptions=True)
+        paho._sock_close()  # noqa: SLF001
+        for future in (aio._connected, aio._disconnected):  # noqa: SLF001
+            if future.done() and not future.cancelled():
+                future.exception()  # retrieved, or asyncio logs that nobody did
 
 
 async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float) -> None:

@@ -54,7 +54,7 @@ class Share:
         self._snapshot = snapshot
         self._wall = wall
         self._topics = Topics(settings.tenant, settings.region, settings.gateway)
-        self._reports = Reports(self._topics, pops, on_pop_state, refuse)
+        self._reports = Reports(self._topics, pops, on_pop_state, refuse, wall)
         self._orders = orders
         self._on_orders = on_orders
         self._policies: Collection[str] = orders.policies if orders else frozenset()
@@ -84,6 +84,16 @@ class Share:
             if self._orders is not None:
                 self._orders.pops, self._orders.policies = names
             self._session.subscribe()
+
+    def look(self) -> None:
+        """The clock may have been set: what was said at a wrong time may be right now."""
+        self._reports.look()
+        if self._orders is not None:
+            if self._orders.missed:
+                self._orders.missed = False
+                self._session.subscribe()
+            if self._orders.look():
+                self._on_orders()
 
     # As `steerd.share.session.Member`
 

@@ -5,6 +5,7 @@ a change that breaks readers gets new topics.
 """
 
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from math import isfinite
 from typing import Annotated, Final, Literal
@@ -189,16 +190,23 @@ def encode(message: Message) -> tuple[bytes, str]:
     return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
 
 
+def media_type(content_type: str | None) -> str:
+    """What a content type says of the format: its parameters and its case do not matter (RFC 9110, 8.3.1), and who
+    gives none means JSON."""
+    return (content_type or "").partition(";")[0].strip().lower() or JSON
+
+
 def decode(payload: bytes, content_type: str | None) -> PopReport:
     """The report of a PoP. RefusedError: it is none."""
-    if content_type == ZLIB:
+    kind = media_type(content_type)
+    if kind == ZLIB:
         payload = _inflated(payload)
-    elif content_type not in {JSON, None}:
+    elif kind != JSON:
         raise RefusedError("content type")
     if len(payload) > INFLATED_MAX:
         raise RefusedError("too large")
     try:
-        return PopReport.model_validate_json(payload)
+        return PopReport.model_validate_json(payload.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise RefusedError("malformed") from error
 

@@ -15,6 +15,7 @@ from steerd.config.settings import MqttSettings
 from steerd.faults import Boundary
 from steerd.share.client import BrokerConnection, connected, content_type
 from steerd.share.credentials import read
+from steerd.share.framing import BrokenError
 from steerd.share.messages import Message
 
 _log = logging.getLogger(__name__)
@@ -26,10 +27,12 @@ NOBODY: Final = 3.0
 PATIENT: Final = 600.0
 """For so many seconds steerd tries as often when the broker itself refuses (a certificate, a password), as somebody may
 be mending it; then it backs off. If another client connects under the same name, it backs off at once."""
+PACE: Final = 0.1
+"""Seconds between two looks at what was heard: who says more is heard less."""
 SAY_AGAIN: Final = 3.0
 """Seconds until what the broker refused, or somebody else contradicted, is published again."""
 
-_TAKEN_OVER: Final = 142  # MQTT 5, 3.14.2.1
+_HOPELESS: Final = (129, 130, 142)  # malformed packet, protocol error, session taken over (MQTT 5, 3.14.2.1)
 _FAREWELL: Final = 3.0
 
 
@@ -144,7 +147,8 @@ class Session:
                 if loop.time() - begun > longest:
                     attempt, failing_since = 0, inf
                 failing_since = min(failing_since, loop.time())
-                if loop.time() - failing_since < PATIENT and not _taken_over(error):
+                hopeless = _hopeless(error)
+                if loop.time() - failing_since < PATIENT and not hopeless:
                     longest = min(longest, NOBODY)
                 bound = min(longest, first * 2.0**attempt, NOBODY if nobody_there(error) else longest)
                 attempt = min(attempt + 1, 30)
@@ -225,6 +229,8 @@ class Session:
                     # The will of an earlier, broken connection may come after we said that we are online.
                     self._unsaid = True
                     self._wake.set()
+            if not connection.messages:
+                await asyncio.sleep(PACE)  # of what comes meanwhile, the latest of each topic is looked at
 
     async def _publish(self, connection: BrokerConnection) -> None:
         """Publish our state at once when the broker may have another, and whatever the member has to say."""
@@ -251,8 +257,11 @@ class Session:
         await self.publish(self._member.topic, self._member.state(online=online, reason=reason), retain=True)
 
 
-def _taken_over(error: Exception | None) -> bool:
-    return isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) == _TAKEN_OVER
+def _hopeless(error: Exception | None) -> bool:
+    """Whether another attempt soon would end in the same way."""
+    if isinstance(error, BrokenError):
+        return True
+    return isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", error.rc) in _HOPELESS
 
 
 def nobody_there(error: Exception | None) -> bool:

@@ -27,7 +27,7 @@ CONTEXT: Final = b"steerd order v1\0"
 ORDER_MAX: Final = 2048
 """Bytes that a signed order may have."""
 LASTS_MAX: Final = 31 * 86400
-"""Seconds that an order may last. The latest is remembered for as long, so that no earlier one can be replayed."""
+"""Seconds that an order may last."""
 
 _LAYOUT: Final = re.compile(rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","order":(\{.*\})\}', re.DOTALL)
 _FILE: Final = "steerd-secret-key:"
@@ -39,6 +39,14 @@ class Signer(NamedTuple):
     id: str
     name: str
     key: VerifyKey
+
+
+class Claim(NamedTuple):
+    """What a payload says: that ``signer`` has signed the bytes of ``body``."""
+
+    signer: Signer
+    signature: bytes
+    body: bytes
 
 
 class WantedState(Message):
@@ -114,8 +122,9 @@ def sign(key: SigningKey, order: WantedState) -> bytes:
     return b'{"key":"%s","sig":"%s","order":%s}' % (key_id(key.verify_key).encode(), signature, body)
 
 
-def verified(payload: bytes, trusted: Mapping[str, Signer]) -> tuple[WantedState, Signer]:
-    """The order, and who signed it. RefusedError: it is none, or no trusted key signed it."""
+def claimed(payload: bytes, trusted: Mapping[str, Signer]) -> Claim:
+    """Who is said to have signed this, which costs next to nothing. RefusedError: it is no order, or no trusted key is
+    said to have signed it."""
     if len(payload) > ORDER_MAX:
         raise RefusedError("too large")
     match = _LAYOUT.fullmatch(payload)
@@ -124,11 +133,16 @@ def verified(payload: bytes, trusted: Mapping[str, Signer]) -> tuple[WantedState
     signer = trusted.get(match[1].decode())
     if signer is None:
         raise RefusedError("unknown key")
+    return Claim(signer, match[2], match[3])
+
+
+def verified(claim: Claim) -> WantedState:
+    """The order. RefusedError: its signer did not sign it, or it is none."""
     try:
-        signer.key.verify(CONTEXT + match[3], urlsafe_b64decode(match[2] + b"=="))
+        claim.signer.key.verify(CONTEXT + claim.body, urlsafe_b64decode(claim.signature + b"=="))
     except (BadSignatureError, ValueError) as error:
         raise RefusedError("signature") from error
     try:
-        return WantedState.model_validate_json(match[3]), signer
+        return WantedState.model_validate_json(claim.body)
     except ValidationError as error:
         raise RefusedError("malformed") from error

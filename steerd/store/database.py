@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from steerd.store.sober import SoberClock
+
 _log = logging.getLogger(__name__)
 
 NAME: Final = "steerd.db"
@@ -48,7 +50,8 @@ class Database:
     """Methods may raise anything: what is read may be anything. Opening raises nothing: without a usable file it works
     in memory, until `again` finds one."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, sober: SoberClock) -> None:
+        self._sober = sober
         self._file = folder / NAME
         self._limits = limits
         self._since_pruned = 0
@@ -188,11 +191,11 @@ class Database:
         self._since_pruned += 1
         if self._since_pruned >= min(_PRUNE_EVERY, self._limits.decisions):
             self._since_pruned = 0
-            self.prune(wall_ms)
+            self.prune()
 
-    def prune(self, wall_ms: int) -> None:
-        """Remove what is beyond the limits at this Unix time in ms."""
-        oldest = wall_ms - int(self._limits.days * 86_400_000)
+    def prune(self) -> None:
+        """Remove what is beyond the limits."""
+        oldest = int((self._sober() - self._limits.days * 86_400.0) * 1000)
         self._db.execute("DELETE FROM decisions WHERE wall_ms < ?", (oldest,))
         surplus = "DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ?"
         self._db.execute(surplus, (self._limits.decisions,))

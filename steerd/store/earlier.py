@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from steerd.core.memory import DrainMemory, Memory, PinMemory
 from steerd.store.database import Database
 from steerd.store.records import RecordError, from_json
+from steerd.store.sober import SoberClock
+
+BELIEVED: Final = "believed"
+"""Under which key the sober clock's time is kept, in seconds."""
 
 Addresses = Mapping[tuple[str, int], str]
 
@@ -24,17 +28,21 @@ class StoredState:
     orders: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(database: Database, wall: float, failed: Callable[[Exception], None]) -> StoredState:
-    """The stored state at this Unix time, in seconds, as far as it can be read; stores this run's epoch."""
+def read(database: Database, wall: float, sober: SoberClock, failed: Callable[[Exception], None]) -> StoredState:
+    """The stored state, as far as it can be read; stores this run's epoch, from this Unix time in seconds. What runs
+    out does so by the sober clock."""
     found = StoredState(int(wall), Memory())
     try:
         stored = database.get("epoch")
         found = replace(found, epoch=max(stored + 1 if isinstance(stored, int) else 0, found.epoch))
         database.put("epoch", found.epoch)
-        found = replace(found, memory=_aged(database.get("memory"), wall))
+        believed = database.get(BELIEVED)
+        if isinstance(believed, int | float):
+            sober.resume(believed)
+        found = replace(found, memory=_aged(database.get("memory"), sober()))
         found = replace(found, addresses=_addresses(database.get("addresses")))
         found = replace(found, orders=_orders(database.get("orders")))
-        database.prune(int(wall * 1000))
+        database.prune()
         database.commit()
     except Exception as error:  # noqa: BLE001 (whatever was on the disk: what was read until then counts)
         failed(error)
@@ -67,6 +75,7 @@ def _aged(stored: Any, wall: float) -> Memory:
         drains=_still_valid(memory.drains, away),
         holds=tuple(replace(hold, age=hold.age + away, left=max(0.0, hold.left - away)) for hold in memory.holds),
         sizes=memory.sizes,
+        overruled=memory.overruled,
         rules=tuple(replace(one, leads_for=one.leads_for + away) for one in memory.rules),
         burdens=tuple(replace(one, age=one.age + away) for one in memory.burdens),
     )

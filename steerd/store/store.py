@@ -15,6 +15,7 @@ from steerd.store.database import Database, Limits
 from steerd.store.earlier import Addresses, StoredState, read
 from steerd.store.recording import Entry, Header
 from steerd.store.records import to_json
+from steerd.store.sober import SoberClock
 from steerd.store.writer import Remembered, Writer
 
 ANSWER: Final = 5.0
@@ -42,7 +43,8 @@ class Store:
         self._record = record
         self._limits = limits or Limits()
         self._wall = wall
-        self._writer = Writer(path, wall, tidy=record)
+        self._sober = SoberClock(wall)
+        self._writer = Writer(path, self._sober, tidy=record)
         self._recording = False
         self._epoch = 0
         self._chunk: list[Entry] = []
@@ -55,8 +57,8 @@ class Store:
     def open(self) -> StoredState:
         """Read the stored state and start the writing thread. Blocks; call it before steering begins. Without a usable
         folder everything works, and nothing survives."""
-        database = Database(self._path, self._limits)
-        found = read(database, self._wall(), self._writer.failed)
+        database = Database(self._path, self._limits, self._sober)
+        found = read(database, self._wall(), self._sober, self._writer.failed)
         self._epoch = found.epoch
         self._writer.start(database)
         return found

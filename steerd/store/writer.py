@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 from steerd.core.memory import Memory
 from steerd.faults import Boundary
 from steerd.store.database import Database
-from steerd.store.earlier import Addresses
+from steerd.store.earlier import BELIEVED, Addresses
 from steerd.store.recording import AGE_MAX, TOTAL_MAX, Entry, Header, Recording, make_room
 from steerd.store.records import to_json
+from steerd.store.sober import SoberClock
 from steerd.text.seldom import Seldom
 
 _log = logging.getLogger(__name__)
@@ -43,13 +44,13 @@ class Remembered(NamedTuple):
 class Writer:
     """Takes what is to be written, and never waits for the disk. ``lost`` counts what was dropped; ``trouble`` says why
     the latest that the next run is to know is not kept (None: it is). ``tidy``: recordings that are too old or too many
-    are removed once an hour. `wall` gives Unix time, in seconds."""
+    are removed once an hour, by the sober clock."""
 
-    def __init__(self, path: Path, wall: Callable[[], float], *, tidy: bool) -> None:
+    def __init__(self, path: Path, sober: SoberClock, *, tidy: bool) -> None:
         self.lost = 0
         self.trouble: str | None = None
         self._path = path
-        self._wall = wall
+        self._sober = sober
         self._tidies = tidy
         self._work: queue.Queue[Work | None] = queue.Queue(_QUEUE)
         self._memory: Remembered | None = None
@@ -59,7 +60,7 @@ class Writer:
         self._copied: object = None
         self._seldom = Seldom(_SAID_EVERY)
         self._boundary = Boundary("store")
-        self._tidied_at = wall()
+        self._tidied_at = sober()
         self._thread: threading.Thread | None = None
 
     @property
@@ -156,6 +157,7 @@ class Writer:
             return
 
         values: dict[str, Any] = {
+            BELIEVED: self._sober(),
             "orders": dict(latest.orders),
             "addresses": [[*key, address] for key, address in latest.addresses.items()],
             "memory": {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)},
@@ -201,7 +203,7 @@ class Writer:
             return recording
         try:
             if recording is None and self._header is not None:
-                recording = Recording(self._path, self._header, wall=self._wall)
+                recording = Recording(self._path, self._header, wall=self._sober)
             while recording is not None and self._chunks:
                 recording.append(self._chunks.popleft())
         except Exception as error:  # noqa: BLE001 (whatever it is, the recording has a gap, and would not replay)
@@ -216,7 +218,7 @@ class Writer:
 
     def _tidy(self) -> None:
         """Remove old recordings, also of a daemon that runs for months."""
-        if self._tidies and self._wall() - self._tidied_at >= _TIDIED_EVERY:
-            self._tidied_at = self._wall()
+        if self._tidies and self._sober() - self._tidied_at >= _TIDIED_EVERY:
+            self._tidied_at = self._sober()
             with suppress(OSError):
                 make_room(self._path, TOTAL_MAX, self._tidied_at - AGE_MAX)

@@ -54,9 +54,13 @@ def status(world: World) -> Any:
 
 def metric(name: str) -> float:
     """One sample of /metrics, by its name and labels as they are printed."""
+    return next(float(line.rsplit(" ", 1)[1]) for line in metrics().splitlines() if line.startswith(name))
+
+
+def metrics() -> str:
+    """The page as it is."""
     command = namespaces.command("gw", [sys.executable, "-c", FETCH, f"http://{METRICS}/metrics"])
-    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
-    return next(float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith(name))
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
 
 
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"

@@ -203,7 +203,6 @@ def test_whatever_a_pop_or_an_operator_says_is_counted_under_its_own_reason(brok
         ("malformed", b"\x00\xff", JSON),
         ("malformed", zlib.compress(report())[:-4], ZLIB),
         ("too large", zlib.compress(b"0" * 50_000_000), ZLIB),
-        ("too large", b" " * 70_000, JSON),
         ("content type", report(seq=7), "application/cbor"),
         ("another PoP's topic", report("ams1"), JSON),
         ("stale epoch", report(epoch=4, seq=9), JSON),

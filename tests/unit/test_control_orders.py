@@ -53,5 +53,11 @@ def test_pins(driven):
 
 def test_who_else_drained_it_is_named(driven):
     assert ordered(driven, Verb.UNDRAIN, "fra1") == "fra1 is not drained by an operator"
+    driven.feed(Order(Verb.DRAIN, "fra1", origin="signed by alice"))
+    assert ordered(driven, Verb.UNDRAIN, "fra1") == "fra1 is not drained by an operator, but by: signed by alice"
+
+
+def test_an_operators_undrain_beats_the_pops_own_word(driven):
     driven.feed(PopState("fra1", accepting=False))
-    assert ordered(driven, Verb.UNDRAIN, "fra1") == "fra1 is not drained by an operator, but by: pop"
+    assert ordered(driven, Verb.UNDRAIN, "fra1").startswith("fra1 may be used again")
+    assert driven.view().drains == ()

@@ -256,7 +256,7 @@ def test_a_loaded_pop_is_left_and_what_it_said_fades():
 
 def test_an_undrain_by_another_origin_is_declined():
     engine = steering(make(A, B))
-    engine.feed(PopState("a", accepting=False), 11.0)
+    engine.feed(Order(Verb.DRAIN, "a", origin="signed by alice"), 11.0)
     assert of(Declined, engine.feed(Order(Verb.UNDRAIN, "a"), 11.0))[0].reason == "not drained by this origin"
 
 

@@ -110,6 +110,7 @@ def test_fifty_pops_are_compressed():
     assert encode(GatewayState(gw="g", epoch=1, online=True, version="1"))[1] == JSON
 
 
+WALL = 1_800_000_000
 REPORT = {"v": 1, "pop": "fra1", "epoch": 5, "seq": 2, "accepting": True}
 
 
@@ -166,11 +167,13 @@ class Heard:
     def __init__(self) -> None:
         self.states: list[PopState] = []
         self.refused: list[tuple[str, str]] = []
+        self.wall = WALL
         self.reports = Reports(
             TOPICS,
             {"fra1", "ams1"},
             self.states.append,
             lambda source, reason, _: self.refused.append((source, reason)),
+            lambda: self.wall,
         )
 
     def take(self, topic_of: str = "fra1", **changes) -> None:
@@ -197,6 +200,54 @@ def test_how_old_a_load_is_comes_from_its_sender_and_from_lying_at_the_broker():
     heard.reports.take(topic, payload(seq=3, load_ppm=500_000, age_ms=1500), JSON, retained=True)
     heard.reports.take(topic, payload(seq=4), JSON, retained=True)
     assert [one.age for one in heard.states] == [1.5, 1.5 + FRESH, 0.0]
+
+
+def test_an_epoch_far_ahead_of_our_clock_is_refused_and_silences_nobody():
+    heard = Heard()
+    heard.take(epoch=4_000_000_000, accepting=False)
+    heard.take(epoch=WALL + 86_401, accepting=False)
+    assert (heard.states, heard.refused) == ([], [("pop", "future epoch")] * 2)
+    heard.take(epoch=1_700_000_000)
+    heard.wall += 60
+    heard.reports.look()
+    assert heard.states == [PopState("fra1", True)]
+
+
+def test_what_was_ahead_of_a_clock_that_was_wrong_is_taken_when_it_is_set():
+    heard = Heard()
+    heard.wall = 0  # before NTP
+    heard.take(epoch=WALL, seq=1, accepting=False, load_ppm=900_000)
+    heard.take("ams1", pop="ams1", epoch=2 * WALL)
+    heard.reports.look()
+    assert heard.states == []
+    heard.wall = WALL
+    heard.reports.look()
+    heard.reports.look()
+    assert heard.states == [PopState("fra1", False)]
+    heard.take(epoch=WALL, seq=1, accepting=False)
+    heard.take(epoch=WALL, seq=2)
+    assert heard.states[1:] == [PopState("fra1", True)]
+
+
+def test_what_is_cleared_at_the_broker_is_said_no_more():
+    heard = Heard()
+    heard.take(accepting=False)
+    heard.reports.take("steer/v1/acme/pop/fra1/state", b"", None)
+    heard.take(accepting=False)  # what was said before is not said again
+    assert heard.states == [PopState("fra1", False), PopState("fra1", True)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [None, "", " ", "application/json", "application/json; charset=utf-8", "Application/JSON ;Charset=UTF-8", ";q=1"],
+)
+def test_parameters_and_case_of_a_content_type_do_not_matter_and_none_at_all_means_json(kind):
+    assert decode(payload(), kind).pop == "fra1"
+    assert decode(b"\xef\xbb\xbf" + payload(), kind).pop == "fra1"
+
+
+def test_parameters_and_case_do_not_matter_to_what_is_compressed():
+    assert decode(zlib.compress(payload()), "Application/JSON+zlib; level=9").pop == "fra1"
 
 
 def test_a_report_may_carry_all_that_its_topic_is_for():

@@ -18,7 +18,7 @@ def obey(order: Order, pops: Container[str], policies: Mapping[PolicyId, Policy]
                 return "unknown PoP"
             if order.verb is Verb.DRAIN:
                 drains.add(order.subject, order.origin, order.until)
-            elif not drains.remove(order.subject, order.origin):
+            elif not drains.undrain(order.subject, order.origin):
                 return "not drained by this origin"
             return None
         case Verb.PIN | Verb.UNPIN:

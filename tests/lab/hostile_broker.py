@@ -1,0 +1,156 @@
+"""A broker that means no good: ``python -m tests.lab.hostile_broker PORT ATTACK``.
+
+It shakes hands as a broker does, and then does one thing, of `ATTACKS`, to whoever connects, as long as that is taken.
+"""
+
+import itertools
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+CONNACK = b"\x20\x03\x00\x00\x00"
+SUBACK, PUBLISH, PINGRESP = 0x90, 0x30, b"\xd0\x00"
+GRANTED = b"\x00" + b"\x01" * 7
+ROOT = "steer/v1/lab/pop"
+
+
+def number(value: int) -> bytes:
+    """A variable byte integer (MQTT 5, 1.5.5)."""
+    out = bytearray()
+    while True:
+        value, byte = divmod(value, 128)
+        out.append(byte | (128 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def packet(first: int, body: bytes) -> bytes:
+    return bytes([first]) + number(len(body)) + body
+
+
+def published(topic: str | bytes, payload: bytes, *, qos: int = 0, mid: int = 1, properties: bytes = b"") -> bytes:
+    name = topic.encode() if isinstance(topic, str) else topic
+    about = struct.pack(">H", mid) if qos else b""
+    body = struct.pack(">H", len(name)) + name + about + number(len(properties)) + properties + payload
+    return packet(PUBLISH | qos << 1, body)
+
+
+def announced_size() -> Iterator[bytes]:
+    yield bytes([PUBLISH]) + number((256 << 20) - 1)
+    yield from itertools.repeat(b"\0" * 65536)
+
+
+def qos_2() -> Iterator[bytes]:
+    for mid in itertools.cycle(range(1, 65536)):
+        yield published(f"{ROOT}/fra1/state", b"x" * 2000, qos=2, mid=mid)
+
+
+def bad_topic() -> Iterator[bytes]:
+    yield published(f"{ROOT}/+/state", b"{}")
+    yield from itertools.repeat(b"\xd0\x00" * 1000)
+
+
+def suback() -> Iterator[bytes]:
+    for mid in itertools.cycle(range(100, 65536)):
+        yield packet(SUBACK, struct.pack(">H", mid) + b"\x00\x01")
+
+
+def many_topics() -> Iterator[bytes]:
+    for n in itertools.cycle(range(4096)):
+        yield published(f"{ROOT}/pop{n}/state", b"x" * 60_000)
+
+
+def user_properties() -> Iterator[bytes]:
+    for mid in itertools.cycle(range(1, 65536)):
+        yield published(f"{ROOT}/fra1/state", b"{}", qos=1, mid=mid, properties=b"\x26\0\0\0\0" * 12_000)
+
+
+def never_reads() -> Iterator[bytes]:
+    for mid in itertools.cycle(range(1, 65536)):
+        yield published(f"{ROOT}/fra1/state", b"{}", qos=1, mid=mid)
+
+
+def bad_properties() -> Iterator[bytes]:
+    yield published(f"{ROOT}/fra1/state", b"{}", properties=b"\xff\xff\xff")
+    yield from itertools.repeat(b"\xd0\x00" * 1000)
+
+
+def reports() -> Iterator[bytes]:
+    """Sound ones, as fast as they are taken."""
+    for seq in itertools.count(1):
+        body = b'{"v":1,"pop":"fra1","epoch":1700000000,"seq":%d,"accepting":true}' % seq
+        yield published(f"{ROOT}/fra1/state", body)
+
+
+def taken_over() -> Iterator[bytes]:
+    """As when another client connects under the victim's name."""
+    yield b"\xe0\x01\x8e"
+
+
+def noise() -> Iterator[bytes]:
+    yield b"\x00\xff" * 5000
+
+
+ATTACKS: dict[str, Callable[[], Iterator[bytes]]] = {
+    one.__name__: one
+    for one in (
+        announced_size, qos_2, bad_topic, suback, many_topics, user_properties, never_reads, bad_properties, reports,
+        noise, taken_over,
+    )
+}  # fmt: skip
+
+
+def answers(victim: socket.socket) -> Iterator[bytes]:
+    """To what the victim sends, until it goes."""
+    while data := victim.recv(1 << 16):
+        while data:
+            size, shift, at = 0, 0, 1
+            while data[at] & 128:
+                size, shift, at = size | (data[at] & 127) << shift, shift + 7, at + 1
+            size = (size | data[at] << shift) + at + 1
+            one, data = data[:size], data[size:]
+            kind, begins = one[0] >> 4, at + 1
+            if kind == 3 and one[0] & 2:
+                ends = begins + 2 + int.from_bytes(one[begins : begins + 2], "big")
+                yield packet(0x40, one[ends : ends + 2])
+            elif kind == 8:
+                yield packet(SUBACK, one[begins : begins + 2] + GRANTED)
+            elif kind == 12:
+                yield PINGRESP
+            elif kind == 1:
+                yield CONNACK
+
+
+def play(victim: socket.socket, attack: Callable[[], Iterator[bytes]]) -> None:
+    def answer() -> None:
+        with suppress(OSError, IndexError):
+            for one in answers(victim):
+                victim.sendall(one)
+        victim.close()
+
+    deaf = attack is never_reads
+    with suppress(OSError):
+        if deaf:
+            victim.recv(1 << 16)
+            victim.sendall(CONNACK)
+        else:
+            threading.Thread(target=answer, daemon=True).start()
+            time.sleep(0.5)
+        for data in attack():
+            victim.sendall(data)
+        time.sleep(60)
+
+
+def main(port: int, attack: str) -> None:
+    with socket.create_server(("127.0.0.1", port), backlog=16) as server:
+        while True:
+            victim, _ = server.accept()
+            threading.Thread(target=play, args=(victim, ATTACKS[attack]), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])
