@@ -367,12 +367,16 @@ def test_a_switch_waits_seconds_for_an_nft_that_hangs_and_once_a_minute_at_most(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     chosen = "ba" * 10
 
+    def look() -> None:
+        """Give a reason to."""
+        subprocess.run([real or "", "add", "table", "inet", "others"], check=True, timeout=20)
+
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))
         await router.start()
         await router.steer(steer("all", "a", "b"))
         hangs.touch()
-        subprocess.run([real or "", "add", "table", "inet", "others"], check=True, timeout=20)  # a reason to look
+        look()
         ip("link", "set", "dev", "c", "down")
         await until_async(hung.exists)
         began = time.monotonic()

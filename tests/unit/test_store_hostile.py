@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -113,8 +115,9 @@ def test_a_file_that_may_not_be_read_is_set_aside(tmp_path, kept, caplog):
     file.chmod(0)
     root = os.geteuid() == 0
     if root:
-        for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            folder.chmod(0o777)
+        tmp_path.chmod(0o777)
+        for folder in takewhile(lambda one: one != Path(tempfile.gettempdir()), tmp_path.parents):
+            folder.chmod(0o711)
         os.seteuid(NOBODY)
     try:
         goes_on(tmp_path, Clock())
