@@ -1,9 +1,12 @@
 """Network devices by name: their indexes, which change when one is deleted and made again, and their MTU."""
 
+import errno
 import fcntl
+import os
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 RESOLVED_FOR: Final = 1.0
@@ -23,29 +26,32 @@ class LinkState(NamedTuple):
 def look(name: str) -> LinkState | None:
     """The device as it is now; None: it does not exist."""
     asked = struct.pack("16s24x", name.encode())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             (flags,) = struct.unpack_from("=H", fcntl.ioctl(sock, _SIOCGIFFLAGS, asked), 16)
             (mtu,) = struct.unpack_from("=i", fcntl.ioctl(sock, _SIOCGIFMTU, asked), 16)
             return LinkState(socket.if_nametoindex(name), mtu, bool(flags & _IFF_UP))
-        except OSError:
-            return None
+    except OSError:
+        return None
 
 
 class Devices:
-    """The indexes of devices by name, asked of the kernel once a second at most."""
+    """The indexes of devices by name, asked of the kernel once a second at most. ``clock`` is monotonic, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._found: dict[str, tuple[int, float]] = {}
 
     def index(self, name: str) -> int:
         """The device's index; 0 if it does not exist."""
         index, until = self._found.get(name, (0, 0.0))
-        now = time.monotonic()
+        now = self._clock()
         if now >= until:
             try:
                 index = socket.if_nametoindex(name)
             except OSError:
+                if index and _exhausted():
+                    return index
                 self.forget(name)  # so that it is found as soon as it is there
                 return 0
             self._found[name] = index, now + RESOLVED_FOR
@@ -54,3 +60,12 @@ class Devices:
     def forget(self, name: str) -> None:
         """The index proved wrong: ask again."""
         self._found.pop(name, None)
+
+
+def _exhausted() -> bool:
+    """Whether this process has no descriptor left, which it takes one to ask for a device: then it is where it was."""
+    try:
+        os.close(os.open("/", os.O_PATH | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False

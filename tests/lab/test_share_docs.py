@@ -31,7 +31,7 @@ GATEWAY = """
 name = "gw-lyon-1"
 [[pop]]
 name = "fra1"
-paths = [{ dev = "lo", target = "127.0.0.1" }]
+paths = [{ dev = "lo", target = "192.0.2.1" }]
 [[policy]]
 name = "default"
 prefixes = ["10.0.0.0/8"]

@@ -312,6 +312,9 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
             "pop[0].paths[1].name: must be unique in its PoP: pop[0].paths[0] has this name",
         ),
         (POP.replace("10.64.1.1", "fd00::1"), "pop[0].paths[0].target: must be an IPv4 address"),
+        (POP.replace("10.64.1.1", "127.0.0.1"), "pop[0].paths[0].target: must be beyond this machine"),
+        (POP.replace("10.64.1.1", "localhost"), "pop[0].paths[0].target: must be beyond this machine"),
+        (POP.replace('"10.64.1.1"', '"10.64.1.1", target6 = "::1"'), "pop[0].paths[0].target6: must be beyond this"),
         (POP.replace('"10.64.1.1"', '"10.64.1.1", via = "fe80::1"'), "pop[0].paths[0].via: must be the IPv4 address"),
         (
             POP.replace('"10.64.1.1"', '"10.64.1.1", via6 = "10.0.0.1"'),

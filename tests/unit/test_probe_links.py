@@ -1,9 +1,10 @@
 """What the kernel says of devices and addresses, on the devices that there are: reading asks for no privilege."""
 
+import resource
 import socket
 import struct
 
-from steerd.net.devices import LinkState, look
+from steerd.net.devices import RESOLVED_FOR, Devices, LinkState, look
 from steerd.probe.mtu.links import Addresses
 
 NEW, LOST, LINK = 20, 21, 16
@@ -37,3 +38,18 @@ def test_a_device_that_is_up_has_an_index_and_an_mtu_and_others_are_none():
     assert found in (LinkState(socket.if_nametoindex("lo"), 65536, up=up) for up in (True, False))
     assert look("none-such") is None
     assert look("a-name-that-is-much-too-long-for-a-device") is None
+
+
+def test_without_a_descriptor_left_a_device_is_where_it_was():
+    now = [0.0]
+    devices = Devices(lambda: now[0])
+    index = devices.index("lo")
+    assert index > 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        now[0] += RESOLVED_FOR
+        assert (devices.index("lo"), devices.index("gone0"), look("lo")) == (index, 0, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert devices.index("lo") == index

@@ -18,6 +18,7 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _MAX_HOST = 253
 _AUTOMATIC = f'"{AUTO}", for that of the main table\'s default route through the device'
 _MAPPED = bytes(10) + b"\xff\xff"
+_OURSELVES = {"::1", "localhost", "localhost."}
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -73,6 +74,8 @@ def _target(family: socket.AddressFamily, what: str, beyond: str) -> Callable[[o
             raise ValueError(f"must be an address that one machine answers on{beyond}")
         if (found := address or host(value)) is None:
             raise ValueError(f"must be an {what}, or a host name")
+        if found in _OURSELVES or found.startswith("127."):
+            raise ValueError("must be beyond this machine, which would answer itself whatever becomes of the path")
         return found
 
     return check
