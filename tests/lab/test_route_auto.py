@@ -301,3 +301,26 @@ def test_a_plan_names_the_gateway_and_cleaning_up_leaves_what_others_wrote(gatew
     routing(run())
     assert ours() == ""
     assert main() == before
+
+
+@pytest.mark.parametrize("objects", [True, False], ids=["nexthop-objects", "plain-routes"])
+def test_a_next_hop_that_main_reaches_though_no_route_says_so_is_followed_as_it_is(gateway, objects):
+    """As hosting providers have it: a gateway outside of every network of the device."""
+    given = settings((UPLINK, TUNNEL), (policy("p", 0, *PREFIXES),), objects=objects)
+
+    async def run():
+        async with Running(given) as running:
+            ip("addr", "del", "10.9.0.9/24", "dev", "eth1")
+            ip("addr", "add", "192.0.2.9/32", "dev", "eth1")
+            ip("route", "add", "default", "via", "10.9.0.1", "dev", "eth1", "onlink", "metric", "2048")
+            await until_async(lambda: ups(running.router)["pop/eth1"])
+            assert (await running.router.steer(steer("p", "eth1", "a"))).error is None
+            gateway.send("10.1.2.3", 5)
+            assert gateway.arrivals() == {"router1": 5}
+            assert "via 10.9.0.1 dev eth1 proto 210 " in ip("route", "show", "table", "4301")
+            assert " onlink" in ip("route", "show", "table", "4301")
+            before = main()
+            await running.router.stop()
+            assert main() == before
+
+    routing(run())

@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 from steerd.config.settings import IPV4, IPV6
 from steerd.net.netlink import HEADER, attribute, attributes
 from steerd.route.kernel.codec.route import DESTINATION, Rta
-from steerd.route.model.objects import Kind, RouteType
+from steerd.route.model.objects import Kind, RouteType, written
 from steerd.route.model.prefixes import WIDTH, split
 
 _CLONED = 0x200
@@ -176,5 +176,5 @@ def _decode(template: Template, names: Mapping[int, str]) -> tuple[int, Kind] | 
         if Rta.MULTIPATH in values:
             via = "multipath"  # never ours: those with a nexthop id only have a copy of the group there
         elif Rta.GATEWAY in values:
-            via = socket.inet_ntop(address_family, values[Rta.GATEWAY])
+            via = written(socket.inet_ntop(address_family, values[Rta.GATEWAY]), flags)
     return protocol, Kind(family, number(Rta.TABLE, table), number(Rta.PRIORITY), kind, nexthop, device, via)

@@ -20,12 +20,12 @@ from steerd.route.kernel.codec.route import Rta
 from steerd.route.kernel.listing import Columns, Template
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead, Leads
-from steerd.route.model.objects import MAIN, Device, Group, Nexthop, RouteType, Rule
+from steerd.route.model.objects import MAIN, Device, Group, Nexthop, RouteType, Rule, written
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES
 
 _HEADER_SIZE = 12  # struct rtmsg
 _TEMPLATE = struct.Struct("=BBBBBBBI")  # struct rtmsg without the prefix length
-_AT_LENGTH, _AT_PROTOCOL, _AT_TYPE = 1, 5, 7
+_AT_LENGTH, _AT_PROTOCOL, _AT_TYPE, _AT_FLAGS = 1, 5, 7, 8
 _CLONED = 0x200
 _KERNEL, _ADVERTISED = 2, 9  # RTPROT_KERNEL, RTPROT_RA: who makes the routes to attached networks
 _U32 = struct.Struct("=I")
@@ -33,7 +33,8 @@ _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
 
 class DefaultRoute(NamedTuple):
-    """A default route of main's, as its owner wrote it. ``via`` is numeric, or empty for the device alone."""
+    """A default route of main's, as its owner wrote it. ``via`` is numeric (with `ONLINK` behind it or not),
+    or empty for the device alone."""
 
     family: int
     device: str
@@ -198,8 +199,9 @@ def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[Def
     if body[_AT_TYPE] != RouteType.UNICAST or Rta.VIA in values:
         return
     metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
+    flags = _U32.unpack_from(body, _AT_FLAGS)[0]
     for index, gateway in _ways(values):
-        via = socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else ""
+        via = written(socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else "", flags)
         yield DefaultRoute(family, names.get(index, ""), via, metric, body[_AT_PROTOCOL])
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 MAIN = 254  # the kernel's main table
 METRIC = 1024  # metric of every route that carries traffic: IPv6's default, and any will do for IPv4
@@ -125,6 +125,17 @@ class State:
     nexthops: Mapping[int, Nexthop] = field(default_factory=dict)
     groups: Mapping[int, Group] = field(default_factory=dict)
     routes: Mapping[Kind, bytes] = field(default_factory=dict)
+
+
+ONLINK: Final = " onlink"
+"""Behind the address of a next hop that the device reaches though no route says so, as in ``ip route``."""
+ONLINK_FLAG: Final = 4
+"""RTNH_F_ONLINK (linux/rtnetlink.h)."""
+
+
+def written(address: str, flags: int) -> str:
+    """A next hop as ``via`` has it."""
+    return address + ONLINK if address and flags & ONLINK_FLAG else address
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from steerd.config.settings import IPV4, IPV6, Flows, RoutePath, RoutePolicy, RouteSettings
+from steerd.route.model.objects import ONLINK
 from steerd.route.nft import words
 from steerd.route.nft.classify import classify, left_alone
 from steerd.route.wanted.selection import Selection
@@ -30,7 +31,7 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
     for path in settings.paths:
         for family, via in ((IPV4, path.via), (IPV6, path.via6)):
             if path.device not in alone and via:
-                nexthop = f"rt {words.PROTOCOL[family]} nexthop {via}"
+                nexthop = f"rt {words.PROTOCOL[family]} nexthop {via.removesuffix(ONLINK)}"
                 rules.append(f'oifname "{path.device}" {nexthop} goto mark_{path.mark:x}')
     chains += [words.jumps_map("left", "ifname", left), words.chain("left", rules)]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from steerd.config.settings import IPV6
 from steerd.route.model import objects, prefixes
-from steerd.route.model.objects import Action, Fra, Group, Nexthop, Routes, RouteType, Rule
+from steerd.route.model.objects import ONLINK, Action, Fra, Group, Nexthop, Routes, RouteType, Rule
 from steerd.route.wanted.diff import Change, Difference, Verb
 
 
@@ -37,8 +37,8 @@ def _change(change: Change, protocol: int) -> Iterator[str]:
         case Nexthop() | Group() if verb == Verb.REMOVE:
             yield f"ip nexthop del id {thing.id}"
         case Nexthop():
-            via = f" via {thing.via}" if thing.via else ""
-            yield f"{_ip(thing.family)} nexthop {word} id {thing.id}{via} dev {thing.device} protocol {protocol}"
+            hop = _hop(thing.via, thing.device)
+            yield f"{_ip(thing.family)} nexthop {word} id {thing.id} {hop} protocol {protocol}"
         case Group():
             members = "/".join(f"{one},{weight}" for one, weight in thing.members)
             yield (
@@ -75,6 +75,13 @@ def rule(one: Rule) -> str:
     return " ".join(filter(None, parts))
 
 
+def _hop(via: str, device: str) -> str:
+    gateway, onlink, _ = via.partition(ONLINK)
+    return " ".join(
+        filter(None, (f"via {gateway}" if gateway else "", f"dev {device}" if device else "", onlink.strip()))
+    )
+
+
 def destination(one: Rule) -> bytes:
     """The packed prefix that a found rule is about; empty: any destination."""
     values = dict(one.other)
@@ -108,8 +115,7 @@ def _route(routes: Routes, entry: bytes) -> str:
         prefixes.text(kind.family, entry) if entry[-1] else "default",
         f"table {kind.table}",
         f"nhid {kind.nexthop}" if kind.nexthop else "",
-        f"via {kind.via}" if kind.via else "",
-        f"dev {kind.device}" if kind.device else "",
+        _hop(kind.via, kind.device),
         f"metric {kind.metric}",
     )
     return " ".join(filter(None, parts))

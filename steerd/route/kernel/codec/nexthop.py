@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Message, attribute, attributes
-from steerd.route.model.objects import Group, Nexthop
+from steerd.route.model.objects import ONLINK, ONLINK_FLAG, Group, Nexthop, written
 from steerd.route.model.prefixes import ADDRESS_FAMILY
 
 RTM_NEWNEXTHOP = 104
@@ -48,13 +48,14 @@ DUMP_REQUEST = _HEADER.pack(0, 0, 0, 0, 0)
 def add_nexthop(nexthop: Nexthop, index: int, protocol: int, *, replace: bool = False) -> Message:
     """A message that makes it; ``index`` is the device's."""
     family = ADDRESS_FAMILY[nexthop.family]
+    gateway, onlink, _ = nexthop.via.partition(ONLINK)
     parts = [
-        _HEADER.pack(family, 0, protocol, 0, 0),
+        _HEADER.pack(family, 0, protocol, 0, ONLINK_FLAG if onlink else 0),
         attribute(_Nha.ID, _U32.pack(nexthop.id)),
         attribute(_Nha.OIF, _U32.pack(index)),
     ]
-    if nexthop.via:
-        parts.append(attribute(_Nha.GATEWAY, socket.inet_pton(family, nexthop.via)))
+    if gateway:
+        parts.append(attribute(_Nha.GATEWAY, socket.inet_pton(family, gateway)))
     return Message(RTM_NEWNEXTHOP, NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL), b"".join(parts))
 
 
@@ -98,7 +99,7 @@ def decode(bodies: Iterable[bytes], names: Mapping[int, str]) -> list[tuple[int,
 
 
 def _decode(body: bytes, names: Mapping[int, str]) -> tuple[int, Nexthop | Group]:
-    address_family, _scope, protocol, _, _flags = _HEADER.unpack_from(body)
+    address_family, _scope, protocol, _, flags = _HEADER.unpack_from(body)
     values = dict(attributes(body, _HEADER.size))
     number = _U32.unpack(values[_Nha.ID])[0]
     if _Nha.GROUP in values:
@@ -115,7 +116,7 @@ def _decode(body: bytes, names: Mapping[int, str]) -> tuple[int, Nexthop | Group
         index = _U32.unpack(values[_Nha.OIF])[0]
         device = names.get(index, f"if{index}")
     gateway = values.get(_Nha.GATEWAY)
-    via = socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else ""
+    via = written(socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else "", flags)
     return protocol, Nexthop(number, family, device, via)
 
 

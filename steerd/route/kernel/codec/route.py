@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
-from steerd.route.model.objects import Kind, Routes, RouteType
+from steerd.route.model.objects import ONLINK, ONLINK_FLAG, Kind, Routes, RouteType
 from steerd.route.model.prefixes import ADDRESS_FAMILY, split
 
 RTM_NEWROUTE = 24
@@ -83,7 +83,7 @@ def _tail(kind: Kind, indexes: Mapping[str, int]) -> bytes:
     family = ADDRESS_FAMILY[kind.family]
     slot = attribute(Rta.TABLE, _U32.pack(kind.table)) + attribute(Rta.PRIORITY, _U32.pack(kind.metric))
     device = attribute(Rta.OIF, _U32.pack(indexes.get(kind.device, 0))) if kind.device else b""
-    via = attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via)) if kind.via else b""
+    via = attribute(Rta.GATEWAY, socket.inet_pton(family, kind.via.removesuffix(ONLINK))) if kind.via else b""
     return slot + _given(Rta.NH_ID, kind.nexthop) + device + via
 
 
@@ -95,8 +95,9 @@ def _messages(operation: int, flags: int, routes: Routes, protocol: int, scope: 
     kind = routes.kind
     family = ADDRESS_FAMILY[kind.family]
     narrow = kind.table if kind.table < _NARROW_TABLES else 0
+    flag = ONLINK_FLAG if kind.via.endswith(ONLINK) else 0
     heads = [
-        _HEADER.pack(family, length, 0, 0, narrow, protocol, scope, kind.type, 0)
+        _HEADER.pack(family, length, 0, 0, narrow, protocol, scope, kind.type, flag)
         for length in range(33 if kind.family == IPV4 else 129)
     ]
     destination = DESTINATION[kind.family]
