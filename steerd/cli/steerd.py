@@ -8,7 +8,6 @@ from pathlib import Path
 from steerd import __version__
 from steerd.cli import arguments
 from steerd.cli.terminal import prepare, say
-from steerd.config.problem import ConfigError
 
 CONFIG = Path("/etc/steerd/steerd.toml")
 
@@ -18,6 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     78 a configuration with mistakes."""
     prepare()
     options = _parser().parse_args(argv)
+    from steerd.config.problem import ConfigError
+
     try:
         return _done(options)
     except ConfigError as error:

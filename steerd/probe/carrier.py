@@ -26,9 +26,8 @@ class Leg:
     """``packed`` and ``address`` are those of the target, in the kernel's own form; empty while its name is not
     resolved. ``patience`` is in seconds; ``losses`` counts those in a row, and ``limit`` remembers them with the
     answers between them. ``identifier`` tells its next probes, where the method has one. ``refused_at`` and
-    ``routed_at``: when this machine last refused to send a probe, and when it last had a route for them; ``own``:
-    whether its target is an address of this machine, as of ``own_at``. ``carrier`` sends them. A leg that ``checks``
-    another only tests whether that one's target answers at all."""
+    ``routed_at``: when this machine last refused to send a probe, and when it last had a route for them. ``carrier``
+    sends them. A leg that ``checks`` another only tests whether that one's target answers at all."""
 
     settings: ProbePath
     index: int
@@ -41,8 +40,6 @@ class Leg:
     limit: Limit | None = field(init=False, default=None)
     refused_at: float = field(init=False, default=-inf)
     routed_at: float = field(init=False, default=-inf)
-    own: bool = field(init=False, default=False)
-    own_at: float = field(init=False, default=-inf)
     checks: "Leg | None" = field(init=False, default=None)
     packed: bytes = field(init=False, default=b"")
     address: str = field(init=False, default="")
@@ -59,7 +56,6 @@ class Leg:
         family = address_family(self.family)
         self.packed = socket.inet_pton(family, address)
         self.address = socket.inet_ntop(family, self.packed)
-        self.own_at = -inf
 
     def ask(self, flight: Flight[Self]) -> None:
         """Have the carrier send this probe with the next that it sends."""

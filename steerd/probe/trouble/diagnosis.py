@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final
 
+from steerd.config.settings import IPV4
 from steerd.core.views import Finding
 from steerd.net.devices import Devices
 from steerd.net.sockets import address_family
@@ -16,7 +17,8 @@ from steerd.probe.outcomes.limit import Limit
 from steerd.probe.trouble.lookup import RouteLookup, words
 
 _ROUTED_FOR: Final = 1.0  # seconds that the kernel's word on a route is believed
-_OWN_FOR: Final = 10.0  # seconds: as long for whether a target is an address of this machine
+_OWN_FOR: Final = 10.0  # seconds: as long what this machine's addresses are
+_LOOPBACK: Final = b"\x7f"
 _LOOK_EVERY: Final = 16  # losses in a row
 _TROUBLE_OVER: Final = 10.0  # seconds without a refusal: what is refused now and then is one trouble
 
@@ -29,6 +31,8 @@ class Diagnosis:
         self._devices = devices
         self._findings = findings
         self._lookup: RouteLookup | None = None
+        self._own: frozenset[bytes] = frozenset()
+        self._own_at = -math.inf
         self._checks: dict[Leg, Leg] = {}
         self._due: list[Leg] = []
 
@@ -55,7 +59,7 @@ class Diagnosis:
         """This machine did not send a probe, for the reason of this errno."""
         leg.refused_at = now
         if leg.target.name is None or leg.packed:  # a name that is not resolved is a finding of its own
-            self._findings.found(leg.settings.path, Finding.LOCAL, self._missing_source(leg) or words(error))
+            self._findings.found(leg.settings.path, Finding.LOCAL, self._missing_source(leg, now) or words(error))
 
     def stuck(self, leg: Leg, now: float) -> None:
         """A probe entered this machine's own queue and never left it."""
@@ -86,23 +90,30 @@ class Diagnosis:
     def answers_itself(self, leg: Leg, now: float) -> bool:
         """Whether the target is an address of this machine, which answers whatever becomes of the path. To be asked
         before each probe."""
-        if now >= leg.own_at + _OWN_FOR:
-            leg.own_at = now
-            leg.own = self._lookup.local(leg.family, leg.packed) if self._lookup and leg.packed else False
-        if leg.own:
+        if now >= self._own_at + _OWN_FOR:
+            self._look_at_ourselves(now)
+        own = leg.packed in self._own or (leg.family == IPV4 and leg.packed.startswith(_LOOPBACK))
+        if own:
             leg.refused_at = now
             text = f"the target {leg.address} is an address of this machine, which would answer itself: it is not asked"
             self._findings.found(leg.settings.path, Finding.LOCAL, text)
-        return leg.own
+        return own
 
-    def _missing_source(self, leg: Leg) -> str:
+    def _missing_source(self, leg: Leg, now: float) -> str:
         """That the address to probe from is not there, for which the kernel has other words; empty: it is."""
         source = leg.target.source
         if source is None or self._lookup is None:
             return ""
-        packed = socket.inet_pton(address_family(leg.family), source)
-        there = self._lookup.local(leg.family, packed)
+        if now > self._own_at:
+            self._look_at_ourselves(now)
+        there = socket.inet_pton(address_family(leg.family), source) in self._own
         return "" if there else f"the source {source} is not an address of this machine"
+
+    def _look_at_ourselves(self, now: float) -> None:
+        self._own_at = now
+        if self._lookup is not None:
+            with suppress(OSError):
+                self._own = self._lookup.own()
 
     # The target's
 

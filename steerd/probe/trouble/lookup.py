@@ -9,10 +9,13 @@ import os
 import struct
 from typing import Final
 
-from steerd.net.netlink import Connection, NetlinkError, attribute
+from steerd.net.netlink import Connection, NetlinkError, attribute, attributes
 from steerd.net.sockets import address_family
 
 _GETROUTE: Final = 26
+_GETADDR: Final = 22
+_IFADDRMSG: Final = 8  # bytes of struct ifaddrmsg
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _FIB_MATCH: Final = 0x2000
 _DST, _OIF, _MARK = 1, 4, 16
 _UNICAST, _LOCAL = 1, 2
@@ -32,7 +35,8 @@ class RouteLookup(Connection):
 
     def refusal(self, family: int, target: bytes, *, mark: int, interface: int) -> int:
         """0 if a route leads there by the device with this index (0: by any), or nobody answers; else the errno."""
-        body = _question(family, target)
+        body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
+        body += attribute(_DST, target)
         if interface:
             body += attribute(_OIF, _INT.pack(interface))
         if mark:
@@ -45,18 +49,15 @@ class RouteLookup(Connection):
             return 0
         return errno.EHOSTUNREACH if answers and answers[0][_TYPE] not in (_UNICAST, _LOCAL) else 0
 
-    def local(self, family: int, target: bytes) -> bool:
-        """Whether this is an address of this machine; False as well if nobody answers."""
-        try:
-            answers = self.ask(_GETROUTE, _question(family, target))
-        except OSError:
-            return False
-        return bool(answers) and answers[0][_TYPE] == _LOCAL
+    def own(self) -> frozenset[bytes]:
+        """The addresses of this machine, packed. Raises `OSError`."""
+        return frozenset(filter(None, map(_address, self.dump(_GETADDR, bytes(_IFADDRMSG)))))
 
 
-def _question(family: int, target: bytes) -> bytes:
-    body = _ROUTE.pack(address_family(family), len(target) * 8, 0, 0, 0, 0, 0, 0, _FIB_MATCH)
-    return body + attribute(_DST, target)
+def _address(body: bytes) -> bytes:
+    """Of two ends the near one, which IPv6 does not tell apart."""
+    values = dict(attributes(body, _IFADDRMSG))
+    return values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS, b"")
 
 
 def words(error: int) -> str:
