@@ -259,10 +259,8 @@ class Upkeep:
         self._publish(result, noticed)
 
     def _remark(self) -> None:
-        before, self.remarks = (
-            self.remarks,
-            (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks),
-        )
+        before = self.remarks
+        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks)
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:
