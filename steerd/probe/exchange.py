@@ -69,7 +69,8 @@ class Exchange:
         self._egresses = {device: egress for device, egress in self._egresses.items() if device in devices}
 
     def forget(self, leg: Leg) -> None:
-        """Nothing more is told of what was sent for this leg."""
+        """Nothing more is told of what was sent for this leg, whose target is another from now on."""
+        leg.limit, leg.answered_at = None, -math.inf
         self._ledger.close(lambda flight: flight.owner is leg)
 
     def local_queue(self, path: PathId) -> float:
@@ -136,6 +137,7 @@ class Exchange:
             leg = flight.owner
             if flight.queued_ns and flight.left_ns:
                 self._observe_queue(leg, (flight.left_ns - flight.queued_ns) / 1e9)
+            leg.answered_at = flight.sent_at
             if leg.losses or leg.limit or leg.checks:
                 self.diagnosis.answered(leg, flight.sent_at)
             self._tell(flight, outcome, rtt)
