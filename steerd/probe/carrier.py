@@ -95,6 +95,17 @@ class Fault(NamedTuple):
     flight: Flight[Leg]
 
 
+class Stray(NamedTuple):
+    """What only an answer to this probe can hold came, but from this ``address``, which is not the target's: no answer.
+    Who changes addresses on the way may answer for the target, too, whatever becomes of the path."""
+
+    flight: Flight[Leg]
+    address: str
+
+
+Heard = Answer | Fault | Stray
+
+
 class Carrier(Protocol):
     """Sends probes and reads what comes of them."""
 
@@ -111,7 +122,7 @@ class Carrier(Protocol):
     def departures(self) -> None:
         """Tell each flight when it entered a queue of ours and when it left."""
 
-    def heard(self) -> Iterator[Answer | Fault]:
+    def heard(self) -> Iterator[Heard]:
         """What was received since the last call, and proved to be about a probe of ours."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.faults import Boundary
 from steerd.net.devices import Devices
-from steerd.probe.carrier import Answer, Carrier, Leg
+from steerd.probe.carrier import Answer, Carrier, Leg, Stray
 from steerd.probe.findings import Findings
 from steerd.probe.methods.carriers import Carriers
 from steerd.probe.methods.icmp import Wired
@@ -126,6 +126,8 @@ class Exchange:
         for heard in carrier.heard():
             if isinstance(heard, Answer):
                 self._answered(heard.flight, heard.rtt)
+            elif isinstance(heard, Stray):
+                self.diagnosis.strayed(heard.flight.owner, heard.address)
             elif self._ledger.erred(heard.flight):
                 self._tell(heard.flight, Outcome.ERROR)
         if carrier.overflowed:

@@ -205,6 +205,23 @@ def test_a_break_is_found_where_it_is() -> None:
             assert len(leg["hops"]) <= 16
 
 
+def elsewhere() -> Any:
+    rules = "ip saddr 10.90.3.2 ip saddr set 10.90.3.9; ip6 saddr fd90:0:0:3::2 ip6 saddr set fd90:0:0:3::9"
+    with chain():
+        script = f"table inet far {{\n chain c {{\n type filter hook output priority 0;\n {rules}\n }}\n}}"
+        subprocess.run(namespaces.command("pop", ["nft", "-f", "-"]), input=script, text=True, check=True)
+        return {"icmp": trace(), "tcp": trace("tcp", TCP), "udp": trace("udp", UDP)}
+
+
+@pytest.mark.nft
+def test_who_answers_in_the_targets_place_is_named() -> None:
+    for method, record in scene("elsewhere").items():
+        for leg, address in zip(record["legs"], ("10.90.3.9", "fd90:0:0:3::9"), strict=True):
+            assert leg["verdict"].startswith(f"{address} answers in the target's place"), method
+            assert not leg["reached"]
+            assert leg["mtu"]["state"] == "unknown"
+
+
 def sizes() -> Any:
     found: dict[str, Any] = {}
     with chain():

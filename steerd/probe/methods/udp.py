@@ -11,7 +11,7 @@ from steerd.config.settings import ProbePath
 from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.core.views import Directions
 from steerd.net.devices import Devices
-from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.probe.carrier import Answer, Fault, Find, Heard, Leg, Stray
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
@@ -200,7 +200,7 @@ class UdpCarrier:
                 else:
                     flight.left(found.at_ns)
 
-    def heard(self) -> Iterator[Answer | Fault]:
+    def heard(self) -> Iterator[Heard]:
         faults, self._faults = self._faults, []
         yield from faults
         self.overflowed = False
@@ -210,7 +210,9 @@ class UdpCarrier:
                 continue
             for reflection in session.answers():
                 flight = self._find(reflection.number)
-                if flight:
+                if flight and reflection.stray:
+                    yield Stray(flight, reflection.stray)
+                elif flight:
                     yield Answer(flight, _answered(session, flight, reflection))
             self.overflowed = self.overflowed or session.overflowed
         self._ready = []

@@ -141,12 +141,23 @@ class Diagnosis:
             return
         if leg.losses >= SILENT:
             self._findings.over(leg.settings.path, Finding.ICMP_ONLY)
+        if leg.losses:
+            self._findings.over(leg.settings.path, Finding.ELSEWHERE)
         leg.losses = 0
         if leg.limit is not None:
             leg.limit.answered(sent_at)
             if leg.limit.quiet:
                 leg.limit = None
                 self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
+
+    def strayed(self, leg: Leg, address: str) -> None:
+        """An answer to a probe of this leg came from another address than its target's."""
+        silent, by = (leg.checks, "echoes") if leg.checks else (leg, "probes")
+        text = (
+            f"{address} answers {by} to {leg.address}: something on the way changes the source of its answers (SNAT at "
+            f"the far side?), and they do not count"
+        )
+        self._findings.found(silent.settings.path, Finding.ELSEWHERE, text)
 
     def checks(self) -> list[Leg]:
         """The legs to send one probe each, to test whether a silent target answers ICMP."""
