@@ -126,6 +126,8 @@ class Exchange:
         for heard in carrier.heard():
             if isinstance(heard, Answer):
                 self._answered(heard.flight, heard.rtt)
+                if heard.claimed or heard.flight.owner.claims:
+                    self.diagnosis.claimed(heard.flight.owner, heard.rtt, heard.claimed)
             elif isinstance(heard, Stray):
                 self.diagnosis.strayed(heard.flight.owner, heard.address)
             elif self._ledger.erred(heard.flight):

@@ -213,21 +213,24 @@ class UdpCarrier:
                 if flight and reflection.stray:
                     yield Stray(flight, reflection.stray)
                 elif flight:
-                    yield Answer(flight, _answered(session, flight, reflection))
+                    yield _answer(session, flight, reflection)
             self.overflowed = self.overflowed or session.overflowed
         self._ready = []
 
 
-def _answered(session: StampSession, flight: Flight[Leg], reflection: Reflection) -> float:
-    """Enter an answer in the session's log; its RTT, without the time that it spent in the reflector."""
+def _answer(session: StampSession, flight: Flight[Leg], reflection: Reflection) -> Answer:
+    """Enter an answer in the session's log; the time in the reflector is no part of its RTT, if plausible."""
     packet, came_ns = reflection.packet, reflection.at_ns
     left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
     rtt_ns = max(0, came_ns - left_ns)
     received_ns = stamp.nanoseconds(packet.received, packet.error)
     sent_ns = stamp.nanoseconds(packet.timestamp, packet.error)
     first = session.log.replied(packet.sender_sequence, packet.sequence)
-    if 0 <= sent_ns - received_ns <= rtt_ns:
-        if first:
-            session.log.passed((received_ns - left_ns) / 1e9, (came_ns - sent_ns) / 1e9)
-        rtt_ns -= sent_ns - received_ns
-    return rtt_ns / 1e9
+    held_ns = sent_ns - received_ns
+    if not 0 <= held_ns <= rtt_ns:
+        return Answer(flight, rtt_ns / 1e9)
+    if first:
+        session.log.passed((received_ns - left_ns) / 1e9, (came_ns - sent_ns) / 1e9)
+    if not session.residence.plausible(rtt_ns / 1e9, held_ns / 1e9, flight.sent_at):
+        return Answer(flight, rtt_ns / 1e9, held_ns / 1e9)
+    return Answer(flight, (rtt_ns - held_ns) / 1e9)

@@ -12,6 +12,7 @@ from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
 from steerd.probe.stamp.direction import DirectionLog, numbers
+from steerd.probe.stamp.residence import Residence
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary
 
@@ -57,11 +58,13 @@ class Reflection(NamedTuple):
 
 class StampSession(SocketOwner):
     """Probes to one address and port. ``sequence`` is that of the next probe; ``asked`` are those remembered, by
-    theirs. ``overflowed``: some answers were lost in our own receive buffer before `answers` last read it."""
+    theirs. ``residence`` judges what the target claims. ``overflowed``: some answers were lost in our own receive
+    buffer before `answers` last read it."""
 
     def __init__(self, family: int, address: str, port: int, *, key: bytes | None, size: int, numbered: bool) -> None:
         """Probes have ``size`` bytes, as far as STAMP allows. Raises `OSError` if the socket cannot be opened."""
         self.log = DirectionLog()
+        self.residence = Residence()
         self.asked: dict[int, Asked] = {}
         self.overflowed = False
         self._target = address, port

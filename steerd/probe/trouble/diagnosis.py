@@ -150,6 +150,19 @@ class Diagnosis:
                 leg.limit = None
                 self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
 
+    def claimed(self, leg: Leg, rtt: float, claimed: float) -> None:
+        """The target claims to have held an answer for ``claimed`` seconds of ``rtt``, too much to be believed; 0: it
+        does not, or not any longer."""
+        path, leg.claims = leg.settings.path, leg.claims + 1 if claimed else 0
+        if leg.claims >= SILENT:
+            text = (
+                f"the reflector claims {claimed * 1000:.1f} ms of {rtt * 1000:.1f} ms for itself, though no round trip "
+                f"was that much shorter of late: it is not believed, and the RTT is the whole"
+            )
+            self._findings.found(path, Finding.RESIDENCE, text)
+        elif not leg.claims:
+            self._findings.over(path, Finding.RESIDENCE)
+
     def strayed(self, leg: Leg, address: str) -> None:
         """An answer to a probe of this leg came from another address than its target's."""
         silent, by = (leg.checks, "echoes") if leg.checks else (leg, "probes")
