@@ -176,6 +176,7 @@ class Upkeep:
         if index in self.reconciler.indexes:
             self._noticed += 1
             self._changed.set()
+            self._surroundings.set()  # it may be guarded, too
 
     def _overrun_noticed(self) -> None:
         log.warning("notifications from the kernel were lost: reading everything again")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
@@ -29,6 +30,7 @@ _AT_LENGTH, _AT_PROTOCOL, _AT_TYPE, _AT_FLAGS = 1, 5, 7, 8
 _CLONED = 0x200
 _KERNEL, _ADVERTISED = 2, 9  # RTPROT_KERNEL, RTPROT_RA: who makes the routes to attached networks
 _U32 = struct.Struct("=I")
+Interface = IPv4Interface | IPv6Interface
 _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
 
@@ -104,6 +106,17 @@ class MainTable(ExitStack):
         """The gateway's own addresses. Raises `NetlinkError`."""
         bodies = self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST)
         return frozenset(str(own.ip) for _, own in map(link_codec.decode_address, bodies) if own)
+
+    def addresses(self, devices: Mapping[str, Device]) -> dict[str, list[Interface]]:
+        """The gateway's own addresses with their networks, by device. Raises `NetlinkError`."""
+        names = {one.index: one.name for one in devices.values()}
+        found: dict[str, list[Interface]] = {}
+        for index, own in map(
+            link_codec.decode_address, self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST)
+        ):
+            if own is not None and index in names:
+                found.setdefault(names[index], []).append(own)
+        return found
 
     def table(self, family: int, number: int, devices: Mapping[str, Device]) -> Leads:
         """A table with its default routes; empty where there is none. Raises `NetlinkError`."""

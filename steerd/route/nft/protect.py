@@ -18,6 +18,7 @@ from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.drops import Counted
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
+from steerd.route.nft.ingress import inside
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
 from steerd.route.nft.table import Table, removal
 from steerd.route.wanted.coverage import ALL, covered, doubtful
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _TRIALS: Final = {
     "guard": "type filter hook forward priority filter + 5; meta nfproto ipv4 oifname lo counter accept",
+    "ingress": "type filter hook prerouting priority raw + 5; iifname lo ip daddr 127.0.0.1 counter accept",
     "pin": "type filter hook forward priority mangle + 5; ct direction original ct mark set ct mark and 0xff or 0x100",
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
 }
@@ -68,6 +70,7 @@ class Protection(ExitStack):
                 raise RouteError(f'policy {policy.policy}: flows = "pin" cannot be had: {self._refusals["pin"]}')
         for name, wanted, without in (
             ("guard", settings.guards, "no leak guard: routes alone keep traffic within its paths"),
+            ("ingress", settings.guards, "what is addressed to a path's own address may come in by any device"),
             ("pin", settings.pins, "established connections move with their policy"),
             ("clamp", settings.clamp_mss, "TCP segment sizes are not clamped to the paths' MTU"),
         ):
@@ -131,6 +134,7 @@ class Protection(ExitStack):
             mtus,
             uplinks,
             self._bridges(settings),
+            inside(settings, self._main_table.addresses(self.main.devices), uplinks) if settings.guards else {},
             frozenset(self.can),
         )
         inputs = (settings, selections, around)
