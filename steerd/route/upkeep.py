@@ -68,6 +68,7 @@ class Upkeep:
         self._noticed = 0  # changes of devices and addresses so far; a reading meanwhile may be older than they are
         self.drops = Drops(protection.counted)
         self._tasks: list[asyncio.Task[None]] = []
+        self._nft = Worker("steerd-nft")  # a thread of its own: no switch waits for `nft`
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
         self._readers: list[Reader] = []
@@ -107,6 +108,9 @@ class Upkeep:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        if self.reconciler.loose:
+            await self._nft.do(self.reconciler.protect)
+        await self._nft.close()
 
     def close(self) -> None:
         """Stop watching."""
@@ -126,6 +130,8 @@ class Upkeep:
         self._release.chose([path.path for path in self.settings.paths], self.reconciler.standing.chosen, now)
         if self.reconciler.retry_at <= now:
             self._changed.set()
+        if self.reconciler.loose:
+            self._surroundings.set()
 
     async def release(self) -> None:
         """Connections pinned to paths that are lost, or were left long ago, begin anew."""
@@ -140,6 +146,10 @@ class Upkeep:
                 await self.worker.do(lambda: forget(marks, self.settings.mark_mask))
             except OSError as error:
                 log.warning("cannot release connections pinned to %s: %s", ", ".join(one.path for one in due), error)
+
+    async def size(self, path: PathId, mtu: int) -> None:
+        """The largest packet that passes the path, in bytes."""
+        await self._nft.do(lambda: self.reconciler.protect(path, mtu))
 
     async def resolve(self, settings: RouteSettings) -> RouteSettings:
         """These settings with the gateways that main names now. Raises `OSError`."""
@@ -205,6 +215,7 @@ class Upkeep:
                         look = partial(self.reconciler.repair, loop.time(), calm=calm, remover=self._watch.remover)
                         result = await self.worker.do(look)
                         self._publish(result, noticed)
+                    self._surroundings.set()  # nftables is looked at as often, and nothing waits for it
                     pace.repaired = bool(result.repairs)
                 except OSError as error:
                     log.warning("the kernel's routes could not be compared: %s", error)
@@ -227,7 +238,10 @@ class Upkeep:
             with pace.work():
                 async with self.worker.turn:
                     await self._adapt()
-                    pace.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
+                pace.repaired = await self._nft.do(self.reconciler.protect)
+                async with self.worker.turn:
+                    if pace.repaired:
+                        await self.worker.do(partial(self.reconciler.table_changed, loop.time()))
                     if await self.worker.do(self.reconciler.obstructed):
                         self._changed.set()
                     self._remark()
@@ -240,7 +254,7 @@ class Upkeep:
         while True:
             await asyncio.sleep(_COUNTED_EVERY)
             before = self.drops.remarks()
-            await self.worker.do(lambda: self.drops.look(self.settings.policies, loop.time()))
+            await self._nft.do(lambda: self.drops.look(self.settings.policies, loop.time()))
             for remark in () if before else self.drops.remarks():
                 log.warning("%s", remark)
 

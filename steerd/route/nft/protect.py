@@ -107,8 +107,11 @@ class Protection(ExitStack):
             raise FirewallError(words)
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """As `Firewall.hold`."""
-        return self._firewall.hold(name, table)
+        """As `Firewall.hold`, with a look at the tables of others."""
+        try:
+            return self._firewall.hold(name, table)
+        finally:
+            self._firewall.look_at_others()
 
     def describe(
         self,
