@@ -3,9 +3,8 @@
 import pytest
 
 from bench.queues import BEGINS, BROWN_OUT, START, switches
-from steerd.core.belief.estimate import Estimate
 from steerd.core.belief.path import Role
-from steerd.core.cost.own_load import LAG, LARGE, LONGEST, MEMORY, PERIODS, SAMPLES, WATCHED, Learned, OwnLoad
+from steerd.core.cost.own_load import LAG, LARGE, LONGEST, MEMORY, MUCH, PERIODS, SAMPLES, WATCHED, Learned, OwnLoad
 from steerd.core.cost.own_queue import BOUND, WINDOW, OwnQueue
 from steerd.core.settings import PathSettings
 from tests.unit.networks import Network, heard
@@ -40,7 +39,8 @@ class World:
             for name, rtt in ((A, a), (B, b)):
                 if rtt is not None:
                     self.network.hear(name, rtt)
-            learned.append(self.own.look(self.b, self.network.now))
+            self.own.heard(self.b)
+            learned.append(self.own.look(self.network.now))
         return any(learned)
 
     def burden(self, rate=RATE, later=0.0):
@@ -52,7 +52,8 @@ class World:
 
     def judged(self):
         """The last RTT of b, as it counts."""
-        return self.own.quiet(self.b, self.network.now).last_rtt
+        (leg,) = self.own.quiet(self.b, self.network.now)
+        return leg.last_rtt
 
     def measuring(self, later=0.0):
         return self.own.measuring(self.network.now + later)
@@ -218,7 +219,7 @@ def test_less_traffic_adds_less_and_more_no_more_than_was_seen(rate, burden):
 
 def test_without_anything_learned_nothing_is_added():
     assert OwnLoad().burden(RATE, 0.0) == 0.0
-    assert not OwnLoad().look(World().b, 0.0)
+    assert not OwnLoad().look(0.0)
 
 
 QUEUE = [22.0, 80.0, 140.0, 60.0, 21.0, 100.0, 20.5, 30.0, 150.0, 90.0, 25.0, 60.0]
@@ -262,6 +263,25 @@ def test_it_tells_by_how_much_the_lowest_rtt_moved():
     assert one.own.moved == pytest.approx(40.0, abs=0.01)
 
 
+def test_the_lowest_of_all_probes_of_a_round_counts():
+    one = queued()
+    for rtt in (20.0, 70.0):
+        one.network.now += 0.5
+        one.network.hear(B, rtt)
+        one.own.heard(one.b)
+    one.own.look(one.network.now)
+    assert one.own.moved == pytest.approx(-0.5, abs=0.01)
+    assert one.judged() == pytest.approx(20.0 + one.holds())
+
+
+def test_only_where_much_traffic_makes_a_queue_is_the_path_in_use_probed_more_often():
+    one = queued()
+    assert one.own.queues(one.b, one.network.now)
+    one.carries(MUCH - 1.0)
+    assert not one.own.queues(one.b, one.network.now + LONGEST)
+    assert not OwnLoad().queues(one.b, one.network.now)
+
+
 def test_what_is_far_more_than_the_queue_ever_holds_is_not_its_doing():
     one = queued()
     one.rounds(1, a=20.0, b=1900.0)
@@ -269,41 +289,60 @@ def test_what_is_far_more_than_the_queue_ever_holds_is_not_its_doing():
 
 
 def test_jitter_that_such_a_queue_makes_does_not_count():
-    leg = Estimate(2.0)
+    network = Network(A)
     for second in range(100):
-        leg.reply(20.0 + 40.0 * (second % 2), float(second))
-    queue = OwnQueue(0.0)
-    queue.look(leg)
-    assert leg.jitter > 10.0
-    assert queue.quiet(leg, 10.0).jitter == pytest.approx(leg.jitter - 10.0)
-    assert queue.quiet(leg, 1000.0).jitter == 0.0
+        network.now = float(second)
+        network.hear(A, 20.0 + 40.0 * (second % 2))
+    path, queue = network.paths[A], OwnQueue(0.0)
+    queue.look(path)
+    jitter = path.legs[0].jitter
+    assert jitter > 10.0
+    assert [leg.jitter for leg in queue.quiet(path, 10.0)] == [pytest.approx(jitter - 10.0)]
+    assert [leg.jitter for leg in queue.quiet(path, 1000.0)] == [0.0]
+
+
+def test_each_family_of_a_path_is_judged_by_its_own_lowest_rtt():
+    network = Network()
+    path, queue = network.add(A, legs=2), OwnQueue(0.0)
+    for second, (four, six) in enumerate([(60.0, 30.0), (20.0, 70.0), (50.0, 80.0)], 1):
+        for leg, rtt in enumerate((four, six)):
+            path.answered(rtt, float(second), leg, float(second))
+        queue.look(path)
+    assert [leg.last_rtt for leg in queue.quiet(path, 10.0)] == [30.0, 40.0]
 
 
 def test_nothing_is_taken_off_a_path_without_large_traffic_or_one_that_was_not_watched():
     one = queued()
-    assert one.own.quiet(one.a, one.network.now) is None
+    assert not one.own.quiet(one.a, one.network.now)
     one.carries(LARGE - 1.0)
-    assert one.own.quiet(one.b, one.network.now + LONGEST) is None
+    assert not one.own.quiet(one.b, one.network.now + LONGEST)
     still = World()
     still.carries()
     still.rounds(10, a=20.0, b=80.0)
-    assert still.own.quiet(still.b, still.network.now) is None
+    assert not still.own.quiet(still.b, still.network.now)
 
 
 def test_after_the_kernel_fell_over_to_another_path_the_old_one_tells_nothing_of_it():
     one = queued()
     one.a.carried(RATE)
-    one.own.look(one.a, one.network.now)
-    assert one.own.quiet(one.b, one.network.now) is None
+    one.own.heard(one.a)
+    assert not one.own.quiet(one.b, one.network.now)
 
 
 @pytest.mark.parametrize("kind", ["frames-8", "frames-24", "poisson-1"])
 @pytest.mark.parametrize("rtts", [(20.0, 35.0), (20.0, 22.0)])
-def test_between_two_queues_that_are_nearly_full_there_is_rest(kind, rtts):
-    """Without `own_queue` there are 40 to 90 an hour between 20 and 22 ms."""
-    moves = [switches(kind, rtts, 0.2, seed) for seed in range(3)]
+@pytest.mark.parametrize("interval", [0.2, 1.0])
+def test_between_two_queues_that_are_nearly_full_there_is_rest(kind, rtts, interval):
+    """Without `own_queue` there are 40 to 90 an hour between 20 and 22 ms; with a probe a second alone, up to 54."""
+    moves = [switches(kind, rtts, interval, seed) for seed in range(3)]
     assert max(sum(at < START for at in one) for one in moves) <= 4
-    assert sum(sum(at >= START for at in one) for one in moves) <= 12  # in 54 minutes
+    assert sum(sum(at >= START for at in one) for one in moves) <= (12 if interval < 1.0 else 18)  # in 54 minutes
+
+
+def test_a_gateway_with_both_families_rests_as_well():
+    """Without it there are 50 to 80 an hour."""
+    moves = switches("frames-24", (20.0, 22.0), 1.0, 0, legs=2)
+    assert sum(at >= START for at in moves) <= 4  # in 18 minutes
 
 
 def test_a_path_that_is_worse_behind_its_queue_is_still_left():

@@ -15,6 +15,7 @@ What is learned is in two parts: by so much the lowest RTT rises (``standing``),
 goes: of that the path in use is freed (`steerd.core.cost.own_queue`).
 """
 
+from collections.abc import Sequence
 from math import exp2
 from statistics import fmean
 from typing import Final, NamedTuple
@@ -35,6 +36,12 @@ PERIODS, LONGEST = 5.0, 30.0
 """For so many periods of the path that is probed less often these are awaited then, and for so many seconds at most.
 Nothing but force moves the policy on meanwhile: else the next switch comes before anything was learned from this
 one."""
+
+WORTH_WATCHING: Final = 1.0
+"""ms that our own queue has to hold on average for the path to be probed more often."""
+
+MUCH: Final = 70_000.0
+"""Bytes a second for that: four probes a second are one percent of it."""
 
 CUT: Final = 10
 """One in so many of the samples, and one at least, is left out at either end: a lone spike does not decide."""
@@ -61,18 +68,19 @@ class Learned(NamedTuple):
 
 
 class _Side:
-    """One of the two paths of a switch, by its first leg: what was believed of its RTT before, and what came since."""
+    """One of the two paths of a switch, by the first leg that is asked: what was believed of its RTT before, and what
+    came since."""
 
     def __init__(self, path: Path, since: float) -> None:
         self.path = path
-        self._leg = path.legs[0]
-        self.before = self._leg.mean
+        self.leg = path.asked.counted[0]
+        self.before = self.leg.mean
         self.after: list[float] = []
         self._news_at = since
 
     def look(self) -> bool:
         """Take a new sample. False: there is none."""
-        leg = self._leg
+        leg = self.leg
         if not leg.samples or leg.news_at <= self._news_at:
             return False
         self._news_at = leg.news_at
@@ -99,7 +107,7 @@ class OwnLoad:
         self._floor_before = 0.0
         self._floors: list[float] = []
         self.waits = False
-        self.moved = 0.0
+        self.moved = self._moving = 0.0
         self._rate = 0.0
         self._since = self._until = 0.0
 
@@ -110,7 +118,7 @@ class OwnLoad:
         if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
             self._since = now + LAG
             self._left, self._taken = _Side(old, self._since), _Side(new, self._since)
-            floor = queue.floor(old.legs[0])
+            floor = queue.floor(self._left.leg)
             self._floor_before = self._left.before if floor is None else floor
             self._floors = []
             self._rate, self.waits = old.rate, True
@@ -129,14 +137,18 @@ class OwnLoad:
         """Whether the rounds of the path in use are to be looked at."""
         return self.waits or current.rate >= LARGE
 
-    def look(self, current: Path, now: float) -> bool:
+    def heard(self, current: Path) -> None:
+        """A probe of the path in use may have been answered."""
+        self._moving += self._queue.look(current)
+
+    def look(self, now: float) -> bool:
         """A round ended. True if something was learned."""
-        self.moved = self._queue.look(current.legs[0])
+        self.moved, self._moving = self._moving, 0.0
         left, taken = self._left, self._taken
         if left is None or taken is None:
             return False
         fresh = [left.look(), taken.look()]
-        floor = self._queue.floor(taken.path.legs[0])
+        floor = self._queue.floor(taken.leg)
         if fresh[1] and floor is not None:
             if now < self._since + WINDOW:
                 self._floors.clear()  # the lowest of less than a window is higher: the newest says most
@@ -158,12 +170,14 @@ class OwnLoad:
         """What the policy's traffic, ``rate`` bytes a second, would add to a path that does not carry it, in ms."""
         return self._part(rate, now) * self.learned.burden
 
-    def quiet(self, current: Path, now: float) -> Quiet | None:
-        """The path in use without what our own queue there does from moment to moment. None: nothing is known of it."""
-        if not current.single:
-            return None
-        learned = self.learned
-        return self._queue.quiet(current.legs[0], self._part(current.rate, now) * (learned.burden - learned.standing))
+    def quiet(self, current: Path, now: float) -> Sequence[Quiet]:
+        """The legs of the path in use without what our own queue there does from moment to moment. Empty: nothing is
+        known of it."""
+        return self._queue.quiet(current, self._holds(current, now))
+
+    def queues(self, current: Path, now: float) -> bool:
+        """Whether our own queue on the path in use wanders so far that its lowest RTT takes many probes to be seen."""
+        return current.rate >= MUCH and self._holds(current, now) >= WORTH_WATCHING
 
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""
@@ -183,6 +197,10 @@ class OwnLoad:
             now,
             share * standing + rest * self._before.standing,
         )
+
+    def _holds(self, current: Path, now: float) -> float:
+        """What our own queue holds on average, in ms."""
+        return self._part(current.rate, now) * (self.learned.burden - self.learned.standing)
 
     def _part(self, rate: float, now: float) -> float:
         """Which part of what was learned counts at this rate, in bytes a second."""

@@ -58,7 +58,7 @@ class Policy:
         self.spread = Spread(settings)
         self.candidates = Candidates(common.max_active)
         self.own_load = OwnLoad()
-        self.loaded = False
+        self.loaded = self._busy = False
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
         self._burden = 0.0  # what the others are charged
         self.here: int | None = None  # the choice's place among the candidates that are shown
@@ -94,25 +94,31 @@ class Policy:
         current, own = self.current, self.own_load
         shared = self.spread.active  # then it is not known how much of it would go where
         before, self.loaded = self.loaded, current is not None and not shared and own.concerns(current)
+        self._busy = current is not None and self.loaded and own.queues(current, now)
         if not before and not self.loaded and not self._burden:
             return
         for price in self.prices.values():
-            price.calm(own.quiet(price.path, now) if self.loaded and price.path is current else None)
+            price.calm(own.quiet(price.path, now) if self.loaded and price.path is current else ())
         burden = 0.0 if current is None or shared else self._rtt_weight * own.burden(current.rate, now)
         self._burden = burden
         changed = [price.renew(0.0 if price.path is current else burden) for price in self.prices.values()]
         if any(changed):
             self.expire()
 
+    def heard(self, path: Path) -> None:
+        """A probe of a path that carries traffic may have been answered."""
+        if self.loaded and path is self.current:
+            self.own_load.heard(path)
+
     def learn(self, now: float) -> None:
         """A round ended: it shows what our own traffic does to the path, and perhaps what the last switch did."""
         current = self.current
         if current is not None:
-            if self.own_load.look(current, now):
+            if self.own_load.look(now):
                 self.carry(now)
             quiet = self.own_load.quiet(current, now)
             self.prices[current.id].calm(quiet)
-            if quiet is not None and self.own_load.moved and isinstance(self.rule, Panel):
+            if quiet and self.own_load.moved and isinstance(self.rule, Panel):
                 self.rule.moved(current, self._rtt_weight * self.own_load.moved, LASTED)
 
     # What it may do
@@ -170,7 +176,7 @@ class Policy:
         if path.id not in self.paths:
             return None
         if path.id == self.assignment.wanted or self.spread.uses(path.id):
-            return Role.CHOSEN
+            return Role.BUSY if self._busy else Role.CHOSEN
         return self.candidates.role(path)
 
     def review(self, eligible: Eligibility) -> bool:
