@@ -150,7 +150,7 @@ class Reconciler:
         return self.standing.extra_devices() != self._guarded
 
     def protect(self, path: PathId | None = None, mtu: int = 0) -> bool:
-        """Looks again, and restores our table: whether somebody had changed it. ``path``, ``mtu``: `Protection.size`."""
+        """Looks again, and restores our table: whether somebody changed it. ``path``, ``mtu``: `Protection.size`."""
         with self._nft:
             if path is not None:
                 self._protection.size(path, mtu)
