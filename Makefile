@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What `make test` runs: all but what has a target of its own, since it needs more than mosquitto.
-HERE := not nft and not fleet and not wireguard and not deb and not system
+HERE := not nft and not fleet and not wireguard and not deb and not system and not neighbours
 # What each target needs of this machine; tools/need says how it is checked. `make needs-TARGET` does only that.
 NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
@@ -15,12 +15,13 @@ NEEDS_test-fleet := mosquitto ip nsenter openssl
 NEEDS_test-wireguard := ip nsenter wg wireguard-go
 NEEDS_test-deb := dpkg-deb ip nsenter
 NEEDS_test-system := debootstrap dpkg-deb ip nsenter mosquitto nft systemd-nspawn
+NEEDS_test-neighbours := debootstrap ip nsenter mosquitto nft
 NEEDS_vm := debootstrap qemu-system-x86_64 mke2fs
 NEEDS_soak := mosquitto ip nsenter nft strace
 NEED = @PYTHON=$(PYTHON) tools/need
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
+.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system test-neighbours test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,10 @@ test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Debian 12 with a real systemd; as root (4 minutes)
 	$(NEED) $(NEEDS_test-system)
 	$(BIN)/python -m pytest -m system $(TESTS)
+
+test-neighbours: $(VENV)/dev.stamp $(VENV)/neighbours ## beside FRR, BIRD, networkd, Docker and others, real ones; TESTS="-k FRR"; as root (3 minutes)
+	$(NEED) $(NEEDS_test-neighbours)
+	$(BIN)/python -m pytest -n 8 --dist worksteal -m neighbours $(TESTS)
 
 needs-%: ; @PYTHON=$(PYTHON) tools/need $(NEEDS_$*)
 
@@ -161,6 +166,9 @@ $(VENV)/sbom.stamp: $(VENV)/dev.stamp requirements/sbom.txt
 $(VENV)/debian-12: tools/tree | $(VENV)/dev.stamp
 	$(NEED) debootstrap
 	@tools/tree $@
+
+$(VENV)/neighbours: tools/neighbours | $(VENV)/debian-12
+	@tools/neighbours $@ $(VENV)/debian-12
 
 $(VENV)/vm/root: tools/vm-base | $(VENV)/debian-12
 	$(NEED) $(NEEDS_vm)
