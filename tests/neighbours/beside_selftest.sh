@@ -36,7 +36,10 @@ TOML
 end() {
   [ -e "$FOLDER/pid" ] || return
   kill "$(cat "$FOLDER/pid")" || echo "steerd had ended" >>"$FOLDER/log"
-  while kill -0 "$(cat "$FOLDER/pid")" 2>/dev/null; do sleep 0.1; done
+  for _ in $(seq 300); do # nobody may be there to wait for it
+    grep -qs '^State:.[^Z]' "/proc/$(cat "$FOLDER/pid")/status" || break
+    sleep 0.1
+  done
   rm "$FOLDER/pid"
   "$REAL" netns del far
 }
