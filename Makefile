@@ -22,7 +22,7 @@ NEEDS_soak := mosquitto ip nsenter nft strace
 NEED = @PYTHON=$(PYTHON) tools/need
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
+.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,7 +66,9 @@ test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Deb
 	$(NEED) $(NEEDS_test-system)
 	$(BIN)/python -m pytest -m system $(TESTS)
 
-test-neighbours: $(VENV)/dev.stamp $(VENV)/neighbours ## beside FRR, BIRD, networkd, Docker and others, real ones; TESTS="-k FRR"; as root (3 minutes)
+neighbours: $(VENV)/neighbours ## what test-neighbours runs: a Debian 12 with FRR, Docker and others (as root; a minute)
+
+test-neighbours: $(VENV)/dev.stamp $(VENV)/neighbours ## beside FRR, BIRD, networkd, Docker and others, real ones; TESTS="-k FRR"; as root (2 minutes)
 	$(NEED) $(NEEDS_test-neighbours)
 	$(BIN)/python -m pytest -n 8 --dist worksteal -m neighbours $(TESTS)
 

@@ -14,7 +14,7 @@ from steerd.lab import namespaces
 from steerd.lab.world.pop import POPS
 from steerd.lab.world.traffic import LOST_AFTER
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import FILE, LOG, SOCKET, reaches, start
+from tests.lab.test_daemon import FILE, LOG, SOCKET, reaches
 from tests.lab.waiting import until
 from tests.neighbours.neighbours import BGP, BGP_ROUTES, NEIGHBOURS, Neighbour, Order
 from tests.neighbours.tree import Tree
@@ -208,6 +208,14 @@ def status() -> Any:
         return told("status")
     except (OSError, client.NotThereError):
         return {"policies": [{"choice": None}], "paths": []}
+
+
+def start(world: World, config: str) -> subprocess.Popen[Any]:
+    """The daemon, once it has made or adopted its choice."""
+    with LOG.open("a") as log:
+        daemon = world.run_daemon(config, stderr=log)
+    until(lambda: status()["policies"][0]["choice"] is not None, what="a choice")
+    return daemon
 
 
 def heard() -> None:
