@@ -127,6 +127,7 @@ class Upkeep:
     def chosen(self) -> None:
         """Policies may have moved, or the kernel may not do what they want."""
         now = asyncio.get_running_loop().time()
+        self._remark()
         self._release.chose([path.path for path in self.settings.paths], self.reconciler.standing.chosen, now)
         if self.reconciler.retry_at <= now:
             self._changed.set()
