@@ -195,6 +195,8 @@ class RouteSettings:
     main_mark: int = 0
     clamp_mss: bool = False
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
+    count: bool = False
+    """Whether policies' packets are counted by where they go."""
 
     @property
     def guards(self) -> bool:

@@ -43,21 +43,28 @@ def guard(
         others = sorted({family for _, family in taken if (policy.policy, family) not in taken})
         leave += [f"{words.PROTOCOL[family]} daddr @doubtful{family} accept" for family in others]
         drop = f'counter drop comment "{policy.policy}: by no other way"'
-        chains.append(words.chain(f"guard_{policy.order}", [*leave, drop]))
+        # A rule for each family, in the order of `FAMILIES`, so that they are counted apart.
+        chains.append(words.chain(guard_chain(policy), [*leave, f"meta nfproto ipv4 {drop}", drop]))
     relevant = [_without_narrower(settings, one) for one in selections]
 
     def verdict(policy: RoutePolicy) -> str:
-        return "accept" if policy.guard is Guard.OFF else f"goto guard_{policy.order}"
+        return "accept" if policy.guard is Guard.OFF else f"goto {guard_chain(policy)}"
 
     deep, lookups = classify(settings, relevant, "guarded", verdict)
     hook = "type filter hook forward priority filter + 5; policy accept;"
-    rules = [hook, *left_alone(settings, "accept"), *_bridged(bridges)]
+    rules = [hook, *left_alone(settings, "accept"), *bridged(bridges)]
     if answers:
         rules.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 oifname @paths accept")
     return [*chains, *deep, words.chain("guard", [*rules, *lookups])]
 
 
-def _bridged(bridges: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
+def guard_chain(policy: RoutePolicy) -> str:
+    """The name of the chain that drops what the policy's packets may not do."""
+    return f"guard_{policy.order}"
+
+
+def bridged(bridges: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
+    """Rules, in the forward hook, for frames that a bridge passes from port to port."""
     for bridge in sorted(bridges):
         ours = ", ".join(sorted(bridges[bridge]))
         yield f'iifname "{bridge}" oifname "{bridge}" ether daddr != {{ {ours} }} accept'

@@ -6,6 +6,7 @@ Synchronous: runs on routing's worker thread.
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from steerd.config.settings import Flows, Guard, Prefixes, RoutePolicy, RouteSettings
@@ -15,7 +16,7 @@ from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
-from steerd.route.nft.drops import Counted
+from steerd.route.nft.counted import Counted
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
@@ -37,10 +38,21 @@ TOO_MANY: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a table was made from. ``pinned``: connections are."""
+
+    settings: RouteSettings
+    selections: tuple[Selection, ...]
+    inputs: Inputs
+    main: Main
+    pinned: bool
+
+
 class Protection(ExitStack):
     """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; ``readonly``
     takes no privileges, and assumes that all do. ``table`` is the one described last, ``remarks`` what is wrong with
-    it, one line each; ``main`` is as it was then."""
+    it, one line each; ``main`` is as it was then. ``held``: what the table in place was made from."""
 
     def __init__(self, *, readonly: bool = False) -> None:
         super().__init__()
@@ -55,6 +67,8 @@ class Protection(ExitStack):
         self._complained: set[str] = set()
         self._inputs: tuple[object, ...] = ()
         self.table: Table | None = None
+        self.held: Described | None = None
+        self._described: Described | None = None
         self.remarks: tuple[str, ...] = ()
 
     def check(self, settings: RouteSettings) -> None:
@@ -105,7 +119,9 @@ class Protection(ExitStack):
 
     def hold(self, name: str, table: Table | None) -> bool:
         """As `Firewall.hold`."""
-        return self._firewall.hold(name, table)
+        changed = self._firewall.hold(name, table)
+        self.held = self._described
+        return changed
 
     def describe(
         self,
@@ -133,6 +149,7 @@ class Protection(ExitStack):
             self._bridges(settings),
             frozenset(self.can),
         )
+        self._described = Described(settings, selections, around, self.main, self.pins(settings))
         inputs = (settings, selections, around)
         if inputs != self._inputs:
             self.table = ruleset(*inputs)

@@ -44,6 +44,12 @@ def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
     return block(f"map {name}", [f"type {kind} : verdict", *([f"elements = {{ {elements} }}"] if elements else [])])
 
 
+def counters_map(name: str, counters: Mapping[str, str], other: str) -> str:
+    """A map from devices to the counters of packets that leave by them; ``other``: of all that are not named."""
+    elements = [*(f'"{device}" : "{counter}"' for device, counter in counters.items()), f'* : "{other}"']
+    return block(f"map {name}", ["type ifname : counter", f"elements = {{ {', '.join(elements)} }}"])
+
+
 def names(devices: Iterable[str]) -> str:
     """A set of devices."""
     return "{ " + ", ".join(f'"{device}"' for device in sorted(devices)) + " }"

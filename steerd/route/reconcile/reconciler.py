@@ -18,6 +18,7 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen, State
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
+from steerd.route.observed.where import Ways
 from steerd.route.reconcile.account import Account, Result
 from steerd.route.reconcile.convergence import Convergence, examined
 from steerd.route.reconcile.obstacles import Obstacles
@@ -144,6 +145,16 @@ class Reconciler:
         if changed:
             self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
         return changed
+
+    def observe(self, wrong: Mapping[PolicyId, str]) -> Result:
+        """Takes up what is wrong with each policy's packets, in words, and asks the kernel why."""
+        self._account.observed = wrong
+        self._examine()
+        return Result(self._account.changed(self._present()))
+
+    def ways(self) -> dict[tuple[PolicyId, int], Ways]:
+        """The devices that packets of each policy and family may leave by."""
+        return self.standing.ways(self._account.expected)
 
     def obstructed(self) -> bool:
         """Whether something else of others is in policies' way than at the last look at the kernel: then it is time for

@@ -1,0 +1,179 @@
+"""Counts what policies' packets do: keeps the counters in nftables, and reads them every few seconds.
+
+On a thread of its own: a table of many prefixes takes `nft` seconds, and no switch is to wait for that.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from time import monotonic
+from typing import Final
+
+from steerd.config.settings import Prefixes, RouteSettings
+from steerd.route.model.leads import Lead
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft.counters import CAME, HERE, LEFT, TRIAL, Counters, TooManyError, counters, table_name
+from steerd.route.nft.firewall import Firewall, FirewallError, ours
+from steerd.route.nft.guard import allowed
+from steerd.route.nft.protect import Described
+from steerd.route.nft.ruleset import Inputs
+from steerd.route.observed.ledger import Key
+from steerd.route.observed.where import OTHER, Seen
+from steerd.route.wanted.coverage import ALL, covered, doubtful
+from steerd.route.wanted.selection import LOOPBACK, Selection
+
+log = logging.getLogger(__name__)
+
+_NAMED: Final = 32
+"""Devices besides the paths' own that packets are told apart by: of more, the rest counts as one."""
+_PLAIN: Final = re.compile(r"[\w.@:-]+")
+"""A device's name that `nft` takes within quotes."""
+_REST: Final = 20.0
+"""Times as long as `nft` took for the table it is left as it is, at least."""
+_AGAIN: Final = 60.0
+"""Seconds until what `nft` refused is tried again."""
+
+
+class Counting:
+    """``every``: how many packets each that is counted stands for; ``remarks``: why nothing, or not all, is counted.
+    Synchronous; for one thread."""
+
+    def __init__(self) -> None:
+        self.every = 1
+        self.remarks: tuple[str, ...] = ()
+        self._firewall = Firewall(listed=False)
+        self._trial: str | None = None
+        self._name = ""
+        self._inputs: object = None
+        self._wanted: Counters | None = None
+        self._others: tuple[str, ...] = ()
+        self._due = 0.0
+        self._before: dict[str, int] = {}
+
+    @property
+    def counts(self) -> bool:
+        """Whether packets are counted now."""
+        return bool(self._name)
+
+    def close(self) -> None:
+        """Remove the table, and what is open."""
+        with self._firewall:
+            if self._name:
+                with suppress(OSError):
+                    self._firewall.hold(self._name, None)
+            self._name = ""
+
+    def hold(self, given: Described | None) -> bool:
+        """Have the table as it should be. Returns whether it changed, or is not yet what it should be."""
+        if given is None or not given.settings.count:
+            self._clear()
+            return False
+        now = monotonic()
+        if self._trial is None:
+            self._trial = self._firewall.refusal(f"table inet steerd_trial {{\n{TRIAL}}}\n") or ""
+            if self._trial:
+                log.info("packets are not counted (%s)", self._trial)
+        if self._trial:
+            return False
+        self._others = others(given, self._others)
+        inputs = (given, self._others)
+        if now < self._due and inputs != self._inputs:
+            return True
+        try:
+            return self._hold(given, changed=inputs != self._inputs)
+        except FirewallError as error:
+            self._refuse(f"packets are not counted: {error}")
+            self._due = now + _AGAIN
+        finally:
+            self._inputs = inputs
+        return True
+
+    def _hold(self, given: Described, *, changed: bool) -> bool:
+        settings, name = given.settings, table_name(given.settings)
+        if self._name not in ("", name):
+            self._clear()
+        if changed:
+            if self._firewall.owner(name) is not None and not ours(self._firewall, settings, name):
+                self._wanted = None
+                self._refuse(f"packets are not counted: there is a table inet {name} of nftables that is not steerd's")
+                return True
+            try:
+                self._wanted = counters(*_inputs(given), self._devices(given), answers=given.pinned)
+            except TooManyError as error:
+                self._wanted = None
+                self._refuse(f"packets are not counted: policies and main have {error}, too many for nftables")
+        if self._wanted is None:
+            self._clear()
+            return False
+        before, began = self._firewall.wanted, monotonic()
+        self.every = self._wanted.every
+        mended = self._firewall.hold(name, self._wanted.table)
+        self._name, self.remarks = name, ()
+        if moved := mended or before != self._wanted.table:
+            self._due = monotonic() + _REST * (monotonic() - began)
+        return moved
+
+    def _devices(self, given: Described) -> list[str]:
+        paths = {path.device for path in given.settings.paths}
+        paths |= {device for devices in given.inputs.extra.values() for device in devices}
+        return [*sorted(filter(_PLAIN.fullmatch, paths)), *(name for name in self._others if name not in paths)]
+
+    def _clear(self) -> None:
+        if self._name:
+            self._firewall.hold(self._name, None)
+        self._name, self._inputs, self._before = "", None, {}
+
+    def _refuse(self, why: str) -> None:
+        if why not in self.remarks:
+            log.warning("%s", why)
+        self.remarks = (why,)
+
+    def read(self, guarded: Mapping[Key, int]) -> dict[Key, Seen]:
+        """What is new since the last reading. ``guarded``: what the guard has dropped since then. Raises `OSError`."""
+        found: dict[Key, Seen] = {key: Seen(guard=count) for key, count in guarded.items() if count}
+        if self._wanted is None or not self._name:
+            return found
+        counted = self._firewall.counters()
+        for name, cell in self._wanted.cells.items():
+            total, before = counted.get(name, 0), self._before.get(name, 0)
+            # A counter that has less than before is another one.
+            new = (total - before if total >= before else total) * self.every
+            if not new:
+                continue
+            seen = found.setdefault((cell.policy, cell.family), Seen())
+            if cell.what == CAME:
+                seen.came += new
+            elif cell.what == HERE:
+                seen.here += new
+            else:
+                (seen.left if cell.what == LEFT else seen.own)[cell.device or OTHER] += new
+        self._before = counted
+        return found
+
+
+def others(given: Described, before: Iterable[str]) -> tuple[str, ...]:
+    """Devices that packets may leave by besides the paths' own, main's uplinks first. Those that were told apart before
+    still are, so that the table does not change with each device that comes or goes."""
+    main = given.main
+    uplinks = {one.device for one in main.defaults}
+    names = [*sorted(uplinks), *before, *sorted(one.name for one in main.devices.values() if not one.master)]
+    paths = {path.device for path in given.settings.paths}
+    plain = (name for name in dict.fromkeys(names) if _PLAIN.fullmatch(name) and name not in paths | {LOOPBACK})
+    return tuple(sorted([*plain][:_NAMED]))
+
+
+def _inputs(given: Described) -> tuple[RouteSettings, tuple[Selection, ...], Inputs]:
+    """As for the guard, but also of what it does not guard: what main's routes take altogether is counted, too."""
+    settings, leads = given.settings, given.main.leads
+    taken: dict[Key, frozenset[Lead]] = {}
+    for policy in settings.policies:
+        ways = allowed(settings, policy, given.inputs.extra)
+        for family in FAMILIES:
+            found = covered(settings, leads, policy, family, ways)
+            if found.share >= ALL:
+                taken[policy.policy, family] = frozenset(found.leads)
+    culprits = frozenset(lead for leads in taken.values() for lead in leads)
+    unsure = Prefixes(*(doubtful(leads, culprits, family) for family in FAMILIES))
+    return settings, given.selections, replace(given.inputs, taken=taken, doubtful=unsure)
