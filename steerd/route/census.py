@@ -8,14 +8,18 @@ from typing import Final
 
 from steerd.config.settings import Guard
 from steerd.core.settings import PolicyId
+from steerd.route.around.kernel_drops import KernelDrops
+from steerd.route.around.surroundings import Surroundings
 from steerd.route.counting import Counting
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counted import Counted
 from steerd.route.nft.guard import guard_chain
 from steerd.route.nft.protect import Protection
 from steerd.route.observed.ledger import Key, Ledger, words
+from steerd.route.observed.where import Seen, Ways, Where
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
+from steerd.route.wanted.coverage import ALL
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Packets, Went
 
@@ -29,9 +33,16 @@ class Census:
     """``publish`` is told what has changed of what is said of policies; ``worker`` is routing's own."""
 
     def __init__(
-        self, protection: Protection, reconciler: Reconciler, worker: Worker, publish: Callable[[Result], None]
+        self,
+        protection: Protection,
+        around: Surroundings,
+        reconciler: Reconciler,
+        worker: Worker,
+        publish: Callable[[Result], None],
     ) -> None:
         self._protection = protection
+        self._around = around
+        self._kernel_drops = KernelDrops()
         self._reconciler = reconciler
         self._worker = worker
         self._publish = publish
@@ -39,7 +50,7 @@ class Census:
         self._counting = Counting()
         self._own = Worker()
         self._before = Counted(0, {})
-        self._wrong: dict[PolicyId, str] = {}
+        self._causes: dict[PolicyId, dict[str, dict[str, None]]] = {}
 
     async def run(self) -> None:
         """For ever."""
@@ -57,20 +68,48 @@ class Census:
         await self._own.close()
 
     async def _look(self, since: float, now: float) -> None:
-        guarded = await self._worker.do(self._guarded)
-        news = await self._own.do(lambda: self._counting.read(guarded))
+        # In the order in which a packet meets them: so none seems to be lost that is on its way.
+        news = await self._own.do(self._counting.read)
+        for key, count in (await self._worker.do(self._guarded)).items():
+            news.setdefault(key, Seen()).guard = count
         every, counts = self._counting.every, self._counting.counts
-        ways = self._reconciler.ways()
+        ways = self._ways()
         moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
         said = self._ledger.dropped_lately()
         self._ledger.look(news, ways, since, now, every=every, judge=counts and not moved)
+        if not counts:
+            self._ledger.forget()
         for remark in () if said else self._drops():
             log.warning("%s", remark)
-        wrong = {policy: words(found) for policy, _ in ways if (found := self._ledger.wrong(policy))}
-        if wrong != self._wrong:
-            self._wrong = wrong
+        reasons = self._kernel_drops.reasons()
+        causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons))}
+        for policy, found in causes.items():
+            for goes, before in self._causes.get(policy, {}).items():
+                if goes in found:
+                    found[goes] = {**before, **found[goes]}  # what was a cause once still is
+        if causes != self._causes:
+            self._causes = causes
+            wrong = {policy: "; ".join(map(_joined, found.items())) for policy, found in causes.items()}
             async with self._worker.turn:
                 self._publish(await self._worker.do(partial(self._reconciler.observe, wrong)))
+
+    def _ways(self) -> dict[Key, Ways]:
+        return self._reconciler.standing.ways(self._reconciler.account.expected)
+
+    def _wrongs(self, policy: PolicyId, reasons: Mapping[int, list[str]]) -> dict[str, dict[str, None]]:
+        """What is wrong with the policy's packets, with the causes, as far as they are known besides what the kernel
+        says of a packet that it is asked about."""
+        account, found = self._reconciler.account, {}
+        for wrong in self._ledger.wrong(policy):
+            key = policy, wrong.family
+            if wrong.place[0] is not Where.NOWHERE:
+                causes = [taker.words for taker in self._around.takers if policy in taker.takes]
+            elif key in account.filtered and wrong.share < ALL:
+                continue  # others' firewalls drop some of what passes: that is what they are for
+            else:
+                causes = [*filter(None, [account.doubts.get(key)]), *reasons[wrong.family]]
+            found[words(wrong)] = dict.fromkeys(causes)
+        return found
 
     def _guarded(self) -> dict[Key, int]:
         """What each policy's guard has dropped since the last look. What it drops between that and a change of its
@@ -82,8 +121,9 @@ class Census:
             if policy.guard is Guard.OFF:
                 continue
             before = self._before.packets.get(chain, ()) if found.time == self._before.time else ()
-            for at, (family, count) in enumerate(zip(FAMILIES, found.packets.get(chain, ()), strict=False)):
-                new[policy.policy, family] = max(0, count - (before[at] if at < len(before) else 0))
+            for at, (family, total) in enumerate(zip(FAMILIES, found.packets.get(chain, ()), strict=False)):
+                if count := max(0, total - (before[at] if at < len(before) else 0)):
+                    new[policy.policy, family] = count
         self._before = found
         return new
 
@@ -101,7 +141,7 @@ class Census:
     def recent(self) -> Mapping[PolicyId, Packets]:
         """Where the last packets went, of the policies that had some lately."""
         found: dict[PolicyId, Packets] = {}
-        for policy in dict.fromkeys(policy for policy, _ in self._reconciler.ways()):
+        for policy in dict.fromkeys(policy for policy, _ in self._ways()):
             seconds, families = self._ledger.recent(policy)
             went = [
                 Went(family, where.value, device, n)
@@ -109,7 +149,7 @@ class Census:
                 for (where, device), n in some.items()
             ]
             if went:
-                found[policy] = Packets(seconds, tuple(sorted(went)), bool(self._ledger.wrong(policy)))
+                found[policy] = Packets(seconds, tuple(sorted(went)), policy in self._causes)
         return found
 
     def remarks(self) -> tuple[str, ...]:
@@ -122,3 +162,8 @@ class Census:
             f"path of it"
             for policy, count in sorted(self._ledger.dropped_lately().items())
         ]
+
+
+def _joined(wrong: tuple[str, Mapping[str, None]]) -> str:
+    goes, causes = wrong
+    return f"{goes}: {'; '.join(causes)}" if causes else goes

@@ -5,7 +5,7 @@ On a thread of its own: a table of many prefixes takes `nft` seconds, and no swi
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -130,9 +130,9 @@ class Counting:
             log.warning("%s", why)
         self.remarks = (why,)
 
-    def read(self, guarded: Mapping[Key, int]) -> dict[Key, Seen]:
-        """What is new since the last reading. ``guarded``: what the guard has dropped since then. Raises `OSError`."""
-        found: dict[Key, Seen] = {key: Seen(guard=count) for key, count in guarded.items() if count}
+    def read(self) -> dict[Key, Seen]:
+        """What is new since the last reading. Raises `OSError`."""
+        found: dict[Key, Seen] = {}
         if self._wanted is None or not self._name:
             return found
         counted = self._firewall.counters()

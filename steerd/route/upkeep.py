@@ -65,7 +65,7 @@ class Upkeep:
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
         self._noticed = 0  # changes of devices and addresses so far; a reading meanwhile may be older than they are
-        self.census = Census(protection, reconciler, worker, self._publish)
+        self.census = Census(protection, around, reconciler, worker, self._publish)
         self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")

@@ -79,3 +79,135 @@ def test_packets_are_counted_by_the_device_that_they_leave_by(gateway):
         assert "steerd_packets" not in nft("", "list", "tables")
 
     routing(run())
+
+
+def test_what_leaves_by_no_path_is_astray_and_an_error_with_its_cause(gateway):
+    """A rule of another's comes before ours. Without a guard its packets leave in the clear."""
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (OPEN,)))
+        await router.steer(steer("all", "a"))
+        ip("rule", "add", "priority", "90", "to", "10.0.0.0/8", "lookup", "90")
+        ip("route", "add", "default", "dev", "wan", "table", "90")
+
+        def send() -> bool:
+            gateway.send("172.16.1.1", 60)
+            gateway.send("10.1.2.3", 40)
+            return told(router) == {"all": True}
+
+        await until_async(send)
+        (wrong,) = {one.mismatch for one in heard.installed if one.mismatch}
+        assert wrong.startswith("some of its IPv4 packets leave by wan, which is no path of the policy's")
+        assert "rule 'to 10.0.0.0/8 priority 90 lookup 90'" in wrong
+        found = counted(router)
+        assert found["all", 4, "astray", "wan"] >= 80
+        assert {where for _, _, where, _ in found} == {"choice", "astray"}
+        ip("rule", "del", "priority", "90")
+        gateway.arrivals()
+
+        def calm() -> bool:
+            gateway.send("10.1.2.3", 40)
+            return heard.installed[-1].mismatch is None
+
+        await until_async(calm)
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_the_guard_drops_and_what_goes_nowhere_are_told_apart(gateway):
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        ip("rule", "add", "priority", "90", "iif", "lan", "lookup", "90")
+        ip("route", "add", "default", "dev", "wan", "table", "90")
+
+        def sent(address: str) -> bool:
+            gateway.send(address, 40)
+            return heard.installed[-1:] != [] and "packets" in (heard.installed[-1].mismatch or "")
+
+        await until_async(lambda: sent("10.1.2.3"))
+        assert "most of its IPv4 packets are dropped by the leak guard" in heard.installed[-1].mismatch
+        assert gateway.arrivals() == {}
+        assert {where for _, _, where, _ in counted(router)} == {"guard"}
+        ip("rule", "del", "priority", "90")
+        gateway.sysctl("ipv6/conf/all/forwarding", 0)
+        await until_async(lambda: sent("2001:db8::1") and "go nowhere" in heard.installed[-1].mismatch)
+        assert "net.ipv6.conf.all.forwarding is 0" in heard.installed[-1].mismatch
+        assert {where for _, family, where, _ in counted(router) if family == 6} == {"nowhere"}
+        await router.stop()
+
+    routing(run())
+
+
+def test_a_switch_is_no_alarm_and_old_connections_are_on_another_path(gateway):
+    pinned = replace(ALL, flows=Flows.AUTO)
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (pinned,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 30)
+        await router.steer(steer("all", "b", "a"))
+        gateway.send("10.1.2.3", 30)  # the same connection
+        gateway.send("10.9.2.3", 25)
+        assert gateway.arrivals() == {"a": 60, "b": 25}
+        await until_async(lambda: counted(router) == {("all", 4, "path", "a"): 60, ("all", 4, "choice", "b"): 25})
+        assert told(router) == {"all": False}
+        assert not any(one.mismatch for one in heard.installed)
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_is_for_this_machine_is_no_policys_and_a_trace_that_ends_here_is_answered(gateway):
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,), bypass_mark=0x51))
+        await router.steer(steer("all", "a"))
+        ip("addr", "add", "198.18.0.1/32", "dev", "lo")
+        nft(
+            "table ip others { chain redirected { type nat hook prerouting priority dstnat; "
+            "ip daddr 10.9.9.9 redirect; }; "
+            "chain marked { type filter hook prerouting priority mangle; ip daddr 10.8.8.8 meta mark set 0x51; }; }"
+        )
+        gateway.send("198.18.0.1", 10)
+        gateway.send("10.9.9.9", 10)
+        gateway.send("10.8.8.8", 10)  # bypassed
+        gateway.send("224.1.2.3", 10)
+        with entered(gateway.lan), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trace:
+            trace.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+            for _ in range(10):
+                trace.sendto(b"trace", ("10.1.2.3", 33434))
+        gateway.send("10.1.2.3", 25)
+        await until_async(lambda: counted(router) == {("all", 4, "choice", "a"): 25})
+        await router.stop()
+
+    routing(run())
+
+
+def test_counters_go_on_when_the_table_changes_and_a_removed_table_comes_back(gateway):
+    other = policy("other", 0, "172.16.0.0/12", guard=Guard.USUAL)
+
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 25)
+        gateway.send("172.16.1.1", 5)
+        await reconfigure(router, settings(PATHS[:2], (other, replace(ALL, order=1)), count=True))
+        await router.steer(steer("other", "b"))
+        await until_async(lambda: counted(router)["all", 4, "choice", "a"] == 30)
+        before = nft("", "list", "table", "inet", "steerd_packets")
+        assert "172.16.0.0" in before
+        gateway.send("10.1.2.3", 25)
+        gateway.send("172.16.1.1", 21)
+        wanted = {("all", 4, "choice", "a"): 55, ("other", 4, "choice", "b"): 21}
+        await until_async(lambda: counted(router) == wanted)
+        nft("", "delete", "table", "inet", "steerd_packets")
+        await until_async(lambda: "steerd_packets" in nft("", "list", "tables"))
+        gateway.send("172.16.1.1", 4)
+        await until_async(lambda: counted(router)["other", 4, "choice", "b"] == 25)
+        await reconfigure(router, settings(PATHS[:2], (ALL,)))
+        await until_async(lambda: "steerd_packets" not in nft("", "list", "tables"))
+        await until_async(lambda: router.packets() == {})
+        await router.stop()
+
+    routing(run())

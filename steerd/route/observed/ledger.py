@@ -1,7 +1,7 @@
 """What was counted so far, and what the last packets say of each policy."""
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final, NamedTuple
@@ -135,6 +135,11 @@ class Ledger:
                 began, ended = [*began, spans[0].began], [*ended, spans[-1].ended]
         return max(ended) - min(began[1:] or [0.0]), found
 
+    def forget(self) -> None:
+        """What the last packets did tells nothing any more: they are not counted."""
+        self._spans.clear()
+        self._open.clear()
+
     def dropped(self) -> Counter[PolicyId]:
         """Packets of each policy that the leak guard has dropped since the daemon began."""
         found: Counter[PolicyId] = Counter()
@@ -151,9 +156,9 @@ class Ledger:
         return found
 
 
-def words(found: Sequence[Wrong]) -> str:
+def words(wrong: Wrong) -> str:
     """``most of its IPv4 packets leave by wan, which is no path of the policy's``: no figures, which always change."""
-    return "; ".join(f"{_much(one.share)} of its IPv{one.family} packets {_goes(one.place)}" for one in found)
+    return f"{_much(wrong.share)} of its IPv{wrong.family} packets {_goes(wrong.place)}"
 
 
 def _much(share: float) -> str:

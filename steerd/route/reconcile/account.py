@@ -49,6 +49,16 @@ class Account:
         return self._obstacles.remarks
 
     @property
+    def doubts(self) -> Mapping[tuple[PolicyId, int], str]:
+        """As `Obstacles.doubts`."""
+        return self._obstacles.doubts
+
+    @property
+    def filtered(self) -> AbstractSet[tuple[PolicyId, int]]:
+        """As `Obstacles.filtered`."""
+        return self._obstacles.filtered
+
+    @property
     def wrong(self) -> bool:
         """Whether any policy's packets go where they should not."""
         return bool(self._mismatches)

@@ -18,7 +18,6 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen, State
 from steerd.route.nft.guard import ExtraDevices
 from steerd.route.nft.protect import Protection
-from steerd.route.observed.where import Ways
 from steerd.route.reconcile.account import Account, Result
 from steerd.route.reconcile.convergence import Convergence, examined
 from steerd.route.reconcile.obstacles import Obstacles
@@ -46,8 +45,8 @@ class Proposal:
 
 
 class Reconciler:
-    """Owns the wanted state, ``standing``. ``retry_at`` is when to `repair` again even if nothing is noticed, by the
-    clock that `repair` is given."""
+    """Owns the wanted state, ``standing``; ``account`` has what is said of it. ``retry_at`` is when to `repair` again
+    even if nothing is noticed, by the clock that `repair` is given."""
 
     def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers) -> None:
         self.standing = Standing(settings)
@@ -56,7 +55,7 @@ class Reconciler:
         self._protection = protection
         self._peers = peers
         self._convergence = Convergence(kernel, peers, protection.pins)
-        self._account = Account(kernel, peers, Obstacles(kernel, protection))
+        self.account = Account(kernel, peers, Obstacles(kernel, protection))
         self._spent: list[RouteSettings] = []  # of which something may be left
 
     @property
@@ -72,7 +71,7 @@ class Reconciler:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What may keep some of the packets from going as they should, as last seen."""
-        return self._account.remarks
+        return self.account.remarks
 
     @property
     def indexes(self) -> AbstractSet[int]:
@@ -112,7 +111,7 @@ class Reconciler:
             else:
                 self.standing = switched
             found = self._convergence
-            error = self._account.shortfall(self._present(), found.seen, found.refused, policy, choice)
+            error = self.account.shortfall(self._present(), found.seen, found.refused, policy, choice)
             self._examine({policy})
         except OSError as failure:
             error = f"netlink: {failure}"
@@ -135,7 +134,7 @@ class Reconciler:
         self._clear()
         result = self._finish(+repairs)
         self._convergence.conflict.report(remover)
-        again = now + _AGAIN if self._account.wrong or self._spent else inf
+        again = now + _AGAIN if self.account.wrong or self._spent else inf
         self.retry_at = min(self._convergence.conflict.deadline, again)
         return result
 
@@ -148,19 +147,15 @@ class Reconciler:
 
     def observe(self, wrong: Mapping[PolicyId, str]) -> Result:
         """Takes up what is wrong with each policy's packets, in words, and asks the kernel why."""
-        self._account.observed = wrong
+        self.account.observed = wrong
         self._examine()
-        return Result(self._account.changed(self._present()))
-
-    def ways(self) -> dict[tuple[PolicyId, int], Ways]:
-        """The devices that packets of each policy and family may leave by."""
-        return self.standing.ways(self._account.expected)
+        return Result(self.account.changed(self._present()))
 
     def obstructed(self) -> bool:
         """Whether something else of others is in policies' way than at the last look at the kernel: then it is time for
         the next."""
         found = self._convergence
-        return self._account.obstructed(self._present(), found.seen, found.refused)
+        return self.account.obstructed(self._present(), found.seen, found.refused)
 
     def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes."""
@@ -207,7 +202,7 @@ class Reconciler:
         self._spent.append(self.standing.settings)
         self.standing = standing
         self._peers.configure(standing.settings)
-        self._account.keep({one.policy for one in standing.settings.policies})
+        self.account.keep({one.policy for one in standing.settings.policies})
         self._convergence.conflict = Conflict()  # under the former settings
         self._hold()
         self._converge()
@@ -278,18 +273,18 @@ class Reconciler:
         """Tightens the guard as far as possible, and asks where packets go."""
         self._protect(self.standing.extra_devices())
         self._examine()
-        return Result(self._account.changed(self._present(), everything=everything), repairs or {})
+        return Result(self.account.changed(self._present(), everything=everything), repairs or {})
 
     def _present(self) -> Present:
         return self._convergence.present(self.standing)
 
     def _examine(self, policies: AbstractSet[PolicyId] | None = None) -> None:
-        self._account.examine(self._present(), self._convergence.seen, self._convergence.refused, policies)
-        if self._account.wrong:
+        self.account.examine(self._present(), self._convergence.seen, self._convergence.refused, policies)
+        if self.account.wrong:
             self.retry_at = 0.0
 
     def _tell(self, policy: PolicyId, error: str | None = None) -> Installed:
-        return self._account.tell(self._present(), policy, error)
+        return self.account.tell(self._present(), policy, error)
 
 
 def _ranges(settings: RouteSettings) -> tuple[int, ...]:
