@@ -209,6 +209,8 @@ class RouteSettings:
         return any(policy.flows is not Flows.MOVE for policy in self.policies)
 
 
+PACKETS = "_packets"
+"""Behind the name of our table of nftables: what that of the counters is called."""
 POLICY_TABLES = 100  # tables kept for policies: `table` to `table + 99`; the paths' tables follow
 SELECTORS = 68
 OWN_SELECTORS = 20

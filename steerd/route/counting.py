@@ -43,7 +43,7 @@ class Counting:
     def __init__(self) -> None:
         self.every = 1
         self.remarks: tuple[str, ...] = ()
-        self._firewall = Firewall(listed=False)
+        self._opened: Firewall | None = None
         self._trial: str | None = None
         self._name = ""
         self._inputs: object = None
@@ -59,11 +59,17 @@ class Counting:
 
     def close(self) -> None:
         """Remove the table, and what is open."""
-        with self._firewall:
-            if self._name:
-                with suppress(OSError):
-                    self._firewall.hold(self._name, None)
-            self._name = ""
+        with suppress(OSError):
+            self._clear()
+        if self._opened is not None:
+            self._opened.close()
+
+    @property
+    def _firewall(self) -> Firewall:
+        """Opened by whoever asks first: nothing is left open where nothing is counted."""
+        if self._opened is None:
+            self._opened = Firewall(listed=False)
+        return self._opened
 
     def hold(self, given: Described | None) -> bool:
         """Have the table as it should be. Returns whether it changed, or is not yet what it should be."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, RoutePolicy, RouteSettings
+from steerd.config.settings import IPV4, PACKETS, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range
@@ -67,7 +67,7 @@ class TooManyError(ValueError):
 
 def table_name(settings: RouteSettings) -> str:
     """What the table is called."""
-    return f"{settings.nft_table}_packets"
+    return settings.nft_table + PACKETS
 
 
 def counters(
