@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from steerd.config.settings import Guard, Prefixes
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range
-from steerd.route.nft.counters import FEW, SAMPLE, TooManyError, counters, cut
-from steerd.route.nft.ruleset import MOST_RANGES, Inputs
+from steerd.route.nft.counters import FEW, MOST, SAMPLE, TooManyError, counters, cut
+from steerd.route.nft.ruleset import Inputs
 from steerd.route.wanted.selection import selections
 from tests.lab.test_route_world import path, policy, settings
 
@@ -61,7 +61,7 @@ def test_what_main_knows_better_is_cut_out_and_what_is_doubtful_is_not():
     halves = Prefixes(prefixes.pack(4, ["0.0.0.0/1", "128.0.0.0/1"]))
     taken = {("all", 4): frozenset()}
     doubtful = table(ALL, inputs=Inputs(main=halves, doubtful=halves, taken=taken)).table.whole
-    assert "0.0.0.0-223.255.255.255 : goto came" in doubtful
+    assert "0.0.0.0-223.255.255.255 : goto left" in doubtful
 
 
 def test_of_many_prefixes_one_packet_of_many_is_counted_and_of_too_many_none():
@@ -72,7 +72,7 @@ def test_of_many_prefixes_one_packet_of_many_is_counted_and_of_too_many_none():
     many = table(replace(ALL, prefixes=Prefixes(prefixes.pack(4, listed))))
     assert many.every == SAMPLE
     assert f"numgen random mod {SAMPLE} != 0 accept" in many.table.whole
-    packed = b"".join(number.to_bytes(4) + b"\x20" for number in range(0, 2 * MOST_RANGES + 2, 2))
+    packed = b"".join(number.to_bytes(4) + b"\x20" for number in range(0, 2 * MOST + 2, 2))
     with pytest.raises(TooManyError, match="ranges of addresses"):
         table(replace(ALL, prefixes=Prefixes(packed)))
 

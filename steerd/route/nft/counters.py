@@ -4,7 +4,7 @@ A packet is counted when it came in, after what others translate and mark; when 
 that may drop it; and when it turns out to be for this machine. What came in and did neither went nowhere. Which policy
 selects it is decided as in the guard, anew at each place: a packet has no room to remember it.
 
-Each address is looked up once at each place, so what no policy is about is cut out of its ranges. Where there are too
+Each address is looked up once at each place, so what no policy is about is cut out of the ranges. Where there are too
 many ranges for the processor's cache, one packet of `SAMPLE` is counted, and stands for as many.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, PACKETS, RoutePolicy, RouteSettings
+from steerd.config.settings import IPV4, IPV6, PACKETS, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range
@@ -21,10 +21,12 @@ from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words
 from steerd.route.nft.classify import MULTICAST, asks, lookup, merged, selected
 from steerd.route.nft.guard import bridged
-from steerd.route.nft.ruleset import COMMENT, MOST_RANGES, Inputs, known
+from steerd.route.nft.ruleset import COMMENT, Inputs, known
 from steerd.route.nft.table import Table
 from steerd.route.wanted.selection import Selection
 
+MOST: Final = 120_000
+"""Ranges: `nft` takes 150 MB for so many, beside what it may take for the guard at the same time."""
 FEW: Final = 2_000
 SAMPLE: Final = 64
 """Ranges up to which every packet is counted; of more, one packet of so many is."""
@@ -35,10 +37,12 @@ CAME, HERE, LEFT, OWN = "came", "here", "left", "own"
 TRIAL: Final = (
     '\tcounter one {\n\t}\n\tmap ways {\n\t\ttype ifname : counter\n\t\telements = { * : "one" }\n\t}\n'
     "\tchain trial {\n\t\ttype filter hook forward priority filter + 1000;\n\t\tnumgen random mod 2 != 0 accept\n"
-    "\t\toif 0 accept\n\t\tcounter name oifname map @ways\n\t}\n"
+    "\t\toif 0 rt ip nexthop != 255.255.255.255 accept\n\t\tcounter name oifname map @ways\n\t}\n"
 )
 """What a kernel and `nft` must take to count."""
 
+_NO_NEXT_HOP: Final = {IPV4: "255.255.255.255", IPV6: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
+"""Which no route has: whatever has another has a route."""
 _LAST: Final = "filter + 1000"
 """A priority behind whatever may drop a packet."""
 
@@ -86,7 +90,7 @@ def counters(
         return None
     alone = {family: _alone(settings, family, inputs) for family in FAMILIES}
     size = sum(map(len, found.values())) + sum(map(len, alone.values()))
-    if size > MOST_RANGES:
+    if size > MOST:
         raise TooManyError(f"{size} ranges of addresses")
     if size <= FEW:
         found = {key: cut(ranges, alone[key[1]]) for key, ranges in found.items()}
@@ -118,39 +122,35 @@ class _Text:
         self._devices = devices
         self._sampled = sampled
         self._answers = answers
-        self._rules: dict[str, list[str]] = {CAME: [], LEFT: [], OWN: []}
+        self._rules: dict[str, list[str]] = {LEFT: [], OWN: []}
 
     def add(self, name: str, selection: Selection, family: int, ranges: Mapping[Range, str]) -> None:
         """What one selection selects of a family. ``ranges``: of its policies."""
-        own = selection.selectors.own
+        what = OWN if selection.selectors.own else LEFT
         match, sets = selected(selection, family, f"from_{name}")
         self.blocks += sets
-        for what in (OWN,) if own else (CAME, LEFT):
-            targets = {where: f"goto {what}_{policy}_{family}" for where, policy in ranges.items()}
-            self.blocks.append(words.ranges_map(f"{what}_{name}", family, targets))
-            self._rules[what].append(f"{match} {words.PROTOCOL[family]} daddr vmap @{what}_{name}")
-            for policy in selection.policies:
-                if self._names[policy.policy] in ranges.values():
-                    self._chains(what, policy, family)
+        targets = {where: f"goto {what}_{policy}_{family}" for where, policy in ranges.items()}
+        self.blocks.append(words.ranges_map(f"{what}_{name}", family, targets))
+        self._rules[what].append(f"{match} {words.PROTOCOL[family]} daddr vmap @{what}_{name}")
+        for policy in selection.policies:
+            if self._names[policy.policy] in ranges.values():
+                self._chains(what, policy, family)
 
     def _chains(self, what: str, policy: RoutePolicy, family: int) -> None:
-        """Where a policy's packets of a family end: in their counters."""
+        """Where a policy's packets of a family end: in their counters. The same chains at each place: before the kernel
+        has looked for a route a packet has no next hop, and until it leaves no device to leave by."""
         name = f"{self._names[policy.policy]}_{family}"
-        chain = f"{what}_{name}"
-        left = [f"{words.PROTOCOL[family]} daddr @doubtful{family} accept"] if self._left(policy, family) else []
-        # One that has no more hops to go ends here, and is answered: a trace.
-        hops = "ip ttl > 1" if family == IPV4 else "ip6 hoplimit > 1"
-        if what == CAME:
-            rules = [*left, f"{hops} counter name {self._counter(chain, policy, family, CAME)}"]
-        else:
-            here = f"{HERE}_{name}"
-            self._map(chain, policy, family, what)
-            rules = [*left, f"counter name oifname map @by_{chain}"]
-            if what == LEFT:
-                counter = self._counter(here, policy, family, HERE)
-                self.blocks.append(words.chain(f"{here}_chain", [f"{hops} counter name {counter}"]))
-                rules = [f"oif 0 goto {here}_chain", *rules]
-        self.blocks.append(words.chain(chain, rules))
+        rules = [f"{words.PROTOCOL[family]} daddr @doubtful{family} accept"] if self._left(policy, family) else []
+        if what == LEFT:
+            came, here = (self._counter(f"{one}_{name}", policy, family, one) for one in (CAME, HERE))
+            # One that has no more hops to go ends here, and is answered: a trace.
+            hops = "ip ttl > 1" if family == IPV4 else "ip6 hoplimit > 1"
+            routed = f"rt {words.PROTOCOL[family]} nexthop != {_NO_NEXT_HOP[family]}"
+            self.blocks.append(words.chain(f"is_{here}", [f"{hops} counter name {here}"]))
+            self.blocks.append(words.chain(f"has_{came}", [f"{routed} goto is_{here}", f"{hops} counter name {came}"]))
+            rules.append(f"oif 0 goto has_{came}")
+        self._map(f"{what}_{name}", policy, family, what)
+        self.blocks.append(words.chain(f"{what}_{name}", [*rules, f"counter name oifname map @by_{what}_{name}"]))
 
     def _map(self, chain: str, policy: RoutePolicy, family: int, what: str) -> None:
         # The names of counters last as long as what they count: a changed table goes on counting.
@@ -198,7 +198,7 @@ class _Text:
             for line in bridged({bridge: bridges[bridge]})
         ]
         for name, hook, priority, before, what in (
-            ("coming", "prerouting", "filter + 5", passed, CAME),
+            ("coming", "prerouting", "filter + 5", passed, LEFT),
             ("leaving", "forward", _LAST, bridged(bridges), LEFT),
             ("staying", "input", "filter - 5", (), LEFT),
             # Probes, and what of the gateway's own is pinned, are marked.
