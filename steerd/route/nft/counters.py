@@ -16,13 +16,14 @@ from typing import Final, NamedTuple
 from steerd.config.settings import IPV4, IPV6, PACKETS, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
-from steerd.route.model.intervals import Range
+from steerd.route.model.intervals import Range, flatten
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words
-from steerd.route.nft.classify import MULTICAST, asks, lookup, merged, selected
+from steerd.route.nft.classify import MULTICAST, asks, merged, selected
 from steerd.route.nft.guard import bridged
 from steerd.route.nft.ruleset import COMMENT, Inputs, known
 from steerd.route.nft.table import Table
+from steerd.route.wanted.desired import steered
 from steerd.route.wanted.selection import Selection
 
 MOST: Final = 120_000
@@ -45,6 +46,11 @@ _NO_NEXT_HOP: Final = {IPV4: "255.255.255.255", IPV6: "ffff:ffff:ffff:ffff:ffff:
 """Which no route has: whatever has another has a route."""
 _LAST: Final = "filter + 1000"
 """A priority behind whatever may drop a packet."""
+
+
+_ACCEPT: Final = "accept"
+_CONTINUE: Final = "continue"
+"""Verdicts for what no policy is about, and for what a policy leaves to others: names of policies are digests."""
 
 
 class Cell(NamedTuple):
@@ -82,22 +88,24 @@ def counters(
     asked = [(at, one, family) for at, one in enumerate(selections) for family in FAMILIES if asks(one, family)]
     names = {policy.policy: sha256(policy.policy.encode()).hexdigest()[:8] for policy in settings.policies}
     found: dict[tuple[int, int], dict[Range, str]] = {}
+    whole: dict[tuple[int, int], RoutePolicy] = {}
     for at, selection, family in asked:
-        ranges = lookup(settings, selection, family, lambda policy: names[policy.policy], None)
-        if ranges:
-            found[at, family] = ranges
-    if not found:
+        found[at, family], one = _ranges(settings, selection, family, names)
+        if one is not None:
+            whole[at, family] = one
+    if not (any(found.values()) or whole):
         return None
     alone = {family: _alone(settings, family, inputs) for family in FAMILIES}
     size = sum(map(len, found.values())) + sum(map(len, alone.values()))
     if size > MOST:
         raise TooManyError(f"{size} ranges of addresses")
     if size <= FEW:
-        found = {key: cut(ranges, alone[key[1]]) for key, ranges in found.items()}
+        for key, ranges in found.items():
+            rest = dict.fromkeys(alone[key[1]], _ACCEPT) if key in whole else {}
+            found[key] = cut(ranges, alone[key[1]]) | rest
     text = _Text(settings, names, inputs, devices, sampled=size > FEW, answers=answers)
     for at, selection, family in asked:
-        if ranges := found.get((at, family), {}):
-            text.add(f"{at}_{family}", selection, family, ranges)
+        text.add(f"{at}_{family}", selection, family, found[at, family], whole.get((at, family)))
     comment = f"{COMMENT}{settings.protocol}, which counts packets here"
     table = Table.of(table_name(settings), comment, [*text.head(alone), *text.blocks, *text.hooks()])
     return Counters(table, text.cells, SAMPLE if size > FEW else 1)
@@ -124,17 +132,23 @@ class _Text:
         self._answers = answers
         self._rules: dict[str, list[str]] = {LEFT: [], OWN: []}
 
-    def add(self, name: str, selection: Selection, family: int, ranges: Mapping[Range, str]) -> None:
-        """What one selection selects of a family. ``ranges``: of its policies."""
+    def add(
+        self, name: str, selection: Selection, family: int, ranges: Mapping[Range, str], whole: RoutePolicy | None
+    ) -> None:
+        """What one selection selects of a family. ``ranges``: of its policies; ``whole``: whose all the rest is."""
+        mine = [one for one in selection.policies if one is whole or self._names[one.policy] in ranges.values()]
+        if not mine:
+            return
         what = OWN if selection.selectors.own else LEFT
         match, sets = selected(selection, family, f"from_{name}")
         self.blocks += sets
-        targets = {where: f"goto {what}_{policy}_{family}" for where, policy in ranges.items()}
-        self.blocks.append(words.ranges_map(f"{what}_{name}", family, targets))
+        verdicts = {self._names[one.policy]: f"goto {what}_{self._names[one.policy]}_{family}" for one in mine}
+        targets = {where: verdicts.get(word, word) for where, word in sorted(ranges.items())}
+        rest = None if whole is None else verdicts[self._names[whole.policy]]
+        self.blocks.append(words.ranges_map(f"{what}_{name}", family, targets, rest))
         self._rules[what].append(f"{match} {words.PROTOCOL[family]} daddr vmap @{what}_{name}")
-        for policy in selection.policies:
-            if self._names[policy.policy] in ranges.values():
-                self._chains(what, policy, family)
+        for policy in mine:
+            self._chains(what, policy, family)
 
     def _chains(self, what: str, policy: RoutePolicy, family: int) -> None:
         """Where a policy's packets of a family end: in their counters. The same chains at each place: before the kernel
@@ -207,6 +221,28 @@ class _Text:
             if rules := self._rules[what]:
                 base = f"type filter hook {hook} priority {priority}; policy accept;"
                 yield words.chain(name, [base, *first, *before, *alone, *rules])
+
+
+def _ranges(
+    settings: RouteSettings, selection: Selection, family: int, names: Mapping[PolicyId, str]
+) -> tuple[dict[Range, str], RoutePolicy | None]:
+    """What each address comes to, but for those of the policy that has all the rest, if there is one: between 100,000
+    prefixes are as many gaps."""
+    management = prefixes.pack(family, settings.management)
+    mine = {one: steered(one, family, management) for one in selection.policies}
+    whole = next(
+        (one for one, packed in mine.items() if prefixes.holds(family, packed, prefixes.DEFAULT[family])), None
+    )
+    entries: list[tuple[bytes, str | None]] = [
+        (entry, names[one.policy])
+        for one, packed in mine.items()
+        for entry in prefixes.split(family, packed)
+        if one is not whole or entry != prefixes.DEFAULT[family]
+    ]
+    for one in selection.policies:
+        excepted = prefixes.of_family(one.excepted, family)
+        entries += [(entry, None if whole is None else _CONTINUE) for entry in prefixes.split(family, excepted)]
+    return flatten(family, entries), whole
 
 
 def _alone(settings: RouteSettings, family: int, inputs: Inputs) -> list[Range]:

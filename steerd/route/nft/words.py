@@ -30,9 +30,10 @@ def ranges_set(name: str, family: int, found: Iterable[Range]) -> str:
     return block(f"set {name}", lines + ([f"elements = {{ {elements} }}"] if elements else []))
 
 
-def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
-    """A map from addresses to verdicts."""
-    elements = ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
+def ranges_map(name: str, family: int, found: Mapping[Range, str], rest: str | None = None) -> str:
+    """A map from addresses to verdicts; ``rest``: that of all others."""
+    listed = [f"{_range(family, one)} : {verdict}" for one, verdict in found.items()]
+    elements = ", ".join([*listed, *([] if rest is None else [f"* : {rest}"])])
     return block(
         f"map {name}", [f"type {ADDRESS_TYPE[family]} : verdict", "flags interval", f"elements = {{ {elements} }}"]
     )
