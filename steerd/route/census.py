@@ -13,6 +13,7 @@ from steerd.route.around.surroundings import Surroundings
 from steerd.route.counting import Counting
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counted import Counted
+from steerd.route.nft.examples import Example
 from steerd.route.nft.guard import guard_chain
 from steerd.route.nft.protect import Protection
 from steerd.route.observed.ledger import Key, Ledger, words
@@ -50,6 +51,7 @@ class Census:
         self._counting = Counting()
         self._own = Worker()
         self._before = Counted(0, {})
+        self._examples: dict[PolicyId, Example] = {}
         self._causes: dict[PolicyId, dict[str, dict[str, None]]] = {}
 
     async def run(self) -> None:
@@ -57,6 +59,7 @@ class Census:
         loop = asyncio.get_running_loop()
         since = loop.time()
         await self._own.do(lambda: self._counting.hold(self._protection.held))
+        await self._own.do(lambda: self._counting.examples(self._protection.held))
         while True:
             await asyncio.sleep(_EVERY)
             since, now = loop.time(), since
@@ -72,9 +75,13 @@ class Census:
         news = await self._own.do(self._counting.read)
         for key, count in (await self._worker.do(self._guarded)).items():
             news.setdefault(key, Seen()).guard = count
+        held = self._protection.held
+        policies = held.settings.policies if held else ()
         every, counts = self._counting.every, self._counting.counts
         ways = self._ways()
         moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
+        for example in await self._own.do(lambda: self._counting.examples(held)):
+            self._examples |= {policy.policy: example for policy in policies if policy.order == example.order}
         said = self._ledger.dropped_lately()
         self._ledger.look(news, ways, since, now, every=every, judge=counts and not moved)
         if not counts:
@@ -156,10 +163,13 @@ class Census:
         """What the guard dropped in the last minute, and what is not counted, one line each."""
         return (*self._drops(), *self._counting.remarks)
 
+    def _example(self, policy: PolicyId) -> str:
+        return f", e.g. {self._examples[policy]}" if policy in self._examples else ""
+
     def _drops(self) -> list[str]:
         return [
             f"the leak guard dropped {count} packets of policy {policy} in the last minute: they would have left by no "
-            f"path of it"
+            f"path of it{self._example(policy)}"
             for policy, count in sorted(self._ledger.dropped_lately().items())
         ]
 

@@ -15,6 +15,7 @@ from steerd.config.settings import Prefixes, RouteSettings
 from steerd.route.model.leads import Lead
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counters import CAME, HERE, LEFT, TRIAL, Counters, TooManyError, counters, table_name
+from steerd.route.nft.examples import Example, Examples, group
 from steerd.route.nft.firewall import Firewall, FirewallError, ours
 from steerd.route.nft.guard import allowed
 from steerd.route.nft.protect import Described
@@ -32,6 +33,9 @@ _PLAIN: Final = re.compile(r"[\w.@:-]+")
 """A device's name that `nft` takes within quotes."""
 _REST: Final = 20.0
 """Times as long as `nft` took for the table it is left as it is, at least."""
+_BUSY: Final = 50_000.0
+_CALM: Final = 20_000.0
+"""Packets a second from which on one of many is counted, and below which every one is again."""
 _AGAIN: Final = 60.0
 """Seconds until what `nft` refused is tried again."""
 
@@ -51,6 +55,9 @@ class Counting:
         self._others: tuple[str, ...] = ()
         self._due = 0.0
         self._before: dict[str, int] = {}
+        self._read_at = 0.0
+        self._listener: tuple[int, Examples | None] = (0, None)
+        self._busy = False
 
     @property
     def counts(self) -> bool:
@@ -59,6 +66,7 @@ class Counting:
 
     def close(self) -> None:
         """Remove the table, and what is open."""
+        self._listen(0)
         with suppress(OSError):
             self._clear()
         if self._opened is not None:
@@ -84,7 +92,7 @@ class Counting:
         if self._trial:
             return False
         self._others = others(given, self._others)
-        inputs = (given, self._others)
+        inputs = (given, self._others, self._busy)
         if now < self._due and inputs != self._inputs:
             return True
         try:
@@ -106,7 +114,7 @@ class Counting:
                 self._refuse(f"packets are not counted: there is a table inet {name} of nftables that is not steerd's")
                 return True
             try:
-                self._wanted = counters(*_inputs(given), self._devices(given), answers=given.pinned)
+                self._wanted = counters(*_inputs(given), self._devices(given), answers=given.pinned, busy=self._busy)
             except TooManyError as error:
                 self._wanted = None
                 self._refuse(f"packets are not counted: policies and main have {error}, too many for nftables")
@@ -114,8 +122,8 @@ class Counting:
             self._clear()
             return False
         before, began = self._firewall.wanted, monotonic()
-        self.every = self._wanted.every
         mended = self._firewall.hold(name, self._wanted.table)
+        self.every = self._wanted.every
         self._name, self.remarks = name, ()
         if moved := mended or before != self._wanted.table:
             self._due = monotonic() + _REST * (monotonic() - began)
@@ -136,6 +144,25 @@ class Counting:
             log.warning("%s", why)
         self.remarks = (why,)
 
+    def examples(self, given: Described | None) -> list[Example]:
+        """Of what the guard dropped since last asked; none where the kernel does not tell. Raises `OSError`."""
+        logged = given is not None and given.settings.guards and "log" in given.inputs.can
+        self._listen(group(given.settings) if given is not None and logged else 0)
+        listener = self._listener[1]
+        return listener.read() if listener else []
+
+    def _listen(self, number: int) -> None:
+        before, listener = self._listener
+        if number == before:
+            return
+        if listener is not None:
+            listener.close()
+        self._listener = number, None
+        try:
+            self._listener = number, Examples(number) if number else None
+        except OSError as error:
+            log.info("no examples of what the leak guard drops: nflog group %d: %s", number, error)
+
     def read(self) -> dict[Key, Seen]:
         """What is new since the last reading. Raises `OSError`."""
         found: dict[Key, Seen] = {}
@@ -155,7 +182,10 @@ class Counting:
                 seen.here += new
             else:
                 (seen.left if cell.what == LEFT else seen.own)[cell.device or OTHER] += new
-        self._before = counted
+        now = monotonic()
+        rate = sum(max(seen.came, seen.left.total()) for seen in found.values()) / (now - self._read_at)
+        self._busy = self._read_at > 0.0 and rate > (_CALM if self._busy else _BUSY)
+        self._before, self._read_at = counted, now
         return found
 
 

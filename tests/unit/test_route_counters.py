@@ -28,9 +28,9 @@ def apart(pairs) -> list[Range]:
     return found
 
 
-def table(*policies, inputs=None, **rest):
-    given_ = settings(PATHS, policies, **rest)
-    return counters(given_, selections(given_), inputs or Inputs(), ["a", "b", "wan"], answers=False)
+def table(*policies, inputs=None, busy=False):
+    given_ = settings(PATHS, policies)
+    return counters(given_, selections(given_), inputs or Inputs(), ["a", "b", "wan"], answers=False, busy=busy)
 
 
 @given(RANGES, RANGES)
@@ -56,18 +56,30 @@ def test_a_counter_is_called_by_what_it_counts_whatever_the_order_of_the_file():
 def test_what_main_knows_better_is_cut_out_and_what_is_doubtful_is_not():
     packed = Prefixes(prefixes.pack(4, ["192.168.50.0/24"]))
     text = table(ALL, inputs=Inputs(main=packed)).table.whole
-    assert "192.168.51.0" in text
+    assert "192.168.50.0/24 : accept" in text
     assert "@alone" not in text
     halves = Prefixes(prefixes.pack(4, ["0.0.0.0/1", "128.0.0.0/1"]))
     taken = {("all", 4): frozenset()}
     doubtful = table(ALL, inputs=Inputs(main=halves, doubtful=halves, taken=taken)).table.whole
-    assert "0.0.0.0-223.255.255.255 : goto left" in doubtful
+    assert "elements = { 224.0.0.0/4 : accept, * : goto left" in doubtful
+    assert "0.0.0.0/1 : accept" not in doubtful
+
+
+def test_what_a_policy_excepts_goes_on_to_the_next_selection_and_the_rest_of_a_default_is_not_listed():
+    excepting = policy("all", 0, "0.0.0.0/0", excepted=("10.0.0.0/8",))
+    text = table(excepting, policy("ten", 1, "10.1.0.0/16", sources=("192.168.50.0/24",))).table.whole
+    assert "10.0.0.0/8 : continue, 224.0.0.0/4 : accept, * : goto left" in text
+    assert "elements = { 10.1.0.0/16 : goto left" in text
 
 
 def test_of_many_prefixes_one_packet_of_many_is_counted_and_of_too_many_none():
     few = table(ALL)
     assert few.every == 1
     assert "numgen" not in few.table.whole
+    busy = table(ALL, busy=True)
+    assert busy.every == SAMPLE
+    assert busy.cells == few.cells
+    assert "@alone" not in busy.table.whole
     listed = [f"10.{number // 256}.{number % 256}.0/24" for number in range(0, 2 * FEW + 2, 2)]
     many = table(replace(ALL, prefixes=Prefixes(prefixes.pack(4, listed))))
     assert many.every == SAMPLE

@@ -5,7 +5,7 @@ that may drop it; and when it turns out to be for this machine. What came in and
 selects it is decided as in the guard, anew at each place: a packet has no room to remember it.
 
 Each address is looked up once at each place, so what no policy is about is cut out of the ranges. Where there are too
-many ranges for the processor's cache, one packet of `SAMPLE` is counted, and stands for as many.
+many ranges for the processor's cache, or too many packets, one packet of `SAMPLE` is counted, and stands for as many.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,10 +81,17 @@ def table_name(settings: RouteSettings) -> str:
 
 
 def counters(
-    settings: RouteSettings, selections: Sequence[Selection], inputs: Inputs, devices: Sequence[str], *, answers: bool
+    settings: RouteSettings,
+    selections: Sequence[Selection],
+    inputs: Inputs,
+    devices: Sequence[str],
+    *,
+    answers: bool,
+    busy: bool = False,
 ) -> Counters | None:
     """``inputs.taken`` has what main's routes take altogether of all policies. ``devices``: those told apart. As for
-    ``answers``, see `guard`. None: there is no policy. Raises `TooManyError`."""
+    ``answers``, see `guard`. ``busy``: there are so many packets that some have to stand for all. None: there is no
+    policy. Raises `TooManyError`."""
     asked = [(at, one, family) for at, one in enumerate(selections) for family in FAMILIES if asks(one, family)]
     names = {policy.policy: sha256(policy.policy.encode()).hexdigest()[:8] for policy in settings.policies}
     found: dict[tuple[int, int], dict[Range, str]] = {}
@@ -103,12 +110,13 @@ def counters(
         for key, ranges in found.items():
             rest = dict.fromkeys(alone[key[1]], _ACCEPT) if key in whole else {}
             found[key] = cut(ranges, alone[key[1]]) | rest
-    text = _Text(settings, names, inputs, devices, sampled=size > FEW, answers=answers)
+    sampled = busy or size > FEW
+    text = _Text(settings, names, inputs, devices, sampled=sampled, many=size > FEW, answers=answers)
     for at, selection, family in asked:
         text.add(f"{at}_{family}", selection, family, found[at, family], whole.get((at, family)))
     comment = f"{COMMENT}{settings.protocol}, which counts packets here"
     table = Table.of(table_name(settings), comment, [*text.head(alone), *text.blocks, *text.hooks()])
-    return Counters(table, text.cells, SAMPLE if size > FEW else 1)
+    return Counters(table, text.cells, SAMPLE if sampled else 1)
 
 
 class _Text:
@@ -120,6 +128,7 @@ class _Text:
         devices: Sequence[str],
         *,
         sampled: bool,
+        many: bool,
         answers: bool,
     ) -> None:
         self.cells: dict[str, Cell] = {}
@@ -129,6 +138,7 @@ class _Text:
         self._inputs = inputs
         self._devices = devices
         self._sampled = sampled
+        self._many = many  # what is left alone is not cut out
         self._answers = answers
         self._rules: dict[str, list[str]] = {LEFT: [], OWN: []}
 
@@ -188,7 +198,7 @@ class _Text:
     def head(self, alone: Mapping[int, Sequence[Range]]) -> Iterator[str]:
         """The sets that more than one chain asks."""
         for family in FAMILIES:
-            if self._sampled:
+            if self._many:
                 yield words.ranges_set(f"alone{family}", family, alone[family])
             if any(one == family for _, one in self._inputs.taken):
                 doubtful = merged(family, prefixes.of_family(self._inputs.doubtful, family))
@@ -205,7 +215,7 @@ class _Text:
             first.append(f"{marked} == {settings.main_mark:#x} accept")
         if self._answers:
             first.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 accept")
-        alone = [f"{words.PROTOCOL[one]} daddr @alone{one} accept" for one in FAMILIES] if self._sampled else []
+        alone = [f"{words.PROTOCOL[one]} daddr @alone{one} accept" for one in FAMILIES] if self._many else []
         passed = [
             line.replace(f'oifname "{bridge}" ', "")
             for bridge in bridges
@@ -229,15 +239,14 @@ def _ranges(
     """What each address comes to, but for those of the policy that has all the rest, if there is one: between 100,000
     prefixes are as many gaps."""
     management = prefixes.pack(family, settings.management)
-    mine = {one: steered(one, family, management) for one in selection.policies}
-    whole = next(
-        (one for one, packed in mine.items() if prefixes.holds(family, packed, prefixes.DEFAULT[family])), None
-    )
+    default = prefixes.DEFAULT[family]
+    mine = [(one, steered(one, family, management)) for one in selection.policies]
+    whole = next((one for one, packed in mine if prefixes.holds(family, packed, default)), None)
     entries: list[tuple[bytes, str | None]] = [
         (entry, names[one.policy])
-        for one, packed in mine.items()
+        for one, packed in mine
         for entry in prefixes.split(family, packed)
-        if one is not whole or entry != prefixes.DEFAULT[family]
+        if one is not whole or entry != default
     ]
     for one in selection.policies:
         excepted = prefixes.of_family(one.excepted, family)

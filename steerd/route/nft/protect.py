@@ -17,6 +17,7 @@ from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counted import Counted
+from steerd.route.nft.examples import logging_rule
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 _TRIALS: Final = {
     "guard": "type filter hook forward priority filter + 5; meta nfproto ipv4 oifname lo counter accept",
     "pin": "type filter hook forward priority mangle + 5; ct direction original ct mark set ct mark and 0xff or 0x100",
+    "log": f"type filter hook forward priority filter + 5; {logging_rule(0, 4000)}",
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
 }
 """A chain for each of our uses of nftables: a kernel may have some and lack others."""

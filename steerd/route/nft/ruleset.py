@@ -50,7 +50,8 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: In
     pinned = "pin" in inputs.can and settings.pins
     chains: list[str] = []
     if "guard" in inputs.can and settings.guards:
-        chains += guard(settings, known, inputs.extra, inputs.taken, inputs.bridges, answers=pinned)
+        logged = "log" in inputs.can
+        chains += guard(settings, known, inputs.extra, inputs.taken, inputs.bridges, answers=pinned, logged=logged)
     if pinned:
         chains += pins(settings, known, inputs.uplinks)
     if "clamp" in inputs.can and settings.clamp_mss:
