@@ -63,10 +63,8 @@ class Engine:
         self._loads = Loads()
         self._silent: dict[PathId, Path] = {}  # those whose newest probe was overdue
         self._heard = False  # whether anything was measured in this round
-        self._round_began = now
-        self._step = inf
-        self._cadences_at = now
-        self._next = self._next_expiry = inf
+        self._round_began = self._cadences_at = now
+        self._step = self._next = self._next_expiry = inf
         self._configure(settings, now)
         view_and_memory.restore(self._state(), memory, now)
         self._schedule()
@@ -203,6 +201,8 @@ class Engine:
             self._heard = True
         before, known = path.health.state, path.known
         changed = path.probed(event, now)
+        if path.rate:
+            self._decisions.heard(path)
         if outcome is OVERDUE:
             self._silent[path.id] = path
         return self._learned(path, before, known, changed, now)

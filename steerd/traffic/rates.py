@@ -1,7 +1,8 @@
 """Reads the byte counters of the devices whose paths are in use, and tells when their rate has changed.
 
 The counters are those of ``/proc/net/dev`` (proc_pid_net(5)): to read them takes no lock that a change of routes could
-hold, and about 0.2 ms with 300 devices. They count all of a device's traffic, probes and other policies' included.
+hold, and about half a millisecond with 300 devices, of which only those in use are looked up. They count all of a
+device's traffic, probes and other policies' included.
 """
 
 import asyncio
@@ -21,18 +22,17 @@ NEWS: Final = 0.25
 LEAST: Final = 4_000.0
 """Bytes a second: changes far below this do not matter."""
 
-RX_BYTES, TX_BYTES, FIELDS = 0, 8, 16
+NAME_WIDTH, RX_BYTES, TX_BYTES, FIELDS = 6, 0, 8, 16
 
 
-def read(text: bytes) -> dict[str, int]:
-    """Bytes received and sent by each device, together. Lines of no device are skipped."""
-    found = {}
-    for line in text.splitlines():
-        name, colon, counts = line.partition(b":")
-        fields = counts.split()
-        if colon and len(fields) >= FIELDS and fields[RX_BYTES].isdigit() and fields[TX_BYTES].isdigit():
-            found[name.strip().decode(errors="replace")] = int(fields[RX_BYTES]) + int(fields[TX_BYTES])
-    return found
+def read(page: bytes, device: str) -> int | None:
+    """The bytes that the device received and sent, together. None: it is not there, or its line is garbled."""
+    begin = b"\n%b:" % device.encode().rjust(NAME_WIDTH)
+    at = page.find(begin)
+    fields = page[at + len(begin) : page.find(b"\n", at + 1)].split() if at >= 0 else []
+    if len(fields) < FIELDS or not (fields[RX_BYTES].isdigit() and fields[TX_BYTES].isdigit()):
+        return None
+    return int(fields[RX_BYTES]) + int(fields[TX_BYTES])
 
 
 class Rates:
@@ -48,7 +48,7 @@ class Rates:
     ) -> None:
         self._used = used
         self._on_rate = on_rate
-        self._before: tuple[float, Mapping[str, int]] | None = None
+        self._before: tuple[float, bytes] | None = None
         self.configure(devices)
 
     def configure(self, devices: Mapping[PathId, str]) -> None:
@@ -61,22 +61,23 @@ class Rates:
         while True:
             await asyncio.sleep(EVERY)
             try:
-                counts = read(COUNTERS.read_bytes())
+                page = COUNTERS.read_bytes()
             except OSError:
                 continue  # nothing is known: what was told stands
-            self.look(counts, time.monotonic())
+            self.look(page, time.monotonic())
 
-    def look(self, counts: Mapping[str, int], now: float) -> None:
+    def look(self, page: bytes, now: float) -> None:
         """The devices' counters as they are at ``now``."""
-        before, self._before = self._before, (now, counts)
+        before, self._before = self._before, (now, page)
         if before is None or now <= before[0]:
             return
         used = [path for path in dict.fromkeys(self._used()) if path in self.devices]
         for path in used:
-            device, told = self.devices[path], self._told.get(path, 0.0)
-            if device in counts and device in before[1]:
+            told = self._told.get(path, 0.0)
+            count, former = (read(one, self.devices[path]) for one in (page, before[1]))
+            if count is not None and former is not None:
                 # A counter that went back is that of a device made anew.
-                rate = max(0, counts[device] - before[1][device]) / (now - before[0])
+                rate = max(0, count - former) / (now - before[0])
                 if abs(rate - told) > NEWS * max(told, LEAST):
                     self._tell(path, rate)
         for path in [path for path, rate in self._told.items() if rate and path not in used]:

@@ -111,15 +111,15 @@ def test_an_address_for_metrics_that_is_not_there_keeps_nobody_from_steering_and
     assert found["log"].count("metrics are served at 192.0.2.99:9911") == 1
 
 
-def sysctl(name: str, value: int) -> None:
-    subprocess.run(namespaces.command("gw", ["sysctl", "-qw", f"{name}={value}"]), check=True, timeout=20)
+def disable_ipv6(device: str) -> None:
+    namespaces.sysctl("gw", **{f"ipv6__conf__{device}__disable_ipv6": 1})
 
 
 def without_ipv6() -> Any:
     """The gateway has no IPv6 at all; its paths and their targets are meant to have both families."""
     found: dict[str, Any] = {}
     with World(rate=50) as world:
-        sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+        disable_ipv6("all")
         daemon = start(world, world.gateway_config())
         until(lambda: all(path["state"] == "up" for path in status(world)["paths"]))
         found["first"] = status(world)["policies"][0]
@@ -148,7 +148,7 @@ def half() -> Any:
         until(lambda: str(status(world)["policies"][0]["choice"]).startswith("fra1/"))
         until(lambda: all(path["state"] == "up" for path in status(world)["paths"]))
         for device in ("tun-ams1", "tun-par1"):
-            sysctl(f"net.ipv6.conf.{device}.disable_ipv6", 1)
+            disable_ipv6(device)
         found["before"] = status(world)["policies"][0]
         world.pops["fra1"].set(dead=True)
         until(lambda: str(status(world)["policies"][0]["choice"]).startswith(("ams1/", "par1/")))

@@ -42,6 +42,16 @@ def for_seconds(seconds: float, work: Any) -> None:
         time.sleep(0.02)
 
 
+HALVES = (("-4", "0.0.0.0/1"), ("-4", "128.0.0.0/1"), ("-6", "::/1"), ("-6", "8000::/1"))
+
+
+def halves(verb: str) -> None:
+    """Of main's default routes, as OpenVPN makes them beside these."""
+    for family, half in HALVES:
+        default = ip(family, "route", "show", "default").splitlines()[0].split()
+        ip(family, "route", verb, half, *default[1 : 1 + default[1:].index("dev") + 2])
+
+
 class Scenes:
     """When each of them began and ended."""
 
@@ -133,6 +143,12 @@ def all_scenes(on_stop: str) -> Any:
             FILE.write_text(changed)
             found["good"] = ask(world, "reload")[0]
             until(lambda: choice(world) is not None)
+        with scenes.scene("main has two halves of a default route"):
+            halves("add")
+            found["halves"] = ip("route", "get", "198.51.100.9")
+            until(lambda: status(world)["policies"][0]["error"])
+            halves("del")
+            until(lambda: status(world)["policies"][0]["error"] is None)
         with scenes.scene("a device deleted"):
             ip("link", "del", "tun-par1")
             ip("link", "del", str(choice(world)).split("/")[1])
@@ -165,4 +181,5 @@ def test_whatever_happens_nothing_leaves_outside_the_tunnels(on_stop: str) -> No
     assert [found[name] for name in ("late", "late again", "gone", "emptied")] == [1, 1, 1, 78]
     assert (found["reload emptied"], found["reload cut"]) == ([78, 78, 78], [78, 78])
     assert (found["bad"], found["good"], found["stopped"]) == (78, 0, 0)
+    assert " dev wan0 " in found["halves"]
     assert found["reaches the LAN"] == [True, True]

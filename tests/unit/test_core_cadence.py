@@ -7,7 +7,7 @@ from steerd.core.states import PathState
 from tests.unit.networks import Network
 
 A = "a/w"
-CHOSEN, TRIED, CANDIDATE, SCOUT = Role.CHOSEN, Role.TRIED, Role.CANDIDATE, Role.SCOUT
+BUSY, CHOSEN, TRIED, CANDIDATE, SCOUT = Role.BUSY, Role.CHOSEN, Role.TRIED, Role.CANDIDATE, Role.SCOUT
 
 
 def path(interval=1.0, standby=5.0, *, rtt=20.0, **rest):
@@ -26,6 +26,15 @@ def every(one, role, *, urgent=False, scout_interval=30.0):
 @pytest.mark.parametrize(("role", "seconds"), [(CHOSEN, 1.0), (TRIED, 1.0), (CANDIDATE, 5.0), (SCOUT, 30.0)])
 def test_each_role_has_its_cadence(role, seconds):
     assert every(path(), role) == seconds
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(1.0, 0.25), (30.0, 0.25), (0.2, 0.2)])
+def test_a_path_on_which_our_own_traffic_queues_is_probed_as_often_as_one_in_doubt(interval, seconds):
+    one = path(interval)
+    assert every(one, BUSY) == seconds
+    one.link(up=False, now=21.0, why="gone")
+    one.link(up=True, now=22.0)
+    assert every(one, BUSY) == interval
 
 
 def test_a_scout_is_probed_no_faster_than_who_stands_by():

@@ -37,6 +37,7 @@ CONFIRM_SLOWEST: Final = 0.25
 class Role(Enum):
     """What a path is to the policies that may use it; of several the first counts."""
 
+    BUSY = auto()  # it carries traffic that queues there
     CHOSEN = auto()  # it carries traffic
     TRIED = auto()  # promoted, and not yet shown to a rule
     CANDIDATE = auto()  # a rule is shown it
@@ -247,7 +248,9 @@ class Path:
         if urgent or (state is PathState.SUSPECT and self.health.doubted):
             usual = min(settings.interval, settings.standby_interval)
             return min(usual, max(CONFIRM_FASTEST, min(CONFIRM_SLOWEST, usual / 2.0)))
-        if not self.known or role in (Role.CHOSEN, Role.TRIED) or state in (PathState.SUSPECT, RECOVERING):
+        if role is Role.BUSY and state is UP:
+            return min(settings.interval, CONFIRM_SLOWEST)
+        if not self.known or role in (Role.BUSY, Role.CHOSEN, Role.TRIED) or state in (PathState.SUSPECT, RECOVERING):
             return settings.interval
         if role is Role.SCOUT:
             return max(scout_interval, settings.standby_interval)

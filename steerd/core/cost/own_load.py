@@ -36,6 +36,12 @@ PERIODS, LONGEST = 5.0, 30.0
 Nothing but force moves the policy on meanwhile: else the next switch comes before anything was learned from this
 one."""
 
+WORTH_WATCHING: Final = 1.0
+"""ms that our own queue has to hold on average for the path to be probed more often."""
+
+MUCH: Final = 70_000.0
+"""Bytes a second for that: four probes a second are one percent of it."""
+
 CUT: Final = 10
 """One in so many of the samples, and one at least, is left out at either end: a lone spike does not decide."""
 
@@ -99,7 +105,7 @@ class OwnLoad:
         self._floor_before = 0.0
         self._floors: list[float] = []
         self.waits = False
-        self.moved = 0.0
+        self.moved = self._moving = 0.0
         self._rate = 0.0
         self._since = self._until = 0.0
 
@@ -129,9 +135,13 @@ class OwnLoad:
         """Whether the rounds of the path in use are to be looked at."""
         return self.waits or current.rate >= LARGE
 
-    def look(self, current: Path, now: float) -> bool:
+    def heard(self, current: Path) -> None:
+        """A probe of the path in use may have been answered."""
+        self._moving += self._queue.look(current.legs[0])
+
+    def look(self, now: float) -> bool:
         """A round ended. True if something was learned."""
-        self.moved = self._queue.look(current.legs[0])
+        self.moved, self._moving = self._moving, 0.0
         left, taken = self._left, self._taken
         if left is None or taken is None:
             return False
@@ -160,10 +170,11 @@ class OwnLoad:
 
     def quiet(self, current: Path, now: float) -> Quiet | None:
         """The path in use without what our own queue there does from moment to moment. None: nothing is known of it."""
-        if not current.single:
-            return None
-        learned = self.learned
-        return self._queue.quiet(current.legs[0], self._part(current.rate, now) * (learned.burden - learned.standing))
+        return self._queue.quiet(current.legs[0], self._holds(current, now)) if current.single else None
+
+    def queues(self, current: Path, now: float) -> bool:
+        """Whether our own queue on the path in use wanders so far that its lowest RTT takes many probes to be seen."""
+        return current.single and current.rate >= MUCH and self._holds(current, now) >= WORTH_WATCHING
 
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""
@@ -183,6 +194,10 @@ class OwnLoad:
             now,
             share * standing + rest * self._before.standing,
         )
+
+    def _holds(self, current: Path, now: float) -> float:
+        """What our own queue holds on average, in ms."""
+        return self._part(current.rate, now) * (self.learned.burden - self.learned.standing)
 
     def _part(self, rate: float, now: float) -> float:
         """Which part of what was learned counts at this rate, in bytes a second."""

@@ -6,11 +6,12 @@ learned of it by that. So a lucky single sample among 300 scouts wins nothing, a
 the number of PoPs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Final
 
 from steerd.core.belief.path import Path, Role
+from steerd.core.cost.price import last_costs
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.rules.rule import SAMPLES_MIN, Candidate
 from steerd.core.settings import PathId
@@ -70,8 +71,9 @@ class Candidates:
             self._next = inf
             self._since = dict.fromkeys(eligible.paths, 0)
             return self._since.keys() != before.keys()
-        usable = [path for path in eligible.paths.values() if path.samples and eligible.excluded(path.id) is None]
-        ranked = sorted(usable, key=lambda path: self._seems(eligible, path))
+        usable = eligible.usable()
+        seems = self._seems(eligible, usable)
+        ranked = sorted(usable, key=lambda path: seems[path.id])
         must = dict.fromkeys(_must(eligible, ranked, used))
         room = max(0, self._most - len(must))
         others = [path for path in ranked if path.id not in must]
@@ -80,7 +82,7 @@ class Candidates:
         while scouts and len(kept) < room:
             kept.append(scouts.pop(0))
         places = [place for place, path in enumerate(kept) if self.role(path) is Role.CANDIDATE]
-        while scouts and places and self._wins(eligible, scouts[0], kept[places[-1]]):
+        while scouts and places and _wins(eligible, seems, scouts[0], kept[places[-1]]):
             kept[places.pop()] = scouts.pop(0)
         names = [*must, *(path.id for path in kept)]
         news = {id_: eligible.paths[id_].news for id_ in names}
@@ -108,17 +110,21 @@ class Candidates:
         self.shown = tuple(shown)
         return here
 
-    def _seems(self, eligible: Eligibility, path: Path) -> float:
-        """What the path costs as far as is known: of one that is rarely probed its last sample tells more."""
-        price = eligible.prices[path.id]
-        return price.cost if self.role(path) is Role.CANDIDATE else price.last_cost
+    def _seems(self, eligible: Eligibility, usable: Sequence[Path]) -> dict[PathId, float]:
+        """What each path costs as far as is known: of one that is rarely probed its last sample tells more."""
+        names = [path.id for path in usable]
+        seems = dict(zip(names, last_costs([eligible.prices[id_] for id_ in names]), strict=True))
+        for id_ in self._since.keys() & seems.keys():
+            if self.role(eligible.paths[id_]) is Role.CANDIDATE:
+                seems[id_] = eligible.prices[id_].cost
+        return seems
 
-    def _wins(self, eligible: Eligibility, scout: Path, candidate: Path) -> bool:
-        """Whether the scout looks as if it could win, or as if it were worth more than this candidate."""
-        seems = self._seems(eligible, scout)
-        if eligible.current is not None and seems < eligible.prices[eligible.current.id].cost:
-            return True
-        return seems < BETTER * self._seems(eligible, candidate)
+
+def _wins(eligible: Eligibility, seems: Mapping[PathId, float], scout: Path, candidate: Path) -> bool:
+    """Whether the scout looks as if it could win, or as if it were worth more than this candidate."""
+    if eligible.current is not None and seems[scout.id] < eligible.prices[eligible.current.id].cost:
+        return True
+    return seems[scout.id] < BETTER * seems[candidate.id]
 
 
 def _must(eligible: Eligibility, ranked: Iterable[Path], used: Iterable[PathId]) -> Iterable[PathId]:

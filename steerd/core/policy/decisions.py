@@ -136,6 +136,11 @@ class Decisions:
             if stranded or policy.last is None or (used and (path.health.gone or path.health.blind)):
                 self.look(policy, now)
 
+    def heard(self, path: Path) -> None:
+        """A probe of a path that carries our own traffic may have been answered."""
+        for policy in self.policies.values():
+            policy.heard(path)
+
     def end_round(self, dt: float, now: float) -> None:
         """A round ended that covered ``dt`` seconds; 0: nothing was measured in it, so it counts for nothing."""
         for policy in self.policies.values():

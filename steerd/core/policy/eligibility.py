@@ -46,6 +46,13 @@ class Eligibility(NamedTuple):
             return f"{health.state}: {health.explanation}"
         return self._refused(id_) if path.samples else "nothing heard yet"
 
+    def usable(self) -> list[Path]:
+        """The paths that were heard from and that nothing excludes. Asked each second, of hundreds."""
+        heard = [path for path in self.paths.values() if path.samples and not path.health.gone]
+        if self.pin is None and self.refused_until == inf and not self.drains:
+            return heard
+        return [path for path in heard if self.excluded(path.id) is None]
+
     def half(self, path: Path) -> bool:
         """Whether the policy may use the path, and one family, or target, of it answers while another is silent: better
         than a path of which none does, and worse than any other."""

@@ -58,7 +58,7 @@ class Policy:
         self.spread = Spread(settings)
         self.candidates = Candidates(common.max_active)
         self.own_load = OwnLoad()
-        self.loaded = False
+        self.loaded = self._busy = False
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
         self._burden = 0.0  # what the others are charged
         self.here: int | None = None  # the choice's place among the candidates that are shown
@@ -94,6 +94,7 @@ class Policy:
         current, own = self.current, self.own_load
         shared = self.spread.active  # then it is not known how much of it would go where
         before, self.loaded = self.loaded, current is not None and not shared and own.concerns(current)
+        self._busy = current is not None and self.loaded and own.queues(current, now)
         if not before and not self.loaded and not self._burden:
             return
         for price in self.prices.values():
@@ -104,11 +105,16 @@ class Policy:
         if any(changed):
             self.expire()
 
+    def heard(self, path: Path) -> None:
+        """A probe of a path that carries traffic may have been answered."""
+        if self.loaded and path is self.current:
+            self.own_load.heard(path)
+
     def learn(self, now: float) -> None:
         """A round ended: it shows what our own traffic does to the path, and perhaps what the last switch did."""
         current = self.current
         if current is not None:
-            if self.own_load.look(current, now):
+            if self.own_load.look(now):
                 self.carry(now)
             quiet = self.own_load.quiet(current, now)
             self.prices[current.id].calm(quiet)
@@ -170,7 +176,7 @@ class Policy:
         if path.id not in self.paths:
             return None
         if path.id == self.assignment.wanted or self.spread.uses(path.id):
-            return Role.CHOSEN
+            return Role.BUSY if self._busy else Role.CHOSEN
         return self.candidates.role(path)
 
     def review(self, eligible: Eligibility) -> bool:

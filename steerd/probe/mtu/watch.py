@@ -64,6 +64,7 @@ class MtuProber:
         self._look_at = math.inf
         self._addressed: set[int] | None = set()
         self._legs: dict[Leg, float] = {}  # when each is due
+        self._of: dict[PathId, list[Leg]] = {}
         self._wheel: Wheel[tuple[Leg, float]] = Wheel(_GRAIN)
         self._waiting: deque[Leg] = deque()
         self._runs: dict[Leg, Run] = {}
@@ -122,8 +123,10 @@ class MtuProber:
             self._pace.alone(leg, now)
             self._end(leg)
             self._found.pop(leg, None)
-        paths = {leg.settings.path for leg in kept}
-        self._told = {path: told for path, told in self._told.items() if path in paths}
+        self._of = {}
+        for leg in wanted:
+            self._of.setdefault(leg.settings.path, []).append(leg)
+        self._told = {path: told for path, told in self._told.items() if path in self._of}
         for leg in wanted:
             if leg not in self._legs:
                 self._devices[leg.settings.device] = self._device(leg.settings.device)
@@ -281,7 +284,7 @@ class MtuProber:
 
     def _tell(self, path: PathId, device: int) -> None:
         """The smallest of a path's legs counts; the path has a black hole if one of them has."""
-        found = [one for leg, (_, _, one) in self._found.items() if leg.settings.path == path]
+        found = [self._found[leg][2] for leg in self._of.get(path, ()) if leg in self._found]
         mtu = min(device, *(one.mtu for one in found)) if found else device
         told = mtu < device and all(one.told or one.mtu >= device for one in found)
         event = PathMtu(path, mtu, device, told)
