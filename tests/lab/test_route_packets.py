@@ -169,7 +169,8 @@ def test_what_is_for_this_machine_is_no_policys_and_a_trace_that_ends_here_is_an
             "ip daddr 10.9.9.9 redirect; }; "
             "chain marked { type filter hook prerouting priority mangle; ip daddr 10.8.8.8 meta mark set 0x51; }; }"
         )
-        ip("-6", "addr", "add", "2001:db8:77::1/128", "dev", "lo")
+        ip("-6", "addr", "add", "2001:db8:77::1/128", "dev", "lo", "nodad")
+        await until_async(lambda: "local" in ip("-6", "route", "get", "2001:db8:77::1"))
         gateway.send("198.18.0.1", 10)
         gateway.send("2001:db8:77::1", 10)
         gateway.send("10.9.9.9", 10)
@@ -181,7 +182,8 @@ def test_what_is_for_this_machine_is_no_policys_and_a_trace_that_ends_here_is_an
                 trace.sendto(b"trace", ("10.1.2.3", 33434))
         gateway.send("10.1.2.3", 25)
         gateway.send("2001:db8::1", 21)
-        await until_async(lambda: counted(router) == {("all", 4, "choice", "a"): 25, ("all", 6, "choice", "a"): 21})
+        wanted = {("all", 4, "choice", "a"): 25, ("all", 6, "choice", "a"): 21}
+        await until_async(lambda: counted(router) == wanted, told=lambda: f"{counted(router)}")
         await router.stop()
 
     routing(run())
