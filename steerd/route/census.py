@@ -17,7 +17,7 @@ from steerd.route.nft.examples import Example
 from steerd.route.nft.guard import guard_chain
 from steerd.route.nft.protect import Protection
 from steerd.route.observed.ledger import Key, Ledger, words
-from steerd.route.observed.where import Seen, Ways, Where
+from steerd.route.observed.where import OTHER, Seen, Ways, Where
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.wanted.coverage import ALL
@@ -101,7 +101,10 @@ class Census:
                 self._publish(await self._worker.do(partial(self._reconciler.observe, wrong)))
 
     def _ways(self) -> dict[Key, Ways]:
-        return self._reconciler.standing.ways(self._reconciler.account.expected)
+        ways = self._reconciler.standing.ways(self._reconciler.account.expected)
+        # What has no counter of its own may be a path's device that came, or has a name that `nft` does not take.
+        named = self._counting.named
+        return {key: way if way.all <= named else Ways(way.chosen, way.all | {OTHER}) for key, way in ways.items()}
 
     def _wrongs(self, policy: PolicyId, reasons: Mapping[int, list[str]]) -> dict[str, dict[str, None]]:
         """What is wrong with the policy's packets, with the causes, as far as they are known besides what the kernel

@@ -6,6 +6,7 @@ On a thread of its own: a table of many prefixes takes `nft` seconds, and no swi
 import logging
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -40,17 +41,23 @@ _AGAIN: Final = 60.0
 """Seconds until what `nft` refused is tried again."""
 
 
+_Given = tuple[RouteSettings, tuple[Selection, ...], Inputs]
+_Inputs = tuple[_Given, tuple[str, ...], bool, bool]
+"""What the table is made from: with the devices told apart, whether connections are pinned, and whether it is busy."""
+
+
 class Counting:
-    """``every``: how many packets each that is counted stands for; ``remarks``: why nothing, or not all, is counted.
-    Synchronous; for one thread."""
+    """``every``: how many packets each that is counted stands for; ``named``: devices told apart; ``remarks``: why
+    nothing is counted. Synchronous; for one thread."""
 
     def __init__(self) -> None:
         self.every = 1
+        self.named: AbstractSet[str] = frozenset()
         self.remarks: tuple[str, ...] = ()
         self._opened: Firewall | None = None
         self._trial: str | None = None
         self._name = ""
-        self._inputs: object = None
+        self._inputs: _Inputs | None = None
         self._wanted: Counters | None = None
         self._others: tuple[str, ...] = ()
         self._due = 0.0
@@ -82,9 +89,9 @@ class Counting:
     def hold(self, given: Described | None) -> bool:
         """Have the table as it should be. Returns whether it changed, or is not yet what it should be."""
         if given is None or not given.settings.count:
-            self._clear()
+            with suppress(OSError):  # tried again with the next look
+                self._clear()
             return False
-        now = monotonic()
         if self._trial is None:
             self._trial = self._firewall.refusal(f"table inet steerd_trial {{\n{TRIAL}}}\n") or ""
             if self._trial:
@@ -92,47 +99,47 @@ class Counting:
         if self._trial:
             return False
         self._others = others(given, self._others)
-        inputs = (given, self._others, self._busy)
-        if now < self._due and inputs != self._inputs:
-            return True
+        inputs = (_inputs(given), self._devices(given), given.pinned, self._busy)
+        if monotonic() < self._due:
+            return inputs != self._inputs
         try:
-            return self._hold(given, changed=inputs != self._inputs)
-        except FirewallError as error:
-            self._refuse(f"packets are not counted: {error}")
-            self._due = now + _AGAIN
-        finally:
-            self._inputs = inputs
-        return True
+            moved = self._hold(inputs, changed=inputs != self._inputs)
+        except OSError as error:
+            self._refuse(str(error))
+            self._inputs, self._due = None, monotonic() + _AGAIN
+            return True
+        self._inputs = inputs
+        return moved
 
-    def _hold(self, given: Described, *, changed: bool) -> bool:
-        settings, name = given.settings, table_name(given.settings)
+    def _hold(self, inputs: _Inputs, *, changed: bool) -> bool:
+        (settings, selections, around), devices, pinned, busy = inputs
+        name = table_name(settings)
         if self._name not in ("", name):
             self._clear()
         if changed:
             if self._firewall.owner(name) is not None and not ours(self._firewall, settings, name):
-                self._wanted = None
-                self._refuse(f"packets are not counted: there is a table inet {name} of nftables that is not steerd's")
-                return True
+                raise FirewallError(f"there is a table inet {name} of nftables that is not steerd's")
             try:
-                self._wanted = counters(*_inputs(given), self._devices(given), answers=given.pinned, busy=self._busy)
+                self._wanted = counters(settings, selections, around, devices, answers=pinned, busy=busy)
             except TooManyError as error:
                 self._wanted = None
-                self._refuse(f"packets are not counted: policies and main have {error}, too many for nftables")
+                self._refuse(str(error))
         if self._wanted is None:
             self._clear()
             return False
         before, began = self._firewall.wanted, monotonic()
         mended = self._firewall.hold(name, self._wanted.table)
-        self.every = self._wanted.every
-        self._name, self.remarks = name, ()
+        if not self._name:  # what an earlier run has counted is not new
+            self._before = self._firewall.counters()
+        self._name, self.every, self.named, self.remarks = name, self._wanted.every, frozenset(devices), ()
         if moved := mended or before != self._wanted.table:
             self._due = monotonic() + _REST * (monotonic() - began)
         return moved
 
-    def _devices(self, given: Described) -> list[str]:
+    def _devices(self, given: Described) -> tuple[str, ...]:
         paths = {path.device for path in given.settings.paths}
         paths |= {device for devices in given.inputs.extra.values() for device in devices}
-        return [*sorted(filter(_PLAIN.fullmatch, paths)), *(name for name in self._others if name not in paths)]
+        return *sorted(filter(_PLAIN.fullmatch, paths)), *(name for name in self._others if name not in paths)
 
     def _clear(self) -> None:
         if self._name:
@@ -140,9 +147,10 @@ class Counting:
         self._name, self._inputs, self._before = "", None, {}
 
     def _refuse(self, why: str) -> None:
-        if why not in self.remarks:
-            log.warning("%s", why)
-        self.remarks = (why,)
+        remark = f"packets are not counted: {why}"
+        if remark not in self.remarks:
+            log.warning("%s", remark)
+        self.remarks = (remark,)
 
     def examples(self, given: Described | None) -> list[Example]:
         """Of what the guard dropped since last asked; none where the kernel does not tell. Raises `OSError`."""
@@ -200,7 +208,7 @@ def others(given: Described, before: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted([*plain][:_NAMED]))
 
 
-def _inputs(given: Described) -> tuple[RouteSettings, tuple[Selection, ...], Inputs]:
+def _inputs(given: Described) -> _Given:
     """As for the guard, but also of what it does not guard: what main's routes take altogether is counted, too."""
     settings, leads = given.settings, given.main.leads
     taken: dict[Key, frozenset[Lead]] = {}
@@ -212,4 +220,5 @@ def _inputs(given: Described) -> tuple[RouteSettings, tuple[Selection, ...], Inp
                 taken[policy.policy, family] = frozenset(found.leads)
     culprits = frozenset(lead for leads in taken.values() for lead in leads)
     unsure = Prefixes(*(doubtful(leads, culprits, family) for family in FAMILIES))
-    return settings, given.selections, replace(given.inputs, taken=taken, doubtful=unsure)
+    around = replace(given.inputs, taken=taken, doubtful=unsure, mtus={}, uplinks=frozenset())
+    return settings, given.selections, around

@@ -8,12 +8,14 @@ from dataclasses import replace
 import pytest
 
 from steerd.config.settings import Flows, Guard
+from steerd.route.nft.counters import FEW, SAMPLE
 from tests.lab.test_route_world import (
     LAN_GATEWAY,
     Gateway,
     Heard,
     entered,
     ip,
+    packed,
     path,
     policy,
     reconfigure,
@@ -213,6 +215,56 @@ def test_counters_go_on_when_the_table_changes_and_a_removed_table_comes_back(ga
         await reconfigure(router, settings(PATHS[:2], (ALL,)))
         await until_async(lambda: "steerd_packets" not in nft("", "list", "tables"))
         await until_async(lambda: router.packets() == {})
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_an_earlier_run_counted_is_not_counted_again_and_another_programs_table_is_left_alone(gateway):
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 5_000)
+        await until_async(lambda: counted(router) == {("all", 4, "choice", "a"): 5_000})
+        left = nft("", "list", "table", "inet", "steerd_packets")
+        await router.stop()
+        nft(left)  # as after a kill -9
+        _, router = await counting(settings(PATHS, (ALL,)))
+        sent = 0
+
+        def is_counted() -> bool:
+            nonlocal sent
+            gateway.send("10.1.2.3")
+            sent += 1
+            return counted(router)["all", 4, "choice", "a"] > 0
+
+        await until_async(is_counted)
+        assert counted(router)["all", 4, "choice", "a"] <= sent
+        await router.stop()
+        nft("table inet steerd_packets { chain mine { }; }")
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await until_async(lambda: any("that is not steerd's" in one for one in router.remarks()))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 21)
+        await router.stop()
+        assert "chain mine" in nft("", "list", "table", "inet", "steerd_packets")
+
+    routing(run())
+
+
+def test_of_many_prefixes_one_packet_of_many_is_counted(gateway):
+    listed = [f"10.{number // 256}.{number % 256}.0/24" for number in range(0, 2 * FEW + 2, 2)]
+    many = (replace(ALL, prefixes=packed("0.0.0.0/0", "::/0", *listed)),)
+
+    async def run():
+        _, router = await counting(settings(PATHS, many))
+        await router.steer(steer("all", "a"))
+        for _ in range(16):
+            gateway.send("10.1.2.3", 1_000)
+            assert gateway.arrivals() == {"a": 1_000}
+        await until_async(lambda: counted(router)["all", 4, "choice", "a"] > 8_000)  # 16 standard deviations
+        assert counted(router)["all", 4, "choice", "a"] % SAMPLE == 0
+        assert not told(router)["all"]
         await router.stop()
 
     routing(run())

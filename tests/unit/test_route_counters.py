@@ -89,5 +89,12 @@ def test_of_many_prefixes_one_packet_of_many_is_counted_and_of_too_many_none():
         table(replace(ALL, prefixes=Prefixes(packed)))
 
 
+def test_more_counters_than_can_be_read_are_too_many():
+    many = tuple(policy(f"p{number}", number, f"10.{number}.0.0/16") for number in range(90))
+    given_ = settings(PATHS, many)
+    with pytest.raises(TooManyError, match="counters"):
+        counters(given_, selections(given_), Inputs(), [f"wg{number}" for number in range(60)], answers=False)
+
+
 def test_there_is_none_without_a_policy():
     assert table() is None

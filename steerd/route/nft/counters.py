@@ -28,6 +28,8 @@ from steerd.route.wanted.selection import Selection
 
 MOST: Final = 120_000
 """Ranges: `nft` takes 150 MB for so many, beside what it may take for the guard at the same time."""
+MOST_COUNTERS: Final = 10_000
+"""Reading so many every few seconds takes 1 % of a core."""
 FEW: Final = 2_000
 SAMPLE: Final = 64
 """Ranges up to which every packet is counted; of more, one packet of so many is."""
@@ -72,7 +74,7 @@ class Counters:
 
 
 class TooManyError(ValueError):
-    """There are more ranges of addresses than `nft` takes in reasonable time."""
+    """There is more than can be counted in reasonable time; in words."""
 
 
 def table_name(settings: RouteSettings) -> str:
@@ -105,7 +107,9 @@ def counters(
     alone = {family: _alone(settings, family, inputs) for family in FAMILIES}
     size = sum(map(len, found.values())) + sum(map(len, alone.values()))
     if size > MOST:
-        raise TooManyError(f"{size} ranges of addresses")
+        raise TooManyError(f"policies and main have {size} ranges of addresses, {MOST} can be told apart")
+    if (number := sum(len(one.policies) for _, one, _ in asked) * (len(devices) + 3)) > MOST_COUNTERS:
+        raise TooManyError(f"policies and devices need {number} counters, {MOST_COUNTERS} are read in reasonable time")
     if size <= FEW:
         for key, ranges in found.items():
             rest = dict.fromkeys(alone[key[1]], _ACCEPT) if key in whole else {}
