@@ -87,14 +87,21 @@ class Uplink(Line):
 
 
 def switches(
-    kind: str, rtts: tuple[float, ...], interval: float, seed: int, *, length: float = LENGTH, brown_out: float = 0.0
+    kind: str,
+    rtts: tuple[float, ...],
+    interval: float,
+    seed: int,
+    *,
+    length: float = LENGTH,
+    brown_out: float = 0.0,
+    legs: int = 1,
 ) -> list[float]:
     """When the policy moved, in seconds, after its first choice. ``rtts`` of the uplinks in ms; ``brown_out``: ms more
     from `BEGINS` on for the one that is best."""
     users = Users(kind, seed)
     names = [PathId(str(place)) for place in range(len(rtts))]
     settings = Settings(
-        paths=tuple(PathSettings(name, name, name, interval=interval) for name in names),
+        paths=tuple(PathSettings(name, name, name, interval=interval, legs=legs) for name in names),
         policies=(PolicySettings(POLICY),),
         round=interval,
     )

@@ -36,12 +36,15 @@ class Link:
             end.setblocking(False)
         self.broken: BrokenError | None = None
         self.ended = asyncio.create_task(self._carry(), name="steerd-mqtt-link")
+        self.ended.add_done_callback(lambda _: self._ours.close())  # whatever it was cancelled in the midst of
 
     async def close(self) -> None:
         """Nothing stays open. What paho wrote before it closed its end is sent, if the broker takes it at once."""
         self.inner.close()
-        await asyncio.wait({self.ended}, timeout=2 * _FAREWELL)
-        self.ended.cancel()
+        try:
+            await asyncio.wait({self.ended}, timeout=2 * _FAREWELL)
+        finally:
+            self.ended.cancel()
         await asyncio.gather(self.ended, return_exceptions=True)
 
     async def _carry(self) -> None:
@@ -58,11 +61,10 @@ class Link:
                     async with asyncio.timeout(_FAREWELL):
                         await self._writer.wait_closed()
         finally:
+            self._writer.transport.abort()
             for task in (down, up):
                 task.cancel()
             await asyncio.gather(down, up, return_exceptions=True)
-            self._writer.transport.abort()
-            self._ours.close()
 
     async def _down(self) -> None:
         loop, framing = asyncio.get_running_loop(), Framing()

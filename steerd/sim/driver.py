@@ -134,16 +134,20 @@ class Driver:
         if turn != self._turn.get(path) or every is None or path not in self.engine.paths:
             return
         self.at(self.now + every, self._send, path, turn)
+        for leg in range(self.engine.paths[path].settings.legs):
+            self._probe(path, leg)
+
+    def _probe(self, path: PathId, leg: int) -> None:
         sent, timeout = self.now, self.engine.paths[path].settings.timeout
         patience = min(self._cadence[path].patience, timeout)
         rtt = self.lines[path].probe(sent, self.rng)
         if rtt is None or rtt > patience:
-            self.at(sent + patience, self._outcome, Probed(path, Outcome.OVERDUE, sent), self._life)
+            self.at(sent + patience, self._outcome, Probed(path, Outcome.OVERDUE, sent, leg=leg), self._life)
         if rtt is None or rtt > timeout:
-            self.at(sent + timeout, self._outcome, Probed(path, Outcome.LOST, sent), self._life)
+            self.at(sent + timeout, self._outcome, Probed(path, Outcome.LOST, sent, leg=leg), self._life)
         if rtt is not None:
             outcome = Outcome.REPLY if rtt <= timeout else Outcome.LATE
-            self.at(sent + rtt, self._outcome, Probed(path, outcome, sent, rtt), self._life)
+            self.at(sent + rtt, self._outcome, Probed(path, outcome, sent, rtt, leg=leg), self._life)
 
     def _outcome(self, event: Probed, life: int) -> None:
         if life == self._life:

@@ -3,7 +3,6 @@
 import pytest
 
 from bench.queues import BEGINS, BROWN_OUT, START, switches
-from steerd.core.belief.estimate import Estimate
 from steerd.core.belief.path import Role
 from steerd.core.cost.own_load import LAG, LARGE, LONGEST, MEMORY, MUCH, PERIODS, SAMPLES, WATCHED, Learned, OwnLoad
 from steerd.core.cost.own_queue import BOUND, WINDOW, OwnQueue
@@ -53,7 +52,8 @@ class World:
 
     def judged(self):
         """The last RTT of b, as it counts."""
-        return self.own.quiet(self.b, self.network.now).last_rtt
+        (leg,) = self.own.quiet(self.b, self.network.now)
+        return leg.last_rtt
 
     def measuring(self, later=0.0):
         return self.own.measuring(self.network.now + later)
@@ -289,32 +289,44 @@ def test_what_is_far_more_than_the_queue_ever_holds_is_not_its_doing():
 
 
 def test_jitter_that_such_a_queue_makes_does_not_count():
-    leg = Estimate(2.0)
+    network = Network(A)
     for second in range(100):
-        leg.reply(20.0 + 40.0 * (second % 2), float(second))
-    queue = OwnQueue(0.0)
-    queue.look(leg)
-    assert leg.jitter > 10.0
-    assert queue.quiet(leg, 10.0).jitter == pytest.approx(leg.jitter - 10.0)
-    assert queue.quiet(leg, 1000.0).jitter == 0.0
+        network.now = float(second)
+        network.hear(A, 20.0 + 40.0 * (second % 2))
+    path, queue = network.paths[A], OwnQueue(0.0)
+    queue.look(path)
+    jitter = path.legs[0].jitter
+    assert jitter > 10.0
+    assert [leg.jitter for leg in queue.quiet(path, 10.0)] == [pytest.approx(jitter - 10.0)]
+    assert [leg.jitter for leg in queue.quiet(path, 1000.0)] == [0.0]
+
+
+def test_each_family_of_a_path_is_judged_by_its_own_lowest_rtt():
+    network = Network()
+    path, queue = network.add(A, legs=2), OwnQueue(0.0)
+    for second, (four, six) in enumerate([(60.0, 30.0), (20.0, 70.0), (50.0, 80.0)], 1):
+        for leg, rtt in enumerate((four, six)):
+            path.answered(rtt, float(second), leg, float(second))
+        queue.look(path)
+    assert [leg.last_rtt for leg in queue.quiet(path, 10.0)] == [30.0, 40.0]
 
 
 def test_nothing_is_taken_off_a_path_without_large_traffic_or_one_that_was_not_watched():
     one = queued()
-    assert one.own.quiet(one.a, one.network.now) is None
+    assert not one.own.quiet(one.a, one.network.now)
     one.carries(LARGE - 1.0)
-    assert one.own.quiet(one.b, one.network.now + LONGEST) is None
+    assert not one.own.quiet(one.b, one.network.now + LONGEST)
     still = World()
     still.carries()
     still.rounds(10, a=20.0, b=80.0)
-    assert still.own.quiet(still.b, still.network.now) is None
+    assert not still.own.quiet(still.b, still.network.now)
 
 
 def test_after_the_kernel_fell_over_to_another_path_the_old_one_tells_nothing_of_it():
     one = queued()
     one.a.carried(RATE)
     one.own.heard(one.a)
-    assert one.own.quiet(one.b, one.network.now) is None
+    assert not one.own.quiet(one.b, one.network.now)
 
 
 @pytest.mark.parametrize("kind", ["frames-8", "frames-24", "poisson-1"])
@@ -325,6 +337,12 @@ def test_between_two_queues_that_are_nearly_full_there_is_rest(kind, rtts, inter
     moves = [switches(kind, rtts, interval, seed) for seed in range(3)]
     assert max(sum(at < START for at in one) for one in moves) <= 4
     assert sum(sum(at >= START for at in one) for one in moves) <= (12 if interval < 1.0 else 18)  # in 54 minutes
+
+
+def test_a_gateway_with_both_families_rests_as_well():
+    """Without it there are 50 to 80 an hour."""
+    moves = switches("frames-24", (20.0, 22.0), 1.0, 0, legs=2)
+    assert sum(at >= START for at in moves) <= 4  # in 18 minutes
 
 
 def test_a_path_that_is_worse_behind_its_queue_is_still_left():

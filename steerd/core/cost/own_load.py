@@ -15,6 +15,7 @@ What is learned is in two parts: by so much the lowest RTT rises (``standing``),
 goes: of that the path in use is freed (`steerd.core.cost.own_queue`).
 """
 
+from collections.abc import Sequence
 from math import exp2
 from statistics import fmean
 from typing import Final, NamedTuple
@@ -67,18 +68,19 @@ class Learned(NamedTuple):
 
 
 class _Side:
-    """One of the two paths of a switch, by its first leg: what was believed of its RTT before, and what came since."""
+    """One of the two paths of a switch, by the first leg that is asked: what was believed of its RTT before, and what
+    came since."""
 
     def __init__(self, path: Path, since: float) -> None:
         self.path = path
-        self._leg = path.legs[0]
-        self.before = self._leg.mean
+        self.leg = path.asked.counted[0]
+        self.before = self.leg.mean
         self.after: list[float] = []
         self._news_at = since
 
     def look(self) -> bool:
         """Take a new sample. False: there is none."""
-        leg = self._leg
+        leg = self.leg
         if not leg.samples or leg.news_at <= self._news_at:
             return False
         self._news_at = leg.news_at
@@ -116,7 +118,7 @@ class OwnLoad:
         if old is not None and new is not None and old.rate >= LARGE and old.samples and new.samples:
             self._since = now + LAG
             self._left, self._taken = _Side(old, self._since), _Side(new, self._since)
-            floor = queue.floor(old.legs[0])
+            floor = queue.floor(self._left.leg)
             self._floor_before = self._left.before if floor is None else floor
             self._floors = []
             self._rate, self.waits = old.rate, True
@@ -137,7 +139,7 @@ class OwnLoad:
 
     def heard(self, current: Path) -> None:
         """A probe of the path in use may have been answered."""
-        self._moving += self._queue.look(current.legs[0])
+        self._moving += self._queue.look(current)
 
     def look(self, now: float) -> bool:
         """A round ended. True if something was learned."""
@@ -146,7 +148,7 @@ class OwnLoad:
         if left is None or taken is None:
             return False
         fresh = [left.look(), taken.look()]
-        floor = self._queue.floor(taken.path.legs[0])
+        floor = self._queue.floor(taken.leg)
         if fresh[1] and floor is not None:
             if now < self._since + WINDOW:
                 self._floors.clear()  # the lowest of less than a window is higher: the newest says most
@@ -168,13 +170,14 @@ class OwnLoad:
         """What the policy's traffic, ``rate`` bytes a second, would add to a path that does not carry it, in ms."""
         return self._part(rate, now) * self.learned.burden
 
-    def quiet(self, current: Path, now: float) -> Quiet | None:
-        """The path in use without what our own queue there does from moment to moment. None: nothing is known of it."""
-        return self._queue.quiet(current.legs[0], self._holds(current, now)) if current.single else None
+    def quiet(self, current: Path, now: float) -> Sequence[Quiet]:
+        """The legs of the path in use without what our own queue there does from moment to moment. Empty: nothing is
+        known of it."""
+        return self._queue.quiet(current, self._holds(current, now))
 
     def queues(self, current: Path, now: float) -> bool:
         """Whether our own queue on the path in use wanders so far that its lowest RTT takes many probes to be seen."""
-        return current.single and current.rate >= MUCH and self._holds(current, now) >= WORTH_WATCHING
+        return current.rate >= MUCH and self._holds(current, now) >= WORTH_WATCHING
 
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""

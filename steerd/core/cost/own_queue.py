@@ -8,9 +8,11 @@ section 4.2: base delay; N. Cardwell et al., "BBR: Congestion-Based Congestion C
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from steerd.core.belief.estimate import Estimate
+from steerd.core.belief.path import Path
 
 WINDOW: Final = 8.0
 """Seconds. A path that became slower for some other reason is believed to be after so long; a queue that is not nearly
@@ -34,44 +36,72 @@ class Quiet(NamedTuple):
     loss: float
 
 
-class OwnQueue:
-    """The lowest RTT of a leg while it carries the policy's traffic, of probes sent after ``since``."""
+class _Lowest:
+    """The lowest RTT of one leg, of probes sent after ``since``."""
+
+    __slots__ = ("_falling", "_news_at")
 
     def __init__(self, since: float) -> None:
-        self._leg: Estimate | None = None
         self._news_at = since
-        self._lowest: deque[tuple[float, float]] = deque()  # both rise: a lower one makes those before it useless
+        self._falling: deque[tuple[float, float]] = deque()  # both rise: a lower one makes those before it useless
 
-    def look(self, leg: Estimate) -> float:
-        """Take a new sample, if there is one; of another leg than before: begin anew. Returns by how many ms the lowest
-        RTT moved."""
-        before = self.floor(leg)
-        if leg is not self._leg:
-            self._leg = leg
-            self._lowest.clear()
-        at, rtt = leg.news_at, leg.last_rtt
+    def look(self, leg: Estimate) -> None:
+        """Take a new sample, if there is one."""
+        at, rtt, falling = leg.news_at, leg.last_rtt, self._falling
         if at <= self._news_at:
-            return 0.0
+            return
         self._news_at = at
-        lowest = self._lowest
-        while lowest and lowest[-1][1] >= rtt:
-            lowest.pop()
-        lowest.append((at, rtt))
-        while lowest[0][0] < at - WINDOW:
-            lowest.popleft()
-        return 0.0 if before is None else lowest[0][1] - before
+        while falling and falling[-1][1] >= rtt:
+            falling.pop()
+        falling.append((at, rtt))
+        while falling[0][0] < at - WINDOW:
+            falling.popleft()
+
+    @property
+    def rtt(self) -> float | None:
+        """In ms. None: nothing was heard."""
+        return self._falling[0][1] if self._falling else None
+
+
+class OwnQueue:
+    """The lowest RTT of each leg of a path while it carries the policy's traffic, of probes sent after ``since``."""
+
+    def __init__(self, since: float) -> None:
+        self._since = since
+        self._legs: dict[Estimate, _Lowest] = {}
+
+    def look(self, path: Path) -> float:
+        """Take new samples, if there are; of another path than before: begin anew. Returns by how many ms the lowest
+        RTT moved, of the leg whose lowest is the highest."""
+        before = self._highest(path)
+        if path.legs[0] not in self._legs:
+            self._legs = {leg: _Lowest(self._since) for leg in path.legs}
+        for leg, lowest in self._legs.items():
+            lowest.look(leg)
+        after = self._highest(path)
+        return 0.0 if before is None or after is None else after - before
 
     def floor(self, leg: Estimate) -> float | None:
         """In ms. None: it has not been heard."""
-        return self._lowest[0][1] if self._lowest and leg is self._leg else None
+        lowest = self._legs.get(leg)
+        return None if lowest is None else lowest.rtt
 
-    def quiet(self, leg: Estimate, holds: float) -> Quiet | None:
-        """The leg, if the queue holds ``holds`` ms on average. None: it is to be taken as it is."""
-        floor = self.floor(leg)
-        if floor is None or holds <= 0.0:
-            return None
+    def quiet(self, path: Path, holds: float) -> Sequence[Quiet]:
+        """The legs that the path is judged by, if the queue holds ``holds`` ms on average. Empty: they are to be taken
+        as they are."""
+        if holds <= 0.0 or self._highest(path) is None:
+            return ()
+        return [_quiet(leg, self.floor(leg), holds) for leg in path.asked.counted]
 
-        def steady(rtt: float) -> float:
-            return rtt + holds - min(max(0.0, rtt - floor), BOUND * holds)
+    def _highest(self, path: Path) -> float | None:
+        """Of the legs' lowest. None: not all were heard."""
+        floors = [self.floor(leg) for leg in path.asked.counted]
+        heard = [floor for floor in floors if floor is not None]
+        return max(heard) if len(heard) == len(floors) else None
 
-        return Quiet(steady(leg.mean), steady(leg.last_rtt), max(0.0, leg.jitter - holds), leg.loss)
+
+def _quiet(leg: Estimate, floor: float | None, holds: float) -> Quiet:
+    def steady(rtt: float) -> float:
+        return rtt if floor is None else rtt + holds - min(max(0.0, rtt - floor), BOUND * holds)
+
+    return Quiet(steady(leg.mean), steady(leg.last_rtt), max(0.0, leg.jitter - holds), leg.loss)

@@ -37,9 +37,9 @@ class Price:
         self._settings = settings
         self._worth = worth
         self.own_load = self.fixed = 0.0
-        self._quiet: Quiet | None = None
+        self._quiet: Sequence[Quiet] = ()
         self.leg: Estimate | None = None
-        self.calm(None)
+        self.calm(())
         self.renew()
 
     def renew(self, own_load: float | None = None) -> bool:
@@ -50,10 +50,10 @@ class Price:
         before, self.fixed = self.fixed, self.bias + self._mtu() + self._load() + self.own_load
         return self.fixed != before
 
-    def calm(self, quiet: Quiet | None) -> None:
-        """Go by this instead of the path's only leg; None: by the leg."""
+    def calm(self, quiet: Sequence[Quiet]) -> None:
+        """Go by these instead of the path's legs, if there are any."""
         self._quiet = quiet
-        self.leg = self.path.legs[0] if quiet is None and self.path.single and not self._worth else None
+        self.leg = self.path.legs[0] if not quiet and self.path.single and not self._worth else None
 
     @property
     def cost(self) -> float:
@@ -62,14 +62,15 @@ class Price:
         if not path.samples:
             return inf
         tariff = self.tariff
-        cost = tariff.cost(self._quiet or path.legs[0]) if path.single else max(map(tariff.cost, path.asked.counted))
+        plain = path.single and not self._quiet
+        cost = tariff.cost(path.legs[0]) if plain else max(map(tariff.cost, self._quiet or path.asked.counted))
         return self._less(cost + self.fixed) if self._worth else cost + self.fixed
 
     @property
     def last_cost(self) -> float:
         """In ms, of the last probe alone: of a reply its RTT, of one that is overdue the mean and what a loss costs."""
         path, tariff = self.path, self.tariff
-        leg = (self._quiet or path.legs[0]) if path.single else self._worst()
+        leg = path.legs[0] if path.single and not self._quiet else self._worst()
         if path.missing:
             paid = tariff.paid(leg, leg.mean) + tariff.missing + self.fixed
         else:
@@ -98,7 +99,7 @@ class Price:
         return self.tariff.shown(self._worst()) if self.path.samples else {}
 
     def _worst(self) -> Estimate | Quiet:
-        return self._quiet or max(self.path.asked.counted, key=self.tariff.cost)
+        return max(self._quiet or self.path.asked.counted, key=self.tariff.cost)
 
     def _mtu(self) -> float:
         return self._settings.mtu_penalty if self.path.black_hole else 0.0

@@ -98,7 +98,7 @@ class Policy:
         if not before and not self.loaded and not self._burden:
             return
         for price in self.prices.values():
-            price.calm(own.quiet(price.path, now) if self.loaded and price.path is current else None)
+            price.calm(own.quiet(price.path, now) if self.loaded and price.path is current else ())
         burden = 0.0 if current is None or shared else self._rtt_weight * own.burden(current.rate, now)
         self._burden = burden
         changed = [price.renew(0.0 if price.path is current else burden) for price in self.prices.values()]
@@ -118,7 +118,7 @@ class Policy:
                 self.carry(now)
             quiet = self.own_load.quiet(current, now)
             self.prices[current.id].calm(quiet)
-            if quiet is not None and self.own_load.moved and isinstance(self.rule, Panel):
+            if quiet and self.own_load.moved and isinstance(self.rule, Panel):
                 self.rule.moved(current, self._rtt_weight * self.own_load.moved, LASTED)
 
     # What it may do
