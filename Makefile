@@ -22,7 +22,7 @@ NEEDS_soak := mosquitto ip nsenter nft strace
 NEED = @PYTHON=$(PYTHON) tools/need
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-mqtt schemas lock clean
+.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -137,6 +137,10 @@ bench-rule: $(VENV)/dev.stamp ## the switch rule on noise and steps; TRACES="FOL
 bench-route: $(VENV)/dev.stamp ## 100,000 prefixes moved at once, against ip -batch, BIRD and pyroute2 (3 minutes)
 	@tools/need mosquitto ip bird birdc
 	$(BIN)/python -m bench.route $(BENCH)
+
+bench-packets: $(VENV)/dev.stamp ## what counting policies' packets costs each of them (2 minutes)
+	@tools/need ip nsenter nft
+	$(BIN)/python -m bench.packets $(BENCH)
 
 bench-mqtt: $(VENV)/dev.stamp ## bytes on the wire of one gateway, and a broker with 2,000 (6 minutes)
 	@tools/need mosquitto ip openssl

@@ -195,6 +195,8 @@ class RouteSettings:
     main_mark: int = 0
     clamp_mss: bool = False
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
+    count: bool = False
+    """Whether policies' packets are counted by where they go."""
 
     @property
     def guards(self) -> bool:
@@ -207,6 +209,8 @@ class RouteSettings:
         return any(policy.flows is not Flows.MOVE for policy in self.policies)
 
 
+PACKETS = "_packets"
+"""Behind the name of our table of nftables: what that of the counters is called."""
 POLICY_TABLES = 100  # tables kept for policies: `table` to `table + 99`; the paths' tables follow
 SELECTORS = 68
 OWN_SELECTORS = 20

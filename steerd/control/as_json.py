@@ -11,7 +11,7 @@ from typing import Any
 
 from steerd import __version__
 from steerd.config.problem import nearest
-from steerd.control import decision, probing
+from steerd.control import decision, packets, probing
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
@@ -39,7 +39,10 @@ def status(seen: Snapshot) -> Json:
         "gateway": seen.gateway,
         "version": __version__,
         "epoch": view.epoch,
-        "policies": [_policy(policy, seen.price) for policy in view.policies],
+        "policies": [
+            {**_policy(policy, seen.price), "packets": packets.figures(seen.packets.get(policy.policy))}
+            for policy in view.policies
+        ],
         "paths": [
             {
                 **_path(path),
@@ -75,6 +78,7 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
         answers.append(
             {
                 **_policy(one, price),
+                "packets": packets.figures(seen.packets.get(one.policy)),
                 "outlook": one.outlook,
                 "last": _switched(one.last, view.now - one.last.at, trace) if one.last else None,
                 "candidates": [
@@ -88,7 +92,15 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
                     }
                     for candidate in one.candidates
                 ],
-                "text": explain(one, view.now, paths=paths, price=price, trace=trace, findings=findings),
+                "text": explain(
+                    one,
+                    view.now,
+                    paths=paths,
+                    price=price,
+                    trace=trace,
+                    findings=findings,
+                    packets=seen.packets.get(one.policy),
+                ),
                 "details": details(one, paths=paths, price=price),
             }
         )

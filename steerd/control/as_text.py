@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from steerd.control import probing, traces
+from steerd.control import packets, probing, traces
 from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
@@ -25,15 +25,17 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     many = len(answer["paths"]) > _MANY and not every
     paths = [one for one in answer["paths"] if not (many and one.get("scout"))]
+    counted = any(one.get("packets") for one in answer["policies"])
     parts = [
         f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}",
         _table(
-            ["POLICY", "STATE", "CHOICE", "RUNNER-UP", "SINCE", "RULE", "PIN"],
+            ["POLICY", "STATE", "CHOICE", *(["PACKETS"] if counted else []), "RUNNER-UP", "SINCE", "RULE", "PIN"],
             [
                 [
                     one["policy"],
                     _mark(one["state"]),
                     _choice(one),
+                    *([packets.shortly(one["packets"])] if counted else []),
                     one["runner_up"] or "-",
                     span(one["since_s"]),
                     _rule(one),
@@ -217,4 +219,6 @@ def _coloured(line: str, row: Sequence[str]) -> str:
     state = row[1][2:]
     if state not in _GOOD and not row[1].startswith("!"):
         return line
+    if any(cell.startswith("! ") for cell in row[2:]):
+        return f"{_RED}{line}{_PLAIN}"
     return f"{_GREEN if state in _GOOD else _RED if state in _BAD else _YELLOW}{line}{_PLAIN}"

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from steerd.control import costs, decision, traces
+from steerd.control.packets import sentence
 from steerd.core.effects import Switched
 from steerd.core.memory import Standing
 from steerd.core.rules.panel import LEAD
 from steerd.core.settings import PathId
 from steerd.core.states import PolicyState
 from steerd.core.views import PathView, PolicyView
+from steerd.status.snapshot import Packets
 from steerd.text.lines import aligned, wrapped
 from steerd.text.times import milliseconds, span
 
@@ -36,10 +38,12 @@ def explain(
     price: float | None = None,
     trace: Trace = None,
     findings: Findings | None = None,
+    packets: Packets | None = None,
 ) -> list[str]:
-    """Lines of text: what is used, whose rule is followed, the last decision and the trace made after it, what would
-    change the choice, what cannot be used. ``price`` of a switch in ms*s; None: the rule has none."""
-    lines = [*wrapped(_now(policy)), *_state(policy)]
+    """Lines of text: what is used, where its packets go, whose rule is followed, the last decision and the trace made
+    after it, what would change the choice, what cannot be used. ``price`` of a switch in ms*s; None: the rule has none.
+    """
+    lines = [*wrapped(_now(policy)), *_state(policy), *wrapped(sentence(packets))]
     if policy.rule is not None:
         lines += _leader(policy.rule, price)
     lines += _scouts(policy, paths or {})

@@ -180,6 +180,8 @@ class Daemon:
             tunnels={path: tunnel for path in paths if (tunnel := tunnels.view(path)) is not None},
             underlays=router.underlays(),
             dropped=router.dropped(),
+            packets=router.packets(),
+            packet_totals=router.packet_totals(),
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
         )

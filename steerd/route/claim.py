@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from steerd.config.settings import RouteSettings
+from steerd.config.settings import PACKETS, RouteSettings
 from steerd.net.sockets import closed_on_error
 from steerd.route.error import RouteError
 from steerd.route.model import numbers
@@ -94,6 +94,7 @@ def _claims(settings: RouteSettings) -> list[Claimed]:
     return [
         *(Claimed(key, one[0], one[-1]) for key, one in ranges),
         Claimed("nft_table", 0, 0, settings.nft_table),
+        *([Claimed("nft_table", 0, 0, f"{settings.nft_table}{PACKETS}")] if settings.count else []),
         Claimed(_MARK, settings.mark_mask, settings.mark_mask),
     ]
 

@@ -11,6 +11,7 @@ from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Seen, State
+from steerd.route.nft.counters import table_name
 from steerd.route.nft.firewall import Firewall, ours
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.convergence import Convergence, examined
@@ -30,7 +31,8 @@ def cleanup(settings: RouteSettings) -> int:
     """Removes every object that carries our protocol and lies within our ranges, and nothing else. Returns how many
     there were. Safe to repeat. Raises `RouteError` when something of ours cannot be removed."""
     # The guard goes last: until then no packet takes another way.
-    return _remove_objects(settings) + _remove_allowed(settings) + _remove_table(settings)
+    found = _remove_table(settings, table_name(settings)) + _remove_objects(settings) + _remove_allowed(settings)
+    return found + _remove_table(settings, settings.nft_table)
 
 
 def _remove_allowed(settings: RouteSettings) -> int:
@@ -43,14 +45,14 @@ def _remove_allowed(settings: RouteSettings) -> int:
             raise RouteError(f"AllowedIPs could not be removed: {error.strerror or error}") from error
 
 
-def _remove_table(settings: RouteSettings) -> int:
+def _remove_table(settings: RouteSettings, name: str) -> int:
     with Firewall() as firewall:
-        if not ours(firewall, settings):
+        if not ours(firewall, settings, name):
             return 0
         try:
-            firewall.hold(settings.nft_table, None)
+            firewall.hold(name, None)
         except OSError as error:
-            raise RouteError(f"table inet {settings.nft_table} of nftables could not be removed: {error}") from error
+            raise RouteError(f"table inet {name} of nftables could not be removed: {error}") from error
     return 1
 
 

@@ -21,7 +21,7 @@ from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
 from steerd.route.upkeep import Upkeep
 from steerd.route.worker import Worker
-from steerd.status.snapshot import Underlay
+from steerd.status.snapshot import Packets, Underlay
 
 
 class Router:
@@ -157,11 +157,19 @@ class Router:
 
     def remarks(self) -> tuple[str, ...]:
         """What keeps routing from doing all that is asked of it, one line each, as last seen."""
-        return (*self._upkeep.remarks, *self._upkeep.drops.remarks()) if self._upkeep else ()
+        return (*self._upkeep.remarks, *self._upkeep.census.remarks()) if self._upkeep else ()
 
     def dropped(self) -> Mapping[PolicyId, int]:
         """Packets of each policy that the leak guard has dropped since the start, as last read."""
-        return self._upkeep.drops.total if self._upkeep else {}
+        return self._upkeep.census.dropped() if self._upkeep else {}
+
+    def packets(self) -> Mapping[PolicyId, Packets]:
+        """Where the last packets of each policy went, of those that had some; none where they are not counted."""
+        return self._upkeep.census.recent() if self._upkeep else {}
+
+    def packet_totals(self) -> Mapping[tuple[PolicyId, int, str, str], int]:
+        """Packets since the start, by policy, family (4 or 6), where they went, and device."""
+        return self._upkeep.census.totals() if self._upkeep else {}
 
     def underlays(self) -> Mapping[PathId, Underlay]:
         """Where the tunnels that paths lead through send their outer packets, as last seen."""

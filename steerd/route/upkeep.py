@@ -12,6 +12,7 @@ from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId
 from steerd.faults import Boundary, Reader
 from steerd.route.around.surroundings import Surroundings
+from steerd.route.census import Census
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
 from steerd.route.kernel.conntrack import forget
@@ -19,7 +20,6 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.objects import Device
 from steerd.route.news import News
-from steerd.route.nft.drops import Drops
 from steerd.route.nft.firewall import NftWatch
 from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Result
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _DEBOUNCE = 0.05  # seconds from the first notice to the look at it: changes come in bursts
 _FULL_COMPARISON = 60.0
-_COUNTED_EVERY = 5.0
 
 
 class Upkeep:
@@ -66,9 +65,9 @@ class Upkeep:
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
         self._noticed = 0  # changes of devices and addresses so far; a reading meanwhile may be older than they are
-        self.drops = Drops(protection.counted)
-        self._tasks: list[asyncio.Task[None]] = []
         self._nft = Worker("steerd-nft")  # a thread of its own: no switch waits for `nft`
+        self.census = Census(protection, around, reconciler, worker, self._nft, self._publish)
+        self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
         self._readers: list[Reader] = []
@@ -98,7 +97,7 @@ class Upkeep:
         self._tasks = [
             asyncio.create_task(self._boundary.keep(self._tend), name="steerd-route"),
             asyncio.create_task(self._boundary.keep(self._follow), name="steerd-route-surroundings"),
-            asyncio.create_task(self._boundary.keep(self._count), name="steerd-route-drops"),
+            asyncio.create_task(self._boundary.keep(self.census.run), name="steerd-route-packets"),
         ]
         return result.installed
 
@@ -108,6 +107,7 @@ class Upkeep:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self.census.end()
         if self.reconciler.loose:
             await self._nft.do(self.reconciler.protect)
         await self._nft.close()
@@ -249,16 +249,6 @@ class Upkeep:
                 if pace.repaired:
                     self.news.on_repair("nft")
 
-    async def _count(self) -> None:
-        """What the leak guard drops."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_COUNTED_EVERY)
-            before = self.drops.remarks()
-            await self._nft.do(lambda: self.drops.look(self.settings.policies, loop.time()))
-            for remark in () if before else self.drops.remarks():
-                log.warning("%s", remark)
-
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
         guarded = "guard" in self._protection.can
@@ -276,14 +266,14 @@ class Upkeep:
 
     def _remark(self) -> None:
         before = self.remarks
-        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks)
+        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.account.remarks)
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:
             if remark not in before:
                 log.warning("%s", remark)
 
-    def _publish(self, result: Result, noticed: int) -> None:
+    def _publish(self, result: Result, noticed: int = -1) -> None:
         self.news.publish(self.reconciler, result, fresh=noticed == self._noticed)
         self.chosen()
 

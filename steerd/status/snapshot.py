@@ -17,6 +17,25 @@ class Underlay(NamedTuple):
     table: int
 
 
+class Went(NamedTuple):
+    """How many packets of a family (4 or 6) went where: ``choice``, ``path``, ``astray``, ``guard`` or ``nowhere``, the
+    first three by a ``device``."""
+
+    family: int
+    where: str
+    device: str
+    packets: int
+
+
+class Packets(NamedTuple):
+    """Where the last packets of a policy went, over about so many seconds; ``wrong``: too many went where they should
+    not."""
+
+    seconds: float
+    went: tuple[Went, ...]
+    wrong: bool = False
+
+
 class Trial(NamedTuple):
     """A reload that waits to be confirmed, or how the last one ended that was not.
 
@@ -34,8 +53,10 @@ class Trial(NamedTuple):
 class Snapshot:
     """``price``: of a switch in ms*s (None: the rule has none). ``installed``: prefixes that the kernel has, by policy
     and family (4 or 6). ``outcomes``: how many probes of a path became what; ``skipped``: how many were not sent
-    because their time had passed. ``dropped``: packets of each policy that the leak guard dropped. ``remarks``: what
-    around us keeps steerd from doing all that is asked of it. What a stage does not know of a path is not there."""
+    because their time had passed. ``dropped``: packets of each policy that the leak guard dropped; ``packets``: where
+    the last ones of each went; ``packet_totals``: since the start, by policy, family, where and device. ``remarks``:
+    what around us keeps steerd from doing all that is asked of it. What a stage does not know of a path is not there.
+    """
 
     view: View
     gateway: str = ""
@@ -47,5 +68,7 @@ class Snapshot:
     tunnels: Mapping[PathId, TunnelView] = field(default_factory=dict)
     underlays: Mapping[PathId, Underlay] = field(default_factory=dict)
     dropped: Mapping[PolicyId, int] = field(default_factory=dict)
+    packets: Mapping[PolicyId, Packets] = field(default_factory=dict)
+    packet_totals: Mapping[tuple[PolicyId, int, str, str], int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     trial: Trial | None = None

@@ -83,13 +83,16 @@ class Metrics:
             paths[path.path].directed = path.path in directed
         policies: dict[PolicyId, PolicySeries] = {}
         followed = rules(config.core)
+        known_devices = {path.path: path.device for path in config.route.paths}
         for policy in config.core.policies:
             forbidden = {path for path, _ in policy.forbidden}
             candidates = [(path, series.pop) for path, series in paths.items() if path not in forbidden]
             known = self._policies.get(policy.policy)
+            devices = {device for path, device in known_devices.items() if path not in forbidden}
+            counted = devices if config.route.count else None
             if known is not None:
-                known.choose(candidates, followed)
-            policies[policy.policy] = known or PolicySeries(policy.policy, candidates, followed)
+                known.choose(candidates, followed, counted)
+            policies[policy.policy] = known or PolicySeries(policy.policy, candidates, followed, counted)
         self._paths, self._policies = paths, policies
 
     def probed(self, event: Probed) -> None:
@@ -157,7 +160,11 @@ class Metrics:
             if (known := seen.tunnels.get(path)) is not None:
                 series.add_tunnel(page, known)
         policy_views = {policy.policy: policy for policy in seen.view.policies}
+        packets: dict[PolicyId, dict[tuple[int, str, str], int]] = {}
+        for (name, family, where, device), count in seen.packet_totals.items():
+            packets.setdefault(name, {})[family, where, device] = count
         for name, policy in self._policies.items():
+            policy.add_packets(page, packets.get(name, {}))
             counts = [seen.installed.get((name, family), 0) for family in FAMILIES]
             policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))

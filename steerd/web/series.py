@@ -51,6 +51,7 @@ RULE_COST: Final = "steerd_policy_rule_cost_switches"
 SWITCHES: Final = "steerd_switches_total"
 ROUTES: Final = "steerd_routes_installed"
 DROPPED: Final = "steerd_guard_dropped_packets_total"
+PACKETS: Final = "steerd_policy_packets_total"
 
 HEADERS: Final = {
     PROBES: header(PROBES, "counter", "Probes by what became of them."),
@@ -74,6 +75,7 @@ HEADERS: Final = {
     SWITCHES: header(SWITCHES, "counter", "Changes of choice by reason."),
     ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
     DROPPED: header(DROPPED, "counter", "Packets of the policy that the leak guard dropped."),
+    PACKETS: header(PACKETS, "counter", "Packets of the policy by where they went, and by which device."),
 }
 
 
@@ -165,17 +167,30 @@ class PathSeries:
 class PolicySeries:
     """What is counted and shown of a policy. `candidates`: its paths, with their PoPs; `rules`: those it may follow."""
 
-    def __init__(self, policy: PolicyId, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
+    def __init__(
+        self,
+        policy: PolicyId,
+        candidates: Iterable[tuple[PathId, str]],
+        rules: Rules,
+        devices: Iterable[str] | None = None,
+    ) -> None:
         self.policy = policy
         self._switched = dict.fromkeys(Reason, 0)
         self._switches = [series(SWITCHES, policy=policy, reason=reason.value) for reason in Reason]
         self._states = [series(POLICY_STATE, policy=policy, state=state.value) for state in PolicyState]
         self._routes = [series(ROUTES, policy=policy, family=family) for family in FAMILIES.values()]
         self._dropped = [series(DROPPED, policy=policy)]
-        self.choose(candidates, rules)
+        self.choose(candidates, rules, devices)
 
-    def choose(self, candidates: Iterable[tuple[PathId, str]], rules: Rules) -> None:
-        """The configuration changed what the policy may use, or by which rules."""
+    def choose(
+        self, candidates: Iterable[tuple[PathId, str]], rules: Rules, devices: Iterable[str] | None = None
+    ) -> None:
+        """The configuration changed what the policy may use, or by which rules. ``devices``: those of its paths, if its
+        packets are counted."""
+        places = [] if devices is None else [("astray", "other"), ("guard", ""), ("nowhere", "")]
+        places += [(where, device) for device in sorted(devices or ()) for where in ("choice", "path")]
+        self._counted = devices is not None
+        self._packets = {(family, *place): self._packets_at(family, *place) for family in FAMILIES for place in places}
         self._price = rules.price
         self._rules = {name: series(RULE, policy=self.policy, rule=name) for name in rules.names}
         self._rule_costs = {
@@ -189,6 +204,16 @@ class PolicySeries:
             self._active[path] = series(ACTIVE, **labels)
             self._parts[path] = series(SHARE, **labels)
             self._costs[path] = [series(COST, **labels, term=term) for term in TERMS]
+
+    def _packets_at(self, family: int, where: str, device: str) -> str:
+        return series(PACKETS, policy=self.policy, family=FAMILIES[family], where=where, device=device)
+
+    def add_packets(self, page: Mapping[str, list[str]], counted: Mapping[tuple[int, str, str], int]) -> None:
+        """As `add`: packets by family (4 or 6), where they went, and device."""
+        if self._counted:
+            for place in counted.keys() - self._packets.keys():
+                self._packets[place] = self._packets_at(*place)
+            page[PACKETS].append(lines(self._packets.values(), [counted.get(place, 0) for place in self._packets]))
 
     def switched(self, reason: Reason) -> None:
         """Count a switch."""

@@ -352,7 +352,8 @@ def test_what_the_guard_drops_is_counted_for_each_policy_and_said(gateway, caplo
         assert gateway.arrivals() == {}
         await until_async(lambda: router.dropped() == {"all": 3, "listed": 2})
         said = (
-            "the leak guard dropped 3 packets of policy all in the last minute: they would have left by no path of it"
+            "the leak guard dropped 3 packets of policy all in the last minute: they would have left by no path of it, "
+            "e.g. 192.168.50.2 -> 172.20.1.1 by wan"
         )
         assert said in router.remarks()
         await reconfigure(router, settings(PATHS[:2], (ALL, listed)))

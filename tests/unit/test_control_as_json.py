@@ -240,7 +240,7 @@ def test_status_as_json():
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
             "dwell_s": 0.0,
-            "pin": None, "shares": [], "error": None, "paths": 3, "scouts": 0,
+            "pin": None, "shares": [], "error": None, "paths": 3, "scouts": 0, "packets": None,
             "rule": {
                 "leader": "quick", "leads_for_s": 90.0,
                 "costs_ms_s": {"quick": 0.0, "work-function": 150.0, "last-sample": 4.0, "patient": 30.0},

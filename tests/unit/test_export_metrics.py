@@ -48,6 +48,7 @@ FAMILIES = [
     "steerd_path_mtu_bytes",
     "steerd_path_scout",
     "steerd_path_last_reply_age_seconds",
+    "steerd_policy_packets",
     "steerd_policy_rule",
     "steerd_policy_rule_cost_switches",
     "steerd_wireguard_handshake_age_seconds",
@@ -137,6 +138,18 @@ def metrics() -> Metrics:
     made = Metrics()
     made.configure(config(A, B, C, policies=(PolicySettings(P, forbidden=((C, "region"),)),)))
     return made
+
+
+def test_packets_are_counted_by_where_they_went_if_they_are_counted(metrics):
+    assert not any(key[0] == "steerd_policy_packets_total" for key in page(metrics))
+    given = config(A, B, C, policies=(PolicySettings(P, forbidden=((C, "region"),)),))
+    metrics.configure(replace(given, route=replace(given.route, count=True)))
+    found = page(metrics, packet_totals={(P, 4, "astray", "wan"): 7, (P, 6, "nowhere", ""): 2})
+    labels = {"policy": P, "family": "ipv4"}
+    assert one(found, "steerd_policy_packets_total", **labels, where="astray", device="wan") == 7
+    assert one(found, "steerd_policy_packets_total", **labels, where="astray", device="other") == 0
+    assert one(found, "steerd_policy_packets_total", **labels, where="guard", device="") == 0
+    assert one(found, "steerd_policy_packets_total", policy=P, family="ipv6", where="nowhere", device="") == 2
 
 
 def test_every_family_of_the_contract_and_no_other(metrics):

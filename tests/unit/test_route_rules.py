@@ -52,7 +52,7 @@ def said(*rules, policies=(ALL,), protocol=4, guarded=True, **rest):
         lambda family, number: TABLES.get(number, {}) if family == 4 else {},
         guarded,
     )
-    return list(foreign(settings(*policies, **rest), around))
+    return [one.words for one in foreign(settings(*policies, **rest), around)]
 
 
 def test_a_rule_after_ours_that_policies_keep_traffic_from_is_told_with_the_cure():

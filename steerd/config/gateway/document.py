@@ -71,6 +71,7 @@ class Route(Table):
     on_stop: Literal["keep", "cleanup", "block"] = "keep"
     nft_table: Annotated[str, BeforeValidator(names.nft_table)] = "steerd"
     clamp_mss: bool = True
+    count: bool = True
     actuator: Literal["netlink", "wireguard"] = "netlink"
 
 

@@ -275,6 +275,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
         nft_table=own.nft_table,
         actuator=Actuator(own.actuator),
         clamp_mss=own.clamp_mss,
+        count=own.count,
     )
 
 

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from steerd.config.settings import Guard, RoutePolicy, RouteSettings
+from steerd.core.settings import PolicyId
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.leads import Lead, Leads
 from steerd.route.model.objects import MAIN, Action, Fra, RouteType, Rule
@@ -40,8 +41,15 @@ class Surrounding(NamedTuple):
     guarded: bool = True
 
 
-def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[str]:
-    """One line for each such rule; of many the first are named, and the rest counted."""
+class Met(NamedTuple):
+    """A rule of others that policies' traffic meets, in words; ``takes``: the policies whose traffic it takes away."""
+
+    words: str
+    takes: AbstractSet[PolicyId] = frozenset()
+
+
+def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[Met]:
+    """Each such rule; of many the first are named, and the rest counted."""
     band = numbers.priorities(settings)
     others = [
         rule
@@ -57,13 +65,13 @@ def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[str]:
                 found.append(line)
         yield from found[:_NAMED]
         if len(found) > _NAMED:
-            yield f"and {len(found) - _NAMED} more rules of others come {does} policies' traffic"
+            yield Met(f"and {len(found) - _NAMED} more rules of others come {does} policies' traffic")
 
 
 def _line(
     settings: RouteSettings, around: Surrounding, rule: Rule, met: Iterable[Selection], *, before: bool
-) -> str | None:
-    taken: dict[str, Lead] = {}
+) -> Met | None:
+    taken: dict[PolicyId, Lead] = {}
     guarded = False
     for selection in met:
         for policy in selection.policies if _meets(rule, selection, settings, around) else ():
@@ -80,12 +88,13 @@ def _line(
     if before:
         where = coverage.where(taken[first]) if rule.action != Action.GOTO else "past steerd's rules"
         drops = ", where the leak guard drops it" if guarded and taken[first].type not in _REJECTS else ""
-        return (
+        words = (
             f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}: remove it, give it a "
             f"priority above {band[-1]}, or {out}"
         )
+        return Met(words, taken.keys())
     cure = out if guarded else f"give it a priority below {band[0]}, or {out}"
-    return f"rule '{text}' comes after steerd's and gets no traffic of {whom}: {cure}"
+    return Met(f"rule '{text}' comes after steerd's and gets no traffic of {whom}: {cure}")
 
 
 def _is_about(rule: Rule, settings: RouteSettings) -> bool:

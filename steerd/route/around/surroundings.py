@@ -1,6 +1,6 @@
 """What others have set up that routing depends on. Synchronous: runs on routing's worker thread."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
@@ -12,7 +12,7 @@ from steerd.config.settings import RouteSettings
 from steerd.route.around import remarks
 from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
-from steerd.route.around.rules import Surrounding, foreign
+from steerd.route.around.rules import Met, Surrounding, foreign
 from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.objects import Device
 from steerd.status.snapshot import Underlay
@@ -26,11 +26,13 @@ Lookup = Callable[[str, int], tuple[int, int] | None]
 
 
 class Surroundings(ExitStack):
-    """Reads, never writes. From the last `look`: ``remarks``, one line each; ``underlays`` of tunnels, by device."""
+    """Reads, never writes. From the last `look`: ``remarks``, one line each; ``takers``, the rules of others that take
+    traffic away from policies; ``underlays`` of tunnels, by device."""
 
     def __init__(self) -> None:
         super().__init__()
         self.remarks: tuple[str, ...] = ()
+        self.takers: Sequence[Met] = ()
         self.underlays: Mapping[str, Underlay] = {}
         self._gateways: Gateways = {}
         self._advice: str | None = None
@@ -59,13 +61,15 @@ class Surroundings(ExitStack):
         self._gateways = learn(main, self._gateways)
         names = (path.device for path in settings.paths)
         self.underlays = underlays(told(main.devices, far_ends), names, self._main_table.leaves)
+        rules = list(foreign(settings, self._rules(main, guarded=guarded)))
+        self.takers = [rule for rule in rules if rule.takes]
         found = [
             *remarks.waiting(settings, main, self._gateways),
             *remarks.shadowed(settings, main),
             *remarks.pieces(settings, main),
             *remarks.shared_uplinks(settings, based(main.devices, self.underlays)),
             *remarks.circles(settings, self.underlays),
-            *foreign(settings, self._rules(main, guarded=guarded)),
+            *(rule.words for rule in rules),
         ]
         if pinned:
             found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})

@@ -15,7 +15,7 @@ from steerd.route.nft import words
 from steerd.route.wanted.desired import steered
 from steerd.route.wanted.selection import Selection
 
-_MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
+MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
 
 _FEW = 1_000  # so few prefixes that testing which of many others lie within them is cheap
 
@@ -31,7 +31,7 @@ def left_alone(settings: RouteSettings, verdict: str) -> list[str]:
         lines.append(f"meta mark and {settings.mark_mask:#x} == {settings.main_mark:#x} {verdict}")
     for family in FAMILIES:
         protocol = words.PROTOCOL[family]
-        lines.append(f"{protocol} daddr {_MULTICAST[family]} {verdict}")
+        lines.append(f"{protocol} daddr {MULTICAST[family]} {verdict}")
         if prefixes.pack(family, settings.management):
             lines.append(f"{protocol} daddr @management{family} {verdict}")
         lines.append(f"{protocol} daddr @main{family} {verdict}")
@@ -60,30 +60,38 @@ def classify(
     rules: list[str] = []
     for at, selection in enumerate(one for one in selections if one.selectors.own == own):
         for family in FAMILIES:
-            sources = [one for one in selection.selectors.sources if ip_network(one).version == family]
-            if selection.selectors.sources and not sources:
-                continue
-            found = lookup(settings, selection, family, verdict, rest)
-            if not found:
+            if not asks(selection, family) or not (found := lookup(settings, selection, family, verdict, rest)):
                 continue
             chain = f"{name}_{at}_{family}"
-            protocol = words.PROTOCOL[family]
             if list(found) == [every(family)]:
                 blocks.append(words.chain(chain, found.values()))
             else:
                 blocks.append(words.ranges_map(chain, family, found))
-                blocks.append(words.chain(chain, [f"{protocol} daddr vmap @{chain}"]))
-            match = [f"meta nfproto {words.PROTOCOL_FAMILY[family]}"]
-            if selection.selectors.iifs:
-                match.append(f"iifname {words.names(selection.selectors.iifs)}")
-            if any(selection.selectors.fwmark):
-                match.append("meta mark and {1:#x} == {0:#x}".format(*selection.selectors.fwmark))
-            if sources:
-                addresses = merged(family, prefixes.pack(family, sources))
-                blocks.append(words.ranges_set(f"{chain}_from", family, addresses))
-                match.append(f"{protocol} saddr @{chain}_from")
-            rules.append(f"{' '.join(match)} jump {chain}")
+                blocks.append(words.chain(chain, [f"{words.PROTOCOL[family]} daddr vmap @{chain}"]))
+            match, sets = selected(selection, family, f"{chain}_from")
+            blocks += sets
+            rules.append(f"{match} jump {chain}")
     return blocks, rules
+
+
+def asks(selection: Selection, family: int) -> bool:
+    """Whether the selectors select any packets of the family."""
+    sources = selection.selectors.sources
+    return not sources or any(ip_network(one).version == family for one in sources)
+
+
+def selected(selection: Selection, family: int, name: str) -> tuple[str, list[str]]:
+    """What a rule matches on, so that it sees what the selectors select; and the set, called ``name``, that it asks."""
+    selectors, blocks = selection.selectors, []
+    match = [f"meta nfproto {words.PROTOCOL_FAMILY[family]}"]
+    if selectors.iifs:
+        match.append(f"iifname {words.names(selectors.iifs)}")
+    if any(selectors.fwmark):
+        match.append("meta mark and {1:#x} == {0:#x}".format(*selectors.fwmark))
+    if sources := [one for one in selectors.sources if ip_network(one).version == family]:
+        blocks = [words.ranges_set(name, family, merged(family, prefixes.pack(family, sources)))]
+        match.append(f"{words.PROTOCOL[family]} saddr @{name}")
+    return " ".join(match), blocks
 
 
 def lookup(

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from steerd.config.settings import IPV4, IPV6, RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes, frames
 from steerd.net.notices import Notices
-from steerd.route.nft.drops import Counted, decode
+from steerd.route.nft.counted import Counted, counters, decode
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
@@ -25,11 +25,14 @@ log = logging.getLogger(__name__)
 
 _NOTICES = 7  # NFNLGRP_NFTABLES
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_GET_TABLE, _GET_RULE, _GET_GENERATION = _SUBSYSTEM | 1, _SUBSYSTEM | 7, _SUBSYSTEM | 16
+_GET_TABLE, _GET_CHAIN, _GET_RULE = _SUBSYSTEM | 1, _SUBSYSTEM | 4, _SUBSYSTEM | 7
+_GET_GENERATION, _GET_OBJECT = _SUBSYSTEM | 16, _SUBSYSTEM | 19
 _HEADER = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: family, version, resource
 _INET_HEADER = struct.pack("=BBH", 1, 0, 0)  # NFPROTO_INET
 _TABLE_NAME, _TABLE_USERDATA = 1, 6
-_RULE_TABLE = 1
+_RULE_TABLE = _OBJECT_TABLE = _CHAIN_TABLE = 1
+_CHAIN_NAME = _OBJECT_TYPE = 3
+_COUNTERS = struct.pack("!I", 1)  # NFT_OBJECT_COUNTER
 _GENERATION_ID = 1
 _COMMENT_TYPE = 0  # NFTNL_UDATA_TABLE_COMMENT
 
@@ -55,10 +58,12 @@ class FirewallError(OSError):
 
 
 class Firewall(ExitStack):
-    """One table of family inet. ``wanted`` is what `hold` was asked for last."""
+    """One table of family inet. ``wanted`` is what `hold` was asked for last. ``listed``: what somebody changes in it
+    is noticed; else only that it, or its version, is gone: for a table that decides nothing, and may be large."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, listed: bool = True) -> None:
         super().__init__()
+        self._listed = listed
         self.program = find_nft()
         self.wanted: Table | None = None
         self._table = ""
@@ -90,7 +95,7 @@ class Firewall(ExitStack):
             before = self._read_generation()
             transactions = self._put(name, table, intact)
             self._table, self.wanted = name, table
-            self._listing = self._list() if table else ""
+            self._listing = self._list() if table and self._listed else ""
             self._generation = self._read_generation()
             if self._generation == before + transactions:
                 break
@@ -116,7 +121,7 @@ class Firewall(ExitStack):
         return ""
 
     def contents(self, table: str) -> list[Name] | None:
-        """The chains, sets and maps in the table of this name; None: there is no such table. Raises `OSError`."""
+        """The chains, sets, maps and counters in the table of this name; None: there is none. Raises `OSError`."""
         if self.owner(table) is None:
             return None
         return names(self._run("--stateless", "--terse", "list", "table", "inet", table))
@@ -146,6 +151,13 @@ class Firewall(ExitStack):
         table = attribute(_RULE_TABLE, self._table.encode() + b"\0")
         return Counted(self._puts, decode(self._connection.dump(_GET_RULE, _INET_HEADER + table)))
 
+    def counters(self) -> dict[str, int]:
+        """The packets that each counter of our table has seen, since it was made. Raises `NetlinkError`."""
+        if self._connection is None or self.wanted is None:
+            return {}
+        table = attribute(_OBJECT_TABLE, self._table.encode() + b"\0") + attribute(_OBJECT_TYPE, _COUNTERS)
+        return counters(self._connection.dump(_GET_OBJECT, _INET_HEADER + table))
+
     def _put(self, name: str, table: Table | None, intact: bool) -> int:
         """Returns in how many transactions. ``intact``: nobody changed what was put there last."""
         there = self.contents(name)
@@ -173,10 +185,24 @@ class Firewall(ExitStack):
         generation = self._read_generation()
         if generation == self._generation:
             return True
+        if not self._listed:
+            return self._has_version()
         if self._list() != self._listing or self._read_generation() != generation:
             return False
         self._generation = generation
         return True
+
+    def _has_version(self) -> bool:
+        if self._connection is None or self.wanted is None:
+            return False
+        table = attribute(_CHAIN_TABLE, self._table.encode() + b"\0")
+        chain = attribute(_CHAIN_NAME, self.wanted.version.encode() + b"\0")
+        try:
+            return bool(self._connection.ask(_GET_CHAIN, _INET_HEADER + table + chain))
+        except NetlinkError as error:
+            if error.errno in _NO_SUCH_TABLE:
+                return False
+            raise
 
     def _list(self) -> str:
         if self.owner(self._table) is None:
@@ -247,9 +273,9 @@ def find_nft() -> str | None:
     return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=_USUAL_PLACES)
 
 
-def ours(firewall: Firewall, settings: RouteSettings) -> bool:
-    """Whether there is a table of the settings' name, and it is ours."""
-    owner = firewall.owner(settings.nft_table)
+def ours(firewall: Firewall, settings: RouteSettings, table: str | None = None) -> bool:
+    """Whether there is a table of the settings' name, or this one, and it is ours."""
+    owner = firewall.owner(table or settings.nft_table)
     return owner is not None and owner.startswith(f"{COMMENT}{settings.protocol},")
 
 

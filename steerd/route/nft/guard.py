@@ -14,6 +14,7 @@ from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead
 from steerd.route.nft import words
 from steerd.route.nft.classify import classify, left_alone
+from steerd.route.nft.examples import group, logging_rule
 from steerd.route.wanted.choice import devices
 from steerd.route.wanted.selection import Selection
 
@@ -29,11 +30,13 @@ def guard(
     bridges: Mapping[str, AbstractSet[str]],
     *,
     answers: bool,
+    logged: bool,
 ) -> list[str]:
     """The chains. ``bridges``: the Ethernet addresses of each and of its ports: what is for another passes from port to
     port, and is not ours to judge, though it is seen here where the kernel has nftables look at bridged frames.
     ``taken``: what main's routes take away from policies altogether, by policy and family: these do not count as better
-    known. ``answers``: a path answers connections that came in by it, even if no policy may choose it."""
+    known. ``answers``: a path answers connections that came in by it, even if no policy may choose it. ``logged``: of
+    what is dropped there are examples."""
     chains = []
     for policy in sorted(settings.policies, key=lambda one: one.order):
         if policy.guard is Guard.OFF:
@@ -43,21 +46,29 @@ def guard(
         others = sorted({family for _, family in taken if (policy.policy, family) not in taken})
         leave += [f"{words.PROTOCOL[family]} daddr @doubtful{family} accept" for family in others]
         drop = f'counter drop comment "{policy.policy}: by no other way"'
-        chains.append(words.chain(f"guard_{policy.order}", [*leave, drop]))
+        leave += [logging_rule(policy.order, group(settings))] if logged else []
+        # A rule for each family, in the order of `FAMILIES`, so that they are counted apart.
+        chains.append(words.chain(guard_chain(policy), [*leave, f"meta nfproto ipv4 {drop}", drop]))
     relevant = [_without_narrower(settings, one) for one in selections]
 
     def verdict(policy: RoutePolicy) -> str:
-        return "accept" if policy.guard is Guard.OFF else f"goto guard_{policy.order}"
+        return "accept" if policy.guard is Guard.OFF else f"goto {guard_chain(policy)}"
 
     deep, lookups = classify(settings, relevant, "guarded", verdict)
     hook = "type filter hook forward priority filter + 5; policy accept;"
-    rules = [hook, *left_alone(settings, "accept"), *_bridged(bridges)]
+    rules = [hook, *left_alone(settings, "accept"), *bridged(bridges)]
     if answers:
         rules.append(f"ct direction reply ct mark and {settings.mark_mask:#x} != 0 oifname @paths accept")
     return [*chains, *deep, words.chain("guard", [*rules, *lookups])]
 
 
-def _bridged(bridges: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
+def guard_chain(policy: RoutePolicy) -> str:
+    """The name of the chain that drops what the policy's packets may not do."""
+    return f"guard_{policy.order}"
+
+
+def bridged(bridges: Mapping[str, AbstractSet[str]]) -> Iterator[str]:
+    """Rules, in the forward hook, for frames that a bridge passes from port to port."""
     for bridge in sorted(bridges):
         ours = ", ".join(sorted(bridges[bridge]))
         yield f'iifname "{bridge}" oifname "{bridge}" ether daddr != {{ {ours} }} accept'

@@ -6,6 +6,7 @@ Synchronous: runs on routing's worker thread.
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from steerd.config.settings import Flows, Guard, Prefixes, RoutePolicy, RouteSettings
@@ -15,7 +16,8 @@ from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
-from steerd.route.nft.drops import Counted
+from steerd.route.nft.counted import Counted
+from steerd.route.nft.examples import logging_rule
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
 from steerd.route.nft.ingress import inside
@@ -30,6 +32,7 @@ _TRIALS: Final = {
     "guard": "type filter hook forward priority filter + 5; meta nfproto ipv4 oifname lo counter accept",
     "ingress": "type filter hook prerouting priority raw + 5; iifname lo ip daddr 127.0.0.1 counter accept",
     "pin": "type filter hook forward priority mangle + 5; ct direction original ct mark set ct mark and 0xff or 0x100",
+    "log": f"type filter hook forward priority filter + 5; {logging_rule(0, 4000)}",
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
 }
 """A chain for each of our uses of nftables: a kernel may have some and lack others."""
@@ -39,10 +42,21 @@ TOO_MANY: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a table was made from. ``pinned``: connections are."""
+
+    settings: RouteSettings
+    selections: tuple[Selection, ...]
+    inputs: Inputs
+    main: Main
+    pinned: bool
+
+
 class Protection(ExitStack):
     """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; ``readonly``
     takes no privileges, and assumes that all do. ``table`` is the one described last, ``remarks`` what is wrong with
-    it, one line each; ``main`` is as it was then."""
+    it, one line each; ``main`` is as it was then. ``held``: what the table in place was made from."""
 
     def __init__(self, *, readonly: bool = False) -> None:
         super().__init__()
@@ -57,6 +71,8 @@ class Protection(ExitStack):
         self._complained: set[str] = set()
         self._inputs: tuple[object, ...] = ()
         self.table: Table | None = None
+        self.held: Described | None = None
+        self._described: Described | None = None
         self.remarks: tuple[str, ...] = ()
 
     def check(self, settings: RouteSettings) -> None:
@@ -109,7 +125,9 @@ class Protection(ExitStack):
     def hold(self, name: str, table: Table | None) -> bool:
         """As `Firewall.hold`, with a look at the tables of others."""
         try:
-            return self._firewall.hold(name, table)
+            changed = self._firewall.hold(name, table)
+            self.held = self._described
+            return changed
         finally:
             self._firewall.look_at_others()
 
@@ -140,6 +158,7 @@ class Protection(ExitStack):
             inside(settings, self._main_table.addresses(self.main.devices), uplinks) if settings.guards else {},
             frozenset(self.can),
         )
+        self._described = Described(settings, selections, around, self.main, self.pins(settings))
         inputs = (settings, selections, around)
         if inputs != self._inputs:
             self.table = ruleset(*inputs)

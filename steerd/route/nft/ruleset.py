@@ -53,7 +53,8 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: In
     pinned = "pin" in inputs.can and settings.pins
     chains: list[str] = []
     if "guard" in inputs.can and settings.guards:
-        chains += guard(settings, known, inputs.extra, inputs.taken, inputs.bridges, answers=pinned)
+        logged = "log" in inputs.can
+        chains += guard(settings, known, inputs.extra, inputs.taken, inputs.bridges, answers=pinned, logged=logged)
     if "ingress" in inputs.can and settings.guards:
         chains += ingress(settings, inputs.inside, inputs.uplinks)
     if pinned:
@@ -91,10 +92,10 @@ def _clamp(settings: RouteSettings, mtus: Mapping[str, int]) -> list[str]:
 def left_out(inputs: Inputs) -> int:
     """How many ranges of addresses that main knows better are guarded too, since they are too many."""
     many = [one for one in FAMILIES if prefixes.count(one, prefixes.of_family(inputs.main, one)) > MOST_RANGES]
-    return sum(max(0, len(_known(family, inputs)) - MOST_RANGES) for family in many)
+    return sum(max(0, len(known(family, inputs)) - MOST_RANGES) for family in many)
 
 
-def _known(family: int, inputs: Inputs) -> dict[Range, int]:
+def known(family: int, inputs: Inputs) -> dict[Range, int]:
     """The addresses that main knows better than by a default route, whole or in pieces, with their rank."""
     ranks = ((inputs.doubtful, None), (inputs.attached, 0), (inputs.main, 1))
     packs = [(prefixes.of_family(one, family), rank) for one, rank in ranks]
@@ -104,7 +105,7 @@ def _known(family: int, inputs: Inputs) -> dict[Range, int]:
 def _sets(settings: RouteSettings, inputs: Inputs) -> list[str]:
     found = []
     for family in FAMILIES:
-        found.append(words.ranges_set(f"main{family}", family, _fitting(_known(family, inputs))))
+        found.append(words.ranges_set(f"main{family}", family, _fitting(known(family, inputs))))
         if doubtful := merged(family, prefixes.of_family(inputs.doubtful, family)):
             found.append(words.ranges_set(f"doubtful{family}", family, _fitting(dict.fromkeys(doubtful, 0))))
         if management := merged(family, prefixes.pack(family, settings.management)):

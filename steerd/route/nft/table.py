@@ -4,7 +4,7 @@ One transaction swaps all rules at once, but not what they look up: the kernel s
 a millisecond later than the rules that came with it, and removes the verdicts of a map before the rules that ask it.
 Lookups in between find nothing, so that the guard drops what it should accept and accepts what it should drop. So what
 rules look up never changes: a set's name tells what is in it; it is filled before a rule asks it, and removed when none
-does any more. Chains stay, and are refilled in between, in one transaction.
+does any more. Chains stay, and are refilled in between, in one transaction. Counters stay with what they have counted.
 """
 
 import re
@@ -18,9 +18,12 @@ from steerd.route.nft import words
 _VERSION = "version_"
 
 Name = tuple[str, str]
-"""``chain``, ``set`` or ``map``, and what it is called."""
+"""``chain``, ``set``, ``map`` or ``counter``, and what it is called."""
 
-_HEAD = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
+_HEAD = re.compile(r"^\t(chain|set|map|counter) (\S+) \{", re.MULTILINE)
+_LOOKED_UP = ("set", "map")
+_REMOVED_IN_ORDER = ("set", "map", "counter", "chain")
+"""Maps name counters and chains, and so go first."""
 _TARGET = re.compile(r" : goto (\w+)")
 _NAMED = re.compile(r'"[^"]*"|(^\t(?:set|map) |@)(\w+)', re.MULTILINE)
 """What is quoted is no set's name: a device may be called `wg@0`."""
@@ -28,8 +31,8 @@ _NAMED = re.compile(r'"[^"]*"|(^\t(?:set|map) |@)(\w+)', re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``blocks`` are its chains, sets and maps as `words.block` makes them. What rules look up in ranges, and what
-    leads to a verdict, is a set or map of its own, not written into the rule."""
+    """``blocks`` are its chains, sets, maps and counters as `words.block` makes them. What rules look up in ranges, and
+    what leads to a verdict, is a set or map of its own, not written into the rule."""
 
     name: str
     comment: str
@@ -38,7 +41,9 @@ class Table:
     @classmethod
     def of(cls, name: str, comment: str, blocks: Collection[str]) -> Self:
         """Names of sets and maps tell what is in them; that of the empty chain at the end tells the whole table."""
-        full = {set_: f"{set_}_{_digest(block)}" for block in blocks for kind, set_ in names(block) if kind != "chain"}
+        full = {
+            set_: f"{set_}_{_digest(block)}" for block in blocks for kind, set_ in names(block) if kind in _LOOKED_UP
+        }
         named = tuple(
             _NAMED.sub(lambda found: found[1] + full[found[2]] if found[2] else found[0], block) for block in blocks
         )
@@ -69,12 +74,11 @@ class Table:
             targets = {name for one in fresh for name in _TARGET.findall(mine[one])}
             told = [words.chain(name, []) for name in sorted(targets)]
             found.append(_table(self.name, [*told, *(mine[one] for one in fresh)]))
-        put = [one for one in mine if one[0] == "chain" or not (trusted or one in fresh)]
+        put = [one for one in mine if one[0] == "chain" or (one[0] in _LOOKED_UP and not (trusted or one in fresh))]
         emptied = [one for one in there if one in put or one[0] == "chain"]
         swap = [*self._all("flush", emptied), *self._all("delete", spent)]
         found.append("\n".join([*swap, _table(self.name, [mine[one] for one in put])]))
-        # Maps name chains, and so go first.
-        if unasked := sorted((one for one in old if one not in spent), key=lambda one: one[0] == "chain"):
+        if unasked := sorted((one for one in old if one not in spent), key=lambda one: _REMOVED_IN_ORDER.index(one[0])):
             found.append("\n".join([*self._all("delete", unasked), ""]))
         return found
 
@@ -83,7 +87,7 @@ class Table:
 
 
 def names(text: str) -> list[Name]:
-    """The chains, sets and maps in a listing or block."""
+    """The chains, sets, maps and counters in a listing or block."""
     return [(kind, name) for kind, name in _HEAD.findall(text)]
 
 

@@ -30,9 +30,10 @@ def ranges_set(name: str, family: int, found: Iterable[Range]) -> str:
     return block(f"set {name}", lines + ([f"elements = {{ {elements} }}"] if elements else []))
 
 
-def ranges_map(name: str, family: int, found: Mapping[Range, str]) -> str:
-    """A map from addresses to verdicts."""
-    elements = ", ".join(f"{_range(family, one)} : {verdict}" for one, verdict in found.items())
+def ranges_map(name: str, family: int, found: Mapping[Range, str], rest: str | None = None) -> str:
+    """A map from addresses to verdicts; ``rest``: that of all others."""
+    listed = [f"{_range(family, one)} : {verdict}" for one, verdict in found.items()]
+    elements = ", ".join([*listed, *([] if rest is None else [f"* : {rest}"])])
     return block(
         f"map {name}", [f"type {ADDRESS_TYPE[family]} : verdict", "flags interval", f"elements = {{ {elements} }}"]
     )
@@ -42,6 +43,12 @@ def jumps_map(name: str, kind: str, targets: Mapping[str, str]) -> str:
     """A map from keys of one of nft's types to the chains to go on in."""
     elements = ", ".join(f"{key} : goto {targets[key]}" for key in sorted(targets))
     return block(f"map {name}", [f"type {kind} : verdict", *([f"elements = {{ {elements} }}"] if elements else [])])
+
+
+def counters_map(name: str, counters: Mapping[str, str], other: str) -> str:
+    """A map from devices to the counters of packets that leave by them; ``other``: of all that are not named."""
+    elements = [*(f'"{device}" : "{counter}"' for device, counter in counters.items()), f'* : "{other}"']
+    return block(f"map {name}", ["type ifname : counter", f"elements = {{ {', '.join(elements)} }}"])
 
 
 def names(devices: Iterable[str]) -> str:

@@ -30,13 +30,16 @@ class Result:
 
 
 class Account:
-    """Remembers what was told last of each policy."""
+    """Remembers what was told last of each policy. ``observed``: what is wrong with its packets as counted, in words;
+    ``expected``: the devices that they are to leave by, by family."""
 
     def __init__(self, kernel: Kernel, peers: Peers, obstacles: Obstacles) -> None:
         self._kernel = kernel
         self._peers = peers
         self._obstacles = obstacles
         self._verifier = Verifier(kernel)
+        self.observed: Mapping[PolicyId, str] = {}
+        self.expected: Mapping[PolicyId, Expected] = {}
         self._told: dict[PolicyId, Installed] = {}
         self._mismatches: dict[PolicyId, str] = {}
         self._known: dict[PolicyId, str | None] = {}  # obstacles, when packets were asked about last
@@ -45,6 +48,16 @@ class Account:
     def remarks(self) -> tuple[str, ...]:
         """What may be in the way of some packets."""
         return self._obstacles.remarks
+
+    @property
+    def doubts(self) -> Mapping[tuple[PolicyId, int], str]:
+        """As `Obstacles.doubts`."""
+        return self._obstacles.doubts
+
+    @property
+    def filtered(self) -> AbstractSet[tuple[PolicyId, int]]:
+        """As `Obstacles.filtered`."""
+        return self._obstacles.filtered
 
     @property
     def wrong(self) -> bool:
@@ -110,13 +123,14 @@ class Account:
         except OSError as error:
             log.warning("the gateway's addresses cannot be read: %s", error)
             return
-        expected = _expected(present, seen, refused)
+        expected = self.expected = _expected(present, seen, refused)
         found = self._obstacles.look(present, seen, expected)
         for policy in sorted(present.choices.keys() if policies is None else policies):
             before = self._mismatches.pop(policy, None)
             self._known[policy] = found.get(policy)
             words = found.get(policy) or self._mismatch(policy, expected[policy])
             words = words or _nowhere(present, refused, policy, expected[policy])
+            words = ": ".join(filter(None, (self.observed.get(policy), words)))
             if words:
                 self._mismatches[policy] = words
                 if words != before:

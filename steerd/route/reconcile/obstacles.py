@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
 
 from steerd.config.settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
+from steerd.route.around.kernel_drops import filters_by_iptables
 from steerd.route.kernel.forwarding import stopped
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen
@@ -23,10 +25,12 @@ Expected = Mapping[int, frozenset[str]]
 
 
 class Obstacles:
-    """``remarks``: what may be one, or is one for some of a policy's packets, as of the last `look`."""
+    """``doubts``: what may be one, or is one for some packets, by policy and family, as of the last `look`;
+    ``filtered``: whose packets others' chains may drop, as they may be meant to."""
 
     def __init__(self, kernel: Kernel, protection: Protection) -> None:
-        self.remarks: tuple[str, ...] = ()
+        self.doubts: Mapping[tuple[PolicyId, int], str] = {}
+        self.filtered: AbstractSet[tuple[PolicyId, int]] = frozenset()
         self._kernel = kernel
         self._protection = protection
 
@@ -34,7 +38,8 @@ class Obstacles:
         """In words, by policy. Main is as `Protection` read it last, everything else as it is now."""
         settings = present.settings
         found: dict[PolicyId, str] = {}
-        remarks: list[str] = []
+        doubts: dict[tuple[PolicyId, int], str] = {}
+        filtered: set[tuple[PolicyId, int]] = set()
         known = self._inputs(present, seen)
         forwarding = cache(self._forwarding)  # many policies ask the same
         for policy in settings.policies:
@@ -47,11 +52,18 @@ class Obstacles:
                 if words and whole and not policy.own_traffic:
                     lines.append(words)
                 elif words:
-                    remarks.append(f"policy {policy.policy}: {words}")
+                    doubts[policy.policy, family] = words
+                if filters_by_iptables(family) or (words and not any(stopped(family, one) for one in sources)):
+                    filtered.add((policy.policy, family))
             if lines:
                 found[policy.policy] = "; ".join(lines)
-        self.remarks = tuple(remarks)
+        self.doubts, self.filtered = doubts, filtered
         return found
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The doubts, one line each."""
+        return tuple(f"policy {policy}: {words}" for (policy, _), words in self.doubts.items())
 
     def _inputs(self, present: Present, seen: Seen) -> dict[tuple[PolicyId, int], tuple[str, ...]]:
         """By which devices forwarded packets of each policy come in, by family."""

@@ -46,9 +46,9 @@ class Proposal:
 
 
 class Reconciler:
-    """Owns the wanted state, ``standing``. ``retry_at`` is when to `repair` again even if nothing is noticed, by the
-    clock that `repair` is given. All is for one thread, but `protect`, which may wait for `nft`: it has another,
-    so that no switch waits with it. Other settings wait for both."""
+    """Owns the wanted state, ``standing``; ``account`` has what is said of it. ``retry_at`` is when to `repair` again
+    even if nothing is noticed, by the clock that `repair` is given. All is for one thread, but `protect`, which may
+    wait for `nft`: it has another, so that no switch waits with it. Other settings wait for both."""
 
     def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers) -> None:
         self.standing = Standing(settings)
@@ -57,7 +57,7 @@ class Reconciler:
         self._protection = protection
         self._peers = peers
         self._convergence = Convergence(kernel, peers, protection.pins)
-        self._account = Account(kernel, peers, Obstacles(kernel, protection))
+        self.account = Account(kernel, peers, Obstacles(kernel, protection))
         self._spent: list[RouteSettings] = []  # of which something may be left
         self._nft = RLock()
         self._guarded: ExtraDevices = {}  # the devices that our table lets through besides the policies' own
@@ -71,11 +71,6 @@ class Reconciler:
     def counts(self) -> Mapping[tuple[PolicyId, int], int]:
         """Routes that lead on, by policy and family, as last read."""
         return self._convergence.counts
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What may keep some of the packets from going as they should, as last seen."""
-        return self._account.remarks
 
     @property
     def indexes(self) -> AbstractSet[int]:
@@ -116,7 +111,7 @@ class Reconciler:
             else:
                 self.standing = switched
             found = self._convergence
-            error = self._account.shortfall(self._present(), found.seen, found.refused, policy, choice)
+            error = self.account.shortfall(self._present(), found.seen, found.refused, policy, choice)
             self._examine({policy})
         except OSError as failure:
             error = f"netlink: {failure}"
@@ -139,7 +134,7 @@ class Reconciler:
         self._clear()
         result = self._finish(+repairs)
         self._convergence.conflict.report(remover)
-        again = now + _AGAIN if self._account.wrong or self._spent else inf
+        again = now + _AGAIN if self.account.wrong or self._spent else inf
         self.retry_at = min(self._convergence.conflict.deadline, again)
         return result
 
@@ -160,10 +155,15 @@ class Reconciler:
         """Somebody had changed our table."""
         self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
 
+    def observe(self, wrong: Mapping[PolicyId, str]) -> Result:
+        """Takes up what is wrong with each policy's packets, in words, and asks the kernel why."""
+        self.account.observed = wrong
+        return self._finish()
+
     def obstructed(self) -> bool:
         """Whether something else of others is in policies' way than at the last look at the kernel: then it is time for
         the next."""
-        return self._account.obstructed(self._present(), self._convergence.seen, self._convergence.refused)
+        return self.account.obstructed(self._present(), self._convergence.seen, self._convergence.refused)
 
     def block(self) -> None:
         """Every packet that a policy is about meets its shadow."""
@@ -208,7 +208,7 @@ class Reconciler:
         self._spent.append(self.standing.settings)
         self.standing = standing
         self._peers.configure(standing.settings)
-        self._account.keep({one.policy for one in standing.settings.policies})
+        self.account.keep({one.policy for one in standing.settings.policies})
         self._convergence.conflict = Conflict()  # under the former settings
         self._hold()
         self._converge()
@@ -282,18 +282,18 @@ class Reconciler:
     def _finish(self, repairs: Mapping[str, int] | None = None, *, everything: bool = False) -> Result:
         """Asks where packets go."""
         self._examine()
-        return Result(self._account.changed(self._present(), everything=everything), repairs or {})
+        return Result(self.account.changed(self._present(), everything=everything), repairs or {})
 
     def _present(self) -> Present:
         return self._convergence.present(self.standing)
 
     def _examine(self, policies: AbstractSet[PolicyId] | None = None) -> None:
-        self._account.examine(self._present(), self._convergence.seen, self._convergence.refused, policies)
-        if self._account.wrong:
+        self.account.examine(self._present(), self._convergence.seen, self._convergence.refused, policies)
+        if self.account.wrong:
             self.retry_at = 0.0
 
     def _tell(self, policy: PolicyId, error: str | None = None) -> Installed:
-        return self._account.tell(self._present(), policy, error)
+        return self.account.tell(self._present(), policy, error)
 
 
 def _ranges(settings: RouteSettings) -> tuple[int, ...]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from steerd.config.settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.route.nft.guard import ExtraDevices
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft.guard import ExtraDevices, allowed
+from steerd.route.observed.where import Ways
 from steerd.route.wanted.adopt import names
 from steerd.route.wanted.choice import BLOCKED, Choice
 from steerd.route.wanted.choice import devices as devices_of
@@ -48,6 +50,17 @@ class Standing:
             if more := own | used if everything else used - own:
                 found[policy.policy] = frozenset(more)
         return found
+
+    def ways(self, expected: Mapping[PolicyId, Mapping[int, AbstractSet[str]]]) -> dict[tuple[PolicyId, int], Ways]:
+        """The devices that packets of each policy and family may leave by. ``expected``: that they are to leave by."""
+        extra = self.extra_devices()
+        return {
+            (one.policy, family): Ways(
+                expected.get(one.policy, {}).get(family, frozenset()), allowed(self.settings, one, extra)
+            )
+            for one in self.settings.policies
+            for family in FAMILIES
+        }
 
     def choosing(self, choices: Mapping[PolicyId, Choice]) -> "Standing":
         """With these choices besides the others."""

@@ -1,0 +1,185 @@
+"""Where policies' packets go, as nftables counts them: looked at every few seconds, and told where it is wrong."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from steerd.config.settings import Guard
+from steerd.core.settings import PolicyId
+from steerd.route.around.kernel_drops import KernelDrops
+from steerd.route.around.surroundings import Surroundings
+from steerd.route.counting import Counting
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft.counted import Counted
+from steerd.route.nft.examples import Example
+from steerd.route.nft.guard import guard_chain
+from steerd.route.nft.protect import Protection
+from steerd.route.observed.ledger import Key, Ledger, words
+from steerd.route.observed.where import OTHER, Seen, Ways, Where
+from steerd.route.reconcile.account import Result
+from steerd.route.reconcile.reconciler import Reconciler
+from steerd.route.wanted.coverage import ALL
+from steerd.route.worker import Worker
+from steerd.status.snapshot import Packets, Went
+
+log = logging.getLogger(__name__)
+
+_EVERY: Final = 5.0
+"""Seconds between two looks."""
+
+
+class Census:
+    """``publish`` is told what has changed of what is said of policies; ``worker`` is routing's own, ``nft`` that of
+    the guard's table."""
+
+    def __init__(
+        self,
+        protection: Protection,
+        around: Surroundings,
+        reconciler: Reconciler,
+        worker: Worker,
+        nft: Worker,
+        publish: Callable[[Result], None],
+    ) -> None:
+        self._protection = protection
+        self._around = around
+        self._kernel_drops = KernelDrops()
+        self._reconciler = reconciler
+        self._worker = worker
+        self._nft = nft
+        self._publish = publish
+        self._ledger = Ledger()
+        self._counting = Counting()
+        self._own = Worker("steerd-packets")
+        self._before = Counted(0, {})
+        self._examples: dict[PolicyId, Example] = {}
+        self._causes: dict[PolicyId, dict[str, dict[str, None]]] = {}
+
+    async def run(self) -> None:
+        """For ever."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        await self._own.do(lambda: self._counting.hold(self._protection.held))
+        await self._own.do(lambda: self._counting.examples(self._protection.held))
+        while True:
+            await asyncio.sleep(_EVERY)
+            since, now = loop.time(), since
+            await self._look(now, since)
+
+    async def end(self) -> None:
+        """Count no more. Safe to repeat."""
+        await self._own.do(self._counting.close)
+        await self._own.close()
+
+    async def _look(self, since: float, now: float) -> None:
+        # In the order in which a packet meets them: so none seems to be lost that is on its way.
+        news = await self._own.do(self._counting.read)
+        for key, count in (await self._nft.do(self._guarded)).items():
+            news.setdefault(key, Seen()).guard = count
+        held = self._protection.held
+        policies = held.settings.policies if held else ()
+        every, counts = self._counting.every, self._counting.counts
+        ways = self._ways()
+        moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
+        for example in await self._own.do(lambda: self._counting.examples(held)):
+            self._examples |= {policy.policy: example for policy in policies if policy.order == example.order}
+        said = self._ledger.dropped_lately()
+        self._ledger.look(news, ways, since, now, every=every, judge=counts and not moved)
+        if not counts:
+            self._ledger.forget()
+        for remark in () if said else self._drops():
+            log.warning("%s", remark)
+        reasons = self._kernel_drops.reasons()
+        causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons))}
+        for policy, found in causes.items():
+            for goes, before in self._causes.get(policy, {}).items():
+                if goes in found:
+                    found[goes] = {**before, **found[goes]}  # what was a cause once still is
+        if causes != self._causes:
+            self._causes = causes
+            wrong = {policy: "; ".join(map(_joined, found.items())) for policy, found in causes.items()}
+            async with self._worker.turn:
+                self._publish(await self._worker.do(partial(self._reconciler.observe, wrong)))
+
+    def _ways(self) -> dict[Key, Ways]:
+        ways = self._reconciler.standing.ways(self._reconciler.account.expected)
+        # What has no counter of its own may be a path's device that came, or has a name that `nft` does not take.
+        named = self._counting.named
+        return {key: way if way.all <= named else Ways(way.chosen, way.all | {OTHER}) for key, way in ways.items()}
+
+    def _wrongs(self, policy: PolicyId, reasons: Mapping[int, list[str]]) -> dict[str, dict[str, None]]:
+        """What is wrong with the policy's packets, with the causes, as far as they are known besides what the kernel
+        says of a packet that it is asked about."""
+        account, found = self._reconciler.account, {}
+        for wrong in self._ledger.wrong(policy):
+            key = policy, wrong.family
+            if wrong.place[0] is not Where.NOWHERE:
+                causes = [taker.words for taker in self._around.takers if policy in taker.takes]
+            elif key in account.filtered and wrong.share < ALL:
+                continue  # others' firewalls drop some of what passes: that is what they are for
+            else:
+                causes = [*filter(None, [account.doubts.get(key)]), *reasons[wrong.family]]
+            found[words(wrong)] = dict.fromkeys(causes)
+        return found
+
+    def _guarded(self) -> dict[Key, int]:
+        """What each policy's guard has dropped since the last look. What it drops between that and a change of its
+        table goes uncounted."""
+        found, held = self._protection.counted(), self._protection.held
+        new: dict[Key, int] = {}
+        for policy in held.settings.policies if held else ():
+            chain = guard_chain(policy)
+            if policy.guard is Guard.OFF:
+                continue
+            before = self._before.packets.get(chain, ()) if found.time == self._before.time else ()
+            for at, (family, total) in enumerate(zip(FAMILIES, found.packets.get(chain, ()), strict=False)):
+                if count := max(0, total - (before[at] if at < len(before) else 0)):
+                    new[policy.policy, family] = count
+        self._before = found
+        return new
+
+    def dropped(self) -> Mapping[PolicyId, int]:
+        """Packets of each policy that the leak guard has dropped since the start."""
+        return self._ledger.dropped()
+
+    def totals(self) -> Mapping[tuple[PolicyId, int, str, str], int]:
+        """Packets since the start, by policy, family, where they went, and device."""
+        return {
+            (policy, family, where.value, device): n
+            for (policy, family, where, device), n in self._ledger.total.items()
+        }
+
+    def recent(self) -> Mapping[PolicyId, Packets]:
+        """Where the last packets went, of the policies that had some lately."""
+        found: dict[PolicyId, Packets] = {}
+        for policy in dict.fromkeys(policy for policy, _ in self._ways()):
+            seconds, families = self._ledger.recent(policy)
+            went = [
+                Went(family, where.value, device, n)
+                for family, some in families.items()
+                for (where, device), n in some.items()
+            ]
+            if went:
+                found[policy] = Packets(seconds, tuple(sorted(went)), policy in self._causes)
+        return found
+
+    def remarks(self) -> tuple[str, ...]:
+        """What the guard dropped in the last minute, and what is not counted, one line each."""
+        return (*self._drops(), *self._counting.remarks)
+
+    def _example(self, policy: PolicyId) -> str:
+        return f", e.g. {self._examples[policy]}" if policy in self._examples else ""
+
+    def _drops(self) -> list[str]:
+        return [
+            f"the leak guard dropped {count} packets of policy {policy} in the last minute: they would have left by no "
+            f"path of it{self._example(policy)}"
+            for policy, count in sorted(self._ledger.dropped_lately().items())
+        ]
+
+
+def _joined(wrong: tuple[str, Mapping[str, None]]) -> str:
+    goes, causes = wrong
+    return f"{goes}: {'; '.join(causes)}" if causes else goes

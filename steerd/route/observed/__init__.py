@@ -1,0 +1,1 @@
+"""What policies' packets were seen to do, and what that says. Pure."""

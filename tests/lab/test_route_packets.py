@@ -1,0 +1,270 @@
+"""Where policies' packets go, counted by nftables and compared with what comes out of each device."""
+
+import socket
+import subprocess
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from steerd.config.settings import Flows, Guard
+from steerd.route.nft.counters import FEW, SAMPLE
+from tests.lab.test_route_world import (
+    LAN_GATEWAY,
+    Gateway,
+    Heard,
+    entered,
+    ip,
+    packed,
+    path,
+    policy,
+    reconfigure,
+    routing,
+    settings,
+    steer,
+)
+from tests.lab.waiting import until_async
+
+pytestmark = [pytest.mark.lab, pytest.mark.nft]
+
+EVERYTHING = ("0.0.0.0/0", "::/0")
+PATHS = (path(1, "a"), path(2, "b"), path(3, "c"))
+ALL = policy("all", 0, *EVERYTHING, guard=Guard.USUAL)
+OPEN = replace(ALL, guard=Guard.OFF)
+
+
+@pytest.fixture
+def gateway():
+    with Gateway("a", "b", "c") as one:
+        yield one
+
+
+def counted(router) -> Counter:
+    """Packets so far, by policy, family, where and device."""
+    return +Counter(dict(router.packet_totals()))
+
+
+def told(router) -> dict:
+    """What is wrong with each policy, as a status shows it."""
+    return {name: one.wrong for name, one in router.packets().items()}
+
+
+def nft(text: str, *words: str) -> str:
+    done = subprocess.run(
+        ["nft", *(words or ("-f", "-"))], input=text, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def counting(given):
+    """A router whose counters are in place."""
+    heard = Heard()
+    router = heard.router(replace(given, count=True))
+    await router.start()
+    await until_async(lambda: "steerd_packets" in nft("", "list", "tables"))
+    return heard, router
+
+
+def test_packets_are_counted_by_the_device_that_they_leave_by(gateway):
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 30)
+        gateway.send("2001:db8::1", 20)
+        gateway.send(LAN_GATEWAY, 5)
+        gateway.send("203.0.113.77", 5)  # main knows it
+        assert gateway.arrivals() == {"a": 50, "wan": 5}
+        await until_async(lambda: counted(router) == {("all", 4, "choice", "a"): 30, ("all", 6, "choice", "a"): 20})
+        assert told(router) == {"all": False}
+        await router.stop()
+        assert "steerd_packets" not in nft("", "list", "tables")
+
+    routing(run())
+
+
+def test_what_leaves_by_no_path_is_astray_and_an_error_with_its_cause(gateway):
+    """A rule of another's comes before ours. Without a guard its packets leave in the clear."""
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (OPEN,)))
+        await router.steer(steer("all", "a"))
+        ip("rule", "add", "priority", "90", "to", "10.0.0.0/8", "lookup", "90")
+        ip("route", "add", "default", "dev", "wan", "table", "90")
+
+        def send() -> bool:
+            gateway.send("172.16.1.1", 60)
+            gateway.send("10.1.2.3", 40)
+            return told(router) == {"all": True} and any(one.mismatch for one in heard.installed)
+
+        await until_async(send)
+        wrong = next(one.mismatch for one in reversed(heard.installed) if one.mismatch)
+        assert wrong.startswith("some of its IPv4 packets leave by wan, which is no path of the policy's")
+        assert "rule 'to 10.0.0.0/8 priority 90 lookup 90'" in wrong
+        found = counted(router)
+        assert found["all", 4, "astray", "wan"] >= 80
+        assert {where for _, _, where, _ in found} == {"choice", "astray"}
+        ip("rule", "del", "priority", "90")
+        gateway.arrivals()
+
+        def calm() -> bool:
+            gateway.send("10.1.2.3", 40)
+            return heard.installed[-1].mismatch is None
+
+        await until_async(calm)
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_the_guard_drops_and_what_goes_nowhere_are_told_apart(gateway):
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        ip("rule", "add", "priority", "90", "iif", "lan", "lookup", "90")
+        ip("route", "add", "default", "dev", "wan", "table", "90")
+
+        def sent(address: str) -> bool:
+            gateway.send(address, 40)
+            return heard.installed[-1:] != [] and "packets" in (heard.installed[-1].mismatch or "")
+
+        await until_async(lambda: sent("10.1.2.3"))
+        assert "most of its IPv4 packets are dropped by the leak guard" in heard.installed[-1].mismatch
+        assert gateway.arrivals() == {}
+        assert {where for _, _, where, _ in counted(router)} == {"guard"}
+        ip("rule", "del", "priority", "90")
+        gateway.sysctl("ipv6/conf/all/forwarding", 0)
+        await until_async(lambda: sent("2001:db8::1") and "go nowhere" in heard.installed[-1].mismatch)
+        assert "net.ipv6.conf.all.forwarding is 0" in heard.installed[-1].mismatch
+        assert {where for _, family, where, _ in counted(router) if family == 6} == {"nowhere"}
+        await router.stop()
+
+    routing(run())
+
+
+def test_a_switch_is_no_alarm_and_old_connections_are_on_another_path(gateway):
+    pinned = replace(ALL, flows=Flows.AUTO)
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (pinned,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 30)
+        await router.steer(steer("all", "b", "a"))
+        gateway.send("10.1.2.3", 30)  # the same connection
+        gateway.send("10.9.2.3", 25)
+        assert gateway.arrivals() == {"a": 60, "b": 25}
+        await until_async(lambda: counted(router) == {("all", 4, "path", "a"): 60, ("all", 4, "choice", "b"): 25})
+        assert told(router) == {"all": False}
+        assert not any(one.mismatch for one in heard.installed)
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_is_for_this_machine_is_no_policys_and_a_trace_that_ends_here_is_answered(gateway):
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,), bypass_mark=0x51))
+        await router.steer(steer("all", "a"))
+        ip("addr", "add", "198.18.0.1/32", "dev", "lo")
+        nft(
+            "table ip others { chain redirected { type nat hook prerouting priority dstnat; "
+            "ip daddr 10.9.9.9 redirect; }; "
+            "chain marked { type filter hook prerouting priority mangle; ip daddr 10.8.8.8 meta mark set 0x51; }; }"
+        )
+        ip("-6", "addr", "add", "2001:db8:77::1/128", "dev", "lo", "nodad")
+        await until_async(lambda: "local" in ip("-6", "route", "get", "2001:db8:77::1"))
+        gateway.send("198.18.0.1", 10)
+        gateway.send("2001:db8:77::1", 10)
+        gateway.send("10.9.9.9", 10)
+        gateway.send("10.8.8.8", 10)  # bypassed
+        gateway.send("224.1.2.3", 10)
+        with entered(gateway.lan), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trace:
+            trace.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+            for _ in range(10):
+                trace.sendto(b"trace", ("10.1.2.3", 33434))
+        gateway.send("10.1.2.3", 25)
+        gateway.send("2001:db8::1", 21)
+        wanted = {("all", 4, "choice", "a"): 25, ("all", 6, "choice", "a"): 21}
+        await until_async(lambda: counted(router) == wanted, told=lambda: f"{counted(router)}")
+        await router.stop()
+
+    routing(run())
+
+
+def test_counters_go_on_when_the_table_changes_and_a_removed_table_comes_back(gateway):
+    other = policy("other", 0, "172.16.0.0/12", guard=Guard.USUAL)
+
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 25)
+        gateway.send("172.16.1.1", 5)
+        await reconfigure(router, settings(PATHS[:2], (other, replace(ALL, order=1)), count=True))
+        await router.steer(steer("other", "b"))
+        await until_async(lambda: counted(router)["all", 4, "choice", "a"] == 30)
+        before = nft("", "list", "table", "inet", "steerd_packets")
+        assert "172.16.0.0" in before
+        gateway.send("10.1.2.3", 25)
+        gateway.send("172.16.1.1", 21)
+        wanted = {("all", 4, "choice", "a"): 55, ("other", 4, "choice", "b"): 21}
+        await until_async(lambda: counted(router) == wanted)
+        nft("", "delete", "table", "inet", "steerd_packets")
+        await until_async(lambda: "steerd_packets" in nft("", "list", "tables"))
+        gateway.send("172.16.1.1", 4)
+        await until_async(lambda: counted(router)["other", 4, "choice", "b"] == 25)
+        await reconfigure(router, settings(PATHS[:2], (ALL,)))
+        await until_async(lambda: "steerd_packets" not in nft("", "list", "tables"))
+        await until_async(lambda: router.packets() == {})
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_an_earlier_run_counted_is_not_counted_again_and_another_programs_table_is_left_alone(gateway):
+    async def run():
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 5_000)
+        await until_async(lambda: counted(router) == {("all", 4, "choice", "a"): 5_000})
+        left = nft("", "list", "table", "inet", "steerd_packets")
+        await router.stop()
+        nft(left)  # as after a kill -9
+        _, router = await counting(settings(PATHS, (ALL,)))
+        sent = 0
+
+        def is_counted() -> bool:
+            nonlocal sent
+            gateway.send("10.1.2.3")
+            sent += 1
+            return counted(router)["all", 4, "choice", "a"] > 0
+
+        await until_async(is_counted)
+        assert counted(router)["all", 4, "choice", "a"] <= sent
+        await router.stop()
+        nft("table inet steerd_packets { chain mine { }; }")
+        _, router = await counting(settings(PATHS, (ALL,)))
+        await until_async(lambda: any("that is not steerd's" in one for one in router.remarks()))
+        await router.steer(steer("all", "a"))
+        gateway.send("10.1.2.3", 21)
+        await router.stop()
+        assert "chain mine" in nft("", "list", "table", "inet", "steerd_packets")
+
+    routing(run())
+
+
+def test_of_many_prefixes_one_packet_of_many_is_counted(gateway):
+    listed = [f"10.{number // 256}.{number % 256}.0/24" for number in range(0, 2 * FEW + 2, 2)]
+    many = (replace(ALL, prefixes=packed("0.0.0.0/0", "::/0", *listed)),)
+
+    async def run():
+        _, router = await counting(settings(PATHS, many))
+        await router.steer(steer("all", "a"))
+        for _ in range(16):
+            gateway.send("10.1.2.3", 1_000)
+            assert gateway.arrivals() == {"a": 1_000}
+        await until_async(lambda: counted(router)["all", 4, "choice", "a"] > 8_000)  # 16 standard deviations
+        assert counted(router)["all", 4, "choice", "a"] % SAMPLE == 0
+        assert not told(router)["all"]
+        await router.stop()
+
+    routing(run())
