@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What `make test` runs: all but what has a target of its own, since it needs more than mosquitto.
-HERE := not nft and not fleet and not wireguard and not deb and not system
+HERE := not nft and not fleet and not wireguard and not deb and not system and not neighbours and not selftests
 # What each target needs of this machine; tools/need says how it is checked. `make needs-TARGET` does only that.
 NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
@@ -15,12 +15,14 @@ NEEDS_test-fleet := mosquitto ip nsenter openssl
 NEEDS_test-wireguard := ip nsenter wg wireguard-go
 NEEDS_test-deb := dpkg-deb ip nsenter
 NEEDS_test-system := debootstrap dpkg-deb ip nsenter mosquitto nft systemd-nspawn
+NEEDS_test-neighbours := debootstrap ip nsenter mosquitto nft
+NEEDS_test-selftests := dpkg-deb ip nsenter ping
 NEEDS_vm := debootstrap qemu-system-x86_64 mke2fs
 NEEDS_soak := mosquitto ip nsenter nft strace
 NEED = @PYTHON=$(PYTHON) tools/need
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system test-sim vm test-vm soak deb dist mutation check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
+.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +31,8 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 	$(NEED) $(NEEDS_demo)
 	$(BIN)/steerd demo $(DEMO)
 
-unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
-	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
+unit: $(VENV)/dev.stamp ## unit, property, scenario and fuzz tests: half a minute, and nothing but Python
+	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios tests/fuzz
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 minutes at most); TESTS="..." those
 ifdef TESTS
@@ -64,6 +66,16 @@ test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Deb
 	$(NEED) $(NEEDS_test-system)
 	$(BIN)/python -m pytest -m system $(TESTS)
 
+neighbours: $(VENV)/neighbours ## what test-neighbours runs: a Debian 12 with FRR, Docker and others (as root; a minute)
+
+test-neighbours: $(VENV)/dev.stamp $(VENV)/neighbours ## beside FRR, BIRD, networkd, Docker and others, real ones; TESTS="-k FRR"; as root (2 minutes)
+	$(NEED) $(NEEDS_test-neighbours)
+	$(BIN)/python -m pytest -n 8 --dist worksteal -m neighbours $(TESTS)
+
+test-selftests: $(VENV)/dev.stamp $(VENV)/selftests ## the kernel's own tests of routes and nexthops, beside a live steerd; as root on Debian (3 minutes)
+	$(NEED) $(NEEDS_test-selftests)
+	$(BIN)/python -m pytest -n 2 -m selftests -rs
+
 needs-%: ; @PYTHON=$(PYTHON) tools/need $(NEEDS_$*)
 
 vm: $(VENV)/vm/root ## what tools/vm boots: a Debian 12 with its stock kernel (as root; 2 minutes)
@@ -91,6 +103,9 @@ test-sim: $(VENV)/dev.stamp ## 1,000 seeded simulations of an hour each
 
 mutation: $(VENV)/mutation.stamp ## change the core in small ways: do its tests notice? MODULES="health" for that one (5 minutes)
 	$(BIN)/python tools/mutation.py $(MODULES)
+
+fuzz: $(VENV)/fuzz.stamp ## look for inputs that break a parser, led by coverage: a minute each; FUZZ="--seconds 600 netlink" (25 minutes)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 check: $(VENV)/dev.stamp ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -144,6 +159,8 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --group mutation -c requirements/dev.txt -o requirements/mutation.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --group sbom -c requirements/dev.txt -o requirements/sbom.txt
 
 clean: ## remove the virtual environment and every cache
@@ -166,9 +183,19 @@ $(VENV)/debian-12: tools/tree | $(VENV)/dev.stamp
 	$(NEED) debootstrap
 	@tools/tree $@
 
+$(VENV)/selftests: tools/selftests
+	@tools/selftests $@
+
+$(VENV)/neighbours: tools/neighbours | $(VENV)/debian-12
+	@tools/neighbours $@ $(VENV)/debian-12
+
 $(VENV)/vm/root: tools/vm-base | $(VENV)/debian-12
 	$(NEED) $(NEEDS_vm)
 	@tools/vm-base $(VENV)/vm $(VENV)/debian-12
+	@touch $@
+
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp requirements/fuzz.txt
+	@tools/venv $(PYTHON) $(VENV) requirements/fuzz.txt
 	@touch $@
 
 $(VENV)/mutation.stamp: $(VENV)/dev.stamp requirements/mutation.txt

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -44,11 +45,13 @@ class Boundary:
         return True
 
     def tell(self, error: BaseException, what: str = "failed, and goes on") -> None:
-        """Count this fault, and log it with its traceback unless the same was logged a moment ago."""
-        counts[self._part] += 1
-        unsaid = self._seldom.said((type(error), _origin(error)))
-        if unsaid is not None:
-            _log.error("%s: %s%s", self._part, what, more(unsaid), exc_info=error)
+        """Count this fault, and log it with its traceback unless the same was logged a moment ago. Never fails: where
+        memory is out, what cannot be said is not said."""
+        with suppress(Exception):
+            counts[self._part] += 1
+            unsaid = self._seldom.said((type(error), _origin(error)))
+            if unsaid is not None:
+                _log.error("%s: %s%s", self._part, what, more(unsaid), exc_info=error)
 
     async def keep(self, work: Callable[[], Awaitable[None]], pause: float = PAUSE) -> None:
         """Have this done to its end: whenever it fails it begins again, after ``pause`` seconds at first."""
@@ -85,15 +88,22 @@ class Reader:
             self._timer.cancel()
 
     def _listen(self) -> None:
-        self._loop.add_reader(self._descriptor, self._readable)
+        try:
+            self._loop.add_reader(self._descriptor, self._readable)
+        except Exception as error:  # noqa: BLE001 (as in `Boundary`)
+            self._rest(error)
 
     def _readable(self) -> None:
         try:
             self._read()
         except Exception as error:  # noqa: BLE001 (as in `Boundary`)
-            self._boundary.tell(error)
-            self._loop.remove_reader(self._descriptor)
-            self._timer = self._loop.call_later(PAUSE, self._listen)
+            self._rest(error)
+
+    def _rest(self, error: Exception) -> None:
+        # First of all: what is said below may fail as well, and it must not be called again at once.
+        self._loop.remove_reader(self._descriptor)
+        self._timer = self._loop.call_later(PAUSE, self._listen)
+        self._boundary.tell(error)
 
 
 def watch_over(loop: asyncio.AbstractEventLoop) -> None:

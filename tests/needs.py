@@ -14,6 +14,7 @@ NEEDED = {
     "fleet": ("openssl",),
     "wireguard": ("wg", "wireguard-go"),
     "deb": ("dpkg-deb",),
+    "neighbours": ("nft",),
     "system": ("dpkg-deb", "nft", "systemd-nspawn"),
 }
 """By marker."""

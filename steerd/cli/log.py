@@ -27,6 +27,8 @@ class _Formatter(logging.Formatter):
 
 def log_to_stderr(level: str) -> None:
     """Log from ``level`` on: ``debug``, ``info``, ``warning`` or ``error``."""
+    # What cannot be logged, as where memory is out, is not logged either, with a traceback each time.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=level.upper(), handlers=[handler])

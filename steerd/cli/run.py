@@ -10,7 +10,9 @@ from steerd.cli.configuration import read, warned
 from steerd.cli.log import log_to_stderr
 from steerd.cli.terminal import say
 from steerd.config.gateway.load import load_for_guard
+from steerd.config.problem import ConfigError, Problem
 from steerd.config.settings import Config
+from steerd.config.toml import toml
 
 
 def run(path: Path, *, dry_run: bool, level: str) -> int:
@@ -38,6 +40,11 @@ def cleanup(path: Path) -> int:
     """Remove every kernel object of ours, also where nothing is steered any more. Returns 0, 1 if a daemon runs or the
     kernel refuses. ConfigError: as `read`."""
     config = read(path, complete=False)
+    if not toml(path):
+        # Neither which numbers were steerd's, nor that this was meant to open the gateway.
+        raise ConfigError(
+            [Problem(path, "", None, "is empty: it does not say what is steerd's, and nothing was removed")]
+        )
     return _done("cleanup", lambda: _removed(config))
 
 

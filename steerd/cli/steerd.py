@@ -159,7 +159,11 @@ def _parser() -> argparse.ArgumentParser:
         help="answer only these sources",
     )
     reflect.add_argument(
-        "--rate", type=arguments.rate, default=100.0, metavar="N", help="answers a second to one source"
+        "--rate",
+        type=arguments.rate,
+        default=100.0,
+        metavar="N",
+        help="answers a second to one session (ten times as many to one address)",
     )
     reflect.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 

@@ -50,4 +50,4 @@ def missing(key: str, written: str | None, folder: Path, report: Report) -> None
     """Warns of a file that is not there: it may come before it is needed."""
     file = located(written, folder)
     if file and not os.path.exists(file):  # noqa: PTH110 (Path.exists raises when a folder may not be searched)
-        report.warn(key, f"{file} cannot be read now")
+        report.absent(key, written or "", file)

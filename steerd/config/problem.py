@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,10 @@ HIDDEN: Final = "a value that is not shown"
 """In the place of a secret, or of what may be one: a secret key where a public one belongs."""
 
 _SHOWN = 60
+_ENTRY = re.compile(r"(pop|policy)\[(\d+)\]")
 _SECRET = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|peer|auth)(?!.*_file$)", re.IGNORECASE)
+_SECRET_FILE = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|auth)\w*_file$", re.IGNORECASE)
+_FILE_NAME = re.compile(r"[\w-]+\.[a-z]{2,12}")
 _USER = re.compile(r"(?<=://).*@", re.DOTALL)
 
 
@@ -23,17 +26,19 @@ _USER = re.compile(r"(?<=://).*@", re.DOTALL)
 class Problem:
     """`key` is the path to the key (`pop[2].paths[0].via`, counted from 0), or a line of the file; `found` the
     value there, None when there is none; `allowed` says what is. ``late``: something could not be read, which may be
-    there later; nothing that was read is wrong."""
+    there later; nothing that was read is wrong. ``entry`` names the entry of a list that it is in, for who does not
+    count from 0."""
 
     file: Path
     key: str
     found: str | None
     allowed: str
     late: bool = False
+    entry: str = ""
 
     def __str__(self) -> str:
         found = f"found {self.found}; " if self.found is not None else ""
-        return printable(f"{self.file}: {self.key + ': ' if self.key else ''}{found}{self.allowed}")
+        return printable(f"{self.file}: {self.key + ': ' if self.key else ''}{found}{self.allowed}{self.entry}")
 
 
 class ConfigError(Exception):
@@ -59,16 +64,36 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     missed: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """The file's, as they were written: for the names of what is wrong."""
 
     def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
         """What is wrong at `key`, as for `Problem`; in another ``file`` than the report's if given."""
-        self.problems.append(Problem(file or self.file, key, None if found is None else shown(found, key), allowed))
+        value = None if found is None else shown(found, key)
+        self.problems.append(Problem(file or self.file, key, value, allowed, entry=self._entry(key)))
+
+    def _entry(self, key: str) -> str:
+        """The `[[...]]` that a key is in: by its place, counted from 1, and by its name."""
+        if (at := _ENTRY.match(key)) is None:
+            return ""
+        table, number = at[1], int(at[2])
+        entries = self.tables.get(table)
+        entry = entries[number] if isinstance(entries, list) and number < len(entries) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
+        called = f', "{name}"' if isinstance(name, str) and at[0] + ".name" != key else ""
+        return f" (in [[{table}]] number {number + 1}{called})"
 
     def late(self, key: str, file: Path, error: OSError) -> None:
         """The ``file`` that is named at `key` cannot be read now."""
         words = f"must be a file that can be read: {error.strerror}"
         found = Problem(self.file, key, f'"{file}"', words, late=True)
         (self.missed if self.tolerant else self.problems).append(found)
+
+    def absent(self, key: str, written: str, file: Path) -> None:
+        """The ``file`` that is ``written`` at `key` is not there now."""
+        secret = _SECRET_FILE.search(key) and not told(written, self.file.parent)
+        place = "the file (what is written may be the secret itself, and is not shown)" if secret else file
+        self.warn(key, f"{place} cannot be read now")
 
     def warn(self, key: str, text: str) -> None:
         """What is allowed at `key`, but hardly meant."""
@@ -89,8 +114,17 @@ def shown(value: object, key: str = "") -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
+def told(written: str, folder: Path) -> bool:
+    """Whether what names the file of a secret may be shown: it is the place of one, and not the secret itself."""
+    place = folder / written
+    plain = _FILE_NAME.fullmatch(written) or written.startswith("${CREDENTIALS_DIRECTORY}/")
+    return bool(plain) or ("/" in written and place.parent.is_dir()) or place.is_file()
+
+
 def _public(value: Any, key: str) -> Any:
     if _SECRET.search(key):
+        return HIDDEN
+    if _SECRET_FILE.search(key) and isinstance(value, str) and not told(value, Path("/")):
         return HIDDEN
     if isinstance(value, dict):
         return {name: _public(inner, name) for name, inner in value.items()}

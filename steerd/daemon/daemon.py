@@ -31,6 +31,7 @@ from steerd.daemon.readings import Traffic, Tunnels
 from steerd.daemon.reload import Reload
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
+from steerd.daemon.threads import start_threads
 from steerd.daemon.transaction import take_up
 from steerd.faults import watch_over
 from steerd.status.snapshot import Snapshot
@@ -44,6 +45,7 @@ log = logging.getLogger("steerd")
 
 async def run(config: Config) -> None:
     """Run until SIGTERM or SIGINT. StageError: a part cannot start."""
+    start_threads(asyncio.get_running_loop())
     store = Store(config.store_path, record=config.record)
     stored = await asyncio.to_thread(store.open)
     try:

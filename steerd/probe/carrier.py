@@ -25,9 +25,10 @@ SILENT: Final = 5
 class Leg:
     """``packed`` and ``address`` are those of the target, in the kernel's own form; empty while its name is not
     resolved. ``patience`` is in seconds; ``losses`` counts those in a row, and ``limit`` remembers them with the
-    answers between them. ``identifier`` tells its next probes, where the method has one. ``refused_at`` and
-    ``routed_at``: when this machine last refused to send a probe, and when it last had a route for them. ``carrier``
-    sends them. A leg that ``checks`` another only tests whether that one's target answers at all."""
+    answers between them. ``answered_at``: when the last probe that was answered was sent. ``claims`` counts the answers
+    in a row that claimed too much (`Answer.claimed`). ``identifier`` tells its next probes, where the method has one.
+    ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last had a route for
+    them. ``carrier`` sends them. A leg that ``checks`` another only tests whether that one's target answers at all."""
 
     settings: ProbePath
     index: int
@@ -38,6 +39,8 @@ class Leg:
     losses: int = field(init=False, default=0)
     identifier: int = field(init=False, default=0)
     limit: Limit | None = field(init=False, default=None)
+    answered_at: float = field(init=False, default=-inf)
+    claims: int = field(init=False, default=0)
     refused_at: float = field(init=False, default=-inf)
     routed_at: float = field(init=False, default=-inf)
     checks: "Leg | None" = field(init=False, default=None)
@@ -80,16 +83,29 @@ Find = Callable[[int], Flight[Leg] | None]
 
 
 class Answer(NamedTuple):
-    """A probe was answered by its target, ``rtt`` seconds after it left this machine."""
+    """A probe was answered by its target, ``rtt`` seconds after it left this machine. ``claimed``: so much of that the
+    target claims to have held it, which is not believed."""
 
     flight: Flight[Leg]
     rtt: float
+    claimed: float = 0.0
 
 
 class Fault(NamedTuple):
     """A router, or this machine's own kernel, reports an error about a probe: a hint, no answer."""
 
     flight: Flight[Leg]
+
+
+class Stray(NamedTuple):
+    """What only an answer to this probe can hold came, but from this ``address``, which is not the target's: no answer.
+    Who changes addresses on the way may answer for the target, too, whatever becomes of the path."""
+
+    flight: Flight[Leg]
+    address: str
+
+
+Heard = Answer | Fault | Stray
 
 
 class Carrier(Protocol):
@@ -108,7 +124,7 @@ class Carrier(Protocol):
     def departures(self) -> None:
         """Tell each flight when it entered a queue of ours and when it left."""
 
-    def heard(self) -> Iterator[Answer | Fault]:
+    def heard(self) -> Iterator[Heard]:
         """What was received since the last call, and proved to be about a probe of ours."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.faults import Boundary
 from steerd.net.devices import Devices
-from steerd.probe.carrier import Answer, Carrier, Leg
+from steerd.probe.carrier import Answer, Carrier, Leg, Stray
 from steerd.probe.findings import Findings
 from steerd.probe.methods.carriers import Carriers
 from steerd.probe.methods.icmp import Wired
@@ -69,7 +69,8 @@ class Exchange:
         self._egresses = {device: egress for device, egress in self._egresses.items() if device in devices}
 
     def forget(self, leg: Leg) -> None:
-        """Nothing more is told of what was sent for this leg."""
+        """Nothing more is told of what was sent for this leg, whose target is another from now on."""
+        leg.limit, leg.answered_at = None, -math.inf
         self._ledger.close(lambda flight: flight.owner is leg)
 
     def local_queue(self, path: PathId) -> float:
@@ -125,6 +126,10 @@ class Exchange:
         for heard in carrier.heard():
             if isinstance(heard, Answer):
                 self._answered(heard.flight, heard.rtt)
+                if heard.claimed or heard.flight.owner.claims:
+                    self.diagnosis.claimed(heard.flight.owner, heard.rtt, heard.claimed)
+            elif isinstance(heard, Stray):
+                self.diagnosis.strayed(heard.flight.owner, heard.address)
             elif self._ledger.erred(heard.flight):
                 self._tell(heard.flight, Outcome.ERROR)
         if carrier.overflowed:
@@ -136,6 +141,7 @@ class Exchange:
             leg = flight.owner
             if flight.queued_ns and flight.left_ns:
                 self._observe_queue(leg, (flight.left_ns - flight.queued_ns) / 1e9)
+            leg.answered_at = flight.sent_at
             if leg.losses or leg.limit or leg.checks:
                 self.diagnosis.answered(leg, flight.sent_at)
             self._tell(flight, outcome, rtt)

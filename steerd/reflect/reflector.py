@@ -1,29 +1,22 @@
 """A stateful STAMP Session-Reflector (RFC 8762, section 4.3): what is answered to whom. Pure: time is an argument.
 
-An answer is as long as its question, so that the reflector amplifies no attack, and answers are rate-limited by source.
+An answer is as long as its question, so that the reflector amplifies no attack, and answers are rate-limited
+(`steerd.reflect.allowance`).
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
-
-IDLE: Final = 900.0
-"""Seconds after which a silent session is forgotten (REFWAIT of RFC 8762, section 4)."""
-CAPACITY: Final = 10_000
-"""Sessions, and sources with a limit, remembered at most; the one that was silent longest goes first."""
-RATE: Final = 100.0
-"""Answers a second to one source address, and twice as many at once."""
+from steerd.reflect.allowance import RATE, Allowance, Recent, Session
 
 _PRIVILEGED: Final = 1024
 
 Network = IPv4Network | IPv6Network
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 class DropReason(StrEnum):
@@ -50,37 +43,23 @@ class Question(NamedTuple):
     received_ns: int
 
 
-class _Recent(OrderedDict[Key, tuple[float, Value]]):
-    """A bounded table that forgets what was not put for `IDLE` seconds."""
-
-    def recall(self, key: Key, now: float) -> Value | None:
-        found = self.get(key)
-        return None if found is None or found[0] + IDLE < now else found[1]
-
-    def put(self, key: Key, value: Value, now: float) -> None:
-        self[key] = now, value
-        self.move_to_end(key)
-        while len(self) > CAPACITY or next(iter(self.values()))[0] + IDLE < now:
-            self.popitem(last=False)
-
-
 class Reflector:
-    """Makes the answers. ``received`` packets were either ``reflected`` or ``dropped``, by the reason."""
+    """Makes the answers. ``received`` packets were either ``reflected`` or ``dropped``, by the reason; ``allowance``
+    has who was refused for asking too often."""
 
     def __init__(
         self, *, key: bytes | None, allowed: Sequence[Network] = (), rate: float = RATE, ports: Collection[int] = ()
     ) -> None:
         """``key`` must have signed packets; ``allowed`` are sources (empty: all); ``rate`` is answers a second to one
-        address; ``ports`` are our own."""
+        session; ``ports`` are our own."""
         self.received = 0
         self.reflected = 0
         self.dropped: Counter[DropReason] = Counter()
         self._key = key
-        self._rate = rate
+        self.allowance = Allowance(rate)
         self._ports = frozenset(ports)
         self._allowed = [(net.max_prefixlen // 8, int(net.netmask), int(net.network_address)) for net in allowed]
-        self._sessions: _Recent[tuple[bytes, int, bytes, int], int] = _Recent()
-        self._tokens: _Recent[bytes, tuple[float, float]] = _Recent()
+        self._sessions: Recent[Session, int] = Recent()
 
     @property
     def sessions(self) -> int:
@@ -93,7 +72,7 @@ class Reflector:
         if isinstance(asked, DropReason):
             self.refuse(asked)
             return None
-        session = question.source, question.port, question.local, asked.ssid
+        session = _session(question, asked)
         sequence = self._sessions.recall(session, now) or 0
         self._sessions.put(session, (sequence + 1) & 0xFFFFFFFF, now)
         self.received += 1
@@ -137,13 +116,8 @@ class Reflector:
         if asked is None:
             return DropReason.UNAUTHENTICATED
         # Last, so that forged packets do not use up the tokens of the true source.
-        return asked if self._granted(question.source, now) else DropReason.RATE
+        return asked if self.allowance.granted(_session(question, asked), now) else DropReason.RATE
 
-    def _granted(self, source: bytes, now: float) -> bool:
-        """Take a token of this source; the bucket holds those of two seconds."""
-        most = 2 * self._rate
-        tokens, since = self._tokens.recall(source, now) or (most, now)
-        tokens = min(most, tokens + (now - since) * self._rate)
-        granted = tokens >= 1.0
-        self._tokens.put(source, (tokens - granted, now), now)
-        return granted
+
+def _session(question: Question, asked: stamp.SenderPacket) -> Session:
+    return Session(question.source, question.port, question.local, asked.ssid)

@@ -31,7 +31,7 @@ _EVERY: Final = 5.0
 
 
 class Census:
-    """``publish`` is told what has changed of what is said of policies; ``worker`` is routing's own."""
+    """``publish`` is told what is said anew of policies; ``worker`` is routing's, ``nft`` the guard's."""
 
     def __init__(
         self,
@@ -39,6 +39,7 @@ class Census:
         around: Surroundings,
         reconciler: Reconciler,
         worker: Worker,
+        nft: Worker,
         publish: Callable[[Result], None],
     ) -> None:
         self._protection = protection
@@ -46,10 +47,11 @@ class Census:
         self._kernel_drops = KernelDrops()
         self._reconciler = reconciler
         self._worker = worker
+        self._nft = nft
         self._publish = publish
         self._ledger = Ledger()
         self._counting = Counting()
-        self._own = Worker()
+        self._own = Worker("steerd-packets")
         self._before = Counted(0, {})
         self._examples: dict[PolicyId, Example] = {}
         self._causes: dict[PolicyId, dict[str, dict[str, None]]] = {}
@@ -73,7 +75,7 @@ class Census:
     async def _look(self, since: float, now: float) -> None:
         # In the order in which a packet meets them: so none seems to be lost that is on its way.
         news = await self._own.do(self._counting.read)
-        for key, count in (await self._worker.do(self._guarded)).items():
+        for key, count in (await self._nft.do(self._guarded)).items():
             news.setdefault(key, Seen()).guard = count
         held = self._protection.held
         policies = held.settings.policies if held else ()

@@ -116,9 +116,8 @@ class Router:
 
     async def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes: what TCP connections are told when they open."""
-        reconciler, _ = self._running()
-        async with self._worker.turn:
-            await self._worker.do(lambda: reconciler.size(path, mtu))
+        _, upkeep = self._running()
+        await upkeep.size(path, mtu)
 
     async def prepare(self, settings: RouteSettings) -> RouteChange:
         """Checks the settings against what there is: raises `RouteError`. Nothing changes before the commit but that

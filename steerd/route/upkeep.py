@@ -65,8 +65,9 @@ class Upkeep:
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
         self._noticed = 0  # changes of devices and addresses so far; a reading meanwhile may be older than they are
-        self.census = Census(protection, around, reconciler, worker, self._publish)
         self._tasks: list[asyncio.Task[None]] = []
+        self._nft = Worker("steerd-nft")  # a thread of its own: no switch waits for `nft`
+        self.census = Census(protection, around, reconciler, worker, self._nft, self._publish)
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
         self._readers: list[Reader] = []
@@ -107,6 +108,9 @@ class Upkeep:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         await self.census.end()
+        if self.reconciler.loose:
+            await self._nft.do(self.reconciler.protect)
+        await self._nft.close()
 
     def close(self) -> None:
         """Stop watching."""
@@ -123,9 +127,12 @@ class Upkeep:
     def chosen(self) -> None:
         """Policies may have moved, or the kernel may not do what they want."""
         now = asyncio.get_running_loop().time()
+        self._remark()
         self._release.chose([path.path for path in self.settings.paths], self.reconciler.standing.chosen, now)
         if self.reconciler.retry_at <= now:
             self._changed.set()
+        if self.reconciler.loose:
+            self._surroundings.set()
 
     async def release(self) -> None:
         """Connections pinned to paths that are lost, or were left long ago, begin anew."""
@@ -140,6 +147,10 @@ class Upkeep:
                 await self.worker.do(lambda: forget(marks, self.settings.mark_mask))
             except OSError as error:
                 log.warning("cannot release connections pinned to %s: %s", ", ".join(one.path for one in due), error)
+
+    async def size(self, path: PathId, mtu: int) -> None:
+        """The largest packet that passes the path, in bytes."""
+        await self._nft.do(lambda: self.reconciler.protect(path, mtu))
 
     async def resolve(self, settings: RouteSettings) -> RouteSettings:
         """These settings with the gateways that main names now. Raises `OSError`."""
@@ -176,6 +187,7 @@ class Upkeep:
         if index in self.reconciler.indexes:
             self._noticed += 1
             self._changed.set()
+            self._surroundings.set()  # it may be guarded, too
 
     def _overrun_noticed(self) -> None:
         log.warning("notifications from the kernel were lost: reading everything again")
@@ -204,6 +216,7 @@ class Upkeep:
                         look = partial(self.reconciler.repair, loop.time(), calm=calm, remover=self._watch.remover)
                         result = await self.worker.do(look)
                         self._publish(result, noticed)
+                    self._surroundings.set()  # nftables is looked at as often, and nothing waits for it
                     pace.repaired = bool(result.repairs)
                 except OSError as error:
                     log.warning("the kernel's routes could not be compared: %s", error)
@@ -226,7 +239,10 @@ class Upkeep:
             with pace.work():
                 async with self.worker.turn:
                     await self._adapt()
-                    pace.repaired = await self.worker.do(partial(self.reconciler.protect, loop.time()))
+                pace.repaired = await self._nft.do(self.reconciler.protect)
+                async with self.worker.turn:
+                    if pace.repaired:
+                        await self.worker.do(partial(self.reconciler.table_changed, loop.time()))
                     if await self.worker.do(self.reconciler.obstructed):
                         self._changed.set()
                     self._remark()
@@ -250,7 +266,7 @@ class Upkeep:
 
     def _remark(self) -> None:
         before = self.remarks
-        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.remarks)
+        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.account.remarks)
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:

@@ -11,9 +11,9 @@ _T = TypeVar("_T")
 class Worker:
     """``turn`` is held by whoever reads and then changes, so that nothing comes between."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "steerd-route") -> None:
         self.turn = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-route")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def do(self, work: Callable[[], _T]) -> _T:
         """Have the thread do it; returns or raises what it does."""

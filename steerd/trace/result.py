@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,10 @@ class Hop:
     mean_ms: float | None = None
     error: str | None = None
     target: bool = False
+
+
+ELSEWHERE: Final = "answers in the target's place"
+"""The ``error`` of a hop that sent what only the target can answer, from another address than the target's."""
 
 
 class MtuState(StrEnum):

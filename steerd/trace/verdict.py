@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise, takewhile
 from typing import Final
 
-from steerd.trace.result import Hop, MtuState, TargetTrace
+from steerd.trace.result import ELSEWHERE, Hop, MtuState, TargetTrace
 
 STEP: Final = 10.0
 SHARE: Final = 1 / 3
@@ -40,6 +40,9 @@ def _where(trace: TargetTrace) -> str:
     last = answering[-1]
     if last.target:
         return _reached(trace.hops, last)
+    if last.error == ELSEWHERE:
+        who = " and ".join(last.addresses)
+        return f"{who} {ELSEWHERE}: something changes the source of its answers (SNAT at the far side?)"
     if last.error is not None:
         return _refused(trace, last)
     if loop := _loop(answering):

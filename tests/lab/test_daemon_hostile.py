@@ -1,13 +1,17 @@
 """The real daemon, and files that somebody else has had a hand in."""
 
 import os
+import resource
 import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
 from tests.lab.test_daemon import FILE, LOG, ask, metric, start, state_of_kernel, status
@@ -82,3 +86,63 @@ def test_no_file_in_the_place_of_the_configuration_stops_the_daemon_or_moves_a_p
         "mended": 0,
         "lost": 0,
     }
+
+
+def starved(room: int) -> Any:
+    """The daemon may take ``room`` bytes more than it has; somebody touches our table of nftables; the path dies."""
+    with World(rate=50) as world:
+        daemon = start(world, world.gateway_config())
+        until(lambda: all(path["state"] == "up" for path in status(world)["paths"]))
+        memory, before = lines(daemon.pid, "VmSize")[0] * 1024, threads(daemon.pid)
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (memory + room, memory + room))
+        size = LOG.stat().st_size
+        for n in range(30):
+            script = f"table inet steerd {{\n chain x{n} {{\n }}\n}}\n"
+            touch = namespaces.command("gw", ["nft", "-f", "-"])
+            subprocess.run(touch, input=script, text=True, check=True, timeout=20)
+            time.sleep(0.05)
+        began = time.monotonic()
+        stop, new = threading.Event(), set()
+
+        def watch() -> None:
+            while not stop.wait(0.005):
+                new.update(set(threads(daemon.pid)) - set(before))
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        world.pops["fra1"].set(dead=True)
+        until(lambda: arrived(world, began) == "ams1")
+        time.sleep(2.0)  # the trace that follows, and whatever goes on being said
+        stop.set()
+        watching.join()
+        return {
+            "lives": daemon.poll() is None,
+            "new threads": len(new),
+            "bytes of log": LOG.stat().st_size - size,
+        }
+
+
+def arrived(world: World, since: float) -> str | None:
+    """The PoP at which the latest packets arrive, if it is one."""
+    now = time.monotonic()
+    seen = world.traffic.between(max(since, now - 1.5), now - 1.0).by_pop
+    return next(iter(seen)) if len(seen) == 1 else None
+
+
+def threads(pid: int) -> list[str]:
+    return [one.name for one in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def lines(pid: int, key: str) -> list[int]:
+    """The numbers in lines of its status that begin so."""
+    text = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return [int(line.split()[1]) for line in text if line.startswith(key + ":")]
+
+
+@pytest.mark.nft
+@pytest.mark.parametrize("room", [0, 9 << 20], ids=["none", "the stack of a thread"])
+def test_without_memory_steering_goes_on_and_the_log_stays_small(room: int) -> None:
+    found = run(f"{__name__}:starved", room)
+    assert found["lives"]
+    assert found["new threads"] == 0
+    assert found["bytes of log"] < 40_000

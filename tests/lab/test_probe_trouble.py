@@ -193,6 +193,52 @@ def test_an_answer_counts_only_with_cookie_source_identifier_and_number() -> Non
     for number in (1, 2, 3, 4):
         assert not {"reply", "late", "duplicate"} & set(found["by_path"][f"pop{number}/wg0"]), number
     assert found["by_path"]["pop5/wg0"]["reply"] > 10
+    elsewhere = {path for path, findings in found["findings"].items() if "answered-elsewhere" in findings}
+    assert elsewhere == {"pop2/wg0"}
+
+
+def translated() -> Any:
+    """The far side changes the source of all its answers; for the last two paths only at first."""
+    wire()
+    reflect = [sys.executable, "-m", "steerd.cli.steerd", "reflect", "--listen", "0.0.0.0:862"]
+    reflector = namespaces.spawn("far", reflect, stderr=subprocess.PIPE, text=True)
+    assert "reflecting on" in reflector.stderr.readline()
+    rules = "\n".join(f"ip saddr 10.98.0.{n} ip saddr set 10.98.0.99" for n in (1, 2, 3, 4))
+    nft(f"table ip far {{\n chain c {{\n type filter hook output priority 0;\n {rules}\n }}\n}}")
+    paths = [
+        path(n, [f"10.98.0.{n}"], interval=0.1, timeout=0.3, **({"method": "udp", "port": 862} if n % 2 else {}))
+        for n in (1, 2, 3, 4)
+    ]
+    seen: dict[str, Any] = {}
+
+    async def during(prober: Prober) -> None:
+        each = [PathId(one.path) for one in paths]
+        await until_async(lambda: all("answered-elsewhere" in prober.findings.of(one) for one in each))
+        seen.update({one: prober.findings.of(one) for one in each})
+        nft("flush chain ip far c")
+        await until_async(lambda: not any(prober.findings.of(one) for one in each))
+
+    try:
+        return {**probe(paths, 1, during), "seen": seen}
+    finally:
+        reflector.kill()
+        reflector.wait()
+
+
+def nft(script: str) -> None:
+    """In `far`."""
+    subprocess.run(namespaces.command("far", ["nft", "-f", "-"]), input=script, text=True, check=True, timeout=20)
+
+
+@pytest.mark.nft
+def test_who_answers_in_the_targets_place_is_named_and_counts_for_nothing() -> None:
+    found = scene("translated")
+    for findings in found["seen"].values():
+        assert findings["answered-elsewhere"].startswith("10.98.0.99 answers")
+    for number in (1, 2, 3, 4):
+        outcomes = {sent: outcome for name, outcome, sent in found["told"] if name == f"pop{number}/wg0"}
+        assert outcomes[min(outcomes)] == "lost"
+        assert "reply" in outcomes.values()
 
 
 def descriptors() -> int:

@@ -324,3 +324,20 @@ def test_a_next_hop_that_main_reaches_though_no_route_says_so_is_followed_as_it_
             assert main() == before
 
     routing(run())
+
+
+@pytest.mark.parametrize("compat", [0, 1])
+def test_a_gateway_is_followed_that_main_has_as_a_nexthop_object(gateway, compat):
+    gateway.sysctl("ipv4/nexthop_compat_mode", compat)  # 0: such a route does not tell its next hop
+
+    async def run():
+        async with Running() as running:
+            for family, via, number in ((4, "10.9.0.1", 7), (6, "fe80::1", 8)):
+                ip(f"-{family}", "nexthop", "add", "id", str(number), "via", via, "dev", "eth1")
+                ip(f"-{family}", "route", "add", "default", "nhid", str(number), "metric", "2048")
+            await until_async(lambda: ups(running.router)["pop/eth1"])
+            assert (await running.router.steer(steer("p", "eth1", "a"))).error is None
+            await until_async(lambda: " fe80::1 " in way(6) + " ")
+            assert both(gateway) == {"router1": 10}
+
+    routing(run())

@@ -1,8 +1,10 @@
 """The leak guard on real packets: what belongs to a policy leaves by its paths or not at all, whatever breaks."""
 
 import os
+import signal
+import socket
+import struct
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
@@ -10,13 +12,16 @@ import pytest
 from steerd.config.settings import Guard, OnStop
 from steerd.core.events import Installed
 from steerd.route.error import RouteError
+from steerd.route.nft import firewall
 from steerd.route.nft.firewall import find_nft
 from steerd.route.once import cleanup, guard
 from tests.lab.test_route_world import (
     LAN_HOST,
+    WAN_ADDRESS,
     Gateway,
     Heard,
     echo,
+    entered,
     goes,
     ip,
     ipv4,
@@ -360,36 +365,131 @@ def test_what_the_guard_drops_is_counted_for_each_policy_and_said(gateway, caplo
     assert caplog.text.count("the leak guard dropped") <= 2
 
 
-def test_a_switch_waits_seconds_for_an_nft_that_hangs_and_once_a_minute_at_most(gateway, tmp_path, monkeypatch):
+def test_no_switch_waits_for_an_nft_that_hangs(gateway, tmp_path, monkeypatch):
     hangs, hung = tmp_path / "hangs", tmp_path / "hung"
     real = find_nft()
-    (tmp_path / "nft").write_text(f'#!/bin/sh\n[ -e {hangs} ] || exec {real} "$@"\necho >> {hung}\nexec sleep 60\n')
+    (tmp_path / "nft").write_text(f'#!/bin/sh\n[ -e {hangs} ] || exec {real} "$@"\necho $$ >> {hung}\nexec sleep 600\n')
     (tmp_path / "nft").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    chosen = "ba" * 10
+    monkeypatch.setattr(firewall, "_TIMEOUT", 600.0)
+    # A policy without a choice yet, and a path that is left for good, are switches that move more than a group.
+    listed = policy("listed", 1, "172.20.0.0/16", guard=Guard.ALWAYS)
 
     def look() -> None:
         """Give a reason to."""
         subprocess.run([real or "", "add", "table", "inet", "others"], check=True, timeout=20)
 
     async def run():
-        router = Heard().router(settings(PATHS, (ALL,)))
+        router = Heard().router(settings(PATHS, (ALL, listed)))
         await router.start()
         await router.steer(steer("all", "a", "b"))
         hangs.touch()
         look()
         ip("link", "set", "dev", "c", "down")
         await until_async(hung.exists)
-        began = time.monotonic()
-        for best in chosen:
+        for best in "ba" * 10:
             assert (await router.steer(steer("all", best))).error is None
             gateway.send("10.1.2.3")
             assert gateway.arrivals() == {best: 1}
-        took = time.monotonic() - began
+        assert (await router.steer(steer("listed", "b"))).error is None
+        gateway.send("172.20.1.1")
+        assert gateway.arrivals() == {"b": 1}
+        waiting = [int(line) for line in hung.read_text().split()]
+        assert len(waiting) == 1
         hangs.unlink()
+        os.kill(waiting[0], signal.SIGKILL)  # which fails unless it hangs still
         await router.stop()
-        return took
 
-    took = routing(run())
-    assert len(hung.read_text().splitlines()) <= 2 + took // 60.0
-    assert took < 30.0, "as long as one of them would take to be given up"
+    routing(run())
+
+
+def test_what_was_left_loose_for_a_switch_is_tightened_afterwards(gateway):
+    async def run():
+        heard = Heard()
+        router = heard.router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "c"))
+        await reconfigure(router, settings(PATHS[:2], (ALL,)))  # which still uses c
+        assert '"c" }' in ruleset()
+        await router.steer(steer("all", "a"))
+        await until_async(lambda: '"c" }' not in ruleset())
+        await router.stop()
+
+    routing(run())
+
+
+def told(gateway, device: str, target: str, port: int) -> bool:
+    """Whether what listens on all addresses of the gateway hears a datagram for this one that comes in so."""
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as own:
+        own.bind(("", port))
+        own.settimeout(0.5)
+        payload = struct.pack("!HHHH", 4000, port, 12, 0) + b"test"
+        if device == "lan":
+            with entered(gateway.lan), socket.socket(family, socket.SOCK_DGRAM) as host:
+                host.sendto(b"test", (target, port))
+        elif family == socket.AF_INET:
+            gateway.inject(device, ipv4("198.51.100.9", target, payload, socket.IPPROTO_UDP))
+        else:
+            gateway.inject(device, udp6("2001:db8:99::9", target, payload))
+        try:
+            return own.recv(100) == b"test"
+        except TimeoutError:
+            return False
+
+
+def udp6(source: str, target: str, datagram: bytes) -> bytes:
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
+    words = struct.unpack(f"!{(len(ends) + len(datagram)) // 2}H", ends + datagram)
+    total = sum(words) + len(datagram) + socket.IPPROTO_UDP
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    datagram = datagram[:6] + struct.pack("!H", total ^ 0xFFFF) + datagram[8:]
+    return struct.pack("!IHBB", 6 << 28, len(datagram), socket.IPPROTO_UDP, 64) + ends + datagram
+
+
+OWN = ("10.8.0.2", "2001:db8:8::2")
+
+
+@pytest.mark.parametrize("rp_filter", [0, 2])
+def test_what_is_addressed_to_a_tunnels_own_address_does_not_come_in_by_an_uplink(gateway, rp_filter):
+    gateway.sysctl("ipv4/conf/all/rp_filter", rp_filter)
+    ip("addr", "add", "10.8.1.2", "dev", "b")  # without any the kernel takes nothing there that it checks loosely
+    for address in OWN:
+        ip("addr", "add", address, "dev", "a")
+        assert told(gateway, "wan", address, 7000)
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        for address in OWN:
+            assert not told(gateway, "wan", address, 7000)
+            for device in ("a", "b", "lan"):
+                assert told(gateway, device, address, 7000), device
+        assert told(gateway, "wan", WAN_ADDRESS, 7000)
+        # Another address, as a tunnel that is made anew has.
+        ip("addr", "add", "10.8.0.77", "dev", "a")
+        await until_async(lambda: not told(gateway, "wan", "10.8.0.77", 7000))
+        # A path that is an uplink, too: its own address is reached as before, and it does not lead to others'.
+        assert not told(gateway, "wan", "10.8.1.2", 7000)
+        ip("route", "add", "default", "dev", "b", "metric", "9")
+        await until_async(lambda: told(gateway, "wan", "10.8.1.2", 7000))
+        assert told(gateway, "b", "10.8.1.2", 7000)
+        await until_async(lambda: not told(gateway, "b", "10.8.0.2", 7000))
+        await router.stop()
+
+    routing(run())
+    assert not told(gateway, "wan", OWN[0], 7000)  # as the guard itself
+
+
+def test_without_a_guard_nothing_is_judged_that_comes_in(gateway):
+    ip("addr", "add", OWN[0], "dev", "a")
+
+    async def run():
+        router = Heard().router(settings(PATHS, (replace(ALL, guard=Guard.OFF),)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        assert told(gateway, "wan", OWN[0], 7000)
+        await router.stop()
+
+    routing(run())

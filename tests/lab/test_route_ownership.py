@@ -515,7 +515,7 @@ def test_a_device_that_goes_and_comes_back_is_taken_up_again(gateway):
         router = heard.router(given)
         await router.start()
         assert ups(router) == {"pop/v": False, "pop/b": True}  # no carrier yet
-        assert (await router.steer(steer("all", "v"))).error == "device v of path pop/v is down or does not exist"
+        assert (await router.steer(steer("all", "v"))).error == "path pop/v cannot be used: device v is down"
         gateway.send("10.1.2.3")
         assert gateway.arrivals() == {}
         ip("link", "set", "dev", "w", "up")

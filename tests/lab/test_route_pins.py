@@ -245,6 +245,30 @@ def test_answers_arrive_whatever_others_restore_from_the_connection(gateway, res
     routing(run())
 
 
+def test_a_strict_lan_side_that_looks_at_marks_lets_pinned_packets_and_answers_pass(gateway):
+    """As wg-quick sets it: the mark that leads a packet on must not answer for where it came from, too."""
+    gateway.sysctl("ipv4/conf/all/src_valid_mark", 1)
+    gateway.sysctl("ipv4/conf/lan/rp_filter", 1)
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        for best in "ab":
+            await router.steer(steer("all", best))
+            gateway.send("10.1.2.3", 3)
+        assert gateway.arrivals() == {"a": 6}
+        with entered(gateway.lan), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind((LAN_HOST, 7000))
+            server.settimeout(2)
+            gateway.inject("c", udp("198.51.100.9", 4000, LAN_HOST, 7000))
+            _, client = server.recvfrom(100)
+            server.sendto(b"answer", client)
+            await until_async(lambda: any(b"answer" in one for one in gateway.packets("c")))
+        await router.stop()
+
+    routing(run())
+
+
 def test_two_paths_on_one_device_are_told_apart_by_their_next_hop(gateway):
     ip("link", "add", "eth", "type", "veth", "peer", "name", "far")
     ip("addr", "add", "10.90.0.1/24", "dev", "eth")

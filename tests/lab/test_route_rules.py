@@ -82,6 +82,23 @@ def test_a_rule_before_ours_takes_traffic_or_has_the_guard_drop_it_and_is_told_u
     routing(run())
 
 
+@pytest.mark.parametrize("action", ["blackhole", "unreachable", "prohibit"])
+def test_a_rule_before_ours_that_drops_is_told_by_what_it_does_and_the_guard_is_not_blamed(gateway, action):
+    ip("rule", "add", "priority", "3000", "from", LAN_HOST, action)
+
+    async def run():
+        router = Heard().router(settings(PATHS, (GUARDED,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        await until_async(router.remarks)
+        (said,) = router.remarks()
+        assert f"rule 'from {LAN_HOST}/32 priority 3000 {action}' comes before steerd's and takes" in said
+        assert " of policy all to nowhere: remove it" in said
+        await router.stop()
+
+    routing(run())
+
+
 def test_a_rule_after_ours_gets_nothing_and_is_told_until_it_goes(gateway):
     batch(
         f"rule add priority 5000 from {LAN_HOST} lookup 101",

@@ -99,12 +99,16 @@ def ip(namespace: str, family: str, command: str) -> None:
     subprocess.run(["ip", "-n", namespace, family, *command.split()], check=True)
 
 
-def trace(method: str = "icmp", port: int = 0, *, aims: Any = POP, device: str = "right1", mark: int = MARK) -> Any:
+def asked(method: str, port: int, aims: Any = POP, device: str = "right1", mark: int = MARK) -> Any:
     targets = [{"family": 6 if ":" in aim else 4, "address": aim} for aim in aims]
-    request = {
+    return {
         "path": "pop/right1", "device": device, "mark": mark, "method": method, "port": port, "dscp": 0,
         "aims": targets,
     }  # fmt: skip
+
+
+def trace(method: str = "icmp", port: int = 0, *, aims: Any = POP, device: str = "right1", mark: int = MARK) -> Any:
+    request = asked(method, port, aims, device, mark)
     command = namespaces.command("gw", [sys.executable, "-P", "-m", "steerd.trace"])
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=True, timeout=30)
     return json.loads(done.stdout)
@@ -203,6 +207,65 @@ def test_a_break_is_found_where_it_is() -> None:
             assert leg["mtu"]["state"] == "unknown"
             assert not leg["reached"]
             assert len(leg["hops"]) <= 16
+
+
+def unprivileged(method: str) -> Any:
+    """While a trace to a target that swallows everything goes on: the capabilities of each thread of its processes."""
+    with chain():
+        for address in POP:
+            namespaces.ip(f"route replace blackhole {address}", "r2")
+        command = namespaces.command("gw", [sys.executable, "-P", "-m", "steerd.trace"])
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            process.stdin.write(json.dumps(asked(method, TCP)))
+            process.stdin.close()
+            found: dict[str, str] = {}
+
+            def tracing() -> bool:
+                found.clear()
+                for one in (process.pid, *children(process.pid)):
+                    for task in Path(f"/proc/{one}/task").iterdir():
+                        found[task.name] = capabilities(task)
+                return len(found) >= 1 + len(POP) and len({*found.values()}) == 1
+
+            until(tracing)
+            process.kill()
+        return {"threads": len(found), "capabilities": sorted(set(found.values()))}
+
+
+def children(pid: int) -> list[int]:
+    found = [
+        int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()
+    ]
+    return found + [deeper for one in found for deeper in children(one)]
+
+
+def capabilities(task: Path) -> str:
+    lines = (task / "status").read_text().splitlines()
+    return " ".join(line.split()[1] for line in lines if line.startswith(("CapEff", "CapPrm", "CapInh", "CapAmb")))
+
+
+@pytest.mark.parametrize("method", ["icmp", "udp"])
+def test_what_comes_from_the_network_is_read_without_capabilities(method: str) -> None:
+    found = scene("unprivileged", method)
+    assert found["threads"] >= 3
+    assert found["capabilities"] == [" ".join(4 * ["0" * 16])]
+
+
+def elsewhere() -> Any:
+    rules = "ip saddr 10.90.3.2 ip saddr set 10.90.3.9; ip6 saddr fd90:0:0:3::2 ip6 saddr set fd90:0:0:3::9"
+    with chain():
+        script = f"table inet far {{\n chain c {{\n type filter hook output priority 0;\n {rules}\n }}\n}}"
+        subprocess.run(namespaces.command("pop", ["nft", "-f", "-"]), input=script, text=True, check=True)
+        return {"icmp": trace(), "tcp": trace("tcp", TCP), "udp": trace("udp", UDP)}
+
+
+@pytest.mark.nft
+def test_who_answers_in_the_targets_place_is_named() -> None:
+    for method, record in scene("elsewhere").items():
+        for leg, address in zip(record["legs"], ("10.90.3.9", "fd90:0:0:3::9"), strict=True):
+            assert leg["verdict"].startswith(f"{address} answers in the target's place"), method
+            assert not leg["reached"]
+            assert leg["mtu"]["state"] == "unknown"
 
 
 def sizes() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from steerd.config.settings import ProbePath, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
-from steerd.probe.carrier import Answer, Carrier, Find, Leg
+from steerd.probe.carrier import Answer, Carrier, Fault, Find, Leg
 from steerd.probe.outcomes.ledger import Egress, Flight, Ledger
 from tests.lab.waiting import BOUND, until
 
@@ -91,7 +91,7 @@ class Ticks:
                 outcome = self.ledger.answered(heard.flight)
                 if outcome:
                     self.told.append((self.legs.index(heard.flight.owner), outcome.value, heard.rtt))
-            elif self.ledger.erred(heard.flight):
+            elif isinstance(heard, Fault) and self.ledger.erred(heard.flight):
                 self.told.append((self.legs.index(heard.flight.owner), "error", 0.0))
         for flight, outcome in self.ledger.judge(now):
             self.told.append((self.legs.index(flight.owner), outcome.value, 0.0))

@@ -35,3 +35,12 @@ def test_what_a_killed_daemon_left(given, capsys):
     assert main(["cleanup", "-c", str(file)]) == 0
     assert len(removed) == 1
     assert capsys.readouterr().out == "removed 7 kernel objects\n"
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n"])
+def test_an_emptied_file_removes_nothing(given, capsys, content):
+    file, _, removed = given
+    file.write_text(content)
+    assert main(["cleanup", "-c", str(file)]) == 78
+    assert not removed
+    assert "is empty: it does not say what is steerd's, and nothing was removed" in capsys.readouterr().err

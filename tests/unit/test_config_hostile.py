@@ -97,7 +97,7 @@ def test_what_is_no_file_is_neither_waited_for_nor_read_without_end(tmp_path, ca
     assert main(["check", str(config)]) == 78
     said = capsys.readouterr().err
     assert said.startswith(f"{config}: policy[0].prefixes_file: found ")
-    assert said.endswith("must be a file, and no device or pipe\n")
+    assert said.endswith('must be a file, and no device or pipe (in [[policy]] number 1, "p")\n')
 
 
 def test_a_folder_in_the_place_of_the_file_cannot_be_read(tmp_path, capsys):
@@ -145,6 +145,26 @@ def test_what_may_be_a_secret_is_not_printed(refused, table):
     said = refused(f"{table}\n{GOOD}")
     assert said
     assert SECRET not in "\n".join(said)
+
+
+@pytest.mark.parametrize("written", [SECRET, "hunter2!", "ab/" + SECRET])
+def test_a_password_in_the_place_of_its_file_is_not_printed(tmp_path, refused, written):
+    table = f'[mqtt]\nurl = "mqtt://h"\ntenant = "t"\npassword_file = "{written}"\n'
+    (said,) = refused(f"{table}\n{GOOD}")  # without a user name
+    assert "found a value that is not shown" in said
+    file = tmp_path / "named.toml"
+    file.write_text(f'{table}username = "gw"\n{GOOD}')
+    (warning,) = load(file).warnings
+    assert written not in warning
+    assert "cannot be read now" in warning
+
+
+def test_the_place_of_a_password_is_printed(tmp_path):
+    file = tmp_path / "steerd.toml"
+    for written in ("mqtt.password", f"{tmp_path}/nowhere", "./nowhere"):
+        file.write_text(f'[mqtt]\nurl = "mqtt://h"\ntenant = "t"\nusername = "gw"\npassword_file = "{written}"\n{GOOD}')
+        (warning,) = load(file).warnings
+        assert written.removeprefix("./") in warning
 
 
 def test_a_secret_key_in_the_place_of_a_peer_s_public_one_is_not_printed(refused):

@@ -1,6 +1,7 @@
 """What goes wrong at a boundary ends there, is counted, and is said now and then."""
 
 import asyncio
+import logging
 import socket
 import time
 from itertools import pairwise
@@ -43,6 +44,38 @@ def test_an_exception_ends_at_a_boundary_is_counted_and_logged_once(caplog):
     assert len(caplog.records) == 1
     assert "kettle" in caplog.text
     assert "nobody expected this" in caplog.text
+
+
+def test_what_cannot_even_be_said_is_no_fault_of_its_own(monkeypatch):
+    def no_memory(*_args, **_kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(logging.getLogger("steerd"), "error", no_memory)
+    with Boundary("kettle"):
+        fail()
+
+
+def test_a_reader_that_cannot_even_say_so_rests(monkeypatch):
+    calls = []
+
+    def no_memory(*_args, **_kwargs):
+        calls.append(1)
+        raise MemoryError
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        watch_over(loop)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            monkeypatch.setattr(logging.getLogger("steerd"), "error", no_memory)
+            monkeypatch.setattr(Seldom, "said", no_memory)
+            reader = Reader(Boundary("kettle"), loop, ours.fileno(), no_memory)
+            theirs.send(b"x")
+            await asyncio.sleep(0.3)
+            reader.close()
+
+    asyncio.run(main())
+    assert len(calls) == 2  # it read once, and tried to say so once
 
 
 def test_what_ends_a_program_or_a_task_passes_every_boundary():

@@ -67,3 +67,15 @@ def test_it_is_over_when_a_window_of_answers_follows():
     assert not limit.quiet
     limit.answered(33.0)
     assert limit.quiet
+
+
+def test_loss_that_echoes_do_not_meet_is_no_loss_on_the_way():
+    draw = random.Random(1)
+    limit = seen([draw.random() > 0.3 for _ in range(200)])
+    assert limit.refuses() is None
+    for _ in range(16):
+        limit.echoed(True)
+    assert limit.refuses() == pytest.approx(0.3, abs=0.1)
+    for _ in range(16):
+        limit.echoed(draw.random() > 0.3)
+    assert limit.refuses() is None

@@ -2,6 +2,7 @@
 
 import argparse
 import ipaddress
+import itertools
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from steerd.cli.steerd import main
 from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
-from steerd.reflect import reflector
+from steerd.reflect import allowance
 from steerd.reflect.reflector import DropReason, Question, Reflector
 
 KEY = bytes(range(32))
@@ -61,12 +62,12 @@ def test_each_session_has_a_sequence_of_its_own():
 def test_a_session_is_forgotten_once_it_was_quiet_for_long():
     subject = Reflector(key=None)
     ask(subject, question(), 0.0)
-    assert ask(subject, question(), reflector.IDLE).sequence == 1
-    assert ask(subject, question(), 2 * reflector.IDLE + 1).sequence == 0
+    assert ask(subject, question(), allowance.IDLE).sequence == 1
+    assert ask(subject, question(), 2 * allowance.IDLE + 1).sequence == 0
 
 
 def test_the_tables_are_bounded_and_the_quietest_goes_first(monkeypatch):
-    monkeypatch.setattr(reflector, "CAPACITY", 10)
+    monkeypatch.setattr(allowance, "CAPACITY", 10)
     subject = Reflector(key=None, rate=1000)
     for port in range(2000, 2100):
         ask(subject, question(), 0.0)
@@ -84,13 +85,37 @@ def refused(subject: Reflector, asked: Question, now: float = 0.0) -> DropReason
     return reason
 
 
-def test_the_rate_of_a_source_is_limited_and_not_that_of_another():
+def test_the_rate_of_a_session_is_limited_and_not_that_of_another():
     subject = Reflector(key=None, rate=10)
     assert [refused(subject, question()) for _ in range(22)] == [None] * 20 + [DropReason.RATE] * 2
-    assert refused(subject, question(source=LOCAL)) is None
+    for other in (question(source=LOCAL), question(port=40_001), question(ssid=10)):
+        assert refused(subject, other) is None
     assert [refused(subject, question(), 0.5) for _ in range(6)] == [None] * 5 + [DropReason.RATE]
     assert [refused(subject, question(), 3.0) for _ in range(21)] == [None] * 20 + [DropReason.RATE]
-    assert (subject.received, subject.reflected) == (50, 46)
+    assert (subject.received, subject.reflected) == (52, 48)
+    assert subject.allowance.refused == {(SOURCE, 10): 4}
+
+
+@pytest.mark.parametrize("demand", [110, 150, 195])
+def test_sessions_of_one_address_are_refused_in_turn_and_none_three_times(demand):
+    """On a fixed grid, as probers send: a bucket alone would refuse the same ones each time."""
+    subject = Reflector(key=None, rate=10)  # 100 a second for all
+    answered = {port: [] for port in range(40_000, 40_000 + demand // 5)}
+    for step in range(5 * 60):
+        for port, seen in answered.items():
+            at = step / 5 + (port - 40_000) / demand
+            seen.append(refused(subject, question(port=port), at) is None)
+    late = [seen[len(seen) // 2 :] for seen in answered.values()]
+    assert sum(map(sum, late)) == pytest.approx(100 * 30, rel=0.05)
+    assert not any((False, False) in itertools.pairwise(seen) for seen in late)
+
+
+def test_an_address_with_many_sessions_has_a_limit():
+    subject = Reflector(key=None, rate=10)
+    flood = [question(port=port) for port in range(2000, 3000)]
+    granted = sum(refused(subject, one, n / 10_000) is None for n, one in enumerate(flood * 10))
+    assert granted < 2 * 2 * 100 + 100 + 10
+    assert refused(subject, question(source=LOCAL), 1.0) is None
 
 
 def test_what_is_not_signed_is_dropped_and_costs_the_source_nothing():

@@ -52,6 +52,19 @@ def test_only_what_is_still_free_is_named_and_the_last_drop_in_wins(root: Path) 
     assert networkd_advice(root) is None
 
 
+@pytest.mark.parametrize("library", ["usr/lib/x86_64-linux-gnu/systemd/{}252.so", "usr/lib/systemd/{}255.4-1.fc40.so"])
+def test_one_that_does_not_know_nexthops_is_told_not_to_be_kept_from_them(root: Path, library: str) -> None:
+    write(root / library.format("libsystemd-shared-"), "")
+    write(root / "etc/systemd/networkd.conf", ALL)
+    advice = networkd_advice(root)
+    assert advice is not None
+    assert "ManageForeignNextHops" not in advice
+    assert "route.nexthop_objects = false" in advice
+    assert networkd_advice(root, nexthops=False) is None
+    write(root / library.replace("252", "256").replace("255", "257").format("libsystemd-shared-"), "")
+    assert networkd_advice(root) is None
+
+
 def test_a_file_that_is_no_ini_changes_nothing(root: Path) -> None:
     write(root / "etc/systemd/networkd.conf", "what = is this\n[Network\n")
     assert networkd_advice(root) is not None

@@ -178,6 +178,7 @@ def test_a_socket_that_was_left_behind_is_no_device(tmp_path, monkeypatch):
         ("fwmark=51820", "fwmark=4294967296"),
         ("persistent_keepalive_interval=25", "persistent_keepalive_interval=٢"),
         ("allowed_ip=10.64.1.1/32", "allowed_ip=10.64.1.1/999"),
+        ("allowed_ip=10.64.1.1/32", "allowed_ip=10.64.1.1/33"),
         ("allowed_ip=10.64.1.1/32", "allowed_ip=nowhere/32"),
         (f"public_key={'01' * 32}", "public_key=zz"),
         ("errno=0", f"errno={400 * '9'}"),

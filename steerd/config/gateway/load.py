@@ -43,6 +43,7 @@ def _load(report: Report, *, complete: bool) -> Config:
 def _checked(report: Report, *, complete: bool) -> Config:
     path = report.file
     raw = read.toml(path)
+    report.tables = raw
     tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
     probing.check(tables.probe, found.paths, path.parent, report)

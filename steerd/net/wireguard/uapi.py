@@ -135,8 +135,13 @@ def _address(text: str) -> str:
 
 def _packed(text: str) -> AllowedIp:
     address, _, length = text.partition("/")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return socket.inet_pton(family, address) + bytes((int(length),))
+    try:
+        packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    except OSError as error:
+        raise ValueError(f"{text!r} is no prefix") from error
+    if (bits := _number(length, 8)) > 8 * len(packed):
+        raise ValueError(f"{text!r} is no prefix")
+    return packed + bytes((bits,))
 
 
 def set_request(grants: Iterable[Grant]) -> bytes:

@@ -13,8 +13,8 @@ from steerd.config.settings import IPV4, ProbePath
 from steerd.net import icmp
 from steerd.net.devices import Devices
 from steerd.net.icmp import ECHO_REPLY, ERRORS
-from steerd.net.sockets import closed_on_error
-from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.net.sockets import address_family, closed_on_error
+from steerd.probe.carrier import Answer, Fault, Find, Heard, Leg, Stray
 from steerd.probe.methods.sockets import open_raw
 from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.wire import datagram as wire
@@ -144,7 +144,7 @@ class EchoCarrier:
             else:
                 flight.left(at_ns)
 
-    def heard(self) -> Iterator[Answer | Fault]:
+    def heard(self) -> Iterator[Heard]:
         family, find = self._family, self._find
         for data, source, at_ns in self._wire.arrivals():
             message = packet.read(family, data)
@@ -155,7 +155,11 @@ class EchoCarrier:
                 if flight is None or flight.identifier != message.identifier:
                     continue
                 leg = flight.owner
-                if isinstance(leg, EchoLeg) and leg.cookie == message.cookie and leg.packed == source:
+                if not isinstance(leg, EchoLeg) or leg.cookie != message.cookie:
+                    continue
+                if leg.packed != source:
+                    yield Stray(flight, socket.inet_ntop(address_family(family), source))
+                else:
                     left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
                     came_ns = at_ns or time.time_ns()
                     yield Answer(flight, (came_ns - left_ns) / 1e9 if came_ns > left_ns else 0.0)

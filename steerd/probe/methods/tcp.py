@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Self
 
 from steerd.config.settings import IPV4, ProbePath
 from steerd.net.sockets import address_family
-from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.probe.carrier import Answer, Fault, Find, Heard, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.resets import Endpoints, Resets
 from steerd.probe.methods.sockets import allow_many
@@ -144,7 +144,7 @@ class TcpCarrier:
     def departures(self) -> None:
         """The kernel does not stamp a SYN."""
 
-    def heard(self) -> Iterator[Answer | Fault]:
+    def heard(self) -> Iterator[Heard]:
         refused: list[tuple[_Attempt, Endpoints]] = []
         for descriptor, _ in self._epoll.poll(0, max(1, len(self.attempts))):
             attempt = self.attempts[descriptor]

@@ -11,7 +11,7 @@ from steerd.config.settings import ProbePath
 from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.core.views import Directions
 from steerd.net.devices import Devices
-from steerd.probe.carrier import Answer, Fault, Find, Leg
+from steerd.probe.carrier import Answer, Fault, Find, Heard, Leg, Stray
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
@@ -200,7 +200,7 @@ class UdpCarrier:
                 else:
                     flight.left(found.at_ns)
 
-    def heard(self) -> Iterator[Answer | Fault]:
+    def heard(self) -> Iterator[Heard]:
         faults, self._faults = self._faults, []
         yield from faults
         self.overflowed = False
@@ -210,22 +210,27 @@ class UdpCarrier:
                 continue
             for reflection in session.answers():
                 flight = self._find(reflection.number)
-                if flight:
-                    yield Answer(flight, _answered(session, flight, reflection))
+                if flight and reflection.stray:
+                    yield Stray(flight, reflection.stray)
+                elif flight:
+                    yield _answer(session, flight, reflection)
             self.overflowed = self.overflowed or session.overflowed
         self._ready = []
 
 
-def _answered(session: StampSession, flight: Flight[Leg], reflection: Reflection) -> float:
-    """Enter an answer in the session's log; its RTT, without the time that it spent in the reflector."""
+def _answer(session: StampSession, flight: Flight[Leg], reflection: Reflection) -> Answer:
+    """Enter an answer in the session's log; the time in the reflector is no part of its RTT, if plausible."""
     packet, came_ns = reflection.packet, reflection.at_ns
     left_ns = flight.left_ns or flight.queued_ns or flight.wall_ns
     rtt_ns = max(0, came_ns - left_ns)
     received_ns = stamp.nanoseconds(packet.received, packet.error)
     sent_ns = stamp.nanoseconds(packet.timestamp, packet.error)
     first = session.log.replied(packet.sender_sequence, packet.sequence)
-    if 0 <= sent_ns - received_ns <= rtt_ns:
-        if first:
-            session.log.passed((received_ns - left_ns) / 1e9, (came_ns - sent_ns) / 1e9)
-        rtt_ns -= sent_ns - received_ns
-    return rtt_ns / 1e9
+    held_ns = sent_ns - received_ns
+    if not 0 <= held_ns <= rtt_ns:
+        return Answer(flight, rtt_ns / 1e9)
+    if first:
+        session.log.passed((received_ns - left_ns) / 1e9, (came_ns - sent_ns) / 1e9)
+    if not session.residence.plausible(rtt_ns / 1e9, held_ns / 1e9, flight.sent_at):
+        return Answer(flight, rtt_ns / 1e9, held_ns / 1e9)
+    return Answer(flight, (rtt_ns - held_ns) / 1e9)

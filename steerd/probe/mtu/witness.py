@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from steerd.config.settings import IPV4
+from steerd.faults import Boundary, Reader
 from steerd.net.icmp import HEADERS
 from steerd.net.sockets import address_family, never_fragment
 from steerd.probe.mtu.echo import Run
@@ -43,14 +44,14 @@ class Witness:
         never_fragment(self._socket, family)
         level, kind = (socket.IPPROTO_IP, wire.IP_RECVERR), (socket.IPPROTO_IPV6, wire.IPV6_RECVERR)
         self._socket.setsockopt(*(level if family == IPV4 else kind), 1)
-        loop.add_reader(self._socket, self._read)
+        self._reader = Reader(Boundary("path MTU"), loop, self._socket.fileno(), self._read)
         self._timer = loop.call_soon(self._ask)
 
     def close(self) -> None:
         """Ask no more."""
         self._timer.cancel()
         if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
+            self._reader.close()
             self._socket.close()
 
     def _ask(self) -> None:

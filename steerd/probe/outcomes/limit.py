@@ -23,21 +23,37 @@ LOSS: Final = 0.2
 """A smaller share of loss is not worth a word."""
 REGULAR: Final = 0.4
 """How much of the variation of random loss there may be."""
+ECHOES: Final = 16
+"""Echoes that must have been sent by the same path, and so many times rarer must they be lost: `FEWER`."""
+FEWER: Final = 4
 
 
 class Limit:
-    """The last probes of one leg that loses some. ``answered`` and ``lost`` take times of sending, in seconds."""
+    """The last probes of one leg that loses some. ``answered`` and ``lost`` take times of sending, in seconds, and
+    ``echoed`` whether an echo to the same target was answered."""
 
     def __init__(self) -> None:
         self._answered: deque[float] = deque(maxlen=WINDOW)
         self._lost: deque[float] = deque(maxlen=WINDOW)
 
+        self._echoed: deque[bool] = deque(maxlen=4 * ECHOES)
+
         self.answered, self.lost = self._answered.append, self._lost.append
+        self.echoed = self._echoed.append
 
     @property
     def quiet(self) -> bool:
         """Whether its losses are past."""
         return bool(self._answered) and (not self._lost or sum(at > self._lost[-1] for at in self._answered) >= QUIET)
+
+    def refuses(self) -> float | None:
+        """The share of probes that are lost, if it is much and echoes to the same target are lost hardly ever."""
+        if len(self._answered) < BEATS or len(self._echoed) < ECHOES:
+            return None
+        began = max((times[0] for times in (self._answered, self._lost) if len(times) == WINDOW), default=0.0)
+        answers, losses = (sum(at >= began for at in times) for times in (self._answered, self._lost))
+        lost, unechoed = losses / (answers + losses), 1.0 - sum(self._echoed) / len(self._echoed)
+        return lost if lost >= LOSS and unechoed * FEWER <= lost else None
 
     def looks_limited(self) -> float | None:
         """How many answers a second the target seems to give, or None if it does not look so."""

@@ -12,6 +12,7 @@ from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv
 from steerd.probe.stamp.direction import DirectionLog, numbers
+from steerd.probe.stamp.residence import Residence
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary
 
@@ -46,20 +47,24 @@ class Report(NamedTuple):
 
 
 class Reflection(NamedTuple):
-    """An answer that proved to be one to the probe with this number; it came at ``at_ns``, CLOCK_REALTIME."""
+    """An answer that proved to be one to the probe with this number; it came at ``at_ns``, CLOCK_REALTIME. ``stray`` is
+    where it came from, if not from the target's address and port."""
 
     packet: stamp.ReflectedPacket
     number: int
     at_ns: int
+    stray: str = ""
 
 
 class StampSession(SocketOwner):
     """Probes to one address and port. ``sequence`` is that of the next probe; ``asked`` are those remembered, by
-    theirs. ``overflowed``: some answers were lost in our own receive buffer before `answers` last read it."""
+    theirs. ``residence`` judges what the target claims. ``overflowed``: some answers were lost in our own receive
+    buffer before `answers` last read it."""
 
     def __init__(self, family: int, address: str, port: int, *, key: bytes | None, size: int, numbered: bool) -> None:
         """Probes have ``size`` bytes, as far as STAMP allows. Raises `OSError` if the socket cannot be opened."""
         self.log = DirectionLog()
+        self.residence = Residence()
         self.asked: dict[int, Asked] = {}
         self.overflowed = False
         self._target = address, port
@@ -137,7 +142,7 @@ class StampSession(SocketOwner):
         return asked.number if asked else None
 
     def answers(self) -> Iterator[Reflection]:
-        """What came from the target in answer to a probe of this session."""
+        """What came in answer to a probe of this session."""
         found = 0
         for _ in range(_AT_ONCE):
             try:
@@ -147,14 +152,18 @@ class StampSession(SocketOwner):
             except OSError:
                 continue  # an ICMP error; the error queue has the whole of it
             found += 1
-            if answer := self._proved(data, *address[:2]):
+            if answer := self._proved(data):
                 number = self.asked[answer.sender_sequence].number
-                yield Reflection(answer, number, wire.received(ancillary) or time.time_ns())
+                at_ns = wire.received(ancillary) or time.time_ns()
+                yield Reflection(answer, number, at_ns, self._stray(*address[:2]))
         self.overflowed = found >= _MANY and self._drops.overflowed(found)
 
-    def _proved(self, data: bytes, address: str, port: int) -> stamp.ReflectedPacket | None:
-        if port != self._target[1] or socket.inet_pton(self._family, address.partition("%")[0]) != self._packed:
-            return None
+    def _stray(self, address: str, port: int) -> str:
+        if socket.inet_pton(self._family, address.partition("%")[0]) != self._packed:
+            return address
+        return "" if port == self._target[1] else f"port {port}"
+
+    def _proved(self, data: bytes) -> stamp.ReflectedPacket | None:
         answer = stamp.read_reflected(data, self._key)
         asked = self.asked.get(answer.sender_sequence) if answer else None
         if answer is None or asked is None or answer.sender_timestamp != asked.timestamp:

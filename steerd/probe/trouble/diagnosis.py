@@ -120,13 +120,14 @@ class Diagnosis:
     def lost(self, leg: Leg, sent_at: float) -> bool:
         """A probe is lost. True if so many are in a row that another identifier should be tried."""
         if leg.checks is not None:
+            self._echoed(leg.checks, answered=False)
             return False
         leg.losses += 1
         leg.limit = leg.limit or Limit()
         leg.limit.lost(sent_at)
         if leg.losses % _LOOK_EVERY == 1:
             self._look_for_limit(leg, leg.limit)
-        if leg.losses >= SILENT and leg.settings.method != ICMP:
+        if leg.settings.method != ICMP:
             check = self._checks.get(leg)
             if check is None or check.address != leg.address:
                 check = self._checks[leg] = self._carriers.check(leg)
@@ -135,15 +136,13 @@ class Diagnosis:
 
     def answered(self, leg: Leg, sent_at: float) -> None:
         """A probe of a leg that had losses, or that checks another, was answered."""
-        silent = leg.checks
-        if silent is not None:
-            if silent.losses >= SILENT:
-                text = f"the target answers ICMP, but nothing by {silent.settings.method.upper()}"
-                port = f" at port {silent.settings.port}" if silent.settings.port else ""
-                self._findings.found(silent.settings.path, Finding.ICMP_ONLY, text + port)
+        if leg.checks is not None:
+            self._echoed(leg.checks, answered=True)
             return
         if leg.losses >= SILENT:
             self._findings.over(leg.settings.path, Finding.ICMP_ONLY)
+        if leg.losses:
+            self._findings.over(leg.settings.path, Finding.ELSEWHERE)
         leg.losses = 0
         if leg.limit is not None:
             leg.limit.answered(sent_at)
@@ -151,15 +150,61 @@ class Diagnosis:
                 leg.limit = None
                 self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
 
+    def claimed(self, leg: Leg, rtt: float, claimed: float) -> None:
+        """The target claims to have held an answer for ``claimed`` seconds of ``rtt``, too much to be believed; 0: it
+        does not, or not any longer."""
+        path, leg.claims = leg.settings.path, leg.claims + 1 if claimed else 0
+        if leg.claims >= SILENT:
+            text = (
+                f"the reflector claims {claimed * 1000:.1f} ms of {rtt * 1000:.1f} ms for itself, though no round trip "
+                f"was that much shorter of late: it is not believed, and the RTT is the whole"
+            )
+            self._findings.found(path, Finding.RESIDENCE, text)
+        elif not leg.claims:
+            self._findings.over(path, Finding.RESIDENCE)
+
+    def strayed(self, leg: Leg, address: str) -> None:
+        """An answer to a probe of this leg came from another address than its target's."""
+        silent, by = (leg.checks, "echoes") if leg.checks else (leg, "probes")
+        text = (
+            f"{address} answers {by} to {leg.address}: something on the way changes the source of its answers (SNAT at "
+            f"the far side?), and they do not count"
+        )
+        self._findings.found(silent.settings.path, Finding.ELSEWHERE, text)
+
     def checks(self) -> list[Leg]:
         """The legs to send one probe each, to test whether a silent target answers ICMP."""
         due, self._due = self._due, []
         return due
 
-    def _look_for_limit(self, leg: Leg, limit: Limit) -> None:
-        rate = limit.looks_limited()
-        if rate is None:
-            self._findings.over(leg.settings.path, Finding.RATE_LIMITED)
+    def _echoed(self, leg: Leg, *, answered: bool) -> None:
+        """The target of this leg, which loses probes, was asked for an echo by the same path."""
+        if leg.limit is not None:
+            leg.limit.echoed(answered)
+        path, method = leg.settings.path, leg.settings.method.upper()
+        if not answered or leg.losses < SILENT or Finding.RATE_LIMITED in self._findings.of(path):
             return
-        text = f"the target seems to answer only {rate:.2g} probes a second: such loss is not the path's"
-        self._findings.found(leg.settings.path, Finding.RATE_LIMITED, text)
+        port = f" at port {leg.settings.port}" if leg.settings.port else ""
+        if leg.answered_at == -math.inf:
+            text = f"the target answers ICMP, but nothing by {method}{port}"
+        else:
+            text = (
+                f"the target answers ICMP, but no longer by {method}{port}: its service has stopped, a firewall is in "
+                f"the way, or it limits how many it answers"
+            )
+        self._findings.found(path, Finding.ICMP_ONLY, text)
+
+    def _look_for_limit(self, leg: Leg, limit: Limit) -> None:
+        path = leg.settings.path
+        if (rate := limit.looks_limited()) is not None:
+            text = f"the target seems to answer only {rate:.2g} probes a second: such loss is not the path's"
+        elif (lost := limit.refuses()) is not None:
+            text = (
+                f"the target leaves {lost:.0%} of the probes by {leg.settings.method.upper()} unanswered, and "
+                f"hardly any echo by the same path: it seems to limit answers, and such loss is not the path's"
+            )
+        else:
+            self._findings.over(path, Finding.RATE_LIMITED)
+            return
+        self._findings.found(path, Finding.RATE_LIMITED, text)
+        self._findings.over(path, Finding.ICMP_ONLY)

@@ -1,5 +1,6 @@
 """Whether systemd-networkd runs here and is free to remove what it did not write itself."""
 
+import re
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
 from pathlib import Path
@@ -10,24 +11,38 @@ _KEYS: Final = ("ManageForeignRoutingPolicyRules", "ManageForeignRoutes", "Manag
 _FOLDERS: Final = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
 _NO: Final = {"no", "false", "off", "0"}
 _DROP_IN: Final = "/etc/systemd/networkd.conf.d/steerd.conf"
+_NEXTHOPS: Final = "ManageForeignNextHops"
+_KNOWS_NEXTHOPS: Final = 256
+"""The version of systemd that has this key. Earlier ones remove nexthops whatever they are told."""
+_LIBRARY: Final = "libsystemd-shared-*.so"
+"""Of this version, in a folder of its own; networkd is of the same."""
 _COMM: Final = "systemd-network"
 """systemd-networkd as the kernel calls it: 15 characters."""
 
 
-def networkd_advice(root: Path = Path("/")) -> str | None:
-    """What to write so that systemd-networkd keeps the rules, routes and nexthops of others, in one line; None: it does
-    not run, or is set so already. Only files under ``root`` are read."""
+def networkd_advice(root: Path = Path("/"), *, nexthops: bool = True) -> str | None:
+    """What to do so that systemd-networkd keeps the rules, routes and nexthops of others, in one line; None: it does
+    not run, or has nothing to remove. Only files under ``root`` are read. ``nexthops``: we have nexthop objects."""
     if _COMM not in running(root):
         return None
+    version = _version(root)
+    knows = version is None or version >= _KNOWS_NEXTHOPS
     settings = _settings(root)
     free = [key for key in _KEYS if settings.get(key, "yes").strip().lower() not in _NO]
-    if not free:
-        return None
-    lines = "\\n".join(["[Network]", *(f"{key}=no" for key in free)])
-    return (
-        f"systemd-networkd removes what it does not know; `printf '{lines}\\n' >{_DROP_IN}` and "
-        "`systemctl restart systemd-networkd` keep it from that"
-    )
+    free = [key for key in free if key != _NEXTHOPS or (knows and nexthops)]
+    advice = []
+    if free:
+        lines = "\\n".join(["[Network]", *(f"{key}=no" for key in free)])
+        advice.append(
+            f"systemd-networkd removes what it does not know; `printf '{lines}\\n' >{_DROP_IN}` and "
+            "`systemctl restart systemd-networkd` keep it from that"
+        )
+    if nexthops and not knows:
+        advice.append(
+            f"systemd-networkd {version} removes nexthops of others whatever it is told, and traffic stops for some "
+            "50 ms whenever it configures a link: route.nexthop_objects = false does without them"
+        )
+    return "; ".join(advice) or None
 
 
 def command(process: Path) -> str:
@@ -38,6 +53,16 @@ def command(process: Path) -> str:
 def running(root: Path) -> set[str]:
     """What the kernel calls the processes that run."""
     return {command(process) for process in (root / "proc").glob("[0-9]*")}
+
+
+def _version(root: Path) -> int | None:
+    """Of the systemd that is installed; None: not to be seen."""
+    found = (
+        re.search(r"-shared-(\d+)", library.name)
+        for folder in ("lib/systemd", "lib64/systemd", "lib/*/systemd")
+        for library in (root / "usr").glob(f"{folder}/{_LIBRARY}")
+    )
+    return max((int(one[1]) for one in found if one), default=None)
 
 
 def _settings(root: Path) -> dict[str, str]:

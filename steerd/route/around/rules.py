@@ -87,7 +87,7 @@ def _line(
     out = "leave its traffic out of the policy (from, iif, except)"
     if before:
         where = coverage.where(taken[first]) if rule.action != Action.GOTO else "past steerd's rules"
-        drops = ", where the leak guard drops it" if guarded else ""
+        drops = ", where the leak guard drops it" if guarded and taken[first].type not in _REJECTS else ""
         words = (
             f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}: remove it, give it a "
             f"priority above {band[-1]}, or {out}"

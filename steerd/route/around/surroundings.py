@@ -37,6 +37,7 @@ class Surroundings(ExitStack):
         self._gateways: Gateways = {}
         self._advice: str | None = None
         self._advice_due = 0.0
+        self._advised: RouteSettings | None = None
         self._main_table = self.enter_context(MainTable())
 
     def resolve(self, settings: RouteSettings) -> RouteSettings:
@@ -72,7 +73,7 @@ class Surroundings(ExitStack):
         ]
         if pinned:
             found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})
-        if advice := self._networkd():
+        if advice := self._networkd(settings):
             found.append(advice)
         self.remarks = tuple(found)
         return resolve(settings, self._gateways)
@@ -82,10 +83,11 @@ class Surroundings(ExitStack):
         uplinks = {one.device for one in main.defaults}
         return Surrounding(self._main_table.rules(), self._main_table.own(), uplinks, read, guarded=guarded)
 
-    def _networkd(self) -> str | None:
+    def _networkd(self, settings: RouteSettings) -> str | None:
         now = monotonic()
-        if now >= self._advice_due:
-            self._advice, self._advice_due = networkd_advice(), now + _ADVICE_EVERY
+        if now >= self._advice_due or settings is not self._advised:
+            self._advice = networkd_advice(nexthops=settings.nexthop_objects)
+            self._advised, self._advice_due = settings, now + _ADVICE_EVERY
         return self._advice
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, Prefixes
@@ -29,6 +30,7 @@ _AT_LENGTH, _AT_PROTOCOL, _AT_TYPE, _AT_FLAGS = 1, 5, 7, 8
 _CLONED = 0x200
 _KERNEL, _ADVERTISED = 2, 9  # RTPROT_KERNEL, RTPROT_RA: who makes the routes to attached networks
 _U32 = struct.Struct("=I")
+Interface = IPv4Interface | IPv6Interface
 _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
 
@@ -83,9 +85,29 @@ class MainTable(ExitStack):
         for family in FAMILIES:
             found = self._table(family, MAIN, names)
             leads |= self._named({lead: found.sorted(lead) for lead in found.packed}, names)
-            defaults += (one for body in found.defaults for one in _default(family, body, names))
+            defaults += (one for body in found.defaults for one in self._default(family, body, names))
         ordered = sorted(defaults, key=lambda one: (one.family, one.metric))
         return Main(leads, tuple(ordered), devices)
+
+    def _default(self, family: int, body: bytes, names: Mapping[int, str]) -> Iterator[DefaultRoute]:
+        """The ways of a default route; also those that a nexthop object has, where the route does not tell."""
+        values = dict(attributes(body, _HEADER_SIZE))
+        if Rta.NH_ID not in values or Rta.OIF in values or Rta.MULTIPATH in values:
+            yield from _default(family, body, values, names)
+        elif body[_AT_TYPE] == RouteType.UNICAST:
+            metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
+            for way in self._ways_of(_U32.unpack(values[Rta.NH_ID])[0], names):
+                # An IPv4 next hop is none of an IPv6 route, but a device serves both.
+                if way.family == family or not way.via:
+                    yield DefaultRoute(family, way.device, way.via, metric, body[_AT_PROTOCOL])
+
+    def _ways_of(self, number: int, names: Mapping[int, str]) -> list[Nexthop]:
+        """The nexthops of an object, or of a group's members. Raises `NetlinkError`."""
+        bodies = self._connection.dump(nexthop_codec.RTM_GETNEXTHOP, nexthop_codec.DUMP_REQUEST)
+        known = {one.id: one for _, one in nexthop_codec.decode(bodies, names)}
+        found = known.get(number)
+        members = [known.get(member) for member, _ in found.members] if isinstance(found, Group) else [found]
+        return [one for one in members if isinstance(one, Nexthop) and one.device]
 
     def rules(self) -> list[tuple[int, Rule]]:
         """(protocol, rule) of all there are, in order. Raises `NetlinkError`."""
@@ -104,6 +126,17 @@ class MainTable(ExitStack):
         """The gateway's own addresses. Raises `NetlinkError`."""
         bodies = self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST)
         return frozenset(str(own.ip) for _, own in map(link_codec.decode_address, bodies) if own)
+
+    def addresses(self, devices: Mapping[str, Device]) -> dict[str, list[Interface]]:
+        """The gateway's own addresses with their networks, by device. Raises `NetlinkError`."""
+        names = {one.index: one.name for one in devices.values()}
+        found: dict[str, list[Interface]] = {}
+        for index, own in map(
+            link_codec.decode_address, self._connection.dump(link_codec.RTM_GETADDR, link_codec.ADDRESSES_REQUEST)
+        ):
+            if own is not None and index in names:
+                found.setdefault(names[index], []).append(own)
+        return found
 
     def table(self, family: int, number: int, devices: Mapping[str, Device]) -> Leads:
         """A table with its default routes; empty where there is none. Raises `NetlinkError`."""
@@ -193,8 +226,7 @@ def _lead(names: Mapping[int, str], template: Template) -> Lead | None:
     return Lead(family, kind, metric, tuple(devices), " ".join(vias), attached)
 
 
-def _default(family: int, body: bytes, names: Mapping[int, str]) -> Iterator[DefaultRoute]:
-    values = dict(attributes(body, _HEADER_SIZE))
+def _default(family: int, body: bytes, values: Mapping[int, bytes], names: Mapping[int, str]) -> Iterator[DefaultRoute]:
     # The next hop of another family (RFC 5549) is nothing to steer by, and without it there would be no next hop.
     if body[_AT_TYPE] != RouteType.UNICAST or Rta.VIA in values:
         return

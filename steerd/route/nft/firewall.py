@@ -128,7 +128,11 @@ class Firewall(ExitStack):
 
     def others(self, family: int) -> dict[str, str]:
         """The tables of others that have chains in the forward hook of this family, as `nft` lists them, by what `nft`
-        calls them; none where they cannot be read."""
+        calls them; none where they could not be read. As of the last `look_at_others`."""
+        return {table: text for table, text in self._others.items() if table.split()[0] in _HOOKS[family]}
+
+    def look_at_others(self) -> None:
+        """Read them, if nftables has changed since."""
         try:
             if (generation := self._read_generation()) != self._others_as_of:
                 self._others = {
@@ -138,8 +142,7 @@ class Firewall(ExitStack):
                 }
                 self._others_as_of = generation
         except OSError:
-            return {}
-        return {table: text for table, text in self._others.items() if table.split()[0] in _HOOKS[family]}
+            self._others, self._others_as_of = {}, -2
 
     def counted(self) -> Counted:
         """What the rules of our table have counted. Raises `NetlinkError`."""

@@ -20,6 +20,7 @@ from steerd.route.nft.counted import Counted
 from steerd.route.nft.examples import logging_rule
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
+from steerd.route.nft.ingress import inside
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
 from steerd.route.nft.table import Table, removal
 from steerd.route.wanted.coverage import ALL, covered, doubtful
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _TRIALS: Final = {
     "guard": "type filter hook forward priority filter + 5; meta nfproto ipv4 oifname lo counter accept",
+    "ingress": "type filter hook prerouting priority raw + 5; iifname lo ip daddr 127.0.0.1 counter accept",
     "pin": "type filter hook forward priority mangle + 5; ct direction original ct mark set ct mark and 0xff or 0x100",
     "log": f"type filter hook forward priority filter + 5; {logging_rule(0, 4000)}",
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
@@ -84,6 +86,7 @@ class Protection(ExitStack):
                 raise RouteError(f'policy {policy.policy}: flows = "pin" cannot be had: {self._refusals["pin"]}')
         for name, wanted, without in (
             ("guard", settings.guards, "no leak guard: routes alone keep traffic within its paths"),
+            ("ingress", settings.guards, "what is addressed to a path's own address may come in by any device"),
             ("pin", settings.pins, "established connections move with their policy"),
             ("clamp", settings.clamp_mss, "TCP segment sizes are not clamped to the paths' MTU"),
         ):
@@ -120,8 +123,11 @@ class Protection(ExitStack):
             raise FirewallError(words)
 
     def hold(self, name: str, table: Table | None) -> bool:
-        """As `Firewall.hold`."""
-        changed = self._firewall.hold(name, table)
+        """As `Firewall.hold`, with a look at the tables of others."""
+        try:
+            changed = self._firewall.hold(name, table)
+        finally:
+            self._firewall.look_at_others()
         self.held = self._described
         return changed
 
@@ -149,6 +155,7 @@ class Protection(ExitStack):
             mtus,
             uplinks,
             self._bridges(settings),
+            inside(settings, self._main_table.addresses(self.main.devices), uplinks) if settings.guards else {},
             frozenset(self.can),
         )
         self._described = Described(settings, selections, around, self.main, self.pins(settings))

@@ -14,6 +14,7 @@ from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words
 from steerd.route.nft.classify import merged
 from steerd.route.nft.guard import ExtraDevices, guard
+from steerd.route.nft.ingress import Inside, ingress
 from steerd.route.nft.pins import pins
 from steerd.route.nft.table import Table
 from steerd.route.wanted.selection import Selection
@@ -31,7 +32,8 @@ class Inputs:
     route, ``attached`` those of them that are networks of this machine's, ``doubtful`` those by which it takes all that
     a policy is about, and ``taken`` by which routes, by policy and family; ``mtus`` the largest packet that each
     device's path takes, in bytes; ``uplinks`` the devices of main's default routes; ``bridges`` the Ethernet addresses
-    of each and of its ports; ``can`` the uses of nftables that this kernel allows."""
+    of each and of its ports; ``can`` the uses of nftables that this kernel allows; ``inside`` as
+    `ingress.inside` gives it."""
 
     main: Prefixes = field(default_factory=Prefixes)
     attached: Prefixes = field(default_factory=Prefixes)
@@ -41,7 +43,8 @@ class Inputs:
     mtus: Mapping[str, int] = field(default_factory=dict)
     uplinks: frozenset[str] = frozenset()
     bridges: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
-    can: frozenset[str] = frozenset({"guard", "pin", "clamp"})
+    inside: Inside = field(default_factory=dict)
+    can: frozenset[str] = frozenset({"guard", "pin", "clamp", "ingress"})
 
 
 def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: Inputs) -> Table | None:
@@ -52,6 +55,8 @@ def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: In
     if "guard" in inputs.can and settings.guards:
         logged = "log" in inputs.can
         chains += guard(settings, known, inputs.extra, inputs.taken, inputs.bridges, answers=pinned, logged=logged)
+    if "ingress" in inputs.can and settings.guards:
+        chains += ingress(settings, inputs.inside, inputs.uplinks)
     if pinned:
         chains += pins(settings, known, inputs.uplinks)
     if "clamp" in inputs.can and settings.clamp_mss:

@@ -12,6 +12,7 @@ from steerd.route.kernel.switch import stragglers
 from steerd.route.kernel.verify import Verifier
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen
+from steerd.route.reconcile.absence import why_not
 from steerd.route.reconcile.obstacles import Expected, Obstacles
 from steerd.route.reconcile.peers import Peers
 from steerd.route.wanted.choice import BLOCKED, Choice, carrying, way_out, ways_out, weighed
@@ -98,12 +99,10 @@ class Account:
             path = next(path for path in present.settings.paths if path.path == choice.best)
             if path.peer and (said := self._peers.why_not(path)):
                 return said
-            if not seen.up(path.device):
-                return f"device {path.device} of path {path.path} is down or does not exist"
-            if not ways_out([path]):
-                return f"path {path.path} has no next hop: main has no default route by {path.device}"
-            words = {refused[way] for way in ways_out([path]) if way in refused}
-            return f"path {path.path} cannot be used: " + ("; ".join(sorted(words)) or "the kernel refused it")
+            why = why_not(path, seen, refused) or "; ".join(
+                sorted({refused[way] for way in ways_out([path]) & refused.keys()})
+            )
+            return f"path {path.path} cannot be used: {why or 'the kernel refused it'}"
         for family in present.families if present.nexthop_objects else ():
             group = present.state.groups.get(present.ids.groups.get((policy, family), 0))
             if group and (left := stragglers(self._kernel, present.settings, group)):

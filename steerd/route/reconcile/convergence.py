@@ -17,6 +17,7 @@ from steerd.route.kernel.switch import regroup, regrouped
 from steerd.route.model.numbers import Ids, WayOut, allocate
 from steerd.route.model.objects import Nexthop, Routes, Seen, State
 from steerd.route.model.prefixes import FAMILIES
+from steerd.route.reconcile.absence import why_not
 from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
 from steerd.route.wanted.choice import Choice, ways_out, weighed
@@ -152,25 +153,8 @@ class Convergence:
         return standing.choosing(moved).trimmed()
 
     def _link(self, path: RoutePath) -> Link:
-        why = self.why_not(path)
+        why = why_not(path, self.seen, self.refused)
         return Link(path.path, not why, why, device=self.seen.up(path.device))
-
-    def why_not(self, path: RoutePath) -> str:
-        """Why no packet can be routed to the path; empty: it can, in one family at least."""
-        if (device := self.seen.devices.get(path.device)) is None:
-            return f"device {path.device} does not exist"
-        if not device.up:
-            return f"device {path.device} is down"
-        ways = ways_out([path])
-        if not ways:
-            return f"it has no next hop: main has no default route by {path.device}"
-        if ways <= self.refused.keys():
-            return "; ".join(sorted({_refusal(way, self.refused[way]) for way in ways}))
-        return ""
-
-
-def _refusal(way: WayOut, words: str) -> str:
-    return f"the kernel refused {f'next hop {way.via}' if way.via else f'device {way.device}'}: {words}"
 
 
 def examined(kernel: Kernel, settings: RouteSettings) -> tuple[Seen, tuple[Selection, ...]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import inf
+from threading import RLock
 
 from steerd.config.settings import RouteSettings
 from steerd.core.effects import Steer
@@ -46,7 +47,8 @@ class Proposal:
 
 class Reconciler:
     """Owns the wanted state, ``standing``; ``account`` has what is said of it. ``retry_at`` is when to `repair` again
-    even if nothing is noticed, by the clock that `repair` is given."""
+    if nothing is noticed, by the clock that `repair` is given. All is for one thread, but `protect`, which may wait for
+    `nft`: it has another, so that no switch waits with it. Other settings wait for both."""
 
     def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers) -> None:
         self.standing = Standing(settings)
@@ -57,6 +59,8 @@ class Reconciler:
         self._convergence = Convergence(kernel, peers, protection.pins)
         self.account = Account(kernel, peers, Obstacles(kernel, protection))
         self._spent: list[RouteSettings] = []  # of which something may be left
+        self._nft = RLock()
+        self._guarded: ExtraDevices = {}  # the devices that our table lets through besides the policies' own
 
     @property
     def links(self) -> Mapping[PathId, Link]:
@@ -69,11 +73,6 @@ class Reconciler:
         return self._convergence.counts
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """What may keep some of the packets from going as they should, as last seen."""
-        return self.account.remarks
-
-    @property
     def indexes(self) -> AbstractSet[int]:
         """The kernel's numbers of the paths' devices, as last read."""
         names = {path.device for path in self.standing.settings.paths}
@@ -81,14 +80,16 @@ class Reconciler:
 
     def start(self, settings: RouteSettings) -> Result:
         """Checks, adopts, converges. Raises `RouteError`."""
-        found = self._check(settings)
-        adopted = self._peers.adopt(settings, adopt(settings, found.selections, found.seen.ours))
-        self.standing = Standing(settings, found.selections, adopted.choices, adopted.strangers)
-        self._convergence.adopt(found.seen, adopted.groups)
-        self._protect(self.standing.extra_devices(), must=True)
-        self._hold()  # completes what a former run half moved
-        self._converge()
-        return self._finish(everything=True)
+        with self._nft:
+            found = self._check(settings)
+            adopted = self._peers.adopt(settings, adopt(settings, found.selections, found.seen.ours))
+            self.standing = Standing(settings, found.selections, adopted.choices, adopted.strangers)
+            self._convergence.adopt(found.seen, adopted.groups)
+            self._protect(self.standing.extra_devices(), must=True)
+            self._hold()  # completes what a former run half moved
+            self._converge()
+            self._protect(self.standing.extra_devices())
+            return self._finish(everything=True)
 
     def steer(self, wanted: Steer) -> Installed:
         """Carries out a policy's choice. What the kernel refuses is told, not raised."""
@@ -107,7 +108,6 @@ class Reconciler:
             if switched is None or switched.retired.keys() != self.standing.retired.keys():
                 self.standing = switched or self.standing
                 self._converge({policy: before[policy]} if policy in before else {})
-                self._protect(self.standing.extra_devices())
             else:
                 self.standing = switched
             found = self._convergence
@@ -122,7 +122,7 @@ class Reconciler:
         address came or went since the last look; ``remover``: the netlink address of who last removed something, as far
         as known."""
         before, complete = self.links, not self._convergence.refused
-        repairs: Counter[str] = Counter(nft=self.protect(now))
+        repairs: Counter[str] = Counter()
         moved = self._hold()
         # What goes with a device, and what the kernel refused until now, was removed by nobody: restored, not counted.
         self._convergence.conflict.look(now, blame=calm and complete)
@@ -138,29 +138,32 @@ class Reconciler:
         self.retry_at = min(self._convergence.conflict.deadline, again)
         return result
 
-    def protect(self, now: float) -> bool:
-        """Reads nftables and main again, and restores our table. Returns whether somebody had changed it."""
-        changed = self._protect(self.standing.extra_devices())
-        if changed:
-            self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
-        return changed
+    @property
+    def loose(self) -> bool:
+        """Whether our table lets more through than it need: to be mended by `protect`. It never lets less through: a
+        policy's own paths are always among its devices, so that no choice has to wait for it."""
+        return self.standing.extra_devices() != self._guarded
+
+    def protect(self, path: PathId | None = None, mtu: int = 0) -> bool:
+        """Looks again, and restores our table: whether somebody changed it. ``path``, ``mtu``: `Protection.size`."""
+        with self._nft:
+            if path is not None:
+                self._protection.size(path, mtu)
+            return self._protect(self.standing.extra_devices())
+
+    def table_changed(self, now: float) -> None:
+        """Somebody had changed our table."""
+        self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
 
     def observe(self, wrong: Mapping[PolicyId, str]) -> Result:
-        """Takes up what is wrong with each policy's packets, in words, and asks the kernel why."""
+        """Takes up what is wrong with policies' packets, in words, and asks the kernel why."""
         self.account.observed = wrong
-        self._examine()
-        return Result(self.account.changed(self._present()))
+        return self._finish()
 
     def obstructed(self) -> bool:
         """Whether something else of others is in policies' way than at the last look at the kernel: then it is time for
         the next."""
-        found = self._convergence
-        return self.account.obstructed(self._present(), found.seen, found.refused)
-
-    def size(self, path: PathId, mtu: int) -> None:
-        """The largest packet that passes the path, in bytes."""
-        self._protection.size(path, mtu)
-        self._protect(self.standing.extra_devices())
+        return self.account.obstructed(self._present(), self._convergence.seen, self._convergence.refused)
 
     def block(self) -> None:
         """Every packet that a policy is about meets its shadow."""
@@ -171,21 +174,23 @@ class Reconciler:
 
     def prepare(self, settings: RouteSettings) -> Proposal:
         """Checks the settings against what there is: raises `RouteError`. Changes nothing."""
-        found = self._check(settings)
-        extra = self.standing.extra_devices(everything=True)
-        try:
-            self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
-        except OSError as error:
-            raise RouteError(f"nftables: {error}") from error
-        return found
+        with self._nft:
+            found = self._check(settings)
+            extra = self.standing.extra_devices(everything=True)
+            try:
+                self._protection.trial(self._protection.describe(settings, found.selections, found.seen.devices, extra))
+            except OSError as error:
+                raise RouteError(f"nftables: {error}") from error
+            return found
 
     def take_up(self, proposal: Proposal) -> Result:
         """Additions first, then removals. Raises `OSError` or `RouteError` on a fault of the machine."""
-        if proposal.policies != self.standing.choices.keys():
-            # A policy got its first choice since: it has rules now, and a table of its own.
-            proposal = self._check(proposal.settings)
-        self._protect(self.standing.extra_devices(everything=True), proposal, must=True)
-        return self._move(self.standing.under(proposal.settings, proposal.selections))
+        with self._nft:
+            if proposal.policies != self.standing.choices.keys():
+                # A policy got its first choice since: it has rules now, and a table of its own.
+                proposal = self._check(proposal.settings)
+            self._protect(self.standing.extra_devices(everything=True), proposal, must=True)
+            return self._move(self.standing.under(proposal.settings, proposal.selections))
 
     def configure(self, settings: RouteSettings) -> Result:
         """Checks settings and takes them up. Raises `RouteError`, or `OSError`."""
@@ -194,9 +199,10 @@ class Reconciler:
     def put_back(self, former: Standing, since: Standing) -> Result:
         """Restores what stood before other settings were taken up, but for what policies chose ``since``. Raises
         `OSError` if not all of it could be restored; it is wanted all the same."""
-        standing = self.standing.back_to(former, since)
-        self._protect(self.standing.extra_devices(everything=True), standing)
-        return self._move(standing)
+        with self._nft:
+            standing = self.standing.back_to(former, since)
+            self._protect(self.standing.extra_devices(everything=True), standing)
+            return self._move(standing)
 
     def _move(self, standing: Standing) -> Result:
         self._spent.append(self.standing.settings)
@@ -207,6 +213,7 @@ class Reconciler:
         self._hold()
         self._converge()
         self._clear()
+        self._protect(self.standing.extra_devices())
         return self._finish(everything=True)
 
     def _clear(self) -> None:
@@ -222,7 +229,8 @@ class Reconciler:
     def _remove_leftovers(self, old: RouteSettings, new: RouteSettings) -> None:
         """Remove what the former settings' ranges hold outside of the present ones. Raises `OSError`."""
         if old.nft_table != new.nft_table:
-            self._protection.remove(old.nft_table)
+            with self._nft:
+                self._protection.remove(old.nft_table)
         try:
             self._peers.remove(old, but=self._peers.own)
         except WireGuardError as error:
@@ -254,12 +262,14 @@ class Reconciler:
         seen = under.seen if isinstance(under, Proposal) else self._convergence.seen
         try:
             table = self._protection.describe(under.settings, under.selections, seen.devices, extra)
-            return self._protection.hold(under.settings.nft_table, table)
+            changed = self._protection.hold(under.settings.nft_table, table)
         except OSError as error:
             if must:
                 raise RouteError(f"nftables: {error}") from error
             log.error("nftables: %s", error)  # noqa: TRY400 (the message is nft's own; a traceback adds nothing)
             return False
+        self._guarded = extra
+        return changed
 
     def _hold(self) -> int:
         """Gives peers what their policies want, before any route leads there. Returns how much moved."""
@@ -270,8 +280,7 @@ class Reconciler:
         return first
 
     def _finish(self, repairs: Mapping[str, int] | None = None, *, everything: bool = False) -> Result:
-        """Tightens the guard as far as possible, and asks where packets go."""
-        self._protect(self.standing.extra_devices())
+        """Asks where packets go."""
         self._examine()
         return Result(self.account.changed(self._present(), everything=everything), repairs or {})
 

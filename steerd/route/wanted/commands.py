@@ -69,7 +69,7 @@ def rule(one: Rule) -> str:
         f"fwmark {one.mark:#x}{mask}" if one.mark or one.mask else "",
         *_others(one),
         f"priority {one.priority}",
-        actions.get(Action(one.action)) if one.action in set(Action) else f"action {one.action}",
+        actions.get(Action(one.action)) if one.action in set(Action) else _rejection(one.action),
         "" if one.suppress is None else f"suppress_prefixlength {one.suppress}",
     )
     return " ".join(filter(None, parts))
@@ -80,6 +80,11 @@ def _hop(via: str, device: str) -> str:
     return " ".join(
         filter(None, (f"via {gateway}" if gateway else "", f"dev {device}" if device else "", onlink.strip()))
     )
+
+
+def _rejection(action: int) -> str:
+    """What a rule does that neither looks up nor jumps: the kernel numbers these as types of routes."""
+    return RouteType(action).name.lower() if action in set(RouteType) else f"action {action}"
 
 
 def destination(one: Rule) -> bytes:

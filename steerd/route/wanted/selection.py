@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import NamedTuple
 
-from steerd.config.settings import POLICY_TABLES, RoutePolicy, RouteSettings
+from steerd.config.settings import IPV4, POLICY_TABLES, RoutePolicy, RouteSettings
 from steerd.route.model.objects import FULL_MASK, MAIN, Action, Rule
 from steerd.route.model.prefixes import FAMILIES
 
 # Priorities, from `RouteSettings.rule_priority` on.
 BYPASS = 0  # bypass mark: main
+REVERSE = 0  # a path's device as the way in: main, but for its default route
 PATHS = 1  # a path's mark, or that of connections that came in by it: the path's table; or by none: main
 SUPPRESS = 2  # main, but for its default route
 BYPASS_JUMP = 3  # bypass mark: to END, when main had nothing
@@ -139,7 +140,12 @@ def _tables(
 
 
 def fixed_rules(settings: RouteSettings, families: Iterable[int]) -> list[Rule]:
-    """The rules that are there from the start: they lead marked packets only."""
+    """The rules that are there from the start: they lead marked packets only.
+
+    But for one that is about no packet: with ``src_valid_mark`` and ``rp_filter`` 1 on a LAN device (as wg-quick leaves
+    them) the kernel asks for the way back to the sender of a pinned packet with that packet's mark, and the path as the
+    way in. A path's table would answer that the LAN is behind the path. What really comes in by a path has no mark of
+    ours, and meets the same words at `SUPPRESS`. IPv6 has no such check."""
     first, bypass = settings.rule_priority, settings.bypass_mark
     found = []
     for family in families:
@@ -151,6 +157,11 @@ def fixed_rules(settings: RouteSettings, families: Iterable[int]) -> list[Rule]:
             for mark in (path.mark, path.inbound_mark if settings.pins else 0)
             if mark
         ]
+        if settings.pins and family == IPV4:
+            found += [
+                Rule(family, first + REVERSE, Action.LOOKUP, MAIN, iif=device, suppress=0)
+                for device in sorted({path.device for path in settings.paths})
+            ]
         if settings.pins and settings.main_mark:
             rule = Rule(family, first + PATHS, Action.LOOKUP, MAIN, mark=settings.main_mark, mask=settings.mark_mask)
             found.append(rule)

@@ -21,6 +21,7 @@ from steerd.trace.process import sockets
 from steerd.trace.process.messages import Kind
 from steerd.trace.process.sweep import HOPS, PROBES, Answer
 from steerd.trace.request import Aim, Request
+from steerd.trace.result import ELSEWHERE
 
 _NUMBERS: Final = range(1, HOPS * PROBES + 1)
 _APART: Final = 1 << 24
@@ -169,10 +170,12 @@ class Crafted:
 
     def _segments(self) -> Iterator[Answer]:
         for packet in sockets.packets(self._answers):
-            if packet.source != self._flow.target:
-                continue
             number, segment = self._flow.segment(packet.data)
             if segment is None:
+                continue
+            if packet.source != self._flow.target:
+                if number is not None:
+                    yield Answer(number, packet.source, packet.at, ELSEWHERE)
                 continue
             if not segment.flags.R:
                 # The kernel resets it too, but not down the path.
@@ -185,6 +188,8 @@ class Crafted:
         for packet in sockets.packets(self._answers):
             if (packet.source, packet.port) == (self._flow.target, self._flow.ports[1]):
                 yield Answer(self._flow.datagram(packet.data), packet.source, packet.at, target=True)
+            elif (number := self._flow.datagram(packet.data)) is not None:
+                yield Answer(number, packet.source, packet.at, ELSEWHERE)
 
     def close(self) -> None:
         for sock in self._open:

@@ -14,6 +14,7 @@ from steerd.trace.process import sockets
 from steerd.trace.process.messages import IcmpMessage, Kind
 from steerd.trace.process.sweep import Answer
 from steerd.trace.request import Aim, Request
+from steerd.trace.result import ELSEWHERE
 
 USUAL: Final = {4: 84, 6: 104}
 """Bytes of an echo request as `ping` sends it."""
@@ -72,12 +73,17 @@ class EchoMethod:
     def _answer(self, message: IcmpMessage, source: str, at: float) -> Answer | None:
         if message.kind is Kind.REPLY:
             ours = message.identifier == self._identifier and message.body.startswith(self._cookie)
-            return Answer(message.sequence, source, at, target=True) if ours and source == self._aim.address else None
+            return self._reply(message.sequence, source, at) if ours else None
         quoted = icmp.quoted_echo(self._aim.family, message.body)
         if quoted is None or quoted.target != self._target or quoted.identifier != self._identifier:
             return None
         target = message.kind is not Kind.EXPIRED and source == self._aim.address
         return Answer(quoted.sequence, source, at, message.text or None, message.mtu, target)
+
+    def _reply(self, number: int, source: str, at: float) -> Answer:
+        if source != self._aim.address:
+            return Answer(number, source, at, ELSEWHERE)
+        return Answer(number, source, at, target=True)
 
     def close(self) -> None:
         self._socket.close()

@@ -6,7 +6,7 @@ from typing import Final
 
 from steerd.net.icmp import LEAST
 from steerd.trace.process.echo import USUAL, EchoMethod
-from steerd.trace.result import Mtu, MtuState
+from steerd.trace.result import ELSEWHERE, Mtu, MtuState
 
 _SIZES: Final = 8  # asked at once
 _TRIES: Final = 2  # of each
@@ -88,7 +88,7 @@ class PathMtu:
         while waiting and (left := until - time.monotonic()) > 0:
             for answer in self._echo.heard(left):
                 size, sent = self._sizes.get(answer.number or 0, (0, 0.0))
-                if not size:
+                if not size or answer.error == ELSEWHERE:
                     continue
                 waiting.discard(size)
                 if answer.error is None and answer.target:

@@ -9,15 +9,19 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from steerd.trace.process import sockets
+from steerd.trace.process.privileges import drop
 from steerd.trace.process.sweep import Method, Sweep
 from steerd.trace.request import COMMAND, LIMIT, SIZE, Aim, Request
 from steerd.trace.result import Hop, Mtu, MtuState, TargetTrace
 from steerd.trace.verdict import of_target, verdict
+
+if TYPE_CHECKING:
+    from steerd.trace.process.echo import EchoMethod
 
 _CRAFTED: Final = frozenset({"tcp", "udp"})
 _BESIDE: Final = LIMIT / 2
@@ -50,33 +54,57 @@ def run(request: Request) -> dict[str, Any]:
 
 
 def _traces(request: Request, device: int) -> list[TargetTrace]:
-    with ThreadPoolExecutor(len(request.aims)) as pool:
-        return list(pool.map(lambda aim: _trace(request, aim, device), request.aims))
+    with ExitStack() as opened:
+        ready = [_opened(request, aim, opened) for aim in request.aims]
+        drop()
+        with ThreadPoolExecutor(len(ready)) as pool:
+            return list(pool.map(lambda one: _trace(one, device), ready))
 
 
-def _trace(request: Request, aim: Aim, device: int) -> TargetTrace:
+class _Ready(NamedTuple):
+    """A target, and what is open to trace it with. ``refused``: why nothing is."""
+
+    aim: Aim
+    source: str | None
+    walk: Method | None = None
+    echo: "EchoMethod | None" = None
+    refused: str | None = None
+
+
+def _opened(request: Request, aim: Aim, opened: ExitStack) -> _Ready:
     try:
         source = sockets.source(request, aim)
         if request.method in _CRAFTED:
             from steerd.trace.process.crafted import Crafted  # noqa: PLC0415 (brings scapy)
 
-            return TargetTrace(aim.family, aim.address, source, *_walk(Crafted(request, aim, source)))
-
+            return _Ready(aim, source, opened.enter_context(closing(Crafted(request, aim, source))))
         from steerd.trace.process.echo import EchoMethod  # noqa: PLC0415 (brings icmplib)
-        from steerd.trace.process.mtu import PathMtu  # noqa: PLC0415
 
-        hops, reached = _walk(EchoMethod(request, aim)) if request.method != SIZE else ((), False)
-        with closing(EchoMethod(request, aim)) as echo:
-            mtu = PathMtu(echo, aim.family, device).run()
-        return TargetTrace(aim.family, aim.address, source, hops, reached, mtu)
+        walk = opened.enter_context(closing(EchoMethod(request, aim))) if request.method != SIZE else None
+        return _Ready(aim, source, walk, opened.enter_context(closing(EchoMethod(request, aim))))
     except OSError as error:
-        return TargetTrace(aim.family, aim.address, aim.source, refused=error.strerror or str(error))
+        return _Ready(aim, aim.source, refused=error.strerror or str(error))
+
+
+def _trace(ready: _Ready, device: int) -> TargetTrace:
+    family, address = ready.aim.family, ready.aim.address
+    if ready.refused is not None:
+        return TargetTrace(family, address, ready.source, refused=ready.refused)
+    try:
+        hops, reached = _walk(ready.walk) if ready.walk is not None else ((), False)
+        mtu = None
+        if ready.echo is not None:
+            from steerd.trace.process.mtu import PathMtu  # noqa: PLC0415 (brings icmplib)
+
+            mtu = PathMtu(ready.echo, family, device).run()
+    except OSError as error:
+        return TargetTrace(family, address, ready.aim.source, refused=error.strerror or str(error))
+    return TargetTrace(family, address, ready.source, hops, reached, mtu)
 
 
 def _walk(method: Method) -> tuple[tuple[Hop, ...], bool]:
-    with closing(method):
-        sweep = Sweep(method)
-        return sweep.run(), sweep.reached
+    sweep = Sweep(method)
+    return sweep.run(), sweep.reached
 
 
 @contextmanager
