@@ -31,8 +31,7 @@ _EVERY: Final = 5.0
 
 
 class Census:
-    """``publish`` is told what has changed of what is said of policies; ``worker`` is routing's own, ``nft`` that of
-    the guard's table."""
+    """``publish`` is told what is said anew of policies; ``worker`` is routing's, ``nft`` the guard's."""
 
     def __init__(
         self,

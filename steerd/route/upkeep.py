@@ -65,9 +65,9 @@ class Upkeep:
         self._surroundings = asyncio.Event()  # main, nftables, or which paths are alive
         self._far_ends: Mapping[str, tuple[str, int]] = {}
         self._noticed = 0  # changes of devices and addresses so far; a reading meanwhile may be older than they are
+        self._tasks: list[asyncio.Task[None]] = []
         self._nft = Worker("steerd-nft")  # a thread of its own: no switch waits for `nft`
         self.census = Census(protection, around, reconciler, worker, self._nft, self._publish)
-        self._tasks: list[asyncio.Task[None]] = []
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
         self._readers: list[Reader] = []

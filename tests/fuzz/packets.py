@@ -15,7 +15,7 @@ from steerd.reflect.reflector import Question, Reflector
 from steerd.route.kernel.codec import link, nexthop, route, rule
 from steerd.route.kernel.listing import Listing
 from steerd.route.model.objects import FULL_MASK, Action, Group, Kind, Nexthop, Routes, RouteType, Rule
-from steerd.route.nft import drops, foreign
+from steerd.route.nft import counted, examples, foreign
 from steerd.trace.process import messages
 from tests.fuzz.target import Target
 
@@ -82,7 +82,9 @@ def _netlink(data: bytes) -> None:
             lambda body: nexthop.decode_buckets([body]),
             route.decode_lookup,
             lambda body: rule.decode([body]),
-            lambda body: drops.decode([body]),
+            lambda body: counted.decode([body]),
+            lambda body: counted.counters([body]),
+            examples.decode,
             lambda body: list(attributes(body, 0)),
         ):
             try:

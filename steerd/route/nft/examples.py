@@ -84,12 +84,13 @@ class Examples(ExitStack):
                     raise
                 continue  # some were lost: they were examples
             for kind, _, _, body in frames(datagram):
-                if kind == _PACKET and (one := _decode(body)):
+                if kind == _PACKET and (one := decode(body)):
                     found.append(one)
         return found
 
 
-def _decode(body: bytes) -> Example | None:
+def decode(body: bytes) -> Example | None:
+    """A packet that was logged; None: it tells nothing."""
     values = dict(attributes(body, _HEADER.size))
     packet, order = values.get(_PAYLOAD, b""), values.get(_PREFIX, b"").rstrip(b"\0")
     spans = {4: (slice(12, 16), slice(16, 20)), 6: (slice(8, 24), slice(24, 40))}.get(packet[0] >> 4 if packet else 0)

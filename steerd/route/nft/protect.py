@@ -126,10 +126,10 @@ class Protection(ExitStack):
         """As `Firewall.hold`, with a look at the tables of others."""
         try:
             changed = self._firewall.hold(name, table)
-            self.held = self._described
-            return changed
         finally:
             self._firewall.look_at_others()
+        self.held = self._described
+        return changed
 
     def describe(
         self,

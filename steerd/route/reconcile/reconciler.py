@@ -47,8 +47,8 @@ class Proposal:
 
 class Reconciler:
     """Owns the wanted state, ``standing``; ``account`` has what is said of it. ``retry_at`` is when to `repair` again
-    even if nothing is noticed, by the clock that `repair` is given. All is for one thread, but `protect`, which may
-    wait for `nft`: it has another, so that no switch waits with it. Other settings wait for both."""
+    if nothing is noticed, by the clock that `repair` is given. All is for one thread, but `protect`, which may wait for
+    `nft`: it has another, so that no switch waits with it. Other settings wait for both."""
 
     def __init__(self, settings: RouteSettings, kernel: Kernel, protection: Protection, peers: Peers) -> None:
         self.standing = Standing(settings)
@@ -156,7 +156,7 @@ class Reconciler:
         self._convergence.conflict.table_changed(self.standing.settings.nft_table, now)
 
     def observe(self, wrong: Mapping[PolicyId, str]) -> Result:
-        """Takes up what is wrong with each policy's packets, in words, and asks the kernel why."""
+        """Takes up what is wrong with policies' packets, in words, and asks the kernel why."""
         self.account.observed = wrong
         return self._finish()
 
