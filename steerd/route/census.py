@@ -116,6 +116,7 @@ class Census:
             key = policy, wrong.family
             if wrong.place[0] is not Where.NOWHERE:
                 causes = [taker.words for taker in self._around.takers if policy in taker.takes]
+                causes += filter(None, [account.partly.get(key)])
             elif key in account.filtered and wrong.share < ALL:
                 continue  # others' firewalls drop some of what passes: that is what they are for
             else:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Final
 
 from steerd.config.settings import Prefixes, RouteSettings
+from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counters import CAME, HERE, LEFT, TRIAL, Counters, TooManyError, counters, table_name
@@ -23,7 +24,7 @@ from steerd.route.nft.protect import Described
 from steerd.route.nft.ruleset import Inputs
 from steerd.route.observed.ledger import Key
 from steerd.route.observed.where import OTHER, Seen
-from steerd.route.wanted.coverage import ALL, covered, doubtful
+from steerd.route.wanted.coverage import ALL, covered, doubtful, wide
 from steerd.route.wanted.selection import LOOPBACK, Selection
 
 log = logging.getLogger(__name__)
@@ -209,16 +210,20 @@ def others(given: Described, before: Iterable[str]) -> tuple[str, ...]:
 
 
 def _inputs(given: Described) -> _Given:
-    """As for the guard, but also of what it does not guard: what main's routes take altogether is counted, too."""
+    """As for the guard, but also of what it does not guard: what main's routes take altogether is counted, too, and so
+    is what pieces of a default route take, be it a part."""
     settings, leads = given.settings, given.main.leads
     taken: dict[Key, frozenset[Lead]] = {}
+    some = dict.fromkeys(FAMILIES, b"")
     for policy in settings.policies:
         ways = allowed(settings, policy, given.inputs.extra)
         for family in FAMILIES:
             found = covered(settings, leads, policy, family, ways)
-            if found.share >= ALL:
+            pieces = wide(family, doubtful(leads, frozenset(found.leads), family))
+            if found.share >= ALL or pieces:
                 taken[policy.policy, family] = frozenset(found.leads)
-    culprits = frozenset(lead for leads in taken.values() for lead in leads)
-    unsure = Prefixes(*(doubtful(leads, culprits, family) for family in FAMILIES))
+                whole = found.share >= ALL
+                some[family] += doubtful(leads, taken[policy.policy, family], family) if whole else pieces
+    unsure = Prefixes(*(prefixes.union(family, some[family]) for family in FAMILIES))
     around = replace(given.inputs, taken=taken, doubtful=unsure, mtus={}, uplinks=frozenset())
     return settings, given.selections, around

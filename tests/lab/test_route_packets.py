@@ -57,6 +57,10 @@ def nft(text: str, *words: str) -> str:
     return done.stdout
 
 
+def batch(lines: str) -> None:
+    subprocess.run(["ip", "-batch", "-"], input=lines, text=True, check=True, timeout=20)
+
+
 async def counting(given):
     """A router whose counters are in place."""
     heard = Heard()
@@ -112,6 +116,47 @@ def test_what_leaves_by_no_path_is_astray_and_an_error_with_its_cause(gateway):
             return heard.installed[-1].mismatch is None
 
         await until_async(calm)
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks_take_is_not(gateway):
+    networks = "".join(
+        f"route add {number}.{half}.0.0/9 via 203.0.113.7 dev wan\n" for number in range(160, 200) for half in (0, 128)
+    )
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        batch(networks)
+        await until_async(lambda: any("routes of main" in one for one in router.remarks()))
+        looks: list[tuple[int, int]] = []  # what each found, of the choice and astray
+
+        def left_alone() -> bool:
+            gateway.send("172.16.1.1", 40)  # main knows it, as a router does that has the whole Internet
+            gateway.send("10.1.2.3", 40)
+            found = counted(router)
+            pair = found["all", 4, "choice", "a"], found["all", 4, "astray", "wan"]
+            if pair[:1] != tuple(one[0] for one in looks[-1:]):
+                looks.append(pair)
+            return len(looks) > 4 and looks[-1][1] == looks[-3][1]
+
+        await until_async(left_alone)
+        assert told(router) == {"all": False}
+        ip("route", "add", "0.0.0.0/1", "via", "203.0.113.7", "dev", "wan")
+
+        def send() -> bool:
+            gateway.send("10.1.2.3", 40)
+            gateway.send("201.1.2.3", 60)
+            return any(one.mismatch for one in heard.installed)
+
+        await until_async(send)
+        assert "of its IPv4 packets leave by wan, which is no path of the policy's: routes of main" in str(
+            heard.installed[-1].mismatch
+        )
+        assert "0.0.0.0/1" in str(heard.installed[-1].mismatch)
+        assert counted(router)["all", 4, "astray", "wan"] >= 80
         await router.stop()
 
     routing(run())

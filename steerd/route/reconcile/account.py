@@ -55,6 +55,11 @@ class Account:
         return self._obstacles.doubts
 
     @property
+    def partly(self) -> Mapping[tuple[PolicyId, int], str]:
+        """As `Obstacles.partly`."""
+        return self._obstacles.partly
+
+    @property
     def filtered(self) -> AbstractSet[tuple[PolicyId, int]]:
         """As `Obstacles.filtered`."""
         return self._obstacles.filtered

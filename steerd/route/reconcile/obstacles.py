@@ -25,11 +25,13 @@ Expected = Mapping[int, frozenset[str]]
 
 
 class Obstacles:
-    """``doubts``: what may be one, or is one for some packets, by policy and family, as of the last `look`;
-    ``filtered``: whose packets others' chains may drop, as they may be meant to."""
+    """``doubts``: what may be one, or is one for some packets, by policy and family, as of the last `look`; ``partly``:
+    what main's routes take of their addresses, if that is not all; ``filtered``: whose packets others' chains may drop,
+    as they may be meant to."""
 
     def __init__(self, kernel: Kernel, protection: Protection) -> None:
         self.doubts: Mapping[tuple[PolicyId, int], str] = {}
+        self.partly: Mapping[tuple[PolicyId, int], str] = {}
         self.filtered: AbstractSet[tuple[PolicyId, int]] = frozenset()
         self._kernel = kernel
         self._protection = protection
@@ -40,12 +42,14 @@ class Obstacles:
         found: dict[PolicyId, str] = {}
         doubts: dict[tuple[PolicyId, int], str] = {}
         filtered: set[tuple[PolicyId, int]] = set()
+        partly: dict[tuple[PolicyId, int], str] = {}
         known = self._inputs(present, seen)
         forwarding = cache(self._forwarding)  # many policies ask the same
         for policy in settings.policies:
             if policy.policy not in expected:
                 continue
             lines = [*self._pieces(settings, policy, expected[policy.policy])]
+            partly |= self._partly(settings, policy, expected[policy.policy])
             for family, ways in expected[policy.policy].items():
                 sources = known.get((policy.policy, family), ())
                 whole, words = forwarding(family, sources, ways) if ways and sources else (False, "")
@@ -57,7 +61,7 @@ class Obstacles:
                     filtered.add((policy.policy, family))
             if lines:
                 found[policy.policy] = "; ".join(lines)
-        self.doubts, self.filtered = doubts, filtered
+        self.doubts, self.filtered, self.partly = doubts, filtered, partly
         return found
 
     @property
@@ -110,6 +114,16 @@ class Obstacles:
                 "remove them (OpenVPN: pull-filter ignore redirect-gateway; wg-quick: Table = off), or list in except "
                 "what is to go there"
             )
+
+    def _partly(
+        self, settings: RouteSettings, policy: RoutePolicy, expected: Expected
+    ) -> Iterator[tuple[tuple[PolicyId, int], str]]:
+        leads = self._protection.main.leads
+        for family, ways in expected.items():
+            found = covered(settings, leads, policy, family, ways)
+            if 0.0 < found.share < ALL:
+                share = words(settings, leads, policy, found)
+                yield (policy.policy, family), f"routes of main that are no default routes take {share}"
 
     def _taken(self, settings: RouteSettings, policy: RoutePolicy, expected: Expected) -> Iterator[str]:
         """Which share of the policy's addresses main takes in each family, if that is all."""

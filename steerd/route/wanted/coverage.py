@@ -29,6 +29,9 @@ _CULPRIT: Final = 0.01
 _NETWORK: Final = {IPV4: 8, IPV6: 32}
 """From this length on an attached network is one: LAN, containers. Wider ones are somebody's trick."""
 
+_WIDE: Final = {IPV4: 8, IPV6: 16}
+"""Shorter prefixes than that are nobody's network, nor in a full Internet routing table: pieces of a default route."""
+
 _NOBODY: Final = {
     IPV4: prefixes.pack(IPV4, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")),
     IPV6: prefixes.pack(IPV6, (f"{number:x}000::/3" for number in range(0, 16, 2) if number != 2)),
@@ -114,6 +117,11 @@ def doubtful(leads: Leads, culprits: AbstractSet[Lead], family: int) -> bytes:
         if lead.family == family and lead._replace(metric=0) in culprits
     )
     return prefixes.union(family, *found)
+
+
+def wide(family: int, packed: bytes) -> bytes:
+    """Those of the prefixes that are pieces of a default route."""
+    return b"".join(entry for entry in prefixes.split(family, packed) if entry[-1] < _WIDE[family])
 
 
 def words(settings: RouteSettings, leads: Leads, policy: RoutePolicy, found: Covered) -> str:
