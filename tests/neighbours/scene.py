@@ -35,7 +35,7 @@ chown -R systemd-network:systemd-network /run/systemd/netif
 chown frr /run/frr
 chmod -R go= /etc/NetworkManager/system-connections
 """
-_OURS = re.compile(r"proto 210\b|^(?:flush )?table inet steerd\b")
+_OURS = re.compile(r"proto 210\b|^(?:flush )?table inet steerd(?:_packets)?\b")
 _PASSING = re.compile(r"(?:valid_lft|preferred_lft|expires) \S+|^\d+: (?=\w+ +inet)")
 _MADE_UP = re.compile(r"fe80::")
 """Devices that come anew choose another address each time."""
