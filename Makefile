@@ -31,8 +31,8 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 	$(NEED) $(NEEDS_demo)
 	$(BIN)/steerd demo $(DEMO)
 
-unit: $(VENV)/dev.stamp ## unit, property, scenario and fuzz tests: half a minute, and nothing but Python
-	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios tests/fuzz
+unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
+	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 minutes at most); TESTS="..." those
 ifdef TESTS
