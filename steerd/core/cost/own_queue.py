@@ -73,13 +73,13 @@ class OwnQueue:
     def look(self, path: Path) -> float:
         """Take new samples, if there are; of another path than before: begin anew. Returns by how many ms the lowest
         RTT moved, of the leg whose lowest is the highest."""
-        before = self._highest(path)
+        before = self._floors(path)
         if path.legs[0] not in self._legs:
             self._legs = {leg: _Lowest(self._since) for leg in path.legs}
         for leg, lowest in self._legs.items():
             lowest.look(leg)
-        after = self._highest(path)
-        return 0.0 if before is None or after is None else after - before
+        after = self._floors(path)
+        return max(after) - max(before) if before and after else 0.0
 
     def floor(self, leg: Estimate) -> float | None:
         """In ms. None: it has not been heard."""
@@ -89,19 +89,20 @@ class OwnQueue:
     def quiet(self, path: Path, holds: float) -> Sequence[Quiet]:
         """The legs that the path is judged by, if the queue holds ``holds`` ms on average. Empty: they are to be taken
         as they are."""
-        if holds <= 0.0 or self._highest(path) is None:
+        if holds <= 0.0:
             return ()
-        return [_quiet(leg, self.floor(leg), holds) for leg in path.asked.counted]
+        legs = zip(path.asked.counted, self._floors(path), strict=False)  # no floors: no legs
+        return [_quiet(leg, floor, holds) for leg, floor in legs]
 
-    def _highest(self, path: Path) -> float | None:
-        """Of the legs' lowest. None: not all were heard."""
+    def _floors(self, path: Path) -> Sequence[float]:
+        """Of the legs that the path is judged by. Empty: not all were heard."""
         floors = [self.floor(leg) for leg in path.asked.counted]
         heard = [floor for floor in floors if floor is not None]
-        return max(heard) if len(heard) == len(floors) else None
+        return heard if len(heard) == len(floors) else ()
 
 
-def _quiet(leg: Estimate, floor: float | None, holds: float) -> Quiet:
+def _quiet(leg: Estimate, floor: float, holds: float) -> Quiet:
     def steady(rtt: float) -> float:
-        return rtt if floor is None else rtt + holds - min(max(0.0, rtt - floor), BOUND * holds)
+        return rtt + holds - min(max(0.0, rtt - floor), BOUND * holds)
 
     return Quiet(steady(leg.mean), steady(leg.last_rtt), max(0.0, leg.jitter - holds), leg.loss)
