@@ -59,6 +59,7 @@ class Counting:
         self._trial: str | None = None
         self._name = ""
         self._inputs: _Inputs | None = None
+        self._around: tuple[Described, _Given] | None = None  # what was found for it: of many routes it takes a while
         self._wanted: Counters | None = None
         self._others: tuple[str, ...] = ()
         self._due = 0.0
@@ -100,7 +101,9 @@ class Counting:
         if self._trial:
             return False
         self._others = others(given, self._others)
-        inputs = (_inputs(given), self._devices(given), given.pinned, self._busy)
+        if self._around is None or self._around[0] is not given:
+            self._around = given, _inputs(given)
+        inputs = (self._around[1], self._devices(given), given.pinned, self._busy)
         if monotonic() < self._due:
             return inputs != self._inputs
         try:
