@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from steerd.config.settings import RoutePath, RouteSettings
+from steerd.core.settings import PathId
 from steerd.route.around.gateways import Gateways, unknown
 from steerd.route.kernel.main_table import Main
 from steerd.route.model import prefixes
@@ -66,6 +67,12 @@ def pieces(settings: RouteSettings, main: Main) -> Iterator[str]:
 
 def shared_uplinks(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[str]:
     """Uplinks that count as separate though their devices are on one, as two VLANs of a network card are."""
+    for together, name in together_on(settings, known):
+        yield f'{all_of(together)} leave by {name}, so they fail together: give their paths uplink = "{name}"'
+
+
+def together_on(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[tuple[list[PathId], str]]:
+    """As `shared_uplinks`: the paths, and the one device."""
     numbered = {one.index: one for one in known.values()}
     uplinks: dict[int, dict[str, list[RoutePath]]] = {}
     for path in settings.paths:
@@ -77,11 +84,10 @@ def shared_uplinks(settings: RouteSettings, known: Mapping[str, Device]) -> Iter
         apart = {uplink for pair in combinations(found, 2) if leaves[pair[0]] != leaves[pair[1]] for uplink in pair}
         together = sorted(path.path for uplink in apart for path in found[uplink])
         if together:
-            name = numbered[bottom].name
-            yield f'{_all(together)} leave by {name}, so they fail together: give their paths uplink = "{name}"'
+            yield together, numbered[bottom].name
 
 
-def _all(names: Sequence[str]) -> str:
+def all_of(names: Sequence[str]) -> str:
     """``a and b both``, ``a, b and c all``, ``a, b, c and 297 more all``."""
     *first, last = names[:_NAMED] if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
     return f"{', '.join(first)} and {last} {'both' if len(names) == 2 else 'all'}"

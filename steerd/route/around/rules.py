@@ -42,10 +42,18 @@ class Surrounding(NamedTuple):
 
 
 class Met(NamedTuple):
-    """A rule of others that policies' traffic meets, in words; ``takes``: the policies whose traffic it takes away."""
+    """A ``rule`` of others that policies' traffic meets: what it does to it, and what mends that; None, and no cure: so
+    many more. ``takes``: the policies whose traffic it takes away."""
 
-    words: str
+    what: str
+    cure: str = ""
+    rule: Rule | None = None
     takes: AbstractSet[PolicyId] = frozenset()
+
+    @property
+    def words(self) -> str:
+        """Both in one line."""
+        return f"{self.what}: {self.cure}" if self.cure else self.what
 
 
 def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[Met]:
@@ -88,13 +96,10 @@ def _line(
     if before:
         where = coverage.where(taken[first]) if rule.action != Action.GOTO else "past steerd's rules"
         drops = ", where the leak guard drops it" if guarded and taken[first].type not in _REJECTS else ""
-        words = (
-            f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}: remove it, give it a "
-            f"priority above {band[-1]}, or {out}"
-        )
-        return Met(words, taken.keys())
+        what = f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}"
+        return Met(what, f"remove it, give it a priority above {band[-1]}, or {out}", rule, taken.keys())
     cure = out if guarded else f"give it a priority below {band[0]}, or {out}"
-    return Met(f"rule '{text}' comes after steerd's and gets no traffic of {whom}: {cure}")
+    return Met(f"rule '{text}' comes after steerd's and gets no traffic of {whom}", cure, rule)
 
 
 def _is_about(rule: Rule, settings: RouteSettings) -> bool:
