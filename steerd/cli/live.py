@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +12,8 @@ from steerd.cli.terminal import say
 from steerd.config.settings import Config
 from steerd.machine.answers import ask
 from steerd.machine.check import findings
-from steerd.machine.finding import By, Finding, Severity
-from steerd.machine.reading import neighbours
+from steerd.machine.finding import AND, By, Finding, Severity
+from steerd.machine.reading import again
 from steerd.machine.reading import read as read_machine
 from steerd.text.lines import wrapped
 
@@ -42,8 +41,7 @@ def check(path: Path, *, as_json: bool) -> int:
 async def _look(config: Config) -> list[Finding]:
     machine = read_machine(config.route, config.control_socket)
     answers = await ask(config, machine)
-    # The kernel has looked for next hops meanwhile.
-    return findings(config, replace(machine, neighbours=neighbours(machine.main)), answers)
+    return findings(config, again(machine), answers)
 
 
 def as_dict(one: Finding) -> dict[str, Any]:
@@ -74,7 +72,10 @@ def text(path: Path, found: Sequence[Finding]) -> Iterator[str]:
         if one.cure.by is By.DO:
             yield from wrapped(one.cure.text, "  do: ")
         else:
-            yield f"  {one.cure.by.value}: {one.cure.text}"
+            first, *more = one.cure.text.split(AND)
+            yield f"  {one.cure.by.value}: {first}{AND.rstrip() if more else ''}"
+            yield from (f"       {each}{AND.rstrip()}" for each in more[:-1])
+            yield from (f"       {each}" for each in more[-1:])
     if any(one.cure.by is By.RUN and one.cure.text.startswith(_PASSING) for one in found):
         yield ""
         yield "What these commands set is gone after a boot: put it where this machine's network is configured, too."

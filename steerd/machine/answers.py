@@ -5,6 +5,7 @@ what it might name instead.
 """
 
 import asyncio
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
@@ -136,6 +137,6 @@ async def _broker(settings: MqttSettings | None) -> str:
     except TimeoutError:
         return f"no answer within {FIRST:g} s"
     except OSError as error:
-        return error.strerror or str(error)
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     writer.close()
     return ""

@@ -6,7 +6,7 @@ from typing import Final
 
 from steerd.config.settings import Config
 from steerd.machine.answers import Answers
-from steerd.machine.finding import Finding, worst_first
+from steerd.machine.finding import Finding, Severity, worst_first
 from steerd.machine.looks import (
     devices,
     forwarding,
@@ -20,6 +20,7 @@ from steerd.machine.looks import (
     tunnels,
     uplinks,
 )
+from steerd.machine.looks.targets import SILENCE
 from steerd.machine.record import Machine
 
 _LOOKS: Final[tuple[Callable[[Config, Machine], Iterator[Finding]], ...]] = (
@@ -39,6 +40,9 @@ _ANSWERED: Final = (targets.look, listening.look)
 
 def findings(config: Config, machine: Machine, answers: Answers) -> list[Finding]:
     """All that stands between them, errors first."""
-    by_machine = chain.from_iterable(look(config, machine) for look in _LOOKS)
+    by_machine = [*chain.from_iterable(look(config, machine) for look in _LOOKS)]
+    broken = {one.place.partition(",")[0] for one in by_machine if one.severity is Severity.ERROR}
     by_answers = chain.from_iterable(look(config, machine, answers) for look in _ANSWERED)
-    return worst_first((*by_machine, *by_answers))
+    # Why the targets of a path are silent is told by what is wrong with the path.
+    rest = [one for one in by_answers if one.id not in SILENCE or one.place.partition(",")[0] not in broken]
+    return worst_first((*by_machine, *rest))

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from steerd.core.settings import PathId, PolicyId
+
+AND: Final = " && "
+"""Between two commands of a cure."""
 
 
 class Severity(StrEnum):
@@ -32,7 +35,7 @@ class Cure(NamedTuple):
 
 def run(*commands: str) -> Cure:
     """Commands, each once the one before it has succeeded."""
-    return Cure(By.RUN, " && ".join(commands))
+    return Cure(By.RUN, AND.join(commands))
 
 
 def put(text: str) -> Cure:
@@ -79,5 +82,8 @@ def warning(id_: str, place: str, what: str, why: str, cure: Cure) -> Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors, then warnings; each of them in the order in which it was found, and once."""
-    return sorted(dict.fromkeys(findings), key=lambda one: one.severity is not Severity.ERROR)
+    """Errors, then warnings, in the order in which they were found; of what one command cures the first alone."""
+    found: dict[object, Finding] = {}
+    for one in sorted(findings, key=lambda one: one.severity is not Severity.ERROR):
+        found.setdefault(one.cure if one.cure.by is By.RUN else one, one)
+    return list(found.values())

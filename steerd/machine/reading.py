@@ -1,9 +1,10 @@
 """The one place that reads this machine for a look at it. It changes nothing: no rule, route, table or sysctl."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import time
 from typing import TypeVar
 
 from steerd.config.settings import RouteSettings
@@ -21,7 +22,7 @@ from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model import numbers
 from steerd.route.model.leads import Leads
-from steerd.route.model.objects import MAIN, Action, Device, Rule
+from steerd.route.model.objects import MAIN, Action, Rule
 from steerd.route.nft.counters import table_name
 from steerd.route.nft.firewall import Firewall, collision, ours
 from steerd.route.nft.protect import Protection
@@ -65,6 +66,8 @@ def read(settings: RouteSettings | None = None, control: Path | None = None, roo
         wireguard = dict(_wireguard(main.devices, missed)) if "CAP_NET_ADMIN" in may else {}
         if "CAP_NET_ADMIN" not in may:
             missed.found.append(Unread("WireGuard devices", "CAP_NET_ADMIN is missing"))
+        if "CAP_NET_RAW" not in may:
+            missed.found.append(Unread("targets", "CAP_NET_RAW is missing"))
         far_ends = {name: (remote, one.mark) for name, one in wireguard.items() if (remote := endpoint(one))}
         return Machine(
             main=main,
@@ -86,7 +89,15 @@ def read(settings: RouteSettings | None = None, control: Path | None = None, roo
             reserved=_reserved(settings) if settings else Reserved(),
             capable=may,
             unread=tuple(missed.found),
+            now=time(),
         )
+
+
+def again(machine: Machine) -> Machine:
+    """The same, with what probes may have changed: which neighbours answer, and WireGuard's handshakes. Raises
+    `OSError`."""
+    wireguard = dict(_wireguard(machine.wireguard, _Missed()))
+    return replace(machine, neighbours=neighbours(machine.main), wireguard=machine.wireguard | wireguard, now=time())
 
 
 def neighbours(main: Main) -> dict[tuple[str, str], int]:
@@ -107,7 +118,7 @@ def _tables(
             yield (family, number), table.table(family, number, main.devices)
 
 
-def _wireguard(devices: Mapping[str, Device], missed: _Missed) -> Iterator[tuple[str, WireGuardDevice]]:
+def _wireguard(devices: Iterable[str], missed: _Missed) -> Iterator[tuple[str, WireGuardDevice]]:
     with Speaker() as speaker:
         for name in sorted(devices):
             found = missed.read(f"WireGuard of {name}", lambda name=name: speaker.read(name), None)  # type: ignore[misc]

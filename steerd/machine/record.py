@@ -106,7 +106,7 @@ class Machine:
     and address, as `Reachability`. ``sysctls`` of devices by protocol, device and key. ``underlays``: what the outer
     packets of tunnels leave by, as the kernel says now. ``quick``: wg-quick's files by device. ``managed``: devices
     that NetworkManager manages. ``programs`` that run here. ``capable`` of what steerd needs: names of capabilities
-    that this process has."""
+    that this process has. ``now``: when WireGuard was asked, Unix time in seconds."""
 
     main: Main = field(default_factory=Main)
     rules: Sequence[tuple[int, Rule]] = ()
@@ -127,6 +127,7 @@ class Machine:
     reserved: Reserved = field(default_factory=Reserved)
     capable: AbstractSet[str] = frozenset({"CAP_NET_ADMIN", "CAP_NET_RAW"})
     unread: tuple[Unread, ...] = ()
+    now: float = 0.0
 
     def sysctl(self, protocol: str, device: str, key: str) -> str:
         """Empty: there is no such device, or no such protocol."""

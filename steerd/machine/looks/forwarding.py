@@ -17,6 +17,7 @@ _STRICT = 1
 _USERS = "DOCKER-USER"
 """Docker's own chains are made anew with each of its starts; this one is left to whoever runs the machine."""
 _PAIRS = 8
+_EVERYWHERE = (["net.ipv4.ip_forward"], ["net.ipv6.conf.all.forwarding"])
 
 
 def look(config: Config, machine: Machine) -> Iterator[Finding]:
@@ -59,10 +60,11 @@ def _stopped(
     }
     if off:
         keys = list(dict.fromkeys(off.values()))
+        where = "" if keys in _EVERYWHERE else f" that comes in by {', '.join(off)}"
         yield error(
             "not-forwarded",
             of_policy(policy.policy),
-            f"IPv{family} that comes in by {', '.join(off)} is not forwarded, since {' and '.join(keys)} is 0.",
+            f"IPv{family}{where} is not forwarded, since {' and '.join(keys)} is 0.",
             "What the policy is to steer goes nowhere.",
             run(*(f"sysctl -w {key}=1" for key in keys)),
         )

@@ -42,10 +42,11 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
 
 
 def _main(settings: RouteSettings, machine: Machine, policy: RoutePolicy) -> Iterator[Finding]:
-    leads, place = machine.main.leads, of_policy(policy.policy, "prefixes")
+    leads, place, shares = machine.main.leads, of_policy(policy.policy, "prefixes"), False
     for family in FAMILIES:
         found = covered(settings, leads, policy, family, devices(settings, policy))
         if found.share:
+            shares = True
             whole = found.share >= ALL
             part = words(settings, leads, policy, found)
             yield (error if whole else warning)(
@@ -58,7 +59,7 @@ def _main(settings: RouteSettings, machine: Machine, policy: RoutePolicy) -> Ite
                     "Remove them (OpenVPN: pull-filter ignore redirect-gateway), or list in except what is to go there."
                 ),
             )
-    for line in shadowed(replace(settings, policies=(policy,)), machine.main):
+    for line in () if shares else shadowed(replace(settings, policies=(policy,)), machine.main):
         yield warning(
             "main-knows-better",
             place,

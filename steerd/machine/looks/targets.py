@@ -8,7 +8,12 @@ from steerd.core.views import Finding as Said
 from steerd.machine.answers import Answers
 from steerd.machine.finding import Cure, Finding, do, error, of_path, put, warning
 from steerd.machine.record import Machine
+from steerd.tunnel.staleness import REJECT_AFTER
 
+SILENCE = {"target-silent", "target-unsent", "target-unmeasured", "target-not-by-method"}
+"""Findings that something else may be the cause of."""
+
+_ICMP = "icmp"
 _NO_ROUTE = ("ENETUNREACH", "EHOSTUNREACH")
 """In the prober's words, where the kernel found no route for a probe."""
 
@@ -34,11 +39,14 @@ def look(config: Config, machine: Machine, answers: Answers) -> Iterator[Finding
     for path in config.probe.paths:
         if machine.main.up(path.device) is None:
             continue
+        heard = answers.answered.get(path.path, frozenset())
+        mute = []
         for leg, target in enumerate(path.targets):
             if _is_own(machine, target):
                 yield _own(path, target, answers)
-            elif leg not in answers.answered.get(path.path, ()):
-                yield _silent(machine, path, target, answers, blocked)
+            elif leg not in heard and (target.source is None or target.source in machine.own):
+                mute.append(target)
+        yield from _mute(machine, path, mute, answers, blocked)
 
 
 def _is_own(machine: Machine, target: Target) -> bool:
@@ -57,54 +65,66 @@ def _own(path: ProbePath, target: Target, answers: Answers) -> Finding:
     )
 
 
-def _silent(machine: Machine, path: ProbePath, target: Target, answers: Answers, blocked: Sequence[str]) -> Finding:
+def _mute(
+    machine: Machine, path: ProbePath, mute: Sequence[Target], answers: Answers, blocked: Sequence[str]
+) -> Iterator[Finding]:
+    """Targets of a path that did not answer."""
     said = answers.said.get(path.path, {})
-    name, place = target.name or target.address, of_path(path.path, _key(target))
-    by = f"{path.method.upper()}" + (f" at port {path.port}" if path.port else "")
-    if Said.UNRESOLVED in said and target.name:
-        return warning(
-            "target-unresolved",
-            place,
-            f"{said[Said.UNRESOLVED]}.",
-            "It is not probed until its name has an address.",
-            do("See to this machine's DNS, or write an address."),
-        )
     local = said.get(Said.LOCAL, "")
-    # Bound to a device without neighbours a packet leaves whatever routes say; else they have to lead there.
-    leads = machine.main.devices[path.device].hardware == "" and target.family == IPV4
     unrouted = any(code in local for code in _NO_ROUTE)
-    if unrouted and not leads and not machine.sockets.daemon:
-        return warning(
-            "target-unmeasured",
-            place,
-            f"{name} could not be probed: no route of this machine leads there by {path.device}.",
-            "steerd's own table will; until it runs, nobody can say whether the target answers.",
-            do("Run this check again beside the running daemon."),
-        )
     make = error if blocked else warning
     why = "The path is taken for down."
     if blocked:
         why = f"No path of policy {' and '.join(blocked)} answers, so there is nothing to steer to."
-    if local and not unrouted:
-        return make(
-            "target-unsent", place, f"{name} cannot be probed: {local}.", why, do("See to what the message names.")
-        )
-    if path.method != "icmp" and target.address in answers.others.get(path.path, ()):
-        return make(
-            "target-not-by-method",
-            place,
-            f"{name} answers ICMP, and nothing by {by}.",
-            why,
-            put('method = "icmp"'),
-        )
-    return make(
-        "target-silent",
-        place,
-        f"{name} did not answer by {by} through {path.device}.",
-        why,
-        _other(path, target, answers)
-        or do(f"See whether it answers at all (`ping -I {path.device} {name}`), or write an address that does."),
-    )
+    silent, elsewhere = [], []
+    for target in mute:
+        name, place = target.name or target.address, of_path(path.path, _key(target))
+        # Bound to a device without neighbours a packet leaves whatever routes say; else they have to lead there.
+        leads = machine.main.devices[path.device].hardware == "" and target.family == IPV4
+        if Said.UNRESOLVED in said and target.name:
+            what, cure = f"{said[Said.UNRESOLVED]}.", do("See to this machine's DNS, or write an address.")
+            yield make("target-unresolved", place, what, why, cure)
+        elif unrouted and not leads and not machine.sockets.daemon:
+            yield warning(
+                "target-unmeasured",
+                place,
+                f"{name} could not be probed: no route of this machine leads there by {path.device}.",
+                "steerd's own table will; until it runs, nobody can say whether the target answers.",
+                do("Run this check again beside the running daemon."),
+            )
+        elif local and not unrouted:
+            what = f"{name} cannot be probed: {local}."
+            yield make("target-unsent", place, what, why, do("See to what the message names."))
+        elif cure_ := _other(path, target, answers):
+            yield make("target-silent", place, f"{name} does not answer through {path.device}.", why, cure_)
+        elif path.method != _ICMP and target.address in answers.others.get(path.path, ()):
+            elsewhere.append(name)
+        else:
+            silent.append(name)
+    by = path.method.upper() + (f" at port {path.port}" if path.port else "")
+    if elsewhere:
+        what = f"{' and '.join(elsewhere)} {_verb(elsewhere, 'answers', 'answer')} ICMP, and nothing by {by}."
+        yield make("target-not-by-method", of_path(path.path, "method"), what, why, put('method = "icmp"'))
+    if silent:
+        names = " and ".join(silent)
+        look_ = f"See whether {_verb(silent, 'it answers', 'they answer')} at all (`ping -I {path.device} {silent[0]}`)"
+        what = f"{names} {_verb(silent, 'does', 'do')} not answer by {by} through {path.device}."
+        cure = do(f"{look_}, or write an address behind the path that does.")
+        if device := _unmet(machine, path):
+            what = f"{what[:-1]}, and WireGuard has no session with its peer."
+            cure = do(f"Compare keys and endpoint at both ends: `wg show {device}` names those of this one.")
+        yield make("target-silent", of_path(path.path, "target"), what, why, cure)
+
+
+def _unmet(machine: Machine, path: ProbePath) -> str:
+    """The path's WireGuard device, if no peer of it has completed a handshake lately; empty: it is none, or one has."""
+    device = machine.wireguard.get(path.device)
+    latest = max((peer.handshake for peer in device.peers.values()), default=0.0) if device else machine.now
+    return path.device if machine.now - latest > REJECT_AFTER else ""
+
+
+def _verb(of: Sequence[str], one: str, many: str) -> str:
+    return one if len(of) == 1 else many
 
 
 def _other(path: ProbePath, target: Target, answers: Answers) -> Cure | None:

@@ -1,8 +1,10 @@
 """WireGuard: what its peers take, and where its own outer packets go."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6, inet_ntop
+from typing import NamedTuple
 
 from steerd.config.settings import Actuator, Config, RoutePath, RoutePolicy, RouteSettings, TunnelPath
 from steerd.machine.finding import Cure, Finding, do, error, of_path, of_policy, put, run, warning
@@ -29,9 +31,10 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
     for name in dict.fromkeys(path.device for path in config.route.paths):
         if device := machine.wireguard.get(name):
             yield from _mark(config.route, device)
-        yield from _loops(config.route, machine, name)
         if quick := machine.quick.get(name):
             yield from _quick(machine, name, quick)
+    for policy in config.route.policies:
+        yield from _loops(config.route, machine, policy)
 
 
 def _peers(config: Config, machine: Machine, path: TunnelPath, device: Device, route: RoutePath) -> Iterator[Finding]:
@@ -132,34 +135,51 @@ def _mark(settings: RouteSettings, device: Device) -> Iterator[Finding]:
         )
 
 
-def _loops(settings: RouteSettings, machine: Machine, name: str) -> Iterator[Finding]:
+class _Tunnel(NamedTuple):
+    """Where its outer packets go, and their mark (0: none)."""
+
+    device: str
+    remote: str
+    mark: int
+
+
+def _loops(settings: RouteSettings, machine: Machine, policy: RoutePolicy) -> Iterator[Finding]:
     """Outer packets begin on the gateway itself: a policy with ``own_traffic`` steers them, unless main knows the way
     by more than a default route, or their mark says that they are to be left alone."""
-    mark, remotes = _far_ends(machine, name)
-    if not remotes or (settings.bypass_mark and mark == settings.bypass_mark):
-        return
-    for policy in settings.policies:
-        value, mask = policy.fwmark
-        if not policy.own_traffic or policy.sources or (mark ^ value) & mask:
-            continue
-        for remote in remotes:
-            if _steers(settings, machine, policy, remote):
-                yield error(
-                    "tunnel-into-itself",
-                    of_policy(policy.policy, "own_traffic"),
-                    f"The policy steers the outer packets of {name}, to {remote}, which carry "
-                    + (f"mark {mark:#x}." if mark else "no mark."),
-                    "They go into a tunnel again, at worst into their own, and nothing comes through.",
-                    _out_of_it(settings, machine, name, mark, remote),
-                )
-                return
+    value, mask = policy.fwmark
+    met = [
+        one
+        for name in dict.fromkeys(path.device for path in settings.paths)
+        for one in _outer(machine, name)
+        if policy.own_traffic
+        and not policy.sources
+        and not (one.mark ^ value) & mask
+        and not (settings.bypass_mark and one.mark == settings.bypass_mark)
+        and _steers(settings, machine, policy, one.remote)
+    ]
+    if met:
+        marks = sorted({one.mark for one in met})
+        yield error(
+            "tunnel-into-itself",
+            of_policy(policy.policy, "own_traffic"),
+            f"The policy steers the outer packets of {', '.join(one.device for one in met)}, to "
+            f"{', '.join(one.remote for one in met)}, "
+            + (
+                f"which carry mark {' or '.join(f'{mark:#x}' for mark in marks)}."
+                if any(marks)
+                else "which carry no mark."
+            ),
+            "They go into a tunnel again, at worst into their own, and nothing comes through.",
+            _out_of_it(settings, machine, met),
+        )
 
 
-def _far_ends(machine: Machine, name: str) -> tuple[int, list[str]]:
+def _outer(machine: Machine, name: str) -> Iterator[_Tunnel]:
     if device := machine.wireguard.get(name):
-        return device.mark, sorted({peer.endpoint for peer in device.peers.values() if peer.endpoint})
-    known = machine.main.devices.get(name)
-    return (known.mark, [known.remote]) if known and known.remote else (0, [])
+        remotes = sorted({peer.endpoint for peer in device.peers.values() if peer.endpoint})
+        yield from (_Tunnel(name, remote, device.mark) for remote in remotes)
+    elif (known := machine.main.devices.get(name)) and known.remote:
+        yield _Tunnel(name, known.remote, known.mark)
 
 
 def _steers(settings: RouteSettings, machine: Machine, policy: RoutePolicy, remote: str) -> bool:
@@ -175,13 +195,15 @@ def _steers(settings: RouteSettings, machine: Machine, policy: RoutePolicy, remo
     return prefixes.longest(family, mine, address.packed) > prefixes.longest(family, left, address.packed)
 
 
-def _out_of_it(settings: RouteSettings, machine: Machine, name: str, mark: int, remote: str) -> Cure:
-    if settings.bypass_mark and name in machine.wireguard:
-        return run(f"wg set {name} fwmark {settings.bypass_mark:#x}")
-    if mark and not mark & settings.mark_mask:
-        return put(f'route.bypass_mark = "{mark:#x}"')
-    listed = ", ".join(f'"{one}"' for one in (*settings.management, remote))
-    return put(f"route.management = [{listed}]")
+def _out_of_it(settings: RouteSettings, machine: Machine, met: Sequence[_Tunnel]) -> Cure:
+    marks = {one.mark for one in met}
+    if settings.bypass_mark and all(one.device in machine.wireguard for one in met):
+        devices = dict.fromkeys(one.device for one in met)
+        return run(*(f"wg set {name} fwmark {settings.bypass_mark:#x}" for name in devices))
+    if not settings.bypass_mark and len(marks) == 1 and 0 not in marks and not min(marks) & settings.mark_mask:
+        return put(f'route.bypass_mark = "{min(marks):#x}"')
+    listed = dict.fromkeys((*settings.management, *(one.remote for one in met)))
+    return put(f"route.management = [{', '.join(map(json.dumps, listed))}]")
 
 
 def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
