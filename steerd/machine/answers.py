@@ -87,7 +87,8 @@ async def _heard(paths: Sequence[ProbePath], seconds: float) -> Answers:
 
 
 def _hops(config: Config, machine: Machine) -> Iterable[ProbePath]:
-    """The next hops of paths, to be asked by their devices: whoever is on the link answers for its address at least."""
+    """The next hops of paths, to be asked by their devices: whoever is on the link answers for its address at least.
+    Without the path's mark, by which steerd's table would lead to another next hop, as of an earlier configuration."""
     known = learn(machine.main)
     ways = {path.path: path for path in config.route.paths}
     for path in config.probe.paths:
@@ -95,7 +96,7 @@ def _hops(config: Config, machine: Machine) -> Iterable[ProbePath]:
             gateway = known.get((family, path.device))
             address = (gateway.via if gateway else "") if via == AUTO else via
             if address and path.device in machine.main.devices:
-                yield _echo(path, family, address.split()[0])
+                yield replace(_echo(path, family, address.split()[0]), mark=0)
 
 
 def _vias(path: RoutePath) -> list[tuple[int, str]]:
