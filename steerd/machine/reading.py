@@ -97,7 +97,9 @@ def again(machine: Machine) -> Machine:
     """The same, with what probes may have changed: which neighbours answer, and WireGuard's handshakes. Raises
     `OSError`."""
     wireguard = dict(_wireguard(machine.wireguard, _Missed()))
-    return replace(machine, neighbours=neighbours(machine.main), wireguard=machine.wireguard | wireguard, now=time())
+    return replace(
+        machine, neighbours=neighbours(machine.main), wireguard={**machine.wireguard, **wireguard}, now=time()
+    )
 
 
 def neighbours(main: Main) -> dict[tuple[str, str], int]:

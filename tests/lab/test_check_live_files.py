@@ -9,7 +9,7 @@ import pytest
 from steerd.lab.enclosure import RUN, run
 from steerd.lab.world.wiring import ADMIN
 from steerd.lab.world.world import METRICS, World
-from tests.lab.live import FILE, arrives, check, cure
+from tests.lab.live import FILE, arrives, check, cure, shell
 from tests.lab.test_daemon import ask, start, status
 from tests.lab.waiting import until
 
@@ -101,3 +101,49 @@ def test_two_paths_that_are_one_are_an_error_and_silent_targets_are_one_only_if_
     code, findings = found["one"]
     assert (code, [one["severity"] for one in findings]) == (0, ["warning"] * 3)
     print(f"with nothing that answers it took {found['took']:.1f} s")
+
+
+NEIGHBOURS = {
+    "Tailscale": (
+        "ip route add 198.18.7.1/32 dev wan0 table 52; ip rule add priority 5270 lookup 52",
+        "rule-after",
+        'except = ["198.18.7.1/32"]',
+    ),
+    "strongSwan, by routes": (
+        "ip route add 198.18.8.0/24 dev wan0 table 220; ip rule add priority 220 lookup 220",
+        "rule-before",
+        'except = ["198.18.7.1/32", "198.18.8.0/24"]',
+    ),
+    "strongSwan, by policies": (
+        "ip xfrm policy add dir out dst 198.18.9.0/24 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp mode tunnel",
+        "ipsec-takes",
+        'except = ["198.18.7.1/32", "198.18.8.0/24", "198.18.9.0/24"]',
+    ),
+}
+"""One after the other, each with what the file leaves out for those before."""
+
+
+def neighbours() -> Any:
+    found: dict[str, Any] = {}
+    with World(rate=50) as world:
+        FILE.write_text(world.gateway_config())
+        for name, (command, _, _) in NEIGHBOURS.items():
+            shell(command)
+            found[name] = [check()]
+            for finding in found[name][0][1]:
+                cure(finding)
+            found[name].append(check())
+        start(world, FILE.read_text())
+        arrives(world)
+        found["beside"] = check()
+    return found
+
+
+def test_what_other_programs_take_is_named_and_left_to_them_as_is_said() -> None:
+    found = run(f"{__name__}:neighbours")
+    for name, (_, id_, pair) in NEIGHBOURS.items():
+        (_, findings), after = found[name]
+        assert [(one["id"], one["cure"]) for one in findings] == [(id_, pair)], name
+        assert findings[0]["place"] == "policy users, except"
+        assert after == [0, []], name
+    assert found["beside"] == [0, []]

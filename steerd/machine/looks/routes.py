@@ -93,25 +93,22 @@ def _rule(settings: RouteSettings, machine: Machine, met: Met, *, guarded: bool)
     whose = f" ({_KNOWN[rule.target]})" if rule.target in _KNOWN else ""
     what = f"{met.what[0].upper()}{met.what[1:]}{whose}."
     concerned = _concerned(settings, machine, rule)
-    left = _left_out(concerned[0], machine, rule) if len(concerned) == 1 else None
-    command = commands.rule(rule)
+    policy = next((one for one in concerned if one.policy in met.takes), next(iter(concerned), None))
+    left = _left_out(policy, machine, rule) if policy and (whose or (guarded and not met.takes)) else None
+    place = of_policy(policy.policy, "except" if left else "") if policy else "policies"
+    command, ip = commands.rule(rule), _ip(rule.family)
     if met.takes:
-        place = of_policy(next(iter(met.takes)))
-        why = "What it takes is never steered."
-        yield error(
-            "rule-before", place, what, why, (left if whose else None) or run(f"{_ip(rule.family)} rule del {command}")
-        )
+        cure = left or run(f"{ip} rule del {command}")
+        yield error("rule-before", place, what, "What it takes is never steered.", cure)
         return
-    place = of_policy(concerned[0].policy) if concerned else "policies"
     first = command.replace(f"priority {rule.priority}", f"priority {band[0] - 1}")
-    moved = run(f"{_ip(rule.family)} rule add {first}", f"{_ip(rule.family)} rule del {command}")
-    yield warning(
-        "rule-after",
-        place,
-        what,
-        "Whoever made it meant that traffic to go there, and it no longer does.",
-        (left if whose or guarded else None) or (do(f"{met.cure[0].upper()}{met.cure[1:]}.") if guarded else moved),
+    moved = (
+        do(f"{met.cure[0].upper()}{met.cure[1:]}.")
+        if guarded
+        else run(f"{ip} rule add {first}", f"{ip} rule del {command}")
     )
+    why = "Whoever made it meant that traffic to go there, and it no longer does."
+    yield warning("rule-after", place, what, why, left or moved)
 
 
 def _concerned(settings: RouteSettings, machine: Machine, rule: Rule) -> list[RoutePolicy]:
@@ -147,8 +144,10 @@ def except_(policy: RoutePolicy, more: Iterable[str]) -> Cure:
 
 def _ipsec(settings: RouteSettings, machine: Machine, policy: RoutePolicy) -> Iterator[Finding]:
     for one in machine.ipsec:
-        mine = steered(policy, one.family, prefixes.pack(one.family, settings.management))
-        about = prefixes.pack(one.family, (one.destination,))
+        management = prefixes.pack(one.family, settings.management)
+        left = prefixes.union(one.family, management, prefixes.of_family(policy.excepted, one.family))
+        mine = steered(policy, one.family, management)
+        about = prefixes.outside(one.family, prefixes.pack(one.family, (one.destination,)), left)
         same = [net for net in map(ip_network, policy.sources) if net.version == one.family]
         of = ip_network(one.source)
         if one.bound or not prefixes.overlapping(one.family, mine, about):
@@ -157,7 +156,7 @@ def _ipsec(settings: RouteSettings, machine: Machine, policy: RoutePolicy) -> It
             continue
         yield warning(
             "ipsec-takes",
-            of_policy(policy.policy),
+            of_policy(policy.policy, "except"),
             f"An IPsec policy encrypts what goes from {one.source} to {one.destination}, whatever path it leaves by.",
             "It goes to IPsec's peer and not to the PoP that steerd chose.",
             do("Narrow its selectors, or give the tunnel an interface of its own (if_id).")
