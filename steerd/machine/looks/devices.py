@@ -1,7 +1,7 @@
 """The devices that paths leave by and policies' packets come in by."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from steerd.config.settings import IPV6, Config, ProbePath, RoutePath
 from steerd.machine.finding import Cure, Finding, do, error, of_path, of_policy, put, run, warning
@@ -9,7 +9,7 @@ from steerd.machine.record import Machine
 from steerd.route.kernel.forwarding import name
 from steerd.route.model import prefixes
 
-_NEAR = 0.7
+_NEAR = 0.6
 _NAMED = 8
 
 
@@ -22,7 +22,7 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
     for policy in config.route.policies:
         for device in policy.iifs:
             if device not in machine.main.devices:
-                near = _near(config, machine, device)
+                near = _near(config, machine, device, policy.iifs)
                 listed = ", ".join(f'"{near if one == device else one}"' for one in policy.iifs)
                 yield error(
                     "input-missing",
@@ -69,6 +69,7 @@ def _device(config: Config, machine: Machine, path: RoutePath) -> Iterator[Findi
             "A port has no routes of its own: packets leave by the bridge.",
             put(f'dev = "{bridge.name}"'),
         )
+    where = "all" if machine.sysctl("ipv6", "all", "disable_ipv6") == "1" else path.device
     off6 = machine.sysctl("ipv6", path.device, "disable_ipv6") == "1"
     if device.up and off6 and IPV6 in path.families and _sends(config, path, IPV6):
         yield warning(
@@ -76,7 +77,7 @@ def _device(config: Config, machine: Machine, path: RoutePath) -> Iterator[Findi
             place,
             f"IPv6 is switched off on {path.device}.",
             "IPv6 of the policies that use this path goes nowhere while it is their choice.",
-            run(f"sysctl -w {name('ipv6', path.device, 'disable_ipv6')}=0"),
+            run(f"sysctl -w {name('ipv6', where, 'disable_ipv6')}=0"),
         )
 
 
@@ -88,9 +89,10 @@ def _sends(config: Config, path: RoutePath, family: int) -> bool:
     )
 
 
-def _near(config: Config, machine: Machine, device: str) -> str:
-    """The device that was meant, by its name; empty: none is near, or it is another path's."""
-    found = difflib.get_close_matches(device, _free(config, machine), n=1, cutoff=_NEAR)
+def _near(config: Config, machine: Machine, device: str, named: Sequence[str] = ()) -> str:
+    """The device that was meant, by its name; empty: none is near, or it is another path's, or ``named`` already."""
+    free = [one for one in _free(config, machine) if one not in named]
+    found = difflib.get_close_matches(device, free, n=1, cutoff=_NEAR)
     return found[0] if found else ""
 
 

@@ -43,9 +43,9 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
                     *_stopped(machine, policy, family, sources, ways),
                     *_chains(machine, policy, family, sources, ways),
                 ):
-                    # Many policies meet the same chain: it is told with the first.
-                    if (key := (finding.id, finding.what)) not in told:
-                        told.add(key)
+                    # Many policies meet the same chain, in both families: it is told with the first.
+                    if finding.cure not in told:
+                        told.add(finding.cure)
                         yield finding
     if settings.pins and machine.nftables.refusals.get("pin") is None:
         yield from _strict(config, machine)
@@ -83,14 +83,17 @@ def _chains(
                 stuck = [way for way in ways if passes(way).get(chain) is answer]
                 if not stuck:
                     continue
+                whole = answer is Passes.NO
                 where = _USERS if f"\tchain {_USERS} {{" in text else chain
                 yield make(
                     "chain-drops",
                     of_policy(policy.policy),
                     f"Chain {chain} of nftables' table {table} {does} IPv{family} from {', '.join(sources)} to "
                     f"{', '.join(stuck)}.",
-                    "What the policy steers there is dropped by this machine's own firewall.",
-                    _accept(table, where, sources, stuck),
+                    f"This machine's own firewall {does} what the policy steers there.",
+                    _accept(table, where, sources, stuck)
+                    if whole
+                    else do(f"See that a rule of it accepts what is meant to pass: `nft list chain {table} {chain}`."),
                 )
 
 

@@ -20,7 +20,7 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
             "networkd-removes",
             "systemd-networkd",
             "systemd-networkd removes routes and rules that it did not make.",
-            "Whenever it configures a link traffic stops until steerd has put its own back.",
+            "Whenever it configures a link, traffic stops until steerd has put its own back.",
             run(f"mkdir -p {Path(DROP_IN).parent}", found.writing, RESTARTING),
         )
     if found and found.old and config.route.nexthop_objects and config.route.policies:
@@ -28,7 +28,7 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
             "networkd-nexthops",
             "systemd-networkd",
             f"systemd-networkd {found.old} removes nexthops of others whatever it is told.",
-            "Whenever it configures a link traffic stops for some 50 ms.",
+            "Whenever it configures a link, traffic stops for some 50 ms.",
             put("route.nexthop_objects = false"),
         )
     for path in config.route.paths:

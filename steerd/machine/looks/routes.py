@@ -90,8 +90,8 @@ def _rule(settings: RouteSettings, machine: Machine, met: Met, *, guarded: bool)
         yield warning("rules-more", "policies", f"{met.what}.", "Only the first are named.", do("Mend those first."))
         return
     rule, band = met.rule, numbers.priorities(settings)
-    whose = f" ({_KNOWN[rule.target]})" if rule.target in _KNOWN else ""
-    what = f"{met.what[0].upper()}{met.what[1:]}{whose}."
+    whose = _KNOWN.get(rule.target, "")
+    what = f"{whose} {met.what}." if whose else f"{met.what[0].upper()}{met.what[1:]}."
     concerned = _concerned(settings, machine, rule)
     policy = next((one for one in concerned if one.policy in met.takes), next(iter(concerned), None))
     left = _left_out(policy, machine, rule) if policy and (whose or (guarded and not met.takes)) else None

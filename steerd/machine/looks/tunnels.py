@@ -117,7 +117,8 @@ def _meets(entry: bytes, here: Range) -> bool:
 
 def _allow(device: Device, peer: Peer | None, more: list[AllowedIp]) -> Cure:
     peer = peer or (next(iter(device.peers.values())) if len(device.peers) == 1 else None)
-    texts = [prefixes.text(4 if len(one) == 5 else 6, one) for one in sorted({*(peer.allowed if peer else ()), *more})]
+    every = sorted({*(peer.allowed if peer else ()), *more}, key=lambda one: (len(one), one))
+    texts = [prefixes.text(4 if len(one) == 5 else 6, one) for one in every]
     if peer is None or len(texts) > _WHOLE:
         return do(f"Add these to the AllowedIPs of the path's peer of {device.name}.")
     return run(f"wg set {device.name} peer {peer.key} allowed-ips {','.join(texts)}")

@@ -33,7 +33,7 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
                 of_path(other.path, "dev"),
                 f"{one.device} and {other.device} send their outer packets to one address, {endpoints[one.path]}.",
                 f"PoPs {pops[one.path]} and {pops[other.path]} are one machine, or behind one: they fail together.",
-                do(f"Give {other.device} the endpoint of {pops[other.path]}: `wg show {other.device} endpoints`."),
+                do(f"Give {other.device} the endpoint of {pops[other.path]}, or make both paths those of one PoP."),
             )
     for together, name in together_on(settings, based(machine.main.devices, machine.underlays)):
         yield warning(
