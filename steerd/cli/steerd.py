@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.config and getattr(options, "file", None):
         parser.error(f"the configuration is named twice: -c {options.config} and {options.file}")
+    if options.verb == "check" and options.json and not options.live:
+        parser.error("--json: findings are what --live makes; without it each mistake is a line")
     from steerd.config.problem import ConfigError
 
     try:

@@ -90,7 +90,9 @@ def _chains(
                     of_policy(policy.policy),
                     f"Chain {chain} of nftables' table {table} {does} IPv{family} from {', '.join(sources)} to "
                     f"{', '.join(stuck)}.",
-                    f"This machine's own firewall {does} what the policy steers there.",
+                    "What the policy steers there is dropped by this machine's own firewall."
+                    if whole
+                    else "Whether one of its rules accepts that depends on more than the devices.",
                     _accept(table, where, sources, stuck)
                     if whole
                     else do(f"See that a rule of it accepts what is meant to pass: `nft list chain {table} {chain}`."),
