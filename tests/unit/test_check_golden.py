@@ -8,6 +8,7 @@ writes it anew; read it aloud before it is committed: is it plain, and does it s
 """
 
 import os
+import re
 from pathlib import Path
 
 from steerd.cli.live import text
@@ -34,3 +35,17 @@ def test_every_finding_reads_as_it_was_meant(tmp_path):
     if os.environ.get("STEERD_GOLDEN") == "write":
         GOLDEN.write_text(found)
     assert found == GOLDEN.read_text()
+
+
+def test_every_kind_of_finding_is_in_the_docs_and_no_other():
+    looks = Path(__file__).parents[2] / "steerd" / "machine" / "looks"
+    kinds = re.compile(r'(?:error|warning|make|_lacking|\))\(\s*"([a-z0-9]+(?:-[a-z0-9]+)+)",')
+    written = {kind for file in looks.glob("*.py") for kind in kinds.findall(file.read_text())}
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text().partition("## Findings")[2]
+    told = {
+        kind
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for kind in re.findall(r"`([a-z0-9-]+)`", line.split("|")[1])
+    }
+    assert told == written
