@@ -160,6 +160,7 @@ QUICK = QuickFile("/etc/wireguard/wg-fra1.conf")
 QUICK_RULE = Rule(4, 32765, Action.LOOKUP, 51820, mark=51820, mask=FULL_MASK, invert=True)
 HALVES = frozenset(prefixes.split(4, packed("0.0.0.0/1", "128.0.0.0/1"))) | {bytes(17)}
 FEWER = frozenset({bytes(5)})
+MARKED = Rule(4, 100, Action.NOP, mark=0x01000000, mask=0xFF000000)
 LOOKUP = Rule(4, 100, Action.LOOKUP, 100)
 WITH_HALVES = {**MAIN.leads, lead("wan", via="192.0.2.2"): packed("0.0.0.0/1", "128.0.0.0/1")}
 NETWORKD = "printf x >/etc/systemd/networkd.conf.d/steerd.conf"
@@ -373,7 +374,23 @@ CASES = {
     "FRR": (
         FILE,
         changed(reserved=Reserved(Seen(State(), DEVICES, Foreign(routes=((186, Kind(4, 4205, 20, 1)),))))),
-        [("numbers-taken", "route.table", "ip route flush table 4205 proto 186")],
+        [("numbers-taken", "route.table", "route.table = 5200")],
+    ),
+    "a rule among ours": (
+        FILE,
+        replace(
+            ruled(Rule(4, 4250, Action.NOP), Rule(4, 4150, Action.NOP)),
+            reserved=Reserved(Seen(State(), DEVICES, Foreign(rules=((0, Rule(4, 4250, Action.NOP)),)))),
+        ),
+        [("numbers-taken", "route.rule_priority", "route.rule_priority = 4000")],
+    ),
+    "a rule with our marks": (
+        FILE,
+        replace(
+            ruled(MARKED),
+            reserved=Reserved(Seen(State(), DEVICES, Foreign(rules=((0, MARKED),)))),
+        ),
+        [("numbers-taken", "route.mark", "ip rule del fwmark 0x1000000/0xff000000 priority 100 nop")],
     ),
     "nftables": (
         FILE,
@@ -402,7 +419,7 @@ CASES = {
         changed(networkd=Removes(old=252)),
         [],
     ),
-    "NetworkManager": (FILE, changed(**MANAGED), [("networkmanager-has-it", "path fra1/wg-fra1, dev", None)]),
+    "NetworkManager": (FILE, changed(**MANAGED), [("networkmanager-has-it", "device wg-fra1", None)]),
     "NetworkManager's uplink": (FILE, changed(**MANAGED | {"managed": {"lte", "wan"}}), []),
     "NetworkManager's remains": (FILE, changed(**MANAGED | {"programs": set()}), []),
     # tools

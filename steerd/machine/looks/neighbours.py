@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from steerd.config.settings import Config
-from steerd.machine.finding import Finding, of_path, put, run, warning
+from steerd.machine.finding import Finding, put, run, warning
 from steerd.machine.record import Machine
 from steerd.route.around.networkd import DROP_IN, RESTARTING
 
@@ -31,14 +31,20 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
             "Whenever it configures a link, traffic stops for some 50 ms.",
             put("route.nexthop_objects = false"),
         )
-    for path in config.route.paths:
-        device = machine.main.devices.get(path.device)
-        if _MANAGER in machine.programs and path.device in machine.managed and device and not device.hardware:
-            lines = f"[keyfile]\\nunmanaged-devices+=interface-name:{path.device}\\n"
-            yield warning(
-                "networkmanager-has-it",
-                of_path(path.path, "dev"),
-                f"NetworkManager manages {path.device}.",
-                "It may give the tunnel routes of its own, and take its addresses away.",
-                run(f"printf '{lines}' >>{_UNMANAGED}", "nmcli general reload"),
-            )
+    tunnels = [
+        path.device
+        for path in config.route.paths
+        if path.device in machine.managed
+        and (device := machine.main.devices.get(path.device))
+        and not device.hardware
+        and _MANAGER in machine.programs
+    ]
+    if names := list(dict.fromkeys(tunnels)):
+        listed = ";".join(f"interface-name:{name}" for name in names)
+        yield warning(
+            "networkmanager-has-it",
+            f"{'devices' if len(names) > 1 else 'device'} {', '.join(names)}",
+            f"NetworkManager manages {', '.join(names)}.",
+            "It may give a tunnel routes of its own, and take its addresses away.",
+            run(f"printf '[keyfile]\\nunmanaged-devices+={listed}\\n' >{_UNMANAGED}", "nmcli general reload"),
+        )

@@ -90,6 +90,8 @@ def _rule(settings: RouteSettings, machine: Machine, met: Met, *, guarded: bool)
         yield warning("rules-more", "policies", f"{met.what}.", "Only the first are named.", do("Mend those first."))
         return
     rule, band = met.rule, numbers.priorities(settings)
+    if rule.priority in band:
+        return  # told with the numbers that others have
     whose = _KNOWN.get(rule.target, "")
     what = f"{whose} {met.what}." if whose else f"{met.what[0].upper()}{met.what[1:]}."
     concerned = _concerned(settings, machine, rule)
