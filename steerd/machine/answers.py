@@ -6,6 +6,8 @@ what it might name instead.
 
 import asyncio
 import os
+import socket
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
@@ -132,12 +134,32 @@ async def _broker(settings: MqttSettings | None) -> str:
     """Why no connection to the broker comes about; empty: it does, or there is to be none."""
     if settings is None:
         return ""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[str] = loop.create_future()
+
+    def tell(words: str) -> None:
+        if not told.done():
+            told.set_result(words)
+
+    def connect() -> None:
+        words = _connected(settings.host, settings.port)
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(tell, words)
+
+    # A thread of its own: who waits for asyncio's at the end would wait for a name server that says nothing.
+    threading.Thread(target=connect, name="broker", daemon=True).start()
     try:
         async with asyncio.timeout(FIRST):
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
+            return await told
     except TimeoutError:
         return f"no answer within {FIRST:g} s"
+
+
+def _connected(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), FIRST).close()
+    except socket.gaierror as error:
+        return f"{host}: {error.strerror}"
     except OSError as error:
-        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    writer.close()
+        return os.strerror(error.errno) if error.errno else str(error)
     return ""

@@ -102,6 +102,16 @@ def daemon(control: Path) -> int:
         return int(_CREDENTIALS.unpack(asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
 
 
+def in_the_way(control: Path) -> str:
+    """What is where a control socket would be, in words; empty: it can be made, or we may not look."""
+    with suppress(PermissionError):
+        if control.exists() and not control.is_socket():
+            return f"{control} exists, and is no socket"
+        above = next(one for one in control.absolute().parents if one.exists())
+        return "" if above.is_dir() else f"{above} is no folder"
+    return ""
+
+
 def holders(inodes: Iterable[int]) -> dict[int, Process]:
     """The processes that have these sockets, as far as we may know."""
     wanted = frozenset(inodes)

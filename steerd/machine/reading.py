@@ -139,7 +139,10 @@ def _sysctls(devices: Iterable[str]) -> Iterator[tuple[tuple[str, str, str], str
 def _sockets(control: Path | None) -> Sockets:
     listeners, claims = tuple(files.listeners()), tuple(claimed())
     inodes = [*(one.inode for one in listeners), *(inode for _, inode in claims)]
-    return Sockets(listeners, claims, files.holders(inodes), files.daemon(control) if control else 0)
+    held = files.holders(inodes)
+    if control is None:
+        return Sockets(listeners, claims, held)
+    return Sockets(listeners, claims, held, files.daemon(control), files.in_the_way(control))
 
 
 def _nftables(settings: RouteSettings | None, missed: _Missed, *, may: bool) -> Nftables:

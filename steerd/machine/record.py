@@ -65,12 +65,14 @@ class Process(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Sockets:
     """``claims`` of steerds, with the inodes of the sockets that stand for them; ``holders`` of sockets, by inode, as
-    far as we may know. ``daemon``: the process that listens at the configuration's control socket; 0: none."""
+    far as we may know. ``daemon``: the process that listens at the configuration's control socket; 0: none.
+    ``blocked``: what is in the place of that socket, in words; empty: nothing."""
 
     listeners: Sequence[Listener] = ()
     claims: Sequence[tuple[Claimed, int]] = ()
     holders: Mapping[int, Process] = field(default_factory=dict)
     daemon: int = 0
+    blocked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

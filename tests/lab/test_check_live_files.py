@@ -2,6 +2,7 @@
 the file to the letter, and a daemon that is started with that steers."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,16 @@ def twins() -> Any:
         found["silent"], found["took"] = check(), time.monotonic() - began
         world.pops["fra1"].set(dead=False)
         found["one"] = check()
+        # A name server that says nothing: what waits for it is not waited for.
+        (RUN / "resolv.conf").write_text("nameserver 192.0.2.99\noptions timeout:30\n")
+        if Path("/etc/resolv.conf").exists():  # in the lab's own mounts
+            shell(f"mount --bind {RUN}/resolv.conf /etc/resolv.conf")
+        for pop in world.pops.values():
+            pop.set(dead=False)
+        FILE.write_text(config.replace(world.broker.url, "mqtt://nowhere.example:1883"))
+        began = time.monotonic()
+        found["mute"], found["waited"] = check(), time.monotonic() - began
+        FILE.write_text(config)
         start(world, config)
         assert ask(world, "status")[0] == 0
     return found
@@ -100,7 +111,11 @@ def test_two_paths_that_are_one_are_an_error_and_silent_targets_are_one_only_if_
     assert (code, [one["id"] for one in findings]) == (69, ["target-silent"] * 4)
     code, findings = found["one"]
     assert (code, [one["severity"] for one in findings]) == (0, ["warning"] * 3)
-    print(f"with nothing that answers it took {found['took']:.1f} s")
+    (one,) = found["mute"][1]
+    assert one["id"] == "broker-unreachable"
+    assert "cannot be reached: " in one["finding"]
+    assert found["waited"] < 20.0  # of the 30 s that the C library would wait, once and again
+    print(f"with nothing that answers it took {found['took']:.1f} s, with a mute name server {found['waited']:.1f} s")
 
 
 NEIGHBOURS = {

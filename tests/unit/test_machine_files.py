@@ -79,6 +79,17 @@ def test_the_daemon_is_who_listens_at_the_control_socket(tmp_path):
     assert files.daemon(path) == 0
 
 
+def test_what_is_where_the_control_socket_would_be(tmp_path):
+    assert files.in_the_way(tmp_path / "new" / "folder" / "s") == ""
+    file = tmp_path / "file"
+    file.touch()
+    assert files.in_the_way(file) == f"{file} exists, and is no socket"
+    assert files.in_the_way(file / "below" / "s") == f"{file} is no folder"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "s"))
+        assert files.in_the_way(tmp_path / "s") == ""
+
+
 def policy(*, direction=1, family=socket.AF_INET, device=0, index=9, rest=b""):
     destination, source = socket.inet_aton("198.18.0.0"), socket.inet_aton("10.0.0.0")
     selector = struct.pack(

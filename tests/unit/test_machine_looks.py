@@ -450,6 +450,16 @@ CASES = {
         changed(sockets=Sockets(PORTS, (), {7: Process(5, "x", 0)})),
         [("metrics-port", "export.listen", 'export.listen = "127.0.0.1:9913"')],
     ),
+    "no room for the socket": (
+        FILE,
+        changed(sockets=Sockets(blocked="/run/steerd is no folder")),
+        [("control-socket", "control.socket", None)],
+    ),
+    "no room for another socket": (
+        FILE + '[control]\nsocket = "/etc/passwd/s"\n',
+        changed(sockets=Sockets(blocked="/etc/passwd is no folder")),
+        [("control-socket", "control.socket", 'control.socket = "/run/steerd/control.sock"')],
+    ),
     "metrics of our own": (
         FILE,
         changed(sockets=Sockets([Listener("127.0.0.1", 9911, 7)], (), {7: Process(5, "steerd", 0)}, daemon=5)),

@@ -1,19 +1,20 @@
-"""Where metrics are served, and the broker that sharing goes by."""
+"""Where metrics are served and steerctl is heard, and the broker that sharing goes by."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 from steerd.config.settings import Config
 from steerd.machine.answers import Answers
-from steerd.machine.finding import Finding, do, put, warning
+from steerd.machine.finding import Finding, do, error, put, warning
 from steerd.machine.record import Listener, Machine
 
+_CONTROL = "/run/steerd/control.sock"
 _LOOPBACK = "127.0.0.1"
 _TRIES = 100
 
 
 def look(config: Config, machine: Machine, answers: Answers) -> Iterator[Finding]:
-    """Steering goes on without both."""
+    """Steering goes on without metrics and sharing."""
     host, port = config.export.host, config.export.port
     address = ip_address(_LOOPBACK if host == "localhost" else host)
     unserved = "Metrics, /healthz and /readyz are not served, until it is there."
@@ -41,6 +42,16 @@ def look(config: Config, machine: Machine, answers: Answers) -> Iterator[Finding
                 "Metrics, /healthz and /readyz are not served, until it is free.",
                 put(f'export.listen = "{shown}:{free}"'),
             )
+    if machine.sockets.blocked:
+        yield error(
+            "control-socket",
+            "control.socket",
+            f"{machine.sockets.blocked}.",
+            "steerctl's socket cannot be made there: steerd does not start.",
+            do("Move it away, or write another control.socket.")
+            if str(config.control_socket) == _CONTROL
+            else put(f'control.socket = "{_CONTROL}"'),
+        )
     if answers.broker and config.mqtt:
         where = f"{config.mqtt.host}:{config.mqtt.port}"
         yield warning(
