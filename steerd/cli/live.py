@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from steerd.cli.configuration import read
+from steerd.cli.pipe import piped_away
 from steerd.cli.terminal import say
 from steerd.config.settings import Config
 from steerd.machine.answers import ask
@@ -34,7 +35,15 @@ def check(path: Path, *, as_json: bool) -> int:
     except OSError as error:
         say(f"steerd check --live: this machine cannot be read: {error.strerror or error}", error=True)
         return 1
-    say(json.dumps([as_dict(one) for one in found], indent=2) if as_json else "\n".join(text(path, found)))
+    except KeyboardInterrupt:
+        return 130
+    try:
+        say(
+            json.dumps([as_dict(one) for one in found], indent=2) if as_json else "\n".join(text(path, found)),
+            flush=True,
+        )
+    except BrokenPipeError:  # `| head` has read enough
+        piped_away()
     return EX_MACHINE if any(one.severity is Severity.ERROR for one in found) else 0
 
 

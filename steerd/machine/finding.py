@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 from typing import Final, NamedTuple
 
 from steerd.core.settings import PathId, PolicyId
@@ -34,7 +35,13 @@ class Cure(NamedTuple):
 
 
 def run(*commands: str) -> Cure:
-    """Commands, each once the one before it has succeeded."""
+    """Commands, each once the one before it has succeeded. Their words, parted by blanks, are quoted where a shell
+    would take them for more: others choose names."""
+    return as_written(*(" ".join(map(quote, one.split(" "))) for one in commands))
+
+
+def as_written(*commands: str) -> Cure:
+    """As `run`, of commands that are a shell's already."""
     return Cure(By.RUN, AND.join(commands))
 
 

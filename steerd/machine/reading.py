@@ -24,7 +24,7 @@ from steerd.route.model import numbers
 from steerd.route.model.leads import Leads
 from steerd.route.model.objects import MAIN, Action, Rule
 from steerd.route.nft.counters import table_name
-from steerd.route.nft.firewall import Firewall, collision, ours
+from steerd.route.nft.firewall import Firewall, collision, find_nft, ours
 from steerd.route.nft.protect import Protection
 from steerd.tunnel.peers import endpoint
 
@@ -147,10 +147,10 @@ def _sockets(control: Path | None) -> Sockets:
 
 def _nftables(settings: RouteSettings | None, missed: _Missed, *, may: bool) -> Nftables:
     """Without privileges nothing of it can be told apart from what the kernel lacks."""
-    with Protection(readonly=not may) as protection, Firewall() as firewall:
-        if not may:
-            missed.found.append(Unread("nftables", "CAP_NET_ADMIN is missing"))
-            return Nftables(there=firewall.program is not None)
+    if not may:
+        missed.found.append(Unread("nftables", "CAP_NET_ADMIN is missing"))
+        return Nftables(there=find_nft() is not None)
+    with Protection() as protection, Firewall() as firewall:
         firewall.look_at_others()
         listed = {name: text for family in (4, 6) for name, text in firewall.others(family).items()}
         if settings:

@@ -169,6 +169,18 @@ WAN = {lead("wan", via="192.0.2.2"): bytes(5)}
 MANAGED = {"managed": {"wg-fra1"}, "programs": {"NetworkManager"}}
 DROPS = "type filter hook forward priority filter; policy drop;"
 SED = "sed -i '/^ *\\[Interface\\]/a Table = off' /etc/wireguard/wg-fra1.conf"
+DOCKER = f"""\
+table ip filter {{
+\tchain DOCKER-USER {{
+\t\tcounter return
+\t}}
+
+\tchain FORWARD {{
+\t\t{DROPS}
+\t\tjump DOCKER-USER
+\t}}
+}}
+"""
 LTE = 'dev = "lte", via = "192.0.2.129"'
 
 CASES = {
@@ -337,6 +349,11 @@ CASES = {
     ),
     "strict, and nothing is pinned": (FILE + 'flows = "move"\n', sysctls(ipv4__lte__rp_filter="1"), []),
     "a chain that accepts": (FILE, chain(f'{DROPS}\n\t\tiifname "lan" accept'), []),
+    "Docker's chain": (
+        FILE,
+        changed(nftables=replace(HEALTHY.nftables, forwarding={"ip filter": DOCKER})),
+        [("chain-drops", "policy users", None)],
+    ),
     "a chain that may accept": (
         FILE,
         chain(f'{DROPS}\n\t\tiifname "lan" tcp dport 443 accept'),
@@ -555,6 +572,10 @@ def test_the_broker_that_cannot_be_reached_is_a_warning(configured):
     (one,) = findings(config, HEALTHY, replace(ANSWERS, broker="Connection refused"))
     assert (one.id, one.severity) == ("broker-unreachable", "warning")
     assert "192.0.2.9:1883 cannot be reached: Connection refused" in one.what
+
+
+def test_what_a_shell_would_obey_in_a_name_is_quoted():
+    assert run("ip link set $(reboot) up", "true").text == "ip link set '$(reboot)' up && true"
 
 
 def test_errors_come_first_and_what_one_command_cures_is_told_once():

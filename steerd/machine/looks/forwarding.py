@@ -1,5 +1,6 @@
 """Whether packets of policies are let through this machine at all."""
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -17,6 +18,7 @@ _STRICT = 1
 _USERS = "DOCKER-USER"
 """Docker's own chains are made anew with each of its starts; this one is left to whoever runs the machine."""
 _PAIRS = 8
+_PLAIN = re.compile(r"[A-Za-z_.][\w.-]*", re.ASCII)
 _EVERYWHERE = (["net.ipv4.ip_forward"], ["net.ipv6.conf.all.forwarding"])
 
 
@@ -111,11 +113,16 @@ def _accept(table: str, chain: str, sources: Sequence[str], ways: Sequence[str])
             for source in sources
             for way in ways
             for command in (
-                f'{insert} iifname "{way}" oifname "{source}" ct state established,related counter accept',
-                f'{insert} iifname "{source}" oifname "{way}" counter accept',
+                f"{insert} iifname {_named(way)} oifname {_named(source)} ct state established,related counter accept",
+                f"{insert} iifname {_named(source)} oifname {_named(way)} counter accept",
             )
         )
     )
+
+
+def _named(device: str) -> str:
+    """As `nft` takes it."""
+    return device if _PLAIN.fullmatch(device) else f'"{device}"'
 
 
 def _strict(config: Config, machine: Machine) -> Iterator[Finding]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from steerd.config.settings import Config
-from steerd.machine.finding import Finding, put, run, warning
+from steerd.machine.finding import Finding, as_written, put, warning
 from steerd.machine.record import Machine
 from steerd.route.around.networkd import DROP_IN, RESTARTING
 
@@ -21,7 +22,7 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
             "systemd-networkd",
             "systemd-networkd removes routes and rules that it did not make.",
             "Whenever it configures a link, traffic stops until steerd has put its own back.",
-            run(f"mkdir -p {Path(DROP_IN).parent}", found.writing, RESTARTING),
+            as_written(f"mkdir -p {Path(DROP_IN).parent}", found.writing, RESTARTING),
         )
     if found and found.old and config.route.nexthop_objects and config.route.policies:
         yield warning(
@@ -41,10 +42,11 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
     ]
     if names := list(dict.fromkeys(tunnels)):
         listed = ";".join(f"interface-name:{name}" for name in names)
+        lines = f"[keyfile]\\nunmanaged-devices+={listed}\\n"
         yield warning(
             "networkmanager-has-it",
             f"{'devices' if len(names) > 1 else 'device'} {', '.join(names)}",
             f"NetworkManager manages {', '.join(names)}.",
             "It may give a tunnel routes of its own, and take its addresses away.",
-            run(f"printf '[keyfile]\\nunmanaged-devices+={listed}\\n' >{_UNMANAGED}", "nmcli general reload"),
+            as_written(f"printf {quote(lines)} >{_UNMANAGED}", "nmcli general reload"),
         )

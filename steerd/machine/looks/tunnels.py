@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from shlex import quote
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
 from steerd.config.settings import Actuator, Config, RoutePath, RoutePolicy, RouteSettings, TunnelPath
-from steerd.machine.finding import Cure, Finding, do, error, of_path, of_policy, put, run, warning
+from steerd.machine.finding import Cure, Finding, as_written, do, error, of_path, of_policy, put, run, warning
 from steerd.machine.record import Machine, QuickFile
 from steerd.net.wireguard.device import AllowedIp, Device, Peer
 from steerd.route.model import prefixes
@@ -210,16 +211,16 @@ def _out_of_it(settings: RouteSettings, machine: Machine, met: Sequence[_Tunnel]
 def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
     if quick.table not in ("", "auto"):
         return
-    again = f"sed -i '/^ *\\[Interface\\]/a Table = off' {quick.file}"
+    again = f"sed -i '/^ *\\[Interface\\]/a Table = off' {quote(quick.file)}"
     if quick.table:
-        again = f"sed -i 's/^ *Table *=.*/Table = off/I' {quick.file}"
+        again = f"sed -i 's/^ *Table *=.*/Table = off/I' {quote(quick.file)}"
     if not _routed(machine, name):
         yield warning(
             "wg-quick-table",
             f"device {name}",
             f"{quick.file} has no `Table = off`.",
             "The next `wg-quick up` makes routes and rules of its own by this device, beside steerd's.",
-            run(again),
+            as_written(again),
         )
         return
     yield error(
@@ -227,7 +228,7 @@ def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
         f"device {name}",
         f"{quick.file} has no `Table = off`, and wg-quick has made a default route of its own by {name}.",
         "What no policy steers, the gateway's own packets among it, goes into this tunnel whatever steerd chooses.",
-        run(f"wg-quick down {name}", again, f"wg-quick up {name}"),
+        as_written(f"wg-quick down {quote(name)}", again, f"wg-quick up {quote(name)}"),
     )
 
 
