@@ -219,7 +219,8 @@ def unprivileged() -> Any:
     found = {}
     drop = "import os; os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)"
     script = (
-        "import encodings.idna, sys, steerd.cli.live, steerd.cli.steerd, steerd.machine.reading, steerd.config.gateway.load\n"
+        "import encodings.idna, sys\n"
+        "import steerd.cli.live, steerd.cli.steerd, steerd.machine.reading, steerd.config.gateway.load\n"
         f"{drop}\nsys.exit(steerd.cli.steerd.main(['check', '--live', sys.argv[1], *sys.argv[2:]]))"
     )
 
