@@ -20,7 +20,9 @@ from steerd.route.wanted.desired import steered
 
 _FEW = 8
 _KNOWN = {52: "Tailscale's", 220: "strongSwan's"}
-"""Tables of programs that make their rules anew: what goes there is to be left out of policies."""
+"""Tables of programs that make their rules anew."""
+_MWAN3 = range(1000, 3001)
+"""Priorities of its rules, which it makes anew, too."""
 
 
 def look(config: Config, machine: Machine) -> Iterator[Finding]:
@@ -92,23 +94,22 @@ def _rule(settings: RouteSettings, machine: Machine, met: Met, *, guarded: bool)
     rule, band = met.rule, numbers.priorities(settings)
     if rule.priority in band:
         return  # told with the numbers that others have
-    whose = _KNOWN.get(rule.target, "")
+    whose = _KNOWN.get(rule.target, "mwan3's" if rule.priority in _MWAN3 and rule.mask else "")
     what = f"{whose} {met.what}." if whose else f"{met.what[0].upper()}{met.what[1:]}."
     concerned = _concerned(settings, machine, rule)
     policy = next((one for one in concerned if one.policy in met.takes), next(iter(concerned), None))
-    left = _left_out(policy, machine, rule) if policy and (whose or (guarded and not met.takes)) else None
-    place = of_policy(policy.policy, "except" if left else "") if policy else "policies"
+    # What others mean to go their way is left to them where that can be said in the file.
+    left = _left_out(policy, machine, rule) if policy and (met.takes or whose or guarded) else None
+    named = next(iter(met.takes), policy.policy if policy else None)
+    place = of_policy(named, "except" if left else "") if named else "policies"
     command, ip = commands.rule(rule), _ip(rule.family)
+    words_ = do(f"{met.cure[0].upper()}{met.cure[1:]}.")
     if met.takes:
-        cure = left or run(f"{ip} rule del {command}")
+        cure = left or (words_ if whose else run(f"{ip} rule del {command}"))
         yield error("rule-before", place, what, "What it takes is never steered.", cure)
         return
     first = command.replace(f"priority {rule.priority}", f"priority {band[0] - 1}")
-    moved = (
-        do(f"{met.cure[0].upper()}{met.cure[1:]}.")
-        if guarded
-        else run(f"{ip} rule add {first}", f"{ip} rule del {command}")
-    )
+    moved = words_ if guarded else run(f"{ip} rule add {first}", f"{ip} rule del {command}")
     why = "Whoever made it meant that traffic to go there, and it no longer does."
     yield warning("rule-after", place, what, why, left or moved)
 
