@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from steerd.config.change import Change, Swap
+from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import PathChanged
 from steerd.core.events import Configured, Installed, Link, PathMtu
@@ -67,12 +67,12 @@ class Steering:
         """Carry out what the engine wants, for ever."""
         await self._driver.steering(self.router.steer, self._steered)
 
-    async def prepare_routes(self, config: Config) -> Change:
+    async def prepare_routes(self, config: Config) -> StageChange:
         """The router's part of a reload. RouteError: it is refused."""
         self._taking = await self.router.prepare(config.route)
         return self._taking
 
-    async def prepare_engine(self, config: Config) -> Change:
+    async def prepare_engine(self, config: Config) -> StageChange:
         """The engine's part: it begins with what the router's part has found, and with the prober's paths."""
         return Swap(self._configure, (self._settings, False), (config.core, True))
 

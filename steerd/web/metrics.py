@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from steerd import __version__, faults
-from steerd.config.change import Change, Swap
+from steerd.config.change import StageChange, Swap
 from steerd.config.methods import METHODS
 from steerd.config.settings import Config
 from steerd.core.effects import Declined, Fact, Switched
@@ -100,7 +100,7 @@ class Metrics:
         if (known := self._paths.get(event.path)) is not None:
             known.probed(event)
 
-    async def prepare(self, config: Config) -> Change:
+    async def prepare(self, config: Config) -> StageChange:
         """A change to the series of this configuration."""
         return Swap(self.configure, self._config or config, config)
 
