@@ -8,7 +8,8 @@ from steerd.probe.roster import Roll
 
 
 class ProbeChange:
-    """A `StageChange` of probing. What its paths need is open; who is probed changes with the commit, which cannot fail.
+    """A `StageChange` of probing. What its paths need is open; who is probed changes with the commit, which cannot
+    fail.
 
     Once another change is prepared, which finds open what this one opened, this one is void: to commit it is an error,
     to abort it does nothing.

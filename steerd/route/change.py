@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class RouteChange:
-    """A `StageChange` of routing. ``installed`` is what the kernel carries out for each policy, once committed. Until the
-    commit the kernel is unchanged and no turn is held: policies are steered, and repaired, under the settings in force.
-    Its numbers stay claimed until the next change is prepared, which makes this one void: committing it is an error
-    then, and aborting it does nothing."""
+    """A `StageChange` of routing. ``installed`` is what the kernel carries out for each policy, once committed. Until
+    the commit the kernel is unchanged and no turn is held: policies are steered, and repaired, under the settings in
+    force. Its numbers stay claimed until the next change is prepared, which makes this one void: committing it is an
+    error then, and aborting it does nothing."""
 
     def __init__(self, settings: RouteSettings, proposal: Proposal, claim: Claim, upkeep: Upkeep) -> None:
         """``settings`` as configured, and claimed; ``proposal`` has them with the gateways that main names."""
