@@ -15,8 +15,9 @@ from steerd.config.settings import Config
 from steerd.config.toml import toml
 
 
-def run(path: Path, *, dry_run: bool, level: str) -> int:
-    """The daemon in the foreground. Returns 0 after a stop, 1 if it cannot run. ConfigError: as `read`."""
+def run(path: Path, *, dry_run: bool, observe: bool, level: str) -> int:
+    """The daemon in the foreground, which only looks if it is to ``observe`` or the file says so. Returns 0 after a
+    stop, 1 if it cannot run. ConfigError: as `read`."""
     # Until there is something to reload, asking for it is no reason to end.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to_stderr(level)
@@ -27,7 +28,7 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
     from steerd.daemon import daemon
 
     try:
-        asyncio.run(daemon.run(config))
+        asyncio.run(daemon.run(config, observing=observe or config.observe))
     except StageError as error:
         logging.getLogger("steerd").critical("%s", error)
         return 1
@@ -83,6 +84,8 @@ def _removed(config: Config) -> str:
 
 
 def _guarded(config: Config, *, whole: bool) -> str:
+    if config.observe:
+        return "nothing is guarded, and nothing that is there was touched: [gateway] observe = true"
     from steerd.route.once import guard
 
     there = guard(config.route, replace=whole)

@@ -257,6 +257,8 @@ class Config:
     control_socket: Path
     store_path: Path
     record: bool
+    observe: bool = False
+    """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""

@@ -132,6 +132,11 @@ _ROWS: Final = (
         _text("history"),
     ),
     Verb(
+        "savings",
+        "with `steerd run --observe`: what would have moved, and what that would have saved",
+        shown=_text("savings"),
+    ),
+    Verb(
         "watch",
         "status, redrawn until interrupted",
         (

@@ -13,11 +13,11 @@ CHATTER: Final = frozenset({PathState.UP, PathState.SUSPECT})
 """States between which a path may go several times a minute: told at debug level."""
 
 
-def tell(fact: Fact) -> None:
-    """Write it down."""
+def tell(fact: Fact, *, observing: bool = False) -> None:
+    """Write it down; ``observing``: a switch is on paper."""
     match fact:
         case Switched():
-            log.info("%s", _sentence(fact))
+            log.info("%s%s", "would move " if observing else "", _sentence(fact))
         case Shared():
             log.info("%s: shared by %s: %s", fact.policy, _shares(fact.new), fact.why)
         case PathChanged():

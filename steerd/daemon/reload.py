@@ -17,7 +17,7 @@ from steerd.text.times import span
 
 log = logging.getLogger("steerd")
 
-AT_START: Final = ("control_socket", "store_path", "record")
+AT_START: Final = ("control_socket", "store_path", "record", "observe")
 """What of a configuration is taken up at the start alone."""
 
 

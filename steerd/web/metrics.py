@@ -69,6 +69,9 @@ class Metrics:
         self._skipped = Counter(
             "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
         )
+        self._observing = Gauge(
+            "steerd_observing", "1 while steerd only observes: choices and switches are on paper.", registry=registry
+        )
         registry.register(_Faults())
         self._seen_skipped = 0
         self._config: Config | None = None
@@ -169,6 +172,7 @@ class Metrics:
             policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
         self._seen_skipped = seen.skipped
+        self._observing.set(int(seen.observed is not None))
         own = "".join(["".join(lines) for lines in page.values()])
         return own.encode() + generate_latest(self._fixed)
 

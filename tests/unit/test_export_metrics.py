@@ -67,6 +67,7 @@ FAMILIES = [
     "steerd_routes_installed",
     "steerd_guard_dropped_packets",
     "steerd_repairs",
+    "steerd_observing",
     "steerd_mqtt_connected",
     "steerd_mqtt_messages",
     "steerd_refused",

@@ -23,6 +23,7 @@ class Gateway(Table):
     name: Name | None = None
     region: Name = "default"
     probe_only: bool = False
+    observe: bool = False
 
 
 class Probe(Table):

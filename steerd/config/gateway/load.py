@@ -76,6 +76,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
         control_socket=control,
         store_path=path.parent / tables.store.path,
         record=tables.store.record,
+        observe=tables.gateway.observe,
         trace_after_switch=tables.trace.after_switch,
         warnings=tuple(report.warnings),
     )
