@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -154,12 +154,35 @@ def trace(answer: Mapping[str, Any]) -> str:
     return "\n\n".join("\n".join(traces.lines(record)) for record in answer["traces"])
 
 
-def plan(answer: Mapping[str, Any]) -> str:
-    """Commands as they are; what else there is to say, in comments."""
-    lines = list(answer["lines"]) or ["# the kernel already has all of it"]
+def plan(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """First it in short, then commands as they are, without nftables' tables unless ``verbose``; what else there is to
+    say, in comments."""
+    lines = list(answer["lines"] if verbose else _without_tables(answer["lines"]))
+    lines = lines or ([] if answer.get("summary") else ["# the kernel already has all of it"])
     if left := answer["total"] - len(answer["lines"]):
         lines.append(f"# and {left} more: `steerd run --dry-run` prints all")
-    return "\n".join([*lines, *(f"# {note}" for note in answer["notes"])])
+    return "\n".join(
+        [
+            *(f"# {line}" for line in answer.get("summary", ())),
+            *lines,
+            *(f"# {note}" for note in answer["notes"]),
+        ]
+    )
+
+
+def _without_tables(lines: Iterable[str]) -> Iterator[str]:
+    """In the place of what `nft` is given, how much that is."""
+    hidden: int | None = None
+    for line in lines:
+        if line.startswith("nft --file -"):
+            hidden = 0
+        elif hidden is None:
+            yield line
+        elif line == "END":
+            yield f"# nft --file - with {hidden} lines: -v prints them"
+            hidden = None
+        else:
+            hidden += 1
 
 
 def _reload(reload: Mapping[str, Any]) -> str:

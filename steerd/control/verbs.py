@@ -194,8 +194,9 @@ _ROWS: Final = (
     Verb("confirm", "keep what `reload --confirm` has put into force"),
     Verb(
         "plan",
-        "what a reload would change in the kernel, in order, as commands; changes nothing",
-        shown=_text("plan"),
+        "what a reload would change in the kernel, in words and as commands in their order; changes nothing",
+        (_argument("-v", "--verbose", action="store_true", help="the tables of nftables as well"),),
+        _text("plan", verbose="verbose"),
         timeout=LONG,
     ),
 )
