@@ -1,5 +1,6 @@
 """What each stage is told: frozen, already checked, in seconds and numbers. `load` builds it from TOML."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -262,6 +263,8 @@ class Config:
     trace_after_switch: bool = True
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
+    written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the file says, by section and key: see `steerd.config.written`."""
 
     @property
     def switch_price(self) -> float | None:

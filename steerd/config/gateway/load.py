@@ -12,6 +12,7 @@ from steerd.config.gateway.document import LAYOUT, Document
 from steerd.config.problem import ConfigError, Problem, Report
 from steerd.config.settings import Config, ExportSettings
 from steerd.config.values import names
+from steerd.config.written import written
 
 _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
 
@@ -79,6 +80,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
         observe=tables.gateway.observe,
         trace_after_switch=tables.trace.after_switch,
         warnings=tuple(report.warnings),
+        written=written(raw),
     )
 
 
