@@ -28,6 +28,7 @@ from steerd.daemon.answers.tracing import Tracing
 from steerd.daemon.driver import Driver
 from steerd.daemon.fleet import Fleet
 from steerd.daemon.liveness import Liveness
+from steerd.daemon.noticing import Noticing
 from steerd.daemon.notify import notify
 from steerd.daemon.persistence import Persistence
 from steerd.daemon.probing import Probing
@@ -94,10 +95,11 @@ class Daemon:
             config,
             take_up=lambda given: take_up(given, self.stages),
             began=lambda: notify(RELOADING="1"),
-            ended=self._reloaded,
+            ended=self._reload_ended,
             refused=lambda: metrics.refused("config", "reload"),
             spawn=self._tasks.spawn,
         )
+        self._noticing = Noticing(config, driver, metrics.hook, observing=observing)
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
         operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
@@ -111,6 +113,7 @@ class Daemon:
             steering.prepare_engine,
             *(() if observing else (self._fleet.prepare,)),
             lambda given: self._endpoint.prepare(given.export),
+            self._noticing.prepare,
             self._traffic.prepare,
             self._tunnels.prepare,
             metrics.prepare,
@@ -151,6 +154,7 @@ class Daemon:
         self._probing.prober.start()
         self._fleet.read_orders()
         self._steering.believe()
+        self._noticing.start()
         self._driver.feed(None)
         for part, work in (
             ("steering", self._steering.run),
@@ -159,6 +163,7 @@ class Daemon:
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
             ("http", self._endpoint.keep_trying),
+            ("hooks", self._noticing.run),
         ):
             self._tasks.keep(part, work)
         self._fleet.start()
@@ -170,6 +175,7 @@ class Daemon:
             end.callback(self._persistence.remember)
             end.push_async_callback(self._steering.router.stop)
             end.callback(self._reload.stop)
+            end.push_async_callback(self._noticing.stop)
             end.push_async_callback(self._endpoint.stop)
             end.push_async_callback(self._control.stop)
             end.push_async_callback(self._fleet.stop)
@@ -201,6 +207,10 @@ class Daemon:
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
         )
+
+    def _reload_ended(self, ok: bool) -> None:
+        self._noticing.reloaded(self._reload.problems, self._reload.changed)
+        self._reloaded(ok)
 
     def _reloaded(self, ok: bool) -> None:
         self._metrics.reloaded(ok, time.time())

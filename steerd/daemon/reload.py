@@ -48,7 +48,8 @@ class _Trial:
 class Reload:
     """``config`` is the configuration in force; its file is read anew. ``take_up`` swaps it for another and returns
     what is in the way, having changed nothing then. ``began`` hears of every attempt, ``ended`` whether the file is in
-    force after it, and then also of a trial that was not confirmed; ``refused`` of what was not done."""
+    force after it, and then also of a trial that was not confirmed; ``refused`` of what was not done. ``changed``: what
+    the last one changed, ``problems``: what kept it from that."""
 
     def __init__(
         self,
@@ -69,7 +70,8 @@ class Reload:
         self._turn = asyncio.Lock()
         self._trial: _Trial | None = None
         self._undone: tuple[float, Sequence[str]] | None = None
-        self._changed: Sequence[str] = ()
+        self.changed: Sequence[str] = ()
+        self.problems: Sequence[str] = ()
         self._waiting: Sequence[str] = ()
 
     async def reload(self, within: float | None = None) -> Sequence[str]:
@@ -84,14 +86,15 @@ class Reload:
             self._began()
             former = self.config
             problems = await self._read_and_take_up(former, within)
+            self.problems, self.changed = problems, ()
             for problem in problems:
                 log.error("not reloaded: %s", problem)
             if problems:
                 self._refused()
             else:
                 self._undone = None
-                self._changed = differences(former, self.config)
-                log.info("reloaded %s: %s", former.source, "; ".join(self._changed) or _NOTHING)
+                self.changed = differences(former, self.config)
+                log.info("reloaded %s: %s", former.source, "; ".join(self.changed) or _NOTHING)
                 for warning in self.config.warnings:
                     log.warning("%s", warning)
                 if within is not None:
@@ -150,10 +153,10 @@ class Reload:
             raise RefusedError(str(error)) from error
         if problems:
             raise refused(problems)
-        answer: dict[str, Any] = {"changed": list(self._changed), "at_next_start": list(self._waiting)}
+        answer: dict[str, Any] = {"changed": list(self.changed), "at_next_start": list(self._waiting)}
         if self.config.warnings:
             answer["warnings"] = list(self.config.warnings)
-        text = [f"reloaded: {_NOTHING}"] if not self._changed else ["reloaded:", *(f"  {one}" for one in self._changed)]
+        text = [f"reloaded: {_NOTHING}"] if not self.changed else ["reloaded:", *(f"  {one}" for one in self.changed)]
         text += [f"{key} takes effect at the next start" for key in self._waiting]
         if within is not None:
             answer["confirm_within_s"] = within
@@ -208,6 +211,7 @@ class Reload:
             finally:
                 self._trial = None
             self._undone = (asyncio.get_running_loop().time(), problems)
+            self.problems, self.changed = [*problems, "the last reload was not confirmed in time"], ()
             source = trial.former.source
             if problems:
                 log.error("the reload was not confirmed, but what was in force before cannot be taken up again:")

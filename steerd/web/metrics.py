@@ -69,6 +69,8 @@ class Metrics:
         self._skipped = Counter(
             "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
         )
+        meaning = "Notices to hooks, by what became of them: done, failed (after all tries), dropped."
+        self._hooks = Counter("steerd_hook_notices_total", meaning, ["hook", "result"], registry=registry)
         self._observing = Gauge(
             "steerd_observing", "1 while steerd only observes: choices and switches are on paper.", registry=registry
         )
@@ -140,6 +142,10 @@ class Metrics:
         self._reloaded.set(int(ok))
         if ok:
             self._reloaded_at.set(wall_time)
+
+    def hook(self, name: str, result: str) -> None:
+        """A notice was taken by a hook, or was not; from any thread."""
+        self._hooks.labels(name, result).inc()
 
     def mqtt_connected(self, connected: bool) -> None:
         """Whether the broker is connected now."""

@@ -68,6 +68,7 @@ FAMILIES = [
     "steerd_guard_dropped_packets",
     "steerd_repairs",
     "steerd_observing",
+    "steerd_hook_notices",
     "steerd_mqtt_connected",
     "steerd_mqtt_messages",
     "steerd_refused",
