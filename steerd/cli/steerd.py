@@ -41,7 +41,13 @@ def _done(options: argparse.Namespace) -> int:
         case "run":
             from steerd.cli.run import run
 
-            return run(_file(options), dry_run=options.dry_run, level=options.log_level)
+            return run(
+                _file(options),
+                dry_run=options.dry_run,
+                verbose=options.verbose,
+                observe=options.observe,
+                level=options.log_level,
+            )
         case "check" if options.live:
             from steerd.cli.live import check as check_live
 
@@ -115,7 +121,15 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     run = verb("run", "the daemon, in the foreground")
-    run.add_argument("--dry-run", action="store_true", help="print what would be set up as `ip` commands, and stop")
+    run.add_argument(
+        "--dry-run", action="store_true", help="print what would be set up, in words and as `ip` commands, and stop"
+    )
+    run.add_argument("-v", "--verbose", action="store_true", help="with --dry-run: the tables of nftables as well")
+    run.add_argument(
+        "--observe",
+        action="store_true",
+        help="probe and decide, but touch no rule, route or nftables: `steerctl savings`",
+    )
 
     check = verb("check", "validate a configuration; print every mistake")
     check.add_argument(

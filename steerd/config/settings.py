@@ -1,5 +1,6 @@
 """What each stage is told: frozen, already checked, in seconds and numbers. `load` builds it from TOML."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,9 +27,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ProbePath:
-    """A path as the prober sees it: `targets` in the order of the core's legs; `mark` goes on every probe. `port`
-    is for TCP and UDP; `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the
-    key of authenticated STAMP; `budget` is what all probes of the device may take, in bytes a second."""
+    """A path as the prober sees it: those of its `targets` that are of one family are one of the core's legs, and
+    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for TCP and UDP;
+    `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the key of authenticated
+    STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
     path: PathId
     pop: str
@@ -43,6 +45,12 @@ class ProbePath:
     dscp: int = 0
     key_file: Path | None = None
     budget: float | None = None
+    quorum: int = 0
+
+    @property
+    def legs(self) -> Sequence[int]:
+        """The families of the core's legs, in their order."""
+        return list(dict.fromkeys(target.family for target in self.targets))
 
 
 _IP_HEADER = {IPV4: 20, IPV6: 40}
@@ -242,6 +250,21 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Told what ``on`` lists, by ``run`` (a program with its arguments) or ``url``. ``timeout`` in seconds; ``user``:
+    whose rights the program has where we are root."""
+
+    name: str
+    on: frozenset[str]
+    run: tuple[str, ...] = ()
+    url: str = ""
+    key_file: Path | None = None
+    timeout: float = 10.0
+    retries: int = 3
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, as the stages take it."""
 
@@ -257,9 +280,14 @@ class Config:
     control_socket: Path
     store_path: Path
     record: bool
+    observe: bool = False
+    """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
+    hooks: tuple[HookSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
+    written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the file says, by section and key: see `steerd.config.written`."""
 
     @property
     def switch_price(self) -> float | None:

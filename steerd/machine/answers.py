@@ -34,8 +34,8 @@ _ICMP: Final = "icmp"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """``answered``: the legs of each path whose target did; ``said``: what the prober found of each path; ``others``:
-    addresses that are not what the configuration names, and that answer echo requests by the path's device.
+    """``answered``: the places of each path's targets that did; ``said``: what the prober found of each path;
+    ``others``: addresses that are not what the configuration names, and that answer echo requests by the path's device.
     ``refused``: why nothing was probed, empty: it was; ``broker``: why the broker cannot be reached."""
 
     answered: Mapping[PathId, AbstractSet[int]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ async def ask(config: Config, machine: Machine) -> Answers:
     paths = [path for path in config.probe.paths if path.device in machine.main.devices]
     hops = list(_hops(config, machine))
     try:
-        first = await _heard([*paths, *hops], FIRST)
+        first = _together(paths, await _heard([one for path in paths for one in _apart(path)] + hops, FIRST))
         silent = [path for path in paths if len(first.answered.get(path.path, ())) < len(path.targets)]
         second = await _heard([one for path in silent for one in _instead(path, machine)], SECOND)
     except ProbeError as error:
@@ -63,6 +63,26 @@ async def ask(config: Config, machine: Machine) -> Answers:
             if second.answered.get(one.path):
                 others.setdefault(path.path, []).append(one.targets[0].address)
     return Answers(first.answered, first.said, others, broker=await broker)
+
+
+def _apart(path: ProbePath) -> list[ProbePath]:
+    """Each of a path's targets by itself: of several the prober tells as of one."""
+    return [
+        replace(path, path=PathId(f"{path.path} {place}"), targets=(target,), quorum=0)
+        for place, target in enumerate(path.targets)
+    ]
+
+
+def _together(paths: Iterable[ProbePath], found: Answers) -> Answers:
+    """What was found of each target, by the paths that they are of."""
+    answered: dict[PathId, set[int]] = {}
+    said: dict[PathId, dict[Finding, str]] = {}
+    for path in paths:
+        for place, one in enumerate(_apart(path)):
+            said.setdefault(path.path, {}).update(found.said.get(one.path, {}))
+            if found.answered.get(one.path):
+                answered.setdefault(path.path, set()).add(place)
+    return Answers(answered, said)
 
 
 async def _heard(paths: Sequence[ProbePath], seconds: float) -> Answers:

@@ -544,6 +544,18 @@ def test_who_answers_in_the_place_of_a_silent_target_is_its_cure(configured):
     assert one.cure.text == 'target = "10.64.1.3"'
 
 
+def test_one_of_several_targets_that_does_not_answer_is_told_alone(configured):
+    three = FILE.replace('target = "10.64.1.1"', 'targets = ["10.64.1.1", "10.64.1.3", "10.64.1.4"]')
+    answers = replace(
+        ANSWERS, answered={**ANSWERS.answered, "fra1/wg-fra1": {0, 2}}, others={"fra1/wg-fra1": ["10.64.1.9"]}
+    )
+    (one,) = findings(configured(three), HEALTHY, answers)
+    assert (one.id, one.severity, one.place) == ("target-silent", "warning", "path fra1/wg-fra1, targets")
+    assert one.what.startswith("10.64.1.3 ")
+    assert "quorum" in one.why
+    assert one.cure.text == 'targets = ["10.64.1.1", "10.64.1.9", "10.64.1.4"]'
+
+
 def test_a_method_that_only_icmp_answers_for_and_a_target_that_is_this_machine(configured):
     tcp = FILE.replace('target = "10.64.1.1"', 'target = "10.64.1.1", method = "tcp"')
     (one,) = findings(configured(tcp), HEALTHY, replace(SILENT, others={"fra1/wg-fra1": ["10.64.1.1"]}))

@@ -12,6 +12,9 @@ from steerd.config.values.marks import CodePoint
 from steerd.config.values.names import Device, FilePath, Name
 from steerd.config.values.quantities import Interval, Patience, PayloadSize, Port, Rate, Timeout, Weight
 
+TARGETS_MAX = 8
+"""Of a path in each family."""
+
 Method = Annotated[str, BeforeValidator(methods.known)]
 
 
@@ -23,6 +26,7 @@ class Gateway(Table):
     name: Name | None = None
     region: Name = "default"
     probe_only: bool = False
+    observe: bool = False
 
 
 class Probe(Table):
@@ -104,6 +108,17 @@ class Trace(Table):
     after_switch: bool = True
 
 
+class Hook(Table):
+    name: Name
+    on: Annotated[list[Literal["switch", "outage", "path", "drain", "reload", "astray"]], Field(min_length=1)]
+    run: list[Annotated[str, Field(min_length=1)]] = []
+    url: Annotated[str, BeforeValidator(addresses.web)] | None = None
+    key_file: FilePath | None = None
+    timeout: Annotated[float, quantities.duration(0.1, 300)] = 10.0
+    retries: Annotated[int, quantities.integer(0, 10)] = 3
+    user: Name | None = None
+
+
 class Path(Table):
     dev: Device
     peer: Annotated[str, BeforeValidator(names.peer)] | None = None
@@ -113,6 +128,10 @@ class Path(Table):
     via6: Annotated[str, BeforeValidator(addresses.via6)] | None = None
     target: Annotated[str, BeforeValidator(addresses.target)] | None = None
     target6: Annotated[str, BeforeValidator(addresses.target6)] | None = None
+    targets: Annotated[
+        list[Annotated[str, BeforeValidator(addresses.any_target)]], Field(max_length=TARGETS_MAX * 2)
+    ] = []
+    quorum: Annotated[int, quantities.integer(1, TARGETS_MAX)] | None = None
     source: Annotated[str, BeforeValidator(addresses.source)] | None = None
     source6: Annotated[str, BeforeValidator(addresses.source6)] | None = None
     method: Method | None = None
@@ -168,7 +187,7 @@ class Policy(Table):
 
 
 class Document(Table):
-    """The whole file. An entry of `pop`, `paths` or `policy` that had to be refused is None."""
+    """The whole file. An entry of `pop`, `paths`, `policy` or `hook` that had to be refused is None."""
 
     gateway: Gateway = Gateway()
     probe: Probe = Probe()
@@ -182,13 +201,18 @@ class Document(Table):
     trace: Trace = Trace()
     pop: list[Pop | None] = []
     policy: list[Policy | None] = []
+    hook: list[Hook | None] = []
 
 
-_TOP: tuple[type[Table], ...] = (Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace, Pop, Policy)
+_TOP: tuple[type[Table], ...] = (
+    *(Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace),
+    *(Pop, Policy, Hook),
+)
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
 _HEADERS = {
     "pop": "[[pop]]",
     "policy": "[[policy]]",
+    "hook": "[[hook]]",
     "pop.paths": "an entry of a PoP's paths",
     "policy.weights": "a policy's weights",
 }

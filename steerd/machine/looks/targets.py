@@ -41,10 +41,10 @@ def look(config: Config, machine: Machine, answers: Answers) -> Iterator[Finding
             continue
         heard = answers.answered.get(path.path, frozenset())
         mute = []
-        for leg, target in enumerate(path.targets):
+        for place, target in enumerate(path.targets):
             if _is_own(machine, target):
                 yield _own(path, target, answers)
-            elif leg not in heard and (target.source is None or target.source in machine.own):
+            elif place not in heard and (target.source is None or target.source in machine.own):
                 mute.append(target)
         yield from _mute(machine, path, mute, answers, blocked)
 
@@ -54,7 +54,7 @@ def _is_own(machine: Machine, target: Target) -> bool:
 
 
 def _own(path: ProbePath, target: Target, answers: Answers) -> Finding:
-    key = _key(target)
+    key = _key(path, target)
     return error(
         "target-is-own",
         of_path(path.path, key),
@@ -74,11 +74,14 @@ def _mute(
     unrouted = any(code in local for code in _NO_ROUTE)
     make = error if blocked else warning
     why = "The path is taken for down."
+    heard = {path.targets[place].family for place in answers.answered.get(path.path, ())}
+    if mute and heard.issuperset(target.family for target in mute):
+        why = "Others of its targets answer; the path is down only if fewer than its quorum do."
     if blocked:
         why = f"No path of policy {' and '.join(blocked)} answers, so there is nothing to steer to."
     silent, elsewhere = [], []
     for target in mute:
-        name, place = target.name or target.address, of_path(path.path, _key(target))
+        name, place = target.name or target.address, of_path(path.path, _key(path, target))
         # Bound to a device without neighbours a packet leaves whatever routes say; else they have to lead there.
         leads = machine.main.devices[path.device].hardware == "" and target.family == IPV4
         if Said.UNRESOLVED in said and target.name:
@@ -113,7 +116,7 @@ def _mute(
         if device := _unmet(machine, path):
             what = f"{what[:-1]}, and WireGuard has no session with its peer."
             cure = do(f"Compare keys and endpoint at both ends: `wg show {device}` names those of this one.")
-        yield make("target-silent", of_path(path.path, "target"), what, why, cure)
+        yield make("target-silent", of_path(path.path, _key(path, mute[0])), what, why, cure)
 
 
 def _unmet(machine: Machine, path: ProbePath) -> str:
@@ -129,9 +132,20 @@ def _verb(of: Sequence[str], one: str, many: str) -> str:
 
 def _other(path: ProbePath, target: Target, answers: Answers) -> Cure | None:
     """An address that answers by the path's device in the target's place."""
+    own = [one.name or one.address for one in path.targets]
     found = [one for one in answers.others.get(path.path, ()) if ip_address(one).version == target.family]
-    return next((put(f'{_key(target)} = "{one}"') for one in found if one != target.address), None)
+    better = next((one for one in found if one not in own), None)
+    if better is None:
+        return None
+    key = _key(path, target)
+    if key != "targets":
+        return put(f'{key} = "{better}"')
+    listed = ", ".join(f'"{better if one == (target.name or target.address) else one}"' for one in own)
+    return put(f"targets = [{listed}]")
 
 
-def _key(target: Target) -> str:
+def _key(path: ProbePath, target: Target) -> str:
+    """Where the file has the target."""
+    if len(path.targets) > len(path.legs):
+        return "targets"
     return "target" if target.family == IPV4 else "target6"
