@@ -477,6 +477,11 @@ CASES = {
         changed(sockets=Sockets(blocked="/etc/passwd is no folder")),
         [("control-socket", "control.socket", 'control.socket = "/run/steerd/control.sock"')],
     ),
+    "metrics of who knows whom": (
+        FILE,
+        changed(sockets=Sockets(PORTS, blocked="x is no folder"), capable=frozenset()),
+        [("control-socket", "control.socket", None)],
+    ),
     "metrics of our own": (
         FILE,
         changed(sockets=Sockets([Listener("127.0.0.1", 9911, 7)], (), {7: Process(5, "steerd", 0)}, daemon=5)),
