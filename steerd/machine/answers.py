@@ -146,7 +146,15 @@ def _first_of(interface: Interface) -> str:
 def _echo(path: ProbePath, family: int, address: str) -> ProbePath:
     name = PathId(f"{path.path} {address}")
     return replace(
-        path, path=name, targets=(Target(family, address),), method=_ICMP, port=0, size=0, dscp=0, key_file=None
+        path,
+        path=name,
+        targets=(Target(family, address),),
+        method=_ICMP,
+        port=0,
+        size=0,
+        dscp=0,
+        key_file=None,
+        check=None,
     )
 
 

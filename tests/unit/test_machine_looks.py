@@ -532,6 +532,10 @@ def said(path, words):
         (replace(SILENT, answered={}), ("target-silent", "error", PLACE)),
         (replace(SILENT, said=said("fra1/wg-fra1", "a firewall (EPERM)")), ("target-unsent", "warning", PLACE)),
         (
+            replace(SILENT, said={"fra1/wg-fra1": {Said.CAPTIVE: "10.64.1.1 redirects: a captive portal"}}),
+            ("target-wrong", "warning", PLACE),
+        ),
+        (
             replace(ANSWERS, answered=HALF, said=said("lte1/lte", "no route (ENETUNREACH)")),
             ("target-unmeasured", "warning", "path lte1/lte, target6"),
         ),

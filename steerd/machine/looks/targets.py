@@ -10,7 +10,7 @@ from steerd.machine.finding import Cure, Finding, do, error, of_path, put, warni
 from steerd.machine.record import Machine
 from steerd.tunnel.staleness import REJECT_AFTER
 
-SILENCE = {"target-silent", "target-unsent", "target-unmeasured", "target-not-by-method"}
+SILENCE = {"target-silent", "target-unsent", "target-unmeasured", "target-not-by-method", "target-wrong"}
 """Findings that something else may be the cause of."""
 
 _ICMP = "icmp"
@@ -98,6 +98,11 @@ def _mute(
         elif local and not unrouted:
             what = f"{name} cannot be probed: {local}."
             yield make("target-unsent", place, what, why, do("See to what the message names."))
+        elif wrong := said.get(Said.CAPTIVE) or said.get(Said.ELSEWHERE):
+            what = f"{wrong[0].upper()}{wrong[1:]}."
+            yield make(
+                "target-wrong", place, what, why, do("Log in at the portal, or write a target that answers itself.")
+            )
         elif cure_ := _other(path, target, answers):
             yield make("target-silent", place, f"{name} does not answer through {path.device}.", why, cure_)
         elif path.method != _ICMP and target.address in answers.others.get(path.path, ()):
