@@ -143,8 +143,8 @@ class Device:
     """A network device. ``up``: exists, is enabled, and has carrier or a state that the driver does not know. ``mtu``
     in bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none. Of a tunnel of
     the kernel's ``remote`` is where its outer packets go (empty: unknown, or several places), ``mark`` their mark.
-    ``hardware``: its Ethernet address; ``master``: the number of the bridge that it is a port of, or the like; 0:
-    none."""
+    ``inherits``: it has no mark of its own, and its outer packets are routed by that of what is in them. ``hardware``:
+    its Ethernet address; ``master``: the number of the bridge that it is a port of, or the like; 0: none."""
 
     index: int
     name: str
@@ -154,6 +154,7 @@ class Device:
     lower: int = 0
     remote: str = ""
     mark: int = 0
+    inherits: bool = False
     hardware: str = ""
     bridge: bool = False
     master: int = 0
