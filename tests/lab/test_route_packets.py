@@ -162,6 +162,37 @@ def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks
     routing(run())
 
 
+def test_what_main_rejects_by_a_longer_prefix_is_its_word_and_no_error(gateway):
+    """As an operator's null routes, or the aggregate that BGP announces."""
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        for kind, prefix in (
+            ("blackhole", "10.0.0.0/8"),
+            ("unreachable", "172.16.0.0/12"),
+            ("prohibit", "100.64.0.0/24"),
+        ):
+            ip("route", "add", kind, prefix)
+        await until_async(lambda: "172.16.0.0" in nft("", "list", "table", "inet", "steerd_packets"))
+        sent = 0
+
+        def enough() -> bool:
+            nonlocal sent
+            for address in ("10.1.2.3", "172.16.1.1", "100.64.0.7", "198.51.100.1"):
+                gateway.send(address, 30)
+            sent += 30
+            return counted(router)["all", 4, "choice", "a"] > 200 and sent > 200
+
+        await until_async(enough)
+        assert counted(router)["all", 4, "nowhere", ""] < 100 < 3 * sent
+        assert told(router) == {"all": False}
+        assert not any(one.mismatch for one in heard.installed)
+        await router.stop()
+
+    routing(run())
+
+
 def test_what_the_guard_drops_and_what_goes_nowhere_are_told_apart(gateway):
     async def run():
         heard, router = await counting(settings(PATHS, (ALL,)))

@@ -13,7 +13,7 @@ from steerd.config.settings import Guard, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.leads import Lead, Leads
-from steerd.route.model.objects import MAIN, Action, Fra, RouteType, Rule
+from steerd.route.model.objects import MAIN, REJECTS, Action, Fra, RouteType, Rule
 from steerd.route.wanted import commands, coverage
 from steerd.route.wanted.choice import devices
 from steerd.route.wanted.desired import steered
@@ -24,7 +24,6 @@ _TABLES: Final = {MAIN, 253}
 """Main and default, which the kernel's own last rules lead to."""
 _TAILSCALE: Final = (0x80000, 0xFF0000)
 """The mark and mask of what tailscaled itself sends: never forwarded."""
-_REJECTS: Final = {RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT}
 
 Read = Callable[[int, int], Leads]
 """The routes of a table, by family and number."""
@@ -87,7 +86,7 @@ def _line(
     out = "leave its traffic out of the policy (from, iif, except)"
     if before:
         where = coverage.where(taken[first]) if rule.action != Action.GOTO else "past steerd's rules"
-        drops = ", where the leak guard drops it" if guarded and taken[first].type not in _REJECTS else ""
+        drops = ", where the leak guard drops it" if guarded and taken[first].type not in REJECTS else ""
         words = (
             f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}: remove it, give it a "
             f"priority above {band[-1]}, or {out}"
@@ -110,7 +109,7 @@ def _is_about(rule: Rule, settings: RouteSettings) -> bool:
     if (
         plain
         and rule.priority > numbers.priorities(settings)[-1]
-        and (rule.action in _REJECTS or rule.target in _TABLES)
+        and (rule.action in REJECTS or rule.target in _TABLES)
     ):
         return False  # what nobody took goes there
     marked = (rule.mark, rule.mask)
@@ -155,7 +154,7 @@ def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy
         jumps = before and rule.target > numbers.priorities(settings)[0]
         return Lead(family, RouteType.THROW) if jumps else None
     if rule.action != Action.LOOKUP:
-        return Lead(family, rule.action) if rule.action in _REJECTS else None
+        return Lead(family, rule.action) if rule.action in REJECTS else None
     routes = table(family, rule.target)
     if not routes and rule.source and not before:
         return Lead(family, RouteType.UNICAST)  # written for somebody, though its table is still empty

@@ -57,6 +57,9 @@ class RouteType(IntEnum):
     THROW = 9
 
 
+REJECTS: Final = frozenset({RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT})
+
+
 class Rule(NamedTuple):
     """A policy routing rule. ``target`` is the table of a LOOKUP, the priority of a GOTO; ``source`` a prefix in text,
     or empty; ``suppress`` the prefix length up to which a result is rejected; ``other`` the attributes of a found rule
