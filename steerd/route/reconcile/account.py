@@ -65,6 +65,11 @@ class Account:
         return self._obstacles.filtered
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """As `Obstacles.marks`."""
+        return self._obstacles.marks
+
+    @property
     def wrong(self) -> bool:
         """Whether any policy's packets go where they should not."""
         return bool(self._mismatches)

@@ -11,6 +11,8 @@ from steerd.route.around.kernel_drops import filters_by_iptables
 from steerd.route.kernel.forwarding import stopped
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft import marks
 from steerd.route.nft.foreign import Passes, best
 from steerd.route.nft.protect import Protection
 from steerd.route.wanted.choice import devices
@@ -27,12 +29,14 @@ Expected = Mapping[int, frozenset[str]]
 class Obstacles:
     """``doubts``: what may be one, or is one for some packets, by policy and family, as of the last `look`; ``partly``:
     what main's routes take of their addresses, if that is not all; ``filtered``: whose packets others' chains may drop,
-    as they may be meant to."""
+    as they may be meant to; ``marks``: chains that set marks which lead packets elsewhere."""
 
     def __init__(self, kernel: Kernel, protection: Protection) -> None:
         self.doubts: Mapping[tuple[PolicyId, int], str] = {}
         self.partly: Mapping[tuple[PolicyId, int], str] = {}
         self.filtered: AbstractSet[tuple[PolicyId, int]] = frozenset()
+        self.marks: tuple[str, ...] = ()
+        self._marked: tuple[object, ...] = ()  # what those were found in
         self._kernel = kernel
         self._protection = protection
 
@@ -62,12 +66,18 @@ class Obstacles:
             if lines:
                 found[policy.policy] = "; ".join(lines)
         self.doubts, self.filtered, self.partly = doubts, filtered, partly
+        self._look_at_marks(settings)
         return found
+
+    def _look_at_marks(self, settings: RouteSettings) -> None:
+        tables = {table: text for one in FAMILIES for table, text in self._protection.others(one).items()}
+        if self._marked != (settings, tables):
+            self.marks, self._marked = tuple(marks.remarks(settings, tables)), (settings, tables)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The doubts, one line each."""
-        return tuple(f"policy {policy}: {words}" for (policy, _), words in self.doubts.items())
+        """The doubts and marks, one line each."""
+        return (*(f"policy {policy}: {words}" for (policy, _), words in self.doubts.items()), *self.marks)
 
     def _inputs(self, present: Present, seen: Seen) -> dict[tuple[PolicyId, int], tuple[str, ...]]:
         """By which devices forwarded packets of each policy come in, by family."""
