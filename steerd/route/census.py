@@ -8,7 +8,7 @@ from typing import Final
 
 from steerd.config.settings import Guard
 from steerd.core.settings import PolicyId
-from steerd.route.around.kernel_drops import KernelDrops
+from steerd.route.around.kernel_drops import KernelDrops, legacy_words
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.counting import Counting
 from steerd.route.model.prefixes import FAMILIES
@@ -90,7 +90,7 @@ class Census:
             self._ledger.forget()
         for remark in () if said else self._drops():
             log.warning("%s", remark)
-        reasons = self._kernel_drops.reasons()
+        reasons = self._kernel_drops.reasons(now)
         causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons))}
         for policy, found in causes.items():
             for goes, before in self._causes.get(policy, {}).items():
@@ -113,15 +113,13 @@ class Census:
         says of a packet that it is asked about."""
         account, found = self._reconciler.account, {}
         for wrong in self._ledger.wrong(policy):
-            key = policy, wrong.family
-            if wrong.place[0] is not Where.NOWHERE:
-                causes = [taker.words for taker in self._around.takers if policy in taker.takes]
-                causes += filter(None, [account.partly.get(key)])
-            elif key in account.filtered and wrong.share < ALL:
+            key, lost = (policy, wrong.family), wrong.place[0] is Where.NOWHERE
+            if lost and key in account.filtered and wrong.share < ALL:
                 continue  # others' firewalls drop some of what passes: that is what they are for
-            else:
-                causes = [*filter(None, [account.doubts.get(key)]), *reasons[wrong.family]]
-            found[words(wrong)] = dict.fromkeys(causes)
+            causes = [taker.words for taker in self._around.takers if policy in taker.takes]
+            causes += filter(None, [(account.doubts if lost else account.partly).get(key)])
+            causes += reasons[wrong.family] if lost else ()
+            found[words(wrong)] = dict.fromkeys([*causes, *account.marks] or legacy_words(wrong.family))
         return found
 
     def _guarded(self) -> dict[Key, int]:
@@ -167,7 +165,8 @@ class Census:
 
     def remarks(self) -> tuple[str, ...]:
         """What the guard dropped in the last minute, and what is not counted, one line each."""
-        return (*self._drops(), *self._counting.remarks)
+        full = self._kernel_drops.remarks(asyncio.get_running_loop().time())
+        return (*self._drops(), *self._counting.remarks, *full)
 
     def _example(self, policy: PolicyId) -> str:
         return f", e.g. {self._examples[policy]}" if policy in self._examples else ""

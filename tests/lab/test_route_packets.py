@@ -1,5 +1,6 @@
 """Where policies' packets go, counted by nftables and compared with what comes out of each device."""
 
+import ctypes
 import socket
 import subprocess
 from collections import Counter
@@ -157,6 +158,50 @@ def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks
         )
         assert "0.0.0.0/1" in str(heard.installed[-1].mismatch)
         assert counted(router)["all", 4, "astray", "wan"] >= 80
+        await router.stop()
+
+    routing(run())
+
+
+def legacy_table(name: str) -> None:
+    """As `iptables-legacy -t NAME -L`: whoever asks for a table first makes it."""
+    asked = ctypes.create_string_buffer(name.encode(), 84)  # struct ipt_getinfo
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        size = ctypes.c_uint32(len(asked))
+        failed = ctypes.CDLL(None, use_errno=True).getsockopt(sock.fileno(), 0, 64, asked, ctypes.byref(size))
+    if failed:
+        pytest.skip("this kernel has no legacy iptables")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda: ip("rule", "add", "priority", "90", "iif", "lan", "prohibit"),
+            "priority 90 prohibit' comes before steerd",
+        ),
+        (
+            lambda: ip("xfrm", "policy", "add", "src", "192.168.50.0/24", "dir", "fwd", "action", "block"),
+            "IPsec drops some",
+        ),
+        (lambda: legacy_table("filter"), "iptables-legacy has tables (filter)"),
+    ],
+    ids=["rule", "IPsec", "legacy iptables"],
+)
+def test_what_goes_nowhere_has_the_cause_that_the_kernel_counts_or_where_to_look(gateway, change, words):
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        change()
+        if "legacy" in words:  # what drops is seen, but tells nothing
+            nft("table ip x { chain c { type filter hook forward priority 5; ip ttl 0-255 drop; }; }")
+
+        def sent() -> bool:
+            gateway.send("10.1.2.3", 40)
+            return heard.installed[-1:] != [] and words in (heard.installed[-1].mismatch or "")
+
+        await until_async(sent, told=lambda: f"{heard.installed[-1:]}")
+        assert heard.installed[-1].mismatch.startswith("most of its IPv4 packets go nowhere")
         await router.stop()
 
     routing(run())

@@ -7,7 +7,7 @@ from functools import cache
 
 from steerd.config.settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
-from steerd.route.around.kernel_drops import filters_by_iptables
+from steerd.route.around.kernel_drops import legacy_tables
 from steerd.route.kernel.forwarding import stopped
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import Seen
@@ -48,7 +48,7 @@ class Obstacles:
         filtered: set[tuple[PolicyId, int]] = set()
         partly: dict[tuple[PolicyId, int], str] = {}
         known = self._inputs(present, seen)
-        forwarding = cache(self._forwarding)  # many policies ask the same
+        forwarding, legacy = cache(self._forwarding), cache(legacy_tables)  # many policies ask the same
         for policy in settings.policies:
             if policy.policy not in expected:
                 continue
@@ -61,7 +61,7 @@ class Obstacles:
                     lines.append(words)
                 elif words:
                     doubts[policy.policy, family] = words
-                if filters_by_iptables(family) or (words and not any(stopped(family, one) for one in sources)):
+                if "filter" in legacy(family) or (words and not any(stopped(family, one) for one in sources)):
                     filtered.add((policy.policy, family))
             if lines:
                 found[policy.policy] = "; ".join(lines)
