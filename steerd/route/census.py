@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
@@ -110,7 +110,12 @@ class Census:
         for remark in () if said else self._drops():
             log.warning("%s", remark)
         reasons = self._kernel_drops.reasons(now)
-        causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons))}
+        strangers: list[str] = []
+        if any(one.place[0] is not Where.NOWHERE for policy, _ in ways for one in self._ledger.wrong(policy)):
+            async with self._worker.turn:
+                look = partial(self._reconciler.account.strangers, self._reconciler.standing.settings)
+                strangers = await self._worker.do(look)
+        causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons, strangers))}
         for policy, found in causes.items():
             for goes, before in self._causes.get(policy, {}).items():
                 if goes in found:
@@ -135,9 +140,11 @@ class Census:
         named = self._counting.named
         return {key: way if way.all <= named else Ways(way.chosen, way.all | {OTHER}) for key, way in ways.items()}
 
-    def _wrongs(self, policy: PolicyId, reasons: Mapping[int, list[str]]) -> dict[str, dict[str, None]]:
+    def _wrongs(
+        self, policy: PolicyId, reasons: Mapping[int, list[str]], strangers: Sequence[str]
+    ) -> dict[str, dict[str, None]]:
         """What is wrong with the policy's packets, with the causes, as far as they are known besides what the kernel
-        says of a packet that it is asked about."""
+        says of a packet that it is asked about. ``strangers``: others' routes in our tables."""
         account, found = self._reconciler.account, {}
         for wrong in self._ledger.wrong(policy):
             key, lost = (policy, wrong.family), wrong.place[0] is Where.NOWHERE
@@ -145,8 +152,7 @@ class Census:
                 continue  # others' firewalls drop some of what passes: that is what they are for
             causes = [taker.words for taker in self._around.takers if policy in taker.takes]
             causes += filter(None, [(account.doubts if lost else account.partly).get(key)])
-            causes += reasons[wrong.family] if lost else ()
-            causes += self._unreachable(policy) if lost else ()
+            causes += [*reasons[wrong.family], *self._unreachable(policy)] if lost else strangers
             found[words(wrong)] = dict.fromkeys([*causes, *account.marks] or legacy_words(wrong.family))
         chosen = {device for key, way in self._ways().items() if key[0] == policy for device in way.chosen}
         for device in sorted(chosen & self._sending.silent):

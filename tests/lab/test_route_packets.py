@@ -124,6 +124,26 @@ def test_what_leaves_by_no_path_is_astray_and_an_error_with_its_cause(gateway):
     routing(run())
 
 
+@pytest.mark.parametrize(("given", "goes"), [(OPEN, "leave by wan"), (ALL, "are dropped by the leak guard")])
+def test_a_route_of_anothers_in_a_table_of_ours_is_named_as_the_cause(gateway, given, goes):
+    async def run():
+        heard, router = await counting(settings(PATHS, (given,)))
+        await router.steer(steer("all", "a"))
+        ip("route", "add", "10.0.0.0/8", "dev", "wan", "table", "4200", "metric", "5", "proto", "static")
+
+        def sent() -> bool:
+            gateway.send("10.1.2.3", 40)
+            gateway.arrivals()
+            return bool(heard.installed) and "table 4200 holds" in (heard.installed[-1].mismatch or "")
+
+        await until_async(sent, told=lambda: f"{heard.installed[-1:]}")
+        assert f"of its IPv4 packets {goes}" in heard.installed[-1].mismatch
+        assert "holds IPv4 routes of protocol 4, which are not steerd's" in heard.installed[-1].mismatch
+        await router.stop()
+
+    routing(run())
+
+
 def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks_take_is_not(gateway):
     networks = "".join(
         f"route add {number}.{half}.0.0/9 via 203.0.113.7 dev wan\n" for number in range(160, 200) for half in (0, 128)

@@ -1,10 +1,10 @@
 """What of others stands in our way, in words that name it and say what to do. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from steerd.config.settings import IPV6, POLICY_TABLES, RouteSettings
 from steerd.route.model import numbers
-from steerd.route.model.objects import FULL_MASK, Rule, Seen
+from steerd.route.model.objects import FULL_MASK, Kind, Rule, Seen
 from steerd.route.wanted import commands
 
 _RESERVED_TABLES = {0: "unspec", 253: "default", 254: "main", 255: "local"}
@@ -16,7 +16,7 @@ def collision(settings: RouteSettings, seen: Seen) -> str | None:
 
 
 def _collisions(settings: RouteSettings, seen: Seen) -> Iterator[str]:
-    used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
+    used = _used(settings)
     for number, name in _RESERVED_TABLES.items():
         if number in used:
             yield f"table {number} is the kernel's own ({name}): choose another route.table"
@@ -27,13 +27,7 @@ def _collisions(settings: RouteSettings, seen: Seen) -> Iterator[str]:
                 f"path {path.path}: device {path.device} belongs to a VRF, whose rules come before ours: "
                 f"take it out of the VRF, or give the path another device"
             )
-    for protocol, kind in seen.foreign.routes:
-        if kind.table in used:
-            family = "IPv6" if kind.family == IPV6 else "IPv4"
-            yield (
-                f"table {kind.table} holds {family} routes of protocol {protocol}, which are not steerd's "
-                f"(protocol {settings.protocol}): choose another route.table, or remove them"
-            )
+    yield from strange_routes(settings, seen.foreign.routes)
     band = numbers.priorities(settings)
     for protocol, rule in seen.foreign.rules:
         if rule.priority in band:
@@ -47,6 +41,22 @@ def _collisions(settings: RouteSettings, seen: Seen) -> Iterator[str]:
                 f"rule '{commands.rule(rule)}' of protocol {protocol} uses mark bits of steerd's "
                 f"{settings.mark_mask:#x}: choose another route.mark, or remove it"
             )
+
+
+def strange_routes(settings: RouteSettings, routes: Iterable[tuple[int, Kind]]) -> Iterator[str]:
+    """Routes of others, with their protocols, in tables of ours."""
+    used = _used(settings)
+    for protocol, kind in routes:
+        if kind.table in used:
+            family = "IPv6" if kind.family == IPV6 else "IPv4"
+            yield (
+                f"table {kind.table} holds {family} routes of protocol {protocol}, which are not steerd's "
+                f"(protocol {settings.protocol}): choose another route.table, or remove them"
+            )
+
+
+def _used(settings: RouteSettings) -> set[int]:
+    return {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
 
 
 def _uses_our_bits(rule: Rule, settings: RouteSettings) -> bool:

@@ -37,13 +37,14 @@ _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
 class DefaultRoute(NamedTuple):
     """A default route of main's, as its owner wrote it. ``via`` is numeric (with `ONLINK` behind it or not),
-    or empty for the device alone."""
+    or empty for the device alone. ``foreign``: its next hop is of the other family (RFC 8950)."""
 
     family: int
     device: str
     via: str
     metric: int
     protocol: int
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,15 +234,13 @@ def _lead(names: Mapping[int, str], template: Template) -> Lead | None:
 
 
 def _default(family: int, body: bytes, values: Mapping[int, bytes], names: Mapping[int, str]) -> Iterator[DefaultRoute]:
-    # The next hop of another family (RFC 5549) is nothing to steer by, and without it there would be no next hop. A
-    # route for one type of service is none for all.
-    if body[_AT_TYPE] != RouteType.UNICAST or Rta.VIA in values or body[_AT_SERVICE]:
+    if body[_AT_TYPE] != RouteType.UNICAST or body[_AT_SERVICE]:  # one for one type of service is none for all
         return
     metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
     flags = _U32.unpack_from(body, _AT_FLAGS)[0]
     for index, gateway in _ways(values):
         via = written(socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else "", flags)
-        yield DefaultRoute(family, names.get(index, ""), via, metric, body[_AT_PROTOCOL])
+        yield DefaultRoute(family, names.get(index, ""), via, metric, body[_AT_PROTOCOL], foreign=Rta.VIA in values)
 
 
 def _ways(values: Mapping[int, bytes]) -> Iterator[tuple[int, bytes | None]]:

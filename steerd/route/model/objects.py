@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-MAIN = 254  # the kernel's main table
+MAIN, LOCAL = 254, 255  # the kernel's own tables
 METRIC = 1024  # metric of every route that carries traffic: IPv6's default, and any will do for IPv4
 SHADOW_METRIC = 0xFFFFFFFF  # metric of the routes that hold only when all others are gone
 BEST_WEIGHT = 255

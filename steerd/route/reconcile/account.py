@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from steerd.config.settings import RouteSettings
 from steerd.core.events import Installed
 from steerd.core.settings import PolicyId
+from steerd.route.around.collisions import strange_routes
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.switch import stragglers
 from steerd.route.kernel.verify import Verifier
@@ -152,6 +154,14 @@ class Account:
         """Whether what is in policies' way is something else than when the kernel was asked last."""
         found = self._obstacles.look(present, seen, _expected(present, seen, refused))
         return any(found.get(policy) != words for policy, words in self._known.items())
+
+    def strangers(self, settings: RouteSettings) -> list[str]:
+        """Routes of others in our tables, in words: not looked for unless packets go astray."""
+        try:
+            return list(dict.fromkeys(strange_routes(settings, self._kernel.strange_routes(settings))))
+        except OSError as error:
+            log.warning("others' routes in steerd's tables cannot be read: %s", error)
+            return []
 
     def _mismatch(self, policy: PolicyId, expected: Expected) -> str | None:
         try:

@@ -8,9 +8,10 @@ from functools import cache
 from steerd.config.settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.around.kernel_drops import legacy_tables
+from steerd.route.around.remarks import port_of, port_words
 from steerd.route.kernel.forwarding import stopped
 from steerd.route.kernel.kernel import Kernel
-from steerd.route.model.objects import Seen
+from steerd.route.model.objects import Device, Seen
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import marks
 from steerd.route.nft.foreign import Passes, best
@@ -52,7 +53,10 @@ class Obstacles:
         for policy in settings.policies:
             if policy.policy not in expected:
                 continue
-            lines = [*self._pieces(settings, policy, expected[policy.policy])]
+            lines = [
+                *self._pieces(settings, policy, expected[policy.policy]),
+                *_ports(policy, self._protection.main.devices),
+            ]
             partly |= self._partly(settings, policy, expected[policy.policy])
             for family, ways in expected[policy.policy].items():
                 sources = known.get((policy.policy, family), ())
@@ -144,3 +148,9 @@ class Obstacles:
                 others = {device for lead in found.leads for device in lead.devices} - devices(settings, policy)
                 so = " (where the leak guard drops it)" if others and self._protection.guards(policy) else ""
                 yield words(settings, leads, policy, found) + so
+
+
+def _ports(policy: RoutePolicy, known: Mapping[str, Device]) -> list[str]:
+    """Why nothing comes in for the policy, if all devices that do for it are ports of others."""
+    masters = {name: port_of(name, known) for name in policy.iifs}
+    return [port_words(*one) for one in masters.items()] if policy.iifs and all(masters.values()) else []
