@@ -97,9 +97,8 @@ class Census:
         every, counts = self._counting.every, self._counting.counts
         ways = self._ways()
         handed: Counter[str] = sum((seen.left + seen.own for seen in news.values()), Counter())
-        await self._own.do(
-            partial(self._look_at_wires, handed, {device for way in ways.values() for device in way.all})
-        )
+        devices = {device for way in ways.values() for device in way.all}
+        await self._own.do(partial(self._look_at_wires, handed, devices, now, every))
         moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
         for example in await self._own.do(lambda: self._counting.examples(held)):
             self._examples |= {policy.policy: example for policy in policies if policy.order == example.order}
@@ -126,11 +125,11 @@ class Census:
             async with self._worker.turn:
                 self._publish(await self._worker.do(partial(self._reconciler.observe, wrong)))
 
-    def _look_at_wires(self, handed: Mapping[str, int], devices: AbstractSet[str]) -> None:
+    def _look_at_wires(self, handed: Mapping[str, int], devices: AbstractSet[str], now: float, every: int) -> None:
         with suppress(OSError):  # looked at again with the next
             page = _DEVICES.read_bytes()
             known = {one: found for one in devices if (found := counters(page, one))}
-            self._sending.look(handed, {one: found[TX_PACKETS] for one, found in known.items()})
+            self._sending.look(handed, {one: found[TX_PACKETS] for one, found in known.items()}, now, every=every)
         with suppress(OSError):
             self._neighbours.look(self._reconciler.standing.settings)
 
