@@ -101,7 +101,8 @@ def test_of_several_devices_that_packets_come_in_by_the_best_counts():
         ("hook prerouting priority raw", 'iifname "wan" drop', {"f": YES}),
         ("hook prerouting priority filter + 10", "fib saddr . mark . iif oif missing drop", {"f": YES}),
         ("hook postrouting priority mangle", 'oifname "a" drop', {"f": NO}),
-        ("hook postrouting priority mangle", 'iifname "lan" drop', {"f": YES}),  # it is not known there any more
+        ("hook postrouting priority mangle", 'iifname "lan" drop', {"f": NO}),
+        ('hook egress device "a" priority filter', 'iifname "lan" drop', {"f": YES}),  # it is not known there
         ('hook ingress device "lan" priority filter', "drop", {"f": NO}),
         ('hook ingress device "wan" priority filter', "drop", {}),
         ("hook ingress devices = { wan, lan } priority filter", "drop", {"f": NO}),

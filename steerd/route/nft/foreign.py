@@ -74,11 +74,11 @@ def passes(listing: str, packet: Packet) -> dict[str, Passes]:
 
 
 def _as_seen(packet: Packet, hook: str) -> Packet:
-    """What a chain in the hook sees of it: which device it will leave by is not known before it is routed, and behind
-    that not by which it came in."""
+    """What a chain in the hook sees of it: by which device it will leave is not known before it is routed, and at that
+    device not by which it came in."""
     if hook in ("ingress", "prerouting"):
         return packet._replace(oif="")
-    return packet if hook == "forward" else packet._replace(iif="")
+    return packet._replace(iif="") if hook == "egress" else packet
 
 
 @lru_cache(_REMEMBERED)
