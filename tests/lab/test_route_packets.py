@@ -248,6 +248,12 @@ def test_what_is_dropped_behind_the_last_chain_that_is_looked_at_is_an_error_tha
     routing(run())
 
 
+def local_for_all() -> None:
+    """As for a transparent proxy, but for all packets: the way back to a LAN host is then this machine itself."""
+    ip("rule", "add", "priority", "90", "ipproto", "udp", "lookup", "100")
+    ip("route", "add", "local", "default", "dev", "lo", "table", "100")
+
+
 def legacy_table(name: str) -> None:
     """As `iptables-legacy -t NAME -L`: whoever asks for a table first makes it."""
     asked = ctypes.create_string_buffer(name.encode(), 84)  # struct ipt_getinfo
@@ -269,9 +275,10 @@ def legacy_table(name: str) -> None:
             lambda: ip("xfrm", "policy", "add", "src", "192.168.50.0/24", "dir", "fwd", "action", "block"),
             "IPsec drops some",
         ),
+        (local_for_all, "the kernel takes some for martians"),
         (lambda: legacy_table("filter"), "iptables-legacy has tables (filter)"),
     ],
-    ids=["rule", "IPsec", "legacy iptables"],
+    ids=["rule", "IPsec", "martians", "legacy iptables"],
 )
 def test_what_goes_nowhere_has_the_cause_that_the_kernel_counts_or_where_to_look(gateway, change, words):
     async def run():

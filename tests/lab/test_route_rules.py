@@ -82,6 +82,20 @@ def test_a_rule_before_ours_takes_traffic_or_has_the_guard_drop_it_and_is_told_u
     routing(run())
 
 
+def test_a_rule_at_the_first_priority_is_told_too(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (BARE,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        ip("rule", "add", "priority", "0", "from", LAN_HOST, "lookup", "101")
+        await until_async(router.remarks)
+        (said,) = router.remarks()
+        assert "lookup 101' comes before steerd's and takes traffic of policy all by wan" in said
+        await router.stop()
+
+    routing(run())
+
+
 @pytest.mark.parametrize("action", ["blackhole", "unreachable", "prohibit"])
 def test_a_rule_before_ours_that_drops_is_told_by_what_it_does_and_the_guard_is_not_blamed(gateway, action):
     ip("rule", "add", "priority", "3000", "from", LAN_HOST, action)

@@ -14,7 +14,7 @@ CONNTRACK = (
 @pytest.fixture
 def proc(tmp_path):
     class Proc:
-        def write(self, *, filtered=0, unrouted=0, large=0, blocked=0, dropped=0, count=10, most=100):
+        def write(self, *, filtered=0, unrouted=0, large=0, blocked=0, martians=0, dropped=0, count=10, most=100):
             net, limits = tmp_path / "thread-self/net", tmp_path / "sys/net/netfilter"
             (net / "stat").mkdir(parents=True, exist_ok=True)
             limits.mkdir(parents=True, exist_ok=True)
@@ -23,6 +23,9 @@ def proc(tmp_path):
             (net / "snmp6").write_text("Ip6InNoRoutes                   \t0\n")
             (net / "xfrm_stat").write_text(f"XfrmInError             \t0\nXfrmOutPolBlock         \t{blocked}\n")
             (net / "stat/nf_conntrack").write_text(CONNTRACK.format(dropped))
+            (net / "stat/rt_cache").write_text(
+                f"entries  in_martian_dst in_martian_src \n0  0 {martians:x} \n0  1 2 \n"
+            )
             (limits / "nf_conntrack_count").write_text(f"{count}\n")
             (limits / "nf_conntrack_max").write_text(f"{most}\n")
 
@@ -44,6 +47,8 @@ def test_each_counter_that_has_grown_is_a_reason_of_its_family(proc, tmp_path):
     assert found[4] == found[6]
     assert "IPsec drops some (XfrmOutPolBlock " in found[4][0]
     assert drops.remarks(15.0) == ()
+    proc.write(filtered=8, unrouted=8, large=9, blocked=8, martians=11)
+    assert "for martians" in drops.reasons(20.0)[4][0]
 
 
 def test_a_full_table_of_connections_is_told_for_a_minute_and_a_race_for_a_place_in_it_is_not(proc, tmp_path):

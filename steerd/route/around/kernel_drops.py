@@ -15,6 +15,7 @@ _TOO_LARGE: Final = (
 )
 _NO_ROUTE: Final = "the kernel finds no route for some (`nstat -az {}`)"
 _FULL: Final = "conntrack drop"
+_MARTIANS: Final = "martians"
 _REASONS: Final = {
     (IPV4, "TcpExtIPReversePathFilter"): (
         "rp_filter drops what comes in by another device than the answer would leave by "
@@ -24,6 +25,10 @@ _REASONS: Final = {
     (IPV6, "Ip6InNoRoutes"): _NO_ROUTE.format("Ip6InNoRoutes"),
     (IPV4, "IpFragFails"): _TOO_LARGE.format("IpFragFails"),
     (IPV6, "Ip6FragFails"): _TOO_LARGE.format("Ip6FragFails"),
+    (IPV4, _MARTIANS): (
+        "the kernel takes some for martians (`lnstat -c 1 -f rt_cache`): by some rule's routes their source is this "
+        "gateway itself, or no host may have their addresses (net.ipv4.conf.all.log_martians = 1 logs them)"
+    ),
 }
 _LEGACY: Final = {IPV4: ("ip_tables_names", "iptable_"), IPV6: ("ip6_tables_names", "ip6table_")}
 """Where the kernel lists the tables of legacy iptables in use here, and how the modules begin that have them."""
@@ -49,6 +54,7 @@ class KernelDrops:
             **_lines(self._read("snmp6")),
             **_lines(self._read("xfrm_stat")),
             _FULL: _column(self._read("stat/nf_conntrack"), "drop"),
+            _MARTIANS: sum(_column(self._read("stat/rt_cache"), f"in_martian_{end}") for end in ("src", "dst")),
         }
         grown = [name for name, count in counted.items() if count > self._before.get(name, count)]
         self._before = counted

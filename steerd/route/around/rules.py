@@ -117,11 +117,7 @@ def _is_about(rule: Rule, settings: RouteSettings) -> bool:
         return False
     if rule.action == Action.LOOKUP and rule.target in numbers.tables(settings):
         return False
-    if (
-        rule.priority == 0
-        or rule.target == LOCAL
-        or (rule.action == Action.LOOKUP and rule.target == MAIN and rule.suppress is not None)
-    ):
+    if rule.action == Action.LOOKUP and (rule.target == LOCAL or (rule.target == MAIN and rule.suppress is not None)):
         return False
     if (
         plain
