@@ -1,9 +1,11 @@
 """What each stage is told: frozen, already checked, in seconds and numbers. `load` builds it from TOML."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
@@ -25,10 +27,21 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpCheck:
+    """What is asked of a target by HTTP, and what it has to answer: the status, and the body, if any is wanted."""
+
+    host: str
+    path: str
+    status: int = 204
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class ProbePath:
-    """A path as the prober sees it: `targets` in the order of the core's legs; `mark` goes on every probe. `port`
-    is for TCP and UDP; `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the
-    key of authenticated STAMP; `budget` is what all probes of the device may take, in bytes a second."""
+    """A path as the prober sees it: those of its `targets` that are of one family are one of the core's legs, and
+    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for TCP and UDP;
+    `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the key of authenticated
+    STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
     path: PathId
     pop: str
@@ -43,6 +56,13 @@ class ProbePath:
     dscp: int = 0
     key_file: Path | None = None
     budget: float | None = None
+    quorum: int = 0
+    check: HttpCheck | None = None
+
+    @property
+    def legs(self) -> Sequence[int]:
+        """The families of the core's legs, in their order."""
+        return list(dict.fromkeys(target.family for target in self.targets))
 
 
 _IP_HEADER = {IPV4: 20, IPV6: 40}
@@ -257,9 +277,14 @@ class Config:
     control_socket: Path
     store_path: Path
     record: bool
+    observe: bool = False
+    """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
+    hooks: tuple[HookSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
+    written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the file says, by section and key: see `steerd.config.written`."""
 
     @property
     def switch_price(self) -> float | None:

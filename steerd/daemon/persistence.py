@@ -20,12 +20,14 @@ class Persistence:
         driver: Driver,
         addresses: Callable[[], Addresses],
         orders: Callable[[], Mapping[str, str]],
+        *,
+        observing: bool = False,
     ) -> None:
         self.store = store
         self._driver = driver
         self._addresses = addresses
         self._orders = orders
-        driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000)))
+        driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000), paper=observing))
         driver.events.listen(Order | PopState | PathMtu, lambda _: self.remember())
         driver.events.listen(Installed, self._installed)
         self._wrong: dict[PolicyId, tuple[float, str]] = {}  # whose packets go wrong: since when, and why

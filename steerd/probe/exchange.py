@@ -11,7 +11,7 @@ from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.faults import Boundary
 from steerd.net.devices import Devices
-from steerd.probe.carrier import Answer, Carrier, Leg, Stray
+from steerd.probe.carrier import Answer, Carrier, Leg, Stray, Wrong
 from steerd.probe.findings import Findings
 from steerd.probe.methods.carriers import Carriers
 from steerd.probe.methods.icmp import Wired
@@ -101,7 +101,10 @@ class Exchange:
             egress = self._egresses.get(leg.settings.device)
             if egress is None:
                 egress = self._egresses[leg.settings.device] = Egress()
-            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress)
+            patience, timeout = leg.patience, leg.settings.timeout
+            if leg.poll is not None:
+                patience = leg.poll.patience(leg.place, patience, timeout)
+            flight = Flight(number, leg, 0, now, wall_ns, patience, timeout, egress)
             with self._boundary:
                 if self.diagnosis.answers_itself(leg, now):
                     self._tell(flight, LOCAL)
@@ -130,6 +133,8 @@ class Exchange:
                     self.diagnosis.claimed(heard.flight.owner, heard.rtt, heard.claimed)
             elif isinstance(heard, Stray):
                 self.diagnosis.strayed(heard.flight.owner, heard.address)
+            elif isinstance(heard, Wrong):
+                self.diagnosis.wrong(heard.flight.owner, heard.words)
             elif self._ledger.erred(heard.flight):
                 self._tell(heard.flight, Outcome.ERROR)
         if carrier.overflowed:
@@ -142,7 +147,7 @@ class Exchange:
             if flight.queued_ns and flight.left_ns:
                 self._observe_queue(leg, (flight.left_ns - flight.queued_ns) / 1e9)
             leg.answered_at = flight.sent_at
-            if leg.losses or leg.limit or leg.checks:
+            if leg.losses or leg.limit or leg.checks or leg.wrong:
                 self.diagnosis.answered(leg, flight.sent_at)
             self._tell(flight, outcome, rtt)
         elif outcome:
@@ -172,5 +177,13 @@ class Exchange:
 
     def _tell(self, flight: Flight[Leg], outcome: Outcome, rtt: float = 0.0) -> None:
         leg = flight.owner
-        if leg.checks is None:
-            self._on_outcome(Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.index))
+        if leg.checks is not None:
+            return
+        told = Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.core)
+        if leg.poll is None:
+            self._on_outcome(told)
+            return
+        for one in leg.poll.told(leg.place, told):
+            self._on_outcome(one)
+        if outcome is OVERDUE or outcome is REPLY:
+            self.diagnosis.polled(leg)

@@ -41,8 +41,8 @@ class Daemon:
             spawn=lambda work: self.tasks.add(asyncio.ensure_future(work)),
         )
 
-    def write(self, target):
-        self.file.write_text(FILE.format(target=target))
+    def write(self, target, tables=""):
+        self.file.write_text(FILE.format(target=target) + tables)
 
     @property
     def config(self):
@@ -237,3 +237,22 @@ def test_a_stop_says_what_the_next_start_reads(scene, caplog):
 
     scene(scenario)
     assert caplog.text.count("stopped before the last reload was confirmed: the next start takes up") == 1
+
+
+def test_a_reload_says_what_it_changed_and_what_waits_for_a_restart(scene, caplog):
+    async def scenario(daemon):
+        asked = daemon.reloads.verbs()["reload"]
+        same = await asked({"verb": "reload"})
+        assert (same["changed"], same["text"]) == ([], "reloaded: the file says the same as before")
+        daemon.write(NEW, "[store]\nrecord = true\n")
+        other = await asked({"verb": "reload"})
+        assert other["at_next_start"] == ["[store] record"]
+        assert f'path fra1/wg0 target: "{OLD}" -> "{NEW}"' in other["changed"]
+        assert other["text"].splitlines() == [
+            "reloaded:",
+            *(f"  {one}" for one in other["changed"]),
+            "[store] record takes effect at the next start",
+        ]
+
+    scene(scenario)
+    assert any(f'target: "{OLD}" -> "{NEW}"' in record.getMessage() for record in caplog.records)

@@ -12,6 +12,10 @@ from steerd.config.values.marks import CodePoint
 from steerd.config.values.names import Device, FilePath, Name
 from steerd.config.values.quantities import Interval, Patience, PayloadSize, Port, Rate, Timeout, Weight
 
+TARGETS_MAX = 8
+"""Of a path in each family."""
+
+Page = Annotated[str, BeforeValidator(addresses.page)]
 Method = Annotated[str, BeforeValidator(methods.known)]
 
 
@@ -23,6 +27,7 @@ class Gateway(Table):
     name: Name | None = None
     region: Name = "default"
     probe_only: bool = False
+    observe: bool = False
 
 
 class Probe(Table):
@@ -34,6 +39,9 @@ class Probe(Table):
     timeout: Timeout = 1.0
     down_after: Patience = 0.0
     port: Port | None = None
+    get: Page | None = None
+    expect: Annotated[int, quantities.integer(100, 599)] | None = None
+    body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     size: PayloadSize | None = None
     dscp: CodePoint = 0
     key_file: FilePath | None = None
@@ -104,6 +112,17 @@ class Trace(Table):
     after_switch: bool = True
 
 
+class Hook(Table):
+    name: Name
+    on: Annotated[list[Literal["switch", "outage", "path", "drain", "reload", "astray"]], Field(min_length=1)]
+    run: list[Annotated[str, Field(min_length=1)]] = []
+    url: Annotated[str, BeforeValidator(addresses.web)] | None = None
+    key_file: FilePath | None = None
+    timeout: Annotated[float, quantities.duration(0.1, 300)] = 10.0
+    retries: Annotated[int, quantities.integer(0, 10)] = 3
+    user: Name | None = None
+
+
 class Path(Table):
     dev: Device
     peer: Annotated[str, BeforeValidator(names.peer)] | None = None
@@ -113,6 +132,10 @@ class Path(Table):
     via6: Annotated[str, BeforeValidator(addresses.via6)] | None = None
     target: Annotated[str, BeforeValidator(addresses.target)] | None = None
     target6: Annotated[str, BeforeValidator(addresses.target6)] | None = None
+    targets: Annotated[
+        list[Annotated[str, BeforeValidator(addresses.any_target)]], Field(max_length=TARGETS_MAX * 2)
+    ] = []
+    quorum: Annotated[int, quantities.integer(1, TARGETS_MAX)] | None = None
     source: Annotated[str, BeforeValidator(addresses.source)] | None = None
     source6: Annotated[str, BeforeValidator(addresses.source6)] | None = None
     method: Method | None = None
@@ -121,6 +144,9 @@ class Path(Table):
     timeout: Timeout | None = None
     down_after: Patience | None = None
     port: Port | None = None
+    get: Page | None = None
+    expect: Annotated[int, quantities.integer(100, 599)] | None = None
+    body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     size: PayloadSize | None = None
     dscp: CodePoint | None = None
     key_file: FilePath | None = None
@@ -168,7 +194,7 @@ class Policy(Table):
 
 
 class Document(Table):
-    """The whole file. An entry of `pop`, `paths` or `policy` that had to be refused is None."""
+    """The whole file. An entry of `pop`, `paths`, `policy` or `hook` that had to be refused is None."""
 
     gateway: Gateway = Gateway()
     probe: Probe = Probe()
@@ -182,13 +208,18 @@ class Document(Table):
     trace: Trace = Trace()
     pop: list[Pop | None] = []
     policy: list[Policy | None] = []
+    hook: list[Hook | None] = []
 
 
-_TOP: tuple[type[Table], ...] = (Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace, Pop, Policy)
+_TOP: tuple[type[Table], ...] = (
+    *(Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace),
+    *(Pop, Policy, Hook),
+)
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
 _HEADERS = {
     "pop": "[[pop]]",
     "policy": "[[policy]]",
+    "hook": "[[hook]]",
     "pop.paths": "an entry of a PoP's paths",
     "policy.weights": "a policy's weights",
 }

@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
@@ -85,6 +86,11 @@ target = _target(socket.AF_INET, 'IPv4 address such as "192.0.2.1"', "")
 target6 = _target(socket.AF_INET6, 'IPv6 address such as "2001:db8::1"', ", beyond the link")
 
 
+def any_target(value: object) -> str:
+    """A target of either family; a name is one of IPv4."""
+    return (target6 if isinstance(value, str) and ":" in value else target)(value)
+
+
 def _source(family: socket.AddressFamily, allowed: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         address = _numeric(value, family)
@@ -123,6 +129,28 @@ def broker(value: object) -> tuple[str, int, bool]:
     if not match or not 0 < port <= 65535:
         raise ValueError('must be "mqtt://HOST[:PORT]", or "mqtts://HOST[:PORT]" for TLS')
     return match[2].strip("[]"), port, match[1] == "mqtts"
+
+
+def page(value: object) -> str:
+    """What a probe asks for: nothing is encrypted there, or it could not be told who answers."""
+    if not web(value).startswith("http://"):
+        raise ValueError('must begin with "http://": a captive portal is known by what it answers without TLS')
+    return web(value)
+
+
+def web(value: object) -> str:
+    """An address of the web that says no secrets."""
+    wrong = 'must be "http://HOST[:PORT]/PATH" or "https://...", without a user or a password'
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(wrong)
+    parts = urlsplit(value)
+    try:
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        named = False
+    if parts.scheme not in {"http", "https"} or not named or "@" in parts.netloc or parts.fragment:
+        raise ValueError(wrong)
+    return value
 
 
 PrefixText = Annotated[str, BeforeValidator(prefix)]

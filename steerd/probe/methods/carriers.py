@@ -7,9 +7,11 @@ from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Carrier, Find, Leg
 from steerd.probe.error import ProbeError
+from steerd.probe.methods.http import HttpCarrier
 from steerd.probe.methods.icmp import EchoCarrier, Wired
 from steerd.probe.methods.tcp import TcpCarrier
 from steerd.probe.methods.udp import UdpCarrier
+from steerd.probe.outcomes.poll import Poll
 
 ICMP = "icmp"
 
@@ -21,6 +23,7 @@ class Carriers:
         self._makers: dict[str, Callable[[int], Carrier]] = {
             ICMP: lambda family: EchoCarrier(family, find, devices, wired),
             "tcp": lambda family: TcpCarrier(family, find),
+            "http": lambda family: HttpCarrier(family, find),
             "udp": lambda family: UdpCarrier(family, find, devices),
         }
         self._carriers: dict[tuple[str, int], Carrier] = {}
@@ -47,9 +50,15 @@ class Carriers:
 
     def legs(self, path: ProbePath) -> list[Leg]:
         """New legs, one for each target, of carriers that are open. Raises `ProbeError`."""
-        return [
+        legs = [
             self._carriers[path.method, target.family].leg(path, index) for index, target in enumerate(path.targets)
         ]
+        for family in path.legs:
+            some = [leg for leg in legs if leg.family == family]
+            poll = Poll(len(some), path.quorum) if len(some) > 1 else None
+            for place, leg in enumerate(some):
+                leg.poll, leg.place = poll, place
+        return legs
 
     def check(self, leg: Leg) -> Leg:
         """A leg that probes the target of another by ICMP."""

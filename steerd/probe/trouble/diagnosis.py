@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from steerd.config.settings import IPV4
+from steerd.core.settings import PathId
 from steerd.core.views import Finding
 from steerd.net.devices import Devices
 from steerd.net.sockets import address_family
@@ -35,6 +36,7 @@ class Diagnosis:
         self._own_at = -math.inf
         self._checks: dict[Leg, Leg] = {}
         self._due: list[Leg] = []
+        self._silent: dict[PathId, dict[Leg, None]] = {}
 
     def open(self) -> None:
         """Open what the kernel is asked through; without it, what only that can tell stays unknown."""
@@ -52,6 +54,29 @@ class Diagnosis:
         """Forget all legs but those ``kept``."""
         self._checks = {leg: check for leg, check in self._checks.items() if leg in kept}
         self._due = [leg for leg in self._due if leg.checks in kept]
+        silent = {path: {leg: None for leg in legs if leg in kept} for path, legs in self._silent.items()}
+        self._silent = {path: legs for path, legs in silent.items() if legs}
+
+    # One of several targets
+
+    def polled(self, leg: Leg) -> None:
+        """Something became of a probe of a leg that is polled with others: does it alone not answer?"""
+        path, silent = leg.settings.path, leg.poll is not None and leg.place in leg.poll.silent
+        known = self._silent.get(path, {})
+        if silent == (leg in known):
+            return
+        if silent:
+            known = self._silent.setdefault(path, known)
+            known[leg] = None
+        else:
+            del known[leg]
+        if known:
+            names = " and ".join(one.address or one.target.name or "" for one in known)
+            does = "does" if len(known) == 1 else "do"
+            text = f"of its targets {names} {does} not answer, while enough others do: look at {names}, not at the path"
+            self._findings.found(path, Finding.TARGET, text)
+        else:
+            self._findings.over(path, Finding.TARGET)
 
     # This machine's own doing
 
@@ -135,10 +160,13 @@ class Diagnosis:
         return leg.losses % SILENT == 0
 
     def answered(self, leg: Leg, sent_at: float) -> None:
-        """A probe of a leg that had losses, or that checks another, was answered."""
+        """A probe of a leg that had losses or wrong answers, or that checks another, was answered."""
         if leg.checks is not None:
             self._echoed(leg.checks, answered=True)
             return
+        if leg.wrong:
+            leg.wrong = False
+            self._findings.over(leg.settings.path, Finding.CAPTIVE)
         if leg.losses >= SILENT:
             self._findings.over(leg.settings.path, Finding.ICMP_ONLY)
         if leg.losses:
@@ -172,6 +200,12 @@ class Diagnosis:
         )
         self._findings.found(silent.settings.path, Finding.ELSEWHERE, text)
 
+    def wrong(self, leg: Leg, words: str) -> None:
+        """Who answers a probe of this leg is not who was meant."""
+        leg.wrong = True
+        text = f"{leg.address} {words}: a captive portal that waits for a login, or not the server that was meant"
+        self._findings.found(leg.settings.path, Finding.CAPTIVE, text)
+
     def checks(self) -> list[Leg]:
         """The legs to send one probe each, to test whether a silent target answers ICMP."""
         due, self._due = self._due, []
@@ -182,7 +216,7 @@ class Diagnosis:
         if leg.limit is not None:
             leg.limit.echoed(answered)
         path, method = leg.settings.path, leg.settings.method.upper()
-        if not answered or leg.losses < SILENT or Finding.RATE_LIMITED in self._findings.of(path):
+        if not answered or leg.wrong or leg.losses < SILENT or Finding.RATE_LIMITED in self._findings.of(path):
             return
         port = f" at port {leg.settings.port}" if leg.settings.port else ""
         if leg.answered_at == -math.inf:

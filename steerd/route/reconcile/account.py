@@ -10,7 +10,7 @@ from steerd.core.events import Installed
 from steerd.core.settings import PolicyId
 from steerd.route.around.collisions import strange_routes
 from steerd.route.kernel.kernel import Kernel
-from steerd.route.kernel.switch import stragglers
+from steerd.route.kernel.regroup import stragglers
 from steerd.route.kernel.verify import Verifier
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen
