@@ -10,8 +10,10 @@ from typing import Any, Self
 import pytest
 
 from steerd.config.settings import HttpCheck
+from steerd.core.effects import Cadence
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
+from steerd.probe.prober import Prober
 from tests.lab import ticks
 from tests.lab.probing import path, probe
 
@@ -147,3 +149,24 @@ def test_after_the_login_it_is_as_any_path() -> None:
     found = scene("logged_in")
     assert found["told"][-1] == "reply"
     assert list(found["findings"].values()) == [{}]
+
+
+def thinking(connection: socket.socket) -> None:
+    time.sleep(0.15)
+    connection.sendall(GOOD)
+
+
+def patient() -> Any:
+    with wired(), Server(thinking):
+        one = path(1, ["10.9.0.2"], method="http", port=8080, check=CHECK, interval=0.2, timeout=1.0)
+
+        async def as_the_engine_asks(prober: Prober) -> None:
+            prober.cadence(Cadence(one.path, every=0.2, patience=0.022))  # by the handshakes, of a millisecond
+
+        return probe([one], 4.0, as_the_engine_asks)["counts"]
+
+
+def test_a_server_that_takes_its_time_does_not_make_every_probe_overdue() -> None:
+    counts = scene("patient")
+    assert counts["reply"] > 5
+    assert counts.get("overdue", 0) <= counts["reply"] / 3  # this machine stalls at times

@@ -1,19 +1,22 @@
 """Probing by HTTP: a GET on each connection, and only the answer that was expected counts.
 
 So a captive portal, which answers for everybody, is told from the Internet. The RTT is that of the handshake, as with
-TCP: how long a server thinks is no part of the way. A connection that is refused, and any other answer, leave the probe
-unanswered.
+TCP: how long a server thinks is no part of the way. When the answer is overdue is learned apart from that: it takes two
+round trips, and what the server needs. A connection that is refused, and any other answer, leave the probe unanswered.
 """
 
 import re
 import select
+import time
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Self
 
 from steerd.config.settings import HttpCheck, ProbePath
 from steerd.probe.carrier import Answer, Find, Heard, Wrong
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.tcp import Attempt, TcpCarrier, TcpLeg
+from steerd.probe.outcomes.ledger import Flight
+from steerd.probe.outcomes.usual import Usual
 from steerd.text.lines import printable
 
 MOST: Final = 4096
@@ -47,6 +50,20 @@ def judged(answer: bytes, check: HttpCheck, *, ended: bool) -> str | None:
     return ""
 
 
+class HttpLeg(TcpLeg):
+    """A leg that knows what whole answers ``usual``ly take."""
+
+    __slots__ = ("usual",)
+
+    def __init__(self, settings: ProbePath, index: int, carrier: "HttpCarrier") -> None:
+        super().__init__(settings, index, carrier)
+        self.usual = Usual()
+
+    def ask(self, flight: Flight[Self]) -> None:
+        flight.patience = self.usual.patience(flight.patience, flight.timeout)
+        super().ask(flight)
+
+
 class HttpCarrier(TcpCarrier):
     """A `steerd.probe.carrier.Carrier` for one family."""
 
@@ -59,10 +76,10 @@ class HttpCarrier(TcpCarrier):
         super().close()
         self._reading.close()
 
-    def leg(self, settings: ProbePath, index: int) -> TcpLeg:
-        if settings.check is None:
-            raise ProbeError(f"path {settings.path}: probing by http needs what to get")
-        return super().leg(settings, index)
+    def leg(self, settings: ProbePath, index: int) -> HttpLeg:
+        if settings.check is None or not settings.port:
+            raise ProbeError(f"path {settings.path}: probing by http needs what to get, and a port")
+        return HttpLeg(settings, index, self)
 
     def heard(self) -> Iterator[Heard]:
         for descriptor, _ in self._reading.poll(0, max(1, len(self._answers))):
@@ -103,7 +120,11 @@ class HttpCarrier(TcpCarrier):
         self._end(attempt)
         if self._find(flight.number) is None:
             return ()
-        return (Wrong(flight, wrong) if wrong else Answer(flight, rtt),)
+        if wrong:
+            return (Wrong(flight, wrong),)
+        if isinstance(flight.owner, HttpLeg):
+            flight.owner.usual.took(time.monotonic() - flight.sent_at)
+        return (Answer(flight, rtt),)
 
     def _end(self, attempt: Attempt) -> None:
         self._answers.pop(attempt.sock.fileno(), None)

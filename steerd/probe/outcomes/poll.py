@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from steerd.core.events import Outcome, Probed
+from steerd.probe.outcomes.usual import WEIGHT, Usual
 
 REPLY, LATE, OVERDUE, LOST, LOCAL = Outcome.REPLY, Outcome.LATE, Outcome.OVERDUE, Outcome.LOST, Outcome.LOCAL
 
-WEIGHT: Final = 0.1
-"""Of a new sample in a target's means."""
 SILENT: Final = 3
 """Probes in a row that a target has not answered when it is said to be silent: as many as take a path down."""
 LEFT_AFTER: Final = 2
@@ -25,28 +24,21 @@ BETTER_MS: Final = 1.0
 BETTER_SHARE: Final = 0.1
 STEADY: Final = 20
 """The best target is followed when it has been so, by `BETTER_MS` and `BETTER_SHARE`, for so many of its answers."""
-SDS: Final = 4.0
-SLACK: Final = 0.020
-"""As a path's patience (`steerd.core.belief.path`), by the target's own RTT."""
 
 
-class _Target:
-    __slots__ = ("deviation", "local", "loss", "mean", "run")
+class _Target(Usual):
+    __slots__ = ("local", "loss", "run")
 
     def __init__(self) -> None:
-        self.mean: float | None = None  # seconds
-        self.deviation = self.loss = 0.0
+        super().__init__()
+        self.loss = 0.0
         self.run = 0  # probes in a row without an answer
         self.local = False  # this machine sends it none
 
     def answered(self, rtt: float) -> None:
         self.run, self.local = 0, False
         self.loss -= WEIGHT * self.loss
-        if self.mean is None:
-            self.mean, self.deviation = rtt, rtt / 2.0
-        else:
-            self.deviation += WEIGHT * (abs(rtt - self.mean) - self.deviation)
-            self.mean += WEIGHT * (rtt - self.mean)
+        self.took(rtt)
 
     @property
     def score(self) -> float:
@@ -69,10 +61,7 @@ class Poll:
 
     def patience(self, place: int, usual: float, timeout: float) -> float:
         """After how many seconds a probe of this target is overdue; ``usual``: the path's patience."""
-        one = self._targets[place]
-        if one.mean is None:
-            return timeout
-        return min(timeout, max(usual, one.mean + SDS * one.deviation + SLACK))
+        return self._targets[place].patience(usual, timeout)
 
     def told(self, place: int, event: Probed) -> Iterator[Probed]:
         """An outcome of the target at ``place``; yields what is to be passed on."""
