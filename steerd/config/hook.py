@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,9 @@ class HookSettings:
     timeout: float = 10.0
     retries: int = 3
     user: str = ""
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port: what of a URL may be shown. Whoever knows the rest of it can often post there himself."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from zlib import crc32
 
+from steerd.config.hook import origin
 from steerd.config.prefixes import count
 from steerd.config.settings import Config, RoutePolicy
 
@@ -22,11 +23,18 @@ def written(tables: Mapping[str, Any]) -> Written:
             found[f"[{name}]"] = dict(_keys(table))
         for entry in table if isinstance(table, list) else ():
             own = {key: value for key, value in entry.items() if key not in {"name", "paths"}}
-            found[f"{name} {entry['name']}"] = dict(_keys(own))
+            found[f"{name} {entry['name']}"] = dict(_keys(own)) | (_hidden(own) if name == "hook" else {})
             for path in entry.get("paths", ()):
                 label = path.get("name", path["dev"])
                 found[f"path {entry['name']}/{label}"] = dict(_keys(path))
     return found
+
+
+def _hidden(hook: Mapping[str, Any]) -> dict[str, str]:
+    """Of a hook what others may know, who are told of it: not the path of its URL, nor what its program is given."""
+    url, run = hook.get("url"), hook.get("run")
+    shown = {"url": url and f"{origin(url)}/...", "run": run and f"{run[0]} ..."}
+    return {key: f"{json.dumps(text)} #{crc32(_text(hook[key])):08x}" for key, text in shown.items() if text}
 
 
 def differences(before: Config, after: Config) -> list[str]:
@@ -50,8 +58,12 @@ def _keys(table: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONG else f"{_size(value)} #{crc32(text.encode()):08x}"
+    text = _text(value)
+    return text.decode() if len(text) <= _LONG else f"{_size(value)} #{crc32(text):08x}"
+
+
+def _text(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def _size(value: Any) -> str:

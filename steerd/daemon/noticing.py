@@ -38,6 +38,8 @@ class Noticing:
         self._settings = config.hooks
         self._driver = driver
         self._observing = observing
+        self._paper = {"paper": True} if observing else {}
+        self._on_paper = "on paper, as steerd only observes: " if observing else ""
         self._hooks = Hooks(count)
         self._pending: asyncio.TimerHandle | None = None
         self._out: dict[str, tuple[PolicyState, float]] = {}
@@ -50,7 +52,7 @@ class Noticing:
     def start(self) -> None:
         """Begin to tell: what is so already is no news, but that a policy cannot be carried is."""
         self._hooks.configure(self._settings)
-        self._drains = {one.pop: one for one in self._driver.view().drains}
+        self._forget()
 
     async def run(self) -> None:
         """Look every so often, for ever."""
@@ -76,7 +78,14 @@ class Noticing:
 
     async def _configure(self, given: tuple[str, tuple[HookSettings, ...]]) -> None:
         self._gateway, self._settings = given
+        if not self._hooks.wanted:
+            self._forget()  # nobody has looked since the start
         await asyncio.to_thread(self._hooks.configure, self._settings)
+
+    def _forget(self) -> None:
+        """Of drains, what is so now is no news to whoever is told from now on; outages and errors are."""
+        self._drains = {one.pop: one for one in self._driver.view().drains}
+        self._out, self._errors = {}, {}
 
     def _tell(self, topic: Topic, text: str, **details: Any) -> None:
         at = utc(int(time.time() * 1000))
@@ -90,7 +99,7 @@ class Noticing:
             **{"from": fact.old, "to": fact.new},
             reason=fact.reason.value,
             event_id=fact.event_id,
-            **({"paper": True} if self._observing else {}),
+            **self._paper,
         )
         self._soon()
 
@@ -124,11 +133,12 @@ class Noticing:
         before = self._out.get(name)
         if state in _OUT and (before is None or before[0] is not state):
             self._out[name] = state, before[1] if before else now
-            self._tell(Topic.OUTAGE, f"{name}: {_OUT[state]}", policy=name, state=state.value, over=False)
+            text = f"{name}: {self._on_paper}{_OUT[state]}"
+            self._tell(Topic.OUTAGE, text, policy=name, state=state.value, over=False, **self._paper)
         elif before and state is PolicyState.STEERING:
             del self._out[name]
             seconds = now - before[1]
-            text = f"{name}: carried again, by {policy.choice}, after {span(seconds)}"
+            text = f"{name}: {self._on_paper}carried again, by {policy.choice}, after {span(seconds)}"
             self._tell(
                 Topic.OUTAGE,
                 text,
@@ -137,6 +147,7 @@ class Noticing:
                 over=True,
                 seconds=round(seconds, 3),
                 to=policy.choice,
+                **self._paper,
             )
 
     def _astray(self, policy: PolicyView) -> None:

@@ -15,14 +15,16 @@ from steerd.text.lines import printable
 
 _KEPT: Final = 2048
 """Bytes of what it says on standard error that are told when it fails."""
+_GLANCE: Final = 0.1
+"""Seconds between two looks whether it has ended: what it left behind may hold its standard error for ever."""
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PASSED: Final = ("LANG", "LC_ALL", "TZ")
 
 
 def run(command: Sequence[str], body: bytes, *, user: str, timeout: float) -> None:
-    """Run it as ``user`` (empty: as ourselves), with nothing of our environment, for ``timeout`` seconds at most; then
-    it is killed with all that it started in its session. What it prints is read and forgotten. HookError: it could not
-    be run, failed, or took too long."""
+    """Run it as ``user`` (empty: as ourselves), with nothing of our environment, for ``timeout`` seconds at most. When
+    it ends, or then, all that it started in its session is killed. What it prints is read and forgotten. HookError: it
+    could not be run, failed, or took too long."""
     environment = {"PATH": _PATH, **{name: os.environ[name] for name in _PASSED if name in os.environ}}
     try:
         process = subprocess.Popen(
@@ -64,7 +66,7 @@ def _identity(user: str) -> dict[str, Any]:
 
 
 def _talk(process: "subprocess.Popen[bytes]", body: bytes, deadline: float) -> str:
-    """Hand over the notice and read what comes until the end. Returns the last line of it. TimeoutError."""
+    """Hand over the notice and read what comes until it ends. Returns the last line of that. TimeoutError."""
     stdin, stderr = process.stdin, process.stderr
     if stdin is None or stderr is None:
         raise HookError("has no pipes")
@@ -77,7 +79,8 @@ def _talk(process: "subprocess.Popen[bytes]", body: bytes, deadline: float) -> s
             wait = deadline - time.monotonic()
             if wait <= 0.0:
                 raise TimeoutError
-            for key, _ in selector.select(wait):
+            over = process.poll() is not None  # then what is in the pipe is read, and no end of it awaited
+            for key, _ in selector.select(0.0 if over else min(wait, _GLANCE)):
                 if key.fileobj is stdin:
                     try:
                         left = left[os.write(stdin.fileno(), left) :]
@@ -92,5 +95,7 @@ def _talk(process: "subprocess.Popen[bytes]", body: bytes, deadline: float) -> s
                     if not news:
                         selector.unregister(stderr)
                         reading = False
+            if over:
+                break
     lines = said.decode(errors="replace").split("\n")
     return printable(next((line for line in reversed(lines) if line.strip()), "").strip())

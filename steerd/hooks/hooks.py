@@ -4,6 +4,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -53,10 +54,14 @@ class Hook:
             self._counted("dropped")
             self._say("dropped a notice", f"{WAITING} wait")
 
-    def end(self) -> None:
-        """What waits is dropped, and said; what is being done ends by itself. Blocks for a moment at most."""
+    def cease(self) -> None:
+        """Tell nothing more, but for what is being told. Returns at once."""
         self._ended.set()
-        self._thread.join(_ENDING)
+
+    def end(self, deadline: float) -> None:
+        """After `cease`. What waits is dropped, and said; what is being told ends by itself. Blocks until then, or the
+        deadline."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
         if left := self._waiting.qsize():
             for _ in range(left):
                 self._counted("dropped")
@@ -121,11 +126,11 @@ class Hooks:
     def configure(self, settings: Sequence[HookSettings]) -> None:
         """Those that stay as they are keep what waits for them."""
         kept = [hook for hook in self._hooks if hook.settings in settings]
-        for hook in self._hooks:
-            if hook not in kept:
-                hook.end()
+        gone = [hook for hook in self._hooks if hook not in kept]
         known = [hook.settings for hook in kept]
+        # At once: what happens while the others end is told to those that take their place.
         self._hooks = [*kept, *(Hook(one, self._counted) for one in settings if one not in known)]
+        _end(gone)
 
     def tell(self, notice: Notice) -> None:
         """Never waits, and never fails."""
@@ -133,7 +138,14 @@ class Hooks:
             hook.tell(notice)
 
     def stop(self) -> None:
-        """Blocks, for a second and each hook at most. Safe to repeat."""
-        for hook in self._hooks:
-            hook.end()
-        self._hooks = []
+        """Blocks, for a second at most. Safe to repeat."""
+        gone, self._hooks = self._hooks, []
+        _end(gone)
+
+
+def _end(hooks: Sequence[Hook]) -> None:
+    for hook in hooks:
+        hook.cease()
+    deadline = time.monotonic() + _ENDING
+    for hook in hooks:
+        hook.end(deadline)

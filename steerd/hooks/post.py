@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.client
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -11,18 +12,19 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from steerd import __version__
+from steerd.config.hook import origin
 from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.hooks.notice import HookError
 from steerd.text.lines import printable
 
 SIGNATURE: Final = "X-Steerd-Signature"
-_ANSWER: Final = 4096
 
 
 def post(url: str, body: bytes, *, key_file: Path | None, timeout: float) -> None:
-    """Send it, within ``timeout`` seconds in all once the name is resolved. With a key the header `SIGNATURE` has
-    ``sha256=`` and the HMAC of the body (RFC 2104) in hexadecimal digits. Any answer of 200 to 299 takes it; redirects
-    are not followed. HookError: it was not taken."""
+    """Send it, within ``timeout`` seconds in all once it is connected, and as long for each address that does not let
+    it. With a key the header `SIGNATURE` has ``sha256=`` and the HMAC of the body (RFC 2104) in hexadecimal digits. Any
+    answer of 200 to 299 takes it, whatever its body; redirects are not followed. HookError: it was not taken. Its
+    message has the URL's host alone: the rest may be a secret."""
     headers = {"Content-Type": "application/json", "User-Agent": f"steerd/{__version__}"}
     if key_file is not None:
         try:
@@ -30,27 +32,33 @@ def post(url: str, body: bytes, *, key_file: Path | None, timeout: float) -> Non
         except KeyFileError as error:
             raise HookError(str(error)) from error
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+    place, secure = origin(url), parts.scheme == "https"
+    headers["Host"] = parts.netloc
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or (443 if secure else 80))
     late = threading.Timer(timeout, _cut, [connection])  # a byte now and then would keep each wait short
     late.daemon = True
     try:
-        connection.connect()
+        connection.sock = socket.create_connection((connection.host, connection.port), timeout)
         late.start()
+        if secure:
+            context = ssl.create_default_context()
+            connection.sock = context.wrap_socket(
+                connection.sock, server_hostname=connection.host, do_handshake_on_connect=False
+            )
+            connection.sock.do_handshake()
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body, headers)
         answer = connection.getresponse()
         status, reason = answer.status, answer.reason
-        answer.read(_ANSWER)
-    except TimeoutError as error:
-        raise HookError(f"{url} did not answer within {timeout:g} s") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HookError(f"{url}: {printable(str(error) or type(error).__name__)}") from error
+        if isinstance(error, TimeoutError) or late.finished.is_set():
+            raise HookError(f"{place} did not answer within {timeout:g} s") from error
+        raise HookError(f"{place}: {printable(str(error) or type(error).__name__)}") from error
     finally:
         late.cancel()
         connection.close()
     if not 200 <= status < 300:
-        raise HookError(f"{url} answered {status} {printable(reason)}".rstrip())
+        raise HookError(f"{place} answered {status} {printable(reason)}".rstrip())
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:

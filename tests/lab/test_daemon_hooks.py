@@ -9,6 +9,7 @@ import pytest
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
 from tests.lab.test_daemon import FILE, ask, metric, metrics, start, status
+from tests.lab.test_observe import started
 from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
@@ -126,3 +127,24 @@ def test_hooks_that_hang_fail_print_and_lead_nowhere_keep_nobody_waiting() -> No
     counts = {line.partition(" ")[0]: float(line.partition(" ")[2]) for line in found["lag"]}
     late = counts["steerd_loop_lag_seconds_count"] - counts['steerd_loop_lag_seconds_bucket{le="1.0"}']
     assert late == 0  # a hook that hangs does so for two seconds
+
+
+def on_paper() -> Any:
+    with World() as world:
+        started(world, world.gateway_config(), "--observe")
+        ask(world, "drain", "fra1", "--for", "1h")
+        FILE.write_text(world.gateway_config() + HOOK)
+        ask(world, "reload")
+        until(lambda: told("reload"))
+        for pop in world.pops.values():
+            pop.set(dead=True)
+        until(lambda: told("outage"))
+        return {topic: told(topic) for topic in ("outage", "drain", "reload")}
+
+
+def test_what_is_on_paper_is_told_so_and_what_was_before_the_first_hook_is_no_news() -> None:
+    found = scene("on_paper")
+    assert found["outage"][0]["paper"] is True
+    assert "users: on paper, as steerd only observes: no path can be used" in found["outage"][0]["text"]
+    assert found["reload"][0]["changed"] == ["hook tell: new"]
+    assert not found["drain"]

@@ -88,3 +88,24 @@ def test_a_file_of_prefixes_that_changed(changed, tmp_path):
     (tmp_path / "list").write_text("10.0.0.0/8\n")
     more = changed(before=before, also=lambda folder: (folder / "list").write_text("10.0.0.0/8\n192.0.2.0/24\n"))
     assert more == ["policy default files of prefixes: 1 prefix -> 2 prefixes"]
+
+
+HOOKS = """
+[[hook]]
+name = "chat"
+on = ["reload"]
+url = "https://chat.example.net/services/T0/SECRET1"
+
+[[hook]]
+name = "push"
+on = ["reload"]
+run = ["/bin/true", "SECRET1"]
+"""
+
+
+def test_what_a_hook_is_given_is_told_nobody(changed):
+    told = changed(("SECRET1", "SECRET2"), before=BASE + HOOKS)
+    assert told == [
+        'hook chat url: "https://chat.example.net/..." -> "https://chat.example.net/...", others',
+        'hook push run: "/bin/true ..." -> "/bin/true ...", others',
+    ]
