@@ -69,7 +69,8 @@ def text(answer: Mapping[str, Any]) -> str:
 
 
 def _policy(one: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{one['policy']}: its traffic goes {where(one)}; steerd would have it on {one['choice'] or 'no path'}."
+    there = "there, too" if one["path"] and one["path"] == one["choice"] else f"on {one['choice'] or 'no path'}"
+    yield f"{one['policy']}: its traffic goes {where(one)}; steerd would have it {there}."
     if not one["seconds"]:
         yield "  There is nothing to compare yet: " + (
             "no probe was answered on either side." if one["path"] else "where it goes now, steerd does not probe."

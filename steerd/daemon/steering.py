@@ -61,7 +61,10 @@ class Steering:
                 log.warning("%s: %s", one.policy, one.error)
                 continue
             if one.best is not None and self._driver.engine.policies[one.policy].assignment.choice is None:
-                log.info("%s: adopted %s from the kernel", one.policy, one.best)
+                if isinstance(self.router, Observer):
+                    log.info("%s: its traffic goes by %s now, and begins there on paper", one.policy, one.best)
+                else:
+                    log.info("%s: adopted %s from the kernel", one.policy, one.best)
             self._driver.feed(one)
         self.believed()
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -21,6 +22,7 @@ from steerd.route.kernel.verify import Verifier
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import ONLINK, Seen
+from steerd.route.nft.firewall import Firewall, ours
 from steerd.route.reconcile.absence import why_not
 from steerd.route.wanted.choice import way_out
 from steerd.route.wanted.selection import selections
@@ -62,6 +64,7 @@ class Observer:
         try:
             self._kernel = self._open.enter_context(await self._worker.do(Kernel))
             self._around = self._open.enter_context(await self._worker.do(Surroundings))
+            self._firewall = self._open.enter_context(await self._worker.do(Firewall))
             self._verifier = Verifier(self._kernel)
             self._watch = Watch(
                 protocol=self.config.route.protocol,
@@ -164,7 +167,7 @@ class Observer:
                     log.warning("the kernel's routes could not be read: %s", error)
 
     async def _look(self) -> None:
-        links, observed, remarks, underlays = await self._worker.do(self._seen)
+        links, observed, remarks, underlays = await self._worker.do(partial(self._seen, self.config))
         self._underlays = underlays
         for remark in remarks:
             if remark not in self._remarks:
@@ -180,17 +183,13 @@ class Observer:
                 self._on_observed(one)
         self._observed = {one.policy: one for one in observed}
 
-    def _seen(self) -> tuple[list[Link], list[Observed], tuple[str, ...], Mapping[PathId, Underlay]]:
+    def _seen(self, config: Config) -> tuple[list[Link], list[Observed], tuple[str, ...], Mapping[PathId, Underlay]]:
         """Runs on the worker's thread."""
-        settings = self._around.look(self.config.route, pinned=False, guarded=False, far_ends=self._far_ends)
+        settings = self._around.look(config.route, pinned=False, guarded=False, far_ends=self._far_ends)
         seen = self._kernel.read(settings)
         remarks = list(self._around.remarks)
-        if seen.ours.rules or seen.ours.routes:
-            remarks.append(
-                "rules and routes of an earlier run of steerd are in the kernel, and nobody looks after them while this"
-                f" one only observes: `steerd cleanup -c {self.config.source}` removes them"
-            )
-        probed = {path.path: path for path in self.config.probe.paths}
+        remarks += self._left(settings, seen, f"stop it and `steerd cleanup -c {config.source}`")
+        probed = {path.path: path for path in config.probe.paths}
         links = []
         for path in settings.paths:
             link, words = self._link(path, probed.get(path.path), seen)
@@ -201,6 +200,18 @@ class Observer:
         found = self._around.underlays
         underlays = {path.path: found[path.device] for path in settings.paths if path.device in found}
         return links, observed, tuple(remarks), underlays
+
+    def _left(self, settings: RouteSettings, seen: Seen, cure: str) -> Iterator[str]:
+        """What an earlier run has left."""
+        nobody = "nobody looks after {} while steerd only observes: {}"
+        if seen.ours.rules or seen.ours.routes:
+            yield f"rules and routes of an earlier run are in the kernel, and {nobody.format('them', cure)}"
+        with suppress(NetlinkError):  # who may not ask is not told
+            if ours(self._firewall, settings):
+                yield (
+                    f"the leak guard, table inet {settings.nft_table} of nftables, is in place, and drops what policies"
+                    f" send by other devices than those of their paths; {nobody.format('it', cure)}"
+                )
 
     def _link(self, path: RoutePath, probed: ProbePath | None, seen: Seen) -> tuple[Link, list[str]]:
         """Whether the path's probes go by it, and what is to be said of it."""

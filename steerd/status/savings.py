@@ -112,8 +112,10 @@ class Savings:
             case Probed() if event.outcome in SETTLED:
                 legs = self._legs.setdefault(event.path, {})
                 legs[event.leg] = None if event.outcome is Outcome.LOST else event.rtt * 1000.0
-                known = [rtt for rtt in legs.values() if rtt is not None]
-                self._bring(event.path, max(known) if len(known) == len(legs) else None)
+                self._weigh(event.path)
+            case Probed() if event.outcome is Outcome.LOCAL and event.leg in self._legs.get(event.path, {}):
+                del self._legs[event.path][event.leg]  # it is not measured any more, whatever it brought last
+                self._weigh(event.path)
             case Link() if not event.up:
                 self._settle(now)
                 self._legs.pop(event.path, None)
@@ -129,9 +131,15 @@ class Savings:
                 self._accounts[event.policy].choice = event.best
             case Configured():
                 self._settle(now)
-                paths = {path.path for path in event.settings.paths}
+                paths = {path.path: path.legs for path in event.settings.paths}
                 policies = {policy.policy for policy in event.settings.policies}
-                self._legs = {path: legs for path, legs in self._legs.items() if path in paths}
+                self._legs = {
+                    path: {leg: rtt for leg, rtt in legs.items() if leg < paths[path]}
+                    for path, legs in self._legs.items()
+                    if path in paths
+                }
+                for path in self._legs:
+                    self._weigh(path)
                 self._brought = {path: rtt for path, rtt in self._brought.items() if path in paths}
                 self._accounts = {policy: one for policy, one in self._accounts.items() if policy in policies}
             case _:
@@ -163,6 +171,16 @@ class Savings:
             )
             for policy, one in self._accounts.items()
         }
+
+    def _weigh(self, path: PathId) -> None:
+        """A path is as good as its worst leg that is measured."""
+        legs = self._legs[path].values()
+        known = [rtt for rtt in legs if rtt is not None]
+        if legs:
+            self._bring(path, max(known) if len(known) == len(legs) else None)
+        else:
+            self._settle(self.until)
+            self._brought.pop(path, None)
 
     def _bring(self, path: PathId, rtt: float | None) -> None:
         if path not in self._brought or self._brought[path] != rtt:

@@ -72,6 +72,33 @@ def test_the_worst_leg_counts() -> None:
     assert savings.report()[USERS].was.rtt == pytest.approx(80.0)
 
 
+def configured(*paths: PathSettings) -> Configured:
+    return Configured(Settings(paths=paths, policies=(PolicySettings(USERS),)))
+
+
+def test_a_leg_that_is_no_longer_probed_counts_no_more() -> None:
+    savings = beginning()
+    savings.told(configured(PathSettings(A, "a", A, legs=2), PathSettings(B, "b", B)), 100.0)
+    savings.told(Probed(A, Outcome.LOST, 100.0, leg=1), 101.0)
+    savings.told(Probed(A, Outcome.LOCAL, 110.0, leg=1), 111.0)  # its family has no route any more
+    savings.told(None, 121.0)
+    assert savings.report()[USERS].was.lost == pytest.approx(10.0 / 21.0)
+    savings.told(Probed(A, Outcome.LOST, 121.0, leg=1), 121.0)
+    savings.told(configured(PathSettings(A, "a", A), PathSettings(B, "b", B)), 122.0)
+    savings.told(None, 142.0)
+    assert savings.report()[USERS].was.lost == pytest.approx(11.0 / 42.0)
+
+
+def test_a_path_that_this_machine_sends_no_probes_to_is_not_known() -> None:
+    savings = beginning()
+    savings.told(Probed(A, Outcome.LOCAL, 105.0), 105.0)
+    savings.told(None, 200.0)
+    assert savings.report()[USERS].seconds == 5.0
+    savings.told(reply(A, 200.0, 50.0), 200.0)
+    savings.told(None, 210.0)
+    assert savings.report()[USERS].seconds == 15.0
+
+
 def test_time_in_which_one_side_is_not_known_is_no_part_of_it() -> None:
     savings = beginning()
     savings.told(Observed(USERS, None, "by wan"), 110.0)
