@@ -1,11 +1,16 @@
-"""What an operator should know of how a path is probed: logged once when it begins and once when it ends."""
+"""What an operator should know of how a path is probed: logged when it begins and when it ends, once a minute each."""
 
 import logging
+from typing import Final
 
 from steerd.core.settings import PathId
 from steerd.core.views import Finding
+from steerd.text.seldom import Seldom, more
 
 _log = logging.getLogger("steerd.probe")
+
+
+_SELDOM: Final = 60.0  # seconds: what comes and goes with every few probes fills no log
 
 
 class Findings:
@@ -13,18 +18,20 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: dict[PathId, dict[Finding, str]] = {}
+        self._seldom = Seldom(_SELDOM)
 
     def found(self, path: PathId, finding: Finding, text: str) -> None:
         """It holds; logged when it did not before."""
         known = self._found.setdefault(path, {})
-        if finding not in known:
-            _log.warning("%s: %s", path, text)
+        if finding not in known and (unsaid := self._seldom.said((path, finding, True))) is not None:
+            _log.warning("%s: %s%s", path, text, more(unsaid))
         known[finding] = text
 
     def over(self, path: PathId, finding: Finding) -> None:
         """It does not hold; logged when it did before."""
-        if self._found.get(path, {}).pop(finding, None) is not None:
-            _log.info("%s: no longer %s", path, finding.value)
+        text = self._found.get(path, {}).pop(finding, None)
+        if text is not None and (unsaid := self._seldom.said((path, finding, False))) is not None:
+            _log.info("%s: no longer so: %s%s", path, text, more(unsaid))
 
     def of(self, path: PathId) -> dict[Finding, str]:
         """Those of one path, each with its sentence."""

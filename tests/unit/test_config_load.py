@@ -538,17 +538,20 @@ TARGETS = '[[pop]]\nname = "a"\npaths = [{{ dev = "wg0", {} }}]\n' + POLICY
         ('target = "192.0.2.1", targets = ["192.0.2.1"]', "must be another one: target is the same"),
         ('targets = ["127.0.0.1"]', "must be beyond this machine"),
         ('targets = ["::1"]', "must be beyond this machine"),
-        ('targets = ["192.0.2.1", "192.0.2.2"], quorum = 3', "must be at most 2: so many targets of IPv4 there are"),
+        (
+            'targets = ["192.0.2.1", "192.0.2.2"], quorum = 3',
+            "must be at most 2: each family needs so many, and IPv4 has no more",
+        ),
         (
             'targets = ["192.0.2.1", "192.0.2.2", "2001:db8::1"], quorum = 2',
-            "must be at most 1: so many targets of IPv6",
+            "must be at most 1: each family needs so many, and IPv6",
         ),
         ("targets = []", "has nothing to probe: must have a target or a target6, or targets"),
         (
             'targets = ["2001:db8::1"], via = "192.0.2.9"',
             "the path carries no IPv6: must come with a next hop for it, via6",
         ),
-        ('target = "192.0.2.1", quorum = 2', "must be at most 1: so many targets of IPv4"),
+        ('target = "192.0.2.1", quorum = 2', "must be at most 1: each family needs so many, and IPv4"),
         ("targets = [" + ", ".join(f'"192.0.2.{n}"' for n in range(1, 11)) + "]", "must be at most 8 of each family"),
     ],
 )

@@ -121,5 +121,5 @@ def _targets(path: Path, families: frozenset[int], key: str, report: Report) -> 
         if len(some) > TARGETS_MAX:
             report.error(f"{key}.targets", len(some), f"must be at most {TARGETS_MAX} of each family")
         if path.quorum is not None and path.quorum > len(some):
-            allowed = f"must be at most {len(some)}: so many targets of IPv{family} there are"
+            allowed = f"must be at most {len(some)}: each family needs so many, and IPv{family} has no more targets"
             report.error(f"{key}.quorum", path.quorum, allowed)
