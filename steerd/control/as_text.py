@@ -38,7 +38,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
                     one["policy"],
                     _mark(one["state"]),
                     _choice(one),
-                    *([observing.where(one)] if looks else [packets.shortly(one["packets"])] if counted else []),
+                    *([observing.briefly(one)] if looks else [packets.shortly(one["packets"])] if counted else []),
                     one["runner_up"] or "-",
                     span(one["since_s"]),
                     _rule(one),
@@ -72,6 +72,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
         parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
     notes = [_reload(answer["reload"])] if answer.get("reload") else []
+    notes += observing.notes(answer["policies"]) if looks else []
     notes += [f"! {remark}" for remark in answer.get("remarks", ())]
     notes += [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
     notes += [f"! {path['path']}: {said}" for path in answer["paths"] if path.get("black_hole") for said in _size(path)]

@@ -1,9 +1,9 @@
 """A gateway that only observes: where its traffic goes, and what steering it would have saved."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from steerd.core.states import PolicyState
 from steerd.core.views import PolicyView
@@ -12,6 +12,8 @@ from steerd.status.snapshot import Snapshot
 from steerd.text.times import milliseconds, span, utc
 
 Json = dict[str, Any]
+
+_NOTHING: Final = 0.05  # seconds: shown as 0.0
 
 
 def figures(policy: PolicyView, seen: Snapshot) -> Json:
@@ -34,6 +36,16 @@ def words(policy: PolicyView, seen: Snapshot) -> list[str]:
 def where(policy: Mapping[str, Any]) -> str:
     """Where a policy's traffic really goes."""
     return f"by {policy['path']}" if policy["path"] else policy["goes"] or "where nobody knows yet"
+
+
+def briefly(policy: Mapping[str, Any]) -> str:
+    """The same for a table; what is long is in `notes`."""
+    return "see below" if policy["goes"] and not policy["path"] else where(policy)
+
+
+def notes(policies: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Of those policies whose traffic goes by no path of theirs, where it goes."""
+    return [f"{one['policy']}: its traffic goes {where(one)}" for one in policies if briefly(one) != where(one)]
 
 
 def savings(seen: Snapshot, saved: Savings) -> Json:
@@ -96,5 +108,6 @@ def _saved(one: Mapping[str, Any]) -> str:
         gain = was["rtt_ms"] - would["rtt_ms"]
         parts.append(f"{milliseconds(abs(gain))} of RTT {'saved' if gain >= 0.0 else 'more'}")
     fewer = (was["lost"] - would["lost"]) * one["seconds"]
-    parts.append(f"{span(abs(fewer))} {'less' if fewer >= 0.0 else 'more'} without an answer")
+    if abs(fewer) >= _NOTHING or not parts:
+        parts.append(f"{span(abs(fewer))} {'less' if fewer >= 0.0 else 'more'} without an answer")
     return ", ".join(parts)

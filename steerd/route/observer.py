@@ -34,7 +34,10 @@ log = logging.getLogger(__name__)
 _EVERY: Final = 15.0  # seconds: what other tables and rules than those that are watched lead elsewhere is seen by then
 _DEBOUNCE: Final = 0.05
 _NOWHERE: Final = "nowhere"
-_UNSEEN: Final = "packets of it that can be asked about: no LAN device is up, or none has an address"
+_UNSEEN: Final = (
+    "where steerd cannot tell: no device that its packets come in by is up and has an address, or policies before it take"
+    " all of them"
+)
 
 
 class Observer:
@@ -250,7 +253,7 @@ class Observer:
         if len(ways) == 1:
             return ways[0]
         if not ways:
-            return Observed(policy, None, f"there are no {_UNSEEN}")
+            return Observed(policy, None, _UNSEEN)
         return Observed(policy, None, "; ".join(f"some {one.words or f'by {one.path}'}" for one in ways))
 
     def _leads(self, policy: PolicyId, settings: RouteSettings) -> Iterator[Observed]:
