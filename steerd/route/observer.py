@@ -35,8 +35,8 @@ _EVERY: Final = 15.0  # seconds: what other tables and rules than those that are
 _DEBOUNCE: Final = 0.05
 _NOWHERE: Final = "nowhere"
 _UNSEEN: Final = (
-    "where steerd cannot tell: no device that its packets come in by is up and has an address, or policies before it take"
-    " all of them"
+    "where steerd cannot tell: no device that its packets come in by is up and has an address, or policies before it"
+    " take all of them"
 )
 
 

@@ -118,7 +118,7 @@ def test_only_the_expected_answer_is_one_and_the_others_are_named() -> None:
     for name, said in (
         ("portal", "10.9.0.2 answered 302 (to http://10.9.0.2/login), not 204: a captive portal"),
         ("no http", "10.9.0.2 answered what is no HTTP"),
-        ("nothing", "10.9.0.2 answered what is no HTTP"),
+        ("nothing", "10.9.0.2 closed the connection without an answer"),
         ("floods", "10.9.0.2 answered what is no HTTP"),
         ("refused", "10.9.0.2 refuses the connection"),
     ):

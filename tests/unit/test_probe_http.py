@@ -29,7 +29,7 @@ def test_what_is_asked():
         (b"HTTP/1.1 200 OK\r\n\r\nsuccess\n", BODY, ""),
         (b"HTTP/1.1 200 OK\r\nX: success\r\n\r\nlog in\n", BODY, "answered 200 with another body than is expected"),
         (b"SSH-2.0-OpenSSH\r\n", CHECK, "answered what is no HTTP"),
-        (b"", CHECK, "answered what is no HTTP"),
+        (b"", CHECK, "closed the connection without an answer"),
         (b"HTTP/1.1 2", CHECK, "answered what is no HTTP"),
         (b"\x00" * MOST, CHECK, "answered what is no HTTP"),
         (b"HTTP/1.1 302 Found\r\nLocation: \x1b[31mred\r\n\r\n", CHECK, "answered 302 (to \\x1b[31mred), not 204"),

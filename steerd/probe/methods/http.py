@@ -37,6 +37,8 @@ def judged(answer: bytes, check: HttpCheck, *, ended: bool) -> str | None:
     status = _STATUS.match(answer)
     head, _, body = answer.partition(b"\r\n\r\n")
     whole = ended or len(answer) >= MOST
+    if ended and not answer:
+        return "closed the connection without an answer"
     if not status:
         return "answered what is no HTTP" if whole or not b"HTTP/1.".startswith(answer[:7]) else None
     if int(status[1]) != check.status:
