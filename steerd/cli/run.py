@@ -64,10 +64,11 @@ def _done(verb: str, work: Callable[[], str]) -> int:
     from steerd.route.error import RouteError
 
     try:
-        say(work())
+        done = work()
     except (RouteError, OSError) as error:
         say(f"steerd {verb}: {error}", error=True)
         return 1
+    say(done)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steerd import __version__
 from steerd.cli import arguments
-from steerd.cli.terminal import prepare, say
+from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
 
@@ -17,6 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     78 a configuration with mistakes."""
     prepare()
     options = _parser().parse_args(argv)
+    return concluded("steerd", lambda: _code(options))
+
+
+def _code(options: argparse.Namespace) -> int:
     from steerd.config.problem import ConfigError
 
     try:
