@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import signal
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from steerd.cli.configuration import read, warned
@@ -17,8 +19,9 @@ from steerd.config.toml import toml
 
 def run(path: Path, *, dry_run: bool, level: str) -> int:
     """The daemon in the foreground. Returns 0 after a stop, 1 if it cannot run. ConfigError: as `read`."""
-    # Until there is something to reload, asking for it is no reason to end.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Until there is something to reload, asking for it is no reason to end; and then it is done.
+    asked = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
     log_to_stderr(level)
     config = read(path)
     if dry_run:
@@ -27,7 +30,7 @@ def run(path: Path, *, dry_run: bool, level: str) -> int:
     from steerd.daemon import daemon
 
     try:
-        asyncio.run(daemon.run(config))
+        asyncio.run(daemon.run(config, asked.is_set))
     except StageError as error:
         logging.getLogger("steerd").critical("%s", error)
         return 1
@@ -74,13 +77,16 @@ def _done(verb: str, work: Callable[[], str]) -> int:
 
 def _removed(config: Config) -> str:
     from steerd.control.client import listening
+    from steerd.route.claim import Claim
     from steerd.route.error import RouteError
     from steerd.route.once import cleanup
 
     if listening(str(config.control_socket)):
         # It would put everything back, and until then traffic would leave by the main table.
         raise RouteError(f"steerd is running (at {config.control_socket}): stop it first")
-    return f"removed {cleanup(config.route)} kernel objects"
+    with closing(Claim()) as claim:  # a daemon may have begun with another socket; and none begins meanwhile
+        claim.take(config.route)
+        return f"removed {cleanup(config.route)} kernel objects"
 
 
 def _guarded(config: Config, *, whole: bool) -> str:

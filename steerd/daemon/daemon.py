@@ -4,13 +4,14 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from signal import SIGHUP, SIGINT, SIGTERM
 
 from steerd import __version__
 from steerd.config.change import StageError
 from steerd.config.settings import Config
-from steerd.control.server import ControlServer
+from steerd.control.server import ControlServer, TakenError
 from steerd.core.effects import Fact
 from steerd.core.engine import Engine
 from steerd.core.memory import Memory
@@ -43,8 +44,9 @@ from steerd.web.metrics import Metrics
 log = logging.getLogger("steerd")
 
 
-async def run(config: Config) -> None:
-    """Run until SIGTERM or SIGINT. StageError: a part cannot start."""
+async def run(config: Config, reload_asked: Callable[[], bool]) -> None:
+    """Run until SIGTERM or SIGINT. ``reload_asked``: whether SIGHUP came since the configuration began to be read.
+    StageError: a part cannot start."""
     start_threads(asyncio.get_running_loop())
     store = Store(config.store_path, record=config.record)
     stored = await asyncio.to_thread(store.open)
@@ -53,7 +55,7 @@ async def run(config: Config) -> None:
     except StageError:
         store.close()
         raise
-    await daemon.run()
+    await daemon.run(reload_asked)
 
 
 class Daemon:
@@ -106,7 +108,7 @@ class Daemon:
         )
         driver.facts.listen(Fact, journal.tell)
 
-    async def run(self) -> None:
+    async def run(self, reload_asked: Callable[[], bool] = lambda: False) -> None:
         """Until SIGTERM or SIGINT, or until the engine fails. StageError: a part cannot start."""
         loop = asyncio.get_running_loop()
         watch_over(loop)
@@ -115,6 +117,8 @@ class Daemon:
         try:
             await self._start()
             loop.add_signal_handler(SIGHUP, lambda: self._tasks.spawn(self._reload.on_signal()))
+            if reload_asked():
+                self._tasks.spawn(self._reload.on_signal())
             self._reloaded(ok=True)
             log.info("steerd %s is ready: %s", __version__, self._driver.summary())
             await self._tasks.ending.wait()
@@ -128,7 +132,7 @@ class Daemon:
         # may touch the kernel.
         try:
             await self._control.start()
-        except OSError as error:
+        except TakenError as error:
             raise StageError(f"cannot listen: {error}") from error
         await self._endpoint.start()
         self._probing.prober.open()
@@ -144,6 +148,7 @@ class Daemon:
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
             ("http", self._endpoint.keep_trying),
+            ("control", self._control.keep_listening),
         ):
             self._tasks.keep(part, work)
         self._fleet.start()

@@ -19,6 +19,8 @@ log = logging.getLogger("steerd")
 
 AT_START: Final = ("control_socket", "store_path", "record")
 """What of a configuration is taken up at the start alone."""
+PAUSE: Final = 1.0
+"""Seconds between two reloads by signal: however many come meanwhile, the file is read once for all of them."""
 
 
 class TrialError(Exception):
@@ -60,6 +62,8 @@ class Reload:
         self._turn = asyncio.Lock()
         self._trial: _Trial | None = None
         self._undone: tuple[float, Sequence[str]] | None = None
+        self._signalled = False
+        self._next_at = 0.0
 
     async def reload(self, within: float | None = None) -> Sequence[str]:
         """Parse the file whole, then swap. Returns every problem; a bad file changes nothing, and begins no trial.
@@ -68,6 +72,7 @@ class Reload:
         TrialError: the last one still waits to be confirmed. To reload over it would leave two to come back to.
         """
         async with self._turn:
+            self._signalled = False  # who asked until now meant the file as it is read here
             if self._trial is not None:
                 raise TrialError(f"the last reload {self._waits(self._trial)}")
             self._began()
@@ -89,6 +94,12 @@ class Reload:
 
     async def on_signal(self) -> None:
         """As `reload`, for who cannot be answered."""
+        if self._signalled:
+            return
+        self._signalled = True
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_at - loop.time())
+        self._next_at = loop.time() + PAUSE
         try:
             await self.reload()
         except TrialError as error:
