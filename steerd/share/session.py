@@ -29,6 +29,8 @@ PATIENT: Final = 600.0
 be mending it; then it backs off. If another client connects under the same name, it backs off at once."""
 PACE: Final = 0.1
 """Seconds between two looks at what was heard: who says more is heard less."""
+REST: Final = 9.0
+"""After each message so many times as long as it took: a small one may inflate to much."""
 SAY_AGAIN: Final = 3.0
 """Seconds until what the broker refused, or somebody else contradicted, is published again."""
 
@@ -219,7 +221,9 @@ class Session:
 
     async def _receive(self, connection: BrokerConnection) -> None:
         await connection.subscribe(self._member.topic, *self._member.filters)
+        loop = asyncio.get_running_loop()
         async for message in connection.messages:
+            began = loop.time()
             self._on_message("in")
             with self._messages:
                 topic, payload = str(message.topic), message.payload
@@ -229,6 +233,7 @@ class Session:
                     # The will of an earlier, broken connection may come after we said that we are online.
                     self._unsaid = True
                     self._wake.set()
+            await asyncio.sleep(REST * (loop.time() - began))
             if not connection.messages:
                 await asyncio.sleep(PACE)  # of what comes meanwhile, the latest of each topic is looked at
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import replace
@@ -337,6 +338,39 @@ def test_a_message_that_makes_us_fail_is_counted_and_ends_no_session(tmp_path, m
     finally:
         broker.kill()
     assert faults.counts["mqtt message"] == before + 1
+
+
+def test_between_two_messages_that_take_long_the_loop_has_its_turns(tmp_path, monkeypatch):
+    broker = Broker(tmp_path)
+    broker.start()
+    turns, at = 0, []
+
+    def takes_long(*_: Any, **__: Any) -> None:
+        at.append(turns)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(Reports, "take", takes_long)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+
+    async def scenario():
+        async with observer(broker.port) as pop:
+            for n in range(40):
+                await pop.publish(f"{ROOT}/pop/p{n}/state", b"{}", retain=True)
+            work = asyncio.create_task(others())
+            async with running(Gateway(broker.port)):
+                await until_async(lambda: len(at) >= 40)
+            work.cancel()
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        broker.kill()
+    assert len(set(at)) == len(at)
 
 
 @pytest.mark.parametrize(
