@@ -101,11 +101,9 @@ def report(pop: str, seq: int, *, accepting: bool = True, **more: object) -> byt
 def bombs() -> Iterator[bytes]:
     """Small reports that inflate to the most that is read, in the name of one PoP after the other."""
     kind = b"\x03" + struct.pack(">H", 21) + b"application/json+zlib"
-    for seq in itertools.count(1):
-        for pop in ABSENT:
-            yield published(
-                f"{ROOT}/{pop}/state", zlib.compress(report(pop, seq, links=[{}] * 15_000)), properties=kind
-            )
+    packed = [(pop, zlib.compress(report(pop, 1, links=[{}] * 15_000))) for pop in ABSENT]
+    for pop, body in itertools.cycle(packed):
+        yield published(f"{ROOT}/{pop}/state", body, properties=kind)
 
 
 def flapping() -> Iterator[bytes]:
