@@ -3,7 +3,6 @@
 import logging
 import os
 import queue
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,6 +15,7 @@ WAITING: Final = 1000
 LAST: Final = 2.0
 """Seconds that are waited at the end for what is not written yet."""
 
+_STDERR = 2
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
@@ -39,9 +39,8 @@ class _Aside(logging.Handler):
     """Writes on a thread of its own: where the reader stands still (a journal on a disk that hangs, a pipe), whoever
     logs does not."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._descriptor = descriptor
         self._waiting: queue.Queue[str | None] = queue.Queue(WAITING)
         self._lost = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -73,7 +72,7 @@ class _Aside(logging.Handler):
         with suppress(OSError):  # nobody will read it any more, or there is no room for it
             while data:
                 try:
-                    data = data[os.write(self._descriptor, data) :]
+                    data = data[os.write(_STDERR, data) :]
                 except BlockingIOError:  # somebody else has set it so
                     time.sleep(0.1)
 
@@ -82,6 +81,6 @@ def log_to_stderr(level: str) -> None:
     """Log from ``level`` on: ``debug``, ``info``, ``warning`` or ``error``."""
     # What cannot be logged, as where memory is out, is not logged either, with a traceback each time.
     logging.raiseExceptions = False
-    handler = _Aside(sys.stderr.fileno())
+    handler = _Aside()
     handler.setFormatter(_Formatter(journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=level.upper(), handlers=[handler])

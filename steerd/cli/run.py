@@ -53,13 +53,14 @@ def cleanup(path: Path) -> int:
 
 def guard(path: Path) -> int:
     """Put the leak guard in place before anything else runs: whole, or, while lists of prefixes cannot be read, as far
-    as it is known, and then nothing that is there is replaced. Returns 0, 1 if it cannot be put, or not whole.
-    ConfigError: as `read`."""
+    as it is known, and then nothing that is there is replaced. Returns 0, 1 if it cannot be put, or not whole, 78 if a
+    list is wrong. ConfigError: as `read`."""
     config, missed = load_for_guard(path)
     warned(config)
     for problem in missed:
         say(problem, error=True)
-    return _done("guard", lambda: _guarded(config, whole=not missed)) or int(bool(missed))
+    code = _done("guard", lambda: _guarded(config, whole=not missed))
+    return ConfigError(missed).exit_code if missed and not code else code
 
 
 def _done(verb: str, work: Callable[[], str]) -> int:

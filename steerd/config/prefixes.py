@@ -98,7 +98,8 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class PrefixList:
-    """A set of prefixes, of which each can be named as it was written. ``late``: a file of it cannot be read now."""
+    """A set of prefixes, of which each can be named as it was written. ``late``: a file of it cannot be read now, or
+    not to its end."""
 
     written: list[Written] = field(default_factory=list)
     packed: set[bytes] = field(default_factory=set)

@@ -1,5 +1,6 @@
 """Configuration files: what they become, and what is said about wrong ones."""
 
+import os
 import tomllib
 from copy import deepcopy
 from pathlib import Path
@@ -151,6 +152,31 @@ def test_for_the_guard_a_list_that_cannot_be_read_may_hold_any_address(write, tm
     config, missed = load_for_guard(write(POP + LISTED))
     assert not missed
     assert config.route == load(write(POP + LISTED)).route
+
+
+@pytest.mark.parametrize(
+    ("content", "v4"),
+    [
+        (b"", 5),
+        (b"# none\n", 5),
+        (bytes(4096), 5),
+        ("10.0.0.0/8\n".encode("utf-16"), 5),
+        (b"10.0.0.0/8\n192.0.2", 10),
+        (None, 5),
+    ],
+    ids=["emptied", "comment", "zeros", "utf-16", "cut", "fifo"],
+)
+def test_for_the_guard_a_list_that_holds_something_else_may_hold_any_address(write, tmp_path, content, v4):
+    os.mkfifo(tmp_path / "late.txt") if content is None else (tmp_path / "late.txt").write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        load(write(POP + LISTED))
+    config, missed = load_for_guard(write(POP + LISTED))
+    assert tuple(missed) == refused.value.problems
+    assert ConfigError(missed).exit_code == 78
+    (listed,) = config.route.policies
+    assert (len(listed.prefixes.v4), len(listed.prefixes.v6)) == (v4, 17)
+    with pytest.raises(ConfigError, match="bogus"):  # what is written beside it is still to be right
+        load_for_guard(write(POP + LISTED + 'prefixes = ["bogus"]\n'))
 
 
 def test_values_reach_the_stages(loaded):
