@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from steerd.cli.configuration import check
 from steerd.cli.steerd import main
 from steerd.config.gateway.load import load, load_for_guard
+from steerd.config.prefixes import count
 from steerd.config.problem import ConfigError
 from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
@@ -487,6 +488,17 @@ def test_files_that_cannot_be_read(tmp_path):
     for file in (tmp_path, tmp_path / "absent.toml"):
         with pytest.raises(ConfigError, match="cannot be read"):
             load(file)
+
+
+def test_a_list_that_nothing_could_hold_is_refused_with_the_bound_before_it_is_read_whole(write, tmp_path, monkeypatch):
+    monkeypatch.setattr("steerd.config.prefixes.MOST", 1000)
+    (tmp_path / "late.txt").write_text("".join(f"10.0.{n >> 8}.{n & 255}/32\n" for n in range(1000)))
+    assert count(load(write(POP + LISTED)).route.policies[0].prefixes) == 1000
+    with (tmp_path / "late.txt").open("a") as file:
+        file.write("10.1.0.0/16\n" * 100_000)
+    refused = refusal(tmp_path / "steerd.toml")
+    assert refused is not None
+    assert [one.allowed for one in refused.problems] == ["must be at most 1,000 prefixes"]
 
 
 def refusal(file: Path) -> ConfigError | None:
