@@ -20,6 +20,8 @@ NEEDS_test-selftests := dpkg-deb ip nsenter ping
 NEEDS_vm := debootstrap qemu-system-x86_64 mke2fs
 NEEDS_soak := mosquitto ip nsenter nft strace
 NEED = @PYTHON=$(PYTHON) tools/need
+# The tests start hundreds of programs: as installed, these find their bytecode and do not compile anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean

@@ -5,6 +5,7 @@ long ``steerd --help`` takes, beside a Python that does nothing.
 """
 
 import argparse
+import compileall
 import os
 import socket
 import statistics
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import steerd
 from steerd.lab.enclosure import enclose
 from steerd.lab.world.line import Conditions
 from steerd.lab.world.pop import PopSpec
@@ -65,6 +67,7 @@ def main() -> int:
     parser.add_argument("--interval", default="1s")
     parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
+    compileall.compile_dir(Path(steerd.__file__).parent, quiet=1)  # as it is where it is installed
     enclose()
     pops = [PopSpec(f"pop{n}", conditions=Conditions(delay_ms=20.0 + n)) for n in range(options.pops)]
     with World(pops) as world:

@@ -17,20 +17,22 @@ from steerd.config.settings import Config
 from steerd.config.toml import toml
 
 
-def run(path: Path, *, dry_run: bool, level: str) -> int:
-    """The daemon in the foreground. Returns 0 after a stop, 1 if it cannot run. ConfigError: as `read`."""
+def run(path: Path, *, dry_run: bool, verbose: bool, observe: bool, level: str) -> int:
+    """The daemon in the foreground, which only looks if it is to ``observe`` or the file says so. Or only what it
+    would do to the kernel (``dry_run``), with nftables' tables (``verbose``). Returns 0 after a
+    stop, 1 if it cannot run. ConfigError: as `read`."""
     # Until there is something to reload, asking for it is no reason to end; and then it is done.
     asked = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: asked.set())
     log_to_stderr(level)
     config = read(path)
     if dry_run:
-        return _done("run --dry-run", lambda: _plan(config))
+        return _done("run --dry-run", lambda: _plan(config, verbose=verbose))
     from steerd.config.change import StageError
     from steerd.daemon import daemon
 
     try:
-        asyncio.run(daemon.run(config, asked.is_set))
+        asyncio.run(daemon.run(config, asked.is_set, observing=observe or config.observe))
     except StageError as error:
         logging.getLogger("steerd").critical("%s", error)
         return 1
@@ -91,13 +93,18 @@ def _removed(config: Config) -> str:
 
 
 def _guarded(config: Config, *, whole: bool) -> str:
+    if config.observe:
+        return "nothing is guarded, and nothing that is there was touched: [gateway] observe = true"
     from steerd.route.once import guard
 
     there = guard(config.route, replace=whole)
     return f"table inet {config.route.nft_table} is in place" if there else "nothing to guard"
 
 
-def _plan(config: Config) -> str:
+def _plan(config: Config, *, verbose: bool) -> str:
+    from steerd.control import as_text
     from steerd.route.once import plan
 
-    return "\n".join(plan(config.route, {})) or "# the kernel already has all of it"
+    planned = plan(config.route, {})
+    answer = {"summary": planned.words, "lines": planned.lines, "total": len(planned.lines), "notes": []}
+    return as_text.plan(answer, verbose=verbose)

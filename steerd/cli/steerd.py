@@ -35,7 +35,13 @@ def _done(options: argparse.Namespace) -> int:
         case "run":
             from steerd.cli.run import run
 
-            return run(options.config, dry_run=options.dry_run, level=options.log_level)
+            return run(
+                options.config,
+                dry_run=options.dry_run,
+                verbose=options.verbose,
+                observe=options.observe,
+                level=options.log_level,
+            )
         case "check":
             from steerd.cli.configuration import check
 
@@ -86,7 +92,15 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="the daemon, in the foreground")
     _config(run)
-    run.add_argument("--dry-run", action="store_true", help="print what would be set up as `ip` commands, and stop")
+    run.add_argument(
+        "--dry-run", action="store_true", help="print what would be set up, in words and as `ip` commands, and stop"
+    )
+    run.add_argument("-v", "--verbose", action="store_true", help="with --dry-run: the tables of nftables as well")
+    run.add_argument(
+        "--observe",
+        action="store_true",
+        help="probe and decide, but touch no rule, route or nftables: `steerctl savings`",
+    )
     run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
     check = verbs.add_parser("check", help="validate a configuration; print every mistake")

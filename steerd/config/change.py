@@ -10,7 +10,7 @@ class StageError(Exception):
     """A stage cannot be what its settings ask for. The message is one line that says what is in the way."""
 
 
-class Change(Protocol):
+class StageChange(Protocol):
     """What one stage has prepared. It is committed once or not at all."""
 
     async def commit(self) -> None:

@@ -1,5 +1,6 @@
 """What each stage is told: frozen, already checked, in seconds and numbers. `load` builds it from TOML."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -242,6 +243,21 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Told what ``on`` lists, by ``run`` (a program with its arguments) or ``url``. ``timeout`` in seconds; ``user``:
+    whose rights the program has where we are root."""
+
+    name: str
+    on: frozenset[str]
+    run: tuple[str, ...] = ()
+    url: str = ""
+    key_file: Path | None = None
+    timeout: float = 10.0
+    retries: int = 3
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, as the stages take it."""
 
@@ -257,9 +273,14 @@ class Config:
     control_socket: Path
     store_path: Path
     record: bool
+    observe: bool = False
+    """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
+    hooks: tuple[HookSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
+    written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the file says, by section and key: see `steerd.config.written`."""
 
     @property
     def switch_price(self) -> float | None:

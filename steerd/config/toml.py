@@ -27,6 +27,7 @@ _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _WORDS = {
     "string_type": 'must be text, in quotes: "..."',
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "bool_type": "must be true or false",
     "list_type": "must be a list: [...]",
     "dict_type": "must be a table: { ... }",

@@ -11,14 +11,14 @@ from typing import Any
 
 from steerd import __version__
 from steerd.config.problem import nearest
-from steerd.control import decision, packets, probing
+from steerd.control import decision, observing, packets, probing
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
 from steerd.core.memory import Standing
 from steerd.core.views import PathView, PolicyView
 from steerd.status.snapshot import Snapshot, Trial, Underlay
-from steerd.text.times import span
+from steerd.text.times import span, utc
 
 Json = dict[str, Any]
 
@@ -39,8 +39,13 @@ def status(seen: Snapshot) -> Json:
         "gateway": seen.gateway,
         "version": __version__,
         "epoch": view.epoch,
+        "observing": seen.observed is not None,
         "policies": [
-            {**_policy(policy, seen.price), "packets": packets.figures(seen.packets.get(policy.policy))}
+            {
+                **_policy(policy, seen.price),
+                **observing.figures(policy, seen),
+                "packets": packets.figures(seen.packets.get(policy.policy)),
+            }
             for policy in view.policies
         ],
         "paths": [
@@ -78,6 +83,7 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
         answers.append(
             {
                 **_policy(one, price),
+                **observing.figures(one, seen),
                 "packets": packets.figures(seen.packets.get(one.policy)),
                 "outlook": one.outlook,
                 "last": _switched(one.last, view.now - one.last.at, trace) if one.last else None,
@@ -92,15 +98,18 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
                     }
                     for candidate in one.candidates
                 ],
-                "text": explain(
-                    one,
-                    view.now,
-                    paths=paths,
-                    price=price,
-                    trace=trace,
-                    findings=findings,
-                    packets=seen.packets.get(one.policy),
-                ),
+                "text": [
+                    *observing.words(one, seen),
+                    *explain(
+                        one,
+                        view.now,
+                        paths=paths,
+                        price=price,
+                        trace=trace,
+                        findings=findings,
+                        packets=seen.packets.get(one.policy),
+                    ),
+                ],
                 "details": details(one, paths=paths, price=price),
             }
         )
@@ -232,14 +241,14 @@ def _row(row: Mapping[str, Any]) -> Json:
         "from": row.get("old"),
         "to": row.get("new"),
         **{key: row.get(key) for key in ("reason", "by", "rule")},
+        **({"paper": True} if row.get("paper") else {}),
         "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
         "trace": (row.get("trace") or {}).get("verdict"),
     }
 
 
 def _at(wall_ms: int) -> Json:
-    at = datetime.fromtimestamp(wall_ms / 1000, UTC)
-    return {"at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), "wall_ms": wall_ms}
+    return {"at": utc(wall_ms), "wall_ms": wall_ms}
 
 
 def gain(evidence: Mapping[Any, Terms], old: str | None, new: str | None) -> float | None:

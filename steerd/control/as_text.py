@@ -2,17 +2,17 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from steerd.control import packets, probing, traces
+from steerd.control import observing, packets, probing, traces
 from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
 """Paths that a screen has room for."""
-_GOOD: Final = {"up", "steering"}
+_GOOD: Final = {"up", "steering", "observing"}
 _BAD: Final = {"down", "absent", "blocked", "local-outage"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 
@@ -26,16 +26,19 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
     many = len(answer["paths"]) > _MANY and not every
     paths = [one for one in answer["paths"] if not (many and one.get("scout"))]
     counted = any(one.get("packets") for one in answer["policies"])
+    looks = bool(answer.get("observing"))
+    added = ["GOES"] if looks else ["PACKETS"] if counted else []
+    said = ", only observes: nothing is steered, see `steerctl savings`" if looks else ""
     parts = [
-        f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}",
+        f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}{said}",
         _table(
-            ["POLICY", "STATE", "CHOICE", *(["PACKETS"] if counted else []), "RUNNER-UP", "SINCE", "RULE", "PIN"],
+            ["POLICY", "STATE", "WOULD USE" if looks else "CHOICE", *added, "RUNNER-UP", "SINCE", "RULE", "PIN"],
             [
                 [
                     one["policy"],
                     _mark(one["state"]),
                     _choice(one),
-                    *([packets.shortly(one["packets"])] if counted else []),
+                    *([observing.where(one)] if looks else [packets.shortly(one["packets"])] if counted else []),
                     one["runner_up"] or "-",
                     span(one["since_s"]),
                     _rule(one),
@@ -128,7 +131,9 @@ def history(answer: Mapping[str, Any]) -> str:
                 one["policy"],
                 one["from"] or "-",
                 one["to"] or "-",
-                one["reason"] + (f" ({one['by']})" if one.get("by") not in {None, "operator"} else ""),
+                one["reason"]
+                + (f" ({one['by']})" if one.get("by") not in {None, "operator"} else "")
+                + (", on paper" if one.get("paper") else ""),
                 one["rule"],
                 milliseconds(one["gain_ms"]),
                 one["event_id"],
@@ -139,17 +144,45 @@ def history(answer: Mapping[str, Any]) -> str:
     )
 
 
+def savings(answer: Mapping[str, Any]) -> str:
+    """What steering would have saved."""
+    return observing.text(answer)
+
+
 def trace(answer: Mapping[str, Any]) -> str:
     """Each path that was traced."""
     return "\n\n".join("\n".join(traces.lines(record)) for record in answer["traces"])
 
 
-def plan(answer: Mapping[str, Any]) -> str:
-    """Commands as they are; what else there is to say, in comments."""
-    lines = list(answer["lines"]) or ["# the kernel already has all of it"]
+def plan(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """First it in short, then commands as they are, without nftables' tables unless ``verbose``; what else there is to
+    say, in comments."""
+    lines = list(answer["lines"] if verbose else _without_tables(answer["lines"]))
+    lines = lines or ([] if answer.get("summary") else ["# the kernel already has all of it"])
     if left := answer["total"] - len(answer["lines"]):
         lines.append(f"# and {left} more: `steerd run --dry-run` prints all")
-    return "\n".join([*lines, *(f"# {note}" for note in answer["notes"])])
+    return "\n".join(
+        [
+            *(f"# {line}" for line in answer.get("summary", ())),
+            *lines,
+            *(f"# {note}" for note in answer["notes"]),
+        ]
+    )
+
+
+def _without_tables(lines: Iterable[str]) -> Iterator[str]:
+    """In the place of what `nft` is given, how much that is."""
+    hidden: int | None = None
+    for line in lines:
+        if line.startswith("nft --file -"):
+            hidden = 0
+        elif hidden is None:
+            yield line
+        elif line == "END":
+            yield f"# nft --file - with {hidden} lines: -v prints them"
+            hidden = None
+        else:
+            hidden += 1
 
 
 def _reload(reload: Mapping[str, Any]) -> str:

@@ -132,6 +132,11 @@ _ROWS: Final = (
         _text("history"),
     ),
     Verb(
+        "savings",
+        "with `steerd run --observe`: what would have moved, and what that would have saved",
+        shown=_text("savings"),
+    ),
+    Verb(
         "watch",
         "status, redrawn until interrupted",
         (
@@ -189,8 +194,9 @@ _ROWS: Final = (
     Verb("confirm", "keep what `reload --confirm` has put into force"),
     Verb(
         "plan",
-        "what a reload would change in the kernel, in order, as commands; changes nothing",
-        shown=_text("plan"),
+        "what a reload would change in the kernel, in words and as commands in their order; changes nothing",
+        (_argument("-v", "--verbose", action="store_true", help="the tables of nftables as well"),),
+        _text("plan", verbose="verbose"),
         timeout=LONG,
     ),
 )

@@ -32,6 +32,10 @@ Shares = tuple[Share, ...]
 """The choice's own first; they make up 1. Empty: the choice has all."""
 
 
+SETTLED = frozenset({Outcome.REPLY, Outcome.LOST, Outcome.LATE})
+"""Outcomes that say what a probe brought in the end; LATE takes the place of a LOST of the same round."""
+
+
 class Probed(NamedTuple):
     """The outcome of one probe: the hot one. ``sent_at`` and ``rtt`` in seconds; ``rtt`` is meant for REPLY
     and LATE only."""
@@ -132,6 +136,15 @@ class Installed(NamedTuple):
     error: str | None = None
     mismatch: str | None = None
     shares: Shares = ()
+
+
+class Observed(NamedTuple):
+    """While steerd only observes: by which path the kernel leads the policy's packets without us; None: by none, and
+    ``words`` say where instead. No `Event`: it goes on record, and nothing is decided by it."""
+
+    policy: PolicyId
+    path: PathId | None
+    words: str = ""
 
 
 class Configured(NamedTuple):

@@ -6,14 +6,17 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM
 
 from steerd import __version__
 from steerd.config.change import StageError
 from steerd.config.settings import Config
 from steerd.control.server import ControlServer, TakenError
-from steerd.core.effects import Fact
+from steerd.core.effects import Fact, Switched
 from steerd.core.engine import Engine
+from steerd.core.events import Event, Observed
 from steerd.core.memory import Memory
 from steerd.core.policy.drains_and_pins import local, unconfirmed
 from steerd.daemon import journal
@@ -25,6 +28,7 @@ from steerd.daemon.answers.tracing import Tracing
 from steerd.daemon.driver import Driver
 from steerd.daemon.fleet import Fleet
 from steerd.daemon.liveness import Liveness
+from steerd.daemon.noticing import Noticing
 from steerd.daemon.notify import notify
 from steerd.daemon.persistence import Persistence
 from steerd.daemon.probing import Probing
@@ -35,6 +39,8 @@ from steerd.daemon.tasks import Tasks
 from steerd.daemon.threads import start_threads
 from steerd.daemon.transaction import take_up
 from steerd.faults import watch_over
+from steerd.route.observer import Observer
+from steerd.status.savings import Savings
 from steerd.status.snapshot import Snapshot
 from steerd.store.earlier import StoredState
 from steerd.store.store import Store
@@ -43,15 +49,17 @@ from steerd.web.metrics import Metrics
 
 log = logging.getLogger("steerd")
 
+Recorder = Callable[[Event | Observed | None, float], None]
 
-async def run(config: Config, reload_asked: Callable[[], bool]) -> None:
-    """Run until SIGTERM or SIGINT. ``reload_asked``: whether SIGHUP came since the configuration began to be read.
-    StageError: a part cannot start."""
+
+async def run(config: Config, reload_asked: Callable[[], bool], *, observing: bool = False) -> None:
+    """Run until SIGTERM or SIGINT; ``observing``: touch nothing. ``reload_asked``: whether SIGHUP came since the
+    configuration began to be read. StageError: a part cannot start."""
     start_threads(asyncio.get_running_loop())
     store = Store(config.store_path, record=config.record)
     stored = await asyncio.to_thread(store.open)
     try:
-        daemon = Daemon(config, store, stored)
+        daemon = Daemon(config, store, stored, observing=observing)
     except StageError:
         store.close()
         raise
@@ -62,35 +70,41 @@ class Daemon:
     """Over one configuration; ``stored`` is what an earlier run left in ``store``. ``stages`` are asked to prepare a
     reload, in this order: see `take_up`."""
 
-    def __init__(self, config: Config, store: Store, stored: StoredState) -> None:
+    def __init__(self, config: Config, store: Store, stored: StoredState, *, observing: bool = False) -> None:
         seed = random.SystemRandom().getrandbits(32)
         self._tasks = Tasks()
         engine = _engine(config, store, stored, seed)
-        self._driver = driver = Driver(engine, record=store.record, failed=self._tasks.failed)
+        self._savings = savings = Savings() if observing else None
+        record = store.record if savings is None else _both(savings.told, store.record)
+        self._driver = driver = Driver(engine, record=record, failed=self._tasks.failed, observing=observing)
         self._metrics = metrics = Metrics()
         metrics.configure(config)
         metrics.follow(driver.events, driver.facts)
-        self._steering = steering = Steering(config, driver, metrics, self._tasks)
+        self._steering = steering = Steering(config, driver, metrics, self._tasks, observing=observing)
         self._probing = Probing(config, driver, steering, metrics, seed=seed, addresses=stored.addresses)
         self._tunnels = Tunnels(config, driver, steering)
         self._traffic = Traffic(config, driver)
-        self._fleet = Fleet(config, driver, metrics, self._tasks, kept=stored.orders)
+        # Whoever only observes has nothing to tell a fleet: his choices are on paper.
+        shared = replace(config, mqtt=None) if observing else config
+        self._fleet = Fleet(shared, driver, metrics, self._tasks, kept=stored.orders)
         steering.believed = self._fleet.follow_orders
-        self._persistence = Persistence(store, driver, self._probing.prober.addresses, self._fleet.kept)
+        addresses = self._probing.prober.addresses
+        self._persistence = Persistence(store, driver, addresses, self._fleet.kept, observing=observing)
         self._fleet.remember = self._persistence.remember
         self._liveness = Liveness(driver, self._probing.prober.shortest)
         self._reload = Reload(
             config,
             take_up=lambda given: take_up(given, self.stages),
             began=lambda: notify(RELOADING="1"),
-            ended=self._reloaded,
+            ended=self._reload_ended,
             refused=lambda: metrics.refused("config", "reload"),
             spawn=self._tasks.spawn,
         )
+        self._noticing = Noticing(config, driver, metrics.hook, observing=observing)
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
         operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
-        explaining = Explaining(self._snapshot, store)
+        explaining = Explaining(self._snapshot, store, self._savings)
         answers = Answers((explaining, operators, planning, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)
         self._endpoint = ExportServer(
@@ -98,15 +112,18 @@ class Daemon:
         )
         self.stages = (
             steering.prepare_engine,
-            self._fleet.prepare,
+            *(() if observing else (self._fleet.prepare,)),
             lambda given: self._endpoint.prepare(given.export),
+            self._noticing.prepare,
             self._traffic.prepare,
             self._tunnels.prepare,
             metrics.prepare,
             self._probing.prepare,
             steering.prepare_routes,
         )
-        driver.facts.listen(Fact, journal.tell)
+        driver.facts.listen(Fact, partial(journal.tell, observing=observing))
+        if savings is not None:
+            driver.facts.listen(Switched, savings.switched)
 
     async def run(self, reload_asked: Callable[[], bool] = lambda: False) -> None:
         """Until SIGTERM or SIGINT, or until the engine fails. StageError: a part cannot start."""
@@ -140,6 +157,7 @@ class Daemon:
         self._probing.prober.start()
         self._fleet.read_orders()
         self._steering.believe()
+        self._noticing.start()
         self._driver.feed(None)
         for part, work in (
             ("steering", self._steering.run),
@@ -149,6 +167,7 @@ class Daemon:
             ("watchdog", self._liveness.watch),
             ("http", self._endpoint.keep_trying),
             ("control", self._control.keep_listening),
+            ("hooks", self._noticing.run),
         ):
             self._tasks.keep(part, work)
         self._fleet.start()
@@ -160,6 +179,7 @@ class Daemon:
             end.callback(self._persistence.remember)
             end.push_async_callback(self._steering.router.stop)
             end.callback(self._reload.stop)
+            end.push_async_callback(self._noticing.stop)
             end.push_async_callback(self._endpoint.stop)
             end.push_async_callback(self._control.stop)
             end.push_async_callback(self._fleet.stop)
@@ -187,13 +207,26 @@ class Daemon:
             dropped=router.dropped(),
             packets=router.packets(),
             packet_totals=router.packet_totals(),
+            observed=router.observed() if isinstance(router, Observer) else None,
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
         )
 
+    def _reload_ended(self, ok: bool) -> None:
+        self._noticing.reloaded(self._reload.problems, self._reload.changed)
+        self._reloaded(ok)
+
     def _reloaded(self, ok: bool) -> None:
         self._metrics.reloaded(ok, time.time())
         notify(READY="1", STATUS=self._driver.summary())
+
+
+def _both(first: Recorder, second: Recorder) -> Recorder:
+    def record(event: Event | Observed | None, now: float) -> None:
+        first(event, now)
+        second(event, now)
+
+    return record
 
 
 def _engine(config: Config, store: Store, stored: StoredState, seed: int) -> Engine:

@@ -9,7 +9,7 @@ from typing import Final
 
 from steerd.core.effects import Cadence, Declined, Fact, Steer, carry_out
 from steerd.core.engine import STALL, Engine
-from steerd.core.events import Event, Installed, Order
+from steerd.core.events import Event, Installed, Observed, Order
 from steerd.core.memory import Memory
 from steerd.core.settings import PolicyId
 from steerd.core.views import View
@@ -33,8 +33,9 @@ class Driver:
         self,
         engine: Engine,
         *,
-        record: Callable[[Event | None, float], None] = lambda *_: None,
+        record: Callable[[Event | Observed | None, float], None] = lambda *_: None,
         failed: Callable[[Exception], None] = lambda _: None,
+        observing: bool = False,
     ) -> None:
         self.engine = engine
         self.events: Stream[Event] = Stream()
@@ -43,6 +44,7 @@ class Driver:
         self.steering_since: float | None = None
         self._record = record
         self._failed = failed
+        self._observing = observing
         self._cadences = Boundary("cadence")
         self._timer: asyncio.TimerHandle | None = None
         self._armed = inf
@@ -70,6 +72,10 @@ class Driver:
         if event is not None:
             self.events.tell(event)
 
+    def note(self, seen: Observed) -> None:
+        """Put on record what the engine does not hear of."""
+        self._record(seen, time.monotonic())
+
     def order(self, order: Order) -> str | None:
         """Give an operator's order. Returns why it was declined, or None."""
         self._declined = None
@@ -83,7 +89,7 @@ class Driver:
     def summary(self) -> str:
         """The choices, in a line."""
         choices = [f"{policy.policy}: {policy.choice or policy.state}" for policy in self.view().policies]
-        return "; ".join(choices) or "no policies"
+        return ("on paper: " if self._observing else "") + ("; ".join(choices) or "no policies")
 
     def memory(self) -> Memory:
         """What a restart is not to forget."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from steerd.config.change import Change, Swap
+from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
 from steerd.core.events import Order, Verb
@@ -124,7 +124,7 @@ class Fleet:
                     self._share.look()
                 self.follow_orders()
 
-    async def prepare(self, config: Config) -> Change:
+    async def prepare(self, config: Config) -> StageChange:
         """Nothing of it can be refused: the broker is not asked."""
         return Swap(self.configure, self._config, config)
 

@@ -13,11 +13,11 @@ CHATTER: Final = frozenset({PathState.UP, PathState.SUSPECT})
 """States between which a path may go several times a minute: told at debug level."""
 
 
-def tell(fact: Fact) -> None:
-    """Write it down."""
+def tell(fact: Fact, *, observing: bool = False) -> None:
+    """Write it down; ``observing``: a switch is on paper."""
     match fact:
         case Switched():
-            log.info("%s", _sentence(fact))
+            log.info("%s%s", "would move " if observing else "", sentence(fact))
         case Shared():
             log.info("%s: shared by %s: %s", fact.policy, _shares(fact.new), fact.why)
         case PathChanged():
@@ -33,7 +33,7 @@ def _shares(shares: Shares) -> str:
     return ", ".join(f"{share.path} {share.part * 100:.0f} %" for share in shares) or "nobody else"
 
 
-def _sentence(switched: Switched) -> str:
+def sentence(switched: Switched) -> str:
     """The journal's line of a switch: from where, to where, and why."""
     where = f"{switched.old or 'nothing'} -> {switched.new or 'blocked'}"
     return f"{switched.policy}: {where}: {_because(switched)}, event {switched.event_id}"

@@ -19,12 +19,14 @@ class Persistence:
         driver: Driver,
         addresses: Callable[[], Addresses],
         orders: Callable[[], Mapping[str, str]],
+        *,
+        observing: bool = False,
     ) -> None:
         self.store = store
         self._driver = driver
         self._addresses = addresses
         self._orders = orders
-        driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000)))
+        driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000), paper=observing))
         driver.events.listen(Order | PopState | PathMtu, lambda _: self.remember())
 
     def remember(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steerd.config.change import Change
+from steerd.config.change import StageChange
 from steerd.config.settings import Config
 from steerd.core.events import Link
 from steerd.daemon.driver import Driver
@@ -30,7 +30,7 @@ class Probing:
         driver.on_cadence = self.prober.cadence
         steering.links.listen(Link, self._linked)
 
-    async def prepare(self, config: Config) -> Change:
+    async def prepare(self, config: Config) -> StageChange:
         """StageError: it is refused."""
         return await self.prober.prepare(config.probe)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from steerd.config.change import Change, Swap
+from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config, TunnelSettings
 from steerd.core.events import Link
 from steerd.core.settings import PathId
@@ -26,7 +26,7 @@ class Tunnels:
         self._settings = config.tunnel
         steering.links.listen(Link, lambda link: self.watch.look(link.path))
 
-    async def prepare(self, config: Config) -> Change:
+    async def prepare(self, config: Config) -> StageChange:
         """Any settings will do."""
         return Swap(self._configure, self._settings, config.tunnel)
 
@@ -42,7 +42,7 @@ class Traffic:
         self._driver = driver
         self.rates = Rates(_devices(config), used=self._used, on_rate=driver.feed)
 
-    async def prepare(self, config: Config) -> Change:
+    async def prepare(self, config: Config) -> StageChange:
         """Any devices will do."""
         return Swap(self.rates.configure, self.rates.devices, _devices(config))
 

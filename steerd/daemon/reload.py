@@ -9,6 +9,7 @@ from typing import Any, Final
 from steerd.config.gateway.load import load
 from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
+from steerd.config.written import differences
 from steerd.control.requests import confirm_within
 from steerd.control.server import Handler, RefusedError, Request, Response, refused
 from steerd.status.snapshot import Trial
@@ -17,10 +18,18 @@ from steerd.text.times import span
 
 log = logging.getLogger("steerd")
 
-AT_START: Final = ("control_socket", "store_path", "record")
-"""What of a configuration is taken up at the start alone."""
+AT_START: Final = {
+    "control_socket": "[control] socket",
+    "store_path": "[store] path",
+    "record": "[store] record",
+    "observe": "[gateway] observe",
+}
+"""What of a configuration is taken up at the start alone, as the file calls it."""
 PAUSE: Final = 1.0
 """Seconds between two reloads by signal: however many come meanwhile, the file is read once for all of them."""
+
+
+_NOTHING: Final = "the file says the same as before"
 
 
 class TrialError(Exception):
@@ -41,7 +50,8 @@ class _Trial:
 class Reload:
     """``config`` is the configuration in force; its file is read anew. ``take_up`` swaps it for another and returns
     what is in the way, having changed nothing then. ``began`` hears of every attempt, ``ended`` whether the file is in
-    force after it, and then also of a trial that was not confirmed; ``refused`` of what was not done."""
+    force after it, and then also of a trial that was not confirmed; ``refused`` of what was not done. ``changed``: what
+    the last one changed, ``problems``: what kept it from that."""
 
     def __init__(
         self,
@@ -64,6 +74,9 @@ class Reload:
         self._undone: tuple[float, Sequence[str]] | None = None
         self._signalled = False
         self._next_at = 0.0
+        self.changed: Sequence[str] = ()
+        self.problems: Sequence[str] = ()
+        self._waiting: Sequence[str] = ()
 
     async def reload(self, within: float | None = None) -> Sequence[str]:
         """Parse the file whole, then swap. Returns every problem; a bad file changes nothing, and begins no trial.
@@ -78,13 +91,15 @@ class Reload:
             self._began()
             former = self.config
             problems = await self._read_and_take_up(former, within)
+            self.problems, self.changed = problems, ()
             for problem in problems:
                 log.error("not reloaded: %s", problem)
             if problems:
                 self._refused()
             else:
                 self._undone = None
-                log.info("reloaded %s", former.source)
+                self.changed = differences(former, self.config)
+                log.info("reloaded %s: %s", former.source, "; ".join(self.changed) or _NOTHING)
                 for warning in self.config.warnings:
                     log.warning("%s", warning)
                 if within is not None:
@@ -149,11 +164,15 @@ class Reload:
             raise RefusedError(str(error)) from error
         if problems:
             raise refused(problems)
-        warnings = {"warnings": list(self.config.warnings)} if self.config.warnings else {}
-        if within is None:
-            return warnings
-        text = f"in force for {show(within)}, and then taken back, unless `steerctl confirm` comes first"
-        return {"confirm_within_s": within, "text": text, **warnings}
+        answer: dict[str, Any] = {"changed": list(self.changed), "at_next_start": list(self._waiting)}
+        if self.config.warnings:
+            answer["warnings"] = list(self.config.warnings)
+        text = [f"reloaded: {_NOTHING}"] if not self.changed else ["reloaded:", *(f"  {one}" for one in self.changed)]
+        text += [f"{key} takes effect at the next start" for key in self._waiting]
+        if within is not None:
+            answer["confirm_within_s"] = within
+            text.append(f"in force for {show(within)}, and then taken back, unless `steerctl confirm` comes first")
+        return {**answer, "text": "\n".join(text)}
 
     async def _asked_to_confirm(self, _: Request) -> Response:
         try:
@@ -167,9 +186,9 @@ class Reload:
             config = await asyncio.to_thread(load, former.source)
         except ConfigError as error:
             return [str(problem) for problem in error.problems]
-        for name in AT_START:
-            if getattr(config, name) != getattr(former, name):
-                log.warning("%s takes effect at the next start", name)
+        self._waiting = [key for name, key in AT_START.items() if getattr(config, name) != getattr(former, name)]
+        for key in self._waiting:
+            log.warning("%s takes effect at the next start", key)
         try:
             return await self._swap(config)
         except BaseException:
@@ -203,6 +222,7 @@ class Reload:
             finally:
                 self._trial = None
             self._undone = (asyncio.get_running_loop().time(), problems)
+            self.problems, self.changed = [*problems, "the last reload was not confirmed in time"], ()
             source = trial.former.source
             if problems:
                 log.error("the reload was not confirmed, but what was in force before cannot be taken up again:")

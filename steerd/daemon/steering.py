@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from steerd.config.change import Change, Swap
+from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import PathChanged
 from steerd.core.events import Configured, Installed, Link, PathMtu
@@ -13,6 +13,7 @@ from steerd.daemon.driver import Driver
 from steerd.daemon.notify import notify
 from steerd.daemon.tasks import Tasks
 from steerd.route.change import RouteChange
+from steerd.route.observer import Observer
 from steerd.route.router import Router
 from steerd.status.stream import Stream
 from steerd.web.metrics import Metrics
@@ -28,12 +29,13 @@ class Steering:
     nothing that was known before; ``believed`` is called when the engine knows what the kernel has: assign it. What may
     fail on its own goes to ``tasks``."""
 
-    def __init__(self, config: Config, driver: Driver, metrics: Metrics, tasks: Tasks) -> None:
-        self.router = router = Router(
-            config.route,
-            on_link=self._linked,
-            on_installed=driver.feed,
-            on_repair=metrics.repair,
+    def __init__(
+        self, config: Config, driver: Driver, metrics: Metrics, tasks: Tasks, *, observing: bool = False
+    ) -> None:
+        self.router = router = (
+            Observer(config, on_link=self._linked, on_observed=driver.note)
+            if observing
+            else Router(config.route, on_link=self._linked, on_installed=driver.feed, on_repair=metrics.repair)
         )
         self.links: Stream[Link] = Stream()
         self.believed: Callable[[], None] = lambda: None
@@ -67,12 +69,14 @@ class Steering:
         """Carry out what the engine wants, for ever."""
         await self._driver.steering(self.router.steer, self._steered)
 
-    async def prepare_routes(self, config: Config) -> Change:
+    async def prepare_routes(self, config: Config) -> StageChange:
         """The router's part of a reload. RouteError: it is refused."""
+        if isinstance(self.router, Observer):
+            return Swap(self.router.configure, self.router.config, config)
         self._taking = await self.router.prepare(config.route)
         return self._taking
 
-    async def prepare_engine(self, config: Config) -> Change:
+    async def prepare_engine(self, config: Config) -> StageChange:
         """The engine's part: it begins with what the router's part has found, and with the prober's paths."""
         return Swap(self._configure, (self._settings, False), (config.core, True))
 

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from steerd.config.change import Change, StageError
+from steerd.config.change import StageChange, StageError
 from steerd.config.settings import Config
 
 log = logging.getLogger("steerd")
 
-Prepare = Callable[[Config], Awaitable[Change]]
+Prepare = Callable[[Config], Awaitable[StageChange]]
 
 UNEXPECTED: Final = "a stage failed, and all are as they were: see the log"
 
@@ -21,7 +21,7 @@ async def take_up(config: Config, stages: Sequence[Prepare]) -> Sequence[str]:
     machine is likeliest to show, is first, while all others have yet to change; the engine, which moves traffic on what
     it is told, is last.
     """
-    prepared: list[Change] = []
+    prepared: list[StageChange] = []
     try:
         for prepare in stages:
             prepared.append(await prepare(config))  # noqa: PERF401 (what was prepared before one fails is aborted)
@@ -40,7 +40,7 @@ async def take_up(config: Config, stages: Sequence[Prepare]) -> Sequence[str]:
     return []
 
 
-async def _abort(prepared: Sequence[Change]) -> None:
+async def _abort(prepared: Sequence[StageChange]) -> None:
     for change in reversed(prepared):
         try:
             await change.abort()

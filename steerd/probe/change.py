@@ -8,7 +8,8 @@ from steerd.probe.roster import Roll
 
 
 class ProbeChange:
-    """A `Change` of probing. What its paths need is open; who is probed changes with the commit, which cannot fail.
+    """A `StageChange` of probing. What its paths need is open; who is probed changes with the commit, which cannot
+    fail.
 
     Once another change is prepared, which finds open what this one opened, this one is void: to commit it is an error,
     to abort it does nothing.
@@ -27,7 +28,7 @@ class ProbeChange:
         self._void = True
 
     async def commit(self) -> None:
-        """As `Change.commit`: `Roster.call`. Raises `ProbeError` if it is void."""
+        """As `StageChange.commit`: `Roster.call`. Raises `ProbeError` if it is void."""
         roll, self._roll = self._roll, None
         if self._void or roll is None:
             raise ProbeError("this change of probing was committed before, or another took its place")

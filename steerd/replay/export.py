@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
-from steerd.core.events import Event, Outcome, Probed
+from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.replay.trace.reading import HEADER
 
@@ -20,7 +20,7 @@ Row = tuple[float, PathId, float | None]
 """When what became of a probe was known, in seconds; its path; its RTT in ms, None: lost."""
 
 
-def rows(events: Iterable[tuple[float, Event | None]], *, leg: int = 0) -> Iterator[Row]:
+def rows(events: Iterable[tuple[float, object]], *, leg: int = 0) -> Iterator[Row]:
     """A row for each probe of this leg that was answered or lost, sorted by time. A late answer replaces the row of its
     loss by one with its RTT when it came: a row says what became of a probe in the end. If it came after more than
     `LATE_WITHIN`, both stay. What says nothing of the path (our own send failed, a clock step) and second answers have

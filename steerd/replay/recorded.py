@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from steerd.core.effects import Effect, Switched
 from steerd.core.engine import Engine
-from steerd.core.events import Configured, Event, Installed, Probed
+from steerd.core.events import SETTLED, Configured, Event, Installed, Observed, Probed
 from steerd.core.events import Outcome as Became
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PolicyId, Settings
@@ -15,9 +15,7 @@ from steerd.replay.account.outcome import Outcome, own_price, rule_name
 from steerd.replay.account.price import Ledger, account
 from steerd.replay.compare import compare
 from steerd.replay.trace.reading import TraceError
-
-SETTLED: Final = {Became.REPLY, Became.LOST, Became.LATE}
-"""Outcomes that say what a probe brought in the end; LATE takes the place of a LOST of the same round."""
+from steerd.status.savings import Savings
 
 TIME_MAX: Final = 2.0**40
 """Seconds: beyond them a clock is too coarse for rounds."""
@@ -44,7 +42,7 @@ class Beginning(Protocol):
 
 
 def effects(
-    beginning: Beginning, events: Iterable[tuple[float, Event | None]], name: str = "recording"
+    beginning: Beginning, events: Iterable[tuple[float, Event | Observed | None]], name: str = "recording"
 ) -> Iterator[tuple[float, Effect]]:
     """All that the daemon's engine wanted and said, each with the time of the event that brought it. A deadline's
     effects come with the event after it.
@@ -72,14 +70,14 @@ def effects(
             yield now, effect
 
 
-def _fed(engine: Engine, event: Event | None, now: float) -> Sequence[Effect]:
+def _fed(engine: Engine, event: Event | Observed | None, now: float) -> Sequence[Effect]:
     if not -TIME_MAX <= now <= TIME_MAX:
         raise ValueError(f"no clock shows the time {now:g}")
     if isinstance(event, Probed) and not -TIME_MAX <= event.sent_at + event.rtt <= TIME_MAX:
         raise ValueError(f"sent at {event.sent_at:g}, with an RTT of {event.rtt:g} s")
     if isinstance(event, Configured):
         _check(event.settings)
-    return engine.feed(event, now)
+    return () if isinstance(event, Observed) else engine.feed(event, now)
 
 
 def _check(settings: Settings) -> None:
@@ -106,7 +104,7 @@ class _Rounds:
         self._index = -1
         self._brought: dict[tuple[PathId, int], float | None] = {}
 
-    def event(self, now: float, event: Event | None) -> None:
+    def event(self, now: float, event: Event | Observed | None) -> None:
         """Before the engine is fed."""
         if not -TIME_MAX <= now <= TIME_MAX:
             return  # no time: the engine is not fed it either
@@ -135,7 +133,7 @@ class _Rounds:
 def replay(
     name: str,
     beginning: Beginning,
-    events: Iterable[tuple[float, Event | None]],
+    events: Iterable[tuple[float, Event | Observed | None]],
     *,
     policy: PolicyId | None = None,
     prices: Sequence[float] = (),
@@ -155,11 +153,13 @@ def replay(
     probes = 0
     decided = False
     adopted: PathId | None = None
+    savings = Savings()
 
-    def watched() -> Iterator[tuple[float, Event | None]]:
+    def watched() -> Iterator[tuple[float, Event | Observed | None]]:
         nonlocal probes, decided, adopted
         for now, event in events:
             rounds.event(now, event)
+            savings.told(event, now)
             if isinstance(event, Probed):
                 probes += event.outcome in SETTLED
             elif isinstance(event, Installed) and event.policy == chosen and event.best and not decided:
@@ -171,6 +171,7 @@ def replay(
     for _, effect in effects(beginning, watched(), name):
         if not isinstance(effect, Switched):
             continue
+        savings.switched(effect)
         switches.append(_told(effect, beginning))
         if effect.policy == chosen:
             decided = True
@@ -192,8 +193,14 @@ def replay(
         prices=[price * scale for price in dict.fromkeys((own_price(settings), *prices))],
         baselines=compare(samples, settings) if baselines else {},
         adopted=adopted,
-        more={"policy": chosen, "round_s": settings.round},
+        more={"policy": chosen, "round_s": settings.round} | _saved(savings),
     )
+
+
+def _saved(savings: Savings) -> dict[str, Any]:
+    """Of a daemon that only observed."""
+    found = {policy: one.figures() for policy, one in savings.report().items() if one.path or one.words}
+    return {"savings": found} if found else {}
 
 
 def _told(switched: Switched, beginning: Beginning) -> dict[str, Any]:

@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class RouteChange:
-    """A `Change` of routing. ``installed`` is what the kernel carries out for each policy, once committed. Until the
-    commit the kernel is unchanged and no turn is held: policies are steered, and repaired, under the settings in force.
-    Its numbers stay claimed until the next change is prepared, which makes this one void: committing it is an error
-    then, and aborting it does nothing."""
+    """A `StageChange` of routing. ``installed`` is what the kernel carries out for each policy, once committed. Until
+    the commit the kernel is unchanged and no turn is held: policies are steered, and repaired, under the settings in
+    force. Its numbers stay claimed until the next change is prepared, which makes this one void: committing it is an
+    error then, and aborting it does nothing."""
 
     def __init__(self, settings: RouteSettings, proposal: Proposal, claim: Claim, upkeep: Upkeep) -> None:
         """``settings`` as configured, and claimed; ``proposal`` has them with the gateways that main names."""
@@ -69,7 +69,7 @@ class RouteChange:
                 log.error("the former routes cannot be put back: %s", error)  # noqa: TRY400 (its text says all)
                 return
             try:
-                result = await self._upkeep.worker.do(lambda: self._reconciler.put_back(standing, self._taken))
+                result = await self._upkeep.worker.do(lambda: self._reconciler.undo(standing, self._taken))
                 self._upkeep.news.publish(self._reconciler, result, fresh=True)
             except (OSError, RouteError) as error:
                 log.error("the former routes could not all be put back yet: %s", error)  # noqa: TRY400

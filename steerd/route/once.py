@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from steerd.config.settings import Actuator, RouteSettings
 from steerd.core.settings import PolicyId
@@ -22,6 +23,7 @@ from steerd.route.wanted.adopt import adopt
 from steerd.route.wanted.allowed_ips import lines
 from steerd.route.wanted.choice import Choice
 from steerd.route.wanted.diff import difference
+from steerd.route.wanted.outline import outline
 from steerd.route.wanted.selection import selections
 
 _ROUNDS = 3
@@ -93,8 +95,15 @@ def guard(settings: RouteSettings, *, replace: bool = True) -> bool:
         return protection.table is not None
 
 
-def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[str]:
-    """What these choices would change, as `ip` commands in order. Without one a policy stays. Raises `RouteError`."""
+class Plan(NamedTuple):
+    """``words`` is it in short, policy by policy; ``lines`` are the commands in order, as a shell takes them."""
+
+    words: list[str]
+    lines: list[str]
+
+
+def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> Plan:
+    """What these choices would change. Without one a policy stays. Raises `RouteError`."""
     with Kernel() as kernel, Surroundings() as surroundings, Peers(settings) as peers:
         settings = surroundings.resolve(settings)
         seen, chosen = examined(kernel, settings)
@@ -103,12 +112,16 @@ def plan(settings: RouteSettings, choices: Mapping[PolicyId, Choice]) -> list[st
         convergence = Convergence(kernel, peers, lambda _: False)
         convergence.adopt(seen, adopted.groups)
         _, state = convergence.wanted(standing, {})
-        return [
-            *_table_lines(standing, seen),
-            *(f"# {words}" for words in peers.errors.values()),
-            *lines(peers.due(standing.choices, standing.paths), peers.devices),
-            *commands.lines(difference(seen.ours, state), settings.protocol),
-        ]
+        table, changes = _table_lines(standing, seen), difference(seen.ours, state)
+        return Plan(
+            outline(settings, adopted.choices, standing.choices, changes, table=bool(table)),
+            [
+                *table,
+                *(f"# {words}" for words in peers.errors.values()),
+                *lines(peers.due(standing.choices, standing.paths), peers.devices),
+                *commands.lines(changes, settings.protocol),
+            ],
+        )
 
 
 def _table_lines(standing: Standing, seen: Seen) -> list[str]:

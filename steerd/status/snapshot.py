@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from steerd.core.events import Observed
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.views import ProbingView, TunnelView, View
 
@@ -55,7 +56,8 @@ class Snapshot:
     and family (4 or 6). ``outcomes``: how many probes of a path became what; ``skipped``: how many were not sent
     because their time had passed. ``dropped``: packets of each policy that the leak guard dropped; ``packets``: where
     the last ones of each went; ``packet_totals``: since the start, by policy, family, where and device. ``remarks``:
-    what around us keeps steerd from doing all that is asked of it. What a stage does not know of a path is not there.
+    what around us keeps steerd from doing all that is asked of it. ``observed``: where each policy's traffic goes while
+    steerd only observes; None: it steers. What a stage does not know of a path is not there.
     """
 
     view: View
@@ -72,3 +74,4 @@ class Snapshot:
     packet_totals: Mapping[tuple[PolicyId, int, str, str], int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     trial: Trial | None = None
+    observed: Mapping[PolicyId, Observed] | None = None

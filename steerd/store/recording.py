@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from steerd.core.events import Event
+from steerd.core.events import Event, Observed
 from steerd.core.memory import Memory
 from steerd.core.settings import Settings
 from steerd.store.records import RecordError, from_json, to_json
@@ -35,8 +35,8 @@ PATTERN: Final = "recording-*.jsonl.gz"
 AGE_MAX: Final = 14 * 86_400.0
 """Seconds that a recording covers, and for which it is kept after its end."""
 
-Entry = tuple[float, Event | None]
-"""What the engine was fed, and when."""
+Entry = tuple[float, Event | Observed | None]
+"""What the engine was fed, or what was seen beside it, and when."""
 
 
 @dataclass(frozen=True, slots=True)

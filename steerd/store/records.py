@@ -20,7 +20,15 @@ _CLASSES: Final[dict[str, type]] = {
     cls.__name__: cls
     for cls in (
         *typing.get_args(events.Event),
-        *(events.Share, effects.Switched, memory.Memory, memory.PinMemory, memory.DrainMemory, memory.HoldMemory),
+        *(
+            events.Share,
+            events.Observed,
+            effects.Switched,
+            memory.Memory,
+            memory.PinMemory,
+            memory.DrainMemory,
+            memory.HoldMemory,
+        ),
         *(memory.RuleMemory, memory.BurdenMemory),
         *(settings.Settings, settings.PathSettings, settings.PolicySettings),
         *(settings.PanelSettings, settings.RegretSettings, settings.ThresholdSettings),

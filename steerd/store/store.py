@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from steerd.core.effects import Switched
-from steerd.core.events import Event
+from steerd.core.events import Event, Observed
 from steerd.core.memory import Memory
 from steerd.core.settings import Settings
 from steerd.store.database import Database, Limits
@@ -69,7 +69,7 @@ class Store:
             self._recording = True
             self._writer.begin(Header(settings, memory, seed, epoch, now, int(self._wall() * 1000)))
 
-    def record(self, event: Event | None, now: float) -> None:
+    def record(self, event: Event | Observed | None, now: float) -> None:
         """Append what the engine was fed to the recording, if there is one, in batches."""
         if self._recording:
             self._chunk.append((now, event))
@@ -88,8 +88,9 @@ class Store:
         found = await self._read(lambda _: self._writer.trouble or "")
         return (found or None) if found is not None else "the disk does not answer"
 
-    def decided(self, switched: Switched, wall_ms: int) -> None:
-        self._writer.do(lambda database: database.add_decision(wall_ms, to_json(switched)))
+    def decided(self, switched: Switched, wall_ms: int, *, paper: bool = False) -> None:
+        """Keep a decision; ``paper``: nobody carries it out."""
+        self._writer.do(lambda database: database.add_decision(wall_ms, {**to_json(switched), "paper": paper}))
 
     def traced(self, event_id: str, wall_ms: int, trace: Mapping[str, Any]) -> None:
         """Keep what was traced after a decision that is kept."""

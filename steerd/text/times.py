@@ -1,5 +1,7 @@
 """Times and numbers for people."""
 
+from datetime import UTC, datetime
+
 
 def span(seconds: float | None) -> str:
     """`0.3s`, `42s`, `3m12s`, `2h05m`, `3d4h`: at most two units; `-` for None."""
@@ -22,3 +24,9 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f} ms" if abs(value) < 1 else f"{value:.1f} ms" if abs(value) < 100 else f"{value:.0f} ms"
+
+
+def utc(wall_ms: int) -> str:
+    """Unix time in milliseconds as `2026-11-30T16:08:21.123Z`."""
+    at = datetime.fromtimestamp(wall_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

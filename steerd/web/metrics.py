@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from steerd import __version__, faults
-from steerd.config.change import Change, Swap
+from steerd.config.change import StageChange, Swap
 from steerd.config.methods import METHODS
 from steerd.config.settings import Config
 from steerd.core.effects import Declined, Fact, Switched
@@ -69,6 +69,11 @@ class Metrics:
         self._skipped = Counter(
             "steerd_skipped_slots_total", "Probes not sent because their time had passed.", registry=registry
         )
+        meaning = "Notices to hooks, by what became of them: done, failed (after all tries), dropped."
+        self._hooks = Counter("steerd_hook_notices_total", meaning, ["hook", "result"], registry=registry)
+        self._observing = Gauge(
+            "steerd_observing", "1 while steerd only observes: choices and switches are on paper.", registry=registry
+        )
         registry.register(_Faults())
         self._seen_skipped = 0
         self._config: Config | None = None
@@ -100,7 +105,7 @@ class Metrics:
         if (known := self._paths.get(event.path)) is not None:
             known.probed(event)
 
-    async def prepare(self, config: Config) -> Change:
+    async def prepare(self, config: Config) -> StageChange:
         """A change to the series of this configuration."""
         return Swap(self.configure, self._config or config, config)
 
@@ -138,6 +143,10 @@ class Metrics:
         if ok:
             self._reloaded_at.set(wall_time)
 
+    def hook(self, name: str, result: str) -> None:
+        """A notice was taken by a hook, or was not; from any thread."""
+        self._hooks.labels(name, result).inc()
+
     def mqtt_connected(self, connected: bool) -> None:
         """Whether the broker is connected now."""
         self._connected.set(int(connected))
@@ -169,6 +178,7 @@ class Metrics:
             policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
         self._seen_skipped = seen.skipped
+        self._observing.set(int(seen.observed is not None))
         own = "".join(["".join(lines) for lines in page.values()])
         return own.encode() + generate_latest(self._fixed)
 

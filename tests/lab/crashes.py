@@ -108,7 +108,7 @@ def scene(seeds: list[int]) -> list[dict[str, Any]]:
             killed(after)
             left = state()
             routed(NEW, lambda _: asyncio.sleep(0))
-            settled = plan(NEW, {})
+            settled = plan(NEW, {}).lines
             routed(NEW, _switch)
             there = size(left) / size(wanted)
             found.append(
@@ -117,7 +117,7 @@ def scene(seeds: list[int]) -> list[dict[str, Any]]:
                     "after": after / took,
                     "objects": there,
                     "same": state() == wanted,
-                    "plans": [*settled, *plan(NEW, {POLICY: Choice("b", "a")})],
+                    "plans": [*settled, *plan(NEW, {POLICY: Choice("b", "a")}).lines],
                 }
             )
             cleanup(NEW)

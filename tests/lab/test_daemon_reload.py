@@ -145,7 +145,8 @@ def planned() -> Any:
         found["same"] = text(world, "plan")
         FILE.write_text(moved(config))
         found["moved"] = ask(world, "plan")
-        found["shown"] = text(world, "plan")
+        found["shown"] = text(world, "plan", "-v")
+        found["short"] = text(world, "plan")
         FILE.write_text(MISTAKES.read_text())
         found["bad"] = [ask(world, "plan"), text(world, "plan")]
         found["reload says"] = text(world, "reload")
@@ -162,8 +163,8 @@ def planned() -> Any:
 @pytest.mark.nft
 def test_a_plan_is_what_a_reload_then_does() -> None:
     found = scene("planned")
-    nothing = "# the kernel already has all of it"
-    assert found["same"] == [0, nothing + "\n", ""]
+    now = f"# policy users: 198.18.0.0/15 and 2001:2::/48 of all that is forwarded: by {FRA}, as now"
+    assert found["same"] == [0, f"{now}\n# the kernel already has all of it\n", ""]
     code, answer = found["moved"]
     assert code == 0
     assert answer["total"] == len(answer["lines"])
@@ -175,7 +176,11 @@ def test_a_plan_is_what_a_reload_then_does() -> None:
     assert not any("2001:2::" in line for line in table)
     (note,) = answer["notes"]
     assert note.startswith(f"policy users: the file rules out its path {FRA}: ")
-    assert found["shown"] == [0, "\n".join([*answer["lines"], f"# {note}"]) + "\n", ""]
+    summary = [f"# {line}" for line in answer["summary"]]
+    assert found["shown"] == [0, "\n".join([*summary, *answer["lines"], f"# {note}"]) + "\n", ""]
+    short = found["short"][1].splitlines()
+    assert [line for line in short if not line.startswith("# nft --file - with ")] == [*summary, *routing, f"# {note}"]
+    assert len(short) == len(summary) + len(routing) + 1 + table.count("END")
     (code, answer), (text_code, output, errors) = found["bad"]
     assert (code, text_code, output) == (78, 78, "")
     assert errors == found["reload says"][2]

@@ -288,7 +288,7 @@ def test_a_restart_adopts_and_a_reload_may_turn_to_auto_and_back(gateway):
 def test_a_plan_names_the_gateway_and_cleaning_up_leaves_what_others_wrote(gateway):
     default("add", 1)
     before = main()
-    lines = plan(CONFIGURED, {"p": Choice("pop/eth1")})
+    lines = plan(CONFIGURED, {"p": Choice("pop/eth1")}).lines
     assert any("via 10.9.0.1 dev eth1" in line for line in lines)
     assert any("via fe80::1 dev eth1" in line for line in lines)
     assert not any(AUTO in line for line in lines)

@@ -36,7 +36,7 @@ class Tunnels(Gateway):
 
 def planned(step: Step) -> list[str]:
     """What is left to do, by the kernel that there is; nftables has tests of its own."""
-    return [line for line in plan(settings_of(step), step.choices) if line.startswith("ip ")]
+    return [line for line in plan(settings_of(step), step.choices).lines if line.startswith("ip ")]
 
 
 def batches(lines: Iterable[str]) -> Iterator[tuple[list[str], str]]:

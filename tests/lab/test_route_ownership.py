@@ -362,12 +362,12 @@ def test_a_plan_is_what_would_be_done(gateway, objects):
     )
     before = everything()
     choices = {"all": Choice("pop/a", "pop/b"), "lan": Choice("pop/b")}
-    lines = plan(given, choices)
+    lines = plan(given, choices).lines
     assert everything() == before
     for line in lines:
         subprocess.run(shlex.split(line), check=True, timeout=10)
-    assert plan(given, choices) == []
-    assert plan(given, {}) == []
+    assert plan(given, choices).lines == []
+    assert plan(given, {}).lines == []
 
     async def run():
         router = Heard().router(given)
@@ -376,7 +376,7 @@ def test_a_plan_is_what_would_be_done(gateway, objects):
         await router.stop()
 
     routing(run())
-    moved = plan(given, {"all": Choice("pop/b", "pop/a")})
+    moved = plan(given, {"all": Choice("pop/b", "pop/a")}).lines
     if objects:
         assert [line.split()[:3] for line in moved] == [["ip", "nexthop", "replace"]] * 2
 

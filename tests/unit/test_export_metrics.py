@@ -67,6 +67,8 @@ FAMILIES = [
     "steerd_routes_installed",
     "steerd_guard_dropped_packets",
     "steerd_repairs",
+    "steerd_observing",
+    "steerd_hook_notices",
     "steerd_mqtt_connected",
     "steerd_mqtt_messages",
     "steerd_refused",

@@ -41,8 +41,8 @@ class Daemon:
             spawn=lambda work: self.tasks.add(asyncio.ensure_future(work)),
         )
 
-    def write(self, target):
-        self.file.write_text(FILE.format(target=target))
+    def write(self, target, tables=""):
+        self.file.write_text(FILE.format(target=target) + tables)
 
     @property
     def config(self):
@@ -268,3 +268,22 @@ def test_signals_without_end_have_the_file_read_once_a_second(scene, monkeypatch
         assert 2 <= daemon.heard.count("began") <= (loop.time() - began) / 0.2 + 1
 
     scene(scenario)
+
+
+def test_a_reload_says_what_it_changed_and_what_waits_for_a_restart(scene, caplog):
+    async def scenario(daemon):
+        asked = daemon.reloads.verbs()["reload"]
+        same = await asked({"verb": "reload"})
+        assert (same["changed"], same["text"]) == ([], "reloaded: the file says the same as before")
+        daemon.write(NEW, "[store]\nrecord = true\n")
+        other = await asked({"verb": "reload"})
+        assert other["at_next_start"] == ["[store] record"]
+        assert f'path fra1/wg0 target: "{OLD}" -> "{NEW}"' in other["changed"]
+        assert other["text"].splitlines() == [
+            "reloaded:",
+            *(f"  {one}" for one in other["changed"]),
+            "[store] record takes effect at the next start",
+        ]
+
+    scene(scenario)
+    assert any(f'target: "{OLD}" -> "{NEW}"' in record.getMessage() for record in caplog.records)

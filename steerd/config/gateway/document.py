@@ -23,6 +23,7 @@ class Gateway(Table):
     name: Name | None = None
     region: Name = "default"
     probe_only: bool = False
+    observe: bool = False
 
 
 class Probe(Table):
@@ -104,6 +105,17 @@ class Trace(Table):
     after_switch: bool = True
 
 
+class Hook(Table):
+    name: Name
+    on: Annotated[list[Literal["switch", "outage", "path", "drain", "reload", "astray"]], Field(min_length=1)]
+    run: list[Annotated[str, Field(min_length=1)]] = []
+    url: Annotated[str, BeforeValidator(addresses.web)] | None = None
+    key_file: FilePath | None = None
+    timeout: Annotated[float, quantities.duration(0.1, 300)] = 10.0
+    retries: Annotated[int, quantities.integer(0, 10)] = 3
+    user: Name | None = None
+
+
 class Path(Table):
     dev: Device
     peer: Annotated[str, BeforeValidator(names.peer)] | None = None
@@ -168,7 +180,7 @@ class Policy(Table):
 
 
 class Document(Table):
-    """The whole file. An entry of `pop`, `paths` or `policy` that had to be refused is None."""
+    """The whole file. An entry of `pop`, `paths`, `policy` or `hook` that had to be refused is None."""
 
     gateway: Gateway = Gateway()
     probe: Probe = Probe()
@@ -182,13 +194,18 @@ class Document(Table):
     trace: Trace = Trace()
     pop: list[Pop | None] = []
     policy: list[Policy | None] = []
+    hook: list[Hook | None] = []
 
 
-_TOP: tuple[type[Table], ...] = (Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace, Pop, Policy)
+_TOP: tuple[type[Table], ...] = (
+    *(Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace),
+    *(Pop, Policy, Hook),
+)
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
 _HEADERS = {
     "pop": "[[pop]]",
     "policy": "[[policy]]",
+    "hook": "[[hook]]",
     "pop.paths": "an entry of a PoP's paths",
     "policy.weights": "a policy's weights",
 }

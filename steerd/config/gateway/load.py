@@ -7,11 +7,12 @@ from typing import Any
 
 from steerd.config import files
 from steerd.config import toml as read
-from steerd.config.gateway import actuator, policies, pops, probing, reserved, translate
+from steerd.config.gateway import actuator, hooks, policies, pops, probing, reserved, translate
 from steerd.config.gateway.document import LAYOUT, Document
 from steerd.config.problem import ConfigError, Problem, Report
 from steerd.config.settings import Config, ExportSettings
 from steerd.config.values import names
+from steerd.config.written import written
 
 _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
 
@@ -54,6 +55,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
     _numbers(tables, len({way.path for way in found.paths}), report)
     _steer(tables, report)
     _mqtt(tables, path.parent, report)
+    hooks.check(tables, path.parent, report)
     gateway = _gateway(tables, report)
     control = path.parent / tables.control.socket
     if len(os.fsencode(control)) > _SOCKET_NAME:
@@ -76,8 +78,11 @@ def _checked(report: Report, *, complete: bool) -> Config:
         control_socket=control,
         store_path=path.parent / tables.store.path,
         record=tables.store.record,
+        observe=tables.gateway.observe,
         trace_after_switch=tables.trace.after_switch,
         warnings=tuple(report.warnings),
+        hooks=hooks.settings(tables, path.parent),
+        written=written(raw),
     )
 
 

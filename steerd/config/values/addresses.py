@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
 
@@ -123,6 +124,21 @@ def broker(value: object) -> tuple[str, int, bool]:
     if not match or not 0 < port <= 65535:
         raise ValueError('must be "mqtt://HOST[:PORT]", or "mqtts://HOST[:PORT]" for TLS')
     return match[2].strip("[]"), port, match[1] == "mqtts"
+
+
+def web(value: object) -> str:
+    """An address of the web that says no secrets."""
+    wrong = 'must be "http://HOST[:PORT]/PATH" or "https://...", without a user or a password'
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(wrong)
+    parts = urlsplit(value)
+    try:
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        named = False
+    if parts.scheme not in {"http", "https"} or not named or "@" in parts.netloc or parts.fragment:
+        raise ValueError(wrong)
+    return value
 
 
 PrefixText = Annotated[str, BeforeValidator(prefix)]

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from steerd.control import as_json, requests
+from steerd.control import as_json, observing, requests
 from steerd.control.server import Handler, RefusedError, Request, Response
+from steerd.status.savings import Savings
 from steerd.status.snapshot import Snapshot
 from steerd.store.records import RecordError, from_json
 from steerd.store.store import Store
@@ -16,18 +17,26 @@ EVENT_ID: Final = re.compile(r"\d+-\d+", re.ASCII)
 
 
 class Explaining:
-    def __init__(self, snapshot: Callable[[], Snapshot], store: Store) -> None:
+    """``savings``: None where traffic is steered."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], store: Store, savings: Savings | None = None) -> None:
         self._snapshot = snapshot
         self._store = store
+        self._saved = savings
 
     def verbs(self) -> Mapping[str, Handler]:
-        return {"status": self._status, "why": self._why, "history": self._history}
+        return {"status": self._status, "why": self._why, "history": self._history, "savings": self._savings}
 
     async def _status(self, _: Request) -> Response:
         return as_json.status(self._snapshot())
 
     async def _history(self, request: Request) -> Response:
         return as_json.history(await self._store.history(requests.since(request), HISTORY_MAX))
+
+    async def _savings(self, _: Request) -> Response:
+        if self._saved is None:
+            raise RefusedError("steerd steers here; what that would save is told where it only looks: run --observe")
+        return observing.savings(self._snapshot(), self._saved)
 
     async def _why(self, request: Request) -> Response:
         seen, name = self._snapshot(), request.get("policy")

@@ -37,14 +37,20 @@ class Planning:
         running, view = self._config(), self._driver.view()
         try:
             given = await asyncio.to_thread(load, running.source)
-            lines = await asyncio.to_thread(operations, given.route, choices(running.route, given.route, view))
+            planned = await asyncio.to_thread(operations, given.route, choices(running.route, given.route, view))
         except ConfigError as error:
             raise refused([str(problem) for problem in error.problems]) from error
         except RouteError as error:
             raise refused([str(error)]) from error
         except OSError as error:
             raise RefusedError(f"the kernel's routes cannot be read: {error}") from error
-        return {"lines": lines[:LINES_MAX], "total": len(lines), "notes": list(notes(running, given, view))}
+        lines = planned.lines
+        return {
+            "summary": planned.words,
+            "lines": lines[:LINES_MAX],
+            "total": len(lines),
+            "notes": list(notes(running, given, view)),
+        }
 
 
 def choices(running: RouteSettings, given: RouteSettings, view: View) -> Choices:

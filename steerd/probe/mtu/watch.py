@@ -19,7 +19,7 @@ from steerd.net.devices import LinkState, look
 from steerd.net.icmp import HEADERS, LEAST
 from steerd.probe.carrier import Leg
 from steerd.probe.error import ProbeError
-from steerd.probe.mtu.echo import Echoes, Run
+from steerd.probe.mtu.large_echo import Echoes, Run
 from steerd.probe.mtu.links import Links
 from steerd.probe.mtu.search import Found, Search
 from steerd.probe.mtu.witness import Witness

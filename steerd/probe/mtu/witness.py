@@ -13,7 +13,7 @@ from steerd.config.settings import IPV4
 from steerd.faults import Boundary, Reader
 from steerd.net.icmp import HEADERS
 from steerd.net.sockets import address_family, never_fragment
-from steerd.probe.mtu.echo import Run
+from steerd.probe.mtu.large_echo import Run
 from steerd.probe.wire import datagram as wire
 
 _TRIES: Final = 3

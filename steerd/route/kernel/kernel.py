@@ -179,12 +179,20 @@ class Kernel(ExitStack):
         """Where the kernel would send such a packet now. Raises `NetlinkError` if nowhere, or if it would refuse it."""
         iif = self._indexes.get(sample.iif, 0)
         ask = partial(route_codec.lookup_request, sample.family, sample.destination, sample.source, iif, sample.mark)
-        index, table, length = route_codec.decode_lookup(self._connection.ask(route_codec.RTM_GETROUTE, ask())[0])
+        (answer,) = self._connection.ask(route_codec.RTM_GETROUTE, ask())[:1]
+        index, table, length = route_codec.decode_lookup(answer)
         if table == MAIN:
             entry = self._connection.ask(route_codec.RTM_GETROUTE, ask(entry=True))
             _, table, length = route_codec.decode_lookup(entry[0])
         name = next((name for name, number in self._indexes.items() if number == index), "")
-        return Way(name, table, length if table == MAIN else None)
+        return Way(name, table, length if table == MAIN else None, route_codec.decode_gateway(answer))
+
+    def gateway(self, family: int, destination: bytes, device: str, mark: int) -> str:
+        """The next hop by which own packets that are bound to the device go there; empty: none, as on a tunnel.
+        Raises `NetlinkError` if nowhere."""
+        oif = self._indexes.get(device, 0)
+        request = route_codec.lookup_request(family, destination, b"", 0, mark, oif=oif)
+        return route_codec.decode_gateway(self._connection.ask(route_codec.RTM_GETROUTE, request)[0])
 
     def buckets(self, group: int) -> Counter[int]:
         """How many buckets of a group each nexthop has."""

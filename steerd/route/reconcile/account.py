@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from steerd.core.events import Installed
 from steerd.core.settings import PolicyId
 from steerd.route.kernel.kernel import Kernel
-from steerd.route.kernel.switch import stragglers
+from steerd.route.kernel.regroup import stragglers
 from steerd.route.kernel.verify import Verifier
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen

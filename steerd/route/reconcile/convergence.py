@@ -13,7 +13,7 @@ from steerd.route.around.collisions import collision
 from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel, Refused
-from steerd.route.kernel.switch import regroup, regrouped
+from steerd.route.kernel.regroup import regroup, regrouped
 from steerd.route.model.numbers import Ids, WayOut, allocate
 from steerd.route.model.objects import Nexthop, Routes, Seen, State
 from steerd.route.model.prefixes import FAMILIES

@@ -196,7 +196,7 @@ class Reconciler:
         """Checks settings and takes them up. Raises `RouteError`, or `OSError`."""
         return self.take_up(self._check(settings))
 
-    def put_back(self, former: Standing, since: Standing) -> Result:
+    def undo(self, former: Standing, since: Standing) -> Result:
         """Restores what stood before other settings were taken up, but for what policies chose ``since``. Raises
         `OSError` if not all of it could be restored; it is wanted all the same."""
         with self._nft:

@@ -36,11 +36,13 @@ class Sample(NamedTuple):
 
 
 class Way(NamedTuple):
-    """The device a packet goes by, and the table that decides; ``main_length``: of the deciding prefix, if main's."""
+    """The device a packet goes by, and the table that decides; ``main_length``: of the deciding prefix, if main's;
+    ``via``: the next hop, if there is one."""
 
     device: str
     table: int
     main_length: int | None = None
+    via: str = ""
 
 
 def samples(

@@ -13,8 +13,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from steerd.net.privileges import drop
 from steerd.trace.process import sockets
-from steerd.trace.process.privileges import drop
 from steerd.trace.process.sweep import Method, Sweep
 from steerd.trace.request import COMMAND, LIMIT, SIZE, Aim, Request
 from steerd.trace.result import Hop, Mtu, MtuState, TargetTrace
@@ -56,7 +56,10 @@ def run(request: Request) -> dict[str, Any]:
 def _traces(request: Request, device: int) -> list[TargetTrace]:
     with ExitStack() as opened:
         ready = [_opened(request, aim, opened) for aim in request.aims]
-        drop()
+        try:
+            drop()
+        except OSError as error:
+            raise sockets.TraceError(f"its process cannot give up its capabilities: {error.strerror}") from error
         with ThreadPoolExecutor(len(ready)) as pool:
             return list(pool.map(lambda one: _trace(one, device), ready))
 

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
+from ipaddress import ip_address
 
 from steerd.config.settings import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
@@ -61,15 +62,17 @@ def dump_request(family: int, *, table: int = 0, protocol: int = 0) -> bytes:
 
 
 def lookup_request(
-    family: int, destination: bytes, source: bytes, iif: int, mark: int = 0, *, entry: bool = False
+    family: int, destination: bytes, source: bytes, iif: int, mark: int = 0, *, oif: int = 0, entry: bool = False
 ) -> bytes:
-    """Asks where a packet goes. ``iif`` 0: one that starts here. ``entry``: by which route, not what that comes to."""
+    """Asks where a packet goes. ``iif`` 0: one that starts here; ``oif``: the device that it is bound to, if to any.
+    ``entry``: by which route, not what that comes to."""
     bits = 8 * len(destination)
     table = _RTM_F_LOOKUP_TABLE if family == IPV4 else 0  # IPv6 tells the table anyway, and refuses to be asked
     flags = _RTM_F_FIB_MATCH if entry else table
     header = _HEADER.pack(ADDRESS_FAMILY[family], bits, 8 * len(source), 0, 0, 0, 0, 0, flags)
     origin = attribute(Rta.SRC, source) if source else b""
-    return header + attribute(Rta.DST, destination) + origin + _given(Rta.IIF, iif) + _given(Rta.MARK, mark)
+    devices = _given(Rta.IIF, iif) + _given(Rta.OIF, oif)
+    return header + attribute(Rta.DST, destination) + origin + devices + _given(Rta.MARK, mark)
 
 
 def decode_lookup(body: bytes) -> tuple[int, int, int]:
@@ -77,6 +80,14 @@ def decode_lookup(body: bytes) -> tuple[int, int, int]:
     values = dict(attributes(body, _HEADER.size))
     device, table = (_U32.unpack(values.get(kind, bytes(4)))[0] for kind in (Rta.OIF, Rta.TABLE))
     return device, table or body[4], body[1]
+
+
+def decode_gateway(body: bytes) -> str:
+    """The next hop that a lookup answers with, which may be of another family (RTA_VIA); empty: the device alone."""
+    values = dict(attributes(body, _HEADER.size))
+    via = values.get(Rta.VIA)
+    packed = via[2:] if via else values.get(Rta.GATEWAY, b"")
+    return str(ip_address(packed)) if packed else ""
 
 
 def _tail(kind: Kind, indexes: Mapping[str, int]) -> bytes:

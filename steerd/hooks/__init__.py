@@ -1,0 +1,1 @@
+"""What facts start: programs, and requests to others."""

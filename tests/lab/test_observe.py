@@ -1,0 +1,216 @@
+"""A daemon that only observes: the kernel stays as it was, byte for byte, and what it would have done is told."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steerd.lab.enclosure import run
+from steerd.lab.world.wiring import UPLINK
+from steerd.lab.world.world import World
+from tests.lab.test_daemon import LOG, ask, metric, status
+from tests.lab.waiting import until
+
+pytestmark = [pytest.mark.lab, pytest.mark.broker]
+
+FRA, AMS = "fra1/tun-fra1", "ams1/tun-ams1"
+SHOWN = (
+    *(
+        "ip -details rule",
+        "ip -details -6 rule",
+        "ip -details route show table all",
+        "ip -6 -details route show table all",
+    ),
+    *("ip nexthop", "ip -details link", "ip address", "nft list ruleset"),
+)
+
+
+def scene(name: str, *arguments: Any) -> Any:
+    return run(f"{__name__}:{name}", *arguments)
+
+
+def gateway(*command: str) -> str:
+    return subprocess.run(["ip", "netns", "exec", "gw", *command], capture_output=True, text=True, check=True).stdout
+
+
+def kernel() -> dict[str, str]:
+    """All that steerd could have touched."""
+    found = {one: gateway(*one.split()) for one in SHOWN if shutil.which(one.partition(" ")[0])}
+    found["sysctl"] = gateway(
+        "sh", "-c", "cd /proc/sys/net && grep -r . ipv4/conf ipv6/conf ipv4/ip_forward 2>/dev/null; true"
+    )
+    # What the kernel itself counts down or learns.
+    return {name: "\n".join(line.split(" expires ")[0] for line in text.splitlines()) for name, text in found.items()}
+
+
+def started(world: World, config: str, *arguments: str) -> subprocess.Popen[Any]:
+    with LOG.open("a") as log:
+        daemon = world.run_daemon(config, *arguments, stderr=log)
+    until(lambda: status(world)["policies"][0]["choice"] is not None)
+    return daemon
+
+
+def led_by(device: str) -> None:
+    """What an operator has without steerd."""
+    gateway("ip", "route", "add", "198.18.0.0/15", "dev", device)
+    gateway("ip", "-6", "route", "add", "2001:2::/48", "dev", device)
+
+
+def text(*arguments: str) -> str:
+    command = ["ip", "netns", "exec", "gw", sys.executable, "-m", "steerd.cli.steerctl", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def observed() -> Any:
+    with World(rate=50) as world:
+        led_by("tun-fra1")
+        until(lambda: "tentative" not in gateway("ip", "address"))
+        before = kernel()
+        began = time.monotonic()
+        daemon = started(world, world.gateway_config().replace("[store]", "[store]\nrecord = true"), "--observe")
+        until(lambda: status(world)["policies"][0]["choice"] == FRA)
+        world.pops["fra1"].set(delay_ms=120.0)
+        until(lambda: ask(world, "savings")[1]["policies"][0]["moves"] >= 1)
+        world.pops["fra1"].set(dead=True)
+        until(lambda: ask(world, "savings")[1]["policies"][0]["was"]["lost"] > 0.05)
+        shown = {
+            name: text("--socket", "/run/steerd-lab/control.sock", name)
+            for name in ("status", "savings", "why", "history")
+        }
+        seen, metrics = status(world), metric("steerd_observing")
+        ended = time.monotonic()
+        after = kernel()
+        saved = ask(world, "savings")[1]
+        daemon.terminate()
+        daemon.wait(20)
+        recording = next(Path("/run/steerd-lab/store").glob("recording-*"))
+        command = [sys.executable, "-m", "steerd.cli.steerd", "replay", "--json", str(recording)]
+        replayed = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        return {
+            "changed": {name: [before[name], after[name]] for name in before if before[name] != after[name]},
+            "gone": [name for name in before if kernel()[name] != before[name]],
+            "by_pop": world.traffic.between(began, ended - 1.0).by_pop,
+            "status": seen,
+            "saved": saved["policies"][0],
+            "replayed": replayed["summary"]["savings"]["users"],
+            "shown": shown,
+            "metric": metrics,
+            "log": LOG.read_text(),
+        }
+
+
+@pytest.fixture(scope="module")
+def found() -> Any:
+    return scene("observed")
+
+
+def test_nothing_in_the_kernel_is_touched(found: Any) -> None:
+    assert not found["changed"]
+    assert not found["gone"]
+
+
+def test_no_packet_of_a_user_takes_another_way(found: Any) -> None:
+    assert set(found["by_pop"]) == {"fra1"}
+
+
+def test_status_says_where_traffic_really_goes(found: Any) -> None:
+    (policy,) = found["status"]["policies"]
+    assert found["status"]["observing"] is True
+    assert (policy["state"], policy["path"], policy["choice"]) == ("observing", FRA, AMS)
+    assert "only observes" in found["shown"]["status"]
+    assert f"traffic really goes by {FRA}" in found["shown"]["why"]
+    assert "on paper" in found["shown"]["history"]
+    assert "would move users: fra1/tun-fra1 -> ams1/tun-ams1" in found["log"]
+    assert found["metric"] == 1.0
+
+
+def test_savings_are_told(found: Any) -> None:
+    saved = found["saved"]
+    assert (saved["path"], saved["choice"]) == (FRA, AMS)
+    assert saved["was"]["rtt_ms"] > saved["would"]["rtt_ms"]
+    assert saved["was"]["lost"] > saved["would"]["lost"]
+    assert saved["moves"] >= 1
+    assert saved["last"][0]["to"] == AMS
+    assert "ms of RTT saved" in found["shown"]["savings"]
+
+
+def test_the_recording_tells_the_same_savings(found: Any) -> None:
+    saved, replayed = found["saved"], found["replayed"]
+    assert replayed["moves"] == saved["moves"]
+    # The recording goes on for the moment until the daemon ended.
+    assert saved["seconds"] <= replayed["seconds"]
+    assert replayed["was"]["rtt_ms"] == pytest.approx(saved["was"]["rtt_ms"], rel=0.02)
+    assert replayed["would"]["rtt_ms"] == pytest.approx(saved["would"]["rtt_ms"], rel=0.02)
+
+
+OTHER_GATEWAY = """
+[[pop]]
+name = "far1"
+paths = [{ name = "near", dev = "uplink", via = "192.0.2.2", target = "198.51.100.77" },
+         { name = "far", dev = "uplink", via = "192.0.2.99", target = "198.51.100.77" }]
+"""
+
+
+def reloaded() -> Any:
+    with World() as world:
+        until(lambda: "tentative" not in gateway("ip", "address"))
+        config = world.gateway_config()
+        started(world, config, "--observe")
+        before = kernel()
+        extra = OTHER_GATEWAY.replace("uplink", UPLINK.device)
+        (world.directory / "steerd.toml").write_text(config + extra)
+        code, answer = ask(world, "reload")
+        until(lambda: any(one["path"] == "far1/near" for one in status(world)["paths"]))
+        seen = {one["path"]: one for one in status(world)["paths"]}
+        return {
+            "reload": [code, answer],
+            "changed": [name for name, text in kernel().items() if before[name] != text],
+            "near": seen["far1/near"]["reason"],
+            "far": [seen["far1/far"]["state"], seen["far1/far"]["reason"]],
+            "choice": status(world)["policies"][0]["choice"],
+            "remarks": status(world)["remarks"],
+        }
+
+
+def test_a_reload_while_observing_touches_nothing_and_says_what_cannot_be_measured() -> None:
+    found = scene("reloaded")
+    assert found["reload"][0] == 0
+    assert not found["changed"]
+    assert "measured" not in found["near"]
+    assert found["far"][0] == "absent"
+    assert "its target 198.51.100.77 is reached through 192.0.2.2, not through 192.0.2.99" in found["far"][1]
+    assert any("far1/far cannot be measured while steerd only observes" in one for one in found["remarks"])
+    assert found["choice"] == FRA
+
+
+def after_steering() -> Any:
+    with World(rate=50) as world:
+        until(lambda: "tentative" not in gateway("ip", "address"))
+        steering = started(world, world.gateway_config())
+        until(lambda: "proto 210" in gateway("ip", "rule"))
+        until(lambda: status(world)["policies"][0]["choice"] == FRA)
+        steering.terminate()
+        steering.wait(20)
+        before = kernel()
+        observing = started(world, world.gateway_config(), "--observe")
+        until(lambda: status(world)["policies"][0].get("path") == FRA)
+        seen = status(world)
+        observing.terminate()
+        observing.wait(20)
+        return {
+            "changed": [name for name, text in kernel().items() if before[name] != text],
+            "policy": seen["policies"][0],
+            "remarks": seen["remarks"],
+        }
+
+
+def test_what_an_earlier_run_left_is_not_touched_either_and_named() -> None:
+    found = scene("after_steering")
+    assert not found["changed"]
+    assert found["policy"]["state"] == "observing"
+    assert any("`steerd cleanup -c " in one for one in found["remarks"])
