@@ -1,6 +1,6 @@
 """What each stage is told: frozen, already checked, in seconds and numbers. `load` builds it from TOML."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -27,9 +27,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ProbePath:
-    """A path as the prober sees it: `targets` in the order of the core's legs; `mark` goes on every probe. `port`
-    is for TCP and UDP; `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the
-    key of authenticated STAMP; `budget` is what all probes of the device may take, in bytes a second."""
+    """A path as the prober sees it: those of its `targets` that are of one family are one of the core's legs, and
+    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for TCP and UDP;
+    `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the key of authenticated
+    STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
     path: PathId
     pop: str
@@ -44,6 +45,12 @@ class ProbePath:
     dscp: int = 0
     key_file: Path | None = None
     budget: float | None = None
+    quorum: int = 0
+
+    @property
+    def legs(self) -> Sequence[int]:
+        """The families of the core's legs, in their order."""
+        return list(dict.fromkeys(target.family for target in self.targets))
 
 
 _IP_HEADER = {IPV4: 20, IPV6: 40}

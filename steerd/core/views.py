@@ -19,6 +19,7 @@ class Finding(StrEnum):
     RATE_LIMITED = "rate-limited"  # the target seems to answer only so many
     ICMP_ONLY = "icmp-only"  # the target answers ICMP, but not the method that is asked for
     UNRESOLVED = "unresolved"  # the target's name has no address
+    TARGET = "target"  # one of its targets does not answer, while enough others do
     ELSEWHERE = "answered-elsewhere"  # another address answers in the target's place
     RESIDENCE = "residence"  # the reflector claims more of the RTT for itself than is plausible
     BUDGET = "budget"  # the device's budget allows fewer probes than wanted

@@ -16,6 +16,7 @@ from steerd.core.views import Directions
 from steerd.net.sockets import address_family
 from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.outcomes.limit import Limit
+from steerd.probe.outcomes.poll import Poll
 
 SILENT: Final = 5
 """Losses in a row after which the identifier changes (`Leg.renew`)."""
@@ -28,7 +29,9 @@ class Leg:
     answers between them. ``answered_at``: when the last probe that was answered was sent. ``claims`` counts the answers
     in a row that claimed too much (`Answer.claimed`). ``identifier`` tells its next probes, where the method has one.
     ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last had a route for
-    them. ``carrier`` sends them. A leg that ``checks`` another only tests whether that one's target answers at all."""
+    them. ``carrier`` sends them. A leg that ``checks`` another only tests whether that one's target answers at all.
+    ``core``: which of the core's legs it is part of; ``poll`` tells that of all of them together, this one being at
+    ``place`` there; None: it is the only one."""
 
     settings: ProbePath
     index: int
@@ -44,12 +47,16 @@ class Leg:
     refused_at: float = field(init=False, default=-inf)
     routed_at: float = field(init=False, default=-inf)
     checks: "Leg | None" = field(init=False, default=None)
+    core: int = field(init=False)
+    poll: Poll | None = field(init=False, default=None)
+    place: int = field(init=False, default=0)
     packed: bytes = field(init=False, default=b"")
     address: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self.target = self.settings.targets[self.index]
         self.family = self.target.family
+        self.core = self.settings.legs.index(self.family)
         self.patience = self.settings.timeout
         if self.target.address:
             self.aim(self.target.address)

@@ -101,7 +101,10 @@ class Exchange:
             egress = self._egresses.get(leg.settings.device)
             if egress is None:
                 egress = self._egresses[leg.settings.device] = Egress()
-            flight = Flight(number, leg, 0, now, wall_ns, leg.patience, leg.settings.timeout, egress)
+            patience, timeout = leg.patience, leg.settings.timeout
+            if leg.poll is not None:
+                patience = leg.poll.patience(leg.place, patience, timeout)
+            flight = Flight(number, leg, 0, now, wall_ns, patience, timeout, egress)
             with self._boundary:
                 if self.diagnosis.answers_itself(leg, now):
                     self._tell(flight, LOCAL)
@@ -172,5 +175,13 @@ class Exchange:
 
     def _tell(self, flight: Flight[Leg], outcome: Outcome, rtt: float = 0.0) -> None:
         leg = flight.owner
-        if leg.checks is None:
-            self._on_outcome(Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.index))
+        if leg.checks is not None:
+            return
+        told = Probed(leg.settings.path, outcome, flight.sent_at, rtt, leg.core)
+        if leg.poll is None:
+            self._on_outcome(told)
+            return
+        for one in leg.poll.told(leg.place, told):
+            self._on_outcome(one)
+        if outcome is OVERDUE or outcome is REPLY:
+            self.diagnosis.polled(leg)

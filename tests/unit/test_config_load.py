@@ -564,3 +564,45 @@ def test_packets_may_be_picked_by_their_mark(problems, loaded):
         assert found.startswith('policy[0].fwmark: must be a mark and its mask, such as "0x10/0xff"')
     (found,) = problems(policy('"0x01000000/0x0f000000"'))
     assert found == "policy[0].fwmark: must share no bit with route.mark 0xff000000"
+
+
+TARGETS = '[[pop]]\nname = "a"\npaths = [{{ dev = "wg0", {} }}]\n' + POLICY
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('targets = ["192.0.2.1", "192.0.2.1"]', "must be another one: targets[0] is the same"),
+        ('target = "192.0.2.1", targets = ["192.0.2.1"]', "must be another one: target is the same"),
+        ('targets = ["127.0.0.1"]', "must be beyond this machine"),
+        ('targets = ["::1"]', "must be beyond this machine"),
+        ('targets = ["192.0.2.1", "192.0.2.2"], quorum = 3', "must be at most 2: so many targets of IPv4 there are"),
+        (
+            'targets = ["192.0.2.1", "192.0.2.2", "2001:db8::1"], quorum = 2',
+            "must be at most 1: so many targets of IPv6",
+        ),
+        ("targets = []", "has nothing to probe: must have a target or a target6, or targets"),
+        (
+            'targets = ["2001:db8::1"], via = "192.0.2.9"',
+            "the path carries no IPv6: must come with a next hop for it, via6",
+        ),
+        ('target = "192.0.2.1", quorum = 2', "must be at most 1: so many targets of IPv4"),
+        ("targets = [" + ", ".join(f'"192.0.2.{n}"' for n in range(1, 11)) + "]", "must be at most 8 of each family"),
+    ],
+)
+def test_mistakes_in_several_targets(problems, written, said):
+    assert any(said in one for one in problems(TARGETS.format(written)))
+
+
+def test_several_targets_are_one_leg_of_each_family(loaded):
+    config = loaded(
+        TARGETS.format('target6 = "2001:db8::1", targets = ["192.0.2.1", "2001:db8::2", "dns.example"], quorum = 2')
+    )
+    (path,) = config.probe.paths
+    assert [(one.family, one.address or one.name) for one in path.targets] == [
+        (4, "192.0.2.1"),
+        (4, "dns.example"),
+        (6, "2001:db8::1"),
+        (6, "2001:db8::2"),
+    ]
+    assert (path.quorum, list(path.legs), config.core.paths[0].legs) == (2, [4, 6], 2)

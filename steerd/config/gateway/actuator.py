@@ -1,11 +1,11 @@
 """What steering from peer to peer of a WireGuard device asks of paths and policies."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from steerd.config.gateway.document import Document
 from steerd.config.gateway.policies import CheckedPolicy, selectors
-from steerd.config.gateway.pops import CheckedPath
+from steerd.config.gateway.pops import CheckedPath, targets
 from steerd.config.prefixes import each, pack, unpack
 from steerd.config.problem import Report
 from steerd.config.values.addresses import is_address
@@ -59,8 +59,8 @@ def _targets(paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy], re
     """The probes of a path stay with its peer only if its targets do."""
     steered = {one: policy.order for policy in policies for one in each(policy.prefixes)}
     for path in paths:
-        for name, target in (("target", path.written.target), ("target6", path.written.target6)):
-            if target is None or not is_address(target):
+        for name, target in chain.from_iterable(targets(path.written).values()):
+            if not is_address(target):
                 continue
             order = steered.get(pack(target))
             if order is not None:

@@ -12,6 +12,9 @@ from steerd.config.values.marks import CodePoint
 from steerd.config.values.names import Device, FilePath, Name
 from steerd.config.values.quantities import Interval, Patience, PayloadSize, Port, Rate, Timeout, Weight
 
+TARGETS_MAX = 8
+"""Of a path in each family."""
+
 Method = Annotated[str, BeforeValidator(methods.known)]
 
 
@@ -125,6 +128,10 @@ class Path(Table):
     via6: Annotated[str, BeforeValidator(addresses.via6)] | None = None
     target: Annotated[str, BeforeValidator(addresses.target)] | None = None
     target6: Annotated[str, BeforeValidator(addresses.target6)] | None = None
+    targets: Annotated[
+        list[Annotated[str, BeforeValidator(addresses.any_target)]], Field(max_length=TARGETS_MAX * 2)
+    ] = []
+    quorum: Annotated[int, quantities.integer(1, TARGETS_MAX)] | None = None
     source: Annotated[str, BeforeValidator(addresses.source)] | None = None
     source6: Annotated[str, BeforeValidator(addresses.source6)] | None = None
     method: Method | None = None

@@ -1,10 +1,10 @@
 """PoPs and their paths against each other: names, and what each path can carry and be probed by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from steerd.config.gateway.document import Document, Path, Pop
+from steerd.config.gateway.document import TARGETS_MAX, Document, Path, Pop
 from steerd.config.problem import Report
 from steerd.config.settings import IPV4, IPV6
 from steerd.config.values import names
@@ -30,6 +30,20 @@ class Pops:
     names: Sequence[str]
     tags: dict[str, Sequence[str]]
     whole: bool
+
+
+def targets(path: Path) -> Mapping[int, Sequence[tuple[str, str]]]:
+    """Each family's targets, with the key that each is under. A name in ``targets`` is one of IPv4."""
+    single = {IPV4: [("target", path.target)], IPV6: [("target6", path.target6)]}
+    listed = [(f"targets[{at}]", one) for at, one in enumerate(path.targets)]
+    found = {
+        family: [
+            *((key, one) for key, one in own if one is not None),
+            *((key, one) for key, one in listed if (":" in one) == (family == IPV6)),
+        ]
+        for family, own in single.items()
+    }
+    return {family: some for family, some in found.items() if some}
 
 
 def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
@@ -91,10 +105,21 @@ def _families(path: Path) -> frozenset[int]:
 
 
 def _targets(path: Path, families: frozenset[int], key: str, report: Report) -> None:
-    if path.target is None and path.target6 is None and not report.touched(key):
-        report.error(key, path.dev, "has nothing to probe: must have a target or a target6")
-    for name, target, family in (("target", path.target, IPV4), ("target6", path.target6, IPV6)):
-        needed = name.replace("target", "via")
-        if target is not None and family not in families and not report.touched(f"{key}.{needed}"):
-            carries = f"the path carries no IPv{family}: must come with a next hop for it, {needed}"
-            report.error(f"{key}.{name}", target, carries)
+    known = targets(path)
+    if not known and not report.touched(key):
+        report.error(key, path.dev, "has nothing to probe: must have a target or a target6, or targets")
+    for family, some in known.items():
+        seen: dict[str, str] = {}
+        for name, target in some:
+            needed = "via6" if family == IPV6 else "via"
+            if family not in families and not report.touched(f"{key}.{needed}"):
+                carries = f"the path carries no IPv{family}: must come with a next hop for it, {needed}"
+                report.error(f"{key}.{name}", target, carries)
+            if target in seen:
+                report.error(f"{key}.{name}", target, f"must be another one: {seen[target]} is the same")
+            seen.setdefault(target, name)
+        if len(some) > TARGETS_MAX:
+            report.error(f"{key}.targets", len(some), f"must be at most {TARGETS_MAX} of each family")
+        if path.quorum is not None and path.quorum > len(some):
+            allowed = f"must be at most {len(some)}: so many targets of IPv{family} there are"
+            report.error(f"{key}.quorum", path.quorum, allowed)

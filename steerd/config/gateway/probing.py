@@ -6,10 +6,11 @@ from pathlib import Path
 from steerd.config import files, stamp_key
 from steerd.config.gateway.document import Path as WrittenPath
 from steerd.config.gateway.document import Probe
-from steerd.config.gateway.pops import CheckedPath
+from steerd.config.gateway.pops import CheckedPath, targets
 from steerd.config.methods import MAX_PAYLOAD, METHODS
 from steerd.config.problem import Report
-from steerd.config.settings import ProbePath, probe_bytes
+from steerd.config.settings import IPV4, IPV6, ProbePath, Target, probe_bytes
+from steerd.config.values import addresses
 from steerd.text import rates
 from steerd.text.durations import show
 
@@ -28,6 +29,17 @@ def method(probe: Probe, path: WrittenPath) -> str:
 def key_file(probe: Probe, path: WrittenPath) -> str | None:
     """That of the path's probes, as it is written; None: they have none."""
     return (path.key_file or probe.key_file) if METHODS[method(probe, path)].takes("key_file") else None
+
+
+def asked(path: WrittenPath) -> tuple[Target, ...]:
+    """The path's targets, those of IPv4 first."""
+    return tuple(
+        Target(family, target, source=source)
+        if addresses.is_address(target)
+        else Target(family, "", name=target, source=source)
+        for family, source in ((IPV4, path.source), (IPV6, path.source6))
+        for _, target in targets(path).get(family, ())
+    )
 
 
 def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
@@ -89,9 +101,9 @@ def _decided(path: CheckedPath, report: Report) -> bool:
 
 
 def _sources(path: CheckedPath, report: Report) -> None:
-    for name, needs in (("source", "target"), ("source6", "target6")):
-        source, target = getattr(path.written, name), getattr(path.written, needs)
-        if source is not None and target is None and not report.touched(f"{path.key}.{needs}"):
+    for family, name, needs in ((IPV4, "source", "target"), (IPV6, "source6", "target6")):
+        source = getattr(path.written, name)
+        if source is not None and family not in targets(path.written) and not report.touched(f"{path.key}.{needs}"):
             report.error(f"{path.key}.{name}", source, f"must come with {needs}")
 
 

@@ -9,12 +9,10 @@ from steerd.config.gateway import probing
 from steerd.config.gateway.document import Document, Mqtt, Probe, Steer
 from steerd.config.gateway.numbering import number
 from steerd.config.gateway.policies import CheckedPolicy
-from steerd.config.gateway.pops import CheckedPath
+from steerd.config.gateway.pops import CheckedPath, targets
 from steerd.config.methods import METHODS
 from steerd.config.prefixes import has_default, pack
 from steerd.config.settings import (
-    IPV4,
-    IPV6,
     POLICY_TABLES,
     Actuator,
     Flows,
@@ -26,11 +24,9 @@ from steerd.config.settings import (
     RoutePath,
     RoutePolicy,
     RouteSettings,
-    Target,
     TunnelPath,
     TunnelSettings,
 )
-from steerd.config.values import addresses
 from steerd.core.settings import (
     Codec,
     Objective,
@@ -107,7 +103,7 @@ def _path(tables: Document, path: CheckedPath) -> PathSettings:
         standby_interval=_first(own.standby_interval, default.standby_interval, interval),
         timeout=_first(own.timeout, default.timeout),
         down_after=_first(own.down_after, default.down_after),
-        legs=len(_targets(path)),
+        legs=len(targets(path.written)),
         capacity=_first(own.capacity, 1.0),
         probed=_probed(tables.probe, path),
     )
@@ -116,24 +112,19 @@ def _path(tables: Document, path: CheckedPath) -> PathSettings:
 def _probed(default: Probe, path: CheckedPath) -> str:
     """A name for what is probed and how, which tells the core nothing else."""
     own = path.written
-    said = (own.dev, own.target, own.target6, probing.method(default, own), own.port or default.port)
+    said: tuple[object, ...] = (
+        own.dev,
+        own.target,
+        own.target6,
+        probing.method(default, own),
+        own.port or default.port,
+    )
+    said += (own.targets, own.quorum) if own.targets else ()
     return f"{crc32(repr(said).encode()):08x}"
 
 
 def _first(*choices: float | None) -> float:
     return next(choice for choice in choices if choice is not None)
-
-
-def _targets(path: CheckedPath) -> tuple[Target, ...]:
-    own = path.written
-    both = ((IPV4, own.target, own.source), (IPV6, own.target6, own.source6))
-    return tuple(
-        Target(family, target, source=source)
-        if addresses.is_address(target)
-        else Target(family, "", name=target, source=source)
-        for family, target, source in both
-        if target is not None
-    )
 
 
 def _marks(tables: Document, paths: Sequence[CheckedPath]) -> dict[str, int]:
@@ -167,7 +158,7 @@ def _probe_path(
         pop=path.pop.name,
         device=own.dev,
         mark=mark,
-        targets=_targets(path),
+        targets=probing.asked(path.written),
         interval=way.interval,
         timeout=way.timeout,
         method=name,
@@ -176,6 +167,7 @@ def _probe_path(
         dscp=default.dscp if own.dscp is None else own.dscp,
         key_file=located(probing.key_file(default, own), folder),
         budget=budget,
+        quorum=own.quorum or 0,
     )
 
 
@@ -187,7 +179,7 @@ def tunnel(tables: Document, paths: Sequence[CheckedPath]) -> TunnelSettings:
                 path=path.path,
                 device=path.written.dev,
                 peer=path.written.peer or "",
-                targets=tuple(pack(target.address)[:-1] for target in _targets(path) if target.address),
+                targets=tuple(pack(target.address)[:-1] for target in probing.asked(path.written) if target.address),
             )
             for path in paths
         ),

@@ -86,6 +86,11 @@ target = _target(socket.AF_INET, 'IPv4 address such as "192.0.2.1"', "")
 target6 = _target(socket.AF_INET6, 'IPv6 address such as "2001:db8::1"', ", beyond the link")
 
 
+def any_target(value: object) -> str:
+    """A target of either family; a name is one of IPv4."""
+    return (target6 if isinstance(value, str) and ":" in value else target)(value)
+
+
 def _source(family: socket.AddressFamily, allowed: str) -> Callable[[object], str]:
     def check(value: object) -> str:
         address = _numeric(value, family)

@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ _DONT_FRAGMENT = 0x40  # in the byte of IPv4's flags
 class Conditions:
     """``delay_ms`` is the round trip's, ``jitter_ms`` its standard deviation, ``loss`` a ratio; a dead PoP answers
     nothing. Packets of more than ``mtu`` bytes that may not be fragmented vanish, or, if it ``tells``, bring an ICMP
-    error that says so."""
+    error that says so. For the addresses in ``silent``, packed and in hexadecimal digits, nobody answers."""
 
     delay_ms: float = 20.0
     jitter_ms: float = 0.0
@@ -28,6 +28,7 @@ class Conditions:
     dead: bool = False
     mtu: int = 65_535
     tells: bool = False
+    silent: Sequence[str] = ()
 
 
 class Log:
@@ -80,6 +81,7 @@ class Line:
         self._logs[seen.family, kind].add(now, seen.sequence)
         conditions = self.conditions
         lost = conditions.dead or (conditions.loss and self._random.random() < conditions.loss)
+        lost = lost or seen.destination.hex() in conditions.silent
         large = len(packet) > conditions.mtu and (seen.family == 6 or packet[6] & _DONT_FRAGMENT)
         if lost or large:
             self._dropped.add(now, seen.sequence)

@@ -11,6 +11,7 @@ from steerd.probe.methods.icmp import EchoCarrier, Wired
 from steerd.probe.methods.no_family import NoFamilyCarrier
 from steerd.probe.methods.tcp import TcpCarrier
 from steerd.probe.methods.udp import UdpCarrier
+from steerd.probe.outcomes.poll import Poll
 
 ICMP = "icmp"
 
@@ -54,9 +55,15 @@ class Carriers:
 
     def legs(self, path: ProbePath) -> list[Leg]:
         """New legs, one for each target, of carriers that are open. Raises `ProbeError`."""
-        return [
+        legs = [
             self._carriers[path.method, target.family].leg(path, index) for index, target in enumerate(path.targets)
         ]
+        for family in path.legs:
+            some = [leg for leg in legs if leg.family == family]
+            poll = Poll(len(some), path.quorum) if len(some) > 1 else None
+            for place, leg in enumerate(some):
+                leg.poll, leg.place = poll, place
+        return legs
 
     def check(self, leg: Leg) -> Leg:
         """A leg that probes the target of another by ICMP."""

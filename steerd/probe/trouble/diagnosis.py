@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from steerd.config.settings import IPV4
+from steerd.core.settings import PathId
 from steerd.core.views import Finding
 from steerd.net.devices import Devices
 from steerd.net.sockets import address_family
@@ -35,6 +36,7 @@ class Diagnosis:
         self._own_at = -math.inf
         self._checks: dict[Leg, Leg] = {}
         self._due: list[Leg] = []
+        self._silent: dict[PathId, dict[Leg, None]] = {}
 
     def open(self) -> None:
         """Open what the kernel is asked through; without it, what only that can tell stays unknown."""
@@ -52,6 +54,29 @@ class Diagnosis:
         """Forget all legs but those ``kept``."""
         self._checks = {leg: check for leg, check in self._checks.items() if leg in kept}
         self._due = [leg for leg in self._due if leg.checks in kept]
+        silent = {path: {leg: None for leg in legs if leg in kept} for path, legs in self._silent.items()}
+        self._silent = {path: legs for path, legs in silent.items() if legs}
+
+    # One of several targets
+
+    def polled(self, leg: Leg) -> None:
+        """Something became of a probe of a leg that is polled with others: does it alone not answer?"""
+        path, silent = leg.settings.path, leg.poll is not None and leg.place in leg.poll.silent
+        known = self._silent.get(path, {})
+        if silent == (leg in known):
+            return
+        if silent:
+            known = self._silent.setdefault(path, known)
+            known[leg] = None
+        else:
+            del known[leg]
+        if known:
+            names = " and ".join(one.address or one.target.name or "" for one in known)
+            does = "does" if len(known) == 1 else "do"
+            text = f"of its targets {names} {does} not answer, while enough others do: look at {names}, not at the path"
+            self._findings.found(path, Finding.TARGET, text)
+        else:
+            self._findings.over(path, Finding.TARGET)
 
     # This machine's own doing
 
