@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
@@ -23,6 +24,16 @@ class Target:
     address: str
     name: str | None = None
     source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCheck:
+    """What is asked of a target by HTTP, and what it has to answer: the status, and the body, if any is wanted."""
+
+    host: str
+    path: str
+    status: int = 204
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class ProbePath:
     key_file: Path | None = None
     budget: float | None = None
     quorum: int = 0
+    check: HttpCheck | None = None
 
     @property
     def legs(self) -> Sequence[int]:
@@ -247,21 +259,6 @@ class MqttSettings:
 class ExportSettings:
     host: str
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class HookSettings:
-    """Told what ``on`` lists, by ``run`` (a program with its arguments) or ``url``. ``timeout`` in seconds; ``user``:
-    whose rights the program has where we are root."""
-
-    name: str
-    on: frozenset[str]
-    run: tuple[str, ...] = ()
-    url: str = ""
-    key_file: Path | None = None
-    timeout: float = 10.0
-    retries: int = 3
-    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

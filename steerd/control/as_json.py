@@ -16,7 +16,8 @@ from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
 from steerd.core.memory import Standing
-from steerd.core.views import PathView, PolicyView
+from steerd.core.states import PathState
+from steerd.core.views import Finding, PathView, PolicyView, ProbingView
 from steerd.status.snapshot import Snapshot, Trial, Underlay
 from steerd.text.times import span, utc
 
@@ -50,7 +51,7 @@ def status(seen: Snapshot) -> Json:
         ],
         "paths": [
             {
-                **_path(path),
+                **_path(path, seen.probing.get(path.path)),
                 **probing.words(seen.probing.get(path.path), seen.outcomes.get(path.path, {})),
                 "tunnel": probing.tunnel(seen.tunnels.get(path.path)),
                 "underlay": _underlay(seen.underlays.get(path.path)),
@@ -182,12 +183,13 @@ def _rule(rule: Standing, price: float | None) -> Json:
     }
 
 
-def _path(path: PathView) -> Json:
+def _path(path: PathView, probed: ProbingView | None) -> Json:
+    captive = path.state is PathState.DOWN and probed is not None and Finding.CAPTIVE in probed.findings
     return {
         "path": path.path,
         "pop": path.pop,
         "uplink": path.uplink,
-        "state": path.state.value,
+        "state": "captive" if captive else path.state.value,
         "reason": path.reason,
         "since_s": _round(path.since),
         "rtt_ms": _round(path.rtt),

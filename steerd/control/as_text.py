@@ -13,7 +13,7 @@ from steerd.text.times import milliseconds, span
 _MANY: Final = 20
 """Paths that a screen has room for."""
 _GOOD: Final = {"up", "steering", "observing"}
-_BAD: Final = {"down", "absent", "blocked", "local-outage"}
+_BAD: Final = {"down", "captive", "absent", "blocked", "local-outage"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 
 

@@ -20,6 +20,7 @@ class Finding(StrEnum):
     ICMP_ONLY = "icmp-only"  # the target answers ICMP, but not the method that is asked for
     UNRESOLVED = "unresolved"  # the target's name has no address
     TARGET = "target"  # one of its targets does not answer, while enough others do
+    CAPTIVE = "captive"  # who answers in the target's place is not the Internet
     ELSEWHERE = "answered-elsewhere"  # another address answers in the target's place
     RESIDENCE = "residence"  # the reflector claims more of the RTT for itself than is plausible
     BUDGET = "budget"  # the device's budget allows fewer probes than wanted

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from steerd.config.change import StageChange, Swap
-from steerd.config.settings import Config, HookSettings
+from steerd.config.hook import HookSettings
+from steerd.config.settings import Config
 from steerd.core.effects import PathChanged, Switched
 from steerd.core.events import Installed, Order, PopState
 from steerd.core.states import PolicyState

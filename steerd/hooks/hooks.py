@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from steerd.config.settings import HookSettings
+from steerd.config.hook import HookSettings
 from steerd.hooks.command import run
 from steerd.hooks.notice import HookError, Notice
 from steerd.hooks.post import post

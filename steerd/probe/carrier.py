@@ -30,6 +30,7 @@ class Leg:
     in a row that claimed too much (`Answer.claimed`). ``identifier`` tells its next probes, where the method has one.
     ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last had a route for
     them. ``carrier`` sends them. A leg that ``checks`` another only tests whether that one's target answers at all.
+    ``wrong``: its newest answer was another than was expected.
     ``core``: which of the core's legs it is part of; ``poll`` tells that of all of them together, this one being at
     ``place`` there; None: it is the only one."""
 
@@ -47,6 +48,7 @@ class Leg:
     refused_at: float = field(init=False, default=-inf)
     routed_at: float = field(init=False, default=-inf)
     checks: "Leg | None" = field(init=False, default=None)
+    wrong: bool = field(init=False, default=False)
     core: int = field(init=False)
     poll: Poll | None = field(init=False, default=None)
     place: int = field(init=False, default=0)
@@ -112,7 +114,14 @@ class Stray(NamedTuple):
     address: str
 
 
-Heard = Answer | Fault | Stray
+class Wrong(NamedTuple):
+    """The target, or who speaks for it, answered something else than it was to (``words``): no answer."""
+
+    flight: Flight[Leg]
+    words: str
+
+
+Heard = Answer | Fault | Stray | Wrong
 
 
 class Carrier(Protocol):

@@ -11,7 +11,7 @@ from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.faults import Boundary
 from steerd.net.devices import Devices
-from steerd.probe.carrier import Answer, Carrier, Leg, Stray
+from steerd.probe.carrier import Answer, Carrier, Leg, Stray, Wrong
 from steerd.probe.findings import Findings
 from steerd.probe.methods.carriers import Carriers
 from steerd.probe.methods.icmp import Wired
@@ -133,6 +133,8 @@ class Exchange:
                     self.diagnosis.claimed(heard.flight.owner, heard.rtt, heard.claimed)
             elif isinstance(heard, Stray):
                 self.diagnosis.strayed(heard.flight.owner, heard.address)
+            elif isinstance(heard, Wrong):
+                self.diagnosis.wrong(heard.flight.owner, heard.words)
             elif self._ledger.erred(heard.flight):
                 self._tell(heard.flight, Outcome.ERROR)
         if carrier.overflowed:
@@ -145,7 +147,7 @@ class Exchange:
             if flight.queued_ns and flight.left_ns:
                 self._observe_queue(leg, (flight.left_ns - flight.queued_ns) / 1e9)
             leg.answered_at = flight.sent_at
-            if leg.losses or leg.limit or leg.checks:
+            if leg.losses or leg.limit or leg.checks or leg.wrong:
                 self.diagnosis.answered(leg, flight.sent_at)
             self._tell(flight, outcome, rtt)
         elif outcome:

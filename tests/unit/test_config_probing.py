@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from steerd.config.gateway.load import load
 from steerd.config.problem import ConfigError
-from steerd.config.settings import Config, ProbePath, Target, payload_bytes, probe_bytes
+from steerd.config.settings import Config, HttpCheck, ProbePath, Target, payload_bytes, probe_bytes
 from steerd.config.values import addresses, marks, quantities
 from steerd.core.settings import PathId
 from steerd.text import rates
@@ -195,7 +195,7 @@ def test_rates_shown_mean_the_same(rate):
         ('target6 = "fd00::1", source = "10.0.0.1"', "", "source: must come with target"),
         ('source = "fra1"', "", "source: must be an IPv4 address of this gateway"),
         ('target6 = "fd00::1", source6 = "fe80::1"', "", "source6: must be an IPv6 address of this gateway"),
-        ('method = "ping", port = 443', "", 'method: must be "icmp", "tcp" or "udp"'),
+        ('method = "ping", port = 443', "", 'method: must be "icmp", "tcp", "http" or "udp"'),
     ],
 )
 def test_what_a_method_does_not_take(refused, path, probe, said):
@@ -220,7 +220,7 @@ def test_a_key_makes_the_usual_payload_larger(loaded):
 @pytest.mark.parametrize(
     ("probe", "said"),
     [
-        ("port = 443", "probe.port: does nothing: no path is probed by tcp or udp without a port of its own"),
+        ("port = 443", "probe.port: does nothing: no path is probed by tcp or http or udp without a port of its own"),
         ('method = "tcp"\nsize = 100', "probe.size: does nothing: no path is probed by icmp or udp without a size"),
         ('key_file = "/dev/null"', "probe.key_file: does nothing: no path is probed by udp without a key_file"),
         ('method = "udp"\nkey_file = "no.key"', "no.key cannot be read now"),
@@ -318,3 +318,39 @@ def test_a_path_tells_the_core_when_another_thing_is_probed_and_only_then(loaded
     usual = probed("")
     assert usual == probed('interval = "3s"') == probed('timeout = "2s"')
     assert len({usual, probed('method = "tcp"'), probed('method = "tcp", port = 8443')}) == 3
+
+
+HTTP = 'method = "http", get = "http://connectivity.example:8080/generate_204?a=b"'
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('method = "http"', "get: must be given with method = "),
+        ('method = "http", get = "https://connectivity.example/"', 'get: must begin with "http://"'),
+        ('method = "http", get = "http://me:secret@connectivity.example/"', "get: must be"),
+        ('get = "http://connectivity.example/"', 'get: does nothing with method = "icmp": must be left out'),
+        ('method = "tcp", expect = 200', 'expect: does nothing with method = "tcp": must be left out'),
+        (HTTP + ", expect = 99", "expect: must be"),
+    ],
+)
+def test_mistakes_in_what_is_asked_by_http(tmp_path, written, said):
+    with pytest.raises(ConfigError) as caught:
+        http(tmp_path, written)
+    assert [f"{one.key.rpartition('.')[2]}: {one.allowed}".startswith(said) for one in caught.value.problems] == [True]
+
+
+def test_what_is_asked_by_http(tmp_path):
+    path = http(tmp_path, HTTP).probe.paths[0]
+    assert (path.port, path.check) == (8080, HttpCheck("connectivity.example:8080", "/generate_204?a=b"))
+    path = http(tmp_path, HTTP + ', port = 81, expect = 200, body = "ok"').probe.paths[0]
+    assert (path.port, path.check.status, path.check.body) == (81, 200, b"ok")
+
+
+def http(folder, written):
+    file = folder / "steerd.toml"
+    file.write_text(
+        f'[[pop]]\nname = "a"\npaths = [{{ dev = "wg0", target = "10.0.0.1", {written} }}]\n'
+        '[[policy]]\nname = "p"\nprefixes = ["10.0.0.0/8"]\n'
+    )
+    return load(file)

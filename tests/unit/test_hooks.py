@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.config.settings import HookSettings
+from steerd.config.hook import HookSettings
 from steerd.hooks.command import run
 from steerd.hooks.hooks import WAITING, Hooks
 from steerd.hooks.notice import HookError, Notice, Topic

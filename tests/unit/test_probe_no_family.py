@@ -16,7 +16,7 @@ from steerd.probe.outcomes.ledger import Egress, Flight
 from steerd.probe.trouble.lookup import words
 
 
-@pytest.mark.parametrize("method", ["icmp", "tcp", "udp"])
+@pytest.mark.parametrize("method", ["icmp", "tcp", "udp", "http"])
 def test_a_family_that_this_machine_does_not_have_is_refused_probe_by_probe_and_not_at_the_start(monkeypatch, method):
     class WithoutIPv6(socket.socket):
         def __init__(self, family: int = -1, *more: Any, **named: Any) -> None:

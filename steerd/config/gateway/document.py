@@ -15,6 +15,7 @@ from steerd.config.values.quantities import Interval, Patience, PayloadSize, Por
 TARGETS_MAX = 8
 """Of a path in each family."""
 
+Page = Annotated[str, BeforeValidator(addresses.page)]
 Method = Annotated[str, BeforeValidator(methods.known)]
 
 
@@ -38,6 +39,9 @@ class Probe(Table):
     timeout: Timeout = 1.0
     down_after: Patience = 0.0
     port: Port | None = None
+    get: Page | None = None
+    expect: Annotated[int, quantities.integer(100, 599)] | None = None
+    body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     size: PayloadSize | None = None
     dscp: CodePoint = 0
     key_file: FilePath | None = None
@@ -140,6 +144,9 @@ class Path(Table):
     timeout: Timeout | None = None
     down_after: Patience | None = None
     port: Port | None = None
+    get: Page | None = None
+    expect: Annotated[int, quantities.integer(100, 599)] | None = None
+    body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     size: PayloadSize | None = None
     dscp: CodePoint | None = None
     key_file: FilePath | None = None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from steerd.config import files
 from steerd.config.gateway.document import Document, Hook
+from steerd.config.hook import HookSettings
 from steerd.config.problem import Report
-from steerd.config.settings import HookSettings
 
 HOOKS_MAX = 16
 

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from steerd.config import files, stamp_key
 from steerd.config.gateway.document import Path as WrittenPath
 from steerd.config.gateway.document import Probe
 from steerd.config.gateway.pops import CheckedPath, targets
-from steerd.config.methods import MAX_PAYLOAD, METHODS
+from steerd.config.methods import KEYS, MAX_PAYLOAD, METHODS
 from steerd.config.problem import Report
-from steerd.config.settings import IPV4, IPV6, ProbePath, Target, probe_bytes
+from steerd.config.settings import IPV4, IPV6, HttpCheck, ProbePath, Target, probe_bytes
 from steerd.config.values import addresses
 from steerd.text import rates
 from steerd.text.durations import show
 
-_TAKERS = {key: tuple(name for name, one in METHODS.items() if one.takes(key)) for key in ("port", "size", "key_file")}
+_TAKERS = {key: tuple(name for name, one in METHODS.items() if one.takes(key)) for key in KEYS}
 """Which methods a key applies to."""
 
+_GET = '"http://connectivity.example/generate_204"'
 _CANDIDATES_MIN = 3  # the choice, its runner-up, and one that may replace them
 _PAYS = 0.999  # of what is needed: rates and intervals are rounded where they are written
 
@@ -42,6 +44,26 @@ def asked(path: WrittenPath) -> tuple[Target, ...]:
     )
 
 
+def page(probe: Probe, path: WrittenPath) -> HttpCheck | None:
+    """What the path's target is asked for; None: its method asks for none."""
+    got = path.get or probe.get
+    if got is None or not METHODS[method(probe, path)].gets:
+        return None
+    parts = urlsplit(got)
+    where = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    expect, body = path.expect or probe.expect or 204, path.body or probe.body or ""
+    return HttpCheck(parts.netloc, where, expect, body.encode())
+
+
+def port(probe: Probe, path: WrittenPath) -> int:
+    """Where the path's probes go; 0: the method knows no ports."""
+    known = METHODS[method(probe, path)]
+    if not known.port:
+        return 0
+    told = urlsplit(path.get or probe.get or "").port if known.gets else None
+    return path.port or probe.port or told or known.port
+
+
 def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
     """Each path's keys against its method, the defaults against the paths that take them, budget against budget."""
     decided = [path for path in paths if _decided(path, report)]
@@ -51,6 +73,9 @@ def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Repo
         for name, takers in _TAKERS.items():
             if (given := getattr(own, name)) is not None and used not in takers:
                 report.error(f"{path.key}.{name}", given, f'does nothing with method = "{used}": must be left out')
+        refused = report.touched("probe.get") or report.touched(f"{path.key}.get")
+        if METHODS[used].gets and not (own.get or probe.get or refused):
+            report.error(f"{path.key}.get", None, f'must be given with method = "{used}", such as {_GET}')
         if own.size is not None and used in _TAKERS["size"] and (allowed := _refused(own.size, probe, own)):
             report.error(f"{path.key}.size", own.size, allowed)
         if used in _TAKERS["key_file"]:

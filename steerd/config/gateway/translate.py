@@ -162,12 +162,13 @@ def _probe_path(
         interval=way.interval,
         timeout=way.timeout,
         method=name,
-        port=(own.port or default.port or method.port) if method.takes("port") else 0,
+        port=probing.port(default, own),
         size=(own.size or default.size or 0) if method.takes("size") else 0,
         dscp=default.dscp if own.dscp is None else own.dscp,
         key_file=located(probing.key_file(default, own), folder),
         budget=budget,
         quorum=own.quorum or 0,
+        check=probing.page(default, own),
     )
 
 

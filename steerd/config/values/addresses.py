@@ -131,6 +131,13 @@ def broker(value: object) -> tuple[str, int, bool]:
     return match[2].strip("[]"), port, match[1] == "mqtts"
 
 
+def page(value: object) -> str:
+    """What a probe asks for: nothing is encrypted there, or it could not be told who answers."""
+    if not web(value).startswith("http://"):
+        raise ValueError('must begin with "http://": a captive portal is known by what it answers without TLS')
+    return web(value)
+
+
 def web(value: object) -> str:
     """An address of the web that says no secrets."""
     wrong = 'must be "http://HOST[:PORT]/PATH" or "https://...", without a user or a password'

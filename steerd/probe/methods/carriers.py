@@ -7,6 +7,7 @@ from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Carrier, Find, Leg
 from steerd.probe.error import NoFamilyError, ProbeError
+from steerd.probe.methods.http import HttpCarrier
 from steerd.probe.methods.icmp import EchoCarrier, Wired
 from steerd.probe.methods.no_family import NoFamilyCarrier
 from steerd.probe.methods.tcp import TcpCarrier
@@ -23,6 +24,7 @@ class Carriers:
         self._makers: dict[str, Callable[[int], Carrier]] = {
             ICMP: lambda family: EchoCarrier(family, find, devices, wired),
             "tcp": lambda family: TcpCarrier(family, find),
+            "http": lambda family: HttpCarrier(family, find),
             "udp": lambda family: UdpCarrier(family, find, devices),
         }
         self._carriers: dict[tuple[str, int], Carrier] = {}

@@ -50,7 +50,7 @@ class TcpLeg(Leg):
         self.carrier.drop(self)
 
 
-class _Attempt(NamedTuple):
+class Attempt(NamedTuple):
     """One connection. ``began_ns`` is CLOCK_REALTIME."""
 
     flight: Flight[TcpLeg]
@@ -71,7 +71,7 @@ class TcpCarrier:
         self._find = find
         self._resets = Resets(family)
         self._epoll = select.epoll()
-        self.attempts: dict[int, _Attempt] = {}
+        self.attempts: dict[int, Attempt] = {}
         allow_many()
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class TcpCarrier:
             sock.close()
             return code
         flight.identifier = sock.fileno()
-        self.attempts[sock.fileno()] = _Attempt(flight, sock, began_ns)
+        self.attempts[sock.fileno()] = Attempt(flight, sock, began_ns)
         self._epoll.register(sock.fileno(), select.EPOLLOUT)
         return 0
 
@@ -145,7 +145,7 @@ class TcpCarrier:
         """The kernel does not stamp a SYN."""
 
     def heard(self) -> Iterator[Heard]:
-        refused: list[tuple[_Attempt, Endpoints]] = []
+        refused: list[tuple[Attempt, Endpoints]] = []
         for descriptor, _ in self._epoll.poll(0, max(1, len(self.attempts))):
             attempt = self.attempts[descriptor]
             error = attempt.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -158,20 +158,28 @@ class TcpCarrier:
                 port = attempt.sock.getsockname()[1]
                 refused.append((attempt, Endpoints(port, peer.packed, peer.settings.port)))
                 continue
-            self._end(attempt)
             # The answer to a SYN that was sent twice says nothing: it may be to either.
-            if not known or repeated or error == _SILENCE:
+            if known and not repeated and error in _WORDS_OF_PEER:
+                yield from self._accepted(attempt, rtt_us / 1e6)
                 continue
-            if error in _WORDS_OF_PEER:
-                yield Answer(attempt.flight, rtt_us / 1e6)
-            else:
+            self._end(attempt)
+            if known and not repeated and error != _SILENCE:
                 yield Fault(attempt.flight)
         # Read what the raw socket saw after the kernel spoke, so that its resets are there.
         seen, now_ns = self._resets.read(), time.time_ns()
         for attempt, endpoints in refused:
             self._end(attempt)
-            yield Answer(attempt.flight, max(0, seen.get(endpoints, now_ns) - attempt.began_ns) / 1e9)
+            yield from self._refused(attempt, max(0, seen.get(endpoints, now_ns) - attempt.began_ns) / 1e9)
 
-    def _end(self, attempt: _Attempt) -> None:
+    def _accepted(self, attempt: Attempt, rtt: float) -> Iterable[Heard]:
+        """The connection is there, after a handshake of ``rtt`` seconds, or was closed again at once."""
+        self._end(attempt)
+        return (Answer(attempt.flight, rtt),)
+
+    def _refused(self, attempt: Attempt, rtt: float) -> Iterable[Heard]:
+        """The connection, which has been ended, was refused after ``rtt`` seconds."""
+        return (Answer(attempt.flight, rtt),)
+
+    def _end(self, attempt: Attempt) -> None:
         self.attempts.pop(attempt.sock.fileno(), None)
         attempt.sock.close()

@@ -160,10 +160,13 @@ class Diagnosis:
         return leg.losses % SILENT == 0
 
     def answered(self, leg: Leg, sent_at: float) -> None:
-        """A probe of a leg that had losses, or that checks another, was answered."""
+        """A probe of a leg that had losses or wrong answers, or that checks another, was answered."""
         if leg.checks is not None:
             self._echoed(leg.checks, answered=True)
             return
+        if leg.wrong:
+            leg.wrong = False
+            self._findings.over(leg.settings.path, Finding.CAPTIVE)
         if leg.losses >= SILENT:
             self._findings.over(leg.settings.path, Finding.ICMP_ONLY)
         if leg.losses:
@@ -197,6 +200,12 @@ class Diagnosis:
         )
         self._findings.found(silent.settings.path, Finding.ELSEWHERE, text)
 
+    def wrong(self, leg: Leg, words: str) -> None:
+        """Who answers a probe of this leg is not who was meant."""
+        leg.wrong = True
+        text = f"{leg.address} {words}: a captive portal that waits for a login, or not the server that was meant"
+        self._findings.found(leg.settings.path, Finding.CAPTIVE, text)
+
     def checks(self) -> list[Leg]:
         """The legs to send one probe each, to test whether a silent target answers ICMP."""
         due, self._due = self._due, []
@@ -207,7 +216,7 @@ class Diagnosis:
         if leg.limit is not None:
             leg.limit.echoed(answered)
         path, method = leg.settings.path, leg.settings.method.upper()
-        if not answered or leg.losses < SILENT or Finding.RATE_LIMITED in self._findings.of(path):
+        if not answered or leg.wrong or leg.losses < SILENT or Finding.RATE_LIMITED in self._findings.of(path):
             return
         port = f" at port {leg.settings.port}" if leg.settings.port else ""
         if leg.answered_at == -math.inf:
