@@ -283,3 +283,62 @@ def test_what_the_table_does_not_name_changes_nothing(state, signal):
     one.state = state
     assert DEEDS[signal](one) == ((state, signal) in TRANSITIONS)
     assert one.state is TRANSITIONS.get((state, signal), state)
+
+
+def test_a_path_that_this_machine_does_not_ask_is_suspect_and_blind():
+    one = health(state=UP)
+    assert one.blind is False
+    assert one.unasked(0, 5.0, every=True) is True
+    assert (one.state, one.since, one.blind) == (SUSPECT, 5.0, True)
+    assert one.reason == "not measured: this machine does not send its probes"
+    assert one.unasked(0, 6.0, every=True) is False  # no news
+    assert (one.blind, one.since) == (True, 5.0)
+
+
+def test_while_another_leg_is_asked_nothing_changes():
+    one = health(legs=2, state=UP)
+    assert one.unasked(0, 5.0, every=False) is False
+    assert (one.state, one.blind) == (UP, False)
+
+
+def test_an_answer_or_a_silence_ends_blindness():
+    one = health(state=UP)
+    one.unasked(0, 5.0, every=True)
+    assert one.answered(0, 6.0)
+    assert (one.state, one.blind) == (UP, False)
+    one.unasked(0, 7.0, every=True)
+    one.overdue(0, 8.0, 8.1)
+    assert (one.state, one.blind) == (SUSPECT, False)
+
+
+@pytest.mark.parametrize("state", [DOWN, RECOVERING, ABSENT])
+def test_only_what_could_be_used_goes_blind(state):
+    one = health()
+    one.state = state
+    assert one.unasked(0, 5.0, every=True) is False
+    assert (one.state, one.blind) == (state, False)
+
+
+def test_a_new_path_that_is_not_asked_is_blind_at_once():
+    one = health()
+    assert one.blind is False
+    assert one.unasked(0, 1.0, every=True) is False  # it was suspect before
+    assert one.blind is True
+
+
+def test_a_leg_that_is_not_asked_owes_no_answer():
+    one = health(legs=2, state=UP)
+    silence(one, 1.0, leg=1)
+    one.unasked(1, 2.0, every=False)
+    assert one.answered(0, 2.1)
+    assert one.state is UP
+
+
+def test_what_was_overdue_before_a_leg_was_not_asked_does_not_count():
+    one = health(legs=2, state=UP)
+    silence(one, 1.0, 1.2, leg=1)
+    one.unasked(1, 2.0, every=False)
+    silence(one, 3.0, 3.2, leg=1)
+    assert one.state is SUSPECT
+    silence(one, 3.4, leg=1)
+    assert one.state is DOWN

@@ -215,3 +215,41 @@ def test_why_nothing_can_be_routed_there_is_kept_up_to_date():
     assert one.link(False, 20.0, "device wg0 is down")
     assert not one.link(False, 21.0, "device wg0 does not exist")
     assert (one.reason, one.since) == ("device wg0 does not exist", 20.0)
+
+
+def away(one, *told, back):
+    """What is told of its link, at which time, until it is back; then it is up again. The hold-down, rounded."""
+    for now, device in told:
+        one.link(False, now, "gone", device=device)
+    one.link(True, back)
+    recover(one, back + 5.0)
+    return round(one.hold_length)
+
+
+def test_what_is_a_renewal():
+    one = recover(down(0.0), 10.0)
+    long = round(one.hold_length)
+    assert away(one, (100.0, True), back=105.0) == long  # five seconds, to the last
+    assert away(one, (200.0, True), (201.0, True), back=202.0) == long  # told twice, in other words
+    assert away(one, (300.0, True), (301.0, False), back=302.0) > long  # the device went as well
+    other = recover(down(0.0), 10.0)
+    assert away(other, (100.0, False), (101.0, True), back=102.0) > long  # it was the device that went
+
+
+def test_a_link_that_goes_without_a_word_of_its_device_is_no_renewal():
+    one = recover(down(0.0), 10.0)
+    before = one.hold_length
+    one.link(False, 100.0)
+    one.link(True, 100.2)
+    recover(one, 106.0)
+    assert one.hold_length > before
+
+
+def test_a_hold_down_is_as_long_as_it_was_drawn_also_at_the_most():
+    draws = iter([0.0] * 9 + [1.0])
+    one = Health(legs=1, down_after=0.0, now=0.0, draw=lambda: next(draws))
+    for now in range(10, 190, 20):
+        recover(fail(one, float(now)), now + 10.0)
+    assert one.hold_length == 600.0
+    recover(fail(one, 200.0), 210.0)
+    assert one.hold_length == pytest.approx(540.0)  # less than what is remembered, and drawn so

@@ -208,7 +208,6 @@ class Health:
         self.hold_length = max(length, remembered) if self._renewed else length
         self.hold_at = now
         self.hold_until = now + length
-        self._renewed = False
 
     def _go(self, signal: Signal, reason: str, now: float) -> bool:
         new = TRANSITIONS.get((self.state, signal))
@@ -216,7 +215,6 @@ class Health:
             return False
         if new in (DOWN, ABSENT):
             # A path that fell silent is heard again when every leg has answered; after its device was away, any does.
-            owed = int(signal is Signal.CONFIRMED and len(self._runs) > 1)
-            self._runs = [owed] * len(self._runs)
+            self._runs = [int(signal is Signal.CONFIRMED)] * len(self._runs)
         self.state, self.reason, self.since = new, reason, now
         return True
