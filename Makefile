@@ -10,9 +10,9 @@ HERE := not nft and not fleet and not wireguard and not deb and not system and n
 # What each target needs of this machine; tools/need says how it is checked. `make needs-TARGET` does only that.
 NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
-NEEDS_test-nft := mosquitto ip nsenter nft
+NEEDS_test-nft := mosquitto ip nsenter nft sysctl
 NEEDS_test-fleet := mosquitto ip nsenter openssl
-NEEDS_test-wireguard := ip nsenter wg wireguard-go
+NEEDS_test-wireguard := ip nsenter wg wireguard-go sysctl
 NEEDS_test-deb := dpkg-deb ip nsenter
 NEEDS_test-system := debootstrap dpkg-deb ip nsenter mosquitto nft systemd-nspawn
 NEEDS_test-neighbours := debootstrap ip nsenter mosquitto nft

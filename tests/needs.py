@@ -10,9 +10,9 @@ import pytest
 NEEDED = {
     "lab": ("ip", "nsenter"),
     "broker": ("mosquitto",),
-    "nft": ("nft",),
+    "nft": ("nft", "sysctl"),
     "fleet": ("openssl",),
-    "wireguard": ("wg", "wireguard-go"),
+    "wireguard": ("wg", "wireguard-go", "sysctl"),
     "deb": ("dpkg-deb",),
     "neighbours": ("nft",),
     "system": ("dpkg-deb", "nft", "systemd-nspawn"),

@@ -55,7 +55,7 @@ def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[
                              help="not before so much time has passed (default: at once)")  # fmt: skip
             one.add_argument("--key", type=Path, metavar="FILE", help=f"the secret key (default: {_DEFAULT})")
             one.add_argument("--tenant", type=_name, help="default: the configuration's")
-            one.add_argument("-c", "--config", type=Path, default=CONFIGURATION, metavar="FILE",
+            one.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE",
                              help=f"with an [mqtt] table (default: {CONFIGURATION})")  # fmt: skip
             one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="the answer as JSON")
 
@@ -114,7 +114,7 @@ def _order(options: argparse.Namespace) -> int:
         raise _Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
     except ValueError as error:
         raise _Stop(f"{file} {error}") from error
-    settings: Any = None if options.verb == "sign" and options.tenant else _settings(options.config)
+    settings: Any = None if options.verb == "sign" and options.tenant else _settings(options.config or CONFIGURATION)
     now = time.time()
     begins = now - EARLIER if options.after is None else now + options.after
     ends = now + (options.after or 0.0) + options.duration

@@ -1,10 +1,15 @@
-"""`steerctl`: asks the running daemon, and gives it orders."""
+"""`steerctl`: asks the running daemon, and gives it orders.
+
+``--socket``, ``-c`` and ``--json`` may stand before or after the verb.
+"""
 
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+from steerd import __version__
 from steerd.cli import signing
 from steerd.cli.terminal import concluded, prepare, say
 from steerd.control.client import NotThereError, ask
@@ -27,7 +32,25 @@ def main(arguments: list[str] | None = None) -> int:
 def _code(options: argparse.Namespace) -> int:
     if options.verb not in VERBS:
         return signing.main(options)
+    if (found := _socket(options)) is None:
+        return CONFIG
+    options.socket = found
     return _watch(options) if options.verb == "watch" else _once(options)
+
+
+def _socket(options: argparse.Namespace) -> str | None:
+    """Where the daemon listens; None: the configuration that was named does not say it. Only that is read, which takes
+    a while."""
+    if options.socket or options.config is None:
+        return options.socket or SOCKET
+    from steerd.config.gateway.load import load
+    from steerd.config.problem import ConfigError
+
+    try:
+        return str(load(options.config, complete=False).control_socket)
+    except ConfigError as error:
+        say(error, error=True)
+        return None
 
 
 def _once(options: argparse.Namespace) -> int:
@@ -104,12 +127,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Begin with `steerctl status`, then `steerctl why`. "
         "Exit codes: 0 done; 1 failed or refused; 2 usage; 3 no daemon there; 78 the configuration was refused.",
     )
-    parser.add_argument("--socket", default=SOCKET, metavar="PATH", help=f"the daemon's socket (default: {SOCKET})")
+    parser.add_argument("--version", action="version", version=f"steerctl {__version__}")
+    _everywhere(parser, None, None, as_json=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        made.add_argument("--json", action="store_true", help="the whole answer as JSON")
+        # What is not said behind the verb stays as it was said before it.
+        _everywhere(made, argparse.SUPPRESS, argparse.SUPPRESS, as_json=argparse.SUPPRESS)
         return made
 
     for verb in VERBS.values():
@@ -118,6 +143,15 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument(*one.flags, **one.options)
     signing.add(command, duration)
     return parser
+
+
+def _everywhere(parser: argparse.ArgumentParser, socket: object, config: object, *, as_json: object) -> None:
+    """What may stand before and after the verb, with its defaults."""
+    parser.add_argument("--socket", default=socket, metavar="PATH", help=f"the daemon's socket (default: {SOCKET})")
+    parser.add_argument(
+        "-c", "--config", type=Path, default=config, metavar="FILE", help="the configuration that names the socket"
+    )
+    parser.add_argument("--json", action="store_true", default=as_json, help="the whole answer as JSON")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""The `steerd` command. Each verb imports what it needs when it is used, so that --help is instant."""
+"""The `steerd` command. Each verb imports what it needs when it is used, so that --help is instant.
+
+``-c`` and ``--log-level`` may stand before or after the verb. Where a verb reads one configuration, its file may be
+named without ``-c``, too.
+"""
 
 import argparse
 import sys
@@ -10,13 +14,19 @@ from steerd.cli import arguments
 from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
+_DEFAULT = f"default: {CONFIG}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0; 1 runtime failure, or a configuration that cannot be read now; 2 usage;
-    78 a configuration with mistakes."""
+    69 `check --live` found an error; 78 a configuration with mistakes."""
     prepare()
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.config and getattr(options, "file", None):
+        parser.error(f"the configuration is named twice: -c {options.config} and {options.file}")
+    if options.verb == "check" and options.json and not options.live:
+        parser.error("--json: findings are what --live makes; without it each mistake is a line")
     return concluded("steerd", lambda: _code(options))
 
 
@@ -36,16 +46,20 @@ def _done(options: argparse.Namespace) -> int:
             from steerd.cli.run import run
 
             return run(
-                options.config,
+                _file(options),
                 dry_run=options.dry_run,
                 verbose=options.verbose,
                 observe=options.observe,
                 level=options.log_level,
             )
+        case "check" if options.live:
+            from steerd.cli.live import check as check_live
+
+            return check_live(_file(options), as_json=options.json)
         case "check":
             from steerd.cli.configuration import check
 
-            return check(options.file)
+            return check(_file(options))
         case "replay":
             from steerd.cli.replay import Options, replay
 
@@ -57,7 +71,7 @@ def _done(options: argparse.Namespace) -> int:
         case "export-trace":
             from steerd.cli.export_trace import export_trace
 
-            return export_trace(options.config, since=options.since, output=options.output, leg=options.leg)
+            return export_trace(_file(options), since=options.since, output=options.output, leg=options.leg)
         case "demo":
             from steerd.lab.demo import demo
 
@@ -65,11 +79,11 @@ def _done(options: argparse.Namespace) -> int:
         case "cleanup":
             from steerd.cli.run import cleanup
 
-            return cleanup(options.config)
+            return cleanup(_file(options))
         case "guard":
             from steerd.cli.run import guard
 
-            return guard(options.config)
+            return guard(_file(options))
         case "reflect":
             from steerd.cli.reflect import reflect
 
@@ -83,15 +97,34 @@ def _done(options: argparse.Namespace) -> int:
     raise AssertionError(options.verb)
 
 
+def _file(options: argparse.Namespace) -> Path:
+    """The configuration of a verb that needs one."""
+    named: Path | None = options.config or getattr(options, "file", None)
+    return named or CONFIG
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="steerd", description="Steers a Linux gateway's traffic to the best edge PoP, without flapping."
+        prog="steerd",
+        description="Steers a Linux gateway's traffic to the best edge PoP, without flapping.",
+        epilog="Begin with `steerd check --live`, then `steerd run --dry-run`. `steerctl` asks the running daemon. "
+        "Exit codes: 0 done; 1 failed; 2 usage; 69 the machine is not as the configuration needs it (check --live); "
+        "78 the configuration has mistakes.",
     )
     parser.add_argument("--version", action="version", version=f"steerd {__version__}")
+    _everywhere(parser, None, "info", _DEFAULT)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    run = verbs.add_parser("run", help="the daemon, in the foreground")
-    _config(run)
+    def verb(name: str, text: str, without: str = "") -> argparse.ArgumentParser:
+        """``without``: what it does without a configuration; empty: it reads the one that is installed."""
+        made = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        # What is not said behind the verb stays as it was said before it.
+        _everywhere(made, argparse.SUPPRESS, argparse.SUPPRESS, without or _DEFAULT)
+        if not without:
+            made.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as -c FILE")
+        return made
+
+    run = verb("run", "the daemon, in the foreground")
     run.add_argument(
         "--dry-run", action="store_true", help="print what would be set up, in words and as `ip` commands, and stop"
     )
@@ -101,14 +134,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="probe and decide, but touch no rule, route or nftables: `steerctl savings`",
     )
-    run.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
-    check = verbs.add_parser("check", help="validate a configuration; print every mistake")
-    check.add_argument("file", type=Path, metavar="FILE")
+    check = verb("check", "validate a configuration; print every mistake")
+    check.add_argument(
+        "--live",
+        action="store_true",
+        help="hold it against this machine, too: devices, next hops, tunnels, forwarding, neighbours, targets; what is "
+        "wrong is named with its cure, and nothing is changed",
+    )
+    check.add_argument("--json", action="store_true", help="with --live: the findings as a JSON list")
 
-    replay = verbs.add_parser("replay", help="the configuration's rule over recorded samples")
-    replay.add_argument("-c", "--config", type=Path, metavar="FILE", help="default: the rule's defaults, any path")
-    replay.add_argument("--json", action="store_true")
+    replay = verb("replay", "the configuration's rule over recorded samples", "default: the rule's defaults, any path")
+    replay.add_argument("--json", action="store_true", help="one object for each trace")
     replay.add_argument(
         "--baselines",
         action=argparse.BooleanOptionalAction,
@@ -141,8 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         help="CSV or another tool's output (--from), plain, .gz or .xz; a daemon's recording-*.jsonl.gz; or a folder",
     )
 
-    export = verbs.add_parser("export-trace", help="the daemon's recordings as a trace")
-    _config(export)
+    export = verb("export-trace", "the daemon's recordings as a trace")
     export.add_argument(
         "--since", type=arguments.duration, default=86400.0, metavar="1d", help="how far back (default: 1d)"
     )
@@ -153,12 +189,11 @@ def _parser() -> argparse.ArgumentParser:
         "--leg", type=int, choices=[0, 1], default=0, help="which target of a path that has two (default: 0, the first)"
     )
 
-    demo = verbs.add_parser("demo", help="a lab of emulated PoPs with the real daemon: shows what it does")
-    demo.add_argument("--json", action="store_true")
+    demo = verb("demo", "a lab of emulated PoPs with the real daemon: shows what it does", "default: the lab's own")
+    demo.add_argument("--json", action="store_true", help="what happened as JSON")
     demo.add_argument("--hold", action="store_true", help="keep the lab up at the end, until Ctrl-C")
-    demo.add_argument("-c", "--config", type=Path, metavar="FILE", help="another configuration than the lab's own")
 
-    reflect = verbs.add_parser("reflect", help="answer the UDP probes (STAMP) of gateways: runs at a PoP")
+    reflect = verb("reflect", "answer the UDP probes (STAMP) of gateways: runs at a PoP", "needs none")
     reflect.add_argument(
         "--listen",
         type=arguments.endpoint,
@@ -183,18 +218,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="answers a second to one session (ten times as many to one address)",
     )
-    reflect.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="info")
 
-    guard = verbs.add_parser("guard", help="put the leak guard in place: for the time before the daemon starts")
-    _config(guard)
-
-    cleanup = verbs.add_parser("cleanup", help="remove every kernel object that steerd owns; no daemon needed")
-    _config(cleanup)
+    verb("guard", "put the leak guard in place: for the time before the daemon starts")
+    verb("cleanup", "remove every kernel object that steerd owns; no daemon needed")
     return parser
 
 
-def _config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--config", type=Path, default=CONFIG, metavar="FILE", help=f"default: {CONFIG}")
+def _everywhere(parser: argparse.ArgumentParser, config: object, level: object, without: str) -> None:
+    """What may stand before and after the verb, with its defaults."""
+    parser.add_argument(
+        "-c", "--config", type=Path, default=config, metavar="FILE", help=f"the configuration ({without})"
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default=level,
+        help="the least that is logged (default: info)",
+    )
 
 
 if __name__ == "__main__":

@@ -55,9 +55,13 @@ def concluded(program: str, work: Callable[[], int]) -> int:
         pass  # `| head` has read enough
     else:
         return code
-    # What is left is not to be printed by the interpreter either, when it ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    piped_away()
     return 1
+
+
+def piped_away() -> None:
+    """Nobody takes what is printed any more: not when the interpreter flushes what is left, either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _out(work: Callable[[], None]) -> None:

@@ -25,7 +25,9 @@ _TRIES: Final = 3
 _ASKED: Final = 1000
 """How often others may ask who has it: nobody answers them, and each leaves an entry."""
 _MARK: Final = "mark"
-_ADDRESS: Final = re.compile(rb" @steerd/([a-z_]{1,20})/(?:([0-9]{1,10})-([0-9]{1,10})|([A-Za-z_][\w.-]{0,255}))$")
+_ADDRESS: Final = re.compile(
+    rb" ([0-9]+) @steerd/([a-z_]{1,20})/(?:([0-9]{1,10})-([0-9]{1,10})|([A-Za-z_][\w.-]{0,255}))$"
+)
 """A claim as /proc/net/unix shows it."""
 _CAPABILITIES: Final = re.compile(rb"^CapEff:\s*([0-9a-f]{1,16})$", re.MULTILINE)
 _NET_ADMIN: Final = 12
@@ -68,7 +70,7 @@ class Claim:
     def take(self, settings: RouteSettings) -> None:
         """Claim these numbers besides those held. Raises `RouteError`, and claims none, if another steerd has one."""
         with ExitStack() as taken:
-            new = {one: taken.enter_context(_bound(one)) for one in _claims(settings) if one not in self._held}
+            new = {one: taken.enter_context(_bound(one)) for one in claims(settings) if one not in self._held}
             # Seen by others from now on: of two that start at once each finds the other, and neither goes on.
             for one, other in product(new, _others({*self._held, *new})):
                 if one.meets(other):
@@ -78,7 +80,7 @@ class Claim:
 
     def keep(self, settings: RouteSettings) -> None:
         """Release all but the numbers of these settings."""
-        for one in self._held.keys() - set(_claims(settings)):
+        for one in self._held.keys() - set(claims(settings)):
             self._held.pop(one).close()
 
     def close(self) -> None:
@@ -87,7 +89,8 @@ class Claim:
             self._held.popitem()[1].close()
 
 
-def _claims(settings: RouteSettings) -> list[Claimed]:
+def claims(settings: RouteSettings) -> list[Claimed]:
+    """What a steerd of these settings claims."""
     ranges = (
         ("table", numbers.tables(settings)),
         ("rule_priority", numbers.priorities(settings)),
@@ -118,13 +121,16 @@ def _bound(one: Claimed) -> socket.socket:
 
 def _others(held: AbstractSet[Claimed]) -> Iterator[Claimed]:
     """What other programs claim here."""
+    return (one for one, _inode in claimed() if one not in held)
+
+
+def claimed() -> Iterator[tuple[Claimed, int]]:
+    """All that is claimed here, with the inode of the socket that stands for it. Asks nobody."""
     for line in Path("/proc/thread-self/net/unix").read_bytes().splitlines():
         found = _ADDRESS.search(line)
         if found:
-            key, first, last, name = (part.decode() if part else "" for part in found.groups())
-            one = Claimed(key, int(first or 0), int(last or 0), name)
-            if one not in held:
-                yield one
+            inode, key, first, last, name = (part.decode() if part else "" for part in found.groups())
+            yield Claimed(key, int(first or 0), int(last or 0), name), int(inode)
 
 
 def _refuse(one: Claimed, other: Claimed) -> bool:

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from configparser import ConfigParser, Error
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _KEYS: Final = ("ManageForeignRoutingPolicyRules", "ManageForeignRoutes", "ManageForeignNextHops")
 """networkd.conf(5). With yes, the default, networkd removes what it does not know whenever it configures a link."""
 _FOLDERS: Final = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
 _NO: Final = {"no", "false", "off", "0"}
-_DROP_IN: Final = "/etc/systemd/networkd.conf.d/steerd.conf"
+DROP_IN: Final = "/etc/systemd/networkd.conf.d/steerd.conf"
+RESTARTING: Final = "systemctl restart systemd-networkd"
 _NEXTHOPS: Final = "ManageForeignNextHops"
 _KNOWS_NEXTHOPS: Final = 256
 """The version of systemd that has this key. Earlier ones remove nexthops whatever they are told."""
@@ -20,9 +21,17 @@ _COMM: Final = "systemd-network"
 """systemd-networkd as the kernel calls it: 15 characters."""
 
 
-def networkd_advice(root: Path = Path("/"), *, nexthops: bool = True) -> str | None:
-    """What to do so that systemd-networkd keeps the rules, routes and nexthops of others, in one line; None: it does
-    not run, or has nothing to remove. Only files under ``root`` are read. ``nexthops``: we have nexthop objects."""
+class Removes(NamedTuple):
+    """What of others systemd-networkd removes: ``writing`` its drop-in, and `RESTARTING` it, keep it from some of
+    that (empty: there is nothing to keep it from); ``old``: its version, if it removes nexthops whatever it is told
+    and we have some (0: it does not)."""
+
+    writing: str = ""
+    old: int = 0
+
+
+def removes(root: Path = Path("/"), *, nexthops: bool = True) -> Removes | None:
+    """None: it does not run. Only files under ``root`` are read. ``nexthops``: we have nexthop objects."""
     if _COMM not in running(root):
         return None
     version = _version(root)
@@ -30,16 +39,24 @@ def networkd_advice(root: Path = Path("/"), *, nexthops: bool = True) -> str | N
     settings = _settings(root)
     free = [key for key in _KEYS if settings.get(key, "yes").strip().lower() not in _NO]
     free = [key for key in free if key != _NEXTHOPS or (knows and nexthops)]
+    lines = "\\n".join(["[Network]", *(f"{key}=no" for key in free)])
+    return Removes(f"printf '{lines}\\n' >{DROP_IN}" if free else "", 0 if knows or not nexthops else version or 0)
+
+
+def networkd_advice(root: Path = Path("/"), *, nexthops: bool = True) -> str | None:
+    """As `removes`: what to do so that it keeps the rules, routes and nexthops of others, in one line; None: it does
+    not run, or has nothing to remove."""
+    found = removes(root, nexthops=nexthops)
+    if found is None:
+        return None
     advice = []
-    if free:
-        lines = "\\n".join(["[Network]", *(f"{key}=no" for key in free)])
+    if found.writing:
         advice.append(
-            f"systemd-networkd removes what it does not know; `printf '{lines}\\n' >{_DROP_IN}` and "
-            "`systemctl restart systemd-networkd` keep it from that"
+            f"systemd-networkd removes what it does not know; `{found.writing}` and `{RESTARTING}` keep it from that"
         )
-    if nexthops and not knows:
+    if found.old:
         advice.append(
-            f"systemd-networkd {version} removes nexthops of others whatever it is told, and traffic stops for some "
+            f"systemd-networkd {found.old} removes nexthops of others whatever it is told, and traffic stops for some "
             "50 ms whenever it configures a link: route.nexthop_objects = false does without them"
         )
     return "; ".join(advice) or None

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from steerd.config.settings import RoutePath, RouteSettings
+from steerd.core.settings import PathId
 from steerd.route.around.gateways import Gateways, unknown
 from steerd.route.kernel.main_table import Main
 from steerd.route.model import prefixes
@@ -25,7 +26,34 @@ def waiting(settings: RouteSettings, main: Main, known: Gateways) -> Iterator[st
     """Paths that leave their next hop to main, and whose device is up without one."""
     for path, family in unknown(settings, known):
         if main.up(path.device) is not None:
-            yield f"path {path.path}: carries no IPv{family} until main has a default route through {path.device}"
+            foreign = any((one.family, one.device, one.foreign) == (family, path.device, True) for one in main.defaults)
+            yield (
+                f"path {path.path}: carries no IPv{family} until main has a default route through {path.device}"
+                + (": the next hop of the one there is of the other family, which is not followed" if foreign else "")
+            )
+
+
+def incoming(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[str]:
+    """Devices named as policies' inputs by which nothing comes in for them."""
+    for policy in settings.policies:
+        for name in policy.iifs:
+            if name not in known:
+                yield f"policy {policy.policy}: device {name} of its iif does not exist: nothing comes in by it"
+            elif master := port_of(name, known):
+                yield f"policy {policy.policy}: {port_words(name, master)}"
+
+
+def port_of(name: str, known: Mapping[str, Device]) -> str:
+    """The bridge or bond that has the device as a port; empty: none has."""
+    device = known.get(name)
+    if device is None or not device.master or device.vrf:
+        return ""
+    return next((one.name for one in known.values() if one.index == device.master), "")
+
+
+def port_words(name: str, master: str) -> str:
+    """That such a device is no input."""
+    return f"what comes in by {name} comes in by {master}, whose port it is: name {master} in iif"
 
 
 def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:
@@ -66,6 +94,12 @@ def pieces(settings: RouteSettings, main: Main) -> Iterator[str]:
 
 def shared_uplinks(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[str]:
     """Uplinks that count as separate though their devices are on one, as two VLANs of a network card are."""
+    for together, name in together_on(settings, known):
+        yield f'{all_of(together)} leave by {name}, so they fail together: give their paths uplink = "{name}"'
+
+
+def together_on(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[tuple[list[PathId], str]]:
+    """As `shared_uplinks`: the paths, and the one device."""
     numbered = {one.index: one for one in known.values()}
     uplinks: dict[int, dict[str, list[RoutePath]]] = {}
     for path in settings.paths:
@@ -77,11 +111,10 @@ def shared_uplinks(settings: RouteSettings, known: Mapping[str, Device]) -> Iter
         apart = {uplink for pair in combinations(found, 2) if leaves[pair[0]] != leaves[pair[1]] for uplink in pair}
         together = sorted(path.path for uplink in apart for path in found[uplink])
         if together:
-            name = numbered[bottom].name
-            yield f'{_all(together)} leave by {name}, so they fail together: give their paths uplink = "{name}"'
+            yield together, numbered[bottom].name
 
 
-def _all(names: Sequence[str]) -> str:
+def all_of(names: Sequence[str]) -> str:
     """``a and b both``, ``a, b and c all``, ``a, b, c and 297 more all``."""
     *first, last = names[:_NAMED] if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
     return f"{', '.join(first)} and {last} {'both' if len(names) == 2 else 'all'}"

@@ -1,5 +1,6 @@
 """Whether this machine forwards at all what comes in by a device."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -8,30 +9,28 @@ from steerd.config.settings import IPV4
 _ROOT: Final = Path("/proc/sys")
 
 
-def stopped(family: int, device: str) -> str | None:
-    """The sysctl that keeps packets of the family which come in by the device from being forwarded; None: none does.
-    In IPv4 the device's own counts, which that of all sets too; in IPv6 that of all, unless the device's overrules it
-    (since Linux 6.17)."""
-    if family == IPV4:
-        if not _off("ipv4", device, "forwarding"):
-            return None
-        return "net.ipv4.ip_forward" if _off("ipv4", "all", "forwarding") else _name("ipv4", device, "forwarding")
-    if not _off("ipv6", "all", "forwarding") or _read("ipv6", device, "force_forwarding") == "1":
-        return None
-    return _name("ipv6", "all", "forwarding")
-
-
-def _off(protocol: str, device: str, key: str) -> bool:
-    return _read(protocol, device, key) == "0"
-
-
-def _read(protocol: str, device: str, key: str) -> str:
+def read(protocol: str, device: str, key: str) -> str:
+    """A device's sysctl; empty: there is no such device now, or no such protocol."""
     try:
         return (_ROOT / "net" / protocol / "conf" / device / key).read_text().strip()
-    except OSError:  # no such device now, or no such protocol
+    except OSError:
         return ""
 
 
-def _name(protocol: str, device: str, key: str) -> str:
-    # As sysctl spells a dot within a name.
+def stopped(family: int, device: str, conf: Callable[[str, str, str], str] = read) -> str | None:
+    """The sysctl that keeps packets of the family which come in by the device from being forwarded; None: none does.
+    In IPv4 the device's own counts, which that of all sets too; in IPv6 that of all, unless the device's overrules it
+    (since Linux 6.17). ``conf`` says what they are, as `read` does."""
+    if family == IPV4:
+        if conf("ipv4", device, "forwarding") != "0":
+            return None
+        everywhere = conf("ipv4", "all", "forwarding") == "0"
+        return "net.ipv4.ip_forward" if everywhere else name("ipv4", device, "forwarding")
+    if conf("ipv6", "all", "forwarding") != "0" or conf("ipv6", device, "force_forwarding") == "1":
+        return None
+    return name("ipv6", "all", "forwarding")
+
+
+def name(protocol: str, device: str, key: str) -> str:
+    """What `sysctl` calls it, which spells a dot within a device's name as a slash."""
     return f"net.{protocol}.conf.{device.replace('.', '/')}.{key}"

@@ -54,18 +54,19 @@ class Described:
 
 
 class Protection(ExitStack):
-    """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here; ``readonly``
-    takes no privileges, and assumes that all do. ``table`` is the one described last, ``remarks`` what is wrong with
-    it, one line each; ``main`` is as it was then. ``held``: what the table in place was made from."""
+    """The leak guard, pinned connections and clamped segment sizes. ``can`` says which of these work here, ``refusals``
+    why the others do not; ``readonly`` takes no privileges, and assumes that all do. ``table`` is the one described
+    last, ``remarks`` what is wrong with it, one line each; ``main`` is as it was then. ``held``: what the table in
+    place was made from."""
 
     def __init__(self, *, readonly: bool = False) -> None:
         super().__init__()
         self._firewall = self.enter_context(Firewall())
         self._main_table = self.enter_context(MainTable())
-        self._refusals = {
+        self.refusals = {
             name: None if readonly else self._firewall.refusal(_trial(chain)) for name, chain in _TRIALS.items()
         }
-        self.can = {name for name, refusal in self._refusals.items() if refusal is None}
+        self.can = {name for name, refusal in self.refusals.items() if refusal is None}
         self.main = Main()
         self._sizes: dict[PathId, int] = {}
         self._complained: set[str] = set()
@@ -81,9 +82,9 @@ class Protection(ExitStack):
             raise RouteError(found)
         for policy in settings.policies:
             if policy.guard is Guard.ALWAYS and "guard" not in self.can:
-                raise RouteError(f"policy {policy.policy}: leak_guard cannot be had: {self._refusals['guard']}")
+                raise RouteError(f"policy {policy.policy}: leak_guard cannot be had: {self.refusals['guard']}")
             if policy.flows is Flows.PIN and "pin" not in self.can:
-                raise RouteError(f'policy {policy.policy}: flows = "pin" cannot be had: {self._refusals["pin"]}')
+                raise RouteError(f'policy {policy.policy}: flows = "pin" cannot be had: {self.refusals["pin"]}')
         for name, wanted, without in (
             ("guard", settings.guards, "no leak guard: routes alone keep traffic within its paths"),
             ("ingress", settings.guards, "what is addressed to a path's own address may come in by any device"),
@@ -91,7 +92,7 @@ class Protection(ExitStack):
             ("clamp", settings.clamp_mss, "TCP segment sizes are not clamped to the paths' MTU"),
         ):
             if wanted and name not in self.can:
-                self._complain(name, f"{without} ({self._refusals[name]})")
+                self._complain(name, f"{without} ({self.refusals[name]})")
 
     def pins(self, settings: RouteSettings) -> bool:
         """Whether connections are pinned under these settings."""

@@ -126,7 +126,13 @@ class Convergence:
                 # What is asked for is impossible: better where it was than nowhere.
                 standing = standing.choosing({policy: before})
         circumstances = Circumstances(
-            standing.retired, usable, self._ids, self._kernel.families, self._objects(settings), self._pins(settings)
+            standing.retired,
+            usable,
+            self._ids,
+            self._kernel.families,
+            self._objects(settings),
+            self._pins(settings),
+            {one.name: one.remote for one in self.seen.devices.values() if one.inherits and one.remote},
         )
         return standing, desired(settings, standing.selections, standing.choices, circumstances)
 

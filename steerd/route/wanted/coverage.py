@@ -32,7 +32,7 @@ _NETWORK: Final = {IPV4: 8, IPV6: 32}
 _WIDE: Final = {IPV4: 8, IPV6: 16}
 """Shorter prefixes than that are nobody's network, nor in a full Internet routing table: pieces of a default route."""
 
-_NOBODY: Final = {
+NOBODY: Final = {
     IPV4: prefixes.pack(IPV4, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")),
     IPV6: prefixes.pack(IPV6, (f"{number:x}000::/3" for number in range(0, 16, 2) if number != 2)),
 }
@@ -73,12 +73,13 @@ def covered(settings: RouteSettings, leads: Leads, policy: RoutePolicy, family: 
     if _memory.leads != leads or len(_memory.found) >= _REMEMBERED:
         _memory.leads = dict(leads)
         _memory.found.clear()
-    matter = {lead: most for lead, packed in leads.items() if lead.family == family and (most := _most(lead, packed))}
+    leads = {lead: packed for lead, packed in leads.items() if lead.family == family and not lead.some}
+    matter = {lead: most for lead, packed in leads.items() if (most := _most(lead, packed))}
     management = prefixes.pack(family, settings.management)
     mine = steered(policy, family, management)
     if not matter or not mine:
         return Covered()
-    holes = prefixes.union(family, _NOBODY[family], prefixes.of_family(policy.excepted, family), management)
+    holes = prefixes.union(family, NOBODY[family], prefixes.of_family(policy.excepted, family), management)
     by = frozenset(device for lead in matter for device in lead.devices if device in but)
     key = family, hash(mine), hash(holes), by
     if key not in _memory.found:
@@ -96,7 +97,6 @@ def _covered(family: int, mine: bytes, holes: bytes, leads: Leads, but: Abstract
         # Of a few prefixes most routes do not matter; of many, looking which do costs more than it saves.
         lead: prefixes.overlapping(family, packed, mine) if len(mine) * prefixes.COVER_COSTS < len(packed) else packed
         for lead, packed in leads.items()
-        if lead.family == family
     }
     sizes: Counter[Lead] = Counter()
     for size, lead in _common(_space(family, mine, holes), _taken(near, family, but)):
