@@ -64,6 +64,14 @@ class Database:
     def _use(self, db: sqlite3.Connection) -> None:
         self._db = db
         self.commit, self.rollback, self.close = db.commit, db.rollback, db.close
+        self._which = self._there()
+
+    def _there(self) -> tuple[int, int] | None:
+        """Which file is in its place now."""
+        with suppress(OSError):
+            found = self._file.stat()
+            return found.st_dev, found.st_ino
+        return None
 
     def _open(self) -> sqlite3.Connection:
         kept: Mapping[str, str] = {}
@@ -83,8 +91,13 @@ class Database:
             return self._connect(":memory:", kept)
 
     def again(self) -> None:
-        """Use the file, if it can be used by now, after a start in memory; what was kept there is left."""
+        """Use the file, if it can be used by now, after a start in memory; what was kept there is left. Where somebody
+        has removed it, begin another."""
         if self.persistent:
+            if self._there() != self._which:
+                _log.warning("%s was removed: starting anew", self._file)
+                self._db.close()  # first of all: it removes what is beside the file, by name
+                self._use(self._open())
             return
         with suppress(Exception):
             self._file.parent.mkdir(parents=True, exist_ok=True)

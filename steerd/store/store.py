@@ -90,7 +90,8 @@ class Store:
 
     def decided(self, switched: Switched, wall_ms: int, *, paper: bool = False) -> None:
         """Keep a decision; ``paper``: nobody carries it out."""
-        self._writer.do(lambda database: database.add_decision(wall_ms, {**to_json(switched), "paper": paper}))
+        row = {**to_json(switched), "paper": True} if paper else to_json(switched)
+        self._writer.do(lambda database: database.add_decision(wall_ms, row))
 
     def packets(self, wall_ms: int, policy: str, why: str, lasted: float | None = None) -> None:
         """Keep that a policy's packets go wrong, and ``why``; ``lasted``: that they are right again, after so many

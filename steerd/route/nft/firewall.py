@@ -19,6 +19,7 @@ from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attr
 from steerd.net.notices import Notices
 from steerd.route.nft.counted import Counted, counters, decode
 from steerd.route.nft.foreign import HOOKS
+from steerd.route.nft.program import EndlessError, output
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
@@ -230,16 +231,16 @@ class Firewall(ExitStack):
             raise FirewallError("nft hangs: it is tried again once a minute")
         timeout = _TIMEOUT + max(len(text), len(self._listing)) / _SPEED
         try:
-            done = subprocess.run(
-                [self.program, *words], input=text.encode(), capture_output=True, timeout=timeout, check=False
-            )
-        except subprocess.TimeoutExpired as error:
+            code, printed, errors = output([self.program, *words], text.encode(), timeout)
+        except (subprocess.TimeoutExpired, EndlessError) as error:
             self._hung_until = time.monotonic() + _HUNG
-            raise FirewallError(f"nft did not end within {timeout:.0f} s") from error
-        if done.returncode:
-            said = (line for line in _text(done.stderr).splitlines() if line.strip())
+            endless = isinstance(error, EndlessError)
+            what = "prints without end" if endless else f"did not end within {timeout:.0f} s"
+            raise FirewallError(f"nft {what}") from error
+        if code:
+            said = (line for line in _text(errors).splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")
-        return _text(done.stdout)
+        return _text(printed)
 
 
 def _text(output: bytes) -> str:
