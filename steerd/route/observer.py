@@ -248,27 +248,29 @@ class Observer:
 
     def _where(self, policy: PolicyId, settings: RouteSettings) -> Observed:
         """By which path the kernel leads the policy's packets now."""
-        ways = list(dict.fromkeys(self._leads(policy, settings)))
-        ways = [one for one in ways if one.words != _NOWHERE] or ways  # a family that nobody uses says nothing
-        if len(ways) == 1:
-            return ways[0]
-        if not ways:
+        led = list(dict.fromkeys(self._leads(policy, settings)))
+        led = [one for one in led if one[1].words != _NOWHERE] or led  # a family that nobody uses says nothing
+        if not led:
             return Observed(policy, None, _UNSEEN)
-        return Observed(policy, None, "; ".join(f"some {one.words or f'by {one.path}'}" for one in ways))
+        if len({way for _, way in led}) == 1:
+            return led[0][1]
+        each = len({family for family, _ in led}) == len(led)
+        said = ((f"IPv{family}" if each else "some", way.words or f"by {way.path}") for family, way in led)
+        return Observed(policy, None, "; ".join(dict.fromkeys(" ".join(one) for one in said)))
 
-    def _leads(self, policy: PolicyId, settings: RouteSettings) -> Iterator[Observed]:
-        """For each sample of the policy's packets where it goes."""
+    def _leads(self, policy: PolicyId, settings: RouteSettings) -> Iterator[tuple[int, Observed]]:
+        """For each sample of the policy's packets its family, and where it goes."""
         for family in self._kernel.families:
             paths = {_plain(way): path.path for path in settings.paths if (way := way_out(path, family))}
             for sample in self._verifier.samples.get((policy, family), ()):
                 try:
                     goes = self._kernel.way(sample)
                 except NetlinkError:
-                    yield Observed(policy, None, _NOWHERE)
+                    yield family, Observed(policy, None, _NOWHERE)
                     continue
                 path = paths.get(WayOut(family, goes.device, goes.via))
                 by = f"by {goes.device}" + (f" through {goes.via}" if goes.via else "")
-                yield Observed(policy, path, "" if path else f"{by}, which is no path of it")
+                yield family, Observed(policy, path, "" if path else f"{by}, which is no path of it")
 
     async def _close(self) -> None:
         await self._worker.close()

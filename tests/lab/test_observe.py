@@ -169,6 +169,7 @@ def reloaded() -> Any:
         until(lambda: any(one["path"] == "far1/near" for one in status(world)["paths"]))
         seen = {one["path"]: one for one in status(world)["paths"]}
         return {
+            "goes": status(world)["policies"][0]["goes"],
             "reload": [code, answer],
             "changed": [name for name, text in kernel().items() if before[name] != text],
             "near": seen["far1/near"]["reason"],
@@ -182,6 +183,7 @@ def test_a_reload_while_observing_touches_nothing_and_says_what_cannot_be_measur
     found = scene("reloaded")
     assert found["reload"][0] == 0
     assert not found["changed"]
+    assert found["goes"] == "IPv4 by far1/near; IPv6 by wan0 through 2001:db8::2, which is no path of it"
     assert "measured" not in found["near"]
     assert found["far"][0] == "absent"
     assert "its target 198.51.100.77 is reached through 192.0.2.2, not through 192.0.2.99" in found["far"][1]
