@@ -24,9 +24,10 @@ EX_MACHINE: Final = 69
 _PASSING: Final = ("sysctl -w ", "ip ", "wg set ", "nft ")
 
 
-def check(path: Path, *, as_json: bool) -> int:
-    """Prints what is wrong with the file, or else what stands between it and this machine. Returns 0, 1 if the machine
-    cannot be read, `EX_MACHINE` if there is an error. ConfigError: as `read`."""
+def check(path: Path, *, as_json: bool = False, called: str = "") -> int:
+    """Prints what is wrong with the file, or else what stands between it and this machine; to standard error, if it is
+    ``called`` otherwise there. Returns 0, 1 if the machine cannot be read, `EX_MACHINE` if there is an error.
+    ConfigError: as `read`."""
     config = read(path)
     # What the stages log of their own is told by findings.
     logging.getLogger("steerd").addHandler(logging.NullHandler())
@@ -39,7 +40,10 @@ def check(path: Path, *, as_json: bool) -> int:
         return 130
     try:
         say(
-            json.dumps([as_dict(one) for one in found], indent=2) if as_json else "\n".join(text(path, found)),
+            json.dumps([as_dict(one) for one in found], indent=2)
+            if as_json
+            else "\n".join(text(called or str(path), found)),
+            error=bool(called),
             flush=True,
         )
     except BrokenPipeError:  # `| head` has read enough
@@ -66,14 +70,14 @@ def as_dict(one: Finding) -> dict[str, Any]:
     }
 
 
-def text(path: Path, found: Sequence[Finding]) -> Iterator[str]:
+def text(file: str, found: Sequence[Finding]) -> Iterator[str]:
     """The findings as lines. What is to be copied is never wrapped."""
     if not found:
-        yield f"{path}: nothing on this machine stands in its way"
+        yield f"{file}: nothing on this machine stands in its way"
         return
     errors = sum(one.severity is Severity.ERROR for one in found)
     parts = [_counted(errors, "error"), _counted(len(found) - errors, "warning")]
-    yield f"{path} on this machine: {' and '.join(part for part in parts if part)}"
+    yield f"{file} on this machine: {' and '.join(part for part in parts if part)}"
     for one in found:
         yield ""
         yield f"{one.severity.value}: {one.place} [{one.id}]"

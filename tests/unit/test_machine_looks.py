@@ -607,7 +607,7 @@ def test_errors_come_first_and_what_one_command_cures_is_told_once():
 
 def test_no_cure_is_wrapped_and_each_command_has_a_line(configured):
     machine = changed(quick={"wg-fra1": QUICK}, networkd=Removes("printf x >y"))
-    lines = list(text(configured(FILE).source, findings(configured(FILE), machine, ANSWERS)))
+    lines = list(text("steerd.toml", findings(configured(FILE), machine, ANSWERS)))
     assert f"  run: {SED}" in lines
     at = next(place for place, line in enumerate(lines) if line.startswith("  run: mkdir"))
     assert lines[at + 1 : at + 3] == ["       printf x >y &&", "       systemctl restart systemd-networkd"]

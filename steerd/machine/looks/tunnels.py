@@ -209,7 +209,7 @@ def _out_of_it(settings: RouteSettings, machine: Machine, met: Sequence[_Tunnel]
 
 
 def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
-    if quick.table not in ("", "auto"):
+    if quick.wrong or quick.table not in ("", "auto"):
         return
     again = f"sed -i '/^ *\\[Interface\\]/a Table = off' {quote(quick.file)}"
     if quick.table:
