@@ -144,8 +144,8 @@ def _policies(ways: Ways) -> Iterator[list[str]]:
         yield lines
     for family in sorted(one for one in ways.defaults if not carrying[one]):
         yield [
-            f"# None of these carries IPv{family}, so it goes by the main table, past them all. With {_ALL[family]} among",
-            "# the prefixes it would be led into them, whatever becomes of it there.",
+            f"# None of these carries IPv{family}: it goes by the main table, past all of them. With {_ALL[family]} in",
+            "# prefixes it would be led into them, whatever becomes of it there.",
         ]
 
 

@@ -192,6 +192,11 @@ CASES = {
         replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("f", "off")}),
         [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up wg-fra1")],
     ),
+    "missing, and wg-quick would make routes": (
+        FILE,
+        replace(without("wg-fra1"), quick={"wg-fra1": QUICK}),
+        [("device-missing", "path fra1/wg-fra1, dev", f"{SED} && wg-quick up wg-fra1")],
+    ),
     "spelled wrong": (
         FILE.replace('"wg-fra1"', '"wg-fra"'),
         HEALTHY,

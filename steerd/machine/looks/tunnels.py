@@ -208,12 +208,19 @@ def _out_of_it(settings: RouteSettings, machine: Machine, met: Sequence[_Tunnel]
     return put(f"route.management = [{', '.join(map(json.dumps, listed))}]")
 
 
-def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
+def table_off(quick: QuickFile) -> str:
+    """A command that has wg-quick make no routes for this file's tunnel; empty: it makes none, or nobody knows."""
     if quick.wrong or quick.table not in ("", "auto"):
-        return
-    again = f"sed -i '/^ *\\[Interface\\]/a Table = off' {quote(quick.file)}"
+        return ""
     if quick.table:
-        again = f"sed -i 's/^ *Table *=.*/Table = off/I' {quote(quick.file)}"
+        return f"sed -i 's/^ *Table *=.*/Table = off/I' {quote(quick.file)}"
+    return f"sed -i '/^ *\\[Interface\\]/a Table = off' {quote(quick.file)}"
+
+
+def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
+    again = table_off(quick)
+    if not again or name not in machine.main.devices:  # how to bring it up without routes is told with the device
+        return
     if not _routed(machine, name):
         yield warning(
             "wg-quick-table",
