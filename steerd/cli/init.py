@@ -46,7 +46,10 @@ def init(output: Path, sources: Sequence[Path]) -> int:
         return _printed(text)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with output.open("x") as file:
+        with output.open("x", encoding="utf-8") as file:
+            os.fchmod(
+                file.fileno(), 0o644
+            )  # the daemon's user reads it, whatever root's umask; there is no secret in it
             file.write(text)
     except OSError as error:
         return _refused(f"{output} cannot be written: {error.strerror or error}")
@@ -66,7 +69,7 @@ async def _text(machine: Machine, found: Ways) -> str:
 
 def _printed(text: str) -> int:
     try:
-        say(text, flush=True)
+        say(text.rstrip(), flush=True)
     except BrokenPipeError:
         piped_away()
     with _kept(text) as file:
@@ -78,7 +81,7 @@ def _kept(text: str) -> Iterator[Path]:
     """A file with the text, for a while."""
     with tempfile.TemporaryDirectory(prefix="steerd-") as folder:
         file = Path(folder) / "steerd.toml"
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         yield file
 
 

@@ -159,7 +159,9 @@ def test_what_was_just_written_has_nothing_in_its_way_on_the_machine_that_it_was
         assert findings(config, given, heard) == [], case
 
 
-def test_a_file_for_two_tunnels_is_short(tmp_path):
+def test_a_file_for_two_tunnels_is_short_and_is_the_one_in_the_docs(tmp_path):
+    page = (GOLDEN.parents[2] / "docs" / "init.md").read_text()
+    assert written(*CASES["two tunnels"][:1], tmp_path, **CASES["two tunnels"][1])[0] in page
     assert len(written(CASES["two tunnels"][0], tmp_path)[0].splitlines()) <= 60
 
 
