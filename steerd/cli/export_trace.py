@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from steerd.cli.configuration import read
-from steerd.cli.pipe import piped_away
 from steerd.cli.terminal import say
 from steerd.replay.export import Row, opened, rows, write
 from steerd.store.recording import read as read_recording
@@ -30,7 +29,7 @@ def export_trace(config: Path, *, since: float, output: Path | None, leg: int) -
         say(f"steerd export-trace: {printable(str(error))}", error=True)
         return 1
     except BrokenPipeError:
-        return piped_away()
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say(f"steerd export-trace: {where}{error.strerror or error}", error=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from steerd.cli.configuration import read
-from steerd.cli.pipe import piped_away
-from steerd.cli.terminal import say
+from steerd.cli.terminal import piped_away, say
 from steerd.config.settings import Config
 from steerd.machine.answers import ask
 from steerd.machine.check import findings

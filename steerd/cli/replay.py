@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steerd.cli.configuration import read
-from steerd.cli.pipe import piped_away
 from steerd.cli.progress import Progress
 from steerd.cli.terminal import say
 from steerd.config.settings import ProbePath
@@ -68,8 +67,6 @@ def replay(config: Path | None, traces: Sequence[Path], options: Options) -> int
             other = "`steerd export-trace` makes a trace of it for other settings"
             say(f"note: a recording replays with the settings that it was made with; {other}", error=True)
         return _replay(files, settings, options)
-    except BrokenPipeError:
-        return piped_away()
     except (TraceError, RecordError) as error:
         say(f"steerd replay: {printable(str(error))}", error=True)
         return 1
@@ -113,7 +110,7 @@ def _replay(files: Sequence[Path | Import], settings: Settings, options: Options
     finally:
         progress.clear()
     if options.as_json:
-        print(json.dumps(reports[0] if len(reports) == 1 else reports))
+        say(json.dumps(reports[0] if len(reports) == 1 else reports))
     elif len(files) > 1:
         say(total)
     return 0

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import signal
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from steerd.cli.configuration import read, warned
@@ -19,8 +21,9 @@ def run(path: Path, *, dry_run: bool, verbose: bool, observe: bool, level: str) 
     """The daemon in the foreground, which only looks if it is to ``observe`` or the file says so. Or only what it
     would do to the kernel (``dry_run``), with nftables' tables (``verbose``). Returns 0 after a
     stop, 1 if it cannot run. ConfigError: as `read`."""
-    # Until there is something to reload, asking for it is no reason to end.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Until there is something to reload, asking for it is no reason to end; and then it is done.
+    asked = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
     log_to_stderr(level)
     config = read(path)
     if dry_run:
@@ -29,7 +32,7 @@ def run(path: Path, *, dry_run: bool, verbose: bool, observe: bool, level: str) 
     from steerd.daemon import daemon
 
     try:
-        asyncio.run(daemon.run(config, observing=observe or config.observe))
+        asyncio.run(daemon.run(config, asked.is_set, observing=observe or config.observe))
     except StageError as error:
         logging.getLogger("steerd").critical("%s", error)
         return 1
@@ -52,13 +55,14 @@ def cleanup(path: Path) -> int:
 
 def guard(path: Path) -> int:
     """Put the leak guard in place before anything else runs: whole, or, while lists of prefixes cannot be read, as far
-    as it is known, and then nothing that is there is replaced. Returns 0, 1 if it cannot be put, or not whole.
-    ConfigError: as `read`."""
+    as it is known, and then nothing that is there is replaced. Returns 0, 1 if it cannot be put, or not whole, 78 if a
+    list is wrong. ConfigError: as `read`."""
     config, missed = load_for_guard(path)
     warned(config)
     for problem in missed:
         say(problem, error=True)
-    return _done("guard", lambda: _guarded(config, whole=not missed)) or int(bool(missed))
+    code = _done("guard", lambda: _guarded(config, whole=not missed))
+    return ConfigError(missed).exit_code if missed and not code else code
 
 
 def _done(verb: str, work: Callable[[], str]) -> int:
@@ -66,22 +70,26 @@ def _done(verb: str, work: Callable[[], str]) -> int:
     from steerd.route.error import RouteError
 
     try:
-        say(work())
+        done = work()
     except (RouteError, OSError) as error:
         say(f"steerd {verb}: {error}", error=True)
         return 1
+    say(done)
     return 0
 
 
 def _removed(config: Config) -> str:
     from steerd.control.client import listening
+    from steerd.route.claim import Claim
     from steerd.route.error import RouteError
     from steerd.route.once import cleanup
 
     if listening(str(config.control_socket)):
         # It would put everything back, and until then traffic would leave by the main table.
         raise RouteError(f"steerd is running (at {config.control_socket}): stop it first")
-    return f"removed {cleanup(config.route)} kernel objects"
+    with closing(Claim()) as claim:  # a daemon may have begun with another socket; and none begins meanwhile
+        claim.take(config.route)
+        return f"removed {cleanup(config.route)} kernel objects"
 
 
 def _guarded(config: Config, *, whole: bool) -> str:

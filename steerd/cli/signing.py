@@ -87,13 +87,17 @@ def _keygen(options: argparse.Namespace) -> int:
         raise _Stop(f"{file} is there already; a key is not overwritten") from error
     except OSError as error:
         raise _Stop(f"{file}: {error.strerror}") from error
-    with os.fdopen(handle, "w", encoding="ascii") as stream:
-        stream.write(secret_text(key))
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as stream:
+            stream.write(secret_text(key))
+    except OSError as error:
+        file.unlink()  # a part of a key is none, and would not be overwritten
+        raise _Stop(f"{file}: {error.strerror}") from error
     public = public_text(key.verify_key)
     if options.json:
-        print(json.dumps({"ok": True, "file": str(file), "key": key_id(key.verify_key), "public": public}))
+        say(json.dumps({"ok": True, "file": str(file), "key": key_id(key.verify_key), "public": public}))
     else:
-        print(public)
+        say(public)
         say(f"steerctl: {file} has the secret key; the line above goes into mqtt.trusted_keys", error=True)
     return OK
 
@@ -133,9 +137,9 @@ def _order(options: argparse.Namespace) -> int:
         _send(settings, topic, payload, ends - now)
     if options.json:
         answer = {"ok": True, "topic": topic, "payload": payload.decode(), "content_type": JSON, "exp_ms": order.exp_ms}
-        print(json.dumps(answer))
+        say(json.dumps(answer))
     elif options.verb == "sign":
-        print(f"{topic}\n{payload.decode()}")
+        say(f"{topic}\n{payload.decode()}")
     else:
         say(f"sent to {topic}, until {time.strftime('%Y-%m-%d %H:%M:%S %z', time.localtime(ends))}")
     return OK

@@ -11,8 +11,7 @@ from typing import Any
 
 from steerd import __version__
 from steerd.cli import signing
-from steerd.cli.pipe import piped_away
-from steerd.cli.terminal import prepare, say
+from steerd.cli.terminal import concluded, prepare, say
 from steerd.control.client import NotThereError, ask
 from steerd.control.verbs import VERBS, Verb, duration
 
@@ -25,19 +24,18 @@ def main(arguments: list[str] | None = None) -> int:
     prepare()
     options = _parser().parse_args(arguments)
     try:
-        if options.verb not in VERBS:
-            code = signing.main(options)
-        elif (found := _socket(options)) is None:
-            code = CONFIG
-        else:
-            options.socket = found
-            code = _watch(options) if options.verb == "watch" else _once(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough
-        return piped_away()
+        return concluded("steerctl", lambda: _code(options))
     except KeyboardInterrupt:
         return OK if options.verb == "watch" else 130
-    return code
+
+
+def _code(options: argparse.Namespace) -> int:
+    if options.verb not in VERBS:
+        return signing.main(options)
+    if (found := _socket(options)) is None:
+        return CONFIG
+    options.socket = found
+    return _watch(options) if options.verb == "watch" else _once(options)
 
 
 def _socket(options: argparse.Namespace) -> str | None:
@@ -60,7 +58,7 @@ def _once(options: argparse.Namespace) -> int:
     if code == OK:
         say(_shown(options, answer))
     elif options.json:
-        print(_json(answer))
+        say(_json(answer))
     return code
 
 
@@ -71,9 +69,10 @@ def _watch(options: argparse.Namespace) -> int:
         code, answer = _ask(VERBS[options.verb], options)
         if code != OK:
             if options.json:
-                print(_json(answer, one_line=True))
+                say(_json(answer, one_line=True))
             return code
-        print(clear, end="")
+        if clear:
+            print(clear, end="")
         say(_shown(options, answer), flush=True)
         seen += 1
         if seen == options.count:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steerd import __version__
 from steerd.cli import arguments
-from steerd.cli.terminal import prepare, say
+from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
 _DEFAULT = f"default: {CONFIG}"
@@ -27,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"the configuration is named twice: -c {options.config} and {options.file}")
     if options.verb == "check" and options.json and not options.live:
         parser.error("--json: findings are what --live makes; without it each mistake is a line")
+    return concluded("steerd", lambda: _code(options))
+
+
+def _code(options: argparse.Namespace) -> int:
     from steerd.config.problem import ConfigError
 
     try:

@@ -3,14 +3,15 @@
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from steerd.config import files
 from steerd.config.problem import Report
 from steerd.config.settings import Prefixes
 
+MOST: Final = 1_000_000
+"""Prefixes of one policy: some 200 MB while they are read."""
 _V4, _V6 = 5, 17
 _HOST_BITS = {width: [(1 << (width - length)) - 1 for length in range(width + 1)] for width in (32, 128)}
 _LENGTH = [bytes([length]) for length in range(129)]
@@ -91,14 +92,24 @@ class Written(NamedTuple):
         if not isinstance(self.text, str):
             yield from self.text
             return
-        for at, line in enumerate(StringIO(self.text), 1):
+        for at, line in enumerate(_lines(self.text), 1):
             if text := line.partition("#")[0].strip():
                 yield at, text
 
 
+def _lines(text: str) -> Iterator[str]:
+    """One after the other: of a large file all of them at once, or a `StringIO`, take several times its size."""
+    begins = 0
+    while (ends := text.find("\n", begins)) >= 0:
+        yield text[begins:ends]
+        begins = ends + 1
+    yield text[begins:]
+
+
 @dataclass(slots=True)
 class PrefixList:
-    """A set of prefixes, of which each can be named as it was written. ``late``: a file of it cannot be read now."""
+    """A set of prefixes, of which each can be named as it was written. ``late``: a file of it cannot be read now, or
+    not to its end."""
 
     written: list[Written] = field(default_factory=list)
     packed: set[bytes] = field(default_factory=set)
@@ -127,6 +138,9 @@ class PrefixList:
         key, file, _ = written
         wrong = 0
         for at, text in written.each():
+            if len(self.packed) >= MOST:
+                report.error(key, None, f"must be at most {MOST:,} prefixes", file)
+                return
             try:
                 self.packed.add(pack(text))
             except ValueError as error:

@@ -56,8 +56,8 @@ class ConfigError(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """Collects what the checks of one file find. If ``tolerant``, files that cannot be read now are no problem, but
-    ``missed``: for who can do something useful without them."""
+    """Collects what the checks of one file find. If ``tolerant``, lists of prefixes that cannot be read, or not to
+    their end, are no problem, but ``missed``: for who can do something useful without them."""
 
     file: Path
     tolerant: bool = False
@@ -86,8 +86,14 @@ class Report:
     def late(self, key: str, file: Path, error: OSError) -> None:
         """The ``file`` that is named at `key` cannot be read now."""
         words = f"must be a file that can be read: {error.strerror}"
-        found = Problem(self.file, key, f'"{file}"', words, late=True)
-        (self.missed if self.tolerant else self.problems).append(found)
+        self.problems.append(Problem(self.file, key, f'"{file}"', words, late=True))
+
+    def miss(self, since: int) -> bool:
+        """If tolerant, take what was reported after the first so many problems as missed. Returns whether any was."""
+        missed = self.problems[since:] if self.tolerant else []
+        self.missed += missed
+        del self.problems[len(self.problems) - len(missed) :]
+        return bool(missed)
 
     def absent(self, key: str, written: str, file: Path) -> None:
         """The ``file`` that is ``written`` at `key` is not there now."""

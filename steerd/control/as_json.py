@@ -134,13 +134,15 @@ def event(one: Switched, wall_ms: int, now_ms: int, trace: Json | None = None) -
     }
 
 
-def history(rows: Iterable[Mapping[str, Any]]) -> Json:
-    """Kept decisions, in the order of `rows`: those of `Store.history`. What a bad disk made of some is left out."""
-    switches = []
-    for row in rows:
-        with suppress(Exception):
-            switches.append(_row(row))
-    return {"switches": switches}
+def history(rows: Iterable[Mapping[str, Any]], packets: Iterable[Mapping[str, Any]] = ()) -> Json:
+    """Kept decisions, in the order of `rows`: those of `Store.history`; and of `Store.packets_history` when ``packets``
+    went wrong. What a bad disk made of some is left out."""
+    found: dict[str, list[Json]] = {"switches": [], "packets": []}
+    for name, make, kept in (("switches", _row, rows), ("packets", _went, packets)):
+        for row in kept:
+            with suppress(Exception):
+                found[name].append(make(row))
+    return found
 
 
 def trace(pop: str, records: Sequence[Mapping[str, Any]]) -> Json:
@@ -246,6 +248,17 @@ def _row(row: Mapping[str, Any]) -> Json:
         **({"paper": True} if row.get("paper") else {}),
         "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
         "trace": (row.get("trace") or {}).get("verdict"),
+    }
+
+
+def _went(row: Mapping[str, Any]) -> Json:
+    lasted = row["lasted"]
+    return {
+        **_at(row["wall_ms"]),
+        "policy": row["policy"],
+        "wrong": lasted is None,
+        "why": row["why"],
+        "lasted_s": None if lasted is None else _round(lasted),
     }
 
 

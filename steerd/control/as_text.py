@@ -120,14 +120,12 @@ def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
 
 
 def history(answer: Mapping[str, Any]) -> str:
-    """Switches, in local time."""
-    if not answer["switches"]:
-        return "No switch."
-    return _table(
+    """Switches, and when packets went wrong, in local time."""
+    switches = _table(
         ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", ">GAIN", "EVENT"],
         [
             [
-                datetime.fromtimestamp(one["wall_ms"] / 1000).astimezone().strftime("%F %T"),
+                _when(one),
                 one["policy"],
                 one["from"] or "-",
                 one["to"] or "-",
@@ -142,6 +140,16 @@ def history(answer: Mapping[str, Any]) -> str:
         ],
         colour=False,
     )
+    went = [
+        f"{_when(one)}  {one['policy']}: "
+        + (f"! {one['why']}" if one["wrong"] else f"packets are right again, after {span(one['lasted_s'])}")
+        for one in answer.get("packets", ())
+    ]
+    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(went)]))
+
+
+def _when(one: Mapping[str, Any]) -> str:
+    return datetime.fromtimestamp(one["wall_ms"] / 1000).astimezone().strftime("%F %T")
 
 
 def savings(answer: Mapping[str, Any]) -> str:

@@ -1,18 +1,20 @@
 """Newline-delimited JSON over a Unix socket: a request a line, an answer a line, in order.
 
 What a client may cost is bounded: the size of a request, the time it takes to send one or to read an answer,
-and how many clients there are; what only its client wants (`Verb.abandoned`) ends when that is gone. Answers are
+and how many clients there are: who comes then takes the place of the one that has been idle longest. What only its
+client wants (`Verb.abandoned`) ends when that is gone. Answers are
 `{"ok": true, ...}` or `{"ok": false, "code": N, "error": TEXT}`, `code` being what steerctl exits with.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import select
 import socket
 import stat
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,8 @@ from steerd.config.problem import EX_CONFIG
 from steerd.control.verbs import VERBS
 from steerd.faults import Boundary
 from steerd.net.sockets import closed_on_error
+
+_log = logging.getLogger(__name__)
 
 REQUEST_MAX: Final = 64 << 10
 CLIENTS_MAX: Final = 32
@@ -30,6 +34,8 @@ HANDLE: Final = 120.0
 LOOK: Final = 0.5
 """How often it is looked whether such a client is still there, in seconds."""
 MODE: Final = 0o660
+AGAIN: Final = 5.0
+"""How often it is looked whether the socket is still there, in seconds; then it is made again."""
 
 Request = Mapping[str, Any]
 Response = Mapping[str, Any]
@@ -50,6 +56,10 @@ def refused(problems: Sequence[str]) -> RefusedError:
     return RefusedError("the configuration was refused", code=EX_CONFIG, problems=list(problems))
 
 
+class TakenError(OSError):
+    """Another steerd listens there."""
+
+
 class _GoneError(ConnectionResetError):
     """The client left before its answer came."""
 
@@ -64,11 +74,46 @@ class ControlServer:
         self._boundary = Boundary("control")
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        self._idle: dict[asyncio.Task[None], None] = {}  # of these, in the order in which they began to be
         self._inode = 0
+        self._refused = ""
 
     async def start(self) -> None:
-        """Takes the place of a socket that nobody listens on any more. OSError: it cannot, or another daemon is
-        there."""
+        """Takes the place of a socket that nobody listens on any more. Where it cannot, which is no reason not to
+        steer, that is logged. TakenError: another daemon is there."""
+        try:
+            await self._listen()
+        except TakenError:
+            raise
+        except OSError as error:
+            refused = f"steerctl is not answered: cannot listen at {self._path}: {error.strerror or error}"
+            if refused != self._refused:
+                _log.error("%s; tried again each %.0f s", refused, AGAIN)
+            self._refused = refused
+            return
+        if self._refused:
+            _log.info("steerctl is answered at %s", self._path)
+        self._refused = ""
+
+    async def keep_listening(self) -> None:
+        """As `start`, whenever the socket is not there, or no longer, for ever."""
+        while True:
+            await asyncio.sleep(AGAIN)
+            if self._server is not None and not self._is_there():
+                self._refused = f"{self._path} was removed: steerctl is not answered"
+                _log.warning("%s until it is there again", self._refused)
+                self._server.close()
+                self._server = None
+            if self._server is None:
+                with contextlib.suppress(TakenError):
+                    await self.start()
+
+    def _is_there(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._path.stat().st_ino == self._inode
+        return False
+
+    async def _listen(self) -> None:
         with contextlib.suppress(OSError):  # binding says it better
             self._path.parent.mkdir(parents=True, exist_ok=True)
         _clear(self._path)
@@ -82,20 +127,19 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Ends every connection; removes the socket if it is still ours."""
-        if self._server is None:
-            return
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
-        with contextlib.suppress(OSError):
-            if self._path.stat().st_ino == self._inode:
+        if self._server is not None and self._is_there():
+            with contextlib.suppress(OSError):
                 self._path.unlink()
         self._server = None
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._clients) >= CLIENTS_MAX:
+        if task is None or not self._room():
             with contextlib.suppress(OSError, ValueError, TimeoutError):
                 async with asyncio.timeout(min(IDLE, 1.0)):
                     await reader.readline()  # closed over an unread request, the answer would be lost
@@ -104,7 +148,7 @@ class ControlServer:
             return
         self._clients.add(task)
         try:
-            await self._serve(reader, writer)
+            await self._serve(reader, writer, task)
             writer.close()
             async with asyncio.timeout(IDLE):
                 await writer.wait_closed()
@@ -116,19 +160,43 @@ class ControlServer:
         finally:
             self._clients.discard(task)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _room(self) -> bool:
+        """Whether there is room for one more. Who neither asks nor reads makes it."""
+        if len(self._clients) < CLIENTS_MAX:
+            return True
+        idle = next(iter(self._idle), None)
+        if idle is None:
+            return False
+        del self._idle[idle]
+        self._clients.discard(idle)
+        return idle.cancel()
+
+    @contextlib.contextmanager
+    def _waited_for(self, client: asyncio.Task[None]) -> Iterator[None]:
+        """Meanwhile it is the client's turn."""
+        self._idle[client] = None
+        try:
+            yield
+        finally:
+            self._idle.pop(client, None)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.Task[None]
+    ) -> None:
         while True:
             try:
-                async with asyncio.timeout(IDLE):
-                    line = await reader.readline()
+                with self._waited_for(client):
+                    async with asyncio.timeout(IDLE):
+                        line = await reader.readline()
             except ValueError:  # longer than the limit
                 writer.write(_line({"ok": False, "code": 1, "error": f"a request has at most {REQUEST_MAX} bytes"}))
                 return
             if not line.endswith(b"\n"):
                 return
             writer.write(_line(await self._answer(line, writer)))
-            async with asyncio.timeout(IDLE):
-                await writer.drain()
+            with self._waited_for(client):
+                async with asyncio.timeout(IDLE):
+                    await writer.drain()
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> Response:
         try:
@@ -195,4 +263,4 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-        raise FileExistsError(f"{path}: another steerd is listening there")
+        raise TakenError(f"{path}: another steerd is listening there")

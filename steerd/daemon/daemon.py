@@ -13,7 +13,7 @@ from signal import SIGHUP, SIGINT, SIGTERM
 from steerd import __version__
 from steerd.config.change import StageError
 from steerd.config.settings import Config
-from steerd.control.server import ControlServer
+from steerd.control.server import ControlServer, TakenError
 from steerd.core.effects import Fact, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Event, Observed
@@ -52,8 +52,9 @@ log = logging.getLogger("steerd")
 Recorder = Callable[[Event | Observed | None, float], None]
 
 
-async def run(config: Config, *, observing: bool = False) -> None:
-    """Run until SIGTERM or SIGINT; ``observing``: touch nothing. StageError: a part cannot start."""
+async def run(config: Config, reload_asked: Callable[[], bool], *, observing: bool = False) -> None:
+    """Run until SIGTERM or SIGINT; ``observing``: touch nothing. ``reload_asked``: whether SIGHUP came since the
+    configuration began to be read. StageError: a part cannot start."""
     start_threads(asyncio.get_running_loop())
     store = Store(config.store_path, record=config.record)
     stored = await asyncio.to_thread(store.open)
@@ -62,7 +63,7 @@ async def run(config: Config, *, observing: bool = False) -> None:
     except StageError:
         store.close()
         raise
-    await daemon.run()
+    await daemon.run(reload_asked)
 
 
 class Daemon:
@@ -124,7 +125,7 @@ class Daemon:
         if savings is not None:
             driver.facts.listen(Switched, savings.switched)
 
-    async def run(self) -> None:
+    async def run(self, reload_asked: Callable[[], bool] = lambda: False) -> None:
         """Until SIGTERM or SIGINT, or until the engine fails. StageError: a part cannot start."""
         loop = asyncio.get_running_loop()
         watch_over(loop)
@@ -133,6 +134,8 @@ class Daemon:
         try:
             await self._start()
             loop.add_signal_handler(SIGHUP, lambda: self._tasks.spawn(self._reload.on_signal()))
+            if reload_asked():
+                self._tasks.spawn(self._reload.on_signal())
             self._reloaded(ok=True)
             log.info("steerd %s is ready: %s", __version__, self._driver.summary())
             await self._tasks.ending.wait()
@@ -146,7 +149,7 @@ class Daemon:
         # may touch the kernel.
         try:
             await self._control.start()
-        except OSError as error:
+        except TakenError as error:
             raise StageError(f"cannot listen: {error}") from error
         await self._endpoint.start()
         self._probing.prober.open()
@@ -163,6 +166,7 @@ class Daemon:
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
             ("http", self._endpoint.keep_trying),
+            ("control", self._control.keep_listening),
             ("hooks", self._noticing.run),
         ):
             self._tasks.keep(part, work)

@@ -5,11 +5,13 @@ import socket
 from typing import Final
 
 _LINE_MAX: Final = 512
+PATIENCE: Final = 0.05
+"""Seconds: a service manager that stands still holds up no steering."""
 
 
 def notify(**state: str) -> None:
     """Send assignments such as ``READY="1"`` or ``STATUS="..."``. Without systemd this does nothing; a failure
-    to tell is no failure of the daemon."""
+    to tell, or one who does not listen, is no failure of the daemon."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -18,6 +20,7 @@ def notify(**state: str) -> None:
     message = "\n".join(f"{name}={value[:_LINE_MAX]}" for name, value in state.items())
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(PATIENCE)
             sender.connect(address)
             sender.send(message.encode())
     except OSError:

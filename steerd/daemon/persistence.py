@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from steerd.core.effects import Switched
-from steerd.core.events import Order, PathMtu, PopState
+from steerd.core.events import Installed, Order, PathMtu, PopState
+from steerd.core.settings import PolicyId
 from steerd.daemon.driver import Driver
 from steerd.store.earlier import Addresses
 from steerd.store.store import Store
@@ -28,7 +29,23 @@ class Persistence:
         self._orders = orders
         driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000), paper=observing))
         driver.events.listen(Order | PopState | PathMtu, lambda _: self.remember())
+        driver.events.listen(Installed, self._installed)
+        self._wrong: dict[PolicyId, tuple[float, str]] = {}  # whose packets go wrong: since when, and why
 
     def remember(self) -> None:
         """Now: the engine's memory, addresses and orders."""
         self.store.remember(self._driver.memory(), self._addresses(), self._orders())
+
+    def _installed(self, one: Installed) -> None:
+        """Keep when a policy's packets begin to go wrong, and when they are right again."""
+        if one.error is not None:
+            return  # where they go is not told
+        wall_ms, now = int(time.time() * 1000), time.monotonic()
+        since, why = self._wrong.get(one.policy, (now, ""))
+        if one.mismatch is None:
+            if self._wrong.pop(one.policy, None):
+                self.store.packets(wall_ms, one.policy, why, now - since)
+            return
+        self._wrong[one.policy] = since, one.mismatch
+        if not why:
+            self.store.packets(wall_ms, one.policy, one.mismatch)

@@ -25,6 +25,8 @@ AT_START: Final = {
     "observe": "[gateway] observe",
 }
 """What of a configuration is taken up at the start alone, as the file calls it."""
+PAUSE: Final = 1.0
+"""Seconds between two reloads by signal: however many come meanwhile, the file is read once for all of them."""
 
 
 _NOTHING: Final = "the file says the same as before"
@@ -70,6 +72,8 @@ class Reload:
         self._turn = asyncio.Lock()
         self._trial: _Trial | None = None
         self._undone: tuple[float, Sequence[str]] | None = None
+        self._signalled = False
+        self._next_at = 0.0
         self.changed: Sequence[str] = ()
         self.problems: Sequence[str] = ()
         self._waiting: Sequence[str] = ()
@@ -81,6 +85,7 @@ class Reload:
         TrialError: the last one still waits to be confirmed. To reload over it would leave two to come back to.
         """
         async with self._turn:
+            self._signalled = False  # who asked until now meant the file as it is read here
             if self._trial is not None:
                 raise TrialError(f"the last reload {self._waits(self._trial)}")
             self._began()
@@ -104,6 +109,12 @@ class Reload:
 
     async def on_signal(self) -> None:
         """As `reload`, for who cannot be answered."""
+        if self._signalled:
+            return
+        self._signalled = True
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._next_at - loop.time())
+        self._next_at = loop.time() + PAUSE
         try:
             await self.reload()
         except TrialError as error:

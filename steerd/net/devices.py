@@ -1,4 +1,4 @@
-"""Network devices by name: their indexes, which change when one is deleted and made again, and their MTU."""
+"""Network devices by name: their indexes, which change when one is deleted and made again, MTU and counters."""
 
 import errno
 import fcntl
@@ -13,6 +13,20 @@ RESOLVED_FOR: Final = 1.0
 """Seconds that an index is believed: the name may have passed to another device."""
 
 _SIOCGIFFLAGS, _SIOCGIFMTU, _IFF_UP = 0x8913, 0x8921, 1  # netdevice(7)
+
+
+RX_BYTES, TX_BYTES, TX_PACKETS = 0, 8, 9
+"""Places in `counters`."""
+_NAME_WIDTH, _FIELDS = 6, 16
+
+
+def counters(page: bytes, device: str) -> list[int] | None:
+    """What the device has received and sent, from what /proc/net/dev has (proc_pid_net(5)). None: it is not there, or
+    its line is garbled."""
+    begin = b"\n%b:" % device.encode().rjust(_NAME_WIDTH)
+    at = page.find(begin)
+    fields = page[at + len(begin) : page.find(b"\n", at + 1)].split() if at >= 0 else []
+    return [*map(int, fields)] if len(fields) >= _FIELDS and all(map(bytes.isdigit, fields)) else None
 
 
 class LinkState(NamedTuple):

@@ -2,13 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from steerd.config.settings import Guard
 from steerd.core.settings import PolicyId
-from steerd.route.around.kernel_drops import KernelDrops
+from steerd.net.devices import TX_PACKETS, counters
+from steerd.route.around.kernel_drops import KernelDrops, legacy_words
+from steerd.route.around.neighbours import Neighbours
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.counting import Counting
 from steerd.route.model.prefixes import FAMILIES
@@ -17,6 +23,7 @@ from steerd.route.nft.examples import Example
 from steerd.route.nft.guard import guard_chain
 from steerd.route.nft.protect import Protection
 from steerd.route.observed.ledger import Key, Ledger, words
+from steerd.route.observed.sending import Sending
 from steerd.route.observed.where import OTHER, Seen, Ways, Where
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
@@ -28,6 +35,11 @@ log = logging.getLogger(__name__)
 
 _EVERY: Final = 5.0
 """Seconds between two looks."""
+_DEVICES: Final = Path("/proc/thread-self/net/dev")
+_BEHIND: Final = (
+    "something behind the last chain of nftables' forward hook drops them or leads them to another device: look at "
+    "`tc -s qdisc show dev {0}`, `tc filter show dev {0} egress` and, of nftables, postrouting and egress chains"
+)
 
 
 class Census:
@@ -45,6 +57,8 @@ class Census:
         self._protection = protection
         self._around = around
         self._kernel_drops = KernelDrops()
+        self._neighbours = Neighbours()
+        self._sending = Sending()
         self._reconciler = reconciler
         self._worker = worker
         self._nft = nft
@@ -70,6 +84,7 @@ class Census:
     async def end(self) -> None:
         """Count no more. Safe to repeat."""
         await self._own.do(self._counting.close)
+        await self._own.do(self._neighbours.close)
         await self._own.close()
 
     async def _look(self, since: float, now: float) -> None:
@@ -81,6 +96,9 @@ class Census:
         policies = held.settings.policies if held else ()
         every, counts = self._counting.every, self._counting.counts
         ways = self._ways()
+        handed: Counter[str] = sum((seen.left + seen.own for seen in news.values()), Counter())
+        devices = {device for way in ways.values() for device in way.all}
+        await self._own.do(partial(self._look_at_wires, handed, devices, now, every))
         moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
         for example in await self._own.do(lambda: self._counting.examples(held)):
             self._examples |= {policy.policy: example for policy in policies if policy.order == example.order}
@@ -90,8 +108,13 @@ class Census:
             self._ledger.forget()
         for remark in () if said else self._drops():
             log.warning("%s", remark)
-        reasons = self._kernel_drops.reasons()
-        causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons))}
+        reasons = self._kernel_drops.reasons(now)
+        strangers: list[str] = []
+        if any(one.place[0] is not Where.NOWHERE for policy, _ in ways for one in self._ledger.wrong(policy)):
+            async with self._worker.turn:
+                look = partial(self._reconciler.account.strangers, self._reconciler.standing.settings)
+                strangers = await self._worker.do(look)
+        causes = {policy: found for policy, _ in ways if (found := self._wrongs(policy, reasons, strangers))}
         for policy, found in causes.items():
             for goes, before in self._causes.get(policy, {}).items():
                 if goes in found:
@@ -102,27 +125,45 @@ class Census:
             async with self._worker.turn:
                 self._publish(await self._worker.do(partial(self._reconciler.observe, wrong)))
 
+    def _look_at_wires(self, handed: Mapping[str, int], devices: AbstractSet[str], now: float, every: int) -> None:
+        with suppress(OSError):  # looked at again with the next
+            page = _DEVICES.read_bytes()
+            known = {one: found for one in devices if (found := counters(page, one))}
+            self._sending.look(handed, {one: found[TX_PACKETS] for one, found in known.items()}, now, every=every)
+        with suppress(OSError):
+            self._neighbours.look(self._reconciler.standing.settings)
+
     def _ways(self) -> dict[Key, Ways]:
         ways = self._reconciler.standing.ways(self._reconciler.account.expected)
         # What has no counter of its own may be a path's device that came, or has a name that `nft` does not take.
         named = self._counting.named
         return {key: way if way.all <= named else Ways(way.chosen, way.all | {OTHER}) for key, way in ways.items()}
 
-    def _wrongs(self, policy: PolicyId, reasons: Mapping[int, list[str]]) -> dict[str, dict[str, None]]:
+    def _wrongs(
+        self, policy: PolicyId, reasons: Mapping[int, list[str]], strangers: Sequence[str]
+    ) -> dict[str, dict[str, None]]:
         """What is wrong with the policy's packets, with the causes, as far as they are known besides what the kernel
-        says of a packet that it is asked about."""
+        says of a packet that it is asked about. ``strangers``: others' routes in our tables."""
         account, found = self._reconciler.account, {}
         for wrong in self._ledger.wrong(policy):
-            key = policy, wrong.family
-            if wrong.place[0] is not Where.NOWHERE:
-                causes = [taker.words for taker in self._around.takers if policy in taker.takes]
-                causes += filter(None, [account.partly.get(key)])
-            elif key in account.filtered and wrong.share < ALL:
+            key, lost = (policy, wrong.family), wrong.place[0] is Where.NOWHERE
+            if lost and key in account.filtered and wrong.share < ALL:
                 continue  # others' firewalls drop some of what passes: that is what they are for
-            else:
-                causes = [*filter(None, [account.doubts.get(key)]), *reasons[wrong.family]]
-            found[words(wrong)] = dict.fromkeys(causes)
+            causes = [taker.words for taker in self._around.takers if policy in taker.takes]
+            causes += filter(None, [(account.doubts if lost else account.partly).get(key)])
+            causes += [*reasons[wrong.family], *self._unreachable(policy)] if lost else strangers
+            found[words(wrong)] = dict.fromkeys([*causes, *account.marks] or legacy_words(wrong.family))
+        chosen = {device for key, way in self._ways().items() if key[0] == policy for device in way.chosen}
+        for device in sorted(chosen & self._sending.silent):
+            causes = self._unreachable(policy) or [_BEHIND.format(device)]
+            found[f"most of its packets are handed to {device}, which does not send them"] = dict.fromkeys(causes)
         return found
+
+    def _unreachable(self, policy: PolicyId) -> list[str]:
+        """Of the path that the policy uses, why its next hop is not there."""
+        choice = self._reconciler.standing.choices.get(policy)
+        words = self._neighbours.silent.get(choice.best) if choice and choice.best else None
+        return [words] if words else []
 
     def _guarded(self) -> dict[Key, int]:
         """What each policy's guard has dropped since the last look. What it drops between that and a change of its
@@ -167,7 +208,9 @@ class Census:
 
     def remarks(self) -> tuple[str, ...]:
         """What the guard dropped in the last minute, and what is not counted, one line each."""
-        return (*self._drops(), *self._counting.remarks)
+        full = self._kernel_drops.remarks(asyncio.get_running_loop().time())
+        silent = (f"path {path}: {words}" for path, words in sorted(self._neighbours.silent.items()))
+        return (*self._drops(), *self._counting.remarks, *full, *silent)
 
     def _example(self, policy: PolicyId) -> str:
         return f", e.g. {self._examples[policy]}" if policy in self._examples else ""

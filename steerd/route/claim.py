@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import product
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -29,6 +29,8 @@ _ADDRESS: Final = re.compile(
     rb" ([0-9]+) @steerd/([a-z_]{1,20})/(?:([0-9]{1,10})-([0-9]{1,10})|([A-Za-z_][\w.-]{0,255}))$"
 )
 """A claim as /proc/net/unix shows it."""
+_CAPABILITIES: Final = re.compile(rb"^CapEff:\s*([0-9a-f]{1,16})$", re.MULTILINE)
+_NET_ADMIN: Final = 12
 
 
 class Claimed(NamedTuple):
@@ -133,18 +135,26 @@ def claimed() -> Iterator[tuple[Claimed, int]]:
 
 def _refuse(one: Claimed, other: Claimed) -> bool:
     """Raises `RouteError` if another steerd has the ``other``. Returns whether somebody has it who may not: anybody may
-    take such a name, and nobody but root may change routes, or keep us from it."""
+    take such a name, and nobody who may not change routes may keep us from it."""
     holder = _holder(f"\0{other.address}")
     if holder is None:
         return False
     pid, uid = holder
-    if uid not in (0, os.geteuid()):
+    if uid not in (0, os.geteuid()) and not _may_route(pid):
         return True
     meets = "" if one == other else f", which meets {one.words}"
     raise RouteError(
         f"another steerd, process {pid}, has route.{one.key} {other.words} here{meets}: "
         "stop it, or give this one numbers of its own"
     )
+
+
+def _may_route(pid: int) -> bool:
+    """Whether a process has CAP_NET_ADMIN, as far as we may know: the service has a user of its own."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_bytes()
+        return (found := _CAPABILITIES.search(status)) is not None and bool(int(found[1], 16) >> _NET_ADMIN & 1)
+    return False
 
 
 def _holder(address: str) -> tuple[int, int] | None:

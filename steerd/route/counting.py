@@ -15,6 +15,7 @@ from typing import Final
 from steerd.config.settings import Prefixes, RouteSettings
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead
+from steerd.route.model.objects import REJECTS
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counters import CAME, HERE, LEFT, TRIAL, Counters, TooManyError, counters, table_name
 from steerd.route.nft.examples import Example, Examples, group
@@ -214,7 +215,8 @@ def others(given: Described, before: Iterable[str]) -> tuple[str, ...]:
 
 def _inputs(given: Described) -> _Given:
     """As for the guard, but also of what it does not guard: what main's routes take altogether is counted, too, and so
-    is what pieces of a default route take, be it a part."""
+    is what pieces of a default route take, be it a part. What else main rejects it knows better, as all by its longer
+    prefixes."""
     settings, leads = given.settings, given.main.leads
     taken: dict[Key, frozenset[Lead]] = {}
     some = dict.fromkeys(FAMILIES, b"")
@@ -228,5 +230,10 @@ def _inputs(given: Described) -> _Given:
                 whole = found.share >= ALL
                 some[family] += doubtful(leads, taken[policy.policy, family], family) if whole else pieces
     unsure = Prefixes(*(prefixes.union(family, some[family]) for family in FAMILIES))
-    around = replace(given.inputs, taken=taken, doubtful=unsure, mtus={}, uplinks=frozenset())
+    known = {family: [prefixes.of_family(given.inputs.main, family)] for family in FAMILIES}
+    for lead, packed in leads.items():
+        if lead.type in REJECTS and not lead.some:
+            known[lead.family].append(packed)
+    main = Prefixes(*(prefixes.union(family, *known[family]) for family in FAMILIES))
+    around = replace(given.inputs, main=main, taken=taken, doubtful=unsure, mtus={}, uplinks=frozenset())
     return settings, given.selections, around

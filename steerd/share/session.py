@@ -17,6 +17,8 @@ from steerd.share.client import BrokerConnection, connected, content_type
 from steerd.share.credentials import read
 from steerd.share.framing import BrokenError
 from steerd.share.messages import Message
+from steerd.share.refusals import SAID_EVERY
+from steerd.text.seldom import Seldom, more
 
 _log = logging.getLogger(__name__)
 
@@ -29,10 +31,13 @@ PATIENT: Final = 600.0
 be mending it; then it backs off. If another client connects under the same name, it backs off at once."""
 PACE: Final = 0.1
 """Seconds between two looks at what was heard: who says more is heard less."""
+REST: Final = 9.0
+"""After each message so many times as long as it took: a small one may inflate to much."""
 SAY_AGAIN: Final = 3.0
 """Seconds until what the broker refused, or somebody else contradicted, is published again."""
 
-_HOPELESS: Final = (129, 130, 142)  # malformed packet, protocol error, session taken over (MQTT 5, 3.14.2.1)
+_HOPELESS: Final = (129, 130, 142, 156, 157)
+"""Malformed packet, protocol error, session taken over, use another server, server moved (MQTT 5, 3.14.2.1)."""
 _FAREWELL: Final = 3.0
 
 
@@ -92,6 +97,7 @@ class Session:
         self._on_message = on_message
         self._draw = draw
         self._backoff = backoff
+        self._seldom = Seldom(SAID_EVERY)
         self._wake = asyncio.Event()
         self._subscribe_again = False
         self._unsaid = False  # whether the broker may have another state of ours
@@ -197,7 +203,9 @@ class Session:
         async with connected(self._settings, credentials, self._member.name, self._refuse, will=will) as connection:
             self._connection = connection
             self._on_connected(True)
-            _log.info("MQTT: connected to %s:%d", self._settings.host, self._settings.port)
+            unsaid = self._seldom.said("connected")
+            if unsaid is not None:  # a broker may end each session at once
+                _log.info("MQTT: connected to %s:%d%s", self._settings.host, self._settings.port, more(unsaid))
             try:
                 await self._say(online=True)
                 await self._until_stopped(connection)
@@ -219,7 +227,9 @@ class Session:
 
     async def _receive(self, connection: BrokerConnection) -> None:
         await connection.subscribe(self._member.topic, *self._member.filters)
+        loop = asyncio.get_running_loop()
         async for message in connection.messages:
+            began = loop.time()
             self._on_message("in")
             with self._messages:
                 topic, payload = str(message.topic), message.payload
@@ -229,6 +239,7 @@ class Session:
                     # The will of an earlier, broken connection may come after we said that we are online.
                     self._unsaid = True
                     self._wake.set()
+            await asyncio.sleep(REST * (loop.time() - began))
             if not connection.messages:
                 await asyncio.sleep(PACE)  # of what comes meanwhile, the latest of each topic is looked at
 

@@ -33,15 +33,18 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 CREATE TABLE IF NOT EXISTS decisions (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (wall_ms);
 CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS packets (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept: decisions and traces by number and age (days), and the size of the file in bytes."""
+    """How much is kept: decisions, traces and what packets did by number and age (days), and the size of the file in
+    bytes."""
 
     decisions: int = 10_000
     traces: int = 500
+    packets: int = 1_000
     days: float = 90.0
     size: int = 200 << 20
 
@@ -61,6 +64,14 @@ class Database:
     def _use(self, db: sqlite3.Connection) -> None:
         self._db = db
         self.commit, self.rollback, self.close = db.commit, db.rollback, db.close
+        self._which = self._there()
+
+    def _there(self) -> tuple[int, int] | None:
+        """Which file is in its place now."""
+        with suppress(OSError):
+            found = self._file.stat()
+            return found.st_dev, found.st_ino
+        return None
 
     def _open(self) -> sqlite3.Connection:
         kept: Mapping[str, str] = {}
@@ -80,8 +91,13 @@ class Database:
             return self._connect(":memory:", kept)
 
     def again(self) -> None:
-        """Use the file, if it can be used by now, after a start in memory; what was kept there is left."""
+        """Use the file, if it can be used by now, after a start in memory; what was kept there is left. Where somebody
+        has removed it, begin another."""
         if self.persistent:
+            if self._there() != self._which:
+                _log.warning("%s was removed: starting anew", self._file)
+                self._db.close()  # first of all: it removes what is beside the file, by name
+                self._use(self._open())
             return
         with suppress(Exception):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -209,6 +225,17 @@ class Database:
         surplus = f"DELETE FROM traces WHERE wall_ms <= ({nth})"  # noqa: S608 -- of constants
         self._db.execute(surplus, (self._limits.traces,))
 
+    def add_packets(self, wall_ms: int, body: dict[str, Any]) -> None:
+        """Keep that a policy's packets began to go wrong, or are right again, at this Unix time in ms."""
+        self._db.execute("INSERT INTO packets (wall_ms, body) VALUES (?, ?)", (wall_ms, json.dumps(body)))
+        oldest = int((self._sober() - self._limits.days * 86_400.0) * 1000)
+        surplus = "DELETE FROM packets WHERE wall_ms < ? OR id <= (SELECT max(id) FROM packets) - ?"
+        self._db.execute(surplus, (oldest, self._limits.packets))
+
+    def packets(self, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
+        """As `decisions`, of what `add_packets` kept."""
+        return self._latest("packets", since_ms, limit)
+
     def add_trace(self, event_id: str, wall_ms: int, body: dict[str, Any]) -> None:
         """Keep what was traced after a decision; ``wall_ms`` is the decision's, or later."""
         self._db.execute("INSERT OR REPLACE INTO traces VALUES (?, ?, ?)", (event_id, wall_ms, json.dumps(body)))
@@ -226,7 +253,10 @@ class Database:
 
     def decisions(self, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
         """Wall time and body of the latest ones, newest first."""
-        latest = "SELECT wall_ms, body FROM decisions WHERE wall_ms >= ? ORDER BY id DESC LIMIT ?"
+        return self._latest("decisions", since_ms, limit)
+
+    def _latest(self, table: str, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
+        latest = f"SELECT wall_ms, body FROM {table} WHERE wall_ms >= ? ORDER BY id DESC LIMIT ?"  # noqa: S608 -- ours
         rows = self._db.execute(latest, (since_ms, limit))
         return [(wall_ms, found) for wall_ms, body in rows if isinstance(found := _json(body), dict)]
 

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -28,6 +29,8 @@ TOTAL_MAX: Final = 512 << 20
 """Bytes of all recordings in a folder: the oldest go."""
 RESERVED: Final = 16 << 20
 """Bytes that stay free on the disk: what a restart must not forget needs room, too."""
+LINE_MAX: Final = 16 << 20
+"""Characters that are read as a line: a file of some kB may inflate to any length."""
 PATTERN: Final = "recording-*.jsonl.gz"
 AGE_MAX: Final = 14 * 86_400.0
 """Seconds that a recording covers, and for which it is kept after its end."""
@@ -138,7 +141,7 @@ def _header(first: Any) -> Header:
 def _lines(file: Path) -> Iterator[str]:
     try:
         with gzip.open(file, "rt", encoding="utf-8") as opened:
-            yield from opened
+            yield from iter(partial(opened.readline, LINE_MAX), "")
     except (EOFError, zlib.error):
         return  # cut off
     except UnicodeDecodeError:

@@ -90,7 +90,14 @@ class Store:
 
     def decided(self, switched: Switched, wall_ms: int, *, paper: bool = False) -> None:
         """Keep a decision; ``paper``: nobody carries it out."""
-        self._writer.do(lambda database: database.add_decision(wall_ms, {**to_json(switched), "paper": paper}))
+        row = {**to_json(switched), "paper": True} if paper else to_json(switched)
+        self._writer.do(lambda database: database.add_decision(wall_ms, row))
+
+    def packets(self, wall_ms: int, policy: str, why: str, lasted: float | None = None) -> None:
+        """Keep that a policy's packets go wrong, and ``why``; ``lasted``: that they are right again, after so many
+        seconds."""
+        body = {"policy": policy, "why": why, "lasted": lasted}
+        self._writer.do(lambda database: database.add_packets(wall_ms, body))
 
     def traced(self, event_id: str, wall_ms: int, trace: Mapping[str, Any]) -> None:
         """Keep what was traced after a decision that is kept."""
@@ -108,6 +115,12 @@ class Store:
             ]
 
         return await self._read(look) or []
+
+    async def packets_history(self, since_s: float, limit: int) -> list[dict[str, Any]]:
+        """As `history`, of what `packets` kept: with ``wall_ms``, ``policy``, ``why`` and ``lasted``."""
+        since_ms = int((self._wall() - since_s) * 1000)
+        found = await self._read(lambda database: database.packets(since_ms, limit)) or []
+        return [{"wall_ms": wall_ms, **body} for wall_ms, body in found]
 
     async def decision(self, event_id: str) -> dict[str, Any] | None:
         """The decision with this id as `history` has it, or None."""

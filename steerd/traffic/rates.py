@@ -13,6 +13,7 @@ from typing import Final
 
 from steerd.core.events import Carried
 from steerd.core.settings import PathId
+from steerd.net.devices import RX_BYTES, TX_BYTES, counters
 
 COUNTERS: Final = Path("/proc/self/net/dev")
 EVERY: Final = 1.0
@@ -22,17 +23,11 @@ NEWS: Final = 0.25
 LEAST: Final = 4_000.0
 """Bytes a second: changes far below this do not matter."""
 
-NAME_WIDTH, RX_BYTES, TX_BYTES, FIELDS = 6, 0, 8, 16
-
 
 def read(page: bytes, device: str) -> int | None:
     """The bytes that the device received and sent, together. None: it is not there, or its line is garbled."""
-    begin = b"\n%b:" % device.encode().rjust(NAME_WIDTH)
-    at = page.find(begin)
-    fields = page[at + len(begin) : page.find(b"\n", at + 1)].split() if at >= 0 else []
-    if len(fields) < FIELDS or not (fields[RX_BYTES].isdigit() and fields[TX_BYTES].isdigit()):
-        return None
-    return int(fields[RX_BYTES]) + int(fields[TX_BYTES])
+    found = counters(page, device)
+    return None if found is None else found[RX_BYTES] + found[TX_BYTES]
 
 
 class Rates:

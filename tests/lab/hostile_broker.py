@@ -4,18 +4,25 @@ It shakes hands as a broker does, and then does one thing, of `ATTACKS`, to whoe
 """
 
 import itertools
+import json
 import socket
 import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 CONNACK = b"\x20\x03\x00\x00\x00"
+STINGY = b"\x20\x12\x00\x00\x0f" + b"\x21\0\1" + b"\x24\0" + b"\x25\0" + b"\x27\0\0\0\x14" + b"\x13\0\1"
+"""Of who takes one message at a time, without QoS and retaining, of 20 bytes, and wants to hear each second."""
 SUBACK, PUBLISH, PINGRESP = 0x90, 0x30, b"\xd0\x00"
 GRANTED = b"\x00" + b"\x01" * 7
-ROOT = "steer/v1/lab/pop"
+TENANT = "steer/v1/lab"
+ROOT = f"{TENANT}/pop"
+ABSENT = tuple(f"absent{n}" for n in range(100))
+"""Names of PoPs that a gateway may know, though no path leads there."""
 
 
 def number(value: int) -> bytes:
@@ -86,6 +93,96 @@ def reports() -> Iterator[bytes]:
         yield published(f"{ROOT}/fra1/state", body)
 
 
+def report(pop: str, seq: int, *, accepting: bool = True, **more: object) -> bytes:
+    about = {"v": 1, "pop": pop, "epoch": 1700000000, "seq": seq, "accepting": accepting, **more}
+    return json.dumps(about).encode()
+
+
+def bombs() -> Iterator[bytes]:
+    """Small reports that inflate to the most that is read, in the name of one PoP after the other."""
+    kind = b"\x03" + struct.pack(">H", 21) + b"application/json+zlib"
+    packed = [(pop, zlib.compress(report(pop, 1, links=[{}] * 15_000))) for pop in ABSENT]
+    for pop, body in itertools.cycle(packed):
+        yield published(f"{ROOT}/{pop}/state", body, properties=kind)
+
+
+def flapping() -> Iterator[bytes]:
+    """A PoP that takes its word back each tenth of a second."""
+    for seq in itertools.count(1):
+        yield published(f"{ROOT}/fra1/state", report("fra1", seq, accepting=seq % 2 == 0))
+        time.sleep(0.1)
+
+
+def deep() -> Iterator[bytes]:
+    for inner in itertools.cycle((b"[" * 60_000, b'{"a":' * 10_000, b"9" * 60_000)):
+        yield published(f"{ROOT}/fra1/state", inner)
+
+
+def unknown_keys() -> Iterator[bytes]:
+    for n in itertools.count():
+        order = b'{"key":"%016x","sig":"%s","order":{"v":1}}' % (n % 2**64, b"A" * 86)
+        yield published(f"{TENANT}/ctl/all/pop/fra1", order)
+
+
+def contradicts() -> Iterator[bytes]:
+    """Tells the victim, again and again, that it has died."""
+    body = b'{"v":1,"gw":"gw-lab","epoch":1,"online":false,"version":"0"}'
+    yield from itertools.repeat(published(f"{TENANT}/gw/lab/gw-lab/state", body))
+
+
+def aliases() -> Iterator[bytes]:
+    for alias in itertools.cycle(range(1, 65536)):
+        yield published(f"{ROOT}/fra1/state", b"{}", properties=b"\x23" + struct.pack(">H", alias))
+
+
+def nameless_alias() -> Iterator[bytes]:
+    yield published(b"", b"{}", properties=b"\x23\0\1")
+
+
+def acks() -> Iterator[bytes]:
+    words = b"\x1f" + struct.pack(">H", 3000) + b"x" * 3000
+    for mid in itertools.cycle(range(1, 65536)):
+        yield packet(0x40, struct.pack(">H", mid) + b"\x80" + number(len(words)) + words)
+
+
+def pings() -> Iterator[bytes]:
+    yield from itertools.repeat(PINGRESP * 5000)
+
+
+def auth() -> Iterator[bytes]:
+    yield from itertools.repeat(packet(0xF0, b"\x18\x00"))
+
+
+def connacks() -> Iterator[bytes]:
+    yield from itertools.repeat(CONNACK)
+
+
+def redirect() -> Iterator[bytes]:
+    elsewhere = b"\x1c" + struct.pack(">H", 16) + b"203.0.113.9:1883"
+    yield packet(0xE0, b"\x9d" + number(len(elsewhere)) + elsewhere)
+
+
+def drip() -> Iterator[bytes]:
+    yield bytes([PUBLISH]) + number(60_000)
+    while True:
+        yield b"\0"
+        time.sleep(0.02)
+
+
+def leaves() -> Iterator[bytes]:
+    """Comes back each time as if nothing were wrong, and goes."""
+    raise ConnectionAbortedError
+    yield b""
+
+
+def stingy() -> Iterator[bytes]:
+    yield b""
+
+
+def silent() -> Iterator[bytes]:
+    yield b""
+
+
 def taken_over() -> Iterator[bytes]:
     """As when another client connects under the victim's name."""
     yield b"\xe0\x01\x8e"
@@ -99,12 +196,13 @@ ATTACKS: dict[str, Callable[[], Iterator[bytes]]] = {
     one.__name__: one
     for one in (
         announced_size, qos_2, bad_topic, suback, many_topics, user_properties, never_reads, bad_properties, reports,
-        noise, taken_over,
+        noise, taken_over, bombs, flapping, deep, unknown_keys, contradicts, aliases, nameless_alias, acks, pings, auth,
+        connacks, redirect, drip, leaves, stingy, silent,
     )
 }  # fmt: skip
 
 
-def answers(victim: socket.socket) -> Iterator[bytes]:
+def answers(victim: socket.socket, connack: bytes) -> Iterator[bytes]:
     """To what the victim sends, until it goes."""
     while data := victim.recv(1 << 16):
         while data:
@@ -122,27 +220,28 @@ def answers(victim: socket.socket) -> Iterator[bytes]:
             elif kind == 12:
                 yield PINGRESP
             elif kind == 1:
-                yield CONNACK
+                yield connack
 
 
 def play(victim: socket.socket, attack: Callable[[], Iterator[bytes]]) -> None:
     def answer() -> None:
         with suppress(OSError, IndexError):
-            for one in answers(victim):
+            for one in answers(victim, STINGY if attack is stingy else CONNACK):
                 victim.sendall(one)
         victim.close()
 
-    deaf = attack is never_reads
     with suppress(OSError):
-        if deaf:
+        if attack in (never_reads, silent):
             victim.recv(1 << 16)
-            victim.sendall(CONNACK)
+            victim.sendall(CONNACK if attack is never_reads else b"")
         else:
             threading.Thread(target=answer, daemon=True).start()
             time.sleep(0.5)
         for data in attack():
             victim.sendall(data)
         time.sleep(60)
+    with suppress(OSError):
+        victim.shutdown(socket.SHUT_RDWR)
 
 
 def main(port: int, attack: str) -> None:

@@ -1,5 +1,6 @@
 """The real daemon, and files that somebody else has had a hand in."""
 
+import fcntl
 import os
 import resource
 import signal
@@ -146,3 +147,29 @@ def test_without_memory_steering_goes_on_and_the_log_stays_small(room: int) -> N
     assert found["lives"]
     assert found["new threads"] == 0
     assert found["bytes of log"] < 40_000
+
+
+def unread() -> Any:
+    """Standard error is a small pipe that nobody reads, as of a journal whose disk hangs; the path dies."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with World(rate=50) as world:
+        config = world.gateway_config()
+        daemon = world.run_daemon(config, stderr=writing)
+        until(lambda: status(world)["policies"][0]["choice"] is not None)
+        until(lambda: all(path["state"] == "up" for path in status(world)["paths"]))
+        FILE.write_text("".join(f"[x{n}]\n" for n in range(200)))
+        for _ in range(20):
+            assert ask(world, "reload")[0] == 78
+        began = time.monotonic()
+        world.pops["fra1"].set(dead=True)
+        until(lambda: arrived(world, began) == "ams1")
+        daemon.terminate()
+        ended = daemon.wait(60)
+    os.close(reading)
+    os.close(writing)
+    return ended
+
+
+def test_where_nobody_reads_the_log_steering_goes_on() -> None:
+    assert run(f"{__name__}:unread") == 0

@@ -7,7 +7,7 @@ import pytest
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.lab.world.world import World
-from tests.lab.test_daemon import metric, start, status
+from tests.lab.test_daemon import ask, metric, start, status
 from tests.lab.test_daemon_reload import text
 from tests.lab.test_daemon_remarks import ready
 from tests.lab.waiting import until
@@ -37,6 +37,7 @@ def astray() -> Any:
         namespaces.ip("rule del priority 90", "gw")
         until(lambda: status(world)["policies"][0]["error"] is None)
         found["after"] = ready()
+        found["history"], found["kept"] = ask(world, "history")[1]["packets"], text(world, "history")[1]
         daemon.terminate()
         daemon.wait(60)
     return found
@@ -54,3 +55,8 @@ def test_status_why_metrics_and_readyz_tell_where_packets_go() -> None:
     assert "is no path of the policy's" in " ".join(found["told"].split())
     assert found["ready"].startswith("503 ")
     assert found["after"] == "200\n"
+    ended, began = found["history"]
+    assert (began["wrong"], ended["wrong"]) == (True, False)
+    assert "is no path of the policy's" in began["why"] + ended["why"]
+    assert ended["wall_ms"] - began["wall_ms"] >= 1000 * ended["lasted_s"] - 100 > 0
+    assert f"{ended['policy']}: packets are right again, after " in found["kept"]

@@ -1,9 +1,11 @@
 """The real daemon's reloads on trial, and its plans: what they promise is what the kernel then has."""
 
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,3 +192,23 @@ def test_a_plan_is_what_a_reload_then_does() -> None:
     assert not found["changed"]
     assert found["after"][1]["lines"] == []
     assert found["after"][1]["notes"] == []
+
+
+def starting() -> Any:
+    with World() as world:
+        with LOG.open("a") as log:
+            daemon = world.run_daemon(world.gateway_config(), stderr=log)
+        until(lambda: hangup_is_heeded(daemon.pid))  # the file is read after that
+        daemon.send_signal(signal.SIGHUP)
+        until(lambda: "is ready" in LOG.read_text())
+        until(lambda: f"reloaded {FILE}" in LOG.read_text())
+        return daemon.poll()
+
+
+def hangup_is_heeded(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return any(int(found, 16) & 1 for found in re.findall(r"^Sig(?:Ign|Cgt):\s*(\w+)", status, re.MULTILINE))
+
+
+def test_a_reload_that_is_asked_for_while_the_daemon_starts_comes_when_it_has() -> None:
+    assert scene("starting") is None

@@ -24,7 +24,6 @@ from steerd.config.settings import ProbePath
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.net.devices import Devices
-from steerd.probe.error import ProbeError
 from steerd.probe.methods.udp import UdpCarrier
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.wire import datagram as wire_options
@@ -179,10 +178,20 @@ def keys() -> Any:
     probed.run(0.3)
     answered = probed.counts(1)
     probed.told = again
-    wrong.write_text("short")
-    with pytest.raises(ProbeError, match=r"^path pop1/a: /run/wrong.key: "):
-        probed.carrier.leg(path(key_file=wrong), 0)
-    return {"legs": [probed.counts(leg) for leg in range(4)], "again": answered, "counted": reflecting.stop()}
+    # Nor does one that cannot be read yet keep other paths from being probed.
+    wrong.unlink()
+    waiting = probing(path(key_file=wrong, timeout=0.2), path(number=2, key_file=right, timeout=0.2)).run(0.3)
+    late = [waiting.counts(leg) for leg in range(2)]
+    wrong.write_text(KEY)
+    waiting.told.clear()
+    waiting.run(0.3)
+    late.append(waiting.counts(0))
+    return {
+        "legs": [probed.counts(leg) for leg in range(4)],
+        "again": answered,
+        "late": late,
+        "counted": reflecting.stop(),
+    }
 
 
 def test_only_the_right_key_is_answered():
@@ -191,6 +200,10 @@ def test_only_the_right_key_is_answered():
     assert set(right) == set(padded) == {"reply"}
     assert set(wrong) == set(none) == {"overdue", "lost"}
     assert set(found["again"]) == {"reply"}
+    before, other, after = found["late"]
+    assert set(before) == {"local"}
+    assert set(other) == {"reply"}
+    assert "reply" in after
     assert found["counted"]["unauthenticated"] == wrong["lost"]
     assert found["counted"]["short"] >= none["lost"]
 

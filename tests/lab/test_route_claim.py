@@ -4,6 +4,8 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +106,30 @@ def test_a_claim_goes_with_its_process_however_that_ends(gateway):
     claim.take(given)
     claim.take(given)  # one's own is no other's
     claim.close()
+
+
+def test_a_claim_holds_against_another_user_who_may_route_and_not_against_one_who_may_not(gateway):
+    program = (
+        "import sys, pickle; from steerd.route.claim import Claim; one = Claim(); "
+        "one.take(pickle.loads(sys.stdin.buffer.read())); print('held', flush=True); import time; time.sleep(30)"
+    )
+    if Path("/proc/self/uid_map").read_text().split()[2] == "1":
+        pytest.skip("there is one user only in here")
+    given = settings((), ())
+    service = ["--inh-caps=+net_admin", "--ambient-caps=+net_admin"]
+    for more, refused in ((service, True), ([], False)):
+        user = ["setpriv", "--reuid=998", "--regid=998", "--clear-groups", *more]
+        command = [*user, sys.executable, "-c", program]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            try:
+                holder.stdin.write(pickle.dumps(given))
+                holder.stdin.close()
+                assert holder.stdout.readline() == b"held\n"
+                with closing(Claim()) as ours:
+                    if refused:
+                        with pytest.raises(RouteError, match=f"process {holder.pid}, has route.table 4200"):
+                            ours.take(given)
+                    else:
+                        ours.take(given)
+            finally:
+                holder.kill()

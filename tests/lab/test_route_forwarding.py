@@ -171,6 +171,55 @@ def test_a_chain_of_another_that_drops_everything_is_an_error_that_names_it_unti
 
 
 @pytest.mark.nft
+@pytest.mark.parametrize(
+    ("family", "base", "rule"),
+    [
+        ("ip", "filter hook prerouting priority raw", 'iifname "lan" drop'),
+        ("ip", "filter hook postrouting priority mangle", 'oifname "a" drop'),
+        ("netdev", 'filter hook ingress device "lan" priority 0', "drop"),
+        ("netdev", 'filter hook egress device "a" priority 0', "drop"),
+    ],
+    ids=["prerouting", "postrouting", "ingress", "egress"],
+)
+def test_a_chain_that_drops_everything_before_or_behind_the_forward_hook_is_an_error_too(gateway, family, base, rule):
+    heard = Heard()
+
+    async def run():
+        router = heard.router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        nft(f"table {family} fw {{\nchain f {{\ntype {base};\n{rule}\n}}\n}}\n")
+        await until_async(lambda: told(heard))
+        assert f"chain f of nftables' table {family} fw drops IPv4 from lan to a" in told(heard)
+        assert goes(gateway, ADDRESS) is None
+        nft(f"delete table {family} fw\n")
+        await until_async(lambda: told(heard) is None)
+        assert goes(gateway, ADDRESS) == "a"
+        await router.stop()
+
+    routing(run())
+
+
+@pytest.mark.nft
+def test_a_chain_of_another_that_sets_a_mark_of_ours_is_a_remark_until_it_goes(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        nft("table ip fw {\nchain f {\ntype filter hook prerouting priority mangle;\nmeta mark set 0x02000000\n}\n}\n")
+        await until_async(router.remarks)
+        (said,) = router.remarks()
+        assert "chain f of nftables' table ip fw sets mark 0x2000000, which is steerd's own for path pop/b" in said
+        assert goes(gateway, ADDRESS) == "b"
+        nft("delete table ip fw\n")
+        await until_async(lambda: not router.remarks())
+        assert goes(gateway, ADDRESS) == "a"
+        await router.stop()
+
+    routing(run())
+
+
+@pytest.mark.nft
 def test_a_chain_of_another_that_may_drop_is_a_remark(gateway):
     nft(chain("udp dport 5005 accept"))
 

@@ -1,5 +1,6 @@
 """Where policies' packets go, counted by nftables and compared with what comes out of each device."""
 
+import ctypes
 import socket
 import subprocess
 from collections import Counter
@@ -99,6 +100,7 @@ def test_what_leaves_by_no_path_is_astray_and_an_error_with_its_cause(gateway):
         def send() -> bool:
             gateway.send("172.16.1.1", 60)
             gateway.send("10.1.2.3", 40)
+            gateway.arrivals()
             return told(router) == {"all": True} and any(one.mismatch for one in heard.installed)
 
         await until_async(send)
@@ -113,9 +115,30 @@ def test_what_leaves_by_no_path_is_astray_and_an_error_with_its_cause(gateway):
 
         def calm() -> bool:
             gateway.send("10.1.2.3", 40)
+            gateway.arrivals()
             return heard.installed[-1].mismatch is None
 
         await until_async(calm)
+        await router.stop()
+
+    routing(run())
+
+
+@pytest.mark.parametrize(("given", "goes"), [(OPEN, "leave by wan"), (ALL, "are dropped by the leak guard")])
+def test_a_route_of_anothers_in_a_table_of_ours_is_named_as_the_cause(gateway, given, goes):
+    async def run():
+        heard, router = await counting(settings(PATHS, (given,)))
+        await router.steer(steer("all", "a"))
+        ip("route", "add", "10.0.0.0/8", "dev", "wan", "table", "4200", "metric", "5", "proto", "static")
+
+        def sent() -> bool:
+            gateway.send("10.1.2.3", 40)
+            gateway.arrivals()
+            return bool(heard.installed) and "table 4200 holds" in (heard.installed[-1].mismatch or "")
+
+        await until_async(sent, told=lambda: f"{heard.installed[-1:]}")
+        assert f"of its IPv4 packets {goes}" in heard.installed[-1].mismatch
+        assert "holds IPv4 routes of protocol 4, which are not steerd's" in heard.installed[-1].mismatch
         await router.stop()
 
     routing(run())
@@ -136,6 +159,7 @@ def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks
         def left_alone() -> bool:
             gateway.send("172.16.1.1", 40)  # main knows it, as a router does that has the whole Internet
             gateway.send("10.1.2.3", 40)
+            gateway.arrivals()  # else the tunnel's queue holds them: its device sends nothing
             found = counted(router)
             pair = found["all", 4, "choice", "a"], found["all", 4, "astray", "wan"]
             if pair[:1] != tuple(one[0] for one in looks[-1:]):
@@ -149,6 +173,7 @@ def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks
         def send() -> bool:
             gateway.send("10.1.2.3", 40)
             gateway.send("201.1.2.3", 60)
+            gateway.arrivals()
             return any(one.mismatch for one in heard.installed)
 
         await until_async(send)
@@ -157,6 +182,149 @@ def test_what_one_half_of_a_default_route_takes_is_astray_and_what_many_networks
         )
         assert "0.0.0.0/1" in str(heard.installed[-1].mismatch)
         assert counted(router)["all", 4, "astray", "wan"] >= 80
+        await router.stop()
+
+    routing(run())
+
+
+def mute(name: str) -> None:
+    """A device with somebody at its far end who answers nothing."""
+    ip("link", "add", "name", name, "type", "veth", "peer", "name", "far")
+    ip("addr", "add", "192.0.2.1/24", "dev", name)
+    ip("-6", "addr", "add", "2001:db8:2::1/64", "dev", name, "nodad")
+    for one in (name, "far"):
+        ip("link", "set", "dev", one, "up")
+
+
+@pytest.mark.parametrize(
+    ("via", "words"),
+    [({"via": "192.0.2.9"}, "next hop 192.0.2.9 does not answer ARP on d"),
+     ({"via6": "2001:db8:2::9"}, "next hop 2001:db8:2::9 does not answer neighbour discovery on d")],
+)  # fmt: skip
+def test_what_a_device_does_not_send_goes_nowhere_and_a_next_hop_that_does_not_answer_is_named(gateway, via, words):
+    mute("d")
+    family = 6 if "via6" in via else 4
+
+    async def run():
+        heard, router = await counting(settings((path(4, "d", carries=str(family), **via), *PATHS), (ALL,)))
+        await router.steer(steer("all", "d"))
+
+        def sent() -> bool:
+            gateway.send("10.1.2.3" if family == 4 else "2001:db8::1", 40)
+            return heard.installed[-1:] != [] and words in (heard.installed[-1].mismatch or "")
+
+        await until_async(sent, told=lambda: f"{heard.installed[-1:]}")
+        assert heard.installed[-1].mismatch.startswith("most of its packets are handed to d, which does not send them")
+        assert told(router) == {"all": True}
+        assert f"path pop/d: {words}" in "".join(router.remarks())
+        await router.steer(steer("all", "a"))
+
+        def calm() -> bool:
+            gateway.send("10.1.2.3" if family == 4 else "2001:db8::1", 40)
+            gateway.arrivals()
+            return heard.installed[-1].mismatch is None
+
+        await until_async(calm)
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_is_dropped_behind_the_last_chain_that_is_looked_at_is_an_error_that_says_where_to_look(gateway):
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        nft('table netdev x { chain c { type filter hook egress device "a" priority 0; meta length > 0 drop; }; }')
+
+        def sent() -> bool:
+            gateway.send("10.1.2.3", 40)
+            return heard.installed[-1:] != [] and "does not send" in (heard.installed[-1].mismatch or "")
+
+        await until_async(sent, told=lambda: f"{heard.installed[-1:]}")
+        assert gateway.arrivals() == {}
+        assert "`tc filter show dev a egress`" in heard.installed[-1].mismatch
+        await router.stop()
+
+    routing(run())
+
+
+def local_for_all() -> None:
+    """As for a transparent proxy, but for all packets: the way back to a LAN host is then this machine itself."""
+    ip("rule", "add", "priority", "90", "ipproto", "udp", "lookup", "100")
+    ip("route", "add", "local", "default", "dev", "lo", "table", "100")
+
+
+def legacy_table(name: str) -> None:
+    """As `iptables-legacy -t NAME -L`: whoever asks for a table first makes it."""
+    asked = ctypes.create_string_buffer(name.encode(), 84)  # struct ipt_getinfo
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        size = ctypes.c_uint32(len(asked))
+        failed = ctypes.CDLL(None, use_errno=True).getsockopt(sock.fileno(), 0, 64, asked, ctypes.byref(size))
+    if failed:
+        pytest.skip("this kernel has no legacy iptables")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda: ip("rule", "add", "priority", "90", "iif", "lan", "prohibit"),
+            "priority 90 prohibit' comes before steerd",
+        ),
+        (
+            lambda: ip("xfrm", "policy", "add", "src", "192.168.50.0/24", "dir", "fwd", "action", "block"),
+            "IPsec drops some",
+        ),
+        (local_for_all, "the kernel takes some for martians"),
+        (lambda: legacy_table("filter"), "iptables-legacy has tables (filter)"),
+    ],
+    ids=["rule", "IPsec", "martians", "legacy iptables"],
+)
+def test_what_goes_nowhere_has_the_cause_that_the_kernel_counts_or_where_to_look(gateway, change, words):
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        change()
+        if "legacy" in words:  # what drops is seen, but tells nothing
+            nft("table ip x { chain c { type filter hook forward priority 5; ip ttl 0-255 drop; }; }")
+
+        def sent() -> bool:
+            gateway.send("10.1.2.3", 40)
+            return heard.installed[-1:] != [] and words in (heard.installed[-1].mismatch or "")
+
+        await until_async(sent, told=lambda: f"{heard.installed[-1:]}")
+        assert heard.installed[-1].mismatch.startswith("most of its IPv4 packets go nowhere")
+        await router.stop()
+
+    routing(run())
+
+
+def test_what_main_rejects_by_a_longer_prefix_is_its_word_and_no_error(gateway):
+    """As an operator's null routes, or the aggregate that BGP announces."""
+
+    async def run():
+        heard, router = await counting(settings(PATHS, (ALL,)))
+        await router.steer(steer("all", "a"))
+        for kind, prefix in (
+            ("blackhole", "10.0.0.0/8"),
+            ("unreachable", "172.16.0.0/12"),
+            ("prohibit", "100.64.0.0/24"),
+        ):
+            ip("route", "add", kind, prefix)
+        await until_async(lambda: "172.16.0.0" in nft("", "list", "table", "inet", "steerd_packets"))
+        sent = 0
+
+        def enough() -> bool:
+            nonlocal sent
+            for address in ("10.1.2.3", "172.16.1.1", "100.64.0.7", "198.51.100.1"):
+                gateway.send(address, 30)
+            sent += 30
+            return counted(router)["all", 4, "choice", "a"] > 200 and sent > 200
+
+        await until_async(enough)
+        assert counted(router)["all", 4, "nowhere", ""] < 100 < 3 * sent
+        assert told(router) == {"all": False}
+        assert not any(one.mismatch for one in heard.installed)
         await router.stop()
 
     routing(run())
@@ -171,11 +339,11 @@ def test_what_the_guard_drops_and_what_goes_nowhere_are_told_apart(gateway):
 
         def sent(address: str) -> bool:
             gateway.send(address, 40)
+            gateway.arrivals()
             return heard.installed[-1:] != [] and "packets" in (heard.installed[-1].mismatch or "")
 
         await until_async(lambda: sent("10.1.2.3"))
         assert "most of its IPv4 packets are dropped by the leak guard" in heard.installed[-1].mismatch
-        assert gateway.arrivals() == {}
         assert {where for _, _, where, _ in counted(router)} == {"guard"}
         ip("rule", "del", "priority", "90")
         gateway.sysctl("ipv6/conf/all/forwarding", 0)

@@ -1,13 +1,28 @@
 """A default route in pieces: what routes of main take of a policy between them is told, and leaks nowhere."""
 
 import asyncio
+import socket
 import subprocess
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 
 from steerd.config.settings import Guard
-from tests.lab.test_route_world import LAN_GATEWAY, Gateway, Heard, goes, ip, path, policy, routing, settings, steer
+from tests.lab.test_route_world import (
+    LAN_GATEWAY,
+    PORT,
+    Gateway,
+    Heard,
+    entered,
+    goes,
+    ip,
+    path,
+    policy,
+    routing,
+    settings,
+    steer,
+)
 from tests.lab.waiting import until_async
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
@@ -90,6 +105,43 @@ def test_a_default_route_in_pieces_is_an_error_and_leaks_nothing_until_it_goes(g
         routes("del", pieces, *words)
         await until_async(lambda: heard.installed[-1].mismatch is None)
         await until_async(lambda: goes(gateway, address) == "a")
+        await router.stop()
+
+    routing(run())
+
+
+def send_of_service(gateway, address, service):
+    with entered(gateway.lan), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, service)
+        one.sendto(b"test", (address, PORT))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words", "address"),
+    [
+        (HALVES, ("tos", "0x10", *VIA), "198.51.100.1"),
+        (GLOBAL6, ("from", "2001:db8:9::/48", "dev", "wan"), "2001:db8::1"),
+    ],
+    ids=["type of service", "source"],
+)
+def test_pieces_for_some_packets_alone_take_nothing_of_the_others_and_leak_nothing(gateway, pieces, words, address):
+    heard = Heard()
+
+    async def run():
+        tunnels = replace(ALL, allowed=frozenset(one.path for one in PATHS))
+        router = heard.router(settings((*PATHS, path(3, "wan", via="auto")), (tunnels,)))
+        await router.start()
+        assert (await router.steer(steer("all", "a"))).mismatch is None
+        routes("add", pieces, *words)
+        ip("route", "add", "default", "tos", "0x10", "via", "203.0.113.9", "dev", "wan", "metric", "1")
+        ip("rule", "add", "priority", "90", "to", "100.64.0.0/24", "lookup", "90")
+        ip("route", "add", "100.64.0.0/24", "dev", "wan", "table", "90")
+        await until_async(router.remarks)  # so it was looked at
+        assert (await router.steer(steer("all", "a"))).mismatch is None
+        assert goes(gateway, address) == "a"
+        send_of_service(gateway, "198.51.100.1", 0x10)
+        assert gateway.arrivals() == ({} if "tos" in words else {"a": 1})
+        assert router.effective().paths[2].via is None  # that of main's default route for all
         await router.stop()
 
     routing(run())

@@ -219,6 +219,31 @@ def test_marks_of_others_are_left_alone(gateway):
     assert "counter packets 6" in listed.stdout
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "priority filter + 10;\n meta nfproto { ipv4, ipv6 } fib saddr . mark . iif oif missing drop",
+        'priority -100;\n iifname "lan" meta mark set 0x1',
+    ],
+    ids=["firewalld asks for the way back with the mark", "another sets the whole mark"],
+)
+def test_pinned_packets_pass_whatever_others_ask_of_their_mark_or_set_it_to(gateway, rule):
+    table = f"table inet others {{\nchain c {{\n type filter hook prerouting {rule}\n}}\n}}\n"
+    subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True, timeout=20)
+
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        for best in "ab":
+            await router.steer(steer("all", best))
+            for address in ("10.1.2.3", "2001:db8::1"):
+                gateway.send(address, 3)
+        assert gateway.arrivals() == {"a": 12}
+        await router.stop()
+
+    routing(run())
+
+
 @pytest.mark.parametrize("restores", ["meta l4proto udp meta mark set ct mark", "meta mark set ct mark"])
 def test_answers_arrive_whatever_others_restore_from_the_connection(gateway, restores):
     """wg-quick has each UDP packet take its mark from the connection, before any rule of ours."""

@@ -105,6 +105,45 @@ def test_what_tunnels_leave_by_is_found_and_followed(gateway):
     routing(run())
 
 
+def test_an_input_that_does_not_exist_is_remarked_and_one_that_became_a_port_is_an_error_that_names_its_bridge(gateway):
+    async def run():
+        heard = Heard()
+        router = heard.router(settings((path(1, "a"), path(2, "b")), (policy("p", 0, "0.0.0.0/0", iifs=("lan",)),)))
+        await router.start()
+        await router.steer(steer("p", "a"))
+        gateway.send("10.1.2.3", 3)
+        assert gateway.arrivals() == {"a": 3}
+        ip("link", "add", "br0", "type", "bridge")
+        ip("link", "set", "dev", "lan", "master", "br0")
+        port = "what comes in by lan comes in by br0, whose port it is: name br0 in iif"
+        await until_async(lambda: router.remarks() == (f"policy p: {port}",))
+        await until_async(lambda: heard.installed and heard.installed[-1].mismatch == port)
+        mended = settings((path(1, "a"),), (policy("p", 0, "0.0.0.0/0", iifs=("br0", "guests")),))
+        (found,) = await reconfigure(router, mended)
+        assert found.mismatch is None
+        absent = "policy p: device guests of its iif does not exist: nothing comes in by it"
+        await until_async(lambda: router.remarks() == (absent,))
+        ip("link", "add", "guests", "type", "bridge")
+        await until_async(lambda: not router.remarks())
+        await router.stop()
+
+    routing(run())
+
+
+def test_a_next_hop_of_the_other_family_is_not_followed_and_said_to_be_there(gateway):
+    async def run():
+        router = Heard().router(settings((path(1, "a"), FOLLOWING), (policy("p", 0, "10.0.0.0/8"),)))
+        await router.start()
+        await until_async(lambda: router.remarks() == (WAITS,))
+        ip("link", "set", "dev", "c", "addrgenmode", "none", check=False)
+        ip("route", "add", "0.0.0.0/0", "via", "inet6", "fe80::1", "dev", "c", "metric", "9")
+        said = f"{WAITS}: the next hop of the one there is of the other family, which is not followed"
+        await until_async(lambda: router.remarks() == (said,))
+        await router.stop()
+
+    routing(run())
+
+
 @pytest.mark.nft
 def test_strict_filtering_is_remarked_where_connections_are_pinned(gateway):
     async def run():

@@ -82,6 +82,20 @@ def test_a_rule_before_ours_takes_traffic_or_has_the_guard_drop_it_and_is_told_u
     routing(run())
 
 
+def test_a_rule_at_the_first_priority_is_told_too(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (BARE,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        ip("rule", "add", "priority", "0", "from", LAN_HOST, "lookup", "101")
+        await until_async(router.remarks)
+        (said,) = router.remarks()
+        assert "lookup 101' comes before steerd's and takes traffic of policy all by wan" in said
+        await router.stop()
+
+    routing(run())
+
+
 @pytest.mark.parametrize("action", ["blackhole", "unreachable", "prohibit"])
 def test_a_rule_before_ours_that_drops_is_told_by_what_it_does_and_the_guard_is_not_blamed(gateway, action):
     ip("rule", "add", "priority", "3000", "from", LAN_HOST, action)
@@ -138,6 +152,47 @@ def test_of_hundreds_five_are_named(gateway):
         *named, last = router.remarks()
         assert len(named) == 5
         assert last == "and 295 more rules of others come after steerd's and get none of policies' traffic"
+        await router.stop()
+
+    routing(run())
+
+
+def test_a_rule_about_all_but_a_policys_sources_takes_nothing_of_it(gateway):
+    mine = policy("mine", 0, "0.0.0.0/0", sources=("192.168.50.0/24",))
+
+    async def run():
+        router = Heard().router(settings(PATHS, (mine,)))
+        await router.start()
+        await router.steer(steer("mine", "a"))
+        ip("rule", "add", "priority", "90", "not", "from", "192.168.0.0/16", "lookup", "101")
+        ip("rule", "add", "priority", "91", "not", "from", "192.168.51.0/24", "lookup", "101")
+        await until_async(router.remarks)
+        (said,) = router.remarks()
+        assert "priority 91 " in said
+        ip("rule", "del", "priority", "91")
+        await until_async(lambda: not router.remarks())
+        assert goes(gateway, "198.51.100.1") == "a"
+        await router.stop()
+
+    routing(run())
+
+
+def test_local_addresses_that_are_looked_up_too_late_are_told_with_the_cure(gateway):
+    """As those do who have VRFs: the rule of local addresses goes to the end."""
+
+    async def run():
+        router = Heard().router(settings(PATHS, (BARE,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        for words in ("add priority 32765", "del priority 0"):
+            ip("rule", *words.split(), "lookup", "local")
+        await until_async(router.remarks)
+        (said,) = router.remarks()
+        assert "does not reach this gateway's own IPv4 addresses; `ip rule add priority 0 lookup local`" in said
+        assert not gateway.ping_from_lan("192.168.50.1")
+        ip("rule", "add", "priority", "0", "lookup", "local")
+        await until_async(lambda: not router.remarks())
+        assert gateway.ping_from_lan("192.168.50.1")
         await router.stop()
 
     routing(run())

@@ -439,3 +439,20 @@ def test_stopping(gateway, on_stop):
     routing(run())
     cleanup(three())
     assert ours() == ""
+
+
+def test_what_the_kernel_goes_on_refusing_is_logged_once(gateway, caplog):
+    caplog.set_level("INFO")
+    gateway.sysctl("ipv6/conf/all/disable_ipv6", 1)
+
+    async def run():
+        router = Heard().router(three(policy("all", 0, *EVERYTHING)))
+        await router.start()
+        for n in range(6):
+            await router.steer(steer("all", "a" if n % 2 else "b"))
+        await router.stop()
+
+    routing(run())
+    refused = [line for line in caplog.messages if "the kernel refused to" in line]
+    assert refused
+    assert len(set(refused)) == len(refused)

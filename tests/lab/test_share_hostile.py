@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import replace
@@ -337,6 +338,32 @@ def test_a_message_that_makes_us_fail_is_counted_and_ends_no_session(tmp_path, m
     finally:
         broker.kill()
     assert faults.counts["mqtt message"] == before + 1
+
+
+def test_messages_that_take_long_have_a_tenth_of_the_time(tmp_path, monkeypatch):
+    broker = Broker(tmp_path)
+    broker.start()
+    begins, ends = [], []
+
+    def takes_long(*_: Any, **__: Any) -> None:
+        begins.append(time.monotonic())
+        time.sleep(0.01)
+        ends.append(time.monotonic())
+
+    monkeypatch.setattr(Reports, "take", takes_long)
+
+    async def scenario():
+        async with observer(broker.port) as pop:
+            for n in range(20):
+                await pop.publish(f"{ROOT}/pop/p{n}/state", b"{}", retain=True)
+            async with running(Gateway(broker.port)):
+                await until_async(lambda: len(ends) >= 20)
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        broker.kill()
+    assert all(after - before > 0.08 for before, after in zip(ends, begins[1:], strict=False))
 
 
 @pytest.mark.parametrize(

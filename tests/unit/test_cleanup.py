@@ -1,11 +1,15 @@
 """`steerd cleanup` from outside; what it removes is a matter of the lab."""
 
+import os
 import socket
+from contextlib import closing
 
 import pytest
 
 from steerd.cli.steerd import main
+from steerd.config.gateway.load import load
 from steerd.route import once
+from steerd.route.claim import Claim
 
 
 @pytest.fixture
@@ -26,6 +30,16 @@ def test_not_under_a_running_daemon(given, capsys):
         assert main(["cleanup", "-c", str(file)]) == 1
     assert not removed
     assert f"steerd is running (at {path}): stop it first" in capsys.readouterr().err
+
+
+def test_not_under_a_daemon_that_began_with_another_socket(given, capsys):
+    file, _, removed = given
+    with closing(Claim()) as daemon:
+        daemon.take(load(file, complete=False).route)
+        assert main(["cleanup", "-c", str(file)]) == 1
+    assert not removed
+    assert f"another steerd, process {os.getpid()}, has route.table 4200" in capsys.readouterr().err
+    assert main(["cleanup", "-c", str(file)]) == 0
 
 
 def test_what_a_killed_daemon_left(given, capsys):

@@ -200,6 +200,16 @@ def test_a_key_file_without_a_key_is_refused(tmp_path, refused, key, words, own)
     assert SECRET not in said
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["folder", "nothing"])
+def test_a_key_file_that_cannot_be_read_may_come(tmp_path, there):
+    if there:
+        (tmp_path / "stamp.key").mkdir()
+    file = tmp_path / "steerd.toml"
+    file.write_text('[probe]\nmethod = "udp"\nkey_file = "stamp.key"\n' + GOOD)
+    (warning,) = load(file).warnings
+    assert warning.endswith(f"probe.key_file: {tmp_path / 'stamp.key'} cannot be read now")
+
+
 def test_whatever_reading_a_configuration_meets_it_is_a_refused_configuration(tmp_path, monkeypatch, caplog, capsys):
     file = tmp_path / "steerd.toml"
     file.write_text(GOOD)

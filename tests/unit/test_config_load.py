@@ -1,5 +1,6 @@
 """Configuration files: what they become, and what is said about wrong ones."""
 
+import os
 import tomllib
 from copy import deepcopy
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from steerd.cli.configuration import check
 from steerd.cli.steerd import main
 from steerd.config.gateway.load import load, load_for_guard
+from steerd.config.prefixes import count
 from steerd.config.problem import ConfigError
 from steerd.config.settings import AUTO, Config, OnStop, Target
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
@@ -151,6 +153,31 @@ def test_for_the_guard_a_list_that_cannot_be_read_may_hold_any_address(write, tm
     config, missed = load_for_guard(write(POP + LISTED))
     assert not missed
     assert config.route == load(write(POP + LISTED)).route
+
+
+@pytest.mark.parametrize(
+    ("content", "v4"),
+    [
+        (b"", 5),
+        (b"# none\n", 5),
+        (bytes(4096), 5),
+        ("10.0.0.0/8\n".encode("utf-16"), 5),
+        (b"10.0.0.0/8\n192.0.2", 10),
+        (None, 5),
+    ],
+    ids=["emptied", "comment", "zeros", "utf-16", "cut", "fifo"],
+)
+def test_for_the_guard_a_list_that_holds_something_else_may_hold_any_address(write, tmp_path, content, v4):
+    os.mkfifo(tmp_path / "late.txt") if content is None else (tmp_path / "late.txt").write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        load(write(POP + LISTED))
+    config, missed = load_for_guard(write(POP + LISTED))
+    assert tuple(missed) == refused.value.problems
+    assert ConfigError(missed).exit_code == 78
+    (listed,) = config.route.policies
+    assert (len(listed.prefixes.v4), len(listed.prefixes.v6)) == (v4, 17)
+    with pytest.raises(ConfigError, match="bogus"):  # what is written beside it is still to be right
+        load_for_guard(write(POP + LISTED + 'prefixes = ["bogus"]\n'))
 
 
 def test_values_reach_the_stages(loaded):
@@ -461,6 +488,17 @@ def test_files_that_cannot_be_read(tmp_path):
     for file in (tmp_path, tmp_path / "absent.toml"):
         with pytest.raises(ConfigError, match="cannot be read"):
             load(file)
+
+
+def test_a_list_that_nothing_could_hold_is_refused_with_the_bound_before_it_is_read_whole(write, tmp_path, monkeypatch):
+    monkeypatch.setattr("steerd.config.prefixes.MOST", 1000)
+    (tmp_path / "late.txt").write_text("".join(f"10.0.{n >> 8}.{n & 255}/32\n" for n in range(1000)))
+    assert count(load(write(POP + LISTED)).route.policies[0].prefixes) == 1000
+    with (tmp_path / "late.txt").open("a") as file:
+        file.write("10.1.0.0/16\n" * 100_000)
+    refused = refusal(tmp_path / "steerd.toml")
+    assert refused is not None
+    assert [one.allowed for one in refused.problems] == ["must be at most 1,000 prefixes"]
 
 
 def refusal(file: Path) -> ConfigError | None:

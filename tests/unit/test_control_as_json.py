@@ -343,6 +343,22 @@ def test_history():
     assert as_text.history({"switches": []}) == "No switch."
 
 
+def test_history_says_when_packets_went_wrong_and_for_how_long():
+    began = {"wall_ms": 1_700_000_000_000, "policy": "default", "why": "most go nowhere", "lasted": None}
+    ended = {**began, "wall_ms": 1_700_000_061_250, "lasted": 61.25}
+    answer = as_sent(as_json.history([], [ended, began, {"policy": "broken"}]))
+    assert answer["packets"] == [
+        {"at": "2023-11-14T22:14:21.250Z", "wall_ms": 1_700_000_061_250, "policy": "default", "wrong": False,
+         "why": "most go nowhere", "lasted_s": 61.25},
+        {"at": "2023-11-14T22:13:20.000Z", "wall_ms": 1_700_000_000_000, "policy": "default", "wrong": True,
+         "why": "most go nowhere", "lasted_s": None},
+    ]  # fmt: skip
+    first, _, second, third = as_text.history(answer).splitlines()
+    assert first == "No switch."
+    assert second.endswith("  default: packets are right again, after 1m01s")
+    assert third.endswith("  default: ! most go nowhere")
+
+
 def hop(number: int, *addresses: str, answered: int = 3, best: float | None = None, **more: object) -> dict:
     known = {
         "hop": number, "sent": 3, "answered": answered, "addresses": list(addresses), "best_ms": best, "mean_ms": best,

@@ -9,7 +9,8 @@ import stat
 import pytest
 
 from steerd.control import server
-from steerd.control.server import ControlServer, RefusedError
+from steerd.control.server import ControlServer, RefusedError, TakenError
+from tests.lab.waiting import until_async
 
 
 async def handle(request):
@@ -94,9 +95,13 @@ def test_clients_are_bounded_in_number_and_time(tmp_path, monkeypatch):
 
     async def scenario():
         silent = [await asyncio.open_unix_connection(str(path)) for _ in range(2)]
-        refused = await exchange(path, b'{"verb":"status"}\n')
         ends = [await reader.read() for reader, _ in silent]  # ended by the time limit
         slow = await exchange(path, b'{"verb":"wait"}\n')
+        monkeypatch.setattr(server, "HANDLE", 60)
+        busy = [asyncio.ensure_future(exchange(path, b'{"verb":"trace","takes":0.5}\n')) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        refused = await exchange(path, b'{"verb":"status"}\n')
+        await asyncio.gather(*busy)
         for _, writer in silent:
             writer.close()
             await writer.wait_closed()
@@ -106,6 +111,23 @@ def test_clients_are_bounded_in_number_and_time(tmp_path, monkeypatch):
     assert refused == [{"ok": False, "code": 1, "error": "too many clients"}]
     assert ends == [b"", b""]
     assert slow[0]["error"].startswith("no answer within")
+
+
+def test_those_who_neither_ask_nor_read_keep_no_operator_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "CLIENTS_MAX", 4)
+    path = tmp_path / "s"
+
+    async def scenario():
+        silent = [await asyncio.open_unix_connection(str(path), limit=1024) for _ in range(4)]
+        for _, writer in silent[:2]:  # who asks, and does not read
+            writer.write((b'{"verb":"' + b"x" * 60_000 + b'"}\n') * 50)
+        await asyncio.sleep(0.2)
+        answers = [await exchange(path, b'{"verb":"status"}\n') for _ in range(6)]
+        for _, writer in silent:
+            writer.transport.abort()
+        return answers
+
+    assert all(answer[0]["ok"] is True for answer in serving(path, scenario))
 
 
 def test_a_client_that_does_not_read_blocks_nobody(tmp_path, monkeypatch):
@@ -144,15 +166,61 @@ def test_a_dead_socket_is_replaced_and_a_living_one_is_not(tmp_path):
     dead.close()
 
     async def second():
-        with pytest.raises(FileExistsError, match="another steerd is listening"):
+        with pytest.raises(TakenError, match="another steerd is listening"):
             await ControlServer(path, handle).start()
         return await exchange(path, b'{"verb":"status"}\n')
 
     assert serving(path, second)[0]["ok"] is True
-    path.write_text("precious")
-    with pytest.raises(FileExistsError, match="is no socket"):
-        serving(path, second)
-    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("obstacle", ["file", "folder"])
+def test_where_it_cannot_listen_that_is_said_once_and_it_does_when_it_can(tmp_path, monkeypatch, caplog, obstacle):
+    monkeypatch.setattr(server, "AGAIN", 0.01)
+    caplog.set_level("INFO")
+    path = tmp_path / "run" / "s"
+    blocked = path if obstacle == "file" else path.parent
+    blocked.parent.mkdir(exist_ok=True)
+    blocked.write_text("precious")
+
+    async def run():
+        control = ControlServer(path, handle)
+        await control.start()
+        trying = asyncio.create_task(control.keep_listening())
+        await asyncio.sleep(0.2)
+        assert blocked.read_text() == "precious"
+        blocked.unlink()
+        await until_async(path.exists)
+        answer = await exchange(path, b'{"verb":"status"}\n')
+        trying.cancel()
+        await control.stop()
+        return answer
+
+    assert asyncio.run(run())[0]["ok"] is True
+    assert not path.exists()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert str(path) in said[0]
+
+
+def test_a_socket_that_somebody_removes_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "AGAIN", 0.01)
+    path = tmp_path / "run" / "s"
+
+    async def run():
+        control = ControlServer(path, handle)
+        await control.start()
+        trying = asyncio.create_task(control.keep_listening())
+        answers = []
+        for _ in range(3):
+            path.unlink()
+            path.parent.rmdir()
+            await until_async(path.exists)
+            answers += await exchange(path, b'{"verb":"status"}\n')
+        trying.cancel()
+        await control.stop()
+        return answers
+
+    assert [answer["ok"] for answer in asyncio.run(run())] == [True] * 3
 
 
 def test_a_trace_ends_when_whoever_asked_for_it_has_gone(tmp_path, monkeypatch):

@@ -306,8 +306,8 @@ def test_what_moved_before_a_rule_was_asked_changes_nothing():
 def test_nobody_is_charged_for_a_path_that_is_no_candidate():
     world = World(panel("work-function"), a=40.0, b=40.0)
     world.rounds(10, a=40.0, b=40.0)
-    world.rounds(3, a=60.0, b=40.0)  # 60 of the 100 ms*s
+    world.rounds(2, a=60.0, b=40.0)  # 40 of the 100 ms*s, and as much with the two looks
     world.rule.moved(World(panel(), a=1.0).belief("a").path, 30.0, 4.0)
     assert world.look(a=60.0, b=40.0) is None
-    world.rule.moved(world.belief("a").path, 1.0, 4.0)
+    world.rule.moved(world.belief("a").path, 0.5, 4.0)
     assert world.look(a=60.0, b=40.0) is not None

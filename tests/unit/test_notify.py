@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 
 import pytest
 
@@ -34,3 +35,13 @@ def test_the_watchdog_is_fed_only_when_it_watches_us(monkeypatch, usec, pid, per
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "ours" else pid)
     assert watchdog_period() == period
+
+
+def test_a_service_manager_that_reads_nothing_holds_up_nobody(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        thread = threading.Thread(target=lambda: [notify(STATUS="x" * 500) for _ in range(100)], daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()

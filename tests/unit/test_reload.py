@@ -239,6 +239,37 @@ def test_a_stop_says_what_the_next_start_reads(scene, caplog):
     assert caplog.text.count("stopped before the last reload was confirmed: the next start takes up") == 1
 
 
+def test_however_many_signals_come_the_file_is_read_once_and_once_more_for_those_that_came_meanwhile(scene):
+    async def scenario(daemon):
+        daemon.gate.clear()
+        first = asyncio.ensure_future(daemon.reloads.on_signal())
+        await asyncio.sleep(0.01)  # it reads, and takes up
+        daemon.write(NEW)
+        later = [asyncio.ensure_future(daemon.reloads.on_signal()) for _ in range(500)]
+        await asyncio.sleep(0)
+        daemon.gate.set()
+        await asyncio.gather(first, *later)
+        assert daemon.heard.count("began") == 2
+        assert daemon.target == NEW
+
+    scene(scenario)
+
+
+def test_signals_without_end_have_the_file_read_once_a_second(scene, monkeypatch):
+    monkeypatch.setattr("steerd.daemon.reload.PAUSE", 0.2)
+
+    async def scenario(daemon):
+        loop = asyncio.get_running_loop()
+        began, asked = loop.time(), []
+        while loop.time() - began < 1.0:
+            asked.append(asyncio.ensure_future(daemon.reloads.on_signal()))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*asked)
+        assert 2 <= daemon.heard.count("began") <= (loop.time() - began) / 0.2 + 1
+
+    scene(scenario)
+
+
 def test_a_reload_says_what_it_changed_and_what_waits_for_a_restart(scene, caplog):
     async def scenario(daemon):
         asked = daemon.reloads.verbs()["reload"]

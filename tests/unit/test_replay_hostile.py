@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import tracemalloc
 from math import inf, nan
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ from steerd.cli.steerd import main
 from steerd.store.recording import Recording
 from tests.unit.test_replay_recorded import HEADER, driven
 
+ZEROS = 64 << 20
 ODD = [2**64, -(2**63), inf, -inf, nan, 1e300, 1e-300, 10**400, 2**40, 2**53, 0, -1, "x", None, [], {}, True]
 TRACE = "time_s,path,rtt_ms\n0,a,1\n0,b,2\n1,a,1\n1,b,\n"
 EXAMPLE = (Path(__file__).parents[2] / "docs" / "example.csv").read_bytes()[:4000]
@@ -115,3 +117,22 @@ def test_bytes_that_changed_in_a_trace_are_replayed_or_refused_in_a_line(replaye
 def test_whatever_a_trace_makes_of_us_it_is_a_line(replayed, monkeypatch):
     monkeypatch.setattr(replay, "run", lambda *_, **__: {}["nobody expected this"])
     assert replayed("a.csv", TRACE.encode()).endswith("a.csv: cannot be replayed: 'nobody expected this'\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "most"),
+    [
+        ("a.csv.gz", b"time_s,path,rtt_ms\n0,a,", 4 << 20),
+        ("a.csv.gz", b"", 4 << 20),
+        ("recording-7.jsonl.gz", b"", 40 << 20),
+        ("a.json.gz", b"[{", 4 << 20),
+    ],
+)
+def test_a_line_without_end_is_read_as_far_as_a_line_may_go(replayed, name, begins, most):
+    content = gzip.compress(begins + b"0" * ZEROS, 1)
+    tracemalloc.start()
+    said = replayed(name, content)
+    _, highest = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert said
+    assert highest < most

@@ -92,3 +92,32 @@ def test_of_several_devices_that_packets_come_in_by_the_best_counts():
     assert best(listing, 4, ("docker0", "lan"), "a") == {"f": YES}
     assert best(listing, 4, ("docker0", "lan"), "b") == {"f": NO}
     assert best(listing, 4, (), "a") == {}
+
+
+@pytest.mark.parametrize(
+    ("base", "rule", "answer"),
+    [
+        ("hook prerouting priority raw", 'iifname "lan" drop', {"f": NO}),
+        ("hook prerouting priority raw", 'iifname "wan" drop', {"f": YES}),
+        ("hook prerouting priority filter + 10", "fib saddr . mark . iif oif missing drop", {"f": YES}),
+        ("hook postrouting priority mangle", 'oifname "a" drop', {"f": NO}),
+        ("hook postrouting priority mangle", 'iifname "lan" drop', {"f": NO}),
+        ('hook egress device "a" priority filter', 'iifname "lan" drop', {"f": YES}),  # it is not known there
+        ('hook ingress device "lan" priority filter', "drop", {"f": NO}),
+        ('hook ingress device "wan" priority filter', "drop", {}),
+        ("hook ingress devices = { wan, lan } priority filter", "drop", {"f": NO}),
+        ("hook egress devices = { a, b } priority filter", "drop", {"f": NO}),
+        ("hook input priority filter", "drop", {}),
+        ("hook output priority filter", "drop", {}),
+    ],
+)
+def test_each_hook_that_a_forwarded_packet_meets_counts_with_what_is_known_of_the_packet_there(base, rule, answer):
+    listing = f"table inet fw {{\n\tchain f {{\n\t\ttype filter {base}; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
+    assert passes(listing, Packet(4, "lan", "a")) == answer
+
+
+def test_a_chain_of_one_device_stops_nothing_that_comes_in_by_another():
+    rules = 'type filter hook ingress device "lan" priority filter; policy drop;'
+    listing = f"table netdev fw {{\n\tchain f {{\n\t\t{rules}\n\t}}\n}}\n"
+    assert best(listing, 4, ("lan", "dmz"), "a") == {"f": YES}
+    assert best(listing, 4, ("lan",), "a") == {"f": NO}

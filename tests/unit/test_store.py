@@ -113,6 +113,21 @@ def test_decisions_are_bounded_by_number_and_age(tmp_path):
     db.close()
 
 
+def test_when_packets_went_wrong_comes_back_newest_first_bounded_by_number_and_age(tmp_path):
+    clock = Clock()
+    store = Store(tmp_path, wall=clock, limits=Limits(packets=5, days=1.0))
+    store.open()
+    for n in range(20):
+        store.packets(int(clock.at * 1000), "users", f"why {n}", None if n % 2 else 1.5)
+    newest, before, *rest = asyncio.run(store.packets_history(60, 100))
+    assert (newest["why"], newest["lasted"], before["lasted"], len(rest)) == ("why 19", None, 1.5, 3)
+    assert newest["wall_ms"] == int(clock.at * 1000)
+    clock.at += 100_000.0
+    store.packets(int(clock.at * 1000), "users", "later")
+    assert [one["why"] for one in asyncio.run(store.packets_history(1e9, 100))] == ["later"]
+    store.close()
+
+
 def test_traces_are_kept_with_their_decisions_and_go_with_them(tmp_path):
     clock = Clock()
     store = Store(tmp_path, wall=clock, limits=Limits(decisions=20, traces=5, days=1.0))

@@ -170,3 +170,33 @@ def test_what_could_not_be_kept_is_tried_again_and_said(tmp_path, monkeypatch):
     asyncio.run(kept_in_the_end(store))
     store.close()
     assert reopened(place / "store", Clock()) == (1_000_001, MEMORY)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["files", "folder"])
+def test_what_is_kept_is_kept_anew_where_somebody_removes_the_files_meanwhile(tmp_path, caplog, whole):
+    folder, clock = tmp_path / "store", Clock()
+    store = Store(folder, wall=clock)
+    epoch = store.open().epoch
+    store.remember(Memory())
+    assert asyncio.run(store.trouble()) is None
+    for file in folder.iterdir():
+        file.unlink()
+    if whole:
+        folder.rmdir()
+    store.remember(MEMORY)
+    assert asyncio.run(store.trouble()) is None
+    store.decided(switched(99), 1_000_000_099)
+    store.close()
+    assert f"{folder / NAME} was removed" in caplog.text
+    assert reopened(folder, clock) == (epoch + 1, MEMORY)
+
+
+def test_where_the_folder_is_removed_and_none_can_be_made_that_is_said(tmp_path):
+    folder = tmp_path / "store"
+    store = Store(folder, wall=Clock())
+    store.open()
+    shutil.rmtree(folder)
+    folder.touch()
+    store.remember(MEMORY)
+    assert asyncio.run(store.trouble()) == "the disk cannot be used"
+    store.close()

@@ -1,13 +1,11 @@
 """What is printed, on terminals of any kind, of what others say."""
 
-import logging
 import os
 import subprocess
 import sys
 
 import pytest
 
-from steerd.cli import log
 from steerd.cli.steerd import main as steerd
 from steerd.text.lines import aligned, printable_lines
 from tests.unit.test_steerctl import STATUS
@@ -79,24 +77,51 @@ def test_names_in_traces_are_escaped(tmp_path, capsys):
         assert all(one.isprintable() or one == "\n" for one in said)
 
 
-@pytest.mark.parametrize("journal", [False, True])
-def test_a_line_of_the_log_is_one_line_and_obeyed_by_no_terminal(monkeypatch, capsys, journal):
-    root = logging.getLogger()
-    before = root.handlers[:]
-    monkeypatch.setattr(root, "handlers", [])
-    (monkeypatch.setenv("JOURNAL_STREAM", "1:2") if journal else monkeypatch.delenv("JOURNAL_STREAM", raising=False))
-    log.log_to_stderr("info")
-    logging.getLogger("steerd").error("%s\n<0>forged", NASTY, exc_info=ValueError(NASTY))
-    monkeypatch.setattr(root, "handlers", before)
-    lines = capsys.readouterr().err.splitlines()
-    assert all(line.isprintable() for line in lines)
-    assert r"\n<0>forged" in lines[0]
-    assert not any(line.startswith("<0>") for line in lines)
-
-
 def test_tables_without_rows_have_no_lines():
     assert aligned([]) == aligned([], right=True) == []
 
 
 def test_lines_and_tabs_stay():
     assert printable_lines("a\n\tb\x1b") == "a\n\tb\\x1b"
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """How a command of the daemon's own ends whose output goes where ``redirections`` of a shell say."""
+    good = tmp_path / "good.toml"
+    good.write_text("[gateway]\nprobe_only = true\n")
+
+    def printed(file, redirections):
+        command = f'"{sys.executable}" -m steerd.cli.steerd check {file or good} {redirections}'
+        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30)
+
+    return printed
+
+
+@pytest.mark.parametrize(
+    ("redirections", "code", "said"),
+    [
+        (">/dev/full", 1, ["steerd: standard output: No space left on device"]),
+        ("| true; exit ${PIPESTATUS[0]}", 1, []),
+        (">&-", 0, []),
+        ("2>&-", 0, []),
+    ],
+)
+def test_output_that_cannot_be_printed_is_told_in_a_line_and_by_the_exit_code(printed, redirections, code, said):
+    done = printed(None, redirections)
+    assert done.returncode == code
+    assert [line for line in done.stderr.splitlines() if not line.startswith("warning: ")] == said
+
+
+@pytest.mark.parametrize("redirections", ["2>/dev/full", "2>&-", ">&- 2>&- <&-"])
+def test_what_is_wrong_is_told_by_the_exit_code_where_nothing_can_be_printed(printed, redirections):
+    done = printed("/nowhere", redirections)
+    assert (done.returncode, done.stdout, done.stderr) == (78, "", "")
+
+
+def test_no_socket_gets_the_number_of_a_closed_standard_descriptor():
+    program = (
+        "import socket, sys; from steerd.cli.terminal import prepare; prepare(); sys.exit(socket.socket().fileno())"
+    )
+    command = f'"{sys.executable}" -c "{program}" <&- >&- 2>&-'
+    assert subprocess.run(["bash", "-c", command], check=False, timeout=30).returncode > 2

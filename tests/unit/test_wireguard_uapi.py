@@ -3,6 +3,8 @@
 import socket
 import threading
 import time
+import tracemalloc
+from contextlib import suppress
 
 import pytest
 
@@ -158,6 +160,35 @@ def test_nonsense_is_an_error_and_nothing_worse(served, answer):
     with Speaker() as speaker, pytest.raises(WireGuardError):
         speaker.read("wg0")
     thread.join()
+
+
+def test_an_answer_without_end_is_an_error_at_its_limit(served, monkeypatch):
+    monkeypatch.setattr(uapi, "MOST", 1 << 20)
+    sent = 0
+
+    def serve():
+        nonlocal sent
+        connection, _ = served.accept()
+        with connection, suppress(OSError):
+            connection.recv(100)
+            while sent < 64 << 20:
+                sent += connection.send(b"x=1\n" * 16384)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with Speaker() as speaker, pytest.raises(WireGuardError, match="the answer has more than 1 MiB"):
+        speaker.read("wg0")
+    thread.join()
+    assert sent < 4 << 20
+
+
+def test_a_long_answer_takes_little_room_beside_its_own():
+    answer = b"x=1\n" * (1 << 20) + b"errno=0\n\n"
+    tracemalloc.start()
+    uapi.decode("wg0", answer)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 20
 
 
 def test_a_socket_that_was_left_behind_is_no_device(tmp_path, monkeypatch):

@@ -25,8 +25,8 @@ def load(path: Path, *, complete: bool = True) -> Config:
 
 
 def load_for_guard(path: Path) -> tuple[Config, list[Problem]]:
-    """As `load`, but lists of prefixes that cannot be read now are told beside it: their policies count as if they
-    were for all addresses. To be fenced in by, not to be steered by."""
+    """As `load`, but lists of prefixes that cannot be read now, or hold something else, are told beside it: their
+    policies count as if they were for all addresses. To be fenced in by, not to be steered by."""
     report = Report(path, tolerant=True)
     return _load(report, complete=True), report.missed
 

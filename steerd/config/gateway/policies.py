@@ -99,10 +99,13 @@ def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixL
     texts = PrefixList()
     before = len(report.problems)
     texts.add(f"{key}.prefixes", policy.prefixes, report)
+    listed = len(report.problems)
     if policy.prefixes_file is not None:
         texts.add_file(f"{key}.prefixes_file", folder / policy.prefixes_file, report)
     if not texts.packed and not texts.late and not report.touched(key) and len(report.problems) == before:
         report.error(key, policy.name, "has no prefixes: must have some, or a prefixes_file that is not empty")
+    if policy.prefixes_file is not None:
+        texts.late |= report.miss(listed)
     for at, text in enumerate(policy.excepted):
         if pack(text) in texts.packed:
             report.error(f"{key}.except[{at}]", text, "is one of the prefixes too: must be within one of them")
@@ -112,8 +115,8 @@ def _prefixes(policy: Policy, key: str, folder: Path, report: Report) -> PrefixL
 
 
 def _assume_all(lists: Sequence[tuple[Policy, PrefixList]]) -> None:
-    """A list that cannot be read may hold any address: the policy counts as one for all of them, unless another, of
-    the same selectors, has the default route."""
+    """A list that cannot be read, or not to its end, may hold any address: the policy counts as one for all of them,
+    unless another, of the same selectors, has the default route."""
     for policy, texts in lists:
         if texts.late:
             alike = [others.packed for other, others in lists if selectors(other) == selectors(policy)]

@@ -169,12 +169,12 @@ def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: 
 
 def _key(key: str, written: str | None, folder: Path, report: Report) -> None:
     """A key may come before it is needed; what is none will never be one."""
-    if (file := files.located(written, folder)) is None:
+    if written is None or (file := files.located(written, folder)) is None:
         return
     try:
         stamp_key.parsed(files.content(file, stamp_key.LONGEST))
     except OSError:
-        files.missing(key, written, folder, report)
+        report.absent(key, written, file)
     except ValueError as error:
         report.error(key, str(file), str(error))
 

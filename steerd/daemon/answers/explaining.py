@@ -31,7 +31,9 @@ class Explaining:
         return as_json.status(self._snapshot())
 
     async def _history(self, request: Request) -> Response:
-        return as_json.history(await self._store.history(requests.since(request), HISTORY_MAX))
+        since = requests.since(request)
+        packets = await self._store.packets_history(since, HISTORY_MAX)
+        return as_json.history(await self._store.history(since, HISTORY_MAX), packets)
 
     async def _savings(self, _: Request) -> Response:
         if self._saved is None:

@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Carrier, Find, Leg
-from steerd.probe.error import ProbeError
+from steerd.probe.error import NoFamilyError, ProbeError
 from steerd.probe.methods.http import HttpCarrier
 from steerd.probe.methods.icmp import EchoCarrier, Wired
+from steerd.probe.methods.no_family import NoFamilyCarrier
 from steerd.probe.methods.tcp import TcpCarrier
 from steerd.probe.methods.udp import UdpCarrier
 from steerd.probe.outcomes.poll import Poll
@@ -41,8 +42,14 @@ class Carriers:
                 # By ICMP, too: any target may have to be tested whether it answers at all.
                 for method in (path.method, ICMP):
                     if (method, target.family) not in self._carriers:
-                        self._carriers[method, target.family] = self._makers[method](target.family)
+                        self._carriers[method, target.family] = self._made(method, target.family)
                         opened.callback(self._shut, (method, target.family))
+
+    def _made(self, method: str, family: int) -> Carrier:
+        try:
+            return self._makers[method](family)
+        except NoFamilyError:
+            return NoFamilyCarrier()
 
     def _shut(self, key: tuple[str, int]) -> None:
         if key in self._carriers:

@@ -175,7 +175,7 @@ class EchoCarrier:
 
 
 def open_socket(family: int, identifiers: int, tag: bytes) -> socket.socket:
-    """A raw socket for answers to echo requests with this tag and identifier, and for errors. Raises `ProbeError`."""
+    """A raw socket for answers to echo requests with this tag and identifier, and for errors. Raises as `open_raw`."""
     sock = open_raw(family, "ICMP")
     with closed_on_error(sock):
         echo_filter.attach(sock, echo_filter.echo_filter(family, identifiers, tag))

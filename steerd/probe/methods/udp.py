@@ -12,7 +12,6 @@ from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.core.views import Directions
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Answer, Fault, Find, Heard, Leg, Stray
-from steerd.probe.error import ProbeError
 from steerd.probe.methods.sockets import allow_many
 from steerd.probe.outcomes.ledger import CLOSED, LINGER, Flight
 from steerd.probe.stamp import packet as stamp
@@ -29,14 +28,14 @@ _PRUNED: Final = 4  # probes forgotten with each one sent: more than come
 
 
 class StampLeg(Leg):
-    """A leg that is asked by STAMP. ``key`` signs its packets."""
+    """A leg that is asked by STAMP. ``key`` signs its packets; while its file cannot be read, none are sent."""
 
     __slots__ = ("interface", "key", "options", "retired", "session")
     carrier: "UdpCarrier"
 
-    def __init__(self, settings: ProbePath, index: int, carrier: "UdpCarrier", key: bytes | None) -> None:
+    def __init__(self, settings: ProbePath, index: int, carrier: "UdpCarrier") -> None:
         super().__init__(settings, index, carrier)
-        self.key = key
+        self.key: bytes | None = None
         self.session: StampSession | None = None
         self.retired: list[tuple[StampSession, float]] = []  # and until when answers may come
         self.interface = -1  # none that there is: the options are still to be made
@@ -105,11 +104,7 @@ class UdpCarrier:
         self._epoll.close()
 
     def leg(self, settings: ProbePath, index: int) -> StampLeg:
-        try:
-            key = read_key(settings.key_file) if settings.key_file else None
-        except KeyFileError as error:
-            raise ProbeError(f"path {settings.path}: {error}") from None
-        return StampLeg(settings, index, self, key)
+        return StampLeg(settings, index, self)
 
     def send(self) -> Iterable[tuple[Flight[StampLeg], int]]:
         flights, self.asked = self.asked, []
@@ -144,12 +139,16 @@ class UdpCarrier:
         if leg.session is None:
             try:
                 leg.session = self._begin(leg)
+            except KeyFileError:
+                return errno.ENOKEY
             except OSError as error:
                 return error.errno or errno.EIO
         return 0
 
     def _begin(self, leg: StampLeg) -> StampSession:
         port, size = leg.settings.port or PORT, leg.settings.size
+        if leg.settings.key_file and leg.key is None:
+            leg.key = read_key(leg.settings.key_file)
         session = StampSession(leg.family, leg.address, port, key=leg.key, size=size, numbered=self._numbered)
         self.sessions[session.fileno()] = session
         self._epoll.register(session, select.EPOLLIN | select.EPOLLERR)

@@ -18,6 +18,7 @@ from steerd.net.devices import LinkState
 from steerd.net.icmp import HEADERS, Quote
 from steerd.net.sockets import address_family, never_fragment
 from steerd.probe.carrier import Leg
+from steerd.probe.error import NoFamilyError
 from steerd.probe.methods.icmp import open_socket
 from steerd.probe.mtu.search import Search
 from steerd.probe.wire import datagram as wire
@@ -60,10 +61,14 @@ class Echoes:
         self._rotation = draw.getrandbits(16)
 
     def open(self, family: int, opened: ExitStack) -> None:
-        """Open the socket of this family if it is not; ``opened`` closes it again then. Raises `ProbeError`."""
+        """Open the socket of this family if it is not, and this machine has the family; ``opened`` closes it again
+        then. Raises `ProbeError`."""
         if family in self._sockets:
             return
-        sock = open_socket(family, self._identifiers, self._cookie[:TAG_SIZE])
+        try:
+            sock = open_socket(family, self._identifiers, self._cookie[:TAG_SIZE])
+        except NoFamilyError:
+            return
         never_fragment(sock, family)
         self._sockets[family] = sock
         self._readers[family] = Reader(self._boundary, self._loop, sock.fileno(), lambda: self._read(family, sock))
@@ -82,6 +87,8 @@ class Echoes:
     def send(self, run: Run, size: int, now: float) -> int:
         """Send an echo request of ``size`` bytes of IP. 0, or the errno with which this machine refused it."""
         family = run.leg.family
+        if family not in self._sockets:
+            return errno.EAFNOSUPPORT
         if not run.head:
             self._rotation += 1  # another one for each search: a NAT may hold the one before in a dead state
             run.identifier = packet.rotated(self._identifiers, self._rotation)

@@ -73,6 +73,8 @@ _WORDS: Final = {
     errno.EACCES: "a route prohibits the target",
     errno.ENODEV: "the device does not exist",
     errno.ENETDOWN: "the device is down",
+    errno.EAFNOSUPPORT: "this machine has no such addresses: its kernel was booted without the family",
+    errno.ENOKEY: "its key_file cannot be read, or holds no key",
     errno.EADDRNOTAVAIL: "the source address is not on this machine",
     errno.EDESTADDRREQ: "the target's name is not resolved yet",
     errno.ENOBUFS: "the device's queue, or our own, is full",

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from io import BufferedReader, TextIOWrapper
 from math import inf
 from pathlib import Path
@@ -15,6 +16,8 @@ from steerd.core.settings import PathId
 from steerd.text.lines import printable
 
 HEADER: Final = ["time_s", "path", "rtt_ms"]
+LINE_MAX: Final = 1 << 18
+"""Characters that are read as a line: a small file may inflate to any length. A field of so many is `csv`'s error."""
 RTT_ABSURD: Final = 1e9
 
 TIME_ABSURD: Final = 2.0**53  # seconds beyond which one second cannot be told from the next
@@ -49,7 +52,8 @@ class Trace:
             with self.file.open("rb") as self._raw:
                 # utf-8-sig: without the mark that some spreadsheets begin a file with.
                 plain = uncompressed(self._raw, self.file.suffix)
-                reader = csv.reader(TextIOWrapper(plain, encoding="utf-8-sig", newline=""))
+                text = TextIOWrapper(plain, encoding="utf-8-sig", newline="")
+                reader = csv.reader(iter(partial(text.readline, LINE_MAX), ""))
                 header = next(reader, None)
                 if header is None:
                     raise self._error(1, f"is empty: a trace begins with {','.join(HEADER)!r}")

@@ -1,11 +1,11 @@
 """What of others stands in our way, in words that name it and say what to do. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from steerd.config.settings import IPV4, IPV6, POLICY_TABLES, RouteSettings
 from steerd.route.model import numbers
-from steerd.route.model.objects import FULL_MASK, Rule, Seen
+from steerd.route.model.objects import FULL_MASK, Kind, Rule, Seen
 from steerd.route.wanted import commands
 
 _RESERVED_TABLES = {0: "unspec", 253: "default", 254: "main", 255: "local"}
@@ -35,7 +35,7 @@ def collision(settings: RouteSettings, seen: Seen) -> str | None:
 
 def collisions(settings: RouteSettings, seen: Seen) -> Iterator[Collision]:
     """All of them."""
-    used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
+    used = _used(settings)
     for number, name in _RESERVED_TABLES.items():
         if number in used:
             yield Collision("route.table", f"table {number} is the kernel's own ({name})", "choose another route.table")
@@ -48,16 +48,7 @@ def collisions(settings: RouteSettings, seen: Seen) -> Iterator[Collision]:
                 "take it out of the VRF, or give the path another device",
                 f"ip link set {path.device} nomaster",
             )
-    for protocol, kind in seen.foreign.routes:
-        if kind.table in used:
-            family = "IPv6" if kind.family == IPV6 else "IPv4"
-            yield Collision(
-                "route.table",
-                f"table {kind.table} holds {family} routes of protocol {protocol}, which are not steerd's "
-                f"(protocol {settings.protocol})",
-                "choose another route.table, or remove them",
-                f"{_IP[kind.family]} route flush table {kind.table} proto {protocol}",
-            )
+    yield from strange_routes(settings, seen.foreign.routes)
     band = numbers.priorities(settings)
     for protocol, rule in seen.foreign.rules:
         if rule.priority in band:
@@ -77,6 +68,25 @@ def collisions(settings: RouteSettings, seen: Seen) -> Iterator[Collision]:
                 "choose another route.mark, or remove it",
                 f"{_IP[rule.family]} rule del {commands.rule(rule)}",
             )
+
+
+def strange_routes(settings: RouteSettings, routes: Iterable[tuple[int, Kind]]) -> Iterator[Collision]:
+    """Routes of others, with their protocols, in tables of ours."""
+    used = _used(settings)
+    for protocol, kind in routes:
+        if kind.table in used:
+            family = "IPv6" if kind.family == IPV6 else "IPv4"
+            yield Collision(
+                "route.table",
+                f"table {kind.table} holds {family} routes of protocol {protocol}, which are not steerd's "
+                f"(protocol {settings.protocol})",
+                "choose another route.table, or remove them",
+                f"{_IP[kind.family]} route flush table {kind.table} proto {protocol}",
+            )
+
+
+def _used(settings: RouteSettings) -> set[int]:
+    return {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
 
 
 def _uses_our_bits(rule: Rule, settings: RouteSettings) -> bool:

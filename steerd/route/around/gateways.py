@@ -36,6 +36,8 @@ def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], G
     found: dict[tuple[int, str], list[str]] = {}
     lowest: dict[tuple[int, str], int] = {}
     for route in main.defaults:  # in the order of their metrics
+        if route.foreign:  # nothing to steer by, and without it there would be no next hop
+            continue
         key = (route.family, route.device)
         if lowest.setdefault(key, route.metric) == route.metric:
             found.setdefault(key, []).append(route.via)

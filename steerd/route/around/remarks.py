@@ -26,7 +26,34 @@ def waiting(settings: RouteSettings, main: Main, known: Gateways) -> Iterator[st
     """Paths that leave their next hop to main, and whose device is up without one."""
     for path, family in unknown(settings, known):
         if main.up(path.device) is not None:
-            yield f"path {path.path}: carries no IPv{family} until main has a default route through {path.device}"
+            foreign = any((one.family, one.device, one.foreign) == (family, path.device, True) for one in main.defaults)
+            yield (
+                f"path {path.path}: carries no IPv{family} until main has a default route through {path.device}"
+                + (": the next hop of the one there is of the other family, which is not followed" if foreign else "")
+            )
+
+
+def incoming(settings: RouteSettings, known: Mapping[str, Device]) -> Iterator[str]:
+    """Devices named as policies' inputs by which nothing comes in for them."""
+    for policy in settings.policies:
+        for name in policy.iifs:
+            if name not in known:
+                yield f"policy {policy.policy}: device {name} of its iif does not exist: nothing comes in by it"
+            elif master := port_of(name, known):
+                yield f"policy {policy.policy}: {port_words(name, master)}"
+
+
+def port_of(name: str, known: Mapping[str, Device]) -> str:
+    """The bridge or bond that has the device as a port; empty: none has."""
+    device = known.get(name)
+    if device is None or not device.master or device.vrf:
+        return ""
+    return next((one.name for one in known.values() if one.index == device.master), "")
+
+
+def port_words(name: str, master: str) -> str:
+    """That such a device is no input."""
+    return f"what comes in by {name} comes in by {master}, whose port it is: name {master} in iif"
 
 
 def shadowed(settings: RouteSettings, main: Main) -> Iterator[str]:

@@ -9,11 +9,11 @@ from collections.abc import Set as AbstractSet
 from ipaddress import ip_network
 from typing import Final, NamedTuple
 
-from steerd.config.settings import Guard, RoutePolicy, RouteSettings
+from steerd.config.settings import IPV4, IPV6, Guard, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.leads import Lead, Leads
-from steerd.route.model.objects import MAIN, Action, Fra, RouteType, Rule
+from steerd.route.model.objects import LOCAL, MAIN, REJECTS, Action, Fra, RouteType, Rule
 from steerd.route.wanted import commands, coverage
 from steerd.route.wanted.choice import devices
 from steerd.route.wanted.desired import steered
@@ -24,7 +24,6 @@ _TABLES: Final = {MAIN, 253}
 """Main and default, which the kernel's own last rules lead to."""
 _TAILSCALE: Final = (0x80000, 0xFF0000)
 """The mark and mask of what tailscaled itself sends: never forwarded."""
-_REJECTS: Final = {RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT}
 
 Read = Callable[[int, int], Leads]
 """The routes of a table, by family and number."""
@@ -64,6 +63,7 @@ def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[Met]:
         for protocol, rule in around.rules
         if not (protocol == settings.protocol and rule.priority in band) and _is_about(rule, settings)
     ]
+    yield from _late(around, band[0])
     chosen = selections(settings) if others else ()
     for before, does in ((True, "before steerd's and take"), (False, "after steerd's and get none of")):
         found = []
@@ -74,6 +74,18 @@ def foreign(settings: RouteSettings, around: Surrounding) -> Iterator[Met]:
         yield from found[:_NAMED]
         if len(found) > _NAMED:
             yield Met(f"and {len(found) - _NAMED} more rules of others come {does} policies' traffic")
+
+
+def _late(around: Surrounding, first: int) -> Iterator[Met]:
+    """The rules that look up this machine's own addresses, if none comes before steerd's."""
+    found = [rule for _, rule in around.rules if rule.action == Action.LOOKUP and rule.target == LOCAL]
+    for family, protocol in ((IPV4, "ip"), (IPV6, "ip -6")):
+        here = [rule for rule in found if rule.family == family]
+        if here and min(rule.priority for rule in here) >= first:
+            yield Met(
+                f"rule '{commands.rule(here[0])}' comes after steerd's: what policies select does not reach this "
+                f"gateway's own IPv{family} addresses; `{protocol} rule add priority 0 lookup local` puts them first"
+            )
 
 
 def _line(
@@ -95,7 +107,7 @@ def _line(
     out = "leave its traffic out of the policy (from, iif, except)"
     if before:
         where = coverage.where(taken[first]) if rule.action != Action.GOTO else "past steerd's rules"
-        drops = ", where the leak guard drops it" if guarded and taken[first].type not in _REJECTS else ""
+        drops = ", where the leak guard drops it" if guarded and taken[first].type not in REJECTS else ""
         what = f"rule '{text}' comes before steerd's and takes traffic of {whom} {where}{drops}"
         return Met(what, f"remove it, give it a priority above {band[-1]}, or {out}", rule, taken.keys())
     cure = out if guarded else f"give it a priority below {band[0]}, or {out}"
@@ -110,12 +122,12 @@ def _is_about(rule: Rule, settings: RouteSettings) -> bool:
         return False
     if rule.action == Action.LOOKUP and rule.target in numbers.tables(settings):
         return False
-    if rule.priority == 0 or (rule.action == Action.LOOKUP and rule.target == MAIN and rule.suppress is not None):
+    if rule.action == Action.LOOKUP and (rule.target == LOCAL or (rule.target == MAIN and rule.suppress is not None)):
         return False
     if (
         plain
         and rule.priority > numbers.priorities(settings)[-1]
-        and (rule.action in _REJECTS or rule.target in _TABLES)
+        and (rule.action in REJECTS or rule.target in _TABLES)
     ):
         return False  # what nobody took goes there
     marked = (rule.mark, rule.mask)
@@ -126,7 +138,7 @@ def _meets(rule: Rule, selection: Selection, settings: RouteSettings, around: Su
     """Whether a packet may match both."""
     selectors, values = selection.selectors, dict(rule.other)
     if rule.invert:
-        return not (selectors.own and rule.iif == LOOPBACK)
+        return not _excludes(rule, selection)
     local = rule.iif == LOOPBACK or Fra.OIFNAME in values or Fra.UID_RANGE in values
     if (local and not selectors.own) or (rule.iif not in ("", LOOPBACK) and selectors.own):
         return False
@@ -146,6 +158,20 @@ def _meets(rule: Rule, selection: Selection, settings: RouteSettings, around: Su
     return not selectors.sources or any(one[0] in source or source[0] in one for one in same)
 
 
+def _excludes(rule: Rule, selection: Selection) -> bool:
+    """Whether a rule that is about all but something leaves out just what the selection is about."""
+    selectors = selection.selectors
+    if rule.mask or rule.other or (rule.source and rule.iif):
+        return False
+    if rule.iif:
+        return (selectors.own and rule.iif == LOOPBACK) or set(selectors.iifs) == {rule.iif}
+    source, mine = ip_network(rule.source or "0.0.0.0/0"), [ip_network(one) for one in selectors.sources]
+    same = [one for one in mine if one.version == source.version]
+    return bool(rule.source and mine) and all(
+        source.prefixlen <= one.prefixlen and one.network_address in source for one in same
+    )
+
+
 def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy, *, before: bool) -> Lead | None:
     """Where the rule leads packets of the policy, or would lead them; None: nowhere else than they go, or should."""
     family = rule.family
@@ -160,7 +186,7 @@ def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy
         jumps = before and rule.target > numbers.priorities(settings)[0]
         return Lead(family, RouteType.THROW) if jumps else None
     if rule.action != Action.LOOKUP:
-        return Lead(family, rule.action) if rule.action in _REJECTS else None
+        return Lead(family, rule.action) if rule.action in REJECTS else None
     routes = table(family, rule.target)
     if not routes and rule.source and not before:
         return Lead(family, RouteType.UNICAST)  # written for somebody, though its table is still empty

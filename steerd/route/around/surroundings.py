@@ -65,6 +65,7 @@ class Surroundings(ExitStack):
         self.takers = [rule for rule in rules if rule.takes]
         found = [
             *remarks.waiting(settings, main, self._gateways),
+            *remarks.incoming(settings, main.devices),
             *remarks.shadowed(settings, main),
             *remarks.pieces(settings, main),
             *remarks.shared_uplinks(settings, based(main.devices, self.underlays)),

@@ -110,6 +110,11 @@ class Kernel(ExitStack):
         foreign_ids = frozenset(one.id for protocol, one in nexthops if protocol != ours and one.id in ids)
         return Seen(state, devices, others, foreign_ids)
 
+    def strange_routes(self, settings: RouteSettings) -> list[tuple[int, Kind]]:
+        """(protocol, kind) of what others have in our tables. Raises `NetlinkError`."""
+        names = {index: name for name, index in self._indexes.items()}
+        return list(self._foreign_routes(settings, names))
+
     def _foreign_routes(self, settings: RouteSettings, names: Mapping[int, str]) -> Iterator[tuple[int, Kind]]:
         used = {*range(settings.table, settings.table + POLICY_TABLES), *(path.table for path in settings.paths)}
         for family in self.families:

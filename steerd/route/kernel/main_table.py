@@ -23,10 +23,11 @@ from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead, Leads
 from steerd.route.model.objects import MAIN, Device, Group, Nexthop, RouteType, Rule, written
 from steerd.route.model.prefixes import ADDRESS_FAMILY, FAMILIES
+from steerd.route.wanted.coverage import wide
 
 _HEADER_SIZE = 12  # struct rtmsg
 _TEMPLATE = struct.Struct("=BBBBBBBI")  # struct rtmsg without the prefix length
-_AT_LENGTH, _AT_PROTOCOL, _AT_TYPE, _AT_FLAGS = 1, 5, 7, 8
+_AT_LENGTH, _AT_SERVICE, _AT_PROTOCOL, _AT_TYPE, _AT_FLAGS = 1, 3, 5, 7, 8
 _CLONED = 0x200
 _KERNEL, _ADVERTISED = 2, 9  # RTPROT_KERNEL, RTPROT_RA: who makes the routes to attached networks
 _U32 = struct.Struct("=I")
@@ -36,13 +37,14 @@ _NO_SUCH_FAMILY = {errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 
 class DefaultRoute(NamedTuple):
     """A default route of main's, as its owner wrote it. ``via`` is numeric (with `ONLINK` behind it or not),
-    or empty for the device alone."""
+    or empty for the device alone. ``foreign``: its next hop is of the other family (RFC 8950)."""
 
     family: int
     device: str
     via: str
     metric: int
     protocol: int
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,12 @@ class Main:
     attached: Prefixes = field(init=False)
 
     def __post_init__(self) -> None:
-        leads_on = {lead: packed for lead, packed in self.leads.items() if lead.type == RouteType.UNICAST}
+        leads_on = {
+            # A default route in pieces, for some packets, is nothing that main knows better of the others.
+            lead: prefixes.minus(lead.family, packed, wide(lead.family, packed)) if lead.some else packed
+            for lead, packed in self.leads.items()
+            if lead.type == RouteType.UNICAST
+        }
         attached = {lead: packed for lead, packed in leads_on.items() if lead.attached}
         object.__setattr__(self, "specific", _joined(leads_on))
         object.__setattr__(self, "attached", _joined(attached))
@@ -209,32 +216,31 @@ def _joined(leads: Leads) -> Prefixes:
 
 
 def _lead(names: Mapping[int, str], template: Template) -> Lead | None:
-    address_family, _source, _tos, _table, protocol, _scope, kind, flags = _TEMPLATE.unpack_from(template)
+    address_family, source, service, _table, protocol, _scope, kind, flags = _TEMPLATE.unpack_from(template)
     if flags & _CLONED:
         return None
     family = IPV4 if address_family == socket.AF_INET else IPV6
     values = dict(attributes(template, _TEMPLATE.size))
     metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
     if kind != RouteType.UNICAST:  # of others a device would be the loopback of an IPv6 reject
-        return Lead(family, kind, metric)
+        return Lead(family, kind, metric, some=bool(source or service))
     ways = list(_ways(values))
     devices = sorted({names.get(index, f"if{index}") for index, _ in ways})
     vias = sorted({socket.inet_ntop(address_family, gateway) for _, gateway in ways if gateway})
     if not ways and Rta.NH_ID in values:
         vias = [str(_U32.unpack(values[Rta.NH_ID])[0])]
     attached = protocol in (_KERNEL, _ADVERTISED) and not vias and Rta.VIA not in values
-    return Lead(family, kind, metric, tuple(devices), " ".join(vias), attached)
+    return Lead(family, kind, metric, tuple(devices), " ".join(vias), attached, bool(source or service))
 
 
 def _default(family: int, body: bytes, values: Mapping[int, bytes], names: Mapping[int, str]) -> Iterator[DefaultRoute]:
-    # The next hop of another family (RFC 5549) is nothing to steer by, and without it there would be no next hop.
-    if body[_AT_TYPE] != RouteType.UNICAST or Rta.VIA in values:
+    if body[_AT_TYPE] != RouteType.UNICAST or body[_AT_SERVICE]:  # one for one type of service is none for all
         return
     metric = _U32.unpack(values.get(Rta.PRIORITY, bytes(4)))[0]
     flags = _U32.unpack_from(body, _AT_FLAGS)[0]
     for index, gateway in _ways(values):
         via = written(socket.inet_ntop(ADDRESS_FAMILY[family], gateway) if gateway else "", flags)
-        yield DefaultRoute(family, names.get(index, ""), via, metric, body[_AT_PROTOCOL])
+        yield DefaultRoute(family, names.get(index, ""), via, metric, body[_AT_PROTOCOL], foreign=Rta.VIA in values)
 
 
 def _ways(values: Mapping[int, bytes]) -> Iterator[tuple[int, bytes | None]]:
@@ -250,7 +256,5 @@ def _hops(data: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         length = int.from_bytes(data[:2], sys.byteorder)
         if length < 8:
             return
-        values = dict(attributes(data[:length], 8))
-        if Rta.VIA not in values:
-            yield data[4:8], values.get(Rta.GATEWAY)
+        yield data[4:8], dict(attributes(data[:length], 8)).get(Rta.GATEWAY)
         data = data[(length + 3) & ~3 :]

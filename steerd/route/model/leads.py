@@ -7,7 +7,7 @@ from typing import NamedTuple
 class Lead(NamedTuple):
     """All of a route but its prefix. ``devices`` are sorted; none: it leads nowhere, or by a nexthop object whose
     device the kernel does not show. ``attached``: the network is on the device itself, since an address of it made the
-    route."""
+    route. ``some``: it is about packets of one type of service, or from one source, alone."""
 
     family: int
     type: int
@@ -15,6 +15,7 @@ class Lead(NamedTuple):
     devices: tuple[str, ...] = ()
     via: str = ""
     attached: bool = False
+    some: bool = False
 
 
 Leads = Mapping[Lead, bytes]

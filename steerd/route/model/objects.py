@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-MAIN = 254  # the kernel's main table
+MAIN, LOCAL = 254, 255  # the kernel's own tables
 METRIC = 1024  # metric of every route that carries traffic: IPv6's default, and any will do for IPv4
 SHADOW_METRIC = 0xFFFFFFFF  # metric of the routes that hold only when all others are gone
 BEST_WEIGHT = 255
@@ -55,6 +55,9 @@ class RouteType(IntEnum):
     UNREACHABLE = 7
     PROHIBIT = 8
     THROW = 9
+
+
+REJECTS: Final = frozenset({RouteType.BLACKHOLE, RouteType.UNREACHABLE, RouteType.PROHIBIT})
 
 
 class Rule(NamedTuple):
@@ -143,8 +146,8 @@ class Device:
     """A network device. ``up``: exists, is enabled, and has carrier or a state that the driver does not know. ``mtu``
     in bytes; 0: not told. ``lower`` is the number of the device that it is on, as a VLAN is; 0: none. Of a tunnel of
     the kernel's ``remote`` is where its outer packets go (empty: unknown, or several places), ``mark`` their mark.
-    ``hardware``: its Ethernet address; ``master``: the number of the bridge that it is a port of, or the like; 0:
-    none."""
+    ``inherits``: it has no mark of its own, and its outer packets are routed by that of what is in them. ``hardware``:
+    its Ethernet address; ``master``: the number of the bridge that it is a port of, or the like; 0: none."""
 
     index: int
     name: str
@@ -154,6 +157,7 @@ class Device:
     lower: int = 0
     remote: str = ""
     mark: int = 0
+    inherits: bool = False
     hardware: str = ""
     bridge: bool = False
     master: int = 0

@@ -47,7 +47,7 @@ TRIAL: Final = (
 _NO_NEXT_HOP: Final = {IPV4: "255.255.255.255", IPV6: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
 """Which no route has: whatever has another has a route."""
 _LAST: Final = "filter + 1000"
-"""A priority behind whatever may drop a packet."""
+"""A priority behind whatever may drop or mark a packet, our own pins included."""
 
 
 _ACCEPT: Final = "accept"
@@ -226,7 +226,7 @@ class _Text:
             for line in bridged({bridge: bridges[bridge]})
         ]
         for name, hook, priority, before, what in (
-            ("coming", "prerouting", "filter + 5", passed, LEFT),
+            ("coming", "prerouting", _LAST, passed, LEFT),
             ("leaving", "forward", _LAST, bridged(bridges), LEFT),
             ("staying", "input", "filter - 5", (), LEFT),
             # Probes, and what of the gateway's own is pinned, are marked.

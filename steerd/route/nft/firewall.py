@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
-from steerd.config.settings import IPV4, IPV6, RouteSettings
+from steerd.config.settings import IPV4, IPV6, PACKETS, RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes, frames
 from steerd.net.notices import Notices
 from steerd.route.nft.counted import Counted, counters, decode
+from steerd.route.nft.foreign import HOOKS
+from steerd.route.nft.program import EndlessError, output
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import Name, Table, names, removal
 
@@ -39,7 +41,9 @@ _COMMENT_TYPE = 0  # NFTNL_UDATA_TABLE_COMMENT
 _NO_SUCH_TABLE = {errno.ENOENT, errno.EOPNOTSUPP, errno.EINVAL}
 """The latter two where the kernel has no nftables, or none for this family."""
 
-_HOOKS = {IPV4: ("ip", "inet"), IPV6: ("ip6", "inet")}
+_FAMILIES = {IPV4: ("ip", "inet", "netdev"), IPV6: ("ip6", "inet", "netdev")}
+_HOOK_FAMILIES = {one for some in _FAMILIES.values() for one in some}
+_HOOK = re.compile(r" hook (\w+) ")
 _TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
 _CHAINS = {3, 5}  # NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN
 
@@ -127,9 +131,9 @@ class Firewall(ExitStack):
         return names(self._run("--stateless", "--terse", "list", "table", "inet", table))
 
     def others(self, family: int) -> dict[str, str]:
-        """The tables of others that have chains in the forward hook of this family, as `nft` lists them, by what `nft`
-        calls them; none where they could not be read. As of the last `look_at_others`."""
-        return {table: text for table, text in self._others.items() if table.split()[0] in _HOOKS[family]}
+        """The tables of others that have chains which forwarded packets of this family pass, as `nft` lists them, by
+        what `nft` calls them; none where they could not be read. As of the last `look_at_others`."""
+        return {table: text for table, text in self._others.items() if table.split()[0] in _FAMILIES[family]}
 
     def look_at_others(self) -> None:
         """Read them, if nftables has changed since."""
@@ -138,7 +142,7 @@ class Firewall(ExitStack):
                 self._others = {
                     table: self._run("--stateless", "--terse", "list", "table", *table.split())
                     for table in forwarding(self._run("list", "chains"))
-                    if table != f"inet {self._table}"
+                    if table not in (f"inet {self._table}", f"inet {self._table}{PACKETS}")
                 }
                 self._others_as_of = generation
         except OSError:
@@ -227,16 +231,16 @@ class Firewall(ExitStack):
             raise FirewallError("nft hangs: it is tried again once a minute")
         timeout = _TIMEOUT + max(len(text), len(self._listing)) / _SPEED
         try:
-            done = subprocess.run(
-                [self.program, *words], input=text.encode(), capture_output=True, timeout=timeout, check=False
-            )
-        except subprocess.TimeoutExpired as error:
+            code, printed, errors = output([self.program, *words], text.encode(), timeout)
+        except (subprocess.TimeoutExpired, EndlessError) as error:
             self._hung_until = time.monotonic() + _HUNG
-            raise FirewallError(f"nft did not end within {timeout:.0f} s") from error
-        if done.returncode:
-            said = (line for line in _text(done.stderr).splitlines() if line.strip())
+            endless = isinstance(error, EndlessError)
+            what = "prints without end" if endless else f"did not end within {timeout:.0f} s"
+            raise FirewallError(f"nft {what}") from error
+        if code:
+            said = (line for line in _text(errors).splitlines() if line.strip())
             raise FirewallError(f"nft: {next(said, 'failed without a word')}")
-        return _text(done.stdout)
+        return _text(printed)
 
 
 def _text(output: bytes) -> str:
@@ -263,9 +267,10 @@ class NftWatch(Notices):
 
 
 def forwarding(chains: str) -> list[str]:
-    """Of a listing of all chains the tables that have any in the forward hook: ``inet filter``."""
+    """Of a listing of all chains the tables that have any in a hook that forwarded packets pass: ``inet filter``."""
     parts = _TABLE.split(chains)[1:]
-    return [table for table, text in zip(parts[::2], parts[1::2], strict=True) if " hook forward " in text]
+    met = [table for table, text in zip(parts[::2], parts[1::2], strict=True) if set(_HOOK.findall(text)) & {*HOOKS}]
+    return [table for table in met if table.split()[0] in _HOOK_FAMILIES]
 
 
 def find_nft() -> str | None:

@@ -1,4 +1,4 @@
-"""Whether chains of others let forwarded packets pass, as far as their text tells. Pure.
+"""Whether chains of others let forwarded packets pass, in each hook that these meet, as far as their text tells. Pure.
 
 A rule that matches on more than devices, the family and new connections may accept a packet or not: that is not
 judged. So two answers are certain: some rule accepts whatever comes in and leaves so, or none can.
@@ -12,7 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
-_BASE = re.compile(r"type filter hook forward priority [^;]*;(?: policy (\w+);)?")
+_BASE = re.compile(r"type filter hook (\w+)(?: devices? (?:= )?([^;]*?))? priority [^;]*;(?: policy (\w+);)?")
+_HOOK = re.compile(r"type \w+ hook (\w+) ")
+HOOKS = ("ingress", "prerouting", "forward", "postrouting", "egress")
+"""Those that a forwarded packet passes, in order."""
 _DEVICE = re.compile(r'\b(iif|oif)(?:name)? (!= )?("[^"]*"|\{[^}]*\})')
 _LEADS_ON = re.compile(r"\b(?:jump|goto) (\S+?)(?=[\s,}]|$)")
 _STATE = re.compile(r"\bct state (!= )?(\{[^}]*\}|[\w,]+)")
@@ -41,25 +44,50 @@ class Packet(NamedTuple):
     oif: str
 
 
+def chains(listing: str) -> dict[str, list[str]]:
+    """The rules of each chain in a listing of a table; a base chain's first is what `hook` takes."""
+    return {name: [line.strip() for line in text.splitlines()] for name, text in _CHAIN.findall(listing)}
+
+
+def hook(rules: Sequence[str]) -> str:
+    """The hook of a base chain; empty: it is none."""
+    base = _HOOK.match(rules[0]) if rules else None
+    return base[1] if base else ""
+
+
 def passes(listing: str, packet: Packet) -> dict[str, Passes]:
-    """Of each chain in the forward hook whether it, with those it leads to, lets the packet pass. ``listing``: a table,
-    as `nft` lists it without counters."""
-    chains = {name: [line.strip() for line in text.splitlines()] for name, text in _CHAIN.findall(listing)}
+    """Of each chain that a forwarded packet meets whether it, with those it leads to, lets the packet pass.
+    ``listing``: a table, as `nft` lists it without counters."""
+    there = chains(listing)
     found: dict[str, Passes] = {}
-    known: dict[str, tuple[Passes, bool]] = {}  # of chains that others lead to: many may lead to one
-    for name, rules in chains.items():
+    known: dict[str, dict[str, tuple[Passes, bool]]] = {}  # of chains that others lead to: many may lead to one
+    for name, rules in there.items():
         base = _BASE.match(rules[0]) if rules else None
-        if base:
-            best, ended = _walk(chains, rules[1:], packet, known)
-            found[name] = best if ended or base[1] == "drop" else Passes.YES
+        if base is None or base[1] not in HOOKS:
+            continue
+        here = _as_seen(packet, base[1])
+        if base[2] and not {here.iif, here.oif} & set(re.findall(r"[^\s{},\"]+", base[2])):
+            continue
+        best, ended = _walk(there, rules[1:], here, known.setdefault(base[1], {}))
+        found[name] = best if ended or base[3] == "drop" else Passes.YES
     return found
+
+
+def _as_seen(packet: Packet, hook: str) -> Packet:
+    """What a chain in the hook sees of it: by which device it will leave is not known before it is routed, and at that
+    device not by which it came in."""
+    if hook in ("ingress", "prerouting"):
+        return packet._replace(oif="")
+    return packet._replace(iif="") if hook == "egress" else packet
 
 
 @lru_cache(_REMEMBERED)
 def best(listing: str, family: int, iifs: tuple[str, ...], oif: str) -> dict[str, Passes]:
     """As `passes`, for what comes in by any of the devices: the best answer for each chain."""
     each = [passes(listing, Packet(family, iif, oif)) for iif in iifs]
-    return {name: max(one[name] for one in each) for name in (each[0] if each else ())}
+    return {
+        name: max(one.get(name, Passes.YES) for one in each) for name in dict.fromkeys(n for one in each for n in one)
+    }
 
 
 def _walk(

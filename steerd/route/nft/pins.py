@@ -47,7 +47,9 @@ def pins(settings: RouteSettings, selections: Sequence[Selection], uplinks: Abst
     pinned = f"ct direction original ct mark and {mask:#x} vmap @outbound"
     answers = f"ct direction reply ct mark and {mask:#x} vmap @inbound"
     arriving = [
-        "type filter hook prerouting priority mangle + 5; policy accept;",
+        # Behind whatever others restore or set there, and behind their own look at the way back, which asks with the
+        # mark (firewalld does, of IPv6): with ours it would find the path, not the LAN.
+        "type filter hook prerouting priority filter + 900; policy accept;",
         # What others restore from the connection (wg-quick does, of UDP) would lead it back out of the path.
         f"iifname @paths meta mark and {mask:#x} != 0 meta mark set meta mark and {others:#x}",
         f"iifname @paths ct direction original {unmarked} goto came",

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from steerd.config.settings import RouteSettings
 from steerd.core.events import Installed
 from steerd.core.settings import PolicyId
+from steerd.route.around.collisions import strange_routes
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.regroup import stragglers
 from steerd.route.kernel.verify import Verifier
@@ -63,6 +65,11 @@ class Account:
     def filtered(self) -> AbstractSet[tuple[PolicyId, int]]:
         """As `Obstacles.filtered`."""
         return self._obstacles.filtered
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """As `Obstacles.marks`."""
+        return self._obstacles.marks
 
     @property
     def wrong(self) -> bool:
@@ -147,6 +154,15 @@ class Account:
         """Whether what is in policies' way is something else than when the kernel was asked last."""
         found = self._obstacles.look(present, seen, _expected(present, seen, refused))
         return any(found.get(policy) != words for policy, words in self._known.items())
+
+    def strangers(self, settings: RouteSettings) -> list[str]:
+        """Routes of others in our tables, in words: not looked for unless packets go astray."""
+        try:
+            strange = strange_routes(settings, self._kernel.strange_routes(settings))
+            return list(dict.fromkeys(one.words for one in strange))
+        except OSError as error:
+            log.warning("others' routes in steerd's tables cannot be read: %s", error)
+            return []
 
     def _mismatch(self, policy: PolicyId, expected: Expected) -> str | None:
         try:

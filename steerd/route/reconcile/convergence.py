@@ -25,9 +25,12 @@ from steerd.route.wanted.desired import Circumstances, desired
 from steerd.route.wanted.diff import Difference, difference, label
 from steerd.route.wanted.present import Present
 from steerd.route.wanted.selection import Selection, selections
+from steerd.text.seldom import Seldom, more
 
 log = logging.getLogger(__name__)
 
+_SAID_EVERY = 3600.0
+"""Seconds between two lines of the log about the same refusal: it is asked again whenever something changes."""
 _ROUNDS = 5  # attempts to reach the wanted state: a refused nexthop costs one, a change under our hands another
 
 
@@ -42,6 +45,7 @@ class Convergence:
         self.links: dict[PathId, Link] = {}
         self.counts: dict[tuple[PolicyId, int], int] = {}
         self.conflict = Conflict()
+        self._seldom = Seldom(_SAID_EVERY)
         self._kernel = kernel
         self._peers = peers
         self._pins = pins
@@ -122,7 +126,13 @@ class Convergence:
                 # What is asked for is impossible: better where it was than nowhere.
                 standing = standing.choosing({policy: before})
         circumstances = Circumstances(
-            standing.retired, usable, self._ids, self._kernel.families, self._objects(settings), self._pins(settings)
+            standing.retired,
+            usable,
+            self._ids,
+            self._kernel.families,
+            self._objects(settings),
+            self._pins(settings),
+            {one.name: one.remote for one in self.seen.devices.values() if one.inherits and one.remote},
         )
         return standing, desired(settings, standing.selections, standing.choices, circumstances)
 
@@ -138,7 +148,10 @@ class Convergence:
                 self.refused.setdefault(way, text)
             what = f"{way.device} via {way.via}" if way and way.via else way.device if way else label(change)
             level = logging.INFO if code == errno.ENOENT or way in self._complained else logging.WARNING
-            log.log(level, "the kernel refused to %s %s (%s): %s", change.verb, label(change), what, text)
+            unsaid = self._seldom.said((change.verb, label(change), what, text))
+            if unsaid is not None:
+                words = f"the kernel refused to {change.verb} {label(change)} ({what}): {text}{more(unsaid)}"
+                log.log(level, "%s", words)
             if way:
                 self._complained.add(way)
 

@@ -7,10 +7,13 @@ from functools import cache
 
 from steerd.config.settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
-from steerd.route.around.kernel_drops import filters_by_iptables
+from steerd.route.around.kernel_drops import legacy_tables
+from steerd.route.around.remarks import port_of, port_words
 from steerd.route.kernel.forwarding import stopped
 from steerd.route.kernel.kernel import Kernel
-from steerd.route.model.objects import Seen
+from steerd.route.model.objects import Device, Seen
+from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft import marks
 from steerd.route.nft.foreign import Passes, best
 from steerd.route.nft.protect import Protection
 from steerd.route.wanted.choice import devices
@@ -27,12 +30,14 @@ Expected = Mapping[int, frozenset[str]]
 class Obstacles:
     """``doubts``: what may be one, or is one for some packets, by policy and family, as of the last `look`; ``partly``:
     what main's routes take of their addresses, if that is not all; ``filtered``: whose packets others' chains may drop,
-    as they may be meant to."""
+    as they may be meant to; ``marks``: chains that set marks which lead packets elsewhere."""
 
     def __init__(self, kernel: Kernel, protection: Protection) -> None:
         self.doubts: Mapping[tuple[PolicyId, int], str] = {}
         self.partly: Mapping[tuple[PolicyId, int], str] = {}
         self.filtered: AbstractSet[tuple[PolicyId, int]] = frozenset()
+        self.marks: tuple[str, ...] = ()
+        self._marked: tuple[object, ...] = ()  # what those were found in
         self._kernel = kernel
         self._protection = protection
 
@@ -44,11 +49,14 @@ class Obstacles:
         filtered: set[tuple[PolicyId, int]] = set()
         partly: dict[tuple[PolicyId, int], str] = {}
         known = self._inputs(present, seen)
-        forwarding = cache(self._forwarding)  # many policies ask the same
+        forwarding, legacy = cache(self._forwarding), cache(legacy_tables)  # many policies ask the same
         for policy in settings.policies:
             if policy.policy not in expected:
                 continue
-            lines = [*self._pieces(settings, policy, expected[policy.policy])]
+            lines = [
+                *self._pieces(settings, policy, expected[policy.policy]),
+                *_ports(policy, self._protection.main.devices),
+            ]
             partly |= self._partly(settings, policy, expected[policy.policy])
             for family, ways in expected[policy.policy].items():
                 sources = known.get((policy.policy, family), ())
@@ -57,17 +65,23 @@ class Obstacles:
                     lines.append(words)
                 elif words:
                     doubts[policy.policy, family] = words
-                if filters_by_iptables(family) or (words and not any(stopped(family, one) for one in sources)):
+                if "filter" in legacy(family) or (words and not any(stopped(family, one) for one in sources)):
                     filtered.add((policy.policy, family))
             if lines:
                 found[policy.policy] = "; ".join(lines)
         self.doubts, self.filtered, self.partly = doubts, filtered, partly
+        self._look_at_marks(settings)
         return found
+
+    def _look_at_marks(self, settings: RouteSettings) -> None:
+        tables = {table: text for one in FAMILIES for table, text in self._protection.others(one).items()}
+        if self._marked != (settings, tables):
+            self.marks, self._marked = tuple(marks.remarks(settings, tables)), (settings, tables)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The doubts, one line each."""
-        return tuple(f"policy {policy}: {words}" for (policy, _), words in self.doubts.items())
+        """The doubts and marks, one line each."""
+        return (*(f"policy {policy}: {words}" for (policy, _), words in self.doubts.items()), *self.marks)
 
     def _inputs(self, present: Present, seen: Seen) -> dict[tuple[PolicyId, int], tuple[str, ...]]:
         """By which devices forwarded packets of each policy come in, by family."""
@@ -134,3 +148,9 @@ class Obstacles:
                 others = {device for lead in found.leads for device in lead.devices} - devices(settings, policy)
                 so = " (where the leak guard drops it)" if others and self._protection.guards(policy) else ""
                 yield words(settings, leads, policy, found) + so
+
+
+def _ports(policy: RoutePolicy, known: Mapping[str, Device]) -> list[str]:
+    """Why nothing comes in for the policy, if all devices that do for it are ports of others."""
+    masters = {name: port_of(name, known) for name in policy.iifs}
+    return [port_words(*one) for one in masters.items()] if policy.iifs and all(masters.values()) else []

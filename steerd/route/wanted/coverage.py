@@ -73,7 +73,8 @@ def covered(settings: RouteSettings, leads: Leads, policy: RoutePolicy, family: 
     if _memory.leads != leads or len(_memory.found) >= _REMEMBERED:
         _memory.leads = dict(leads)
         _memory.found.clear()
-    matter = {lead: most for lead, packed in leads.items() if lead.family == family and (most := _most(lead, packed))}
+    leads = {lead: packed for lead, packed in leads.items() if lead.family == family and not lead.some}
+    matter = {lead: most for lead, packed in leads.items() if (most := _most(lead, packed))}
     management = prefixes.pack(family, settings.management)
     mine = steered(policy, family, management)
     if not matter or not mine:
@@ -96,7 +97,6 @@ def _covered(family: int, mine: bytes, holes: bytes, leads: Leads, but: Abstract
         # Of a few prefixes most routes do not matter; of many, looking which do costs more than it saves.
         lead: prefixes.overlapping(family, packed, mine) if len(mine) * prefixes.COVER_COSTS < len(packed) else packed
         for lead, packed in leads.items()
-        if lead.family == family
     }
     sizes: Counter[Lead] = Counter()
     for size, lead in _common(_space(family, mine, holes), _taken(near, family, but)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from steerd.config.settings import Flows, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
@@ -18,7 +18,7 @@ from steerd.route.wanted.selection import Selection, fixed_rules, steering_rules
 class Circumstances:
     """What besides the settings decides what is possible. ``retired``: paths that configuration no longer names but
     traffic still uses; ``usable``: ways out that the kernel would accept now; ``pinning``: established connections
-    bypass the routes."""
+    bypass the routes; ``far_ends``: where devices send outer packets with the mark of what is in them."""
 
     retired: Mapping[PathId, RoutePath]
     usable: AbstractSet[WayOut]
@@ -26,6 +26,7 @@ class Circumstances:
     families: tuple[int, ...] = FAMILIES
     nexthop_objects: bool = True
     pinning: bool = False
+    far_ends: Mapping[str, str] = field(default_factory=dict)
 
 
 def desired(
@@ -49,6 +50,9 @@ def desired(
             if way and way in usable:
                 kind = Kind(family, path.table, METRIC, RouteType.UNICAST, device=way.device, via=way.via)
                 routes[kind] = prefixes.DEFAULT[family]
+            if far := prefixes.pack(family, filter(None, [circumstances.far_ends.get(path.device)])):
+                # The path's mark would lead the tunnel's own packets into the tunnel.
+                routes[Kind(family, path.table, METRIC, RouteType.THROW)] = far
     if circumstances.nexthop_objects:
         ways = ways_out(everyone.values()) & usable
         nexthops = {

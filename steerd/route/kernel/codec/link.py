@@ -57,6 +57,8 @@ _TUNNELS: Final = {
     b"vxlan": _Places((2, 16)),
     b"geneve": _Places((2, 7)),
 }
+_INHERIT: Final = {b"vxlan", b"geneve"}
+"""Tunnels whose outer packets the kernel routes by the mark of the inner ones (drivers/net/vxlan, geneve)."""
 
 _ADDRESS_HEADER = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, device index
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
@@ -93,6 +95,7 @@ def decode_one(body: bytes) -> Device:
         lower,
         remote,
         mark,
+        kind in _INHERIT,
         hardware.hex(":") if len(hardware) == _ETHERNET else "",
         kind == b"bridge",
         master,
