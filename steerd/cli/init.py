@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from steerd.cli import live
-from steerd.cli.pipe import piped_away
 from steerd.cli.terminal import say
 from steerd.config.gateway.load import load
 from steerd.machine import draft
@@ -68,10 +67,7 @@ async def _text(machine: Machine, found: Ways) -> str:
 
 
 def _printed(text: str) -> int:
-    try:
-        say(text.rstrip(), flush=True)
-    except BrokenPipeError:
-        piped_away()
+    say(text.rstrip(), flush=True)
     with _kept(text) as file:
         return live.check(file, called="what is printed here")
 

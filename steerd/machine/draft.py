@@ -97,7 +97,7 @@ def _noted(pair: str, note: str) -> str:
 
 def _pop(way: Way, picked: Chosen) -> list[str]:
     pairs = {"dev": way.device} if _named(way.device) else {"name": way.pop, "dev": way.device}
-    if way.uplink:
+    if _named(way.uplink):
         pairs["uplink"] = way.uplink
     if way.automatic:
         pairs |= {"via" if family == IPV4 else "via6": "auto" for family in way.families}
@@ -118,7 +118,7 @@ def _pop(way: Way, picked: Chosen) -> list[str]:
 
 
 def _named(device: str) -> bool:
-    """Whether a path can be called as its device is."""
+    """Whether a path or an uplink can be called as a device is."""
     try:
         return bool(names.name(device))
     except ValueError:

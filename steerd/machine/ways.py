@@ -62,6 +62,7 @@ def ways(machine: Machine, only: Mapping[str, QuickFile] | None = None) -> Ways:
     left: list[str] = []
     tunnels = [way for name in every if (way := _tunnel(machine, name, quick.get(name), left))]
     found = tunnels if tunnels or only is not None or hidden(machine) else _uplinks(machine, {*every})
+    left += hidden(machine) if found else ()
     defaults = frozenset(one.family for one in machine.main.defaults)
     return Ways(_named(found), tuple(left), tuple(_inputs(machine, found)), defaults)
 
@@ -98,16 +99,23 @@ def _tunnel(machine: Machine, name: str, quick: QuickFile | None, left: list[str
 
 def _unfit(name: str, allowed: list[frozenset[AllowedIp]], families: tuple[int, ...]) -> str:
     """Why a tunnel cannot be a PoP's path; empty: it can."""
-    try:
-        names.device(name)
-    except ValueError as error:
-        return str(error)
+    if wrong := _misnamed(name):
+        return wrong
     if len(allowed) != 1:
         many = f"it has {len(allowed)} peers; where each is a PoP, docs/wireguard.md says how"
         return many if allowed else "it has no peer"
     if not any(_default(family, allowed[0]) for family in prefixes.FAMILIES):
         return "AllowedIPs of its peer hold no default route (0.0.0.0/0, ::/0)"
     return "" if families else "it has no address of the family that AllowedIPs have a default route of"
+
+
+def _misnamed(name: str) -> str:
+    """Why the configuration cannot name this device; empty: it can."""
+    try:
+        names.device(name)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _carries(family: int, own: Iterable[Interface], allowed: list[frozenset[AllowedIp]]) -> bool:
@@ -161,7 +169,7 @@ def _uplinks(machine: Machine, tunnels: set[str]) -> list[Way]:
     """Two at least, or there is nothing to choose between."""
     families: dict[str, set[int]] = {}
     for one in machine.main.defaults:
-        if one.device not in tunnels and machine.main.up(one.device) is not None:
+        if one.device not in tunnels and machine.main.up(one.device) is not None and not _misnamed(one.device):
             families.setdefault(one.device, set()).add(one.family)
     found = [
         Way("", name, tuple(sorted(some)), tuple(one for family in sorted(some) for one in PUBLIC[family]), True)
@@ -192,7 +200,8 @@ def _inputs(machine: Machine, found: Iterable[Way]) -> Iterator[str]:
 
 
 def _is_lan(device: Device) -> bool:
-    return device.up and bool(device.hardware) and not device.master and not _CONTAINERS.match(device.name)
+    named = not _misnamed(device.name) and not _CONTAINERS.match(device.name)
+    return device.up and bool(device.hardware) and not device.master and named
 
 
 def _has_hosts(own: Interface) -> bool:

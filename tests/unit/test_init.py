@@ -247,6 +247,22 @@ def test_lans_are_what_has_hosts_and_is_no_way_out_and_no_container():
     assert ways(replace(given, addresses=narrow)).inputs == ()
 
 
+def test_devices_that_a_file_cannot_name_are_in_none(tmp_path):
+    given = machine(FRA1)
+    devices = {**given.main.devices, 'a"b': Device(9, 'a"b', up=True, hardware=MAC), "w n": Device(10, "w n", up=True)}
+    addresses = {**given.addresses, 'a"b': [ip_interface("10.78.0.1/24")]}
+    given = replace(given, main=replace(given.main, devices=devices), addresses=addresses)
+    given = replace(given, underlays={"wg-fra1": Underlay("203.0.113.1", "w n", 254)})
+    text, found = written(given, tmp_path)
+    assert (found.inputs, "uplink" in text) == (("lan",), False)
+
+
+def test_who_may_not_see_all_tunnels_is_told_so_in_the_file(tmp_path):
+    given = machine(unread=(Unread("WireGuard devices", "CAP_NET_ADMIN is missing"),))
+    text, _ = written(given, tmp_path, only=file("wg-fra1"))
+    assert "# Left out: WireGuard devices (CAP_NET_ADMIN is missing)\n" in text
+
+
 def test_of_targets_those_that_answer_are_taken_the_likeliest_of_each_family(tmp_path):
     given = machine(("wg-fra1", ["10.64.1.2/24", "fd64::2/64"], EVERY | allowed("10.0.0.9/32")))
     for heard, line in (
