@@ -69,7 +69,7 @@ async def _text(machine: Machine, found: Ways) -> str:
 def _printed(text: str) -> int:
     say(text.rstrip(), flush=True)
     with _kept(text) as file:
-        return live.check(file, called="what is printed here")
+        return live.check(file, called="this configuration")
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _kept(text: str) -> Iterator[Path]:
 
 def _nothing(machine: Machine, found: Ways) -> Iterator[str]:
     """Why there is nothing to write."""
-    yield "nothing was found to choose between, and nothing is written"
+    yield "nothing was found to steer to, and nothing is written"
     yield from (f"  {one}" for one in found.left)
     if unseen := hidden(machine):
         yield f"  could not be read: {'; '.join(unseen)}"

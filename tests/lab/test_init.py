@@ -12,7 +12,7 @@ from steerd.lab import namespaces
 from steerd.lab.enclosure import RUN, run
 from tests.lab.live import check, cure, shell
 from tests.lab.waiting import until
-from tests.lab.wireguard import ECHO, LOG, SEND, SERVICE, Network
+from tests.lab.wireguard import ECHO, LOG, SEND, SERVICE, Network, wg
 
 pytestmark = [pytest.mark.lab, pytest.mark.wireguard]
 
@@ -28,7 +28,7 @@ def own_folders() -> None:
     shell(f"rm -rf {QUICK} {FILE.parent} && mkdir -m 700 {QUICK}")
 
 
-def quick_files(network: Network, more: str) -> None:
+def quick_files(network: Network, more: str, tunnels: dict[str, tuple[str, str, int]] = TUNNELS) -> None:
     """wg-quick's files for the tunnels to two PoPs, with these lines ``more``, and nothing else: no tunnel is up. The
     gateway's own default route is by a third one, where packets of users come to if they are not steered."""
     for name in network.own:
@@ -37,7 +37,7 @@ def quick_files(network: Network, more: str) -> None:
     own_folders()
     namespaces.ip("route add default via 192.0.2.14", "gw")
     namespaces.ip("route add 10.64.2.0/24 dev p-ams1", "ams1")
-    for pop, (address, allowed, number) in TUNNELS.items():
+    for pop, (address, allowed, number) in tunnels.items():
         file = QUICK / f"wg-{pop}.conf"
         file.write_text(f"""\
 [Interface]
@@ -120,6 +120,45 @@ def test_two_files_of_wg_quick_and_three_commands_steer() -> None:
     ]
 
 
+def six() -> Any:
+    """IPv6 alone, and one of the two tunnels has no session: its far end does not know the gateway."""
+    network = Network(devices=True)
+    own = {pop: network.own[f"wg-{pop}"].public for pop in TUNNELS}
+    tunnels = {pop: (f"fd64:{number}::2/64", "::/0", number) for pop, (*_, number) in TUNNELS.items()}
+    quick_files(network, "Table = off\n", tunnels)
+    namespaces.sysctl("gw", ipv4__ip_forward=0, ipv6__conf__all__forwarding=1)
+    namespaces.ip("addr add fd77::1/64 dev lan0 nodad", "gw")
+    namespaces.ip("addr add fd77::2/64 dev lan1 nodad\nroute add default via fd77::1", "lan")
+    for pop, (*_, number) in tunnels.items():
+        wg(pop, "set", f"p-{pop}", "peer", own[pop], "allowed-ips", "fd64::/16,fd77::/64")
+        namespaces.ip(
+            f"""addr add fd64:{number}::1/64 dev p-{pop} nodad
+                route add fd77::/64 dev p-{pop}
+                addr add fd98::1/128 dev lo""",
+            pop,
+        )
+        namespaces.spawn(pop, [sys.executable, "-c", by_six(ECHO), str(RUN / f"{pop}.seen")])
+    network.break_key("ams1")
+    shell("wg-quick up wg-fra1 && wg-quick up wg-ams1")
+    namespaces.spawn("lan", [sys.executable, "-c", by_six(SEND), "fd98::1", "0.05"])
+    begin(f"{STEERD} init && {STEERD} check --live && exec {STEERD} run")
+    return {"arrives": arrives(*TUNNELS), "file": FILE.read_text(), "log": LOG.read_text()}
+
+
+def by_six(program: str) -> str:
+    return program.replace("AF_INET", "AF_INET6").replace("0.0.0.0", "fd98::1")
+
+
+def test_ipv6_alone_is_steered_and_a_tunnel_that_is_silent_is_written_with_a_remark() -> None:
+    found = run(f"{__name__}:six")
+    assert found["arrives"] == "fra1"
+    assert 'paths = [{ dev = "wg-fra1", uplink = "u-fra1", target6 = "fd64:1::1" }]' in found["file"]
+    assert 'prefixes = ["::/0"]' in found["file"]
+    assert "# No answer yet from fd64:2::1 when this was written." in found["file"]
+    assert "No answer yet from fd64:1::1" not in found["file"]
+    assert "[target-silent]" in found["log"]
+
+
 def stopped() -> Any:
     """Everything in the way at once: no tunnel is up, wg-quick would make routes, nothing is forwarded."""
     network = Network(devices=True)
@@ -180,7 +219,7 @@ def test_it_overwrites_nothing_takes_the_files_that_are_named_and_says_what_it_c
     code, printed, said = found["printed"]
     assert (code, found["none"]) == (69, False)
     assert 'management = ["10.77.0.2"]' in printed
-    assert "what is printed here on this machine: 2 errors" in said
+    assert "this configuration on this machine: 2 errors" in said
     assert "device-missing" not in printed
     code, said, _ = found["from"]
     assert (code, 'paths = [{ dev = "wg-par1"' in found["new"], "fra1" in found["new"]) == (69, True, False)
@@ -193,7 +232,7 @@ def test_it_overwrites_nothing_takes_the_files_that_are_named_and_says_what_it_c
     assert "exists and is not overwritten" in said
     code, _, said = found["nothing"]
     assert code == 1
-    assert "nothing was found to choose between" in said
+    assert "nothing was found to steer to" in said
     assert "default routes: by u-par1" in said
     code, printed, said = found["nobody"]
     assert (code, printed) == (1, "")
