@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from steerd.machine.answers import ask
 from steerd.machine.files import session
 from steerd.machine.quick import named
 from steerd.machine.reading import read
-from steerd.machine.record import Machine
+from steerd.machine.record import Machine, QuickFile
 from steerd.machine.ways import Ways, hidden, ways
 
 PRINTED: Final = Path("-")
@@ -34,7 +34,8 @@ def init(output: Path, sources: Sequence[Path]) -> int:
         machine = read()
     except OSError as error:
         return _refused(f"this machine cannot be read: {error.strerror or error}")
-    found = ways(machine, named(sources) if sources else None)
+    quick = named(one.absolute() for one in sources)
+    found = ways(machine, quick if sources else None)
     if not found.found:
         return _refused("\n".join(_nothing(machine, found)))
     try:
@@ -42,7 +43,7 @@ def init(output: Path, sources: Sequence[Path]) -> int:
     except KeyboardInterrupt:
         return 130
     if output == PRINTED:
-        return _printed(text)
+        return _printed(text, quick)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("x", encoding="utf-8") as file:
@@ -53,7 +54,7 @@ def init(output: Path, sources: Sequence[Path]) -> int:
     except OSError as error:
         return _refused(f"{output} cannot be written: {error.strerror or error}")
     say(f"{output}: written, with {_counted(len(found.found), 'PoP')}: {', '.join(way.pop for way in found.found)}\n")
-    return live.check(output)
+    return live.check(output, quick=quick)
 
 
 async def _text(machine: Machine, found: Ways) -> str:
@@ -66,10 +67,10 @@ async def _text(machine: Machine, found: Ways) -> str:
     return draft.text(found, targets, session(os.environ))
 
 
-def _printed(text: str) -> int:
+def _printed(text: str, quick: Mapping[str, QuickFile]) -> int:
     say(text.rstrip(), flush=True)
     with _kept(text) as file:
-        return live.check(file, called="this configuration")
+        return live.check(file, called="this configuration", quick=quick)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from steerd.machine.check import findings
 from steerd.machine.finding import AND, By, Finding, Severity
 from steerd.machine.reading import again
 from steerd.machine.reading import read as read_machine
+from steerd.machine.record import QuickFile
 from steerd.text.lines import wrapped
 
 EX_MACHINE: Final = 69
@@ -23,15 +25,15 @@ EX_MACHINE: Final = 69
 _PASSING: Final = ("sysctl -w ", "ip ", "wg set ", "nft ")
 
 
-def check(path: Path, *, as_json: bool = False, called: str = "") -> int:
+def check(path: Path, *, as_json: bool = False, called: str = "", quick: Mapping[str, QuickFile] | None = None) -> int:
     """Prints what is wrong with the file, or else what stands between it and this machine; to standard error, if it is
-    ``called`` otherwise there. Returns 0, 1 if the machine cannot be read, `EX_MACHINE` if there is an error.
-    ConfigError: as `read`."""
+    ``called`` otherwise there. ``quick``: files of wg-quick's, besides those of /etc/wireguard. Returns 0, 1 if the
+    machine cannot be read, `EX_MACHINE` if there is an error. ConfigError: as `read`."""
     config = read(path)
     # What the stages log of their own is told by findings.
     logging.getLogger("steerd").addHandler(logging.NullHandler())
     try:
-        found = asyncio.run(_look(config))
+        found = asyncio.run(_look(config, quick))
     except OSError as error:
         say(f"steerd check --live: this machine cannot be read: {error.strerror or error}", error=True)
         return 1
@@ -50,8 +52,9 @@ def check(path: Path, *, as_json: bool = False, called: str = "") -> int:
     return EX_MACHINE if any(one.severity is Severity.ERROR for one in found) else 0
 
 
-async def _look(config: Config) -> list[Finding]:
+async def _look(config: Config, quick: Mapping[str, QuickFile] | None) -> list[Finding]:
     machine = read_machine(config.route, config.control_socket)
+    machine = replace(machine, quick={**machine.quick, **(quick or {})})
     answers = await ask(config, machine)
     return findings(config, again(machine), answers)
 

@@ -223,6 +223,7 @@ def test_it_overwrites_nothing_takes_the_files_that_are_named_and_says_what_it_c
     assert "device-missing" not in printed
     code, said, _ = found["from"]
     assert (code, 'paths = [{ dev = "wg-par1"' in found["new"], "fra1" in found["new"]) == (69, True, False)
+    assert "run: wg-quick up /run/steerd-lab/wg-par1.conf" in said
     assert "# Left out: /run/steerd-lab/gone.conf cannot be read: No such file or directory" in found["new"]
     code, _, said = found["again"]
     assert (code, found["same"]) == (1, True)

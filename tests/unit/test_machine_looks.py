@@ -189,8 +189,13 @@ CASES = {
     "missing": (FILE, without("wg-fra1"), [("device-missing", "path fra1/wg-fra1, dev", None)]),
     "missing, but wg-quick's": (
         FILE,
-        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("f", "off")}),
+        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("/etc/wireguard/wg-fra1.conf", "off")}),
         [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up wg-fra1")],
+    ),
+    "missing, and its file is elsewhere": (
+        FILE,
+        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("/root/wg-fra1.conf", "off")}),
+        [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up /root/wg-fra1.conf")],
     ),
     "missing, and wg-quick would make routes": (
         FILE,

@@ -2,11 +2,10 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from shlex import quote
 
 from steerd.config.settings import IPV6, Config, ProbePath, RoutePath
 from steerd.machine.finding import Cure, Finding, as_written, do, error, of_path, of_policy, put, run, warning
-from steerd.machine.looks.tunnels import table_off
+from steerd.machine.looks.tunnels import quick_name, table_off
 from steerd.machine.record import Machine, QuickFile
 from steerd.route.kernel.forwarding import name
 from steerd.route.model import prefixes
@@ -85,7 +84,7 @@ def _device(config: Config, machine: Machine, path: RoutePath) -> Iterator[Findi
 
 def _up(device: str, quick: QuickFile) -> Cure:
     """Without routes of wg-quick's own."""
-    commands = (table_off(quick), f"wg-quick up {quote(device)}")
+    commands = (table_off(quick), f"wg-quick up {quick_name(device, quick)}")
     return as_written(*filter(None, commands))
 
 
