@@ -191,6 +191,33 @@ def test_what_stands_in_the_way_is_named_with_cures_that_work_and_leave_the_gate
     assert found["own"] == found["own after"]
 
 
+def claimed() -> Any:
+    """Both tunnels are up as wg-quick makes them: each has taken the gateway's default route."""
+    network = Network(devices=True)
+    quick_files(network, "")
+    shell("wg-quick up wg-fra1 && wg-quick up wg-ams1")
+    found: dict[str, Any] = {"said": steerd("init"), "rules": shell("ip rule; ip -6 rule")}
+    for finding in check(FILE)[1]:
+        cure(finding, FILE)
+    found["after"], found["rules after"] = check(FILE), shell("ip rule; ip -6 rule")
+    found["own"] = shell("ip route get 203.0.113.9").split()[4]
+    begin(f"exec {STEERD} run")
+    network.traffic("lan", SERVICE, 0.05)
+    found["arrives"], found["file"] = arrives(*TUNNELS), FILE.read_text()
+    return found
+
+
+def test_several_files_that_claim_the_default_route_are_named_and_taken_back() -> None:
+    found = run(f"{__name__}:claimed")
+    code, said, _ = found["said"]
+    assert (code, said.count("[wg-quick-table]")) == (69, 2)
+    assert found["rules"].count("not from all fwmark") == 2
+    assert "not from all fwmark" not in found["rules after"]
+    assert (found["after"], found["own"]) == ([0, []], "u-par1")
+    # The mark that was there was wg-quick's own.
+    assert "bypass_mark" not in found["file"]
+
+
 def words() -> Any:
     """What it says of other files, other places, and other users."""
     network = Network(devices=True)
