@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from steerd.machine.check import findings
 from steerd.machine.finding import AND, By, Finding, Severity
 from steerd.machine.reading import again
 from steerd.machine.reading import read as read_machine
+from steerd.machine.record import QuickFile
 from steerd.text.lines import wrapped
 
 EX_MACHINE: Final = 69
@@ -23,14 +25,15 @@ EX_MACHINE: Final = 69
 _PASSING: Final = ("sysctl -w ", "ip ", "wg set ", "nft ")
 
 
-def check(path: Path, *, as_json: bool) -> int:
-    """Prints what is wrong with the file, or else what stands between it and this machine. Returns 0, 1 if the machine
-    cannot be read, `EX_MACHINE` if there is an error. ConfigError: as `read`."""
+def check(path: Path, *, as_json: bool = False, called: str = "", quick: Mapping[str, QuickFile] | None = None) -> int:
+    """Prints what is wrong with the file, or else what stands between it and this machine; to standard error, if it is
+    ``called`` otherwise there. ``quick``: files of wg-quick's, besides those of /etc/wireguard. Returns 0, 1 if the
+    machine cannot be read, `EX_MACHINE` if there is an error. ConfigError: as `read`."""
     config = read(path)
     # What the stages log of their own is told by findings.
     logging.getLogger("steerd").addHandler(logging.NullHandler())
     try:
-        found = asyncio.run(_look(config))
+        found = asyncio.run(_look(config, quick))
     except OSError as error:
         say(f"steerd check --live: this machine cannot be read: {error.strerror or error}", error=True)
         return 1
@@ -38,7 +41,10 @@ def check(path: Path, *, as_json: bool) -> int:
         return 130
     try:
         say(
-            json.dumps([as_dict(one) for one in found], indent=2) if as_json else "\n".join(text(path, found)),
+            json.dumps([as_dict(one) for one in found], indent=2)
+            if as_json
+            else "\n".join(text(called or str(path), found)),
+            error=bool(called),
             flush=True,
         )
     except BrokenPipeError:  # `| head` has read enough
@@ -46,8 +52,9 @@ def check(path: Path, *, as_json: bool) -> int:
     return EX_MACHINE if any(one.severity is Severity.ERROR for one in found) else 0
 
 
-async def _look(config: Config) -> list[Finding]:
+async def _look(config: Config, quick: Mapping[str, QuickFile] | None) -> list[Finding]:
     machine = read_machine(config.route, config.control_socket)
+    machine = replace(machine, quick={**machine.quick, **(quick or {})})
     answers = await ask(config, machine)
     return findings(config, again(machine), answers)
 
@@ -65,14 +72,14 @@ def as_dict(one: Finding) -> dict[str, Any]:
     }
 
 
-def text(path: Path, found: Sequence[Finding]) -> Iterator[str]:
+def text(file: str, found: Sequence[Finding]) -> Iterator[str]:
     """The findings as lines. What is to be copied is never wrapped."""
     if not found:
-        yield f"{path}: nothing on this machine stands in its way"
+        yield f"{file}: nothing on this machine stands in its way"
         return
     errors = sum(one.severity is Severity.ERROR for one in found)
     parts = [_counted(errors, "error"), _counted(len(found) - errors, "warning")]
-    yield f"{path} on this machine: {' and '.join(part for part in parts if part)}"
+    yield f"{file} on this machine: {' and '.join(part for part in parts if part)}"
     for one in found:
         yield ""
         yield f"{one.severity.value}: {one.place} [{one.id}]"

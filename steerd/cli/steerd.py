@@ -19,7 +19,7 @@ _DEFAULT = f"default: {CONFIG}"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0; 1 runtime failure, or a configuration that cannot be read now; 2 usage;
-    69 `check --live` found an error; 78 a configuration with mistakes."""
+    69 `init` or `check --live` found an error; 78 a configuration with mistakes."""
     prepare()
     parser = _parser()
     options = parser.parse_args(argv)
@@ -52,6 +52,10 @@ def _done(options: argparse.Namespace) -> int:
                 observe=options.observe,
                 level=options.log_level,
             )
+        case "init":
+            from steerd.cli.init import init
+
+            return init(_file(options), options.sources)
         case "check" if options.live:
             from steerd.cli.live import check as check_live
 
@@ -107,9 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="steerd",
         description="Steers a Linux gateway's traffic to the best edge PoP, without flapping.",
-        epilog="Begin with `steerd check --live`, then `steerd run --dry-run`. `steerctl` asks the running daemon. "
-        "Exit codes: 0 done; 1 failed; 2 usage; 69 the machine is not as the configuration needs it (check --live); "
-        "78 the configuration has mistakes.",
+        epilog="Begin with `steerd init`, then `steerd run --observe`. `steerctl` asks the running daemon. "
+        "Exit codes: 0 done; 1 failed; 2 usage; 69 the machine is not as the configuration needs it (check --live, "
+        "init); 78 the configuration has mistakes.",
     )
     parser.add_argument("--version", action="version", version=f"steerd {__version__}")
     _everywhere(parser, None, "info", _DEFAULT)
@@ -133,6 +137,26 @@ def _parser() -> argparse.ArgumentParser:
         "--observe",
         action="store_true",
         help="probe and decide, but touch no rule, route or nftables: `steerctl savings`",
+    )
+
+    init = verb("init", "write a configuration from what this machine has", f"what is written; {_DEFAULT}")
+    init.add_argument(
+        "-o",
+        "--output",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="the same as -c FILE; - prints it. A file that exists is not overwritten",
+    )
+    init.add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="take the tunnels of these files of wg-quick, and no others (default: /etc/wireguard and the devices that "
+        "are there)",
     )
 
     check = verb("check", "validate a configuration; print every mistake")

@@ -131,16 +131,14 @@ def _instead(path: ProbePath, machine: Machine) -> list[ProbePath]:
     own = machine.own
     found = [] if path.method == _ICMP else [(one.family, one.address) for one in path.targets if one.address]
     for family in {one.family for one in path.targets}:
-        found += [(family, _first_of(one)) for one in machine.addresses.get(path.device, ()) if one.version == family]
+        found += [(family, first_of(one)) for one in machine.addresses.get(path.device, ()) if one.version == family]
     return [_echo(path, *one) for one in dict.fromkeys(found) if one[1] and one[1] not in own]
 
 
-def _first_of(interface: Interface) -> str:
-    """The first host of an address's network; empty: it has none."""
-    network = interface.network
-    if network.num_addresses < 2 or interface.ip.is_link_local:
-        return ""
-    return str(network[0 if network.num_addresses == 2 and network[0] != interface.ip else 1])
+def first_of(interface: Interface) -> str:
+    """The first address of an address's network that another host may have; empty: it has none."""
+    hosts = () if interface.ip.is_link_local else interface.network.hosts()
+    return next((str(one) for one in hosts if one != interface.ip), "")
 
 
 def _echo(path: ProbePath, family: int, address: str) -> ProbePath:

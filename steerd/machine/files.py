@@ -10,37 +10,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from steerd.machine.record import Listener, Process, QuickFile
+from steerd.machine.record import Listener, Process
 from steerd.route.around.networkd import command
 
-_QUICK: Final = "etc/wireguard"
 _NETWORK_MANAGER: Final = "run/NetworkManager/devices"
 _LISTENS: Final = "0A"  # TCP_LISTEN
 _SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+_ANCESTORS: Final = 16
 _CAPABILITIES: Final = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW"}
-
-
-def quick_files(root: Path) -> dict[str, QuickFile]:
-    """wg-quick's files, by device. Raises `OSError`: they are not ours to read."""
-    folder = root / _QUICK
-    if not folder.is_dir():
-        return {}
-    found = sorted(one for one in folder.iterdir() if one.suffix == ".conf")
-    return {one.stem: QuickFile(str(one), table(one.read_text(errors="replace"))) for one in found}
-
-
-def table(text: str) -> str:
-    """What ``Table`` of a wg-quick file says, in lower case; empty: nothing."""
-    section, found = "", ""
-    for line in text.splitlines():
-        words = line.partition("#")[0].strip()
-        if words.startswith("["):
-            section = words.lower()
-        key, _, value = words.partition("=")
-        if section == "[interface]" and key.strip().lower() == "table":
-            found = value.strip().lower()
-    return found
 
 
 def managed(root: Path, devices: Mapping[int, str]) -> frozenset[str]:
@@ -72,6 +50,25 @@ def capable() -> frozenset[str]:
     status = Path("/proc/self/status").read_text()
     bits = int(re.search(r"^CapEff:\s*(\w+)", status, re.MULTILINE)[1], 16)  # type: ignore[index]
     return frozenset(name for bit, name in _CAPABILITIES.items() if bits >> bit & 1)
+
+
+def session(environment: Mapping[str, str], process: Path = Path("/proc/self")) -> str:
+    """The address that the SSH session came from which this process is of; empty: it is of none. `sudo` hides that from
+    whom it starts, so the processes that led here are asked, as far as we may."""
+    for _ in range(_ANCESTORS):
+        words = (environment.get("SSH_CONNECTION") or environment.get("SSH_CLIENT") or "").split()
+        with suppress(ValueError, IndexError):
+            return "" if "%" in words[0] else str(ip_address(words[0]))
+        try:
+            parent = re.search(r"^PPid:\s*(\d+)", (process / "status").read_text(), re.MULTILINE)
+            process = process.parent / (parent[1] if parent else "0")
+            pairs = (
+                one.partition("=") for one in (process / "environ").read_bytes().decode(errors="replace").split("\0")
+            )
+        except OSError:
+            return ""
+        environment = {name: value for name, _, value in pairs}
+    return ""
 
 
 def listeners() -> Iterator[Listener]:

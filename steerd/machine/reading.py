@@ -8,7 +8,7 @@ from time import time
 from typing import TypeVar
 
 from steerd.config.settings import RouteSettings
-from steerd.machine import files, lists
+from steerd.machine import files, lists, quick
 from steerd.machine.record import Machine, Nftables, Reserved, Sockets, Unread
 from steerd.net.devices import look
 from steerd.net.netlink import Connection
@@ -80,7 +80,7 @@ def read(settings: RouteSettings | None = None, control: Path | None = None, roo
             underlays=underlays(told(main.devices, far_ends), main.devices, table.leaves),
             wireguard=wireguard,
             ipsec=missed.read("IPsec policies", lists.ipsec, []),
-            quick=missed.read("wg-quick's files in /etc/wireguard", lambda: files.quick_files(root), {}),
+            quick=missed.read("wg-quick's files in /etc/wireguard", lambda: quick.installed(root), {}),
             managed=files.managed(root, names),
             networkd=removes(root),
             programs=files.programs(root),

@@ -8,6 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
+from steerd.net.wireguard.device import AllowedIp
 from steerd.net.wireguard.device import Device as WireGuardDevice
 from steerd.route.around.networkd import Removes
 from steerd.route.claim import Claimed
@@ -33,10 +34,17 @@ class Reachability(IntEnum):
 
 
 class QuickFile(NamedTuple):
-    """A wg-quick file: where it is, and what its ``Table`` says, in lower case (empty: nothing, which is ``auto``)."""
+    """A wg-quick file: where it is, and what it says: its ``Table``, in lower case (empty: nothing, which is ``auto``),
+    its FwMark (0: none), numeric addresses, and of each peer AllowedIPs. ``wrong``: why nothing is known of it, as
+    ``cannot be read``; empty: it is one of wg-quick's."""
 
     file: str
     table: str = ""
+    mark: int = 0
+    addresses: tuple[Interface, ...] = ()
+    dns: tuple[str, ...] = ()
+    allowed: tuple[frozenset[AllowedIp], ...] = ()
+    wrong: str = ""
 
 
 class IpsecPolicy(NamedTuple):

@@ -25,7 +25,7 @@ METRICS = "127.0.0.1:9911"
 LOG = RUN / "steerd.log"
 _PORT = 51820
 
-_ECHO = """
+ECHO = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("0.0.0.0", 7))
@@ -35,7 +35,7 @@ while True:
     print(data.decode(), file=log)
     s.sendto(data, peer)
 """
-_SEND = """
+SEND = """
 import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 every, began, n = float(sys.argv[2]), time.monotonic(), 0
@@ -111,11 +111,11 @@ class Network:
                 route add 10.77.0.0/24 dev p-{pop}""",
             pop,
         )
-        namespaces.spawn(pop, [sys.executable, "-c", _ECHO, str(RUN / f"{pop}.seen")])
+        namespaces.spawn(pop, [sys.executable, "-c", ECHO, str(RUN / f"{pop}.seen")])
 
     def traffic(self, namespace: str, address: str, every: float) -> "subprocess.Popen[Any]":
         """Numbered datagrams to an echo server, one each ``every`` seconds."""
-        return namespaces.spawn(namespace, [sys.executable, "-c", _SEND, address, str(every)])
+        return namespaces.spawn(namespace, [sys.executable, "-c", SEND, address, str(every)])
 
     def seen(self, pop: str) -> list[int]:
         """The numbers of those that came to a PoP, in their order."""

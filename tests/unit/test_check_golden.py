@@ -26,7 +26,7 @@ def said(folder):
     for name, (written, machine, *rest) in {**CASES, **SILENT}.items():
         file.write_text(written)
         answers = rest[0] if isinstance(rest[0], Answers) else ANSWERS
-        lines = text(Path("/etc/steerd/steerd.toml"), findings(load(file), machine, answers))
+        lines = text("/etc/steerd/steerd.toml", findings(load(file), machine, answers))
         yield "\n".join([f"## {name}", *lines, ""])
 
 

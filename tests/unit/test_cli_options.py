@@ -12,7 +12,7 @@ from tests.unit.test_steerctl import daemon
 assert daemon
 
 READS_ONE = ("run", "check", "guard", "cleanup", "export-trace")
-STEERD = (*READS_ONE, "replay", "demo", "reflect")
+STEERD = (*READS_ONE, "init", "replay", "demo", "reflect")
 
 
 @pytest.mark.parametrize("verb", READS_ONE)
@@ -37,6 +37,18 @@ def test_findings_as_json_are_there_with_live_only(capsys):
         steerd.main(["check", "--json", "a.toml"])
     assert stopped.value.code == 2
     assert "--json" in capsys.readouterr().err
+
+
+def test_what_is_to_be_written_is_named_once_and_is_not_there_yet(tmp_path, capsys):
+    there = tmp_path / "steerd.toml"
+    there.write_text("mine")
+    for words in (["init", "-o", str(there)], ["init", "-c", str(there)], ["-c", str(there), "init"]):
+        assert steerd.main(words) == 1
+        assert f"{there} exists and is not overwritten" in capsys.readouterr().err
+    assert there.read_text() == "mine"
+    with pytest.raises(SystemExit) as stopped:
+        steerd.main(["-c", str(there), "init", "-o", "-"])
+    assert stopped.value.code == 2
 
 
 def test_what_has_no_configuration_by_default_has_none_still(tmp_path, capsys):

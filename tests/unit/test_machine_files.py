@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from steerd.machine import files, lists
+from steerd.machine import files, lists, quick
 from steerd.machine.record import IpsecPolicy, QuickFile
 from steerd.route.claim import claimed
 
@@ -24,16 +24,16 @@ from steerd.route.claim import claimed
     ],
 )
 def test_what_table_of_a_wg_quick_file_says(text, said):
-    assert files.table(text) == said
+    assert quick.parse("f", text).table == said
 
 
 def test_wg_quicks_files_are_known_by_their_devices(tmp_path):
     folder = tmp_path / "etc" / "wireguard"
-    assert files.quick_files(tmp_path) == {}
+    assert quick.installed(tmp_path) == {}
     folder.mkdir(parents=True)
     (folder / "wg-fra1.conf").write_text("[Interface]\nTable = off\n")
     (folder / "wg-fra1.key").write_text("secret")
-    assert files.quick_files(tmp_path) == {"wg-fra1": QuickFile(f"{folder}/wg-fra1.conf", "off")}
+    assert quick.installed(tmp_path) == {"wg-fra1": QuickFile(f"{folder}/wg-fra1.conf", "off")}
 
 
 def test_what_networkmanager_manages_is_in_its_state_files(tmp_path):
@@ -115,3 +115,70 @@ MARK = struct.pack("=HH", 12, 21) + bytes(8)
 )
 def test_ipsec_policies_are_those_that_encrypt_what_leaves(body, found):
     assert list(lists.policies([body])) == found
+
+
+FILE = "[Interface]\nAddress = 10.0.0.2/24, fd00::2/64\nAddress=10.0.1.2\nDNS = 10.0.0.1 corp.example\nFwMark = 0x51\n"
+PEER = "[Peer]\nAllowedIPs = 10.0.0.5/8,::/0\nAllowedIPs = nonsense, 0.0.0.0/0\n"
+
+
+@pytest.mark.parametrize("text", [FILE + PEER, (FILE + PEER).replace("\n", "\r\n"), (FILE + PEER).upper()])
+def test_a_file_of_wg_quick_is_read_whatever_ends_its_lines(text):
+    found = quick.parse("f", text)
+    assert [str(one) for one in found.addresses] == ["10.0.0.2/24", "fd00::2/64", "10.0.1.2/32"]
+    assert (found.dns, found.mark, found.wrong) == (("10.0.0.1",), 0x51, "")
+    assert found.allowed == (frozenset({bytes((10, 0, 0, 0, 8)), bytes(17), bytes(5)}),)
+
+
+def test_what_is_wrong_with_a_file_is_said_of_that_one_alone(tmp_path):
+    files = {
+        "good.conf": b"[Interface]\nTable = off\n",
+        "torn.conf": b"\x00\xff[[[=\n",
+        "bom.conf": b"\xef\xbb\xbf[Interface]\nTable = off\n",
+        "utf16.conf": "[Interface]\nTable = off\n".encode("utf-16"),
+        "a name too long for it.conf": b"[Interface]\nTable = off\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder.conf").mkdir()
+    os.mkfifo(tmp_path / "pipe.conf")
+    found = quick.named([*sorted(tmp_path.iterdir()), tmp_path / "gone.conf"])
+    assert {name: one.wrong.partition(",")[0] for name, one in found.items()} == {
+        "good": "",
+        "torn": "is no file of wg-quick: nothing stands under [Interface]",
+        "bom": "begins with a byte order mark",
+        "utf16": "is no file of wg-quick: nothing stands under [Interface]",
+        "a name too long for it": "is not called as a device can be",
+        "folder": "is no file",
+        "pipe": "is no file",
+        "gone": "cannot be read: No such file or directory",
+    }
+
+
+def process(root, number, parent, environment):
+    folder = root / str(number)
+    folder.mkdir()
+    (folder / "status").write_text(f"Name:\tx\nPPid:\t{parent}\n")
+    (folder / "environ").write_bytes(environment)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("own", "of_parents", "found"),
+    [
+        ({"SSH_CONNECTION": "192.0.2.7 50000 192.0.2.1 22"}, b"", "192.0.2.7"),
+        ({"SSH_CLIENT": "2001:db8::7 50000 22"}, b"", "2001:db8::7"),
+        ({}, b"A=b\0SSH_CONNECTION=192.0.2.8 1 192.0.2.1 22\0", "192.0.2.8"),
+        ({"SSH_CONNECTION": "nonsense"}, b"SSH_CONNECTION=192.0.2.8 1\0", "192.0.2.8"),
+        ({"SSH_CONNECTION": "fe80::1%eth0 1 fe80::2%eth0 22"}, b"", ""),
+        ({}, b"\xff\0\0=", ""),
+    ],
+)
+def test_the_session_is_known_by_the_environment_or_by_that_of_who_began_this_process(own, of_parents, found, tmp_path):
+    process(tmp_path, 1, 0, b"")
+    process(tmp_path, 20, 1, of_parents)
+    assert files.session(own, process(tmp_path, 30, 20, b"")) == found
+
+
+def test_a_circle_of_parents_has_an_end(tmp_path):
+    process(tmp_path, 20, 30, b"")
+    assert files.session({}, process(tmp_path, 30, 20, b"")) == ""

@@ -189,8 +189,18 @@ CASES = {
     "missing": (FILE, without("wg-fra1"), [("device-missing", "path fra1/wg-fra1, dev", None)]),
     "missing, but wg-quick's": (
         FILE,
-        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("f", "off")}),
+        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("/etc/wireguard/wg-fra1.conf", "off")}),
         [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up wg-fra1")],
+    ),
+    "missing, and its file is elsewhere": (
+        FILE,
+        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("/root/wg-fra1.conf", "off")}),
+        [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up /root/wg-fra1.conf")],
+    ),
+    "missing, and wg-quick would make routes": (
+        FILE,
+        replace(without("wg-fra1"), quick={"wg-fra1": QUICK}),
+        [("device-missing", "path fra1/wg-fra1, dev", f"{SED} && wg-quick up wg-fra1")],
     ),
     "spelled wrong": (
         FILE.replace('"wg-fra1"', '"wg-fra"'),
@@ -607,7 +617,7 @@ def test_errors_come_first_and_what_one_command_cures_is_told_once():
 
 def test_no_cure_is_wrapped_and_each_command_has_a_line(configured):
     machine = changed(quick={"wg-fra1": QUICK}, networkd=Removes("printf x >y"))
-    lines = list(text(configured(FILE).source, findings(configured(FILE), machine, ANSWERS)))
+    lines = list(text("steerd.toml", findings(configured(FILE), machine, ANSWERS)))
     assert f"  run: {SED}" in lines
     at = next(place for place, line in enumerate(lines) if line.startswith("  run: mkdir"))
     assert lines[at + 1 : at + 3] == ["       printf x >y &&", "       systemctl restart systemd-networkd"]

@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Iterator, Sequence
 
 from steerd.config.settings import IPV6, Config, ProbePath, RoutePath
-from steerd.machine.finding import Cure, Finding, do, error, of_path, of_policy, put, run, warning
-from steerd.machine.record import Machine
+from steerd.machine.finding import Cure, Finding, as_written, do, error, of_path, of_policy, put, run, warning
+from steerd.machine.looks.tunnels import quick_name, table_off
+from steerd.machine.record import Machine, QuickFile
 from steerd.route.kernel.forwarding import name
 from steerd.route.model import prefixes
 
@@ -42,7 +43,7 @@ def _device(config: Config, machine: Machine, path: RoutePath) -> Iterator[Findi
             place,
             f"Device {path.device} does not exist.",
             "No packet can leave by this path until it is there.",
-            run(f"wg-quick up {path.device}")
+            _up(path.device, machine.quick[path.device])
             if path.device in machine.quick
             else put(f'dev = "{near}"')
             if near
@@ -79,6 +80,12 @@ def _device(config: Config, machine: Machine, path: RoutePath) -> Iterator[Findi
             "IPv6 of the policies that use this path goes nowhere while it is their choice.",
             run(f"sysctl -w {name('ipv6', where, 'disable_ipv6')}=0"),
         )
+
+
+def _up(device: str, quick: QuickFile) -> Cure:
+    """Without routes of wg-quick's own."""
+    commands = (table_off(quick), f"wg-quick up {quick_name(device, quick)}")
+    return as_written(*filter(None, commands))
 
 
 def _sends(config: Config, path: RoutePath, family: int) -> bool:

@@ -29,18 +29,17 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
     for selection in (one for one in selections(settings) if not one.selectors.own):
         for policy in selection.policies:
             for family in FAMILIES:
-                ways = [
+                every = {
                     path.device
                     for path in settings.paths
-                    if family in path.families
-                    and (policy.allowed is None or path.path in policy.allowed)
-                    and machine.main.up(path.device)
-                ]
-                if not ways or not prefixes.of_family(policy.prefixes, family):
+                    if family in path.families and (policy.allowed is None or path.path in policy.allowed)
+                }
+                if not every or not prefixes.of_family(policy.prefixes, family):
                     continue
                 devices, own = machine.main.devices, machine.addresses
                 sources = inputs(settings, selection, family, devices, own, machine.uplinks)
-                ways = sorted(set(ways))
+                # Those that are not up are told already, and no reason to be silent of what is to come in.
+                ways = sorted(name for name in every if machine.main.up(name))
                 for finding in (
                     *_stopped(machine, policy, family, sources, ways),
                     *_chains(machine, policy, family, sources, ways),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
+from pathlib import Path
 from shlex import quote
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from steerd.tunnel.peers import peer_of
 _WHOLE = 200
 """AllowedIPs of a peer from which on a command does not repeat them."""
 _NAMED = 3
+_INSTALLED = Path("/etc/wireguard")
 
 
 def look(config: Config, machine: Machine) -> Iterator[Finding]:
@@ -208,12 +210,24 @@ def _out_of_it(settings: RouteSettings, machine: Machine, met: Sequence[_Tunnel]
     return put(f"route.management = [{', '.join(map(json.dumps, listed))}]")
 
 
-def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
-    if quick.table not in ("", "auto"):
-        return
-    again = f"sed -i '/^ *\\[Interface\\]/a Table = off' {quote(quick.file)}"
+def table_off(quick: QuickFile) -> str:
+    """A command that has wg-quick make no routes for this file's tunnel; empty: it makes none, or nobody knows."""
+    if quick.wrong or quick.table not in ("", "auto"):
+        return ""
     if quick.table:
-        again = f"sed -i 's/^ *Table *=.*/Table = off/I' {quote(quick.file)}"
+        return f"sed -i 's/^ *Table *=.*/Table = off/I' {quote(quick.file)}"
+    return f"sed -i '/^ *\\[Interface\\]/a Table = off' {quote(quick.file)}"
+
+
+def quick_name(name: str, quick: QuickFile) -> str:
+    """What `wg-quick` takes for this file: the name of the device, or of a file elsewhere."""
+    return quote(name if Path(quick.file).parent == _INSTALLED else quick.file)
+
+
+def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
+    again = table_off(quick)
+    if not again or name not in machine.main.devices:  # how to bring it up without routes is told with the device
+        return
     if not _routed(machine, name):
         yield warning(
             "wg-quick-table",
@@ -228,7 +242,7 @@ def _quick(machine: Machine, name: str, quick: QuickFile) -> Iterator[Finding]:
         f"device {name}",
         f"{quick.file} has no `Table = off`, and wg-quick has made a default route of its own by {name}.",
         "What no policy steers, the gateway's own packets among it, goes into this tunnel whatever steerd chooses.",
-        as_written(f"wg-quick down {quote(name)}", again, f"wg-quick up {quote(name)}"),
+        as_written(f"wg-quick down {quick_name(name, quick)}", again, f"wg-quick up {quick_name(name, quick)}"),
     )
 
 
