@@ -35,7 +35,8 @@ def post(url: str, body: bytes, *, key_file: Path | None, timeout: float) -> Non
     place, secure = origin(url), parts.scheme == "https"
     headers["Host"] = parts.netloc
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or (443 if secure else 80))
-    late = threading.Timer(timeout, _cut, [connection])  # a byte now and then would keep each wait short
+    over = threading.Event()
+    late = threading.Timer(timeout, _cut, [connection, over])  # a byte now and then would keep each wait short
     late.daemon = True
     try:
         connection.sock = socket.create_connection((connection.host, connection.port), timeout)
@@ -51,7 +52,7 @@ def post(url: str, body: bytes, *, key_file: Path | None, timeout: float) -> Non
         answer = connection.getresponse()
         status, reason = answer.status, answer.reason
     except (OSError, http.client.HTTPException, ValueError) as error:
-        if isinstance(error, TimeoutError) or late.finished.is_set():
+        if isinstance(error, TimeoutError) or over.is_set():
             raise HookError(f"{place} did not answer within {timeout:g} s") from error
         raise HookError(f"{place}: {printable(str(error) or type(error).__name__)}") from error
     finally:
@@ -61,6 +62,7 @@ def post(url: str, body: bytes, *, key_file: Path | None, timeout: float) -> Non
         raise HookError(f"{place} answered {status} {printable(reason)}".rstrip())
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
+def _cut(connection: http.client.HTTPConnection, over: threading.Event) -> None:
+    over.set()  # before whoever waits hears of it
     with suppress(OSError, AttributeError):
         connection.sock.shutdown(socket.SHUT_RDWR)
