@@ -36,7 +36,7 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
 	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
 
-test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 minutes at most); TESTS="..." those
+test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 to 5 minutes); TESTS="..." those
 ifdef TESTS
 	$(NEED) $$($(BIN)/python -m tests.needs $(TESTS))
 	$(BIN)/python -m pytest $(TESTS)

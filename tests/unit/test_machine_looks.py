@@ -194,8 +194,8 @@ CASES = {
     ),
     "missing, and its file is elsewhere": (
         FILE,
-        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("/root/wg-fra1.conf", "off")}),
-        [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up /root/wg-fra1.conf")],
+        replace(without("wg-fra1"), quick={"wg-fra1": QuickFile("/srv/tunnels/wg-fra1.conf", "off")}),
+        [("device-missing", "path fra1/wg-fra1, dev", "wg-quick up /srv/tunnels/wg-fra1.conf")],
     ),
     "missing, and wg-quick would make routes": (
         FILE,
