@@ -42,7 +42,7 @@ _UNSEEN: Final = (
 
 class Observer:
     """In the place of a `Router`: sends netlink questions, and no change. ``on_link`` as there; ``on_observed`` is told
-    where the kernel leads each policy's packets, when that changes; both on the event loop, after `start`."""
+    where the kernel leads each policy's packets, when that changes; both on the event loop, from `start` on."""
 
     def __init__(
         self, config: Config, *, on_link: Callable[[Link], None], on_observed: Callable[[Observed], None]
@@ -79,7 +79,7 @@ class Observer:
                 on_overrun=self._changed.set,
             )
             self._open.callback(self._watch.close)
-            await self._look()  # links are asked for, after this
+            await self._look()
         except BaseException as error:
             await self._close()
             if isinstance(error, OSError):
