@@ -21,6 +21,7 @@ class Tunnels:
             config.tunnel,
             on_tunnel=driver.feed,
             on_moved=lambda _: router.moved(),
+            left=router.left,
             on_far_ends=router.far_ends,
         )
         self._settings = config.tunnel

@@ -129,6 +129,9 @@ class Observer:
 
     # What only a router does.
 
+    def left(self, name: str) -> None:
+        """None: nothing is moved within the device."""
+
     def moved(self) -> None:
         pass
 

@@ -4,10 +4,11 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from steerd.config.settings import Actuator, OnStop, RouteSettings
+from steerd.config.settings import OnStop, RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId
+from steerd.net.wireguard.device import Device
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.change import RouteChange
 from steerd.route.claim import Claim
@@ -47,6 +48,7 @@ class Router:
         self._release = Release()
         self._open = ExitStack()
         self._reconciler: Reconciler | None = None
+        self._peers: Peers | None = None
         self._upkeep: Upkeep | None = None
         self._kernel: Kernel | None = None
         # Not kept alive from here: it has the former settings, with all their prefixes.
@@ -80,7 +82,7 @@ class Router:
             if isinstance(error, OSError):
                 raise RouteError(f"the kernel's routes cannot be read: {error}") from error
             raise
-        self._kernel, self._reconciler = kernel, reconciler
+        self._kernel, self._reconciler, self._peers = kernel, reconciler, peers
         return installed
 
     async def steer(self, wanted: Steer) -> Installed:
@@ -109,9 +111,13 @@ class Router:
         if self._upkeep:
             self._upkeep.look_around(found)
 
+    def left(self, name: str) -> Device | None:
+        """The WireGuard device as it was left; None: nothing is moved within it. For any thread."""
+        return self._peers.left(name) if self._peers else None
+
     def moved(self) -> None:
-        """Somebody may have moved AllowedIPs: WireGuard itself does not tell."""
-        if self._upkeep and self._upkeep.settings.actuator is Actuator.WIREGUARD:
+        """AllowedIPs are not as they were left: WireGuard itself does not tell."""
+        if self._upkeep:
             self._upkeep.changed()
 
     async def size(self, path: PathId, mtu: int) -> None:

@@ -30,11 +30,13 @@ Found = Device | WireGuardError | None
 
 
 class Reading(NamedTuple):
-    """One reading of a device. ``moved``: its AllowedIPs changed; only then ``peers`` has the peer of each path, and
-    ``said`` the remarks. ``took``: CPU time, in seconds."""
+    """One reading of a device. ``changed``: its AllowedIPs did, since the reading before; only then ``peers`` has the
+    peer of each path, and ``said`` the remarks. ``moved``: they are not as routing left them. ``took``: CPU time, in
+    seconds."""
 
     found: Found
-    moved: bool = True
+    changed: bool = True
+    moved: bool = False
     peers: Mapping[PathId, str | None] = MappingProxyType({})
     said: tuple[str, ...] = ()
     took: float = 0.0
@@ -42,7 +44,8 @@ class Reading(NamedTuple):
 
 class TunnelWatch:
     """Calls, on the event loop: ``on_tunnel`` when a path's tunnel becomes stale and when it no longer is; ``on_moved``
-    when the AllowedIPs of a device changed; ``on_far_ends`` when the address or mark of devices' outer packets did."""
+    as long as the AllowedIPs of a device are not as routing left them; ``on_far_ends`` when the address or mark of
+    devices' outer packets changed."""
 
     def __init__(
         self,
@@ -51,12 +54,15 @@ class TunnelWatch:
         on_tunnel: Callable[[Tunnel], None],
         on_moved: Callable[[str], None] = lambda _: None,
         on_far_ends: Callable[[Mapping[str, tuple[str, int]]], None] = lambda _: None,
+        left: Callable[[str], Device | None] = lambda _: None,
         read: Callable[[str], Device | None] | None = None,
     ) -> None:
-        """``read`` replaces `Speaker.read`."""
+        """``left`` is the device as routing left it, None where it moves nothing within it; it is asked by the thread
+        that reads. ``read`` replaces `Speaker.read`."""
         self._on_tunnel = on_tunnel
         self._on_moved = on_moved
         self._on_far_ends = on_far_ends
+        self._left = left
         self._speaker = Speaker()
         self._device = read or self._speaker.read
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-tunnel")
@@ -142,26 +148,27 @@ class TunnelWatch:
             found = error if isinstance(error, WireGuardError) else WireGuardError.of(name, error)
         except Exception as error:  # noqa: BLE001 (whatever it says, the other devices are still read)
             found = WireGuardError(0, f"{name}: it cannot be understood: {error}")
-        return reckoned(paths, found, before)._replace(took=time.thread_time() - began)
+        return reckoned(paths, found, before, self._left(name))._replace(took=time.thread_time() - began)
 
     def take(self, name: str, reading: Reading) -> None:
         """What was read of a device: tell what is new, and plan the next reading."""
         now, paths, found = time.monotonic(), self._paths[name], reading.found
         if not isinstance(found, Device):
-            self._due[name] = now + LOOK_AGAIN
+            # What could be read until now is asked again at once: it may have been late for once.
+            self._due[name] = now + (self._settings.interval if name in self._known else LOOK_AGAIN)
             self._remark(name, reading.said)
             self._known.pop(name, None)
             for path in paths:
                 self._forget(path.path)
         else:
             self._due[name] = now + self._settings.interval
-            before, self._known[name] = self.known(name), found
-            if reading.moved:
+            self._known[name] = found
+            if reading.changed:
                 self._remark(name, reading.said)
                 self._peers.update(reading.peers)
             for path in paths:
                 self._judge(path, found, now)
-            if reading.moved and before is not None:
+            if reading.moved:
                 self._on_moved(name)
         self._follow(name, found)
 
@@ -201,14 +208,18 @@ class TunnelWatch:
         self._remarks[name] = said
 
 
-def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -> Reading:
-    """The reading that ``found`` makes, compared with the device as last read."""
+def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None, left: Device | None = None) -> Reading:
+    """The reading that ``found`` makes, compared with the device as it was last read and as routing ``left`` it."""
     if isinstance(found, WireGuardError):
         return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
-    if found is None or (before is not None and _allowed(before) == _allowed(found)):
-        return Reading(found, moved=False)
+    if found is None:
+        return Reading(found, changed=False)
+    # Between two readings alike may lie a move of routing's and somebody's that undoes it.
+    moved = left is not None and _allowed(left) != _allowed(found)
+    if before is not None and _allowed(before) == _allowed(found):
+        return Reading(found, changed=False, moved=moved)
     peers = {path.path: peer.key if (peer := peer_of(path, found)) else None for path in paths}
-    return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
+    return Reading(found, moved=moved, peers=peers, said=tuple(remarks(paths, found)))
 
 
 def _allowed(device: Device) -> Mapping[str, frozenset[bytes]]:

@@ -122,11 +122,17 @@ def meddled() -> Any:
     network, _ = started()
     before = foreign(network)
     thief = network.keys["ams1"].public
-    wg("gw", "set", "wg0", "peer", thief, "allowed-ips", f"10.64.2.1/32,{STEERED}")
-    stolen = owner(network)
     awake = Awake()
-    until(lambda: owner(network) == "fra1", 90.0)
-    took = awake.seconds()
+    stolen, began = [], awake.seconds()
+    for _ in range(3):
+        # Also from where the last reading of the device saw it: between that and the next was our own switch.
+        pin("ams1")
+        time.sleep(2.0)
+        pin("fra1")
+        wg("gw", "set", "wg0", "peer", thief, "allowed-ips", f"10.64.2.1/32,{STEERED}")
+        stolen.append(owner(network))
+        until(lambda: owner(network) == "fra1", 90.0)
+    took = awake.seconds() - began
     time.sleep(0.5)
     repaired = metrics()['steerd_repairs_total{object="allowedips"}']
     # Whoever removes the peer in use takes its allowed IPs with it: another path has to be found.
@@ -145,10 +151,10 @@ def meddled() -> Any:
 
 def test_what_somebody_moves_is_moved_back_and_a_peer_that_goes_is_left():
     seen = scene("meddled")
-    assert seen["stolen"] == "ams1"
+    assert seen["stolen"] == ["ams1"] * 3
     print(f"moved back after {seen['took_s']:.2f} s")
-    assert seen["took_s"] < 5.0
-    assert seen["repaired"] == 1.0
+    assert seen["took_s"] < 45.0  # seen in the readings of each second, not in the comparison of each minute
+    assert seen["repaired"] == 3.0
     assert seen["foreign"] is True
     assert seen["agree"] is True
     assert any("wg0 has no peer" in one for one in seen["remarks"])

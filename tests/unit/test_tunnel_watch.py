@@ -85,13 +85,25 @@ def test_after_a_reload_it_is_told_again(clock):
     one.close()
 
 
-def test_moved_allowed_ips_and_far_ends_are_told_when_they_change():
+def test_far_ends_are_told_when_they_change():
     told = Told()
     one = told.watch(WG0)
     for device in (DEVICE, DEVICE, Device("wg0", 7, {"a": Peer("a", endpoint="192.0.2.1")}), None):
         take(one, device)
-    assert told.moved == ["wg0"]
     assert told.far_ends == [{"wg0": ("192.0.2.1", 7)}, {}]
+    one.close()
+
+
+def test_what_is_moved_back_to_where_the_reading_before_saw_it_is_told():
+    """Routing moved it after that reading: two readings alike say nothing of what lies between them."""
+    told = Told()
+    one = told.watch(WG0)
+    prefix, nothing = frozenset({pack("198.18.0.0/15")}), frozenset[bytes]()
+    read = Device("wg0", peers={"a": Peer("a", allowed=prefix), "b": Peer("b", allowed=nothing)})
+    left = Device("wg0", peers={"a": Peer("a", allowed=nothing), "b": Peer("b", allowed=prefix)})
+    for as_left, moved in ((None, []), (read, []), (left, ["wg0"]), (read, ["wg0"])):
+        one.take("wg0", reckoned([WG0], read, one.known("wg0"), as_left))
+        assert told.moved == moved
     one.close()
 
 
@@ -102,6 +114,10 @@ def test_what_can_not_be_read_is_said_and_looked_at_again_later(clock):
     assert one.due("wg0") == 1030.0
     take(one, DEVICE)
     assert (one.remarks(), one.due("wg0")) == ((), 1001.0)
+    take(one, WireGuardError(110, "/run/wireguard/wg0.sock: no answer within 5 s"))
+    assert one.due("wg0") == 1001.0
+    take(one, WireGuardError(110, "/run/wireguard/wg0.sock: no answer within 5 s"))
+    assert one.due("wg0") == 1030.0
     one.look(P)
     assert one.due("wg0") < 0.0
     one.close()

@@ -77,6 +77,10 @@ class Peers(ExitStack):
         found = (missing(self.devices[name], want[name]) for name in sorted(want) if name in self.devices)
         return [one for one in found if one.moves]
 
+    def left(self, name: str) -> Device | None:
+        """The device as the last reading or move left it; None: nothing is moved within it. For any thread."""
+        return None if self.held is None else self.devices.get(name)
+
     def why_not(self, path: RoutePath) -> str:
         """Why the path's peer lacks what it should have, in words; empty: unknown."""
         device = self.devices.get(path.device)
