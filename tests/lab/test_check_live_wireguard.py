@@ -99,6 +99,15 @@ def itself() -> Any:
     for finding in found["broken"][1]:
         cure(finding)
     found["cured"] = check()
+    # The tunnel anew, as who cures it would: what came through it within itself has each end take the other's inner
+    # address for its outer one, and wireguard-go lets them go round for ever.
+    for namespace, device, key, endpoint, routes in (
+        ("fra1", "p-fra1", network.own["wg-fra1"].public, "192.0.2.5:51899", ("10.64.0.0/24", "10.77.0.0/24")),
+        ("gw", "wg-fra1", network.keys["fra1"].public, "203.0.113.1:51820", ("10.64.1.1",)),
+    ):
+        namespaces.ip(f"link set {device} down", namespace)
+        wireguard.wg(namespace, "set", device, "peer", key, "endpoint", endpoint)
+        namespaces.ip("\n".join([f"link set {device} up", *(f"route add {r} dev {device}" for r in routes)]), namespace)
     network.run_daemon(FILE.read_text())
     until(wireguard.all_up)
     arrives(network)

@@ -32,6 +32,7 @@ LUCK = """
 def run_(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """Runs tests of that text with the plugin."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.delenv("RERUNS", raising=False)  # of the run that this test is part of
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the others take their time to load
     plugins = [word for name in ("pytest_rerunfailures", "xdist", "tests.reruns") for word in ("-p", name)]
     pytester.makeini("[pytest]\nmarkers = lab\n  broker\n  system\n")
@@ -85,6 +86,23 @@ def test_what_fails_three_times_fails_and_a_test_without_real_time_at_once(run) 
     assert result.ret == 1
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["1 of 1 lab tests ran again, 1 may: *test_broken"])
+
+
+def test_parts_of_one_run_are_judged_together_at_its_end(run, tmp_path, monkeypatch, capsys) -> None:
+    counts = tmp_path / "counts"
+    monkeypatch.setenv("RERUNS", str(counts))
+    fine = "\n".join(f"    @pytest.mark.lab\n    def test_{n}(): pass" for n in range(97))
+    first = run(LUCK + fine)
+    assert first.ret == 0
+    assert reruns.judge(counts) == 0
+    again = LUCK.replace("bad luck", "worse luck")
+    assert run(again).ret == 0
+    assert reruns.judge(counts) == 0
+    third = LUCK.replace("bad luck", "no luck")
+    assert run(third).ret == 0  # three of 103: the part does not know of the others
+    assert reruns.judge(counts) == 1
+    assert "3 of 103 lab tests ran again, 2 may: " in capsys.readouterr().out
+    assert reruns.judge(tmp_path / "none") == 0
 
 
 @pytest.mark.parametrize(("tests", "may"), [(1, 1), (99, 1), (100, 2), (340, 6)])
