@@ -27,7 +27,7 @@ from steerd.probe.pace import Pace
 from steerd.probe.roster import Roll, Roster
 from steerd.probe.timing.schedule import GRAIN
 
-_TICK: Final = 0.05  # seconds, at most: it is wake-ups that cost, more than probes
+_TICK: Final = 0.1  # seconds, at most: it is wake-ups that cost, more than probes
 _TICKS_PER_PERIOD: Final = 10  # at least, as far as the grid is fine enough
 _ROUNDING: Final = 1e-6
 
@@ -135,6 +135,7 @@ class Prober:
         for leg in self.roster.of(wanted.path):
             leg.patience = wanted.patience
             self._pace.every(leg, wanted.every, now)
+        self._mtu.paced(self.roster.of(wanted.path))
         self._arm(now)
 
     def renew(self, path: PathId) -> None:

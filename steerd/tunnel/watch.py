@@ -128,15 +128,23 @@ class TunnelWatch:
                     await self._sooner.wait()
             self._sooner.clear()
             now, worked = time.monotonic(), 0.0
-            for device in [name for name, due in self._due.items() if due <= now]:
-                paths = self._paths
-                if device in paths:  # else the configuration dropped it while another one was read
-                    before = self.known(device)
-                    reading = await loop.run_in_executor(self._worker, self._read, device, paths[device], before)
+            paths, due = self._paths, [name for name, due in self._due.items() if due <= now]
+            # What answered last time first: what did not may be waited for.
+            for some in ([one for one in due if one in self._known], [one for one in due if one not in self._known]):
+                for device, reading in await loop.run_in_executor(self._worker, self._read_all, some, paths):
                     worked += reading.took
                     if paths is self._paths:  # else it was read for former settings
                         self.take(device, reading)
             await asyncio.sleep(worked * IDLE_SHARE)
+
+    def _read_all(self, due: Sequence[str], paths: Mapping[str, Sequence[TunnelPath]]) -> list[tuple[str, Reading]]:
+        """Together: to hand each of hundreds to the thread costs more than to see that it is no WireGuard device."""
+        found: list[tuple[str, Reading]] = []
+        for name in due:
+            if paths is not self._paths:  # the configuration is another by now
+                break
+            found.append((name, self._read(name, paths[name], self.known(name))))
+        return found
 
     def _read(self, name: str, paths: Sequence[TunnelPath], before: Device | None) -> Reading:
         """On the worker's thread: many prefixes take time."""

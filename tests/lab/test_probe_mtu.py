@@ -3,14 +3,17 @@
 import asyncio
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from steerd.config.settings import ProbeSettings
+from steerd.core.effects import Cadence
 from steerd.core.events import PathMtu, Probed
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
+from steerd.net.devices import TX_BYTES, counters
 from steerd.probe.prober import Prober
 from tests.lab.probing import both, path, tunnels, wire
 from tests.lab.waiting import BOUND, until_async
@@ -87,6 +90,38 @@ def test_a_black_hole_is_told_from_a_smaller_mtu_and_both_from_none() -> None:
     assert then == {"pop1/wg0": (1400, 1400, False), "pop2/wg0": (1500, 1500, False), "pop3/wg0": (1500, 1500, False)}
     assert all(at >= 1.0 for at, *_ in result["then"])  # a device that changes is left alone for a second
     assert result["outcomes"] == ["reply"]
+
+
+def rarely() -> Any:
+    """What two devices send, in bytes, until the first has sent six large packets: the path by the second is looked at
+    every two seconds, and then as often as the other."""
+
+    def bytes_of(device: str) -> int:
+        found = counters(Path("/proc/self/net/dev").read_bytes(), device)
+        return found[TX_BYTES] if found else 0
+
+    async def main() -> Any:
+        paths = [path(n, both(n)[:1], f"v{n - 1}", mark=n) for n in (1, 2)]
+        prober = Prober(ProbeSettings(tuple(paths), 0.2, mtu_interval=1.0), on_outcome=lambda _: None, seed=1)
+        prober.start()
+        found = []
+        for every in (2.0, 0.2):
+            for one, period in zip(paths, (0.2, every), strict=True):
+                prober.cadence(Cadence(one.path, period, 1.0))
+            before = [bytes_of("v0"), bytes_of("v1")]
+            await until_async(lambda: bytes_of("v0") - before[0] > 6 * 1500)  # noqa: B023 -- awaited here
+            found.append([bytes_of("v0") - before[0], bytes_of("v1") - before[1]])
+        prober.close()
+        return found
+
+    with tunnels("v0", "v1"):
+        return asyncio.run(main())
+
+
+def test_a_path_that_is_rarely_looked_at_is_not_searched_each_time() -> None:
+    (often, rarely_), (again, as_often) = scene("rarely")
+    assert rarely_ < often / 2
+    assert as_often > again / 2
 
 
 def filtered(rules: str) -> Any:

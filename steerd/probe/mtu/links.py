@@ -1,12 +1,15 @@
 """Notices of network devices: that one changed, and which have another address."""
 
+import asyncio
 import socket
 import struct
 from collections.abc import Callable
 from typing import Final
 
+from steerd.faults import Boundary, Reader
 from steerd.net.netlink import attributes, frames
 from steerd.net.notices import Notices
+from steerd.probe.error import ProbeError
 
 _GROUPS: Final = (1, 5, 9)  # RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
 _NEW_ADDRESS, _LOST_ADDRESS = 20, 21  # RTM_NEWADDR, RTM_DELADDR
@@ -36,13 +39,22 @@ class Addresses:
 
 class Links(Notices):
     """``on_change(indexes)``: some device changed, and those with these indexes changed an address (None: perhaps any).
-    Raises `OSError` if its socket cannot be opened."""
+    It is called in the loop until `close`. Raises `ProbeError` if its socket cannot be opened."""
 
-    def __init__(self, on_change: Callable[[set[int] | None], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_change: Callable[[set[int] | None], None]) -> None:
         self._on_change = on_change
         self._addresses = Addresses()
         self._addressed: set[int] | None = set()
-        super().__init__(socket.NETLINK_ROUTE, _GROUPS, self._heard, self._lost)
+        try:
+            super().__init__(socket.NETLINK_ROUTE, _GROUPS, self._heard, self._lost)
+        except OSError as error:
+            raise ProbeError(f"cannot watch the network devices: {error.strerror}") from None
+        self._reader = Reader(Boundary("devices"), loop, self.fileno(), self.read)
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._reader.close()
+        super().close()
 
     def read(self) -> None:
         """Read what has come: to be called when the socket is readable."""

@@ -14,17 +14,15 @@ from typing import Final
 from steerd.config.settings import IPV6, ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
-from steerd.faults import Boundary, Reader
 from steerd.net.devices import LinkState, look
 from steerd.net.icmp import HEADERS, LEAST
 from steerd.probe.carrier import Leg
-from steerd.probe.error import ProbeError
 from steerd.probe.mtu.large_echo import Echoes, Run
 from steerd.probe.mtu.links import Links
 from steerd.probe.mtu.search import Found, Search
 from steerd.probe.mtu.witness import Witness
 from steerd.probe.pace import Pace
-from steerd.probe.timing.schedule import phase
+from steerd.probe.timing.schedule import next_slot, phase
 from steerd.probe.timing.wheel import Wheel
 from steerd.probe.wire import echo as packet
 
@@ -36,6 +34,7 @@ SHARE: Final = 0.1
 SETTLED: Final = 1.0
 """Seconds to wait after a change of a device; the searches are then spread over as many again."""
 
+_PROBES: Final = 10  # at least, between two searches: a path that is rarely looked at is not searched at each look
 _AT_ONCE: Final = 64  # searches
 _GREATEST: Final = 65_535
 _GRAIN: Final = 0.05
@@ -59,7 +58,6 @@ class MtuProber:
         self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
         self._witnesses: dict[Leg, Witness] = {}
         self._links: Links | None = None
-        self._reader: Reader | None = None
         self._devices: dict[str, LinkState | None] = {}
         self._look_at = math.inf
         self._addressed: set[int] | None = set()
@@ -84,11 +82,7 @@ class MtuProber:
         for family in {target.family for path in settings.paths for target in path.targets if path.device}:
             self._echoes.open(family, opened)
         if self._links is None:
-            try:
-                self._links = Links(self._changed)
-            except OSError as error:
-                raise ProbeError(f"cannot watch the network devices: {error.strerror}") from None
-            self._reader = Reader(Boundary("devices"), self._loop, self._links.fileno(), self._links.read)
+            self._links = Links(self._loop, self._changed)
             opened.callback(self._shut_links)
 
     def close(self) -> None:
@@ -106,10 +100,9 @@ class MtuProber:
         self._echoes = self._loop = None
 
     def _shut_links(self) -> None:
-        if self._links is not None and self._reader is not None:
-            self._reader.close()
+        if self._links is not None:
             self._links.close()
-        self._links = self._reader = None
+        self._links = None
 
     def configure(self, settings: ProbeSettings, legs: Iterable[Leg]) -> None:
         """Search for these legs from now on; new ones soon."""
@@ -144,6 +137,14 @@ class MtuProber:
                 self._soon(leg, now)
         self._arm(now)
 
+    def paced(self, legs: Iterable[Leg]) -> None:
+        """These legs are probed at another cadence: who is probed more often is searched sooner."""
+        now = time.monotonic()
+        for leg in legs:
+            if leg in self._legs and (slot := self._slot(leg, now)) < self._legs[leg]:
+                self._put(leg, slot)
+        self._arm(now)
+
     # When
 
     def _spread(self, leg: Leg) -> float:
@@ -151,9 +152,10 @@ class MtuProber:
 
     def _slot(self, leg: Leg, now: float) -> float:
         """The leg's next slot in the grid."""
-        spread = self._spread(leg)
-        period = self._interval * self._pace.stretch(leg)
-        return (math.floor(now / period - spread) + 1 + spread) * period
+        return next_slot(self._spread(leg), self._period(leg) * self._pace.stretch(leg), now)
+
+    def _period(self, leg: Leg) -> float:
+        return max(self._interval, _PROBES * (self._pace.wanted(leg) or 0.0))
 
     def _soon(self, leg: Leg, now: float) -> None:
         self._put(leg, now + SETTLED * (1.0 + self._spread(leg)))
@@ -223,7 +225,7 @@ class MtuProber:
         if leg not in self._legs or device is None or not leg.packed or device.mtu <= small:
             return
         full = min(device.mtu, _GREATEST)
-        self._pace.beside(leg, full + small, self._interval, now)
+        self._pace.beside(leg, full + small, self._period(leg), now)
         at, mtu, found = self._found.get(leg, ("", 0, None))
         known, timeout = (found if (at, mtu) == (leg.address, full) else None), leg.settings.timeout
         search = Search(device=full, small=small, least=LEAST[leg.family], timeout=timeout, known=known)
@@ -293,8 +295,6 @@ class MtuProber:
             return
         self._told[path] = event
         if before is not None or mtu < device:
-            note = (
-                ": large packets vanish" if event.black_hole else ": senders of larger packets are told" if told else ""
-            )
+            note = ": large packets vanish" if event.black_hole else ": senders of larger ones are told" if told else ""
             _log.info("%s: MTU %d of %d%s", path, mtu, device, note)
         self._on_mtu(event)

@@ -21,6 +21,11 @@ def phase(name: str, seed: int) -> float:
     return crc32(name.encode(), seed & 0xFFFFFFFF) / 2**32
 
 
+def next_slot(phase: float, period: float, after: float) -> float:
+    """The first ``(k + phase) * period`` after that time."""
+    return (math.floor(after / period - phase) + 1 + phase) * period
+
+
 @dataclass(slots=True)
 class _Beat:
     phase: float
@@ -67,7 +72,7 @@ class Schedule(Generic[Key]):
         elif beat.fired == -math.inf and period > FIRST_WITHIN:
             self._put(key, beat, now + beat.phase * FIRST_WITHIN)
         else:
-            self._put(key, beat, self._next(beat, max(now, beat.fired + period / 2)))
+            self._put(key, beat, next_slot(beat.phase, period, max(now, beat.fired + period / 2)))
 
     def take(self, now: float) -> list[Key]:
         """The keys due by ``now``, each once, and each already put back for its next slot."""
@@ -83,7 +88,7 @@ class Schedule(Generic[Key]):
                 beat.fired = due
                 taken.append(key)
             # Half a period is the least distance of two probes, also where a cadence was changed off the grid.
-            self._put(key, beat, self._next(beat, max(now, due + beat.period / 2)))
+            self._put(key, beat, next_slot(beat.phase, beat.period, max(now, due + beat.period / 2)))
         return taken
 
     def _look(self) -> None:
@@ -92,7 +97,3 @@ class Schedule(Generic[Key]):
     def _put(self, key: Key, beat: _Beat, due: float) -> None:
         beat.due = due
         self._wheel.put((key, due), due)
-
-    @staticmethod
-    def _next(beat: _Beat, after: float) -> float:
-        return (math.floor(after / beat.period - beat.phase) + 1 + beat.phase) * beat.period
