@@ -21,13 +21,15 @@ from steerd.machine.record import Machine, QuickFile
 from steerd.machine.ways import Ways, hidden, ways
 
 PRINTED: Final = Path("-")
+NOTICE: Final = "# steerd is not configured yet."
+"""How the package's file begins. As long as there are only comments in it, it is nobody's configuration."""
 
 
 def init(output: Path, sources: Sequence[Path]) -> int:
     """Writes the file, or prints it if ``output`` is `PRINTED`, then checks it as `check --live` does. ``sources``:
     wg-quick's files whose tunnels are taken, and no others. Returns 1 if nothing was written, else what the check does.
     ConfigError: what was written lacks what only a human knows."""
-    if output != PRINTED and (output.exists() or output.is_symlink()):
+    if output != PRINTED and (output.is_symlink() or (output.exists() and not _notice(output))):
         return _refused(f"{output} exists and is not overwritten. -o FILE writes another file, -o - prints it.")
     logging.getLogger("steerd").addHandler(logging.NullHandler())
     try:
@@ -46,6 +48,8 @@ def init(output: Path, sources: Sequence[Path]) -> int:
         return _printed(text, quick)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
+        if _notice(output):
+            output.unlink()
         with output.open("x", encoding="utf-8") as file:
             os.fchmod(
                 file.fileno(), 0o644
@@ -80,6 +84,15 @@ def _kept(text: str) -> Iterator[Path]:
         file = Path(folder) / "steerd.toml"
         file.write_text(text, encoding="utf-8")
         yield file
+
+
+def _notice(file: Path) -> bool:
+    """Whether there is only what the package put there."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return lines[:1] != [] and lines[0].startswith(NOTICE) and all(not line or line.startswith("#") for line in lines)
 
 
 def _nothing(machine: Machine, found: Ways) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`steerd init` on gateways with what they have and nothing else: what it writes steers, and nobody edits it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.lab.live import check, cure, shell
 from tests.lab.waiting import until
 from tests.lab.wireguard import ECHO, LOG, SEND, SERVICE, Network, wg
 
+NOTICE = Path(__file__).parents[2] / "packaging/deb/steerd.toml"
 pytestmark = [pytest.mark.lab, pytest.mark.wireguard]
 
 QUICK = Path("/etc/wireguard")
@@ -226,6 +228,8 @@ def words() -> Any:
     found["none"] = FILE.exists()
     elsewhere = RUN / "wg-par1.conf"
     elsewhere.write_text((QUICK / "wg-fra1.conf").read_text())
+    (RUN / "new").mkdir()
+    shutil.copy(NOTICE, RUN / "new" / "a.toml")  # only a notice
     found["from"] = steerd("init", "-o", str(RUN / "new" / "a.toml"), "--from", str(elsewhere), str(RUN / "gone.conf"))
     found["new"] = (RUN / "new" / "a.toml").read_text()
     found["again"] = steerd("init", "-o", str(RUN / "new" / "a.toml"))

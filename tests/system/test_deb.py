@@ -82,7 +82,7 @@ def test_it_brings_what_it_should_and_nothing_of_the_machine_it_was_built_on(pac
         "/usr/lib/systemd/system/steerd.service", "/usr/lib/systemd/system/steerd-guard.service",
         "/usr/lib/sysusers.d/steerd.conf", "/usr/lib/tmpfiles.d/steerd.conf", "/usr/share/doc/steerd/copyright",
         "/usr/share/doc/steerd/examples/networkd.conf", "/usr/share/doc/steerd/sbom.cdx.json",
-        "/usr/share/doc/steerd/examples/mosquitto/make-certificates",
+        "/usr/share/doc/steerd/examples/mosquitto/make-certificates", "/usr/share/doc/steerd/examples/steerd.toml",
     ):  # fmt: skip
         assert name in there
     assert {mode.split()[1] for mode in there.values()} == {"root/root"}
@@ -111,7 +111,8 @@ def unpacked(package: str) -> dict[str, Any]:
 
     return {
         "version": out("/opt/steerd/bin/steerd", "--version"),
-        "check": out("/opt/steerd/bin/steerd", "check", str(root / "etc/steerd/steerd.toml")),
+        "check": out("/opt/steerd/bin/steerd", "check", str(root / "usr/share/doc/steerd/examples/steerd.toml")),
+        "not yet": out("/opt/steerd/bin/steerd", "check", str(root / "etc/steerd/steerd.toml")),
         "steerctl": out("/opt/steerd/bin/steerctl", "--socket", "/none", "status"),
         "modules": out(
             "/opt/steerd/bin/python3", "-P", "-c",
@@ -126,5 +127,7 @@ def test_it_runs_with_debians_python(package):
     assert found["version"][0] == 0
     assert version in found["version"][1]
     assert found["check"][0] == 0, found["check"]
+    assert found["not yet"][0] == 78
+    assert "`steerd init` writes a first configuration" in found["not yet"][2]
     assert found["steerctl"][0] == 3
     assert found["modules"] == [0, "/opt/steerd/bin/python3", ""]

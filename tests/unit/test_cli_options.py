@@ -1,6 +1,7 @@
 """Options that stand anywhere, files with and without -c, versions, and helps that say something."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,12 @@ def test_what_is_to_be_written_is_named_once_and_is_not_there_yet(tmp_path, caps
         assert steerd.main(words) == 1
         assert f"{there} exists and is not overwritten" in capsys.readouterr().err
     assert there.read_text() == "mine"
+    notice = (Path(__file__).parents[2] / "packaging/deb/steerd.toml").read_text()
+    for text in (f'{notice}[gateway]\nname = "mine"\n', notice.partition("\n")[2], ""):
+        there.write_text(text)
+        assert steerd.main(["init", "-o", str(there)]) == 1
+        assert f"{there} exists and is not overwritten" in capsys.readouterr().err
+        assert there.read_text() == text
     with pytest.raises(SystemExit) as stopped:
         steerd.main(["-c", str(there), "init", "-o", "-"])
     assert stopped.value.code == 2

@@ -91,6 +91,7 @@ def _emptiness(tables: Document, raw: dict[str, Any], report: Report) -> None:
     only = tables.gateway.probe_only
     if not raw.get("policy") and not only and not report.touched("gateway"):
         meant = "[gateway] probe_only = true says that nothing is to be steered"
+        meant += "" if raw else "; `steerd init` writes a first configuration"
         report.error("policy", None, f"is missing: must say what is steered, as [[policy]] ({meant})")
     elif raw.get("policy") and only:
         report.error("gateway.probe_only", True, "must be left out where there are policies")
