@@ -2,7 +2,7 @@
 
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steerd.core.effects import Cadence, Steer, Switched
@@ -93,13 +93,17 @@ events = st.one_of(
 steps = st.lists(st.tuples(st.sampled_from([0.0, 0.05, 0.3, 1.0, 1.0, 7.0, 90.0]), events), min_size=1, max_size=120)
 
 
-def make(common, seed=0):
-    return Engine(common, Memory(), now=0.0, epoch=1, draw=Random(seed).random)
+uptimes = st.sampled_from([0.0, 0.0, 1e5, 1e9])
+"""Of the machine, in seconds: a clock that counts them is never near 0 for long."""
 
 
-def timed(steps):
+def make(common, seed=0, began=0.0):
+    return Engine(common, Memory(), now=began, epoch=1, draw=Random(seed).random)
+
+
+def timed(steps, began=0.0):
     """The events and their times: an order's end is seconds from then, a probe was sent a little before."""
-    now = 0.0
+    now = began
     for number, (dt, event) in enumerate(steps):
         now += dt
         if isinstance(event, Probed):
@@ -110,10 +114,10 @@ def timed(steps):
             yield event, now
 
 
-def run(engine, steps, check=lambda _engine, _effect, _now: None):
+def run(engine, steps, check=lambda _engine, _effect, _now: None, began=0.0):
     """Feed them, with the kernel's agreement to whatever is asked. All switches, with the time."""
     switches = []
-    for event, now in timed(steps):
+    for event, now in timed(steps, began):
         todo = [event]
         while todo:
             for effect in engine.feed(todo.pop(0), now):
@@ -141,11 +145,16 @@ def allowed(engine, effect, now):
         assert effect.every is None or effect.every > 0.0
 
 
-@given(settings, steps)
-def test_nothing_is_raised_and_no_switch_goes_to_a_path_that_is_excluded(common, steps):
-    engine = make(common)
-    run(engine, steps, allowed)
-    kept = engine.memory(1e4)
+@given(settings, steps, uptimes)
+@example(
+    Settings((PathSettings(PATHS[0], "p0", "p0"),), (PolicySettings(POLICIES[0]),)),
+    [(0.0, Link(PATHS[0], up=False)), (0.0, Link(PATHS[0], up=True)), (0.0, Probed(PATHS[0], Outcome.LATE, 0.0, 0.9))],
+    1e9,
+)
+def test_nothing_is_raised_and_no_switch_goes_to_a_path_that_is_excluded(common, steps, began):
+    engine = make(common, began=began)
+    run(engine, steps, allowed, began)
+    kept = engine.memory(began + 1e4)
     Engine(engine.settings, kept, now=0.0, epoch=2, draw=Random(0).random).view(0.0)
 
 

@@ -276,6 +276,8 @@ class Estimate:
             self._loss_at = at
 
     def _loss_weight(self, sent_at: float) -> float:
-        gap = self._gaps.get(sent_at, 0.0)
-        age = self._loss_at - sent_at
+        gap = self._gaps.get(sent_at)
+        if gap is None:  # of before it began anew: nothing was counted that could have aged
+            return 0.0
+        age = max(0.0, self._loss_at - sent_at)
         return (1.0 - exp2(-gap / self._slow_half_life)) * exp2(-age / self._slow_half_life)

@@ -202,7 +202,7 @@ class Health:
         return self.state in (UP, RECOVERING)
 
     def _hold(self, now: float) -> None:
-        remembered = self.hold_length * 0.5 ** ((now - self.hold_at) / HOLD_MEMORY)
+        remembered = self.hold_length * 0.5 ** (max(0.0, now - self.hold_at) / HOLD_MEMORY)
         length = HOLD_BASE if self._renewed else min(HOLD_MAX, HOLD_BASE + 2.0 * remembered)
         length *= 1.0 - HOLD_JITTER * self._draw()
         self.hold_length = max(length, remembered) if self._renewed else length

@@ -219,4 +219,4 @@ class OwnLoad:
 
 def _faded(learned: Learned, now: float) -> float:
     """Which part of it is not forgotten."""
-    return exp2((learned.at - now) / MEMORY)
+    return exp2(min(0.0, learned.at - now) / MEMORY)
