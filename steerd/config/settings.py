@@ -91,12 +91,14 @@ class ProbeSettings:
 @dataclass(frozen=True, slots=True)
 class TunnelPath:
     """A path as WireGuard is asked about it: the addresses of its `targets`, 4 or 16 bytes (none for names), and the
-    public key of its `peer` (empty: the one whose AllowedIPs have the targets)."""
+    public key of its `peer` (empty: the one whose AllowedIPs have the targets), and the host and port of its
+    `endpoint`, where that is followed."""
 
     path: PathId
     device: str
     targets: tuple[bytes, ...]
     peer: str = ""
+    endpoint: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

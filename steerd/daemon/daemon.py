@@ -162,6 +162,7 @@ class Daemon:
         for part, work in (
             ("steering", self._steering.run),
             ("tunnels", self._tunnels.watch.run),
+            *(() if self._savings is not None else (("endpoints", self._tunnels.endpoints.run),)),  # that changes peers
             ("traffic", self._traffic.rates.run),
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
@@ -184,7 +185,7 @@ class Daemon:
             end.push_async_callback(self._control.stop)
             end.push_async_callback(self._fleet.stop)
             end.push_async_callback(self._tracing.close)
-            end.callback(self._tunnels.watch.close)
+            end.callback(self._tunnels.close)
             end.push_async_callback(self._tasks.cancel)
             end.callback(self._probing.prober.close)
             end.callback(self._driver.stop)

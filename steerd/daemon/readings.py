@@ -4,22 +4,25 @@ from collections.abc import Iterable, Mapping
 
 from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config, TunnelSettings
-from steerd.core.events import Link
+from steerd.core.events import Link, Tunnel
 from steerd.core.settings import PathId
 from steerd.daemon.driver import Driver
 from steerd.daemon.steering import Steering
 from steerd.traffic.rates import Rates
+from steerd.tunnel.endpoints import Endpoints
 from steerd.tunnel.watch import TunnelWatch
 
 
 class Tunnels:
-    """The engine hears of stale tunnels, the router of moved AllowedIPs."""
+    """The engine hears of stale tunnels, the router of moved AllowedIPs; far ends known by name are followed."""
 
     def __init__(self, config: Config, driver: Driver, steering: Steering) -> None:
         router = steering.router
+        self._driver = driver
+        self.endpoints = Endpoints(config.tunnel)
         self.watch = TunnelWatch(
             config.tunnel,
-            on_tunnel=driver.feed,
+            on_tunnel=self._told,
             on_moved=lambda _: router.moved(),
             left=router.left,
             on_far_ends=router.far_ends,
@@ -31,9 +34,19 @@ class Tunnels:
         """Any settings will do."""
         return Swap(self._configure, self._settings, config.tunnel)
 
+    def close(self) -> None:
+        """Read no more."""
+        self.watch.close()
+        self.endpoints.close()
+
     def _configure(self, settings: TunnelSettings) -> None:
         self._settings = settings
+        self.endpoints.configure(settings)  # first: the watch then tells anew
         self.watch.configure(settings)
+
+    def _told(self, tunnel: Tunnel) -> None:
+        self.endpoints.told(tunnel)
+        self._driver.feed(tunnel)
 
 
 class Traffic:

@@ -99,6 +99,8 @@ def _pop(way: Way, picked: Chosen) -> list[str]:
     pairs = {"dev": way.device} if _named(way.device) else {"name": way.pop, "dev": way.device}
     if _named(way.uplink):
         pairs["uplink"] = way.uplink
+    if way.endpoint:
+        pairs["endpoint"] = way.endpoint
     if way.automatic:
         pairs |= {"via" if family == IPV4 else "via6": "auto" for family in way.families}
     four, six = (_of(family, picked.targets) for family in FAMILIES)

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Final, TypeVar
 
-from steerd.config.values import marks
+from steerd.config.values import addresses, marks
 from steerd.machine.record import QuickFile
 from steerd.net.wireguard.device import AllowedIp
 
@@ -51,6 +51,7 @@ def parse(file: str, text: str) -> QuickFile:
         return QuickFile(file, wrong="begins with a byte order mark, at which wg-quick stops")
     own: dict[str, list[str]] = {}
     peers: list[list[str]] = []
+    ends: list[str] = []
     section = ""
     for line in text.splitlines():
         words = line.partition("#")[0].strip()
@@ -63,6 +64,8 @@ def parse(file: str, text: str) -> QuickFile:
             own.setdefault(key, []).extend(values)
         elif section == "[peer]" and key == "allowedips":
             peers[-1] += values
+        elif section == "[peer]" and key == "endpoint":
+            ends += values
     return QuickFile(
         file,
         table="".join(own.get("table", ())[-1:]).lower(),
@@ -70,6 +73,7 @@ def parse(file: str, text: str) -> QuickFile:
         addresses=tuple(_each(ip_interface, own.get("address", ()))),
         dns=tuple(str(one) for one in _each(ip_address, own.get("dns", ()))),
         allowed=tuple(frozenset(_each(_packed, texts)) for texts in peers),
+        endpoint="".join(_each(_by_name, ends)) if len(peers) == len(ends) == 1 else "",
         wrong="" if own else "is no file of wg-quick: nothing stands under [Interface]",
     )
 
@@ -78,6 +82,14 @@ def _each(kind: Callable[[str], _T], values: Iterable[str]) -> Iterator[_T]:
     for one in values:
         with suppress(ValueError):
             yield kind(one)
+
+
+def _by_name(text: str) -> str:
+    """ValueError: it is no endpoint that is to be looked up."""
+    host, port = addresses.endpoint(text)
+    if addresses.is_address(host):
+        raise ValueError(text)
+    return f"{host}:{port}"
 
 
 def _packed(text: str) -> AllowedIp:

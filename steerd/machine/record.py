@@ -35,8 +35,9 @@ class Reachability(IntEnum):
 
 class QuickFile(NamedTuple):
     """A wg-quick file: where it is, and what it says: its ``Table``, in lower case (empty: nothing, which is ``auto``),
-    its FwMark (0: none), numeric addresses, and of each peer AllowedIPs. ``wrong``: why nothing is known of it, as
-    ``cannot be read``; empty: it is one of wg-quick's."""
+    its FwMark (0: none), numeric addresses, and of each peer AllowedIPs; of its only peer the ``endpoint``, as
+    ``HOST:PORT``, if that is a name (else empty). ``wrong``: why nothing is known of it, as ``cannot be read``; empty:
+    it is one of wg-quick's."""
 
     file: str
     table: str = ""
@@ -44,6 +45,7 @@ class QuickFile(NamedTuple):
     addresses: tuple[Interface, ...] = ()
     dns: tuple[str, ...] = ()
     allowed: tuple[frozenset[AllowedIp], ...] = ()
+    endpoint: str = ""
     wrong: str = ""
 
 

@@ -33,7 +33,8 @@ _CONTAINERS: Final = re.compile(r"(?:docker|br-[0-9a-f]{12}$|virbr|veth|lxc|lxd|
 class Way:
     """``families`` that it carries; ``targets`` that may answer behind it, the likeliest first. ``automatic``: it is an
     uplink with the next hop of main's default route. ``uplink``: what a tunnel's outer packets leave by, and ``mark``
-    what they carry; empty and 0: not known, and none. ``up``: its device is there and up."""
+    what they carry; empty and 0: not known, and none. ``endpoint``: its far end, where that is a name. ``up``: its
+    device is there and up."""
 
     pop: str
     device: str
@@ -42,6 +43,7 @@ class Way:
     automatic: bool = False
     uplink: str = ""
     mark: int = 0
+    endpoint: str = ""
     up: bool = True
 
 
@@ -93,6 +95,7 @@ def _tunnel(machine: Machine, name: str, quick: QuickFile | None, left: list[str
         uplink=_uplink(machine, name),
         # Without `Table = off` wg-quick gives the device a mark for its own rules, which goes with them.
         mark=told.mark if told else device.mark if device else 0,
+        endpoint=told.endpoint if told else "",
         up=machine.main.up(name) is not None,
     )
 

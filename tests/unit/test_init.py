@@ -238,6 +238,25 @@ def test_the_mark_is_that_of_the_file_since_wg_quick_sets_another_for_its_own_ru
     assert quick.parse("f", "[Interface]\nFwMark = off\n").mark == 0
 
 
+@pytest.mark.parametrize(
+    ("peers", "known"),
+    [
+        ("[Peer]\nEndpoint = Fra1.example.net:51820\n", "fra1.example.net:51820"),
+        ("[Peer]\nEndpoint = 203.0.113.1:51820\n", ""),  # never looked up
+        ("[Peer]\nEndpoint = [2001:db8::1]:51820\n", ""),
+        ("[Peer]\nEndpoint = fra1.example.net\n", ""),
+        ("[Peer]\nEndpoint = fra1.example.net:51820\n[Peer]\n", ""),
+        ("[Peer]\n", ""),
+    ],
+)
+def test_an_endpoint_that_is_a_name_is_written_down_since_wireguard_forgets_it(peers, known, tmp_path):
+    one = quick.parse("f", f"[Interface]\nTable = off\n{peers}AllowedIPs = 0.0.0.0/0\n")
+    assert one.endpoint == known
+    text, _ = written(machine(FRA1, quick=[{"wg-fra1": one}]), tmp_path)
+    assert (f'endpoint = "{known}"' in text) is bool(known)
+    assert ("endpoint" in text) is bool(known)
+
+
 def test_lans_are_what_has_hosts_and_is_no_way_out_and_no_container():
     assert ways(machine(FRA1)).inputs == ("lan",)
     given = machine(FRA1)

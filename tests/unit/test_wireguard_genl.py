@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from socket import AF_INET, AF_INET6
 
 import pytest
 from pyroute2.netlink.generic.wireguard import AsyncWireGuard, wgmsg
@@ -147,3 +148,15 @@ def test_asking_for_a_device_and_for_the_family():
     assert genl.family_request()[:4] == bytes((3, 1, 0, 0))
     answer = bytes((1, 2, 0, 0)) + attribute(2, b"wireguard\0") + attribute(1, (31).to_bytes(2, "little"))
     assert genl.decode_family(answer) == 31
+
+
+@pytest.mark.parametrize(("address", "family"), [("192.0.2.1", AF_INET), ("2001:db8::1", AF_INET6)])
+def test_a_peers_new_endpoint_as_pyroute2_reads_it(address, family):
+    message = decoded(genl.point_request("wg0", KEYS[0], address, 51820))
+    assert message.get_attr("WGDEVICE_A_IFNAME") == "wg0"
+    (peer,) = message.get_attr("WGDEVICE_A_PEERS")
+    assert peer.get_attr("WGPEER_A_PUBLIC_KEY") == KEYS[0].encode()
+    assert peer.get_attr("WGPEER_A_FLAGS") == 4  # WGPEER_F_UPDATE_ONLY
+    assert peer.get_attr("WGPEER_A_ALLOWEDIPS") is None
+    told = peer.get_attr("WGPEER_A_ENDPOINT")
+    assert (told["family"], told["addr"], told["port"]) == (family, address, 51820)

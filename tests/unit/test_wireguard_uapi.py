@@ -93,6 +93,13 @@ def test_what_is_asked():
     ]
 
 
+def test_where_a_far_end_is_is_told_as_text():
+    for address, written in (("192.0.2.1", "192.0.2.1:51820"), ("2001:db8::1", "[2001:db8::1]:51820")):
+        assert uapi.point_request(KEY, address, 51820).decode().splitlines() == [
+            "set=1", f"public_key={'01' * 32}", "update_only=true", f"endpoint={written}", "",
+        ]  # fmt: skip
+
+
 def test_who_gets_a_packet_is_the_longest_prefix():
     device = Device(
         "wg0",

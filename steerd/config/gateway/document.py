@@ -126,6 +126,7 @@ class Hook(Table):
 class Path(Table):
     dev: Device
     peer: Annotated[str, BeforeValidator(names.peer)] | None = None
+    endpoint: Annotated[tuple[str, int], BeforeValidator(addresses.endpoint)] | None = None
     name: Name | None = None
     uplink: Name | None = None
     via: Annotated[str, BeforeValidator(addresses.via)] | None = None

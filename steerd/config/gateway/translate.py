@@ -181,6 +181,7 @@ def tunnel(tables: Document, paths: Sequence[CheckedPath]) -> TunnelSettings:
                 device=path.written.dev,
                 peer=path.written.peer or "",
                 targets=tuple(pack(target.address)[:-1] for target in probing.asked(path.written) if target.address),
+                endpoint=path.written.endpoint,
             )
             for path in paths
         ),

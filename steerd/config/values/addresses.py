@@ -122,6 +122,17 @@ def listen(value: object) -> tuple[str, int]:
     return host, int(match[2])
 
 
+def endpoint(value: object) -> tuple[str, int]:
+    """Host, which may be an address, and port, as WireGuard writes them."""
+    written, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    bare = written.strip("[]")
+    address = next((found for family in _FAMILIES if (found := _numeric(bare, family))), None)
+    known = address if address and (":" in address) is written.startswith("[") else host(written)
+    if known is None or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
+        raise ValueError('must be a host and a port, such as "fra1.example.net:51820"')
+    return known, int(port)
+
+
 def broker(value: object) -> tuple[str, int, bool]:
     """Host, port, and whether TLS is spoken."""
     match = _BROKER.fullmatch(value) if isinstance(value, str) else None

@@ -112,6 +112,14 @@ def drop_requests(name: str, allowed: tuple[AllowedIp, ...], stand_in: str) -> I
     yield set_request(name, [peer_of(stand_in, _REMOVE_ME, ())])
 
 
+def point_request(name: str, peer: str, address: str, port: int) -> bytes:
+    """Tells an existing peer where its far end is, as a struct sockaddr_in or sockaddr_in6."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    begin, packed = _U16.pack(family) + port.to_bytes(2, "big"), socket.inet_pton(family, address)
+    sockaddr = begin + packed + bytes(8) if family == socket.AF_INET else begin + bytes(4) + packed + bytes(4)
+    return set_request(name, [peer_of(peer, _UPDATE_ONLY, ()) + attribute(_ENDPOINT, sockaddr)])
+
+
 def set_request(name: str, peers: Iterable[bytes]) -> bytes:
     """A device with these peers, as it is told either way."""
     return _of_device(_SET_DEVICE, name) + attribute(

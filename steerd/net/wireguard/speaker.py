@@ -66,6 +66,10 @@ class Speaker:
         if known:
             self._change(name, uapi.drop_request(known, stand_in), genl.drop_requests(name, known, stand_in))
 
+    def point(self, name: str, peer: str, address: str, port: int) -> None:
+        """Tell an existing peer where its far end is. Raises `WireGuardError`."""
+        self._change(name, uapi.point_request(peer, address, port), [genl.point_request(name, peer, address, port)])
+
     def _change(self, name: str, text: bytes, messages: Iterable[bytes]) -> None:
         if (answer := uapi.exchange(name, text)) is not None:
             uapi.check(name, answer)

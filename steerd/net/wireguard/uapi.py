@@ -164,6 +164,12 @@ def drop_request(allowed: Iterable[AllowedIp], stand_in: str) -> bytes:
     return ("\n".join([*lines, f"public_key={key}", "remove=true"]) + "\n\n").encode()
 
 
+def point_request(peer: str, address: str, port: int) -> bytes:
+    """Tells an existing peer where its far end is."""
+    host = f"[{address}]" if ":" in address else address
+    return f"set=1\npublic_key={_hex(peer)}\nupdate_only=true\nendpoint={host}:{port}\n\n".encode()
+
+
 def _hex(key: str) -> str:
     return b64decode(key).hex()
 
