@@ -46,6 +46,14 @@ def test_an_answer_to_each_repair_is_waited_out_longer_each_time_and_all_else_go
     assert max(waits) == pytest.approx(LONGEST_WAIT)
 
 
+def test_who_answers_for_days_is_still_waited_out() -> None:
+    disputes, now = Disputes(), 0.0
+    for _ in range(3 * 86_400 // int(LONGEST_WAIT)):
+        now = max(now + 0.1, disputes.deadline() if disputes.deadline() < math.inf else 0.0)
+        if not disputes.missing("rule", now):
+            assert disputes.deadline() - now <= LONGEST_WAIT
+
+
 def test_what_waits_is_not_counted_twice_and_is_forgotten_in_the_end() -> None:
     disputes = Disputes()
     for at in range(IN_A_ROW + 1):

@@ -23,6 +23,7 @@ AT_ONCE: Final = 1.0
 """Seconds: what is gone sooner after it was put back was removed in answer to that."""
 IN_A_ROW: Final = 10  # after so many such answers repairs are delayed
 LONGEST_WAIT: Final = 10.0  # seconds an object may be missing at most once the removals end
+_DOUBLED: Final = 8  # times; after hours of answers a power of two is beyond what a float holds
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class Disputes:
             dispute.said = True
             self.declared.append((thing, dispute.times))
         if dispute.answers >= IN_A_ROW:
-            dispute.until = now + min(2.0 ** (dispute.answers - IN_A_ROW), LONGEST_WAIT)
+            dispute.until = now + min(2.0 ** min(dispute.answers - IN_A_ROW, _DOUBLED), LONGEST_WAIT)
             return False
         dispute.put = now
         return True
