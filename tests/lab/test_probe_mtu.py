@@ -93,7 +93,7 @@ def test_a_black_hole_is_told_from_a_smaller_mtu_and_both_from_none() -> None:
 
 
 def rarely() -> Any:
-    """What two devices send, in bytes, until the first has sent six large packets: the path by the second is looked at
+    """What two devices send, in bytes, until the first has sent four large packets: the path by the second is looked at
     every two seconds, and then as often as the other."""
 
     def bytes_of(device: str) -> int:
@@ -109,7 +109,7 @@ def rarely() -> Any:
             for one, period in zip(paths, (0.2, every), strict=True):
                 prober.cadence(Cadence(one.path, period, 1.0))
             before = [bytes_of("v0"), bytes_of("v1")]
-            await until_async(lambda: bytes_of("v0") - before[0] > 6 * 1500)  # noqa: B023 -- awaited here
+            await until_async(lambda: bytes_of("v0") - before[0] > 4 * 1500)  # noqa: B023 -- awaited here
             found.append([bytes_of("v0") - before[0], bytes_of("v1") - before[1]])
         prober.close()
         return found
