@@ -162,7 +162,6 @@ class Daemon:
         for part, work in (
             ("steering", self._steering.run),
             ("tunnels", self._tunnels.watch.run),
-            *(() if self._savings is not None else (("endpoints", self._tunnels.endpoints.run),)),  # that changes peers
             ("traffic", self._traffic.rates.run),
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
@@ -172,6 +171,8 @@ class Daemon:
         ):
             self._tasks.keep(part, work)
         self._fleet.start()
+        if self._savings is None:  # who observes changes no peer
+            self._tunnels.endpoints.start()
 
     async def _stop(self) -> None:
         notify(STOPPING="1")

@@ -4,16 +4,17 @@ While a tunnel is stale its name is resolved, and its peer told where the far en
 alone, whatever the name says: WireGuard itself follows a far end that moves and sends.
 """
 
-import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from steerd.config.settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
+from steerd.faults import Boundary
 from steerd.net.wireguard.device import WireGuardError
 from steerd.net.wireguard.speaker import Speaker
 from steerd.tunnel.peers import peer_of
@@ -25,9 +26,10 @@ AGAIN: Final = 15.0
 
 
 def resolved(host: str, port: int) -> list[str]:
-    """The addresses of a host, or itself if it is one. Blocks for as long as the C library does. Raises `OSError`."""
+    """The addresses of a host, or itself if it is one, but none of this machine or link: what filters and portals answer
+    leads nowhere. Blocks for as long as the C library does. Raises `OSError`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return [one for one in dict.fromkeys(str(address[0]) for *_, address in found) if _far(one)]
 
 
 def next_of(addresses: Sequence[str], now: str) -> str:
@@ -39,51 +41,66 @@ def next_of(addresses: Sequence[str], now: str) -> str:
     return next((one for one in addresses if (":" in one) is (":" in now)), addresses[0] if addresses else "")
 
 
-class Endpoints:
-    """Follows the names of stale tunnels, in a thread of its own: a resolver may take any time."""
+def _far(address: str) -> bool:
+    found = ip_address(address)
+    return not (found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local)
 
-    def __init__(self, settings: TunnelSettings, resolve: Callable[[str, int], list[str]] = resolved) -> None:
-        self._resolve = resolve
-        self._speaker = Speaker()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-endpoints")
+
+class Endpoints:
+    """Follows the names of stale tunnels. In a thread that nobody waits for: a resolver may take any time."""
+
+    def __init__(self, settings: TunnelSettings) -> None:
+        self._boundary = Boundary("endpoints")
+        self._running = False
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
         self._stale: set[PathId] = set()
         self._said: dict[PathId, str] = {}
-        self._paths: Sequence[tuple[TunnelPath, tuple[str, int]]] = ()
         self.configure(settings)
+
+    def start(self) -> None:
+        """Follow them from now on."""
+        self._running = True
+        if self._paths and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="steerd-endpoints", daemon=True)
+            self._thread.start()
 
     def configure(self, settings: TunnelSettings) -> None:
         """Take new settings; stale tunnels are told of again."""
         self._paths = [(path, path.endpoint) for path in settings.paths if path.endpoint]
-        self._stale.clear()
-        self._said.clear()
+        self._stale = set()
+        if self._running:
+            self.start()
 
     def close(self) -> None:
-        """Close for good, without waiting for the resolver."""
-        self._worker.submit(self._speaker.close)
-        self._worker.shutdown(wait=False)
+        """Follow no more. Returns at once."""
+        self._ended.set()
 
     def told(self, tunnel: Tunnel) -> None:
         """A path's tunnel became stale, or no longer is."""
         (self._stale.add if tunnel.stale else self._stale.discard)(tunnel.path)
 
-    async def run(self) -> None:
-        """Look at all, for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            for path, (host, port) in self._paths:
-                await loop.run_in_executor(self._worker, self._follow, path, host, port)
-            await asyncio.sleep(AGAIN)
+    def _run(self) -> None:
+        with Speaker() as speaker:
+            while not self._ended.is_set():
+                for path, (host, port) in self._paths:
+                    with self._boundary:
+                        self._follow(speaker, path, host, port)
+                self._ended.wait(AGAIN)
 
-    def _follow(self, path: TunnelPath, host: str, port: int) -> None:
-        """Resolve the name if the tunnel is stale, or its peer has no endpoint, and tell the peer. Blocking."""
+    def _follow(self, speaker: Speaker, path: TunnelPath, host: str, port: int) -> None:
+        """Resolve the name if the tunnel is stale, or its peer has no endpoint, and tell the peer."""
         try:
-            device = self._speaker.read(path.device)
+            device = speaker.read(path.device)
             peer = peer_of(path, device) if device else None
             if peer is None or (peer.endpoint and path.path not in self._stale):
                 self._said.pop(path.path, None)
                 return
-            if address := next_of(self._resolve(host, port), peer.endpoint):
-                self._speaker.point(path.device, peer.key, address, port)
+            if not (addresses := resolved(host, port)):
+                self._say(path.path, f"{host} has no address that is another machine's")
+            address = next_of(addresses, peer.endpoint)
+            if address and not self._ended.is_set():  # it may have taken long
+                speaker.point(path.device, peer.key, address, port)
                 was = f"{peer.endpoint} does not answer" if peer.endpoint else "it had no endpoint"
                 log.info("%s: %s is now sought at %s, as %s says; %s", path.path, path.device, address, host, was)
         except WireGuardError as error:

@@ -30,6 +30,12 @@ def test_an_address_resolves_to_itself():
     assert resolved("2001:db8::1", 51820) == ["2001:db8::1"]
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.53", "224.0.0.1", "169.254.1.1", "::", "::1", "fe80::1%1"])
+def test_no_far_end_is_this_machine_or_on_its_link(address):
+    """As resolvers of filters and portals answer."""
+    assert resolved(address, 51820) == []
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
