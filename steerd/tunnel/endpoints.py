@@ -26,8 +26,8 @@ AGAIN: Final = 15.0
 
 
 def resolved(host: str, port: int) -> list[str]:
-    """The addresses of a host, or itself if it is one, but none of this machine or link: what filters and portals answer
-    leads nowhere. Blocks for as long as the C library does. Raises `OSError`."""
+    """The addresses of a host, or itself if it is one. Those of this machine or link are left out: filters and portals
+    answer so, and they lead nowhere. Blocks for as long as the C library does. Raises `OSError`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     return [one for one in dict.fromkeys(str(address[0]) for *_, address in found) if _far(one)]
 
