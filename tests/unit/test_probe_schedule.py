@@ -21,11 +21,13 @@ def test_wheel_gives_items_when_their_slot_begins_and_never_early():
     assert wheel.next_at() == math.inf
 
 
-def test_wheel_is_not_misled_by_float_error_on_the_grid():
+@pytest.mark.parametrize("uptime", [5.0, 1e6, 1e8, 1e9])
+@pytest.mark.parametrize("step", [0.005, 0.1])
+def test_wheel_is_not_misled_by_float_error_on_the_grid(uptime: float, step: float) -> None:
     wheel: Wheel[int] = Wheel(0.005)
-    for n in range(1000, 2000):
-        wheel.put(n, n * 0.005)
-        assert wheel.take(n * 0.005) == [n]
+    for n in range(round(uptime / step), round(uptime / step) + 1000):
+        wheel.put(n, n * step)
+        assert wheel.take(n * step) == [n]
 
 
 def taken(schedule: Schedule[str], times: list[float]) -> list[tuple[float, str]]:

@@ -17,7 +17,7 @@ TICK = 0.1
 """Seconds from one look to the next, at most: it is wake-ups that cost, more than probes."""
 
 _TICKS_PER_PERIOD = 10  # at least, as far as the grid is fine enough
-_ROUNDING = 1e-6  # ticks
+_ROUNDING = 1e-4  # ticks
 _LATE = 2 * TICK  # seconds: a slot later than this, or than half its period, is skipped; by one tick any may be late
 
 
