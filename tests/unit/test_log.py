@@ -74,3 +74,19 @@ def test_the_last_lines_are_written_before_the_end():
     program = PROGRAM.replace("range(5000)", "range(500)").replace("input()", "")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert [line.split()[4] for line in done.stderr.splitlines()] == [str(n) for n in range(500)]
+
+
+def test_a_line_that_cannot_be_written_is_not_the_last(capfd: pytest.CaptureFixture[str]) -> None:
+    class Unfit(str):
+        """As where memory is out for a moment."""
+
+        __slots__ = ()
+
+        def __format__(self, _: str) -> str:
+            raise MemoryError
+
+    handler = log._Aside()
+    handler._waiting.put(Unfit())
+    handler.emit(logging.makeLogRecord({"msg": "the next one"}))
+    handler.close()
+    assert capfd.readouterr().err == "the next one\n"
