@@ -122,8 +122,9 @@ def sender(datagram: bytes) -> int:
 class Connection(SocketOwner):
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`."""
 
-    def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT) -> None:
-        """``protocol``: the netlink family, `NETLINK_ROUTE` or another. ``timeout``: seconds to wait for an answer."""
+    def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT, number: int = 0) -> None:
+        """``protocol``: the netlink family, `NETLINK_ROUTE` or another. ``timeout``: seconds to wait for an answer.
+        ``number``: the sequence number behind which its messages' begin."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         with closed_on_error(self._socket):
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
@@ -134,7 +135,7 @@ class Connection(SocketOwner):
         self.port: int = self._socket.getsockname()[0]
         self.changes = 0
         self._timeout = timeout
-        self._number = 0
+        self._number = number
 
     def may_change(self, impossible: Message) -> bool:
         """Whether we have CAP_NET_ADMIN here, asked by a change that cannot succeed."""
