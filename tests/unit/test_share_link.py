@@ -1,6 +1,7 @@
 """The connection to a broker leaves nothing open, whenever it is given up."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -30,10 +31,15 @@ def test_a_connection_that_is_given_up_twice_leaves_no_socket_behind(turns, agai
         # The loop ends here, whatever is still going on.
 
     def opened():
+        """By what they are: another test's that is collected only now is not missed."""
         gc.collect()
-        return {entry.name for entry in os.scandir("/proc/self/fd")}
+        found = set()
+        for entry in os.scandir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # the folder's own
+                found.add(os.readlink(entry.path))
+        return {one for one in found if one.startswith("socket:")}
 
     with socket.create_server(("127.0.0.1", 0)) as broker:
         before = opened()
         asyncio.run(run(broker.getsockname()[1]))
-        assert opened() == before
+        assert opened() <= before
