@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import gc
-import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -34,9 +34,9 @@ def test_a_connection_that_is_given_up_twice_leaves_no_socket_behind(turns, agai
         """By what they are: another test's that is collected only now is not missed."""
         gc.collect()
         found = set()
-        for entry in os.scandir("/proc/self/fd"):
+        for entry in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # the folder's own
-                found.add(os.readlink(entry.path))
+                found.add(str(entry.readlink()))
         return {one for one in found if one.startswith("socket:")}
 
     with socket.create_server(("127.0.0.1", 0)) as broker:
