@@ -7,43 +7,64 @@ alone, whatever the name says: WireGuard itself follows a far end that moves and
 import logging
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
 from steerd.config.settings import TunnelPath, TunnelSettings
+from steerd.config.values.addresses import far
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.faults import Boundary
-from steerd.net.wireguard.device import WireGuardError
+from steerd.net.wireguard.device import Device, Peer, WireGuardError
 from steerd.net.wireguard.speaker import Speaker
+from steerd.text.seldom import Seldom, more
 from steerd.tunnel.peers import peer_of
 
 log = logging.getLogger(__name__)
 
 AGAIN: Final = 15.0
 """Seconds between two looks: time for three handshakes, which WireGuard begins each 5 s."""
+IDLE_SHARE: Final = 20.0
+"""The least pause after a look, in multiples of the CPU time that it took."""
+SAID_EVERY: Final = 3600.0
+"""Seconds between two lines of the log that say the same of a path, while its tunnel is stale."""
 
 
 def resolved(host: str, port: int) -> list[str]:
     """The addresses of a host, or itself if it is one. Those of this machine or link are left out: filters and portals
     answer so, and they lead nowhere. Blocks for as long as the C library does. Raises `OSError`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    return [one for one in dict.fromkeys(str(address[0]) for *_, address in found) if _far(one)]
+    return [one for one in dict.fromkeys(str(address[0]) for *_, address in found) if far(ip_address(one).packed)]
 
 
-def next_of(addresses: Sequence[str], now: str) -> str:
-    """Which address to try: the one after that in use, which does not answer; of a new name one of the family that is
-    in use, if there is one. Empty: there is no other."""
+def next_of(addresses: Sequence[str], now: str, *, astray: bool = False) -> str:
+    """Which address to try: the one after that in use, which does not answer, but the same if only its port is
+    ``astray``; of a new name one of the family that is in use, if there is one. Empty: there is no other."""
     if now in addresses:
-        following = addresses[(addresses.index(now) + 1) % len(addresses)]
-        return "" if following == now else following
+        # In an order of its own: resolvers turn theirs about, and one of several might never be the next.
+        turn = sorted(addresses)
+        following = now if astray else turn[(turn.index(now) + 1) % len(turn)]
+        return following if astray or following != now else ""
     return next((one for one in addresses if (":" in one) is (":" in now)), addresses[0] if addresses else "")
 
 
-def _far(address: str) -> bool:
-    found = ip_address(address)
-    return not (found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local)
+def _once(speaker: Speaker) -> Callable[[str], Device | None]:
+    """Reads each device once, whoever shares it: it may have many prefixes, or hang."""
+    known: dict[str, Device | WireGuardError | None] = {}
+
+    def read(name: str) -> Device | None:
+        if name not in known:
+            try:
+                known[name] = speaker.read(name)
+            except WireGuardError as error:
+                known[name] = error
+        if isinstance(found := known[name], WireGuardError):
+            raise found
+        return found
+
+    return read
 
 
 class Endpoints:
@@ -54,8 +75,10 @@ class Endpoints:
         self._running = False
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._paths: list[TunnelPath] = []
         self._stale: set[PathId] = set()
-        self._said: dict[PathId, str] = {}
+        self._heard: dict[PathId, int] = {}  # bytes that had come from the peer of a stale tunnel, at the last look
+        self._said: dict[PathId, Seldom] = {}
         self.configure(settings)
 
     def start(self) -> None:
@@ -67,7 +90,7 @@ class Endpoints:
 
     def configure(self, settings: TunnelSettings) -> None:
         """Take new settings; stale tunnels are told of again."""
-        self._paths = [(path, path.endpoint) for path in settings.paths if path.endpoint]
+        self._paths = [path for path in settings.paths if path.endpoint]
         self._stale = set()
         if self._running:
             self.start()
@@ -83,32 +106,48 @@ class Endpoints:
     def _run(self) -> None:
         with Speaker() as speaker:
             while not self._ended.is_set():
-                for path, (host, port) in self._paths:
+                began = time.thread_time()
+                read = _once(speaker)
+                for path in self._paths:
                     with self._boundary:
-                        self._follow(speaker, path, host, port)
-                self._ended.wait(AGAIN)
+                        self._follow(speaker, path, read)
+                self._ended.wait(max(AGAIN, IDLE_SHARE * (time.thread_time() - began)))
 
-    def _follow(self, speaker: Speaker, path: TunnelPath, host: str, port: int) -> None:
+    def _follow(self, speaker: Speaker, path: TunnelPath, read: Callable[[str], Device | None]) -> None:
         """Resolve the name if the tunnel is stale, or its peer has no endpoint, and tell the peer."""
+        host, port = path.endpoint or ("", 0)
         try:
-            device = speaker.read(path.device)
-            peer = peer_of(path, device) if device else None
-            if peer is None or (peer.endpoint and path.path not in self._stale):
+            peer = self._seeking(path, read(path.device))
+            heard = self._heard.pop(path.path, None)
+            if peer is None:
                 self._said.pop(path.path, None)
                 return
-            if not (addresses := resolved(host, port)):
-                self._say(path.path, f"{host} has no address that is another machine's")
-            address = next_of(addresses, peer.endpoint)
-            if address and not self._ended.is_set():  # it may have taken long
+            self._heard[path.path] = peer.rx
+            if heard is not None and peer.rx > heard:
+                return  # it answers again, and whoever tells of staleness has not read it since
+            found = resolved(host, port)
+            if not found:
+                self._say(path.path, logging.WARNING, f"{host} has no address that is another machine's")
+            # Anew: to resolve may have taken long, and all may be another way now.
+            peer = self._seeking(path, speaker.read(path.device)) if found else None
+            if peer is None or peer.rx > self._heard[path.path] or self._ended.is_set():
+                return
+            if address := next_of(found, peer.endpoint, astray=peer.port != port):
                 speaker.point(path.device, peer.key, address, port)
                 was = f"{peer.endpoint} does not answer" if peer.endpoint else "it had no endpoint"
-                log.info("%s: %s is now sought at %s, as %s says; %s", path.path, path.device, address, host, was)
+                sought = f"{path.device} is now sought at {address}, as {host} says; {was}"
+                self._say(path.path, logging.INFO, sought)
         except WireGuardError as error:
-            self._say(path.path, f"WireGuard of {error.strerror or error}")
+            self._say(path.path, logging.WARNING, f"WireGuard of {error.strerror or error}")
         except OSError as error:
-            self._say(path.path, f"{host} cannot be resolved: {error.strerror or error}")
+            self._say(path.path, logging.WARNING, f"{host} cannot be resolved: {error.strerror or error}")
 
-    def _say(self, path: PathId, words: str) -> None:
-        if self._said.get(path) != words:
-            log.warning("%s: %s", path, words)
-        self._said[path] = words
+    def _seeking(self, path: TunnelPath, device: Device | None) -> Peer | None:
+        """The path's peer, if its far end is to be sought."""
+        peer = peer_of(path, device) if device and path in self._paths else None
+        return peer if peer and (path.path in self._stale or not peer.endpoint) else None
+
+    def _say(self, path: PathId, level: int, words: str) -> None:
+        """The same seldom: a far end may be away for days, and its addresses are tried in turn."""
+        if (unsaid := self._said.setdefault(path, Seldom(SAID_EVERY)).said(words)) is not None:
+            log.log(level, "%s: %s%s", path, words, more(unsaid))
