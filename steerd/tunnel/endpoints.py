@@ -134,9 +134,11 @@ class Endpoints:
                 return
             if address := next_of(found, peer.endpoint, astray=peer.port != port):
                 speaker.point(path.device, peer.key, address, port)
-                was = f"{peer.endpoint} does not answer" if peer.endpoint else "it had no endpoint"
-                sought = f"{path.device} is now sought at {address}, as {host} says; {was}"
-                self._say(path.path, logging.INFO, sought)
+                there, was = (
+                    (f"{address} port {port}", f"port {peer.port}") if address == peer.endpoint else (address, "")
+                )
+                was = f"{was or peer.endpoint} does not answer" if peer.endpoint else "it had no endpoint"
+                self._say(path.path, logging.INFO, f"{path.device} is now sought at {there}, as {host} says; {was}")
         except WireGuardError as error:
             self._say(path.path, logging.WARNING, f"WireGuard of {error.strerror or error}")
         except OSError as error:
