@@ -26,6 +26,9 @@ LOOK_AGAIN: Final = 30.0
 IDLE_SHARE: Final = 20.0
 """The pause after readings, in multiples of the CPU time that they took."""
 
+WAITED: Final = 0.5
+"""Seconds of reading from which on others get their turn before the next device is read."""
+
 Found = Device | WireGuardError | None
 
 
@@ -128,7 +131,8 @@ class TunnelWatch:
                     await self._sooner.wait()
             self._sooner.clear()
             now, worked = time.monotonic(), 0.0
-            paths, due = self._paths, [name for name, due in self._due.items() if due <= now]
+            # Whoever waits longest first: the last ones of many would never have their turn.
+            paths, due = self._paths, sorted((one for one in self._due if self._due[one] <= now), key=self.due)
             # What answered last time first: what did not may be waited for.
             for some in ([one for one in due if one in self._known], [one for one in due if one not in self._known]):
                 for device, reading in await loop.run_in_executor(self._worker, self._read_all, some, paths):
@@ -138,10 +142,12 @@ class TunnelWatch:
             await asyncio.sleep(worked * IDLE_SHARE)
 
     def _read_all(self, due: Sequence[str], paths: Mapping[str, Sequence[TunnelPath]]) -> list[tuple[str, Reading]]:
-        """Together: to hand each of hundreds to the thread costs more than to see that it is no WireGuard device."""
+        """Together: to hand each of hundreds to the thread costs more than to see that it is no WireGuard device. What
+        is not read any more since others took long stays due."""
         found: list[tuple[str, Reading]] = []
+        end = time.monotonic() + WAITED
         for name in due:
-            if paths is not self._paths:  # the configuration is another by now
+            if paths is not self._paths or time.monotonic() > end:  # other settings by now, or others' turn
                 break
             found.append((name, self._read(name, paths[name], self.known(name))))
         return found

@@ -155,6 +155,36 @@ def test_a_device_that_hangs_holds_up_nobody(tmp_path, monkeypatch):
         assert asyncio.run(scene()) < 0.25
 
 
+def test_many_devices_that_hang_hold_up_one_that_answers_no_longer_than_one_of_them(monkeypatch):
+    """In an order, not in a time: between two that hang the other is read."""
+    monkeypatch.setattr(watch, "WAITED", 0.02)
+    monkeypatch.setattr(watch, "LOOK_AGAIN", 0.01)
+    asked: list[str] = []
+
+    def read(name: str) -> Device:
+        asked.append(name)
+        if name == "wg0":
+            return DEVICE
+        time.sleep(0.03)
+        raise WireGuardError(110, f"{name}: no answer within 2 s")
+
+    async def scene() -> None:
+        hanging = [TunnelPath(PathId(f"h{at}/wg"), f"h{at}", ()) for at in range(10)]
+        one = Told().watch(*hanging, WG0, interval=0.01, read=read)
+        task = asyncio.create_task(one.run())
+        while len(asked) < 80:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        one.close()
+
+    asyncio.run(scene())
+    after = asked[asked.index("wg0") :]
+    longest = max(len(rest.split()) for rest in " ".join(after).split("wg0"))
+    assert longest <= 2
+    assert {f"h{at}" for at in range(10)} <= set(after)  # and all of them are asked, in turn
+
+
 def test_a_reload_while_a_device_is_read():
     """What it no longer names is neither taken in nor asked."""
 
