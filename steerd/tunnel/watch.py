@@ -57,15 +57,15 @@ class TunnelWatch:
         on_tunnel: Callable[[Tunnel], None],
         on_moved: Callable[[str], None] = lambda _: None,
         on_far_ends: Callable[[Mapping[str, tuple[str, int]]], None] = lambda _: None,
-        left: Callable[[str], Device | None] = lambda _: None,
+        moved: Callable[[Device], bool] = lambda _: False,
         read: Callable[[str], Device | None] | None = None,
     ) -> None:
-        """``left`` is the device as routing left it, None where it moves nothing within it; it is asked by the thread
-        that reads. ``read`` replaces `Speaker.read`."""
+        """``moved``: whether AllowedIPs are not as routing left them; it is asked by the thread that reads. ``read``
+        replaces `Speaker.read`."""
         self._on_tunnel = on_tunnel
         self._on_moved = on_moved
         self._on_far_ends = on_far_ends
-        self._left = left
+        self._moved = moved
         self._speaker = Speaker()
         self._device = read or self._speaker.read
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-tunnel")
@@ -162,7 +162,11 @@ class TunnelWatch:
             found = error if isinstance(error, WireGuardError) else WireGuardError.of(name, error)
         except Exception as error:  # noqa: BLE001 (whatever it says, the other devices are still read)
             found = WireGuardError(0, f"{name}: it cannot be understood: {error}")
-        return reckoned(paths, found, before, self._left(name))._replace(took=time.thread_time() - began)
+        reading = reckoned(paths, found, before)
+        if isinstance(found, Device):
+            # Not by the reading before: between two alike may lie a move of routing's and somebody's that undoes it.
+            reading = reading._replace(moved=self._moved(found))
+        return reading._replace(took=time.thread_time() - began)
 
     def take(self, name: str, reading: Reading) -> None:
         """What was read of a device: tell what is new, and plan the next reading."""
@@ -222,18 +226,16 @@ class TunnelWatch:
         self._remarks[name] = said
 
 
-def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None, left: Device | None = None) -> Reading:
-    """The reading that ``found`` makes, compared with the device as it was last read and as routing ``left`` it."""
+def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -> Reading:
+    """The reading that ``found`` makes, compared with the device as it was last read."""
     if isinstance(found, WireGuardError):
         return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
     if found is None:
         return Reading(found, changed=False)
-    # Between two readings alike may lie a move of routing's and somebody's that undoes it.
-    moved = left is not None and _allowed(left) != _allowed(found)
     if before is not None and _allowed(before) == _allowed(found):
-        return Reading(found, changed=False, moved=moved)
+        return Reading(found, changed=False)
     peers = {path.path: peer.key if (peer := peer_of(path, found)) else None for path in paths}
-    return Reading(found, moved=moved, peers=peers, said=tuple(remarks(paths, found)))
+    return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
 
 
 def _allowed(device: Device) -> Mapping[str, frozenset[bytes]]:

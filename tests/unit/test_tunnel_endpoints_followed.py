@@ -4,6 +4,8 @@ import base64
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,16 @@ class Program:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
-            one, _ = self._listener.accept()
-            with one:
-                request = one.recv(1 << 16).decode()
-                one.sendall(self._said(request) if self.answer is None else self.answer)
+        with suppress(OSError):  # until it is shut down
+            while True:
+                one, _ = self._listener.accept()
+                with one:
+                    request = one.recv(1 << 16).decode()
+                    one.sendall(self._said(request) if self.answer is None else self.answer)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _said(self, request: str) -> bytes:
         values = dict(line.partition("=")[::2] for line in request.split())
@@ -84,10 +91,11 @@ def until(holds) -> None:
 
 
 @pytest.fixture
-def program(tmp_path, monkeypatch) -> Program:
+def program(tmp_path, monkeypatch) -> Iterator[Program]:
     monkeypatch.setattr(uapi, "FOLDER", tmp_path)
     monkeypatch.setattr(endpoints, "AGAIN", 0.02)
-    return Program(tmp_path / "wg0.sock", peers=3)
+    with closing(Program(tmp_path / "wg0.sock", peers=3)) as found:
+        yield found
 
 
 @pytest.fixture
