@@ -19,7 +19,6 @@ from steerd.core.settings import PathId
 from steerd.faults import Boundary
 from steerd.net.wireguard.device import Device, Peer, WireGuardError
 from steerd.net.wireguard.speaker import Speaker
-from steerd.text.seldom import Seldom, more
 from steerd.tunnel.peers import peer_of
 
 log = logging.getLogger(__name__)
@@ -28,8 +27,8 @@ AGAIN: Final = 15.0
 """Seconds between two looks: time for three handshakes, which WireGuard begins each 5 s."""
 IDLE_SHARE: Final = 20.0
 """The least pause after a look, in multiples of the CPU time that it took."""
-SAID_EVERY: Final = 3600.0
-"""Seconds between two lines of the log that say the same of a path, while its tunnel is stale."""
+MOST_SAID: Final = 20
+"""Lines of the log about a path until its tunnel works again: a name may have other addresses each time."""
 
 
 def resolved(host: str, port: int) -> list[str]:
@@ -78,7 +77,7 @@ class Endpoints:
         self._paths: list[TunnelPath] = []
         self._stale: set[PathId] = set()
         self._heard: dict[PathId, int] = {}  # bytes that had come from the peer of a stale tunnel, at the last look
-        self._said: dict[PathId, Seldom] = {}
+        self._said: dict[PathId, set[str]] = {}
         self.configure(settings)
 
     def start(self) -> None:
@@ -92,6 +91,8 @@ class Endpoints:
         """Take new settings; stale tunnels are told of again."""
         self._paths = [path for path in settings.paths if path.endpoint]
         self._stale = set()
+        for path in self._said.keys() - {path.path for path in self._paths}:
+            self._said.pop(path, None)
         if self._running:
             self.start()
 
@@ -150,6 +151,8 @@ class Endpoints:
         return peer if peer and (path.path in self._stale or not peer.endpoint) else None
 
     def _say(self, path: PathId, level: int, words: str) -> None:
-        """The same seldom: a far end may be away for days, and its addresses are tried in turn."""
-        if (unsaid := self._said.setdefault(path, Seldom(SAID_EVERY)).said(words)) is not None:
-            log.log(level, "%s: %s%s", path, words, more(unsaid))
+        """Once until the tunnel works: a far end may be away for days, and its addresses are tried in turn."""
+        said = self._said.setdefault(path, set())
+        if words not in said and len(said) < MOST_SAID:
+            said.add(words)
+            log.log(level, "%s: %s", path, words)

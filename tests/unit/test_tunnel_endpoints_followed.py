@@ -200,6 +200,18 @@ def test_a_day_of_two_addresses_that_do_not_answer_is_not_a_line_each(program, n
     assert len([line for line in caplog.messages if "sought at" in line]) <= 3
 
 
+def test_a_name_with_another_address_each_time_does_not_fill_the_log(program, names, caplog):
+    caplog.set_level("INFO", "steerd")
+    one = Endpoints(settings(path()))
+    one.start()
+    one.told(Tunnel(P, "stale"))
+    for number in range(30):
+        names.addresses = [f"192.0.2.{100 + number}"]
+        until(lambda at=names.addresses[0]: program.told and program.told[-1].startswith(at))
+    one.close()
+    assert len(caplog.messages) <= endpoints.MOST_SAID
+
+
 @pytest.mark.parametrize("answer", [b"", b"errno=-22\n\n", b"\xff\x00=\n\n", b"public_key=xyz\nerrno=0\n\n", b"set"])
 def test_a_program_that_answers_rubbish_is_said_once(program, names, caplog, answer):
     program.answer = answer
