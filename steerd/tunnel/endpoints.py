@@ -77,6 +77,7 @@ class Endpoints:
         self._paths: list[TunnelPath] = []
         self._stale: set[PathId] = set()
         self._heard: dict[PathId, int] = {}  # bytes that had come from the peer of a stale tunnel, at the last look
+        self._tried: dict[PathId, str] = {}  # the address that its peer was told last
         self._said: dict[PathId, set[str]] = {}
         self.configure(settings)
 
@@ -122,6 +123,7 @@ class Endpoints:
             heard = self._heard.pop(path.path, None)
             if peer is None:
                 self._said.pop(path.path, None)
+                self._tried.pop(path.path, None)
                 return
             self._heard[path.path] = peer.rx
             if heard is not None and peer.rx > heard:
@@ -133,17 +135,29 @@ class Endpoints:
             peer = self._seeking(path, speaker.read(path.device)) if found else None
             if peer is None or peer.rx > self._heard[path.path] or self._ended.is_set():
                 return
-            if address := next_of(found, peer.endpoint, astray=peer.port != port):
-                speaker.point(path.device, peer.key, address, port)
-                there, was = (
-                    (f"{address} port {port}", f"port {peer.port}") if address == peer.endpoint else (address, "")
-                )
-                was = f"{was or peer.endpoint} does not answer" if peer.endpoint else "it had no endpoint"
-                self._say(path.path, logging.INFO, f"{path.device} is now sought at {there}, as {host} says; {was}")
+            self._point(speaker, path, peer, found)
         except WireGuardError as error:
             self._say(path.path, logging.WARNING, f"WireGuard of {error.strerror or error}")
         except OSError as error:
             self._say(path.path, logging.WARNING, f"{host} cannot be resolved: {error.strerror or error}")
+
+    def _point(self, speaker: Speaker, path: TunnelPath, peer: Peer, found: Sequence[str]) -> None:
+        """Tell the peer the next of the addresses that were ``found``. Raises `WireGuardError`."""
+        host, port = path.endpoint or ("", 0)
+        # After the one tried last, which WireGuard may not have taken: a family that this kernel lacks, for one.
+        tried = self._tried.get(path.path, "")
+        after = tried if tried in found else peer.endpoint
+        same = after == peer.endpoint
+        address = next_of(found, after, astray=same and peer.port != port) or ("" if same else after)
+        if not address:
+            return
+        self._tried[path.path] = address
+        speaker.point(path.device, peer.key, address, port)
+        there, was = address, peer.endpoint
+        if address == was:
+            there, was = f"{address} port {port}", f"port {peer.port}"
+        why = f"{was} does not answer" if was else "it had no endpoint"
+        self._say(path.path, logging.INFO, f"{path.device} is now sought at {there}, as {host} says; {why}")
 
     def _seeking(self, path: TunnelPath, device: Device | None) -> Peer | None:
         """The path's peer, if its far end is to be sought."""

@@ -30,6 +30,8 @@ class Program:
         self.rx, self.growing = 100, False
         self.answer: bytes | None = None
         """To whatever is asked; None: what is so."""
+        self.refused: str | tuple[str, ...] = ()
+        """How endpoints begin that it does not take, as those of a family that this kernel lacks."""
         self.told: list[str] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(file))
@@ -50,6 +52,8 @@ class Program:
 
     def _said(self, request: str) -> bytes:
         values = dict(line.partition("=")[::2] for line in request.split())
+        if "set" in values and values["endpoint"].startswith(self.refused):
+            return b"errno=-97\n\n"
         if "set" in values:
             self.ends[values["public_key"]] = values["endpoint"]
             self.told.append(values["endpoint"])
@@ -187,6 +191,30 @@ def test_addresses_that_come_in_any_order_are_all_tried(program, names):
         names.addresses = [names.addresses[at], names.addresses[at - 1], names.addresses[at - 2]]
     one.close()
     assert len(set(program.told)) == 3
+
+
+def test_an_address_that_is_refused_keeps_none_from_being_tried(program, names):
+    names.addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    program.refused = "192.0.2.2"
+    one = Endpoints(settings(path()))
+    one.start()
+    one.told(Tunnel(P, "stale"))
+    until(lambda: program.told)
+    program.refused = ()
+    until(lambda: "192.0.2.2:51820" in program.told)  # and it has its turn again
+    one.close()
+    assert program.told[0] == "192.0.2.3:51820"
+
+
+def test_the_only_address_is_tried_again_when_it_was_refused(program, names):
+    program.refused = "192.0.2.2"
+    one = Endpoints(settings(path()))
+    one.start()
+    one.told(Tunnel(P, "stale"))
+    looks(program, 6)
+    program.refused = ()
+    until(lambda: program.told == ["192.0.2.2:51820"])
+    one.close()
 
 
 def test_a_day_of_two_addresses_that_do_not_answer_is_not_a_line_each(program, names, caplog):
