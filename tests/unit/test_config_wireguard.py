@@ -148,6 +148,8 @@ def test_an_endpoint_that_is_followed_needs_the_readings_of_tunnels(loaded, refu
     followed = 'target = "10.64.1.1", endpoint = "fra1.example.net:51820"'
     assert loaded(text(followed, tables="")).tunnel.paths[0].endpoint == ("fra1.example.net", 51820)
     never = '[probe]\nwireguard_interval = "0s"\n'
+    with pytest.raises(ConfigError, match=r'found "fra1\.example\.net:51820"; must come without'):
+        loaded(text(followed, tables=never))
     assert refused(followed, tables=never) == [
         (
             "pop[0].paths[0].endpoint: "
