@@ -153,6 +153,20 @@ def _when(one: Mapping[str, Any]) -> str:
     return datetime.fromtimestamp(one["wall_ms"] / 1000).astimezone().strftime("%F %T")
 
 
+def connections(answer: Mapping[str, Any]) -> str:
+    """Those of each path that has some, or that a policy uses."""
+    if not any(one["ipv4"] or one["ipv6"] or one["inbound"] for one in answer["connections"]):
+        return "no connection is pinned to a path"
+    shown = [one for one in answer["connections"] if one["used_by"] or one["ipv4"] or one["ipv6"] or one["inbound"]]
+    rows = [
+        (one["path"], *(f"{one[kind]:,}" for kind in ("ipv4", "ipv6", "inbound")), ", ".join(one["used_by"]) or "-")
+        for one in shown
+    ]
+    left = sum(one["ipv4"] + one["ipv6"] for one in shown if not one["used_by"])
+    words = f"\n\n{left:,} on paths that no policy uses: they stay until they end, or their policy's max_drain is over"
+    return _table(("PATH", ">IPV4", ">IPV6", ">INBOUND", "USED BY"), rows, colour=False) + (words if left else "")
+
+
 def savings(answer: Mapping[str, Any]) -> str:
     """What steering would have saved."""
     return observing.text(answer)

@@ -1,6 +1,6 @@
 """Requests of operators as the engine's orders."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steerd.config.problem import nearest
@@ -44,13 +44,26 @@ def given(order: Order, now: float, before: View, after: View) -> str:
         for policy in after.policies
         if policy.wanted != wanted.get(policy.policy)
     ]
-    return "; ".join([done, *moves])
+    return "; ".join([done, *(moves or _stays(order, after))])
+
+
+def _stays(order: Order, view: View) -> Iterator[str]:
+    """Who would have moved, and why nobody did."""
+    for policy in view.policies:
+        there = policy.wanted.partition("/")[0] if policy.wanted else None
+        stays = f"{policy.policy} stays on {policy.wanted}" if policy.wanted else f"{policy.policy} has no path"
+        if order.verb is Verb.DRAIN and there == order.subject:
+            yield f"nothing else can be used: {stays}"
+        if order.verb is Verb.PIN and policy.policy == order.subject and there != order.to:
+            pinned = [one for one in policy.candidates if one.path.partition("/")[0] == order.to]
+            why = " and ".join(f"{one.path}: {one.excluded}" for one in pinned if one.excluded)
+            yield f"{stays}, since it may not use {order.to}{f' ({why})' if why else ''}"
 
 
 def declined(order: Order, reason: str, view: View) -> str:
     """Why an order was not taken, in words; ``reason`` is the engine's."""
     if order.verb is not Verb.UNDRAIN:
-        return reason
+        return f"{order.subject}: {reason}"
     others = " and ".join(sorted(drain.origin for drain in view.drains if drain.pop == order.subject))
     return f"{order.subject} is not drained by an operator" + (f", but by: {others}" if others else "")
 

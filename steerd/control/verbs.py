@@ -132,6 +132,13 @@ _ROWS: Final = (
         _text("history"),
     ),
     Verb(
+        "connections",
+        "how many pinned connections stay on which path, and who uses it now",
+        shown=_text("connections"),
+        timeout=LONG,
+        abandoned=True,
+    ),
+    Verb(
         "savings",
         "with `steerd run --observe`: what would have moved, and what that would have saved",
         shown=_text("savings"),

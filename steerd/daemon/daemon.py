@@ -21,6 +21,7 @@ from steerd.core.memory import Memory
 from steerd.core.policy.drains_and_pins import local, unconfirmed
 from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
+from steerd.daemon.answers.connections import Connections
 from steerd.daemon.answers.explaining import Explaining
 from steerd.daemon.answers.operators import Operators
 from steerd.daemon.answers.planning import Planning
@@ -105,7 +106,8 @@ class Daemon:
         operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
         explaining = Explaining(self._snapshot, store, self._savings)
-        answers = Answers((explaining, operators, planning, self._tracing, self._reload), metrics)
+        connections = Connections(driver, lambda: self._reload.config)
+        answers = Answers((explaining, operators, planning, connections, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)
         self._endpoint = ExportServer(
             config.export, metrics, self._snapshot, self._liveness.healthy, self._liveness.ready

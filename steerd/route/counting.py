@@ -132,10 +132,11 @@ class Counting:
         if self._wanted is None:
             self._clear()
             return False
+        left = not self._name and self._firewall.owner(name) is not None
         before, began = self._firewall.wanted, monotonic()
         mended = self._firewall.hold(name, self._wanted.table)
         if not self._name:  # what an earlier run has counted is not new
-            self._before = self._firewall.counters()
+            self._before = self._firewall.counters() if left else {}
         self._name, self.every, self.named, self.remarks = name, self._wanted.every, frozenset(devices), ()
         if moved := mended or before != self._wanted.table:
             self._due = monotonic() + _REST * (monotonic() - began)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from steerd.config.settings import Flows, Guard
+from steerd.route.kernel.conntrack import counted
 from tests.lab.test_route_world import (
     LAN_HOST,
     PORT,
@@ -77,6 +78,8 @@ def test_old_connections_stay_new_ones_move_and_a_dead_path_lets_go(gateway):
             gateway.send(address, 3)
             fresh(gateway, address)
         assert gateway.arrivals() == {"a": 6, "c": 2}
+        # One of each family began on each path, and none moved.
+        assert counted(0xFF << 24) == {(path.mark, family): 1 for path in PATHS for family in (4, 6)}
         router.lost("pop/a")
         for address in ("10.1.2.3", "2001:db8::1"):
             await until_async(lambda address=address: goes(gateway, address) == "c")

@@ -1,12 +1,16 @@
-"""Releases pinned connections: conntrack forgets those with a mark, and nothing else. Synchronous; for one thread."""
+"""Pinned connections: counts them, and has conntrack forget those with a mark, and nothing else. Synchronous; for one
+thread."""
 
 import errno
 import struct
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from socket import AF_INET
 
-from steerd.net.netlink import NETLINK_NETFILTER, Connection, Message, NetlinkError, attribute
+from steerd.net.netlink import NETLINK_NETFILTER, Connection, Message, NetlinkError, attribute, attributes
 
-_DELETE = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
+_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
+_DELETE = 1 << 8 | 2  # IPCTNL_MSG_CT_DELETE
 _ANY_FAMILY = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg
 _MARK, _MARK_MASK = 8, 21
 _U32 = struct.Struct(">I")
@@ -25,3 +29,26 @@ def forget(marks: Iterable[int], mask: int) -> None:
         for refusal in connection.change(messages):
             if refusal.errno not in _NONE_THERE:
                 raise NetlinkError(refusal.errno, refusal.text)
+
+
+def counted(mask: int) -> Mapping[tuple[int, int], int]:
+    """How many connections there are, by their mark under ``mask`` (never 0) and family (4 or 6). Raises
+    `NetlinkError`."""
+    with Connection(NETLINK_NETFILTER) as connection:
+        return connection.dump_into(_GET, _ANY_FAMILY, lambda: _Marks(mask)).counts
+
+
+class _Marks:
+    """As they come: there may be millions."""
+
+    def __init__(self, mask: int) -> None:
+        self.counts: Counter[tuple[int, int]] = Counter()
+        self._mask = mask
+
+    def take(self, body: bytes) -> None:
+        for kind, value in attributes(body, len(_ANY_FAMILY)):
+            if kind == _MARK and (mark := _U32.unpack(value)[0] & self._mask):
+                self.counts[mark, 4 if body[0] == AF_INET else 6] += 1
+
+    def take_many(self, _: bytes) -> int:
+        return 0
