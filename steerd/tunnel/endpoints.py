@@ -110,7 +110,8 @@ class Endpoints:
             while not self._ended.is_set():
                 began = time.thread_time()
                 read = _once(speaker)
-                for path in self._paths:
+                # What is stale first: a device that hangs may be waited for.
+                for path in sorted(self._paths, key=lambda one: one.path not in self._stale):
                     with self._boundary:
                         self._follow(speaker, path, read)
                 self._ended.wait(max(AGAIN, IDLE_SHARE * (time.thread_time() - began)))

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,23 @@ def test_the_only_address_is_tried_again_when_it_was_refused(program, names):
     program.refused = ()
     until(lambda: program.told == ["192.0.2.2:51820"])
     one.close()
+
+
+def test_devices_that_hang_do_not_have_a_stale_tunnel_wait(program, names, tmp_path):
+    """In an order: its name is looked up before they are asked."""
+    names.held.clear()
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / "wg1.sock"))
+        hanging.listen()
+        hanging.setblocking(False)
+        one = Endpoints(settings(replace(path(PathId("q/wg")), device="wg1"), path()))
+        one.told(Tunnel(P, "stale"))
+        one.start()
+        until(lambda: names.asked)
+        with pytest.raises(BlockingIOError):
+            hanging.accept()
+        one.close()
+        names.held.set()
 
 
 def test_a_day_of_two_addresses_that_do_not_answer_is_not_a_line_each(program, names, caplog):
