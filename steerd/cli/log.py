@@ -62,7 +62,8 @@ class _Aside(logging.Handler):
 
     def _run(self) -> None:
         while (text := self._waiting.get()) is not None:
-            self._write(f"{text}\n".encode(errors="backslashreplace"))
+            with suppress(Exception):  # as where memory is out: the next line is written again
+                self._write(f"{text}\n".encode(errors="backslashreplace"))
             if self._lost and self._waiting.empty():
                 words = f"{self._lost} lines of the log are lost: nobody read them in time"
                 self._lost = 0

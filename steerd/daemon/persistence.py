@@ -28,13 +28,23 @@ class Persistence:
         self._addresses = addresses
         self._orders = orders
         driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000), paper=observing))
-        driver.events.listen(Order | PopState | PathMtu, lambda _: self.remember())
+        driver.events.listen(Order | PathMtu, lambda _: self.remember())
+        driver.events.listen(PopState, self._reported)
         driver.events.listen(Installed, self._installed)
+        self._words: tuple[object, ...] = (set(), ())  # what PoPs and others want drained, or not
         self._wrong: dict[PolicyId, tuple[float, str]] = {}  # whose packets go wrong: since when, and why
 
     def remember(self) -> None:
         """Now: the engine's memory, addresses and orders."""
         self.store.remember(self._driver.memory(), self._addresses(), self._orders())
+
+    def _reported(self, _: PopState) -> None:
+        """A PoP said something of itself: mostly that its load is another, each some seconds, which is not kept."""
+        memory = self._driver.memory()
+        words = {(one.pop, one.origin, one.left is None) for one in memory.drains}, memory.overruled
+        if words != self._words:
+            self._words = words
+            self.remember()
 
     def _installed(self, one: Installed) -> None:
         """Keep when a policy's packets begin to go wrong, and when they are right again."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from steerd.config.hook import HookSettings
+from steerd.faults import Boundary
 from steerd.hooks.command import run
 from steerd.hooks.notice import HookError, Notice
 from steerd.hooks.post import post
@@ -41,6 +42,7 @@ class Hook:
         self._waiting: queue.Queue[Notice] = queue.Queue(WAITING)
         self._ended = threading.Event()
         self._seldom = Seldom(60.0)
+        self._boundary = Boundary("hooks")
         self._thread = threading.Thread(target=self._work, name=f"steerd-hook-{settings.name}"[:15], daemon=True)
         self._thread.start()
 
@@ -81,7 +83,10 @@ class Hook:
                 notice = self._waiting.get(timeout=0.5)
             except queue.Empty:
                 continue
-            self._counted("done" if self._told(notice, user) else "failed")
+            done = False
+            with self._boundary:  # whatever it is, the thread goes on with the next
+                done = self._told(notice, user)
+            self._counted("done" if done else "failed")
 
     def _told(self, notice: Notice, user: str) -> bool:
         pause, body = _PAUSE, notice.body()
@@ -91,8 +96,8 @@ class Hook:
             except HookError as error:
                 after = "it is tried again" if left else "it is given up"
                 self._say(f"was not told of {notice.topic.value}, {after}", str(error))
-            except Exception:
-                log.exception("hook %s failed in steerd itself", self.settings.name)
+            except Exception as error:  # noqa: BLE001 (it is tried again, too)
+                self._boundary.tell(error, f"hook {self.settings.name} failed in steerd itself")
             else:
                 return True
             if left and self._ended.wait(pause):

@@ -42,6 +42,7 @@ BATCH = 256
 """Messages per send: beyond this the gain is gone, and the kernel's errors still fit our receive buffer."""
 
 _RECEIVE = 1 << 18
+_LAST_NUMBER = 0xFFFFFFFF
 _TIMEOUT = 20.0
 _DUMP_ATTEMPTS = 8
 _INTERRUPTED = "the kernel's tables changed under every attempt to read them"
@@ -121,8 +122,9 @@ def sender(datagram: bytes) -> int:
 class Connection(SocketOwner):
     """A blocking netlink socket, used by one thread. ``changes`` counts the messages sent by `change`."""
 
-    def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT) -> None:
-        """``protocol``: the netlink family, `NETLINK_ROUTE` or another. ``timeout``: seconds to wait for an answer."""
+    def __init__(self, protocol: int = NETLINK_ROUTE, *, timeout: float = _TIMEOUT, number: int = 0) -> None:
+        """``protocol``: the netlink family, `NETLINK_ROUTE` or another. ``timeout``: seconds to wait for an answer.
+        ``number``: the sequence number behind which its messages' begin."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         with closed_on_error(self._socket):
             for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
@@ -133,7 +135,7 @@ class Connection(SocketOwner):
         self.port: int = self._socket.getsockname()[0]
         self.changes = 0
         self._timeout = timeout
-        self._number = 0
+        self._number = number
 
     def may_change(self, impossible: Message) -> bool:
         """Whether we have CAP_NET_ADMIN here, asked by a change that cannot succeed."""
@@ -152,9 +154,8 @@ class Connection(SocketOwner):
         return refusals
 
     def _send_batch(self, batch: Sequence[Message], base: int) -> list[Refusal]:
-        first = self._number + 1
-        last = first + len(batch) - 1
-        self._number = last
+        first = self._numbers(len(batch))
+        last = self._number
         # Errors come back unasked; one acknowledgement, of the last message, says that the batch is through.
         parts = []
         for number, (kind, flags, body) in enumerate(batch, first):
@@ -203,9 +204,15 @@ class Connection(SocketOwner):
                 return one
         raise NetlinkError(0, _INTERRUPTED)
 
+    def _numbers(self, count: int) -> int:
+        """Take so many sequence numbers in a row; the first. They have 32 bits: a year of many switches has more."""
+        first = self._number + 1 if self._number + count <= _LAST_NUMBER else 1
+        self._number = first + count - 1
+        return first
+
     def _request(self, kind: int, flags: int, body: bytes) -> int:
         """Send one request; its sequence number."""
-        self._number += 1
+        self._numbers(1)
         self._socket.send(HEADER.pack(16 + len(body), kind, NLM_F_REQUEST | flags, self._number, 0) + body)
         return self._number
 

@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Final
 
 from steerd.config.settings import ProbeSettings
 from steerd.core.effects import Cadence
@@ -25,11 +24,6 @@ from steerd.probe.methods.icmp import Wired
 from steerd.probe.mtu.watch import MtuProber
 from steerd.probe.pace import Pace
 from steerd.probe.roster import Roll, Roster
-from steerd.probe.timing.schedule import GRAIN
-
-_TICK: Final = 0.1  # seconds, at most: it is wake-ups that cost, more than probes
-_TICKS_PER_PERIOD: Final = 10  # at least, as far as the grid is fine enough
-_ROUNDING: Final = 1e-6
 
 
 class Prober:
@@ -167,11 +161,9 @@ class Prober:
         """One timer for everything: tick by tick while answers are awaited, else when the next probe is due."""
         if self._loop is None:
             return
-        grains = math.floor(min(_TICK, self._pace.schedule.shortest / _TICKS_PER_PERIOD) / GRAIN + _ROUNDING)
-        tick = GRAIN * max(1, grains)
         at = now if self._exchange.waiting else self._pace.schedule.next_at()
         if at < math.inf:
-            at = tick * max(math.ceil(at / tick - _ROUNDING), math.floor(now / tick + _ROUNDING) + 1)
+            at = self._pace.schedule.tick_after(at, now)
         if self._timer:
             if at == self._armed:
                 return

@@ -29,7 +29,7 @@ class Share:
 
     `snapshot` gives the view for each score. `orders` takes the fleet's orders (None: no key is trusted); `on_orders`
     is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`. `events` wait for the
-    broker to take them, each with the Unix time of its decision.
+    broker to take them, each with when it was decided by `clock`, which is monotonic: `wall` may be set meanwhile.
     """
 
     def __init__(
@@ -47,12 +47,14 @@ class Share:
         on_orders: Callable[[], None] = lambda: None,
         draw: Callable[[], float],
         wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         backoff: tuple[float, float] = BACKOFF,
     ) -> None:
         self._settings = settings
         self._epoch = epoch
         self._snapshot = snapshot
         self._wall = wall
+        self._clock = clock
         self._topics = Topics(settings.tenant, settings.region, settings.gateway)
         self._reports = Reports(self._topics, pops, on_pop_state, refuse, wall)
         self._orders = orders
@@ -71,9 +73,9 @@ class Share:
 
     def fact(self, switched: Switched) -> None:
         """Queue an event. While the broker is away the latest 256 of the last hour are kept."""
-        now, gateway = self._wall(), self._settings.gateway
-        event = switch_event(switched, gateway=gateway, epoch=self._epoch, seq=self._next(), ts_ms=int(now * 1000))
-        self.events.append((now, event))
+        gateway, ts_ms = self._settings.gateway, int(self._wall() * 1000)
+        event = switch_event(switched, gateway=gateway, epoch=self._epoch, seq=self._next(), ts_ms=ts_ms)
+        self.events.append((self._clock(), event))
         self._session.wake()
 
     def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
@@ -122,7 +124,7 @@ class Share:
         loop = asyncio.get_running_loop()
         while self.events:
             queued = self.events[0]
-            left = queued[0] + EVENT_EXPIRY - self._wall()
+            left = queued[0] + EVENT_EXPIRY - self._clock()
             if left > 0:
                 await session.publish(self._topics.event, queued[1], expiry=left)
             if self.events and self.events[0] is queued:  # else newer ones took its place meanwhile

@@ -218,11 +218,12 @@ class Database:
         self._prune_traces(oldest)
 
     def _prune_traces(self, oldest: int) -> None:
-        """Those older than ``oldest``, or than all decisions, and the oldest beyond the limit."""
+        """Those older than ``oldest``, or than all decisions, and beyond the limit those that came first: the times of
+        some may be of a clock that was ahead."""
         old = "DELETE FROM traces WHERE wall_ms < max(?, coalesce((SELECT min(wall_ms) FROM decisions), 0))"
         self._db.execute(old, (oldest,))
-        nth = "SELECT wall_ms FROM traces ORDER BY wall_ms DESC LIMIT 1 OFFSET ?"
-        surplus = f"DELETE FROM traces WHERE wall_ms <= ({nth})"  # noqa: S608 -- of constants
+        nth = "SELECT rowid FROM traces ORDER BY rowid DESC LIMIT 1 OFFSET ?"
+        surplus = f"DELETE FROM traces WHERE rowid <= ({nth})"  # noqa: S608 -- of constants
         self._db.execute(surplus, (self._limits.traces,))
 
     def add_packets(self, wall_ms: int, body: dict[str, Any]) -> None:

@@ -218,7 +218,8 @@ class Writer:
 
     def _tidy(self) -> None:
         """Remove old recordings, also of a daemon that runs for months."""
-        if self._tidies and self._sober() - self._tidied_at >= _TIDIED_EVERY:
-            self._tidied_at = self._sober()
+        now = self._sober()
+        if self._tidies and abs(now - self._tidied_at) >= _TIDIED_EVERY:  # less: the clock was ahead then
+            self._tidied_at = now
             with suppress(OSError):
                 make_room(self._path, TOTAL_MAX, self._tidied_at - AGE_MAX)

@@ -187,6 +187,14 @@ def test_what_failed_is_tried_again(tmp_path):
     assert counts["flaky", "failed"] == 0
 
 
+def test_a_notice_that_nobody_can_write_down_ends_no_hook(tmp_path):
+    with hooks(teeing("one", tmp_path / "told")) as (them, counts):
+        them.tell(notice()._replace(details={"policy": object()}))
+        them.tell(notice())
+        until(lambda: counts["one", "done"] == 1)
+    assert counts["one", "failed"] == 1
+
+
 def test_a_reload_keeps_what_waits_for_hooks_that_stay(tmp_path):
     one = HookSettings("one", frozenset({"switch"}), run=("/bin/sleep", "0.2"), user=US)
     with hooks(one) as (them, counts):

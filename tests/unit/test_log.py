@@ -74,3 +74,28 @@ def test_the_last_lines_are_written_before_the_end():
     program = PROGRAM.replace("range(5000)", "range(500)").replace("input()", "")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
     assert [line.split()[4] for line in done.stderr.splitlines()] == [str(n) for n in range(500)]
+
+
+def test_a_line_that_cannot_be_written_is_not_the_last(monkeypatch, capfd):
+    class Unfit(str):
+        """As where memory is out for a moment."""
+
+        __slots__ = ()
+
+        def __format__(self, _: str) -> str:
+            raise MemoryError
+
+    class Formatter(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return Unfit() if record.msg == "unfit" else super().format(record)
+
+    root = logging.getLogger()
+    before = root.handlers[:]
+    monkeypatch.setattr(root, "handlers", [])
+    log.log_to_stderr("info")
+    root.handlers[0].setFormatter(Formatter("%(message)s"))
+    for line in ("unfit", "the next one"):
+        logging.getLogger("steerd").error(line)
+    root.handlers[0].close()
+    monkeypatch.setattr(root, "handlers", before)
+    assert capfd.readouterr().err == "the next one\n"

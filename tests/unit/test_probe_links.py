@@ -28,6 +28,15 @@ def test_an_address_is_news_when_it_comes_and_when_it_goes_and_not_when_it_is_re
     assert heard(message(NEW, 7) + message(NEW, 8), message(NEW, 8, "fd00::2")) == [{7, 8}, {8}]
 
 
+def test_of_devices_that_went_while_messages_were_lost_nothing_is_kept():
+    addresses = Addresses()
+    for interface in range(1, 100):  # a container's each, of a number that is never used again
+        addresses.news(message(NEW, interface))
+    addresses.lost()
+    assert addresses.news(message(NEW, 100)) == {100}
+    assert len(addresses) == 1
+
+
 def test_what_else_changes_of_a_device_is_for_others_to_compare():
     assert heard(message(LINK, 7)) == [set()]
     assert heard(b"", message(NEW, 7)[:20], bytes(64)) == [set()] * 3

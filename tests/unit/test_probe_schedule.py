@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from steerd.probe.timing.schedule import Schedule, phase
+from steerd.probe.timing.schedule import TICK, Schedule, phase
 from steerd.probe.timing.wheel import Wheel
 
 
@@ -21,11 +21,13 @@ def test_wheel_gives_items_when_their_slot_begins_and_never_early():
     assert wheel.next_at() == math.inf
 
 
-def test_wheel_is_not_misled_by_float_error_on_the_grid():
+@pytest.mark.parametrize("uptime", [5.0, 1e6, 1e8, 1e9])
+@pytest.mark.parametrize("step", [0.005, 0.1])
+def test_wheel_is_not_misled_by_float_error_on_the_grid(uptime: float, step: float) -> None:
     wheel: Wheel[int] = Wheel(0.005)
-    for n in range(1000, 2000):
-        wheel.put(n, n * 0.005)
-        assert wheel.take(n * 0.005) == [n]
+    for n in range(round(uptime / step), round(uptime / step) + 1000):
+        wheel.put(n, n * step)
+        assert wheel.take(n * step) == [n]
 
 
 def taken(schedule: Schedule[str], times: list[float]) -> list[tuple[float, str]]:
@@ -85,6 +87,34 @@ def test_a_short_stall_loses_no_slot():
     assert schedule.take(100.59) == ["a"]
     assert schedule.skipped == 0
     assert taken(schedule, ticks(100.6, 102.0)) == [(101.5, "a")]
+
+
+@pytest.mark.parametrize("lag", [0.0003, 0.003, 0.03, 0.09])
+@pytest.mark.parametrize("period", [0.1, 0.25, 1.0, 2.0, 30.0])
+@pytest.mark.parametrize("uptime", [0.0, 1e7, 1e8])
+def test_on_the_grid_of_ticks_no_slot_is_skipped_wherever_in_it_a_key_is_due(
+    uptime: float, period: float, lag: float
+) -> None:
+    # A slot that begins right behind a tick waits for the next one, and that is late by what the machine is.
+    draw, late = random.Random(4), min(lag, 0.3 * period)
+    schedule: Schedule[int] = Schedule()
+    for key in range(200):
+        schedule.add(key, draw.choice([draw.random(), draw.randrange(10) / 10 + draw.random() * late / period]) % 1)
+        schedule.every(key, period, uptime)
+    now, sent = uptime, 0
+    while now < uptime + 1.0 + 4.0 * period:
+        now = schedule.tick_after(schedule.next_at(), now) + late
+        sent += len(schedule.take(now))
+    assert schedule.skipped == 0
+    assert sent >= 4 * 200
+
+
+def test_looks_are_no_further_apart_than_a_tick() -> None:
+    schedule: Schedule[str] = Schedule()
+    schedule.add("a", 0.5)
+    schedule.every("a", 3.0, 100.0)
+    assert schedule.tick_after(100.0, 100.0) == pytest.approx(100.0 + TICK)
+    assert schedule.tick_after(101.51, 100.0) == pytest.approx(101.6)
 
 
 def test_a_faster_cadence_takes_effect_at_once():

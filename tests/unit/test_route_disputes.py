@@ -19,7 +19,7 @@ def test_removals_that_are_far_apart_are_repaired_and_never_named() -> None:
     for at in range(20):
         assert disputes.missing("rule", at * (MEMORY + 1.0))
     assert disputes.declared == []
-    assert disputes.deadline() == math.inf
+    assert disputes.deadline(0.0) == math.inf
 
 
 def test_removals_now_and_then_are_repaired_at_once_and_named_once() -> None:
@@ -36,8 +36,8 @@ def test_an_answer_to_each_repair_is_waited_out_longer_each_time_and_all_else_go
         if disputes.missing("rule", now):
             put += 1
         else:
-            waits.append(disputes.deadline() - now)
-            now = disputes.deadline()
+            waits.append(disputes.deadline(now) - now)
+            now = disputes.deadline(now)
             assert disputes.missing("other", now - 0.001)
             continue
         now += 0.05
@@ -49,23 +49,23 @@ def test_an_answer_to_each_repair_is_waited_out_longer_each_time_and_all_else_go
 def test_who_answers_for_days_is_still_waited_out() -> None:
     disputes, now = Disputes(), 0.0
     for _ in range(3 * 86_400 // int(LONGEST_WAIT)):
-        now = max(now + 0.1, disputes.deadline() if disputes.deadline() < math.inf else 0.0)
+        now = now + 0.1 if disputes.deadline(now) == math.inf else disputes.deadline(now)
         if not disputes.missing("rule", now):
-            assert disputes.deadline() - now <= LONGEST_WAIT + 1e-6
+            assert disputes.deadline(now) - now <= LONGEST_WAIT + 1e-6
 
 
 def test_what_waits_is_not_counted_twice_and_is_forgotten_in_the_end() -> None:
     disputes = Disputes()
     for at in range(IN_A_ROW + 1):
         disputes.missing("rule", at * 0.1)
-    until = disputes.deadline()
+    until = disputes.deadline(0.0)
     assert not any(disputes.missing("rule", until - 0.5) for _ in range(5))
-    assert disputes.deadline() == until
+    assert disputes.deadline(0.0) == until
     assert disputes.missing("rule", until)
     assert disputes.missing("rule", until + 2.0)  # it stood for two seconds: no answer any more
     disputes.forget(until + 3.0 + MEMORY)
     assert disputes.missing("rule", until + 4.0 + MEMORY)
-    assert disputes.deadline() == math.inf
+    assert disputes.deadline(0.0) == math.inf
 
 
 def test_what_the_kernel_removes_with_something_else_is_nobodys_doing() -> None:
@@ -78,6 +78,28 @@ def test_what_the_kernel_removes_with_something_else_is_nobodys_doing() -> None:
         left = conflict.leave(found, 210)
     assert left.additions == found.additions[1:]  # the nexthop alone was ever counted
     assert not math.isinf(conflict.deadline)
+
+
+def test_a_wait_that_is_over_asks_for_no_further_look() -> None:
+    conflict = Conflict()
+    for at in range(IN_A_ROW + 1):
+        conflict.table_changed("steerd", 1e7 + at * 0.1)
+    wait = conflict.deadline
+    assert 1e7 < wait < 1e7 + 0.1 * IN_A_ROW + LONGEST_WAIT
+    conflict.look(wait, blame=True)
+    conflict.leave(Difference((), ()), 210)
+    assert math.isinf(conflict.deadline)  # else all would be read again at once, for ten minutes
+
+
+def test_what_was_put_back_while_nobody_was_to_blame_is_waited_for_no_longer() -> None:
+    conflict, found = Conflict(), Difference((Change(Verb.ADD, RULE),), ())
+    for at in range(IN_A_ROW + 1):
+        conflict.look(at * 0.1, blame=True)
+        conflict.leave(found, 210)
+    wait = conflict.deadline
+    conflict.look(wait, blame=False)
+    assert conflict.leave(found, 210) is found
+    assert math.isinf(conflict.deadline)
 
 
 def test_without_anybody_to_blame_nothing_is_ever_left_alone() -> None:

@@ -1,5 +1,7 @@
 """Whether others' chains let a forwarded packet pass: certain only where the text leaves no doubt."""
 
+import weakref
+
 import pytest
 
 from steerd.route.nft.foreign import Packet, Passes, best, passes
@@ -121,3 +123,16 @@ def test_a_chain_of_one_device_stops_nothing_that_comes_in_by_another():
     listing = f"table netdev fw {{\n\tchain f {{\n\t\t{rules}\n\t}}\n}}\n"
     assert best(listing, 4, ("lan", "dmz"), "a") == {"f": YES}
     assert best(listing, 4, ("lan",), "a") == {"f": NO}
+
+
+def test_a_listing_is_not_kept_for_what_was_found_in_it():
+    class Listing(str):
+        """Some megabytes, another each time a container comes or goes."""
+
+        __slots__ = ("__weakref__",)
+
+    listing = Listing("table ip f {\n\tchain f {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}\n")
+    assert best(listing, 4, ("lan",), "a") == {"f": NO}
+    kept = weakref.ref(listing)
+    del listing
+    assert kept() is None

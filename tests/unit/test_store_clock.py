@@ -1,13 +1,15 @@
 """A clock that is wrong deletes nothing: neither at a start nor while the daemon runs."""
 
 import asyncio
+import os
 import time
 
 from steerd.core.settings import Settings
 from steerd.store.database import Limits
+from steerd.store.recording import AGE_MAX
 from steerd.store.sober import BELIEVED_AFTER, LEAP, SoberClock
 from steerd.store.store import Store
-from tests.unit.test_store import MEMORY, Clock, reopened, switched
+from tests.unit.test_store import MEMORY, Clock, kept, reopened, switched
 
 YEAR = 365 * 86_400.0
 DAY = 86_400.0
@@ -76,4 +78,36 @@ def test_who_was_away_for_some_days_deletes_what_is_too_old(tmp_path):
     found = store.open().memory
     assert found.drains == ()
     assert history(store) == 0
+    store.close()
+
+
+def test_recordings_go_at_their_age_though_the_clock_was_ahead_when_the_daemon_began(tmp_path):
+    clock = Clock(at=time.time() + YEAR)
+    store = Store(tmp_path, record=True, wall=clock)
+    store.open()
+    store.begin(settings=Settings(), memory=MEMORY, seed=1, epoch=1, now=0.0)
+    store.decided(switched(1), int(clock.at * 1000))
+    for _ in range(2):  # the second answer comes after the thread has begun its recording
+        assert history(store) == 1
+    old = tmp_path / "recording-0.jsonl.gz"
+    old.write_bytes(b"of an earlier run")
+    os.utime(old, (clock.at - YEAR - 2 * AGE_MAX,) * 2)
+    clock.at -= YEAR
+    for n in range(2, 5):
+        store.decided(switched(n), int(clock.at * 1000))
+        history(store)
+    store.close()
+    assert not old.exists()
+
+
+def test_traces_from_when_the_clock_was_ahead_keep_no_later_one_out(tmp_path):
+    clock = Clock(at=time.time())
+    store = Store(tmp_path, wall=clock, limits=Limits(traces=5))
+    store.open()
+    for n in range(10):
+        if n == 5:
+            clock.at -= YEAR
+        store.decided(switched(n), int(clock.at * 1000))
+        store.traced(f"7-{n}", int(clock.at * 1000), {"verdict": "fine"})
+    assert sorted(kept(store, tmp_path)) == [f"7-{n}" for n in range(5, 10)]
     store.close()

@@ -23,6 +23,13 @@ class Addresses:
     def __init__(self) -> None:
         self._known: set[tuple[int, bytes]] = set()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def lost(self) -> None:
+        """Some announcements were lost, perhaps that devices went: a number is never used again, so forget all."""
+        self._known.clear()
+
     def news(self, datagram: bytes) -> set[int]:
         """The devices that gained or lost an address; a renewed lifetime (router advertisements) is no news."""
         found = set()
@@ -68,4 +75,5 @@ class Links(Notices):
             self._addressed |= news
 
     def _lost(self) -> None:
+        self._addresses.lost()
         self._addressed = None

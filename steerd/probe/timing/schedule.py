@@ -13,7 +13,12 @@ Key = TypeVar("Key")
 GRAIN = 0.005
 """Seconds: the finest step of the probing grid."""
 
-_LATE = 0.1  # seconds: a slot later than this, or than half its period, is skipped
+TICK = 0.1
+"""Seconds from one look to the next, at most: it is wake-ups that cost, more than probes."""
+
+_TICKS_PER_PERIOD = 10  # at least, as far as the grid is fine enough
+_ROUNDING = 1e-4  # ticks
+_LATE = 2 * TICK  # seconds: a slot later than this, or than half its period, is skipped; by one tick any may be late
 
 
 def phase(name: str, seed: int) -> float:
@@ -90,6 +95,13 @@ class Schedule(Generic[Key]):
             # Half a period is the least distance of two probes, also where a cadence was changed off the grid.
             self._put(key, beat, next_slot(beat.phase, beat.period, max(now, due + beat.period / 2)))
         return taken
+
+    def tick_after(self, at: float, now: float) -> float:
+        """When to look for what is due at ``at``: on a grid that is as fine as the shortest period asks for, and later
+        than ``now``."""
+        grains = math.floor(min(TICK, self.shortest / _TICKS_PER_PERIOD) / GRAIN + _ROUNDING)
+        tick = GRAIN * max(1, grains)
+        return tick * max(math.ceil(at / tick - _ROUNDING), math.floor(now / tick + _ROUNDING) + 1)
 
     def _look(self) -> None:
         self.shortest = min((beat.period for beat in self._beats.values()), default=math.inf)

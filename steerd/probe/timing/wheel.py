@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_ROUNDING = 1e-6  # slots: a time that lies on the grid but for float error belongs to its own slot
+# Slots: a time that lies on the grid but for float error, which is less than this for thirty years, is in its own slot.
+_ROUNDING = 1e-4
 
 
 class Wheel(Generic[Item]):

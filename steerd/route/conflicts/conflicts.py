@@ -65,9 +65,9 @@ class Disputes:
         dispute.put = now
         return True
 
-    def deadline(self) -> float:
-        """When the next object that waits may be put back; infinity: none does."""
-        return min((one.until for one in self._known.values() if one.until), default=float("inf"))
+    def deadline(self, now: float) -> float:
+        """When the next object that waits may be put back, after ``now``; infinity: none does."""
+        return min((one.until for one in self._known.values() if one.until > now), default=float("inf"))
 
     def forget(self, now: float) -> None:
         """Drops what nobody removed for `MEMORY`, to bound what is kept."""
@@ -117,8 +117,8 @@ class Conflict:
 
     @property
     def deadline(self) -> float:
-        """When something that waits is to be put back."""
-        return self._disputes.deadline()
+        """When something that waits is to be put back. What could be by this look was, or is not missing."""
+        return self._disputes.deadline(self._now)
 
     def report(self, remover: int) -> None:
         """Logs, once, what is removed repeatedly, and by whom if that is known. ``remover`` as in `suspects`."""

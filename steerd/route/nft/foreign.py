@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import NamedTuple
 
 _CHAIN = re.compile(r"^\tchain (\S+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
@@ -27,7 +26,9 @@ _OTHER_FAMILY = {
     4: re.compile(r"\bnfproto ipv6|\bip6 |\bicmpv6 "),
     6: re.compile(r"\bnfproto ipv4|\bip [a-z]|\bicmp "),
 }
-_REMEMBERED = 64
+_REMEMBERED = 256
+_found: dict[tuple[int, int, int, tuple[str, ...], str], dict[str, "Passes"]] = {}
+"""What `best` found. Hashes stand for listings: each change of others' tables brings another, of megabytes at worst."""
 
 
 class Passes(IntEnum):
@@ -81,13 +82,19 @@ def _as_seen(packet: Packet, hook: str) -> Packet:
     return packet._replace(iif="") if hook == "egress" else packet
 
 
-@lru_cache(_REMEMBERED)
 def best(listing: str, family: int, iifs: tuple[str, ...], oif: str) -> dict[str, Passes]:
     """As `passes`, for what comes in by any of the devices: the best answer for each chain."""
+    key = hash(listing), len(listing), family, iifs, oif
+    if (known := _found.get(key)) is not None:
+        return known
     each = [passes(listing, Packet(family, iif, oif)) for iif in iifs]
-    return {
+    found = {
         name: max(one.get(name, Passes.YES) for one in each) for name in dict.fromkeys(n for one in each for n in one)
     }
+    if len(_found) >= _REMEMBERED:
+        _found.clear()
+    _found[key] = found
+    return found
 
 
 def _walk(
