@@ -24,7 +24,7 @@ class Tunnels:
             config.tunnel,
             on_tunnel=self._told,
             on_moved=lambda _: router.moved(),
-            left=router.left,
+            moved=router.astray,
             on_far_ends=router.far_ends,
         )
         self._settings = config.tunnel

@@ -14,6 +14,7 @@ from steerd.core.events import Installed, Link, Observed
 from steerd.core.settings import PathId, PolicyId
 from steerd.faults import Boundary, Reader
 from steerd.net.netlink import NetlinkError
+from steerd.net.wireguard.device import Device
 from steerd.route.around.surroundings import Surroundings
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
@@ -129,8 +130,9 @@ class Observer:
 
     # What only a router does.
 
-    def left(self, name: str) -> None:
-        """None: nothing is moved within the device."""
+    def astray(self, _: Device) -> bool:
+        """Nothing is moved within the device."""
+        return False
 
     def moved(self) -> None:
         pass

@@ -111,9 +111,10 @@ class Router:
         if self._upkeep:
             self._upkeep.look_around(found)
 
-    def left(self, name: str) -> Device | None:
-        """The WireGuard device as it was left; None: nothing is moved within it. For any thread."""
-        return self._peers.left(name) if self._peers else None
+    def astray(self, device: Device) -> bool:
+        """Whether policies' prefixes are not where they were left among the peers of a WireGuard device. For any
+        thread."""
+        return self._peers is not None and self._peers.moved(device)
 
     def moved(self) -> None:
         """AllowedIPs are not as they were left: WireGuard itself does not tell."""

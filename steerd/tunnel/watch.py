@@ -26,6 +26,9 @@ LOOK_AGAIN: Final = 30.0
 IDLE_SHARE: Final = 20.0
 """The pause after readings, in multiples of the CPU time that they took."""
 
+WAITED: Final = 0.5
+"""Seconds of reading from which on others get their turn before the next device is read."""
+
 Found = Device | WireGuardError | None
 
 
@@ -54,15 +57,15 @@ class TunnelWatch:
         on_tunnel: Callable[[Tunnel], None],
         on_moved: Callable[[str], None] = lambda _: None,
         on_far_ends: Callable[[Mapping[str, tuple[str, int]]], None] = lambda _: None,
-        left: Callable[[str], Device | None] = lambda _: None,
+        moved: Callable[[Device], bool] = lambda _: False,
         read: Callable[[str], Device | None] | None = None,
     ) -> None:
-        """``left`` is the device as routing left it, None where it moves nothing within it; it is asked by the thread
-        that reads. ``read`` replaces `Speaker.read`."""
+        """``moved``: whether AllowedIPs are not as routing left them; it is asked by the thread that reads. ``read``
+        replaces `Speaker.read`."""
         self._on_tunnel = on_tunnel
         self._on_moved = on_moved
         self._on_far_ends = on_far_ends
-        self._left = left
+        self._moved = moved
         self._speaker = Speaker()
         self._device = read or self._speaker.read
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="steerd-tunnel")
@@ -128,7 +131,8 @@ class TunnelWatch:
                     await self._sooner.wait()
             self._sooner.clear()
             now, worked = time.monotonic(), 0.0
-            paths, due = self._paths, [name for name, due in self._due.items() if due <= now]
+            # Whoever waits longest first: the last ones of many would never have their turn.
+            paths, due = self._paths, sorted((one for one in self._due if self._due[one] <= now), key=self.due)
             # What answered last time first: what did not may be waited for.
             for some in ([one for one in due if one in self._known], [one for one in due if one not in self._known]):
                 for device, reading in await loop.run_in_executor(self._worker, self._read_all, some, paths):
@@ -138,10 +142,12 @@ class TunnelWatch:
             await asyncio.sleep(worked * IDLE_SHARE)
 
     def _read_all(self, due: Sequence[str], paths: Mapping[str, Sequence[TunnelPath]]) -> list[tuple[str, Reading]]:
-        """Together: to hand each of hundreds to the thread costs more than to see that it is no WireGuard device."""
+        """Together: to hand each of hundreds to the thread costs more than to see that it is no WireGuard device. What
+        is not read any more since others took long stays due."""
         found: list[tuple[str, Reading]] = []
+        end = time.monotonic() + WAITED
         for name in due:
-            if paths is not self._paths:  # the configuration is another by now
+            if paths is not self._paths or time.monotonic() > end:  # other settings by now, or others' turn
                 break
             found.append((name, self._read(name, paths[name], self.known(name))))
         return found
@@ -156,7 +162,11 @@ class TunnelWatch:
             found = error if isinstance(error, WireGuardError) else WireGuardError.of(name, error)
         except Exception as error:  # noqa: BLE001 (whatever it says, the other devices are still read)
             found = WireGuardError(0, f"{name}: it cannot be understood: {error}")
-        return reckoned(paths, found, before, self._left(name))._replace(took=time.thread_time() - began)
+        reading = reckoned(paths, found, before)
+        if isinstance(found, Device):
+            # Not by the reading before: between two alike may lie a move of routing's and somebody's that undoes it.
+            reading = reading._replace(moved=self._moved(found))
+        return reading._replace(took=time.thread_time() - began)
 
     def take(self, name: str, reading: Reading) -> None:
         """What was read of a device: tell what is new, and plan the next reading."""
@@ -216,18 +226,16 @@ class TunnelWatch:
         self._remarks[name] = said
 
 
-def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None, left: Device | None = None) -> Reading:
-    """The reading that ``found`` makes, compared with the device as it was last read and as routing ``left`` it."""
+def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -> Reading:
+    """The reading that ``found`` makes, compared with the device as it was last read."""
     if isinstance(found, WireGuardError):
         return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
     if found is None:
         return Reading(found, changed=False)
-    # Between two readings alike may lie a move of routing's and somebody's that undoes it.
-    moved = left is not None and _allowed(left) != _allowed(found)
     if before is not None and _allowed(before) == _allowed(found):
-        return Reading(found, changed=False, moved=moved)
+        return Reading(found, changed=False)
     peers = {path.path: peer.key if (peer := peer_of(path, found)) else None for path in paths}
-    return Reading(found, moved=moved, peers=peers, said=tuple(remarks(paths, found)))
+    return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
 
 
 def _allowed(device: Device) -> Mapping[str, frozenset[bytes]]:

@@ -76,6 +76,31 @@ def test_a_stale_tunnel_follows_its_name_and_one_that_works_does_not() -> None:
     ]
 
 
+def two_families() -> Any:
+    """The PoP has only its IPv6 address left, and another port; its name has addresses that do not answer, too."""
+    network = Network(devices=True)
+    (RUN / "hosts").write_text("")
+    shell(f"mount --bind {RUN}/hosts {HOSTS}")
+    hosts(fra1="192.0.2.6", ams1="192.0.2.10")
+    namespaces.ip("addr add 2001:db8:1::1/64 dev u-fra1 nodad", "gw")
+    namespaces.ip("addr add 2001:db8:1::2/64 dev out0 nodad", "fra1")
+    network.run_daemon(named(network).replace("fra1.example.net:51820", "fra1.example.net:51999"))
+    until(lambda: choice() is not None and all_up())
+    before = endpoint("fra1")
+    namespaces.ip("addr del 192.0.2.6/30 dev out0\naddr add 192.0.2.42/30 dev out0", "fra1")
+    key = network.own["wg-fra1"].public
+    wg("fra1", "set", "p-fra1", "listen-port", "51999", "peer", key, "remove")
+    wg("fra1", "set", "p-fra1", "peer", key, "allowed-ips", "10.64.0.0/16,10.77.0.0/24")
+    HOSTS.write_text("".join(f"{one} fra1.example.net\n" for one in ("203.0.113.9", "2001:db8:1::2")))
+    until(lambda: path("fra1")["state"] == "down")
+    until(lambda: path("fra1")["state"] == "up")
+    return [before, endpoint("fra1")]
+
+
+def test_the_family_that_answers_is_found_and_the_port() -> None:
+    assert run(f"{__name__}:two_families") == ["192.0.2.6:51820", "[2001:db8:1::2]:51999"]
+
+
 def without() -> Any:
     """A peer that has no endpoint, since its name could not be resolved when it was made."""
     network = Network(devices=True)

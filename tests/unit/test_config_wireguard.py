@@ -142,3 +142,17 @@ def test_policies_are_told_apart_by_destinations_only(refused, loaded):
             "which knows no sources"
         )
     ]
+
+
+def test_an_endpoint_that_is_followed_needs_the_readings_of_tunnels(loaded, refused):
+    followed = 'target = "10.64.1.1", endpoint = "fra1.example.net:51820"'
+    assert loaded(text(followed, tables="")).tunnel.paths[0].endpoint == ("fra1.example.net", 51820)
+    never = '[probe]\nwireguard_interval = "0s"\n'
+    with pytest.raises(ConfigError, match=r'found "fra1\.example\.net:51820"; must come without'):
+        loaded(text(followed, tables=never))
+    assert refused(followed, tables=never) == [
+        (
+            "pop[0].paths[0].endpoint: "
+            'must come without probe.wireguard_interval = "0s", or nobody knows when the tunnel is stale'
+        )
+    ]

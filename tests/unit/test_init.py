@@ -245,6 +245,11 @@ def test_the_mark_is_that_of_the_file_since_wg_quick_sets_another_for_its_own_ru
         ("[Peer]\nEndpoint = 203.0.113.1:51820\n", ""),  # never looked up
         ("[Peer]\nEndpoint = [2001:db8::1]:51820\n", ""),
         ("[Peer]\nEndpoint = fra1.example.net\n", ""),
+        ("[Peer]\r\nendpoint=FRA1.example.net.:51820  # Frankfurt\r\n", "fra1.example.net.:51820"),
+        ("[Peer]\nEndpoint = größe.example.net:51820\n", ""),  # getaddrinfo as wg calls it knows none either
+        ("[Peer]\nEndpoint = xn--gre-6ka8l.example.net:51820\n", "xn--gre-6ka8l.example.net:51820"),
+        ("[Peer]\nEndpoint = fra1.example.net:wireguard\n", ""),
+        ("[Peer]\nEndpoint = localhost:4567\n", ""),  # what wraps WireGuard's packets here does not move
         ("[Peer]\nEndpoint = fra1.example.net:51820\n[Peer]\n", ""),
         ("[Peer]\n", ""),
     ],

@@ -99,6 +99,14 @@ def tunnel(name, endpoint, mark=0, allowed=EVERYTHING):
     return WireGuard(name, mark, {"KEY=": Peer("KEY=", 990.0, endpoint=endpoint, allowed=allowed)})
 
 
+TWO_PEERS = WireGuard(
+    "wg-fra1",
+    0x51,
+    {
+        "KEY=": Peer("KEY=", 990.0, endpoint="203.0.113.1", allowed=EVERYTHING),
+        "OTHER=": Peer("OTHER=", 990.0, endpoint="203.0.113.3"),
+    },
+)
 HEALTHY = Machine(
     main=MAIN,
     enabled=frozenset(DEVICES),
@@ -282,6 +290,20 @@ CASES = {
         FILE,
         changed(wireguard={**HEALTHY.wireguard, "wg-fra1": WireGuard("wg-fra1")}),
         [("peer-missing", "path fra1/wg-fra1, dev", None)],
+    ),
+    "a name to follow and nobody to tell": (
+        FILE.replace('dev = "lte",', 'dev = "lte", endpoint = "lte1.example.net:51820",').replace(
+            'dev = "wg-fra1",', 'dev = "wg-fra1", endpoint = "fra1.example.net:51820",'
+        ),
+        HEALTHY,
+        [("endpoint-unused", "path lte1/lte, endpoint", None)],
+    ),
+    "a name to follow and two peers": (
+        FILE.replace('dev = "wg-fra1",', 'dev = "wg-fra1", endpoint = "fra1.example.net:51820",').replace(
+            '"10.64.1.1"', '"fra1.example.net"'
+        ),
+        changed(wireguard={**HEALTHY.wireguard, "wg-fra1": TWO_PEERS}),
+        [("endpoint-unused", "path fra1/wg-fra1, endpoint", None)],
     ),
     "its mark is ours": (
         FILE,

@@ -15,6 +15,7 @@ from steerd.net.wireguard.device import Device, Peer, WireGuardError
 from steerd.tunnel import watch
 from steerd.tunnel.peers import endpoint, peer_of, remarks
 from steerd.tunnel.watch import TunnelWatch, reckoned
+from tests.lab.waiting import until_async
 
 P, Q = PathId("p/wg"), PathId("q/wg")
 WG0 = TunnelPath(P, "wg0", (pack("10.64.1.1")[:-1],))
@@ -32,13 +33,14 @@ class Told:
         self.moved: list[str] = []
         self.far_ends: list[dict] = []
 
-    def watch(self, *paths: TunnelPath, interval: float = 1.0, read=None) -> TunnelWatch:
+    def watch(self, *paths: TunnelPath, interval: float = 1.0, read=None, moved=lambda _: False) -> TunnelWatch:
         return TunnelWatch(
             TunnelSettings(paths, interval),
             on_tunnel=self.tunnels.append,
             on_moved=self.moved.append,
             on_far_ends=self.far_ends.append,
             read=read,
+            moved=moved,
         )
 
 
@@ -94,17 +96,27 @@ def test_far_ends_are_told_when_they_change():
     one.close()
 
 
-def test_what_is_moved_back_to_where_the_reading_before_saw_it_is_told():
-    """Routing moved it after that reading: two readings alike say nothing of what lies between them."""
-    told = Told()
-    one = told.watch(WG0)
-    prefix, nothing = frozenset({pack("198.18.0.0/15")}), frozenset[bytes]()
-    read = Device("wg0", peers={"a": Peer("a", allowed=prefix), "b": Peer("b", allowed=nothing)})
-    left = Device("wg0", peers={"a": Peer("a", allowed=nothing), "b": Peer("b", allowed=prefix)})
-    for as_left, moved in ((None, []), (read, []), (left, ["wg0"]), (read, ["wg0"])):
-        one.take("wg0", reckoned([WG0], read, one.known("wg0"), as_left))
-        assert told.moved == moved
-    one.close()
+def test_what_is_not_as_routing_left_it_is_told_each_time_it_is_read():
+    """Whatever the reading before saw: routing may have moved it since."""
+
+    async def scene() -> tuple[list[str], list[str]]:
+        told, answers, asked = Told(), [False, True, True, False], []
+
+        def moved(device: Device) -> bool:
+            asked.append(device.name)
+            return answers[min(len(asked), len(answers)) - 1]
+
+        one = told.watch(WG0, interval=0.01, read=lambda _: DEVICE, moved=moved)
+        task = asyncio.create_task(one.run())
+        await until_async(lambda: len(asked) >= 6)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        one.close()
+        return told.moved, asked
+
+    told, asked = asyncio.run(scene())
+    assert told == ["wg0"] * 2
+    assert set(asked) == {"wg0"}
 
 
 def test_what_can_not_be_read_is_said_and_looked_at_again_later(clock):
@@ -153,6 +165,35 @@ def test_a_device_that_hangs_holds_up_nobody(tmp_path, monkeypatch):
         listener.bind(str(tmp_path / "wg0.sock"))
         listener.listen()
         assert asyncio.run(scene()) < 0.25
+
+
+def test_many_devices_that_hang_hold_up_one_that_answers_no_longer_than_one_of_them(monkeypatch):
+    """In an order, not in a time: between two that hang the other is read."""
+    monkeypatch.setattr(watch, "WAITED", 0.02)
+    monkeypatch.setattr(watch, "LOOK_AGAIN", 0.01)
+    asked: list[str] = []
+
+    def read(name: str) -> Device:
+        asked.append(name)
+        if name == "wg0":
+            return DEVICE
+        time.sleep(0.03)
+        raise WireGuardError(110, f"{name}: no answer within 2 s")
+
+    async def scene() -> None:
+        hanging = [TunnelPath(PathId(f"h{at}/wg"), f"h{at}", ()) for at in range(10)]
+        one = Told().watch(*hanging, WG0, interval=0.01, read=read)
+        task = asyncio.create_task(one.run())
+        await until_async(lambda: len(asked) >= 80)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        one.close()
+
+    asyncio.run(scene())
+    after = asked[asked.index("wg0") :]
+    longest = max(len(rest.split()) for rest in " ".join(after).split("wg0"))
+    assert longest <= 2
+    assert {f"h{at}" for at in range(10)} <= set(after)  # and all of them are asked, in turn
 
 
 def test_a_reload_while_a_device_is_read():

@@ -89,8 +89,8 @@ def test_a_device_as_pyroute2_writes_it():
         "wg0",
         0xCA6C,
         {
-            KEYS[0]: Peer(KEYS[0], 1_700_000_000.5, rx=148, tx=1 << 40, keepalive=25, endpoint="192.0.2.7"),
-            KEYS[1]: Peer(KEYS[1], endpoint="2001:db8::7"),
+            KEYS[0]: Peer(KEYS[0], 1_700_000_000.5, rx=148, tx=1 << 40, keepalive=25, endpoint="192.0.2.7", port=51820),
+            KEYS[1]: Peer(KEYS[1], endpoint="2001:db8::7", port=51820),
         },
     )
     assert SECRET not in repr(device)

@@ -52,9 +52,16 @@ def test_a_device_as_wireguard_go_tells_it():
         51820,
         {
             KEY: Peer(
-                KEY, 1700000000.5, 148, 1 << 40, 25, "192.0.2.7", frozenset({pack("10.64.1.1/32"), pack("2001:2::/48")})
+                KEY,
+                1700000000.5,
+                148,
+                1 << 40,
+                25,
+                "192.0.2.7",
+                frozenset({pack("10.64.1.1/32"), pack("2001:2::/48")}),
+                51820,
             ),
-            OTHER: Peer(OTHER, endpoint="fe80::7"),
+            OTHER: Peer(OTHER, endpoint="fe80::7", port=51820),
         },
     )
     assert SECRET not in repr(device)

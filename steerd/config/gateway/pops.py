@@ -57,6 +57,12 @@ def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
             report.error(f"pop[{at}].name", pop.name, f"must be unique: pop[{names[pop.name]}] has this name")
         names.setdefault(pop.name, at)
         paths += _paths(pop, f"pop[{at}]", report)
+    if not tables.probe.wireguard_interval and not report.touched("probe.wireguard_interval"):
+        for path in paths:
+            if path.written.endpoint:
+                host, port = path.written.endpoint
+                allowed = 'must come without probe.wireguard_interval = "0s", or nobody knows when the tunnel is stale'
+                report.error(f"{path.key}.endpoint", f"{host}:{port}", allowed)
     written = raw.get("pop")
     every = [pop.get("name") for pop in written if isinstance(pop, dict)] if isinstance(written, list) else []
     return Pops(

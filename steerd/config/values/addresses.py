@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _MAX_HOST = 253
 _AUTOMATIC = f'"{AUTO}", for that of the main table\'s default route through the device'
+_LOOPBACK = bytes(15) + b"\1"
 _MAPPED = bytes(10) + b"\xff\xff"
 _OURSELVES = {"::1", "localhost", "localhost."}
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -36,6 +38,11 @@ def alone(raw: bytes) -> bool:
         return 0 < raw[0] < 224
     local = raw[0] == 0xFE and raw[1] & 0xC0 == 0x80
     return any(raw) and raw[0] != 0xFF and not local and not raw.startswith(_MAPPED)
+
+
+def far(raw: bytes) -> bool:
+    """Whether a packed address of either family can be another machine's, beyond the link."""
+    return alone(raw) and not (len(raw) == 4 and (raw[0] == 127 or raw[:2] == b"\xa9\xfe")) and raw != _LOOPBACK
 
 
 def host(value: object) -> str | None:
@@ -130,6 +137,8 @@ def endpoint(value: object) -> tuple[str, int]:
     known = address if address and (":" in address) is written.startswith("[") else host(written)
     if known is None or not (port.isascii() and port.isdigit() and 0 < int(port) <= 65535):
         raise ValueError('must be a host and a port, such as "fra1.example.net:51820"')
+    if known in _OURSELVES or (address and not far(ip_address(address).packed)):
+        raise ValueError("must be beyond this machine and its link, where no far end moves")
     return known, int(port)
 
 

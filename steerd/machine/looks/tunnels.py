@@ -31,6 +31,8 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
     for path in config.tunnel.paths:
         if device := machine.wireguard.get(path.device):
             yield from _peers(config, machine, path, device, routes[path.path])
+        if path.endpoint:
+            yield from _endpoint(machine, path, device)
     for name in dict.fromkeys(path.device for path in config.route.paths):
         if device := machine.wireguard.get(name):
             yield from _mark(config.route, device)
@@ -74,6 +76,27 @@ def _peers(config: Config, machine: Machine, path: TunnelPath, device: Device, r
             )
     if config.route.actuator is Actuator.NETLINK:
         yield from _allowed(config, machine, device, peer, route)
+
+
+def _endpoint(machine: Machine, path: TunnelPath, device: Device | None) -> Iterator[Finding]:
+    """Where there is nobody to tell of it: a device that is none of WireGuard's, or several peers and no target."""
+    if device is None:
+        hidden = any("WireGuard" in one.what for one in machine.unread)
+        met = path.device in machine.main.devices and not hidden
+        what = f"{path.device} is no WireGuard device." if met else ""
+    else:
+        met = not path.targets and not path.peer and len(device.peers) > 1
+        what = (
+            f"{path.device} has {len(device.peers)} peers, and by a target that is a name none of them is the path's."
+        )
+    if met:
+        yield warning(
+            "endpoint-unused",
+            of_path(path.path, "endpoint"),
+            what,
+            "The name is never looked up: there is no peer to tell.",
+            do("Take the key away." if device is None else "Write the target as an address of the AllowedIPs."),
+        )
 
 
 def _allowed(config: Config, machine: Machine, device: Device, peer: Peer | None, path: RoutePath) -> Iterator[Finding]:

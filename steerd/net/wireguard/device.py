@@ -22,7 +22,7 @@ class WireGuardError(OSError):
 class Peer:
     """``handshake``: Unix time in seconds of the latest one; 0: there was none. ``rx`` and ``tx`` in bytes, of outer
     payload: handshakes and keepalives count. ``keepalive``: the persistent one's interval in seconds; 0: off.
-    ``endpoint``: its numeric address; empty: not known."""
+    ``endpoint``: its numeric address, empty: not known; ``port``: that of it, 0: not known."""
 
     key: str
     handshake: float = 0.0
@@ -31,6 +31,7 @@ class Peer:
     keepalive: int = 0
     endpoint: str = ""
     allowed: frozenset[AllowedIp] = frozenset()
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

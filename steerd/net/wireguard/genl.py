@@ -75,6 +75,7 @@ def _peer(body: bytes) -> Peer:
         tx=_U64.unpack(values.get(_TX, bytes(8)))[0],
         keepalive=_U16.unpack(values.get(_KEEPALIVE, bytes(2)))[0],
         endpoint=_address(values.get(_ENDPOINT, b"")),
+        port=int.from_bytes(values.get(_ENDPOINT, b"")[2:4]),
         allowed=frozenset(_allowed(values.get(_ALLOWED, b""))),
     )
 

@@ -5,6 +5,7 @@ import socket
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -83,7 +84,7 @@ def decode(name: str, answer: bytes) -> Device:
         elif key == "allowed_ip":
             allowed[peer.key].append(_packed(value))
         elif key == "endpoint":
-            peer = replace(peer, endpoint=_address(value.rpartition(":")[0].strip("[]").partition("%")[0]))
+            peer = _at(peer, value)
         elif key == "last_handshake_time_sec":
             peer = replace(peer, handshake=peer.handshake + _number(value))
         elif key == "last_handshake_time_nsec":
@@ -126,6 +127,15 @@ def _number(text: str, bits: int = 64) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS) or (number := int(text)) >> bits:
         raise ValueError(f"{text[:_DIGITS]!r} is no number of {bits} bits")
     return number
+
+
+def _at(peer: Peer, text: str) -> Peer:
+    """The peer with this endpoint, as far as it is one: what else is said of it counts all the same."""
+    host, _, port = text.rpartition(":")
+    known = _address(host.strip("[]").partition("%")[0])
+    with suppress(ValueError):
+        return replace(peer, endpoint=known, port=_number(port, 16))
+    return replace(peer, endpoint=known)
 
 
 def _address(text: str) -> str:

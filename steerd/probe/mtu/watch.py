@@ -20,9 +20,9 @@ from steerd.probe.carrier import Leg
 from steerd.probe.mtu.large_echo import Echoes, Run
 from steerd.probe.mtu.links import Links
 from steerd.probe.mtu.search import Found, Search
+from steerd.probe.mtu.turns import Turns
 from steerd.probe.mtu.witness import Witness
 from steerd.probe.pace import Pace
-from steerd.probe.timing.schedule import next_slot, phase
 from steerd.probe.timing.wheel import Wheel
 from steerd.probe.wire import echo as packet
 
@@ -34,7 +34,6 @@ SHARE: Final = 0.1
 SETTLED: Final = 1.0
 """Seconds to wait after a change of a device; the searches are then spread over as many again."""
 
-_PROBES: Final = 10  # at least, between two searches: a path that is rarely looked at is not searched at each look
 _AT_ONCE: Final = 64  # searches
 _GREATEST: Final = 65_535
 _GRAIN: Final = 0.05
@@ -49,11 +48,10 @@ class MtuProber:
     def __init__(self, seed: int, pace: Pace, on_mtu: Callable[[PathMtu], None]) -> None:
         """``seed`` spreads gateways apart in phase; ``pace`` shares out the budgets of devices."""
         self._on_mtu = on_mtu
-        self._seed = seed
         self._pace = pace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._interval = 0.0
+        self._turns = Turns(seed, pace)
         self._rates: dict[str, float] = {}
         self._free_at: dict[str, float] = {}  # when a device's share of its budget allows the next packet
         self._witnesses: dict[Leg, Witness] = {}
@@ -109,10 +107,11 @@ class MtuProber:
         wanted = [leg for leg in legs if leg.settings.device] if settings.mtu_interval > 0.0 else []
         now = time.monotonic()
         self._rates = {path.device: path.budget * SHARE for path in settings.paths if path.budget is not None}
-        former, self._interval = self._interval, settings.mtu_interval
+        former, self._turns.interval = self._turns.interval, settings.mtu_interval
         kept = set(wanted)
         for leg in self._legs.keys() - kept:
             del self._legs[leg]
+            self._turns.forget(leg)
             self._pace.alone(leg, now)
             self._end(leg)
             self._found.pop(leg, None)
@@ -124,8 +123,8 @@ class MtuProber:
             if leg not in self._legs:
                 self._devices[leg.settings.device] = self._device(leg.settings.device)
                 self._soon(leg, now)
-            elif self._interval != former:
-                self._put(leg, self._slot(leg, now))
+            elif self._turns.interval != former:
+                self._put(leg, self._turns.next(leg, now))
         self._arm(now)
 
     def renew(self, legs: Iterable[Leg]) -> None:
@@ -141,24 +140,14 @@ class MtuProber:
         """These legs are probed at another cadence: who is probed more often is searched sooner."""
         now = time.monotonic()
         for leg in legs:
-            if leg in self._legs and (slot := self._slot(leg, now)) < self._legs[leg]:
+            if leg in self._legs and (slot := self._turns.next(leg, now)) < self._legs[leg]:
                 self._put(leg, slot)
         self._arm(now)
 
     # When
 
-    def _spread(self, leg: Leg) -> float:
-        return phase(f"{leg.settings.path}#{leg.index}/mtu", self._seed)
-
-    def _slot(self, leg: Leg, now: float) -> float:
-        """The leg's next slot in the grid."""
-        return next_slot(self._spread(leg), self._period(leg) * self._pace.stretch(leg), now)
-
-    def _period(self, leg: Leg) -> float:
-        return max(self._interval, _PROBES * (self._pace.wanted(leg) or 0.0))
-
     def _soon(self, leg: Leg, now: float) -> None:
-        self._put(leg, now + SETTLED * (1.0 + self._spread(leg)))
+        self._put(leg, now + SETTLED * (1.0 + self._turns.spread(leg)))
 
     def _put(self, leg: Leg, due: float) -> None:
         self._legs[leg] = due
@@ -181,7 +170,7 @@ class MtuProber:
                 news.add(name)
         for leg in [leg for leg in self._legs if leg.settings.device in news]:
             self._end(leg)
-            self._put(leg, now + SETTLED * self._spread(leg))
+            self._put(leg, now + SETTLED * self._turns.spread(leg))
 
     def _device(self, name: str) -> LinkState | None:
         found = look(name) if self._links is not None else None
@@ -206,7 +195,8 @@ class MtuProber:
                 self._look(now)
             for leg, due in self._wheel.take(now):
                 if self._legs.get(leg) == due:
-                    self._put(leg, self._slot(leg, now))
+                    self._turns.came(leg, now)
+                    self._put(leg, self._turns.next(leg, now))
                     if leg not in self._runs and leg not in self._waiting and leg not in self._witnesses:
                         self._waiting.append(leg)
             while self._waiting and len(self._runs) < _AT_ONCE:
@@ -225,7 +215,7 @@ class MtuProber:
         if leg not in self._legs or device is None or not leg.packed or device.mtu <= small:
             return
         full = min(device.mtu, _GREATEST)
-        self._pace.beside(leg, full + small, self._period(leg), now)
+        self._pace.beside(leg, full + small, self._turns.period(leg), now)
         at, mtu, found = self._found.get(leg, ("", 0, None))
         known, timeout = (found if (at, mtu) == (leg.address, full) else None), leg.settings.timeout
         search = Search(device=full, small=small, least=LEAST[leg.family], timeout=timeout, known=known)

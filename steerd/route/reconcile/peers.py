@@ -6,13 +6,17 @@ from contextlib import ExitStack
 
 from steerd.config.settings import Actuator, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.net.wireguard.device import Device, WireGuardError, grants
+from steerd.net.wireguard.device import AllowedIp, Device, WireGuardError, grants
 from steerd.net.wireguard.speaker import Speaker
 from steerd.route.wanted.adopt import Adopted, adopt_peers
 from steerd.route.wanted.allowed_ips import Held, Moves, Prefixes, held, missing, ours, removable, wanted
 from steerd.route.wanted.choice import Choice
 
 log = logging.getLogger(__name__)
+
+
+def _allowed(device: Device) -> dict[str, frozenset[AllowedIp]]:
+    return {peer.key: peer.allowed for peer in device.peers.values()}
 
 
 class Peers(ExitStack):
@@ -30,6 +34,7 @@ class Peers(ExitStack):
         """For these settings from now on; nothing is changed yet."""
         active = settings.actuator is Actuator.WIREGUARD
         self.own: Prefixes = ours(settings) if active else {}
+        self._every = frozenset(one for mine in self.own.values() for one in mine)
         self._names = sorted({path.device for path in settings.paths}) if active else []
         self.held: Held | None = {} if active else None
 
@@ -77,9 +82,17 @@ class Peers(ExitStack):
         found = (missing(self.devices[name], want[name]) for name in sorted(want) if name in self.devices)
         return [one for one in found if one.moves]
 
-    def left(self, name: str) -> Device | None:
-        """The device as the last reading or move left it; None: nothing is moved within it. For any thread."""
-        return None if self.held is None else self.devices.get(name)
+    def moved(self, device: Device) -> bool:
+        """Whether peers came or went, or our prefixes are another peer's, since the last reading or move here. What is
+        others' does not count: it may change each second. For any thread."""
+        if self.held is None or device.name not in self._names:
+            return False
+        left = self.devices.get(device.name, Device(device.name))
+        before, now = _allowed(left), _allowed(device)
+        return before != now and self._of_ours(before) != self._of_ours(now)
+
+    def _of_ours(self, found: Mapping[str, frozenset[AllowedIp]]) -> Mapping[str, frozenset[AllowedIp]]:
+        return {peer: allowed & self._every for peer, allowed in found.items()}
 
     def why_not(self, path: RoutePath) -> str:
         """Why the path's peer lacks what it should have, in words; empty: unknown."""
