@@ -20,6 +20,8 @@ from tests.soak.daemon import Soak
 from tests.soak.samples import Verdict, judge
 
 SAMPLES = 16
+CORE_SAMPLES = 400
+"""A sample has 400 to 1,200 objects, by the trouble that paths are in: the median of a hundred is steady."""
 
 CORE_NOISE = 0.25
 """Of what the engine holds: a path in trouble has more to remember than one that is well."""
@@ -38,7 +40,7 @@ def main() -> int:
     began = time.monotonic()
     enclose()
     with ProcessPoolExecutor(1) as pool:
-        virtual = pool.submit(soak, options.hours, SAMPLES)
+        virtual = pool.submit(soak, options.hours, CORE_SAMPLES)
         with Soak() as daemon:
             daemon.warm_up()
             daemon.calm(options.calm)
