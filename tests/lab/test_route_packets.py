@@ -311,7 +311,13 @@ def test_what_main_rejects_by_a_longer_prefix_is_its_word_and_no_error(gateway):
             ("prohibit", "100.64.0.0/24"),
         ):
             ip("route", "add", kind, prefix)
-        await until_async(lambda: "172.16.0.0" in nft("", "list", "table", "inet", "steerd_packets"))
+        wanted = ("10.0.0.0/8", "172.16.0.0/12", "100.64.0.0/24")  # the table may be made anew between two of them
+
+        def known() -> bool:
+            listed = nft("", "list", "table", "inet", "steerd_packets")
+            return all(prefix in listed for prefix in wanted)
+
+        await until_async(known)
         sent = 0
 
         def enough() -> bool:
