@@ -14,7 +14,7 @@ from steerd.config.settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.core.views import TunnelView
-from steerd.net.wireguard.device import Device, WireGuardError
+from steerd.net.wireguard.device import Device, WireGuardError, allowed
 from steerd.net.wireguard.speaker import Speaker
 from steerd.tunnel.peers import endpoint, peer_of, remarks
 from steerd.tunnel.staleness import Staleness
@@ -232,11 +232,7 @@ def reckoned(paths: Sequence[TunnelPath], found: Found, before: Device | None) -
         return Reading(found, said=(f"WireGuard of {found.strerror or found}",))
     if found is None:
         return Reading(found, changed=False)
-    if before is not None and _allowed(before) == _allowed(found):
+    if before is not None and allowed(before) == allowed(found):
         return Reading(found, changed=False)
     peers = {path.path: peer.key if (peer := peer_of(path, found)) else None for path in paths}
     return Reading(found, peers=peers, said=tuple(remarks(paths, found)))
-
-
-def _allowed(device: Device) -> Mapping[str, frozenset[bytes]]:
-    return {peer.key: peer.allowed for peer in device.peers.values()}

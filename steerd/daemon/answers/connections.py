@@ -10,7 +10,7 @@ from steerd.route.kernel.conntrack import counted
 
 
 class Connections:
-    """Counted when somebody asks: to list a million takes seconds."""
+    """Counted when somebody asks, and in a thread: there may be millions."""
 
     def __init__(self, driver: Driver, config: Callable[[], Config]) -> None:
         self._driver = driver

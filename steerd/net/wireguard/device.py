@@ -62,14 +62,19 @@ class Grant(NamedTuple):
     allowed: tuple[AllowedIp, ...]
 
 
+def allowed(device: Device) -> dict[str, frozenset[AllowedIp]]:
+    """The allowed IPs of each peer."""
+    return {peer.key: peer.allowed for peer in device.peers.values()}
+
+
 def holders(device: Device) -> dict[AllowedIp, str]:
     """Which peer has each allowed IP; it is never two."""
-    return {allowed: peer.key for peer in device.peers.values() for allowed in peer.allowed}
+    return {one: peer.key for peer in device.peers.values() for one in peer.allowed}
 
 
 def grants(moves: Iterable[tuple[AllowedIp, str]]) -> list[Grant]:
     """Moves, each of an allowed IP to a peer, by peer and in order."""
     found: dict[str, list[AllowedIp]] = {}
-    for allowed, peer in moves:
-        found.setdefault(peer, []).append(allowed)
+    for one, peer in moves:
+        found.setdefault(peer, []).append(one)
     return [Grant(peer, tuple(sorted(found[peer]))) for peer in sorted(found)]

@@ -6,17 +6,13 @@ from contextlib import ExitStack
 
 from steerd.config.settings import Actuator, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
-from steerd.net.wireguard.device import AllowedIp, Device, WireGuardError, grants
+from steerd.net.wireguard.device import AllowedIp, Device, WireGuardError, allowed, grants
 from steerd.net.wireguard.speaker import Speaker
 from steerd.route.wanted.adopt import Adopted, adopt_peers
 from steerd.route.wanted.allowed_ips import Held, Moves, Prefixes, held, missing, ours, removable, wanted
 from steerd.route.wanted.choice import Choice
 
 log = logging.getLogger(__name__)
-
-
-def _allowed(device: Device) -> dict[str, frozenset[AllowedIp]]:
-    return {peer.key: peer.allowed for peer in device.peers.values()}
 
 
 class Peers(ExitStack):
@@ -88,11 +84,11 @@ class Peers(ExitStack):
         if self.held is None or device.name not in self._names:
             return False
         left = self.devices.get(device.name, Device(device.name))
-        before, now = _allowed(left), _allowed(device)
+        before, now = allowed(left), allowed(device)
         return before != now and self._of_ours(before) != self._of_ours(now)
 
     def _of_ours(self, found: Mapping[str, frozenset[AllowedIp]]) -> Mapping[str, frozenset[AllowedIp]]:
-        return {peer: allowed & self._every for peer, allowed in found.items()}
+        return {peer: some & self._every for peer, some in found.items()}
 
     def why_not(self, path: RoutePath) -> str:
         """Why the path's peer lacks what it should have, in words; empty: unknown."""
@@ -112,8 +108,8 @@ class Peers(ExitStack):
         own = {policy: tuple(one for one in mine if one not in kept) for policy, mine in ours(settings).items()}
         read = {name: self._speaker.read(name) for name in sorted(names)}
         found = removable(own, settings.paths, {name: one for name, one in read.items() if one is not None})
-        for name, allowed in found.items():
-            self._speaker.drop(name, allowed)
+        for name, some in found.items():
+            self._speaker.drop(name, some)
         return sum(map(len, found.values()))
 
     def _fail(self, name: str, error: WireGuardError) -> None:
