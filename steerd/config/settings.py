@@ -39,7 +39,7 @@ class HttpCheck:
 @dataclass(frozen=True, slots=True)
 class ProbePath:
     """A path as the prober sees it: those of its `targets` that are of one family are one of the core's legs, and
-    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for TCP and UDP;
+    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for all but ICMP;
     `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the key of authenticated
     STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
@@ -58,6 +58,7 @@ class ProbePath:
     budget: float | None = None
     quorum: int = 0
     check: HttpCheck | None = None
+    query: str = ""
 
     @property
     def legs(self) -> Sequence[int]:

@@ -17,6 +17,7 @@ TARGETS_MAX = 8
 
 Page = Annotated[str, BeforeValidator(addresses.page)]
 Method = Annotated[str, BeforeValidator(methods.known)]
+Query = Annotated[str, BeforeValidator(addresses.query)]
 
 
 class Table(BaseModel):
@@ -42,6 +43,7 @@ class Probe(Table):
     get: Page | None = None
     expect: Annotated[int, quantities.integer(100, 599)] | None = None
     body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    query: Query | None = None
     size: PayloadSize | None = None
     dscp: CodePoint = 0
     key_file: FilePath | None = None
@@ -148,6 +150,7 @@ class Path(Table):
     get: Page | None = None
     expect: Annotated[int, quantities.integer(100, 599)] | None = None
     body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    query: Query | None = None
     size: PayloadSize | None = None
     dscp: CodePoint | None = None
     key_file: FilePath | None = None

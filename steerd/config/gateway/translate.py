@@ -120,6 +120,7 @@ def _probed(default: Probe, path: CheckedPath) -> str:
         own.port or default.port,
     )
     said += (own.targets, own.quorum) if own.targets else ()
+    said += tuple(asked for asked in (probing.page(default, own), probing.query(default, own)) if asked)
     return f"{crc32(repr(said).encode()):08x}"
 
 
@@ -169,6 +170,7 @@ def _probe_path(
         budget=budget,
         quorum=own.quorum or 0,
         check=probing.page(default, own),
+        query=probing.query(default, own),
     )
 
 
