@@ -1,5 +1,5 @@
-"""What a path is charged beside what is measured of it, and beside its own bias: its PoP's load, as the PoP says, and its
-uplink, as whoever counts its bytes says."""
+"""What a path is charged beside what is measured of it, and beside its own bias: for its PoP's load, as the PoP says,
+and for its uplink, as whoever counts its bytes says."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

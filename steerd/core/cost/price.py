@@ -60,8 +60,8 @@ class Price:
         self.renew()
 
     def renew(self, own_load: float | None = None) -> bool:
-        """What does not depend on probes may have changed: what is known of the path's packet size, its PoP's load or its
-        uplink, or what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
+        """What does not depend on probes may have changed: the path's packet size, what its PoP and its uplink cost, or
+        what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
         if own_load is not None:
             self.own_load = own_load
         before = self.fixed
