@@ -5,6 +5,7 @@ What went while steerd was down is counted, if the counter went on.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -20,6 +21,8 @@ from steerd.status.snapshot import UplinkView
 from steerd.text.sizes import show
 from steerd.traffic.count import ABSENT, Count
 from steerd.traffic.periods import LocalTime, began, ends, within
+
+log = logging.getLogger(__name__)
 
 COUNTERS: Final = Path("/proc/self/net/dev")
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -106,6 +109,8 @@ class Uplinks:
     ) -> None:
         restored = {name: Count.restored(one) for name, one in kept.items()}
         self._counts = {name: count for name, count in restored.items() if count is not None}
+        for name in restored.keys() - self._counts.keys():
+            log.warning("what was counted of %.40r cannot be read: it is counted from nothing", name)
         self._on_price = on_price
         self._on_turn = on_turn
         self._keep = keep

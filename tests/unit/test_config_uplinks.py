@@ -13,7 +13,10 @@ from steerd.text.sizes import parse, show
 REST = """
 [[pop]]
 name = "fra1"
-paths = [{ dev = "wg-fra1", target = "10.64.1.1", uplink = "wwan0" }, { dev = "eth0", via = "auto", target = "10.64.1.1" }]
+paths = [
+  { dev = "wg-fra1", target = "10.64.1.1", uplink = "wwan0" },
+  { dev = "eth0", via = "auto", target = "10.64.1.1" },
+]
 [[policy]]
 name = "default"
 prefixes = ["0.0.0.0/0"]
@@ -71,15 +74,18 @@ def test_hours(loaded, written, meant):
 @pytest.mark.parametrize(
     ("uplink", "said"),
     [
-        ('metered = true', "uplink[0].name: is missing"),
-        ('name = "wwan1"', 'uplink[0].name: no path leaves by it: must be the uplink of one, or the dev of one without '
-                           'an uplink; did you mean "wwan0"?'),
+        ("metered = true", "uplink[0].name: is missing"),
+        (
+            'name = "wwan1"',
+            "uplink[0].name: no path leaves by it: must be the uplink of one, or the dev of one without an uplink; "
+            'did you mean "wwan0"?',
+        ),
         ('name = "wg-fra1"', "uplink[0].name: no path leaves by it"),
         (f'{LTE}\nmetered = "yes"', "uplink[0].metered: must be true or false"),
         (f'{LTE}\nprice = "1m"', "uplink[0].price: must be a duration from 0s to 10s"),
         (f'{LTE}\ncap = "50"', "uplink[0].cap: must be an amount of data"),
         (f'{LTE}\ncap = "1kB"', "uplink[0].cap: must be an amount of data"),
-        (f'{LTE}\ncap = 50', "uplink[0].cap: must be an amount of data"),
+        (f"{LTE}\ncap = 50", "uplink[0].cap: must be an amount of data"),
         (f'{LTE}\ncap = "1GB"\nresets = "32nd"', "uplink[0].resets: must be a day of the month"),
         (f'{LTE}\ncap = "1GB"\nresets = "1th"', "uplink[0].resets: must be a day of the month"),
         (f'{LTE}\ncap = "1GB"\nresets = 1', "uplink[0].resets: must be a day of the month"),

@@ -1,4 +1,4 @@
-"""What an uplink costs: its price, and its cap as it comes near. A matter of price: rules weigh it as they weigh delay."""
+"""What an uplink costs: its price, and its cap as it comes near. A matter of price: rules weigh it as any delay."""
 
 import pytest
 
@@ -11,8 +11,8 @@ LTE, FIBRE = "lte/wwan0", "fibre/eth0"
 """The first is the faster one; in `Driven` each path has an uplink of its own, of its name."""
 
 
-def driven(*, fibre=steady(60.0), **more):
-    return Driven({LTE: steady(30.0), FIBRE: fibre}, **more).run(20.0)
+def driven(*, fibre=None, **more):
+    return Driven({LTE: steady(30.0), FIBRE: fibre or steady(60.0)}, **more).run(20.0)
 
 
 def choice(one):

@@ -66,20 +66,20 @@ def test_hours(hours, at, is_within):
     assert within(hours, datetime.fromisoformat(f"2026-11-30T{at}")) is is_within
 
 
-NOW = datetime(2026, 11, 30, 12).timestamp()
+NOW = datetime.fromisoformat("2026-11-30T12:00").timestamp()
 
 
 def test_a_clock_that_is_not_set_is_not_believed():
     assert LocalTime().look(0.0, 5.0) is None
-    assert LocalTime().look(datetime(2023, 12, 31, 12).timestamp(), 5.0) is None
-    assert LocalTime().look(NOW, 5.0) == datetime(2026, 11, 30, 12)
+    assert LocalTime().look(datetime.fromisoformat("2023-12-31T12:00").timestamp(), 5.0) is None
+    assert LocalTime().look(NOW, 5.0) == datetime.fromisoformat("2026-11-30T12:00")
     assert LocalTime().look(1e18, 5.0) is None
 
 
 def test_a_clock_that_was_set_back_is_followed():
     clock = LocalTime()
     assert clock.look(NOW, 0.0)
-    assert clock.look(NOW - 40 * 86_400.0, 1.0) == datetime(2026, 10, 21, 12)
+    assert clock.look(NOW - 40 * 86_400.0, 1.0) == datetime.fromisoformat("2026-10-21T12:00")
 
 
 def test_a_clock_that_leaps_is_believed_when_it_has_stood_so():

@@ -17,13 +17,16 @@ ONE = "boot/3"
 
 
 def at(day, hour=12, minute=0, month=11):
-    return datetime(2026, month, day, hour, minute).timestamp()
+    return datetime.fromisoformat(f"2026-{month:02}-{day:02}T{hour:02}:{minute:02}").timestamp()
+
+
+TENTH = at(10)
 
 
 class Counted:
     """Uplinks whose counter and clocks are told. ``wall`` goes on with ``now``, unless it is set."""
 
-    def __init__(self, *settings, kept=None, wall=at(10)):
+    def __init__(self, *settings, kept=None, wall=TENTH):
         self.told, self.turns, self.keeps = [], [], 0
         self.now, self.wall, self.counter, self.device = 50_000.0, wall, 0, ONE
         self.of = Uplinks(
@@ -39,8 +42,8 @@ class Counted:
 
     def look(self, more=0, seconds=1.0):
         self.now, self.wall, self.counter = self.now + seconds, self.wall + seconds, self.counter + more
-        names = [one.name for one in self.of.settings]
-        self.of.look({name: (self.device, self.counter) for name in names}, self.wall, self.now)
+        counted = dict.fromkeys((one.name for one in self.of.settings), (self.device, self.counter))
+        self.of.look(counted, self.wall, self.now)
         return self
 
     @property
