@@ -84,7 +84,7 @@ events = st.one_of(
     st.builds(Tunnel, st.sampled_from(ANYWHERE), st.sampled_from(["", "no handshake"])),
     st.builds(Carried, st.sampled_from(ANYWHERE), st.sampled_from([0.0, 1e4, 1e6])),
     st.builds(
-        UplinkPrice, st.sampled_from([*ANYWHERE, "wan"]), st.sampled_from([0.0, 30.0]), st.sampled_from([0.0, 0.85, 1.2])
+        UplinkPrice, st.sampled_from([*ANYWHERE, "wan"]), st.sampled_from([0.0, 30.0]), st.sampled_from([0.0, 0.9, 1.2])
     ),
     st.builds(PopState, st.sampled_from(POPS), st.booleans(), st.sampled_from([None, 0.0, 1.0]), st.just(0.0)),
     st.builds(

@@ -77,8 +77,7 @@ def test_hours(loaded, written, meant):
         ("metered = true", "uplink[0].name: is missing"),
         (
             'name = "wwan1"',
-            "uplink[0].name: no path leaves by it: must be the uplink of one, or the dev of one without an uplink; "
-            'did you mean "wwan0"?',
+            "uplink[0].name: no path leaves by it: must be the uplink of one, or the dev of one without an uplink",
         ),
         ('name = "wg-fra1"', "uplink[0].name: no path leaves by it"),
         (f'{LTE}\nmetered = "yes"', "uplink[0].metered: must be true or false"),
@@ -104,6 +103,11 @@ def test_mistakes_are_named_by_their_place(loaded, uplink, said):
         loaded(uplink)
     (line,) = [f"{problem.key}: {problem.allowed}" for problem in raised.value.problems]
     assert line.startswith(said), line
+
+
+def test_who_mistyped_a_name_is_told_the_one_that_was_meant(loaded):
+    with pytest.raises(ConfigError, match=r'did you mean "wwan0"\?'):
+        loaded('name = "wwan1"')
 
 
 def test_names_are_unique_and_mistakes_name_the_entry(loaded):

@@ -100,8 +100,8 @@ GOOD = {"bytes": 1, "began": "2026-11-01", "resets": "month 1", "device": "b/3",
     "kept",
     [
         None, 7, "", [], {}, {**GOOD, "bytes": -1}, {**GOOD, "bytes": 1.5}, {**GOOD, "bytes": True},
-        {**GOOD, "bytes": 1 << 70}, {**GOOD, "bytes": None}, {**GOOD, "counter": "7"}, {**GOOD, "began": "soon"}, {**GOOD, "began": None},
-        {**GOOD, "began": "٢٠٢٦-11-01"}, {**GOOD, "resets": 1}, {**GOOD, "device": 3},
+        {**GOOD, "bytes": 1 << 70}, {**GOOD, "bytes": None}, {**GOOD, "counter": "7"}, {**GOOD, "began": "soon"},
+        {**GOOD, "began": None}, {**GOOD, "began": "٢٠٢٦-11-01"}, {**GOOD, "resets": 1}, {**GOOD, "device": 3},
         {key: value for key, value in GOOD.items() if key != "counter"},
     ],
 )  # fmt: skip
