@@ -45,7 +45,7 @@ def rows(uplinks: Iterable[Mapping[str, Any]], mark: Any) -> Sequence[Sequence[s
             (one["ends"] or "-") if one["cap_bytes"] is not None else "-",
             milliseconds(one["price_ms"] + one["scarcity_ms"]),
             _METERED[one["metered"]],
-            "" if one["device"] else "there is no such device: nothing is counted",
+            "" if one["device"] else "no such device: not counted",
         ]
         for one in uplinks
     ]
@@ -80,12 +80,13 @@ def words(policy: PolicyView, seen: Snapshot) -> list[str]:
 
 def _sentence(one: UplinkView, *, used: bool, others: bool) -> str:
     until = f" until {one.ends}" if one.ends else ""
-    costs = f"{one.name} {_carried(one.bytes, one.cap)}{until}: its paths cost {milliseconds(one.scarcity)} more"
+    carried = f"{one.name} {_carried(one.bytes, one.cap)}."
     if one.state not in _SPARED:
-        return f"{costs}, and twice as much with each further percent."
+        more = milliseconds(one.scarcity)
+        return f"{carried} Its paths cost {more} more now, and twice as much with each further percent{until}."
     if used:
-        return f"{costs}. It is used all the same{_why(others)}."
-    return f"{costs}, and are used only if nothing else is up."
+        return f"{carried} It is used all the same{_why(others)}."
+    return f"{carried} Its paths are used only if nothing else is up{until}."
 
 
 def _why(others: bool) -> str:

@@ -159,7 +159,7 @@ class Daemon:
         await self._endpoint.start()
         self._probing.prober.open()
         await self._steering.start()
-        self._links.uplinks.read()  # before the first answers: the first choice goes by what uplinks cost, too
+        self._links.start()
         self._probing.prober.start()
         self._fleet.read_orders()
         self._steering.believe()
@@ -170,7 +170,6 @@ class Daemon:
             ("tunnels", self._tunnels.watch.run),
             ("traffic", self._traffic.rates.run),
             ("uplinks", self._links.uplinks.run),
-            ("metered", self._links.ask),
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
             ("http", self._endpoint.keep_trying),
@@ -195,6 +194,7 @@ class Daemon:
             end.push_async_callback(self._fleet.stop)
             end.push_async_callback(self._tracing.close)
             end.callback(self._tunnels.close)
+            end.callback(self._links.close)
             end.push_async_callback(self._tasks.cancel)
             end.callback(self._probing.prober.close)
             end.callback(self._driver.stop)

@@ -1,28 +1,25 @@
 """What is read of devices: WireGuard's handshakes, how much traffic paths carry, and how much went over uplinks."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config, TunnelSettings
+from steerd.config.uplink import UplinkSettings
 from steerd.core.events import Link, Tunnel
 from steerd.core.settings import PathId
 from steerd.daemon.driver import Driver
 from steerd.daemon.steering import Steering
 from steerd.store.store import Store
-from steerd.traffic import metered
+from steerd.traffic.metered import Watch
 from steerd.traffic.rates import Rates
 from steerd.traffic.uplinks import ANEW, Uplinks
 from steerd.tunnel.endpoints import Endpoints
 from steerd.tunnel.watch import TunnelWatch
 
 log = logging.getLogger("steerd")
-
-METERED_EVERY: Final = 60.0
-"""Seconds between two questions to NetworkManager which devices are metered."""
 
 
 class Tunnels:
@@ -85,17 +82,25 @@ class Links:
         self._store = store
         self.keep: Callable[[], None] = lambda: None
         self.uplinks = Uplinks(config.uplinks, counts, on_price=driver.feed, on_turn=self._turned, keep=self._keep)
+        self._metered = Watch(self.uplinks.metered)
 
     async def prepare(self, config: Config) -> StageChange:
         """Any uplinks will do."""
-        return Swap(self.uplinks.configure, self.uplinks.settings, config.uplinks)
+        return Swap(self._configure, self.uplinks.settings, config.uplinks)
 
-    async def ask(self) -> None:
-        """Ask NetworkManager now and then, for ever, while it matters what it says."""
-        while True:
-            if self.uplinks.asks and (found := await asyncio.to_thread(metered.ask)) is not None:
-                self.uplinks.metered(found)
-            await asyncio.sleep(METERED_EVERY)
+    def start(self) -> None:
+        """Tell what uplinks cost, before anything is chosen, and ask NetworkManager, if it matters what it says."""
+        self.uplinks.read()
+        if self.uplinks.asks:
+            self._metered.start()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._metered.close()
+
+    def _configure(self, settings: Sequence[UplinkSettings]) -> None:
+        self.uplinks.configure(settings)
+        self.start()
 
     def _keep(self) -> None:
         self.keep()

@@ -125,12 +125,11 @@ class Uplinks:
 
     def configure(self, settings: Sequence[UplinkSettings]) -> None:
         """Take other settings. Counts go on; those of uplinks that are no longer listed rest, and their paths cost
-        nothing more."""
+        nothing more. What the others cost is told with the next `read`."""
         gone = self._uplinks.keys() - {one.name for one in settings}
         for name in sorted(gone):
             self._on_price(UplinkPrice(name, 0.0))
         self._take(settings)
-        self.read()
 
     async def run(self) -> None:
         """Read and tell, for ever."""

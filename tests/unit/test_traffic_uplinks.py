@@ -1,5 +1,7 @@
 """Uplinks: from counters and the clock to what they cost, and what is told of their caps."""
 
+import asyncio
+import threading
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,7 +10,7 @@ import pytest
 from steerd.config.uplink import METERED, Every, Hours, Resets, UplinkSettings
 from steerd.core.events import UplinkPrice
 from steerd.traffic.count import ABSENT
-from steerd.traffic.metered import ask, read
+from steerd.traffic.metered import Watch, ask, read
 from steerd.traffic.uplinks import CLOCK_BELIEVED, HOURS_STAND, KEPT_EVERY, KEPT_SOONEST, Uplinks
 
 MB = 10**6
@@ -276,3 +278,25 @@ def test_networkmanager_is_asked_in_a_language_that_is_known(tmp_path):
     program.write_text('#!/bin/sh\necho "GENERAL.DEVICE:wwan0"; [ "$LC_ALL" = C ] && echo "GENERAL.METERED:yes"\n')
     program.chmod(0o755)
     assert ask([str(program)]) == {"wwan0": True}
+
+
+def test_nobody_waits_for_networkmanager(monkeypatch):
+    """It is asked in a thread of its own, and what it says is told on the loop."""
+    here, told = threading.get_ident(), []
+    monkeypatch.setattr("steerd.traffic.metered.ask", lambda: {"wwan0": threading.get_ident() != here})
+
+    async def asked():
+        heard = asyncio.Event()
+
+        def tell(found):
+            told.append((found, threading.get_ident()))
+            heard.set()
+
+        watch = Watch(tell)
+        watch.start()
+        watch.start()
+        await asyncio.wait_for(heard.wait(), 30.0)
+        watch.close()
+
+    asyncio.run(asked())
+    assert told == [({"wwan0": True}, here)]
