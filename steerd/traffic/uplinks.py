@@ -88,7 +88,7 @@ class _Uplink:
         if state == ANEW:
             return f"{name} is counted anew from {self.count.began} on, after {show(before)}; its cap is {cap}"
         if state == NEARING:
-            return f"{name} has carried {count} of its cap of {cap}: it costs more and more from now on{until}"
+            return f"{name} has carried {count} of its cap of {cap}: it costs more and more{until}"
         done = f"has reached its cap of {cap}" if state == REACHED else f"has carried {count} of its cap of {cap}"
         return f"{name} {done}: it is used only if nothing else is up{until}"
 

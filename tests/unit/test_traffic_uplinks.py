@@ -72,7 +72,7 @@ def test_it_is_told_when_a_cap_is_neared_reached_and_counted_anew():
     one.look(seconds=60.0)
     assert one.states == ["near", "last-resort", "reached", "reset"]
     assert [words for _, words in one.turns] == [
-        "wwan0 has carried 80.0 MB of its cap of 100 MB: it costs more and more from now on until 2026-12-01",
+        "wwan0 has carried 80.0 MB of its cap of 100 MB: it costs more and more until 2026-12-01",
         "wwan0 has carried 94.0 MB of its cap of 100 MB: it is used only if nothing else is up until 2026-12-01",
         "wwan0 has reached its cap of 100 MB: it is used only if nothing else is up until 2026-12-01",
         "wwan0 is counted anew from 2026-12-01 on, after 150 MB; its cap is 100 MB",
