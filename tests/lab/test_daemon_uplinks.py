@@ -38,6 +38,12 @@ def carried(world: World, pop: str) -> None:
     assert set(by_pop) == {pop}, by_pop
 
 
+def mostly(world: World) -> str:
+    """The PoP that answers most of the users' packets now."""
+    by_pop = world.traffic.between(time.monotonic() - 1.0).by_pop
+    return max(by_pop, key=by_pop.__getitem__, default="")
+
+
 def end(daemon: subprocess.Popen[Any]) -> None:
     daemon.terminate()
     daemon.wait(60)
@@ -123,3 +129,24 @@ def test_a_cap_moves_traffic_away_before_it_is_reached_and_back_after_the_reset_
     assert whole == by_epoch[1:]
     assert all(whole)
     assert cut == by_epoch[0][: len(cut)]
+
+
+def pinned() -> Any:
+    """Connections that never end stay where they began, but not until the cap is reached."""
+    with World(rate=200) as world:
+        config = world.gateway_config(tables=UPLINK.format("2MB")).replace('flows = "move"', 'flows = "pin"')
+        start(world, config)
+        until(lambda: choice(world) == FAST)
+        until(lambda: choice(world) == NEXT, 120.0)
+        near = uplink(world)
+        carried(world, "fra1")
+        until(lambda: mostly(world) == "ams1", 120.0)
+        return {"near": near, "spared": uplink(world)}
+
+
+@pytest.mark.nft
+def test_connections_that_would_stay_leave_before_the_cap_is_reached_too() -> None:
+    found = run(f"{__name__}:pinned", timeout=300)
+    assert found["near"]["state"] == "near"
+    assert found["spared"]["state"] == "last-resort"
+    assert 1_880_000 <= found["spared"]["bytes"] < 2_000_000
