@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from steerd.status.snapshot import UplinkView
-from steerd.web.text import header, lines, series
+from steerd.web.text import header, labels, line
 
 BYTES: Final = "steerd_uplink_bytes_total"
 CAP: Final = "steerd_uplink_cap_bytes"
@@ -20,7 +20,8 @@ HEADERS: Final = {
 def add(page: Mapping[str, list[str]], uplinks: Iterable[UplinkView]) -> None:
     """Append the lines of each to those of each family."""
     for one in uplinks:
-        page[BYTES].append(lines([series(BYTES, uplink=one.name)], [one.bytes]))
-        page[PRICE].append(lines([series(PRICE, uplink=one.name)], [(one.price + one.scarcity) / 1000.0]))
+        inner = labels(uplink=one.name)
+        page[BYTES].append(line(BYTES, inner, one.bytes))
+        page[PRICE].append(line(PRICE, inner, (one.price + one.scarcity) / 1000.0))
         if one.cap is not None:
-            page[CAP].append(lines([series(CAP, uplink=one.name)], [one.cap]))
+            page[CAP].append(line(CAP, inner, one.cap))
