@@ -1,6 +1,6 @@
 """What uplinks have carried, what they cost, and who uses one that is to be spared: as steerctl's JSON and in words."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steerd.core.views import PolicyView
@@ -34,7 +34,7 @@ def figures(seen: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
-def rows(uplinks: Iterable[Mapping[str, Any]], mark: Any) -> Sequence[Sequence[str]]:
+def rows(uplinks: Iterable[Mapping[str, Any]], mark: Callable[[str], str]) -> Sequence[Sequence[str]]:
     """Those of a table; ``mark`` shows a state."""
     return [
         [

@@ -108,7 +108,7 @@ class Carried(NamedTuple):
 
 class UplinkPrice(NamedTuple):
     """What an uplink costs. ``price``: so much more each path over it, in ms, at a policy's weight of biases; ``used``:
-    which share of its cap is used up, 1 and more when it is reached; 0: it has none. Both 0: it costs nothing."""
+    which share of its cap is used up, 1 at most; 0: it has none, or that is of no matter. Both 0: it costs nothing."""
 
     uplink: str
     price: float

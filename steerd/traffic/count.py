@@ -14,13 +14,15 @@ ABSENT: Final = ""
 @dataclass(slots=True)
 class Count:
     """``bytes`` since the day ``began``, both ways together, by the rule ``resets`` (both empty: the clock was never
-    right). ``device``: which one was read last, of all that had the name, and its ``counter`` then (None: none was)."""
+    right). ``device``: which one was read last, of all that had the name, and its ``counter`` then (None: none was).
+    ``former``: when it was thought to have begun before the clock said otherwise."""
 
     bytes: int = 0
     began: str = ""
     resets: str = ""
     device: str | None = None
     counter: int = 0
+    former: str = ""
 
     def look(self, device: str, counter: int) -> None:
         """The device's counter says so. What it says first is where counting begins; a counter that went back, or that
@@ -41,12 +43,14 @@ class Count:
             return False
         if began <= self.began:
             return False
-        self.began, self.bytes = began, 0
-        return True
+        anew, self.began, self.former = began != self.former, began, ""
+        if anew:
+            self.bytes = 0
+        return anew
 
     def dated(self, began: str) -> None:
-        """It began on this day after all: the clock was ahead before."""
-        self.began = began
+        """It began on this day, as far as the clock goes: that was wrong before, or is now."""
+        self.began, self.former = began, self.began
 
     def kept(self) -> dict[str, Any]:
         """For `restored`."""
@@ -57,12 +61,12 @@ class Count:
         """What an earlier run kept; None: it makes no sense."""
         if not isinstance(kept, dict):
             return None
-        total, began, resets, device, counter = (kept.get(name) for name in cls.__slots__)
+        total, began, resets, device, counter, former = (kept.get(name) for name in cls.__slots__)
         if not (_is_count(total) and _is_count(counter) and isinstance(device, str | None)):
             return None
         if not (isinstance(began, str) and isinstance(resets, str) and _DAY.fullmatch(began)):
             return None
-        return cls(total, began, resets, device, counter)
+        return cls(total, began, resets, device, counter, former if isinstance(former, str) else "")
 
 
 def _is_count(one: Any) -> TypeGuard[int]:

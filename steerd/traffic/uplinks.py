@@ -228,7 +228,7 @@ class Uplinks:
         """The engine hears of whole percents alone, as what an uplink costs changes with these."""
         if one.settings.metered is None:
             one.metered = self._metered.get(one.settings.name)
-        price = UplinkPrice(one.settings.name, one.price, int(100.0 * one.used + 1e-9) / 100.0)
+        price = UplinkPrice(one.settings.name, one.price, min(int(100.0 * one.used + 1e-9), 100) / 100.0)
         if scarcity(price.used) == 0.0:
             price = price._replace(used=0.0)
         if price != one.told:

@@ -61,7 +61,7 @@ def test_an_uplink_costs_what_its_count_says_in_whole_percents():
     one = Counted().look()
     assert one.told == [UplinkPrice("wwan0", 0.0)]  # told from the start: nothing else is known of it
     one.look(79 * MB).look(1 * MB).look(100_000).look(800_000).look(200_000).look(14 * MB).look(200 * MB)
-    assert [event.used for event in one.told] == [0.0, 0.8, 0.81, 0.95, 2.95]
+    assert [event.used for event in one.told] == [0.0, 0.8, 0.81, 0.95, 1.0]
 
 
 def test_it_is_told_when_a_cap_is_neared_reached_and_counted_anew():
@@ -135,6 +135,20 @@ def test_a_count_from_a_time_to_come_is_dated_when_the_clock_has_stood_so_long_e
     one.now += 19 * 86_400.0
     one.look().look(seconds=120.0)
     assert one.view.began == "2026-12-01"
+
+
+def test_a_clock_that_stands_behind_for_days_loses_nothing_when_it_is_mended():
+    one = Counted().look().look(96 * MB)
+    one.wall = at(5, month=3)
+    for _ in range(3):
+        one.look(seconds=CLOCK_BELIEVED)
+    assert one.view.began == "2026-03-01"
+    one.wall = at(13)
+    one.look().look(MB, seconds=4000.0)  # it leapt, and is believed after an hour
+    assert (one.view.began, one.view.bytes, one.states) == ("2026-11-01", 97 * MB, ["last-resort"])
+    one.wall, one.now = at(30, 23, 59), one.now + 17 * 86_400.0
+    one.look().look(seconds=120.0)
+    assert (one.view.began, one.view.bytes) == ("2026-12-01", 0)
 
 
 def test_without_a_clock_it_is_counted_all_the_same():
