@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steerd.config.uplink import METERED, Every, Hours, Resets, UplinkSettings
 from steerd.core.events import UplinkPrice
@@ -314,3 +316,29 @@ def test_nobody_waits_for_networkmanager(monkeypatch):
 
     asyncio.run(asked())
     assert told == [({"wwan0": True}, here)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [0.0, 1.0, -86_400.0 * 3, -86_400.0 * 40, -86_400.0 * 400, -1.7e9]
+            ),  # how wrong the clock is
+            st.integers(0, 3 * MB),
+            st.sampled_from([1.0, 60.0, 5000.0]),
+            st.booleans(),  # whether steerd begins anew before
+        ),
+        max_size=40,
+    )
+)
+def test_no_clock_that_is_set_back_and_no_restart_loses_a_byte(steps):
+    """All within one month, as it really is."""
+    one, true, total = Counted().look(), TENTH, 0
+    for wrong, more, seconds, restarts in steps:
+        if restarts:
+            again = Counted(kept=one.of.kept())
+            again.now, again.counter, one = one.now, one.counter, again
+        true += seconds
+        one.wall, total = true + wrong - seconds, total + more
+        one.look(more, seconds)
+    assert one.view.bytes == total
