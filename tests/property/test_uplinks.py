@@ -1,5 +1,5 @@
-"""Caps as rules see them: whatever is used of two uplinks, traffic moves seldom, and does not stay where a cap is reached
-while the other has room."""
+"""Caps as rules see them: whatever is used of two uplinks, traffic moves seldom, and leaves a cap that is reached while
+the other has room."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
