@@ -1,5 +1,5 @@
 """The series of one path and of one policy. What is kept are the labels that all of its series have: of 300 paths there
-are more than 20,000 series, whose lines would take 4 MB."""
+are more than 20,000 series, whose lines would take 3 MB."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
