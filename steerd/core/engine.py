@@ -160,7 +160,8 @@ class Engine:
         self._decisions.end_round(dt, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
-            self._weigh(now)
+            if self._charges.fade:
+                self._weigh(now)
             self._decisions.carry(now)
             self._decisions.ask_cadences()
 

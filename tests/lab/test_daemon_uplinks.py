@@ -19,7 +19,7 @@ from tests.lab.waiting import until
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 FAST, NEXT = "fra1/tun-fra1", "ams1/tun-ams1"
-UPLINK = '[[uplink]]\nname = "tun-fra1"\nmetered = false\ncap = "{}"\nresets = "1st"\n'
+UPLINK = '[[uplink]]\nname = "tun-fra1"\ncap = "{}"\nresets = "1st"\n'
 
 
 def choice(world: World) -> Any:

@@ -17,11 +17,12 @@ def test_what_is_said_of_load_fades_and_then_goes(load, age, share):
     loads = Loads()
     loads.told("fra1", load, 1000.0)
     assert loads.shares(1000.0 + age) == {"fra1": pytest.approx(share)}
-    assert bool(loads.shares(1000.0 + age)) == (age < GONE)
+    assert bool(loads) == (age < GONE)
 
 
 def test_a_pop_that_no_longer_speaks_of_load_has_none():
     loads = Loads()
     loads.told("fra1", 1.0, 0.0)
     loads.told("fra1", None, 1.0)
+    assert not loads
     assert loads.shares(1.0) == {}

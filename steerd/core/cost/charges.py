@@ -32,6 +32,11 @@ class Charges:
         self._loads = Loads()
         self._uplinks: dict[str, UplinkPrice] = {}
 
+    @property
+    def fade(self) -> bool:
+        """Whether anything changes by time alone."""
+        return bool(self._loads)
+
     def loaded(self, event: PopState, now: float) -> None:
         """A PoP says how loaded it is."""
         self._loads.told(event.pop, event.load, now - event.age)

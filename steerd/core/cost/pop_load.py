@@ -19,6 +19,9 @@ class Loads:
     def __init__(self) -> None:
         self._read: dict[str, tuple[float, float]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._read)
+
     def told(self, pop: str, load: float | None, at: float) -> None:
         """``load``, 0 to 1, was read at ``at``; None: the PoP does not say any more."""
         if load is None:
