@@ -110,8 +110,7 @@ class Router:
     def spare(self, paths: AbstractSet[PathId]) -> None:
         """These are to carry nothing but what has no other way: connections pinned to them are released, as soon as no
         policy uses them."""
-        self._release.spare(paths)
-        if self._upkeep:
+        if self._release.spare(paths) and self._upkeep:
             self._upkeep.look_around()
 
     def far_ends(self, found: Mapping[str, tuple[str, int]]) -> None:

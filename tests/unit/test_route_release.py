@@ -37,9 +37,9 @@ def test_what_is_left_on_a_path_that_is_spared_is_released_at_once_and_once():
 
 def test_a_path_that_is_spared_after_it_was_left_is_released_then():
     one = left()
-    one.spare(frozenset({A}))
+    assert one.spare(frozenset({A}))
     assert one.due(11.0, HOUR) == [Due(A, inbound=False)]
-    one.spare(frozenset({A}))  # no news
+    assert not one.spare(frozenset({A}))  # no news
     assert one.due(12.0, HOUR) == []
 
 

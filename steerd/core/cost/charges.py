@@ -13,7 +13,7 @@ NEAR: Final = 80
 
 LAST_RESORT: Final = 94
 """Percent of its cap from which it costs no more, for that is more than anything else: 16.4 s. What is left of the cap
-is for what cannot go elsewhere: connections that stay where they are, and times when nothing else is up."""
+is for probes, for what is under way, and for times when nothing else is up."""
 
 DEAREST: Final = 2.0 ** (LAST_RESORT - NEAR)
 

@@ -47,11 +47,13 @@ class Release:
         """It answers again."""
         self._dead.pop(path, None)
 
-    def spare(self, paths: AbstractSet[PathId]) -> None:
+    def spare(self, paths: AbstractSet[PathId]) -> bool:
         """These are used only if nothing else is up: what is left behind there is released at once. What came in by
-        them goes on."""
-        self._left |= dict.fromkeys(paths & self._left.keys() - self._spared, -inf)
+        them goes on. True: something is due."""
+        due = paths & self._left.keys() - self._spared
+        self._left |= dict.fromkeys(due, -inf)
         self._spared = frozenset(paths)
+        return bool(due)
 
     def due(self, now: float, max_drain: float) -> list[Due]:
         """What is to be released now; each is told once."""
