@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
+from steerd.config.uplink import UplinkSettings
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
 IPV4 = 4
@@ -284,6 +285,7 @@ class Config:
     """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
     hooks: tuple[HookSettings, ...] = ()
+    uplinks: tuple[UplinkSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
