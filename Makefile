@@ -65,7 +65,7 @@ test-wireguard: $(VENV)/dev.stamp ## lab tests over tunnels of wireguard-go: the
 
 test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 	$(NEED) $(NEEDS_test-deb)
-	$(BIN)/python -m pytest -m deb
+	$(BIN)/python -m pytest -m deb -rs
 
 test-system: $(VENV)/sbom.stamp $(VENV)/$(RELEASE) ## the package under a real systemd; RELEASE=debian-13, ubuntu-24.04; as root (4 minutes)
 	$(NEED) $(NEEDS_test-system)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
+from steerd.config.uplink import UplinkSettings
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
 IPV4 = 4
@@ -39,7 +40,7 @@ class HttpCheck:
 @dataclass(frozen=True, slots=True)
 class ProbePath:
     """A path as the prober sees it: those of its `targets` that are of one family are one of the core's legs, and
-    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for TCP and UDP;
+    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for all but ICMP;
     `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the key of authenticated
     STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
@@ -58,6 +59,7 @@ class ProbePath:
     budget: float | None = None
     quorum: int = 0
     check: HttpCheck | None = None
+    query: str = ""
 
     @property
     def legs(self) -> Sequence[int]:
@@ -283,6 +285,7 @@ class Config:
     """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
     hooks: tuple[HookSettings, ...] = ()
+    uplinks: tuple[UplinkSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is allowed but hardly meant, one line each."""
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

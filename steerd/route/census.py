@@ -97,7 +97,7 @@ class Census:
         every, counts = self._counting.every, self._counting.counts
         ways = self._ways()
         handed: Counter[str] = sum((seen.left + seen.own for seen in news.values()), Counter())
-        devices = {device for way in ways.values() for device in way.all}
+        devices = {*handed, *(device for way in ways.values() for device in way.chosen)}
         await self._own.do(partial(self._look_at_wires, handed, devices, now, every))
         moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
         for example in await self._own.do(lambda: self._counting.examples(held)):
@@ -168,12 +168,11 @@ class Census:
     def _guarded(self) -> dict[Key, int]:
         """What each policy's guard has dropped since the last look. What it drops between that and a change of its
         table goes uncounted."""
-        found, held = self._protection.counted(), self._protection.held
-        new: dict[Key, int] = {}
-        for policy in held.settings.policies if held else ():
+        held, new = self._protection.held, dict[Key, int]()
+        guarded = [policy for policy in held.settings.policies if policy.guard is not Guard.OFF] if held else []
+        found = self._protection.counted(map(guard_chain, guarded))
+        for policy in guarded:
             chain = guard_chain(policy)
-            if policy.guard is Guard.OFF:
-                continue
             before = self._before.packets.get(chain, ()) if found.time == self._before.time else ()
             for at, (family, total) in enumerate(zip(FAMILIES, found.packets.get(chain, ()), strict=False)):
                 if count := max(0, total - (before[at] if at < len(before) else 0)):

@@ -305,7 +305,7 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
         ('[gateway]\nname = "a/b"' + POP, "gateway.name: must be a name"),
         ("half_life = 2" + POP, "half_life: is not a known key; it belongs in [score]"),
         ('[score]\ninterval = "1s"' + POP, "score.interval: is not a known key; it belongs in [probe]"),
-        ('[probe]\nmethod = "ping"' + POP, 'probe.method: must be "icmp", "tcp", "http" or "udp"'),
+        ('[probe]\nmethod = "ping"' + POP, 'probe.method: must be "icmp", "tcp", "http", "dns" or "udp"'),
         ("[probe]\ninterval = true" + POP, "probe.interval: must be a duration from 10ms to 1h"),
         ("[probe]\ninterval = inf" + POP, "probe.interval: must be a duration from 10ms to 1h"),
         ("[score]\nhalf_life = 0" + POP, "score.half_life: must be a duration from 100ms to 1h"),
@@ -516,7 +516,7 @@ JUNK = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(JUNK)), min_size=1, max_size=6))
 def test_whatever_is_written_only_config_errors_come_out(tmp_path, edits):
     text = EXAMPLE.read_text()
@@ -536,7 +536,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_values_only_config_errors_come_out(tmp_path, data, monkeypatch):
     from steerd.config import toml as read
