@@ -139,10 +139,11 @@ class Prefixes:
 
 class Flows(StrEnum):
     """What becomes of established connections at a switch: they move too, or stay while new ones take the new path;
-    AUTO: they stay where the kernel and `nft` can do it."""
+    AUTO: they stay where the kernel and `nft` can do it. CLIENT: they stay, and so do new ones of whoever has some."""
 
     AUTO = "auto"
     PIN = "pin"
+    CLIENT = "client"
     MOVE = "move"
 
 
@@ -160,7 +161,8 @@ class RoutePolicy:
     """A policy as the kernel sees it. `order` is its place in the file, from 0. Empty `sources` and `iifs`
     select everything forwarded; `fwmark` is the mark that packets must have, and the bits of it that count (none: any).
     `allowed` are the paths that it may use (None: all); `max_drain` is how long its connections may stay on a path that
-    was left, in seconds; `spread` is how many paths may carry its traffic at a time."""
+    was left, in seconds; `client_idle` how long a client that is kept whole may be silent until it is free to take
+    another path, in seconds; `spread` is how many paths may carry its traffic at a time."""
 
     policy: PolicyId
     table: int
@@ -175,6 +177,7 @@ class RoutePolicy:
     guard: Guard = Guard.OFF
     flows: Flows = Flows.MOVE
     max_drain: float = 3600.0
+    client_idle: float = 300.0
     allowed: frozenset[PathId] | None = None
     spread: int = 1
 

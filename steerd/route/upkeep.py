@@ -15,6 +15,7 @@ from steerd.route.around.surroundings import Surroundings
 from steerd.route.census import Census
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
+from steerd.route.kernel.clients import forget_clients
 from steerd.route.kernel.conntrack import forget
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
@@ -141,10 +142,14 @@ class Upkeep:
         due = self._release.due(asyncio.get_running_loop().time(), self._max_drain())
         paths = {path.path: path for path in self.settings.paths}
         marks = [paths[one.path].mark for one in due if one.path in paths]
+        clients = self._protection.clients(marks)
         marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
-        if marks:
+        # Twice, where clients are kept: a packet that is on its way meanwhile may bring its sender back once.
+        steps = [partial(forget_clients, self.settings.nft_table, clients)] if clients else []
+        steps += [partial(forget, marks, self.settings.mark_mask)] if marks else []
+        for step in steps * len(steps):
             try:
-                await self.worker.do(lambda: forget(marks, self.settings.mark_mask))
+                await self.worker.do(step)
             except OSError as error:
                 log.warning("cannot release connections pinned to %s: %s", ", ".join(one.path for one in due), error)
 

@@ -487,6 +487,11 @@ CASES = {
         changed(nftables=replace(HEALTHY.nftables, refusals={"guard": None, "pin": "nft: no ct"})),
         [("nft-refuses", "policies", None)],
     ),
+    "no clients kept whole": (
+        FILE + 'flows = "client"\n',
+        changed(nftables=replace(HEALTHY.nftables, refusals={"guard": None, "pin": None, "client": "nft: no fib"})),
+        [("nft-refuses", "policy users", None)],
+    ),
     "unread": (FILE, changed(unread=(Unread("nftables", "no"),)), [("not-looked-at", "this check", None)]),
     # where metrics are served
     "metrics elsewhere": (

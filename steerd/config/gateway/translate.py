@@ -260,6 +260,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 # A connection goes where its prefix does: peers are told apart by destinations only.
                 flows=Flows.MOVE if own.actuator == "wireguard" else Flows(policy.written.flows),
                 max_drain=policy.written.max_drain,
+                client_idle=policy.written.client_idle,
                 allowed=everyone - {path for path, _reason in policy.forbidden},
                 spread=policy.written.spread,
             )
