@@ -1,5 +1,6 @@
 """The routing stage as the daemon knows it: asyncio outside, one worker thread for the kernel inside."""
 
+import asyncio
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from steerd.route.change import RouteChange
 from steerd.route.claim import Claim
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel
+from steerd.route.move import Moved, move
 from steerd.route.news import News
 from steerd.route.nft.protect import Protection
 from steerd.route.once import cleanup
@@ -120,6 +122,15 @@ class Router:
         """AllowedIPs are not as they were left: WireGuard itself does not tell."""
         if self._upkeep:
             self._upkeep.changed()
+
+    async def move(self, policy: PolicyId) -> Moved:
+        """Lets go of what is pinned to other paths than those that carry the policy now. Raises `RouteError` if none
+        does; `OSError`."""
+        reconciler, upkeep = self._running()
+        async with self._worker.turn:
+            addresses = await self._worker.do(upkeep.kernel.addresses)
+        # In a thread of its own: there may be many.
+        return await asyncio.to_thread(move, reconciler.standing, upkeep.protection, addresses, policy)
 
     async def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes: what TCP connections are told when they open."""

@@ -57,8 +57,8 @@ class Upkeep:
         self.news = news
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[PathId, Underlay] = {}
-        self._kernel = kernel
-        self._protection = protection
+        self.kernel = kernel
+        self.protection = protection
         self._around = around
         self._release = release
         self._changed = asyncio.Event()
@@ -87,7 +87,7 @@ class Upkeep:
         """Adopt what the kernel has, complete it, and watch from then on. Raises `RouteError`, or `OSError`."""
         effective = await self.resolve(self.settings)
         result = await self.worker.do(lambda: self.reconciler.start(effective))
-        if self._protection.can:
+        if self.protection.can:
             self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
         loop = asyncio.get_running_loop()
         for watch in filter(None, (self._watch, self._nft_watch)):
@@ -142,7 +142,7 @@ class Upkeep:
         due = self._release.due(asyncio.get_running_loop().time(), self._max_drain())
         paths = {path.path: path for path in self.settings.paths}
         marks = [paths[one.path].mark for one in due if one.path in paths]
-        clients = self._protection.clients(marks)
+        clients = self.protection.clients(marks)
         marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
         # Twice, where clients are kept: a packet that is on its way meanwhile may bring its sender back once.
         steps = [partial(forget_clients, self.settings.nft_table, clients)] if clients else []
@@ -164,7 +164,7 @@ class Upkeep:
     def retarget(self, settings: RouteSettings) -> None:
         """Watch over these settings, which are in force now."""
         self.settings = settings
-        self._watch.retarget(settings.protocol, self._kernel.port)
+        self._watch.retarget(settings.protocol, self.kernel.port)
         if self._nft_watch:
             self._nft_watch.retarget(settings.nft_table)
         self.news.know(self.reconciler)
@@ -256,7 +256,7 @@ class Upkeep:
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
-        guarded = "guard" in self._protection.can
+        guarded = "guard" in self.protection.can
         look = partial(self._around.look, self.settings, pinned=self._pins(), guarded=guarded, far_ends=self._far_ends)
         try:
             effective = await self.worker.do(look)
@@ -271,7 +271,7 @@ class Upkeep:
 
     def _remark(self) -> None:
         before = self.remarks
-        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.account.remarks)
+        self.remarks = (*self._around.remarks, *self.protection.remarks, *self.reconciler.account.remarks)
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:
@@ -283,7 +283,7 @@ class Upkeep:
         self.chosen()
 
     def _pins(self) -> bool:
-        return self._protection.pins(self.settings)
+        return self.protection.pins(self.settings)
 
     def _max_drain(self) -> float:
         return max((policy.max_drain for policy in self.settings.policies), default=math.inf)

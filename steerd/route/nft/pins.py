@@ -27,7 +27,7 @@ from steerd.route.wanted.selection import Selection
 
 MOST_CLIENTS: Final = 32_768
 """In a set: of one policy, path and family. Those beyond it go by their policy's choice, connection by connection."""
-_SET: Final = re.compile(r"clients_\d+_([0-9a-f]+)_[46]_\w+")
+_SET: Final = re.compile(r"clients_(\d+)_([0-9a-f]+)_[46]_\w+")
 _FOR_OTHERS: Final = "fib daddr type != unicast accept"
 """What is for this machine, or for all, is not led anywhere."""
 
@@ -174,10 +174,11 @@ def _kept(settings: RouteSettings, policy: RoutePolicy) -> list[_Kept]:
     ]
 
 
-def clients(table: Table | None, marks: Collection[int]) -> list[str]:
-    """The sets of a table in which clients are remembered for paths with these marks."""
+def clients(table: Table | None, marks: Collection[int], policy: RoutePolicy | None = None) -> list[str]:
+    """The sets of a table in which clients, or those of one policy, are remembered for paths with these marks."""
     found = [name for block in table.blocks for kind, name in names(block) if kind == "set"] if table else []
-    return [name for name in found if (parts := _SET.fullmatch(name)) and int(parts[1], 16) in marks]
+    sets = [parts for parts in map(_SET.fullmatch, found) if parts and int(parts[2], 16) in marks]
+    return [parts[0] for parts in sets if policy is None or int(parts[1]) == policy.table]
 
 
 def crowded(policy: RoutePolicy, counted: Mapping[str, Iterable[int]]) -> int:

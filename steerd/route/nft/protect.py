@@ -104,9 +104,9 @@ class Protection(ExitStack):
         """Whether connections are pinned under these settings."""
         return "pin" in self.can and settings.pins
 
-    def clients(self, marks: Collection[int]) -> list[str]:
-        """The sets in which clients are remembered for paths with these marks."""
-        return clients(self._firewall.wanted, marks)
+    def clients(self, marks: Collection[int], policy: RoutePolicy | None = None) -> list[str]:
+        """The sets in which clients, or those of one policy, are remembered for paths with these marks."""
+        return clients(self._firewall.wanted, marks, policy)
 
     def guards(self, policy: RoutePolicy) -> bool:
         """Whether the policy's packets can leave by its paths only."""
