@@ -211,6 +211,7 @@ class Daemon:
             dropped=router.dropped(),
             packets=router.packets(),
             packet_totals=router.packet_totals(),
+            staying=router.staying(),
             observed=router.observed() if isinstance(router, Observer) else None,
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),

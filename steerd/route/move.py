@@ -8,7 +8,7 @@ from steerd.config.settings import Flows, RoutePath, RoutePolicy
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.error import RouteError
 from steerd.route.kernel.clients import forget_clients
-from steerd.route.kernel.conntrack import Pinned, forget_each, pinned
+from steerd.route.kernel.conntrack import Pinned, let_go, pinned
 from steerd.route.nft.protect import Protection
 from steerd.route.owners import Owners
 from steerd.route.reconcile.standing import Standing
@@ -16,8 +16,8 @@ from steerd.route.wanted.choice import BLOCKED
 
 
 class Moved(NamedTuple):
-    """``paths`` carry the policy. ``let_go``: connections that conntrack has forgotten. ``unsure``: those that may be
-    another policy's as well, and stay."""
+    """``paths`` carry the policy. ``let_go``: how many connections were. ``unsure``: how many may be another policy's
+    as well, and stay."""
 
     paths: tuple[PathId, ...]
     let_go: int
@@ -30,8 +30,8 @@ def move(
     addresses: Mapping[str, Sequence[IPv4Interface | IPv6Interface]],
     name: PolicyId,
 ) -> Moved:
-    """Has the policy's connections, and clients, on paths that do not carry it forgotten: their next packets go by
-    those that do. ``addresses`` are the gateway's own, by device. Raises `RouteError` if none does; `NetlinkError`."""
+    """Lets go of the policy's connections, and clients, on paths that do not carry it: their next packets go by those
+    that do. ``addresses`` are the gateway's own, by device. Raises `RouteError` if none does; `NetlinkError`."""
     settings, paths = standing.settings, standing.choices.get(name, BLOCKED).carrying
     policy = next((one for one in settings.policies if one.policy == name), None)
     if policy is None or not paths:
@@ -44,7 +44,7 @@ def move(
     for _ in (1, 2) if sets else (1,):
         forget_clients(settings.nft_table, sets)
         mine, others = _told(owners, policy, pinned(left, settings.mark_mask), left)
-        gone, unsure = gone + forget_each(mine), len(others)
+        gone, unsure = gone + let_go(mine, settings.mark_mask), len(others)
     return Moved(paths, gone, unsure)
 
 

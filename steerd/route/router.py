@@ -189,6 +189,10 @@ class Router:
         """Packets since the start, by policy, family (4 or 6), where they went, and device."""
         return self._upkeep.census.totals() if self._upkeep else {}
 
+    def staying(self) -> Mapping[PathId, int]:
+        """Connections on paths that carry no policy, of those that have some, as last counted."""
+        return self._upkeep.staying.counts if self._upkeep else {}
+
     def underlays(self) -> Mapping[PathId, Underlay]:
         """Where the tunnels that paths lead through send their outer packets, as last seen."""
         return self._upkeep.underlays if self._upkeep else {}

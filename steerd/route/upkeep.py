@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -16,7 +16,7 @@ from steerd.route.census import Census
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
 from steerd.route.kernel.clients import forget_clients
-from steerd.route.kernel.conntrack import forget
+from steerd.route.kernel.conntrack import forget, let_go, pinned
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.objects import Device
@@ -26,6 +26,7 @@ from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
+from steerd.route.staying import Staying
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Underlay
 
@@ -69,6 +70,7 @@ class Upkeep:
         self._tasks: list[asyncio.Task[None]] = []
         self._nft = Worker("steerd-nft")  # a thread of its own: no switch waits for `nft`
         self.census = Census(protection, around, reconciler, worker, self._nft, self._publish)
+        self.staying = Staying(lambda: reconciler.standing, self._pins)
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
         self._readers: list[Reader] = []
@@ -99,6 +101,7 @@ class Upkeep:
             asyncio.create_task(self._boundary.keep(self._tend), name="steerd-route"),
             asyncio.create_task(self._boundary.keep(self._follow), name="steerd-route-surroundings"),
             asyncio.create_task(self._boundary.keep(self.census.run), name="steerd-route-packets"),
+            asyncio.create_task(self._boundary.keep(self.staying.run), name="steerd-route-connections"),
         ]
         return result.installed
 
@@ -130,6 +133,7 @@ class Upkeep:
         now = asyncio.get_running_loop().time()
         self._remark()
         self._release.chose([path.path for path in self.settings.paths], self.reconciler.standing.chosen, now)
+        self.staying.used(self.reconciler.standing.chosen)
         if self.reconciler.retry_at <= now:
             self._changed.set()
         if self.reconciler.loose:
@@ -141,13 +145,16 @@ class Upkeep:
             return
         due = self._release.due(asyncio.get_running_loop().time(), self._max_drain())
         paths = {path.path: path for path in self.settings.paths}
-        marks = [paths[one.path].mark for one in due if one.path in paths]
-        clients = self.protection.clients(marks)
-        marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
+        mask, known = self.settings.mark_mask, [one for one in due if one.path in paths]
+        dead, left = ([paths[one.path] for one in known if one.inbound is dies] for dies in (True, False))
+        clients = self.protection.clients([path.mark for path in (*dead, *left)])
+        marks = [mark for path in dead for mark in (path.mark, path.inbound_mark)]
         # Twice, where clients are kept: a packet that is on its way meanwhile may bring its sender back once.
+        steps: list[Callable[[], object]]
         steps = [partial(forget_clients, self.settings.nft_table, clients)] if clients else []
-        steps += [partial(forget, marks, self.settings.mark_mask)] if marks else []
-        for step in steps * len(steps):
+        steps += [partial(forget, marks, mask)] if marks else []
+        steps += [lambda: let_go(pinned([path.mark for path in left], mask), mask)] if left else []
+        for step in steps * (2 if clients else 1):
             try:
                 await self.worker.do(step)
             except OSError as error:

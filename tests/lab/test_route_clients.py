@@ -40,6 +40,11 @@ class Phones:
 
     def by(self, phone: tuple[str, str], port: int, family: int, far: str | None = None) -> str | None:
         """The device by which a datagram from this port leaves; None: it does not."""
+        self.send(phone, port, family, far)
+        (left,) = (*self._gateway.arrivals(), None)[:1]
+        return left
+
+    def send(self, phone: tuple[str, str], port: int, family: int, far: str | None = None) -> None:
         address = phone[FAMILIES.index(family)]
         if (address, port) not in self._sockets:
             with entered(self._gateway.lan):
@@ -53,8 +58,6 @@ class Phones:
                 break
             except OSError:  # an earlier datagram was answered with "unreachable"
                 continue
-        (left,) = (*self._gateway.arrivals(), None)[:1]
-        return left
 
     def close(self) -> None:
         self._open.close()

@@ -12,7 +12,9 @@ from steerd.route.kernel.conntrack import counted
 from steerd.route.move import Moved
 from tests.lab.test_route_clients import FAMILIES, FAR, OTHER, PATHS, PHONE, RTP, SIP, phones
 from tests.lab.test_route_guard import nft
-from tests.lab.test_route_world import Gateway, Heard, entered, policy, routing, settings, steer
+from tests.lab.test_route_pins import udp
+from tests.lab.test_route_world import PORT, Gateway, Heard, entered, policy, routing, settings, steer
+from tests.lab.waiting import until_async
 
 pytestmark = [pytest.mark.lab, pytest.mark.nft]
 
@@ -63,6 +65,51 @@ def test_all_of_the_policy_goes_by_its_choice_and_nobody_elses(gateway):
         await router.steer(steer("all", None))
         with pytest.raises(RouteError, match="all has no path now"):
             await router.move(PolicyId("all"))
+        await router.stop()
+
+    with phones(gateway) as phone:
+        routing(run(phone))
+
+
+@pytest.mark.parametrize("how", ["an order", "max_drain"])
+def test_an_answer_that_was_on_its_way_brings_nothing_back(gateway, how):
+    """It comes by the path that was left, when nothing is pinned there any more."""
+    flows = replace(ALL, max_drain=3600.0 if how == "an order" else 1.0)
+
+    async def run(phone):
+        router = Heard().router(settings(PATHS, (flows,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        assert phone.by(PHONE, SIP, 4) == "a"
+        await router.steer(steer("all", "b"))
+        if how == "an order":
+            assert await router.move(PolicyId("all")) == moved("b", 1)
+        else:
+            await until_async(lambda: not counted(MASK))
+        gateway.inject("a", udp(FAR[4], PORT, PHONE[0], SIP))
+        assert phone.by(PHONE, SIP, 4) == "b"
+        assert counted(MASK) == {(PATHS[1].mark, 4): 1}
+        await router.stop()
+
+    with phones(gateway) as phone:
+        routing(run(phone))
+
+
+def test_what_leaves_under_another_address_begins_anew(gateway):
+    nft(
+        "table ip nat {\n chain c {\n type nat hook postrouting priority srcnat;\n"
+        ' oifname "a" snat to 10.99.0.1\n oifname "b" snat to 10.99.0.2\n }\n}\n'
+    )
+
+    async def run(phone):
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a"))
+        assert phone.by(PHONE, SIP, 4) == "a"
+        await router.steer(steer("all", "b"))
+        assert await router.move(PolicyId("all")) == moved("b", 1)
+        phone.send(PHONE, SIP, 4)
+        await until_async(lambda: any(one[12:16] == bytes((10, 99, 0, 2)) for one in gateway.packets("b")))
         await router.stop()
 
     with phones(gateway) as phone:
