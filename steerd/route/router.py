@@ -1,6 +1,7 @@
 """The routing stage as the daemon knows it: asyncio outside, one worker thread for the kernel inside."""
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from steerd.route.around.surroundings import Surroundings
 from steerd.route.change import RouteChange
 from steerd.route.claim import Claim
 from steerd.route.error import RouteError
+from steerd.route.kernel.clients import forget_clients
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.move import Moved, move
 from steerd.route.news import News
@@ -25,6 +27,8 @@ from steerd.route.reconcile.release import Release
 from steerd.route.upkeep import Upkeep
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Packets, Underlay
+
+log = logging.getLogger(__name__)
 
 
 class Router:
@@ -96,7 +100,22 @@ class Router:
             self._news.counts = reconciler.counts
             upkeep.chosen()
             await upkeep.release()
+            if wanted.best is None:
+                await self._unknown(upkeep, wanted.policy)
         return installed
+
+    async def _unknown(self, upkeep: Upkeep, policy: PolicyId | None = None) -> None:
+        """What is blocked is so for clients, too: nobody's new connections go by a path that was kept for him.
+        ``policy``: its clients alone."""
+        settings = upkeep.settings
+        marks = [path.mark for path in settings.paths]
+        policies = [one for one in settings.policies if policy in (None, one.policy)]
+        sets = [name for one in policies for name in upkeep.protection.clients(marks, one)]
+        if sets:
+            try:
+                await self._worker.do(lambda: forget_clients(settings.nft_table, sets))
+            except OSError as error:
+                log.warning("clients of policies that are blocked cannot be forgotten: %s", error)
 
     def lost(self, path: PathId) -> None:
         """The path is down: connections pinned to it are released, as soon as no policy uses it."""
@@ -210,6 +229,7 @@ class Router:
                     match settings.on_stop:
                         case OnStop.BLOCK:
                             await self._worker.do(reconciler.block)
+                            await self._unknown(self._upkeep)
                         case OnStop.CLEANUP:
                             await self._worker.do(lambda: cleanup(settings))
                         case OnStop.KEEP:

@@ -32,6 +32,7 @@ class Staying:
         self._pins = pins
         self._since: dict[PathId, float] = {}  # when a path was used last, or had a connection
         self._empty: set[PathId] = set()
+        self._heard = True  # conntrack answered last time: said once if it does not
 
     def used(self, paths: AbstractSet[PathId]) -> None:
         """Policies use these now: what was found empty stays so until then."""
@@ -57,9 +58,11 @@ class Staying:
             marks = left if len(left) <= _FEW else None
             found = await asyncio.to_thread(counted, settings.mark_mask, marks)
         except OSError as error:
-            log.info("connections that stay on paths cannot be counted: %s", error)
-            self.counts = {}
+            if self._heard:
+                log.info("connections that stay on paths cannot be counted: %s", error)
+            self.counts, self._heard = {}, False
             return
+        self._heard = True
         every = {path: sum(found.get((mark, family), 0) for family in (4, 6)) for mark, path in left.items()}
         self.counts = {path: count for path, count in every.items() if count}
         kept = {path: since for path, since in self._since.items() if path in every}

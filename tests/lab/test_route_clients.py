@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.settings import Flows, Guard, OnStop
 from steerd.route.nft import pins
 from steerd.route.once import cleanup
 from tests.lab.test_route_guard import nft
@@ -242,6 +242,26 @@ def test_who_is_silent_for_long_is_free_again(gateway):
         assert clients() >= {PHONE[0]}
         assert phone.by(PHONE, RTP, 4) == "a"
         assert phone.by(OTHER, RTP, 4) == "b"
+        await router.stop()
+
+    with phones(gateway) as phone:
+        routing(run(phone))
+
+
+@pytest.mark.parametrize("how", ["a choice", "a stop"])
+def test_what_is_blocked_is_so_for_clients_too(gateway, how):
+    async def run(phone: Phones):
+        router = Heard().router(settings(PATHS, (CALLS,), on_stop=OnStop.BLOCK))
+        await router.start()
+        await router.steer(steer("a"))
+        for family in FAMILIES:
+            assert phone.by(PHONE, SIP, family) == "a"
+        if how == "a choice":
+            await router.steer(steered("calls", None))
+        else:
+            await router.stop()
+        for family in FAMILIES:
+            assert phone.by(PHONE, RTP, family) is None
         await router.stop()
 
     with phones(gateway) as phone:
