@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from steerd.config.detour import Detour
 from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
@@ -126,6 +127,8 @@ class RoutePath:
     inbound_mark: int = 0
     peer: str = ""
     """The public key of the peer of `device` that the path leads to, where it is one of many."""
+    over: tuple[str, int] = ("", 0)
+    """The uplink that the tunnel's own packets are to take, and the table that they ask for it; empty: main decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,7 @@ class RouteSettings:
     """Whether TCP connections are told at their start what the path's MTU leaves them."""
     count: bool = False
     """Whether policies' packets are counted by where they go."""
+    detours: tuple[Detour, ...] = ()
 
     @property
     def guards(self) -> bool:
@@ -268,7 +272,8 @@ class ExportSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration, as the stages take it."""
+    """The whole configuration, as the stages take it. `observe`: nothing in the kernel is touched; `warnings`: what is
+    allowed but hardly meant, one line each; `written`: what the file says, by section and key (`config.written`)."""
 
     source: Path
     gateway: str
@@ -283,13 +288,10 @@ class Config:
     store_path: Path
     record: bool
     observe: bool = False
-    """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
     hooks: tuple[HookSettings, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is allowed but hardly meant, one line each."""
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What the file says, by section and key: see `steerd.config.written`."""
 
     @property
     def switch_price(self) -> float | None:

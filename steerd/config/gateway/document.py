@@ -129,6 +129,7 @@ class Path(Table):
     endpoint: Annotated[tuple[str, int], BeforeValidator(addresses.endpoint)] | None = None
     name: Name | None = None
     uplink: Name | None = None
+    over: Device | None = None
     via: Annotated[str, BeforeValidator(addresses.via)] | None = None
     via6: Annotated[str, BeforeValidator(addresses.via6)] | None = None
     target: Annotated[str, BeforeValidator(addresses.target)] | None = None

@@ -97,7 +97,7 @@ def _path(tables: Document, path: CheckedPath) -> PathSettings:
     return PathSettings(
         path=path.path,
         pop=path.pop.name,
-        uplink=own.uplink or path.path,
+        uplink=own.uplink or own.over or path.path,
         bias=path.pop.bias,
         interval=interval,
         standby_interval=_first(own.standby_interval, default.standby_interval, interval),
@@ -236,11 +236,13 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 via=path.written.via,
                 via6=path.written.via6,
                 families=path.families,
-                uplink=path.written.uplink or path.path,
+                uplink=path.written.uplink or path.written.over or path.path,
                 mark=marks[path.path] << shift,
                 table=own.table + POLICY_TABLES + marks[path.path],
                 inbound_mark=inbound.get(path.path, 0) << shift,
                 peer=path.written.peer or "",
+                # The number of the other mark: what has that one goes by the path's table.
+                over=(path.written.over or "", own.table + POLICY_TABLES + inbound.get(path.path, 0)),
             )
             for path in paths
         ),
