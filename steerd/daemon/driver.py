@@ -88,7 +88,8 @@ class Driver:
 
     def summary(self) -> str:
         """The choices, in a line."""
-        choices = [f"{policy.policy}: {policy.choice or policy.state}" for policy in self.view().policies]
+        policies = self.engine.policies.values()
+        choices = [f"{policy.id}: {policy.assignment.choice or policy.state}" for policy in policies]
         return ("on paper: " if self._observing else "") + ("; ".join(choices) or "no policies")
 
     def memory(self) -> Memory:

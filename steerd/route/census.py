@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from steerd.config.settings import Guard
+from steerd.config.settings import Flows, Guard
 from steerd.core.settings import PolicyId
 from steerd.net.devices import TX_PACKETS, counters
 from steerd.route.around.kernel_drops import KernelDrops, legacy_words
@@ -21,7 +21,7 @@ from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counted import Counted
 from steerd.route.nft.examples import Example
 from steerd.route.nft.guard import guard_chain
-from steerd.route.nft.pins import MOST_CLIENTS, crowded
+from steerd.route.nft.pins import MOST_CLIENTS, crowd_chain
 from steerd.route.nft.protect import Protection
 from steerd.route.observed.ledger import Key, Ledger, words
 from steerd.route.observed.sending import Sending
@@ -105,7 +105,7 @@ class Census:
         every, counts = self._counting.every, self._counting.counts
         ways = self._ways()
         handed: Counter[str] = sum((seen.left + seen.own for seen in news.values()), Counter())
-        devices = {device for way in ways.values() for device in way.all}
+        devices = {*handed, *(device for way in ways.values() for device in way.chosen)}
         await self._own.do(partial(self._look_at_wires, handed, devices, now, every))
         moved = await self._own.do(lambda: self._counting.hold(self._protection.held))
         for example in await self._own.do(lambda: self._counting.examples(held)):
@@ -176,21 +176,22 @@ class Census:
     def _guarded(self) -> tuple[dict[Key, int], set[PolicyId]]:
         """What each policy's guard has dropped since the last look, and the policies that had no room for clients. What
         happens between that and a change of the table goes uncounted."""
-        found, held = self._protection.counted(), self._protection.held
-        new: dict[Key, int] = {}
-        full: set[PolicyId] = set()
+        held, new = self._protection.held, dict[Key, int]()
+        policies = held.settings.policies if held else ()
+        guarded = [policy for policy in policies if policy.guard is not Guard.OFF]
+        whole = [policy for policy in policies if policy.flows is Flows.CLIENT]
+        found = self._protection.counted([*map(guard_chain, guarded), *map(crowd_chain, whole)])
         former = self._before.packets if found.time == self._before.time else {}
-        for policy in held.settings.policies if held else ():
-            if crowded(policy, found.packets) > crowded(policy, former):
-                full.add(policy.policy)
+        for policy in guarded:
             chain = guard_chain(policy)
-            if policy.guard is Guard.OFF:
-                continue
             before = former.get(chain, ())
             for at, (family, total) in enumerate(zip(FAMILIES, found.packets.get(chain, ()), strict=False)):
                 if count := max(0, total - (before[at] if at < len(before) else 0)):
                     new[policy.policy, family] = count
         self._before = found
+        full = {
+            one.policy for one in whole if found.packets.get(crowd_chain(one), ()) > former.get(crowd_chain(one), (0,))
+        }
         return new, full
 
     def dropped(self) -> Mapping[PolicyId, int]:

@@ -179,8 +179,7 @@ class Metrics:
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
         self._seen_skipped = seen.skipped
         self._observing.set(int(seen.observed is not None))
-        own = "".join(["".join(lines) for lines in page.values()])
-        return own.encode() + generate_latest(self._fixed)
+        return b"".join([*("".join(lines).encode() for lines in page.values()), generate_latest(self._fixed)])
 
 
 class _Faults(Collector):

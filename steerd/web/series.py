@@ -1,4 +1,5 @@
-"""The series of one path and of one policy. Names and labels are put together once; a scrape only adds numbers."""
+"""The series of one path and of one policy. What is kept are the labels that all of its series have: of 300 paths there
+are more than 20,000 series, whose lines would take 3 MB."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from steerd.core.rules.threshold import Threshold
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
-from steerd.web.text import header, lines, series
+from steerd.web.text import further, header, labels, line, lines
 
 RTT_BUCKETS: Final = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
@@ -52,6 +53,17 @@ SWITCHES: Final = "steerd_switches_total"
 ROUTES: Final = "steerd_routes_installed"
 DROPPED: Final = "steerd_guard_dropped_packets_total"
 PACKETS: Final = "steerd_policy_packets_total"
+
+_RESULTS: Final = further("result", (one.value for one in Outcome))
+_BOUNDS: Final = further("le", [*map(str, RTT_BUCKETS), "+Inf"])
+_PATH_STATES: Final = further("state", (one.value for one in PathState))
+_POLICY_STATES: Final = further("state", (one.value for one in PolicyState))
+_FINDINGS: Final = further("finding", (one.value for one in Finding))
+_DIRECTIONS: Final = further("direction", DIRECTIONS)
+_TRANSFERS: Final = further("direction", ("in", "out"))
+_TERMS: Final = further("term", TERMS)
+_REASONS: Final = further("reason", (one.value for one in Reason))
+_FAMILIES: Final = further("family", FAMILIES.values())
 
 HEADERS: Final = {
     PROBES: header(PROBES, "counter", "Probes by what became of them."),
@@ -103,24 +115,7 @@ class PathSeries:
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._buckets = [0] * (len(RTT_BUCKETS) + 1)
         self._sum = 0.0
-        labels = {"pop": pop, "path": path}
-        self._results = [series(PROBES, **labels, result=outcome.value) for outcome in Outcome]
-        bounds = [*map(str, RTT_BUCKETS), "+Inf"]
-        self._rtts = [
-            *(series(f"{PROBE_RTT}_bucket", **labels, le=bound) for bound in bounds),
-            series(f"{PROBE_RTT}_sum", **labels),
-            series(f"{PROBE_RTT}_count", **labels),
-        ]
-        self._gauges = {name: series(name, **labels) for name in PATH_GAUGES}
-        self._states = [series(PATH_STATE, **labels, state=state.value) for state in PathState]
-        self._findings = {one.value: series(FINDING, **labels, finding=one.value) for one in Finding}
-        self._interval = (series(INTERVAL, **labels),)
-        self._handshake = (series(HANDSHAKE, **labels),)
-        self._transfer = [series(TRANSFER, **labels, direction=direction) for direction in ("in", "out")]
-        self._directions = {
-            name: [series(name, **labels, direction=direction) for direction in DIRECTIONS]
-            for name in (DIRECTION_LOSS, DIRECTION_VARIATION)
-        }
+        self._labels = labels(pop=pop, path=path)
 
     @property
     def outcomes(self) -> Mapping[str, int]:
@@ -137,31 +132,36 @@ class PathSeries:
 
     def add(self, page: Mapping[str, list[str]], view: PathView | None, probing: ProbingView | None) -> None:
         """Append this path's lines to those of each family."""
-        page[PROBES].append(lines(self._results, self._outcomes.values()))
+        own = self._labels
+        page[PROBES].append(lines(PROBES, own, _RESULTS, self._outcomes.values()))
         cumulative = list(accumulate(self._buckets))
-        page[PROBE_RTT].append(lines(self._rtts, [*cumulative, self._sum, cumulative[-1]]))
+        page[PROBE_RTT] += [
+            lines(f"{PROBE_RTT}_bucket", own, _BOUNDS, cumulative),
+            line(f"{PROBE_RTT}_sum", own, self._sum),
+            line(f"{PROBE_RTT}_count", own, cumulative[-1]),
+        ]
         known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
         queue = 0.0 if probing is None else probing.local_queue
         seen = (0, None) if view is None else (int(view.scout), view.age)
         mtu = None if view is None or view.size is None else view.size.mtu
-        for (name, prefix), value in zip(self._gauges.items(), (*known, queue, *seen, mtu), strict=True):
-            page[name].append(lines((prefix,), (value,)))
+        for name, value in zip(PATH_GAUGES, (*known, queue, *seen, mtu), strict=True):
+            page[name].append(line(name, own, value))
         found = {} if probing is None else probing.findings
-        page[FINDING].append(lines(self._findings.values(), [int(name in found) for name in self._findings]))
-        page[INTERVAL].append(lines(self._interval, (None if probing is None else probing.every,)))
+        page[FINDING].append(lines(FINDING, own, _FINDINGS, [int(one.value in found) for one in Finding]))
+        page[INTERVAL].append(line(INTERVAL, own, None if probing is None else probing.every))
         if self.directed:
             # Loss out and back, variation out and back, as `Directions` has them.
             legs = [leg for leg in (() if probing is None else probing.directions) if leg is not None]
             worst = [_worst(leg[at] for leg in legs) for at in range(4)]
-            page[DIRECTION_LOSS].append(lines(self._directions[DIRECTION_LOSS], worst[:2]))
-            page[DIRECTION_VARIATION].append(lines(self._directions[DIRECTION_VARIATION], worst[2:]))
+            page[DIRECTION_LOSS].append(lines(DIRECTION_LOSS, own, _DIRECTIONS, worst[:2]))
+            page[DIRECTION_VARIATION].append(lines(DIRECTION_VARIATION, own, _DIRECTIONS, worst[2:]))
         state = view.state if view is not None else None
-        page[PATH_STATE].append(lines(self._states, [int(one is state) for one in PathState]))
+        page[PATH_STATE].append(lines(PATH_STATE, own, _PATH_STATES, [int(one is state) for one in PathState]))
 
     def add_tunnel(self, page: Mapping[str, list[str]], tunnel: TunnelView) -> None:
         """As `add`, for a path through a WireGuard tunnel."""
-        page[HANDSHAKE].append(lines(self._handshake, (tunnel.handshake,)))
-        page[TRANSFER].append(lines(self._transfer, (tunnel.rx, tunnel.tx)))
+        page[HANDSHAKE].append(line(HANDSHAKE, self._labels, tunnel.handshake))
+        page[TRANSFER].append(lines(TRANSFER, self._labels, _TRANSFERS, (tunnel.rx, tunnel.tx)))
 
 
 class PolicySeries:
@@ -176,10 +176,7 @@ class PolicySeries:
     ) -> None:
         self.policy = policy
         self._switched = dict.fromkeys(Reason, 0)
-        self._switches = [series(SWITCHES, policy=policy, reason=reason.value) for reason in Reason]
-        self._states = [series(POLICY_STATE, policy=policy, state=state.value) for state in PolicyState]
-        self._routes = [series(ROUTES, policy=policy, family=family) for family in FAMILIES.values()]
-        self._dropped = [series(DROPPED, policy=policy)]
+        self._labels = labels(policy=policy)
         self.choose(candidates, rules, devices)
 
     def choose(
@@ -191,29 +188,18 @@ class PolicySeries:
         places += [(where, device) for device in sorted(devices or ()) for where in ("choice", "path")]
         self._counted = devices is not None
         self._packets = {(family, *place): self._packets_at(family, *place) for family in FAMILIES for place in places}
-        self._price = rules.price
-        self._rules = {name: series(RULE, policy=self.policy, rule=name) for name in rules.names}
-        self._rule_costs = {
-            name: series(RULE_COST, policy=self.policy, rule=name) for name in rules.names if rules.price is not None
-        }
-        self._active: dict[PathId, str] = {}
-        self._parts: dict[PathId, str] = {}
-        self._costs: dict[PathId, Sequence[str]] = {}
-        for path, pop in candidates:
-            labels = {"policy": self.policy, "pop": pop, "path": path}
-            self._active[path] = series(ACTIVE, **labels)
-            self._parts[path] = series(SHARE, **labels)
-            self._costs[path] = [series(COST, **labels, term=term) for term in TERMS]
+        self._rules = rules
+        self._candidates = {path: labels(policy=self.policy, pop=pop, path=path) for path, pop in candidates}
 
     def _packets_at(self, family: int, where: str, device: str) -> str:
-        return series(PACKETS, policy=self.policy, family=FAMILIES[family], where=where, device=device)
+        return labels(policy=self.policy, family=FAMILIES[family], where=where, device=device)
 
     def add_packets(self, page: Mapping[str, list[str]], counted: Mapping[tuple[int, str, str], int]) -> None:
         """As `add`: packets by family (4 or 6), where they went, and device."""
         if self._counted:
             for place in counted.keys() - self._packets.keys():
                 self._packets[place] = self._packets_at(*place)
-            page[PACKETS].append(lines(self._packets.values(), [counted.get(place, 0) for place in self._packets]))
+            page[PACKETS] += [line(PACKETS, one, counted.get(place, 0)) for place, one in self._packets.items()]
 
     def switched(self, reason: Reason) -> None:
         """Count a switch."""
@@ -224,29 +210,31 @@ class PolicySeries:
     ) -> None:
         """Append this policy's lines to those of each family. ``installed``: prefixes by family; ``dropped``:
         packets, by the leak guard."""
-        page[SWITCHES].append(lines(self._switches, self._switched.values()))
-        page[ROUTES].append(lines(self._routes, installed))
-        page[DROPPED].append(lines(self._dropped, [dropped]))
+        own = self._labels
+        page[SWITCHES].append(lines(SWITCHES, own, _REASONS, self._switched.values()))
+        page[ROUTES].append(lines(ROUTES, own, _FAMILIES, installed))
+        page[DROPPED].append(line(DROPPED, own, dropped))
         state = view.state if view is not None else PolicyState.NONE
-        page[POLICY_STATE].append(lines(self._states, [int(one is state) for one in PolicyState]))
+        page[POLICY_STATE].append(lines(POLICY_STATE, own, _POLICY_STATES, [int(one is state) for one in PolicyState]))
         self._add_rules(page, view.rule if view is not None else None)
         choice = view.choice if view is not None else None
-        page[ACTIVE].append(lines(self._active.values(), [int(path == choice) for path in self._active]))
         parts = {share.path: share.part for share in view.shares} if view is not None and view.shares else {choice: 1.0}
-        page[SHARE].append(lines(self._parts.values(), [parts.get(path, 0.0) for path in self._parts]))
         terms = {candidate.path: candidate.terms for candidate in view.candidates} if view is not None else {}
-        for path, prefixes in self._costs.items():
+        for path, its in self._candidates.items():
+            page[ACTIVE].append(line(ACTIVE, its, int(path == choice)))
+            page[SHARE].append(line(SHARE, its, parts.get(path, 0.0)))
             known = terms.get(path, {})
-            page[COST].append(lines(prefixes, [_seconds(known.get(term)) for term in TERMS]))
+            page[COST].append(lines(COST, its, _TERMS, [_seconds(known.get(term)) for term in TERMS]))
 
     def _add_rules(self, page: Mapping[str, list[str]], rule: Standing | None) -> None:
         """The first rule leads first; before anything was measured, none has cost anything."""
-        leader = rule.leader if rule is not None else next(iter(self._rules))
-        page[RULE].append(lines(self._rules.values(), [int(name == leader) for name in self._rules]))
-        if self._price is not None:
-            costs = rule.costs if rule is not None else {}
-            switches = [costs.get(name, 0.0) / self._price for name in self._rule_costs]
-            page[RULE_COST].append(lines(self._rule_costs.values(), switches))
+        names, price = self._rules
+        leader, costs = (rule.leader, rule.costs) if rule is not None else (names[0], {})
+        more = further("rule", names)
+        page[RULE].append(lines(RULE, self._labels, more, [int(name == leader) for name in names]))
+        if price is not None:
+            switches = [costs.get(name, 0.0) / price for name in names]
+            page[RULE_COST].append(lines(RULE_COST, self._labels, more, switches))
 
 
 def _worst(legs: Iterable[float | None]) -> float | None:

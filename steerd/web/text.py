@@ -11,10 +11,14 @@ def header(name: str, kind: str, meaning: str) -> str:
     return f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
 
 
-def series(name: str, **labels: str) -> str:
-    """A series' line up to its value: made once, used at every scrape."""
-    inner = ",".join(f'{label}="{_escaped(value)}"' for label, value in labels.items())
-    return f"{name}{{{inner}}} "
+def labels(**values: str) -> str:
+    """Labels with their values, as they stand between braces."""
+    return ",".join(f'{label}="{_escaped(value)}"' for label, value in values.items())
+
+
+def further(label: str, values: Iterable[str]) -> tuple[str, ...]:
+    """What one label more adds to others, for each of its values."""
+    return tuple("," + labels(**{label: value}) for value in values)
 
 
 def number(value: float | None) -> str:
@@ -26,9 +30,14 @@ def number(value: float | None) -> str:
     return repr(value)
 
 
-def lines(prefixes: Iterable[str], values: Iterable[float | None]) -> str:
-    """Series with their values."""
-    return "".join([f"{prefix}{number(value)}\n" for prefix, value in zip(prefixes, values, strict=True)])
+def line(name: str, inner: str, value: float | None) -> str:
+    """A series with its value. ``inner``: its `labels`."""
+    return f"{name}{{{inner}}} {number(value)}\n"
+
+
+def lines(name: str, inner: str, more: Iterable[str], values: Iterable[float | None]) -> str:
+    """The series of a family that have these labels, each with one of ``more``, with their values."""
+    return "".join([line(name, inner + one, value) for one, value in zip(more, values, strict=True)])
 
 
 def _escaped(value: str) -> str:

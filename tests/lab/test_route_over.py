@@ -63,7 +63,7 @@ def test_they_leave_by_the_uplink_while_it_has_a_default_route(gateway):
         ip("link", "set", "dev", "lte", "up")
         default("add")
         await led(gateway, BOTH)
-        assert not any("default route by lte" in one for one in router.remarks())
+        await until_async(lambda: not any("default route by lte" in one for one in router.remarks()))
         await router.stop()
 
     routing(run())

@@ -13,7 +13,7 @@ from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
 from steerd.share.topics import Topics
 
-MESSAGES = 20_000
+MESSAGES = 5_000
 WALL = 1_800_000_000.0
 TOPICS = Topics("acme", "eu", "gw1")
 ROOT = "steer/v1/acme"

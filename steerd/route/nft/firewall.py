@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 
 from steerd.config.settings import IPV4, IPV6, PACKETS, RouteSettings
@@ -33,6 +33,7 @@ _HEADER = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: family, version, reso
 _INET_HEADER = struct.pack("=BBH", 1, 0, 0)  # NFPROTO_INET
 _TABLE_NAME, _TABLE_USERDATA = 1, 6
 _RULE_TABLE = _OBJECT_TABLE = _CHAIN_TABLE = 1
+_RULE_CHAIN = 2
 _CHAIN_NAME = _OBJECT_TYPE = 3
 _COUNTERS = struct.pack("!I", 1)  # NFT_OBJECT_COUNTER
 _GENERATION_ID = 1
@@ -150,12 +151,13 @@ class Firewall(ExitStack):
         except OSError:
             self._others, self._others_as_of = {}, -2
 
-    def counted(self) -> Counted:
-        """What the rules of our table have counted. Raises `NetlinkError`."""
+    def counted(self, chains: Iterable[str]) -> Counted:
+        """What the rules of these chains of our table have counted. Raises `NetlinkError`."""
         if self._connection is None or self.wanted is None:
             return Counted(self._puts, {})
-        table = attribute(_RULE_TABLE, self._table.encode() + b"\0")
-        return Counted(self._puts, decode(self._connection.dump(_GET_RULE, _INET_HEADER + table)))
+        dump, table = self._connection.dump, _INET_HEADER + attribute(_RULE_TABLE, self._table.encode() + b"\0")
+        asked = [table + attribute(_RULE_CHAIN, chain.encode() + b"\0") for chain in chains]
+        return Counted(self._puts, decode(rule for one in asked for rule in dump(_GET_RULE, one)))
 
     def counters(self) -> dict[str, int]:
         """The packets that each counter of our table has seen, since it was made. Raises `NetlinkError`."""

@@ -11,7 +11,7 @@ path's table has no route by now.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
@@ -181,9 +181,9 @@ def clients(table: Table | None, marks: Collection[int], policy: RoutePolicy | N
     return [parts[0] for parts in sets if policy is None or int(parts[1]) == policy.table]
 
 
-def crowded(policy: RoutePolicy, counted: Mapping[str, Iterable[int]]) -> int:
-    """Connections of the policy's whose clients found no room in a set, of what the table's rules have counted."""
-    return sum(sum(packets) for chain, packets in counted.items() if chain.startswith(f"join_{policy.table}_"))
+def crowd_chain(policy: RoutePolicy) -> str:
+    """The name of the chain that counts connections of the policy's whose clients found no room in a set."""
+    return f"crowd_{policy.table}"
 
 
 def _joining(settings: RouteSettings, policy: RoutePolicy, kept: Sequence[_Kept]) -> Iterator[str]:
@@ -194,7 +194,9 @@ def _joining(settings: RouteSettings, policy: RoutePolicy, kept: Sequence[_Kept]
     marks = dict.fromkeys(one.path.mark for one in kept)
     for mark in marks:
         joins = [f"{one.remember} goto mark_{mark:x}" for one in kept if one.path.mark == mark]
-        yield words.chain(f"join_{policy.table}_{mark:x}", [*joins, f"counter goto mark_{mark:x}"])
+        joins += [f"jump {crowd_chain(policy)}", f"goto mark_{mark:x}"]
+        yield words.chain(f"join_{policy.table}_{mark:x}", joins)
+    yield words.chain(crowd_chain(policy), ["counter"])
     yield from _leaves(
         settings, f"left_{policy.table}", {mark: f"join_{policy.table}_{mark:x}" for mark in marks}, "left"
     )

@@ -4,7 +4,7 @@ Synchronous: runs on routing's worker thread.
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -116,9 +116,9 @@ class Protection(ExitStack):
         """As `Firewall.others`."""
         return self._firewall.others(family)
 
-    def counted(self) -> Counted:
+    def counted(self, chains: Iterable[str]) -> Counted:
         """As `Firewall.counted`."""
-        return self._firewall.counted()
+        return self._firewall.counted(chains)
 
     def stands(self, settings: RouteSettings) -> bool:
         """Whether a table of ours is in place, whatever is in it. Raises `NetlinkError`."""
