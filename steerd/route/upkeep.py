@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -150,13 +150,15 @@ class Upkeep:
         clients = self.protection.clients([path.mark for path in (*dead, *left)])
         marks = [mark for path in dead for mark in (path.mark, path.inbound_mark)]
         # Twice, where clients are kept: a packet that is on its way meanwhile may bring its sender back once.
-        steps: list[Callable[[], object]]
-        steps = [partial(forget_clients, self.settings.nft_table, clients)] if clients else []
-        steps += [partial(forget, marks, mask)] if marks else []
-        steps += [lambda: let_go(pinned([path.mark for path in left], mask), mask)] if left else []
+        # There may be many on a path that works, and no switch is to wait for them.
+        do, later = self.worker.do, asyncio.to_thread
+        steps: list[Callable[[], Awaitable[object]]]
+        steps = [lambda: do(partial(forget_clients, self.settings.nft_table, clients))] if clients else []
+        steps += [lambda: do(partial(forget, marks, mask))] if marks else []
+        steps += [lambda: later(lambda: let_go(pinned([path.mark for path in left], mask), mask))] if left else []
         for step in steps * (2 if clients else 1):
             try:
-                await self.worker.do(step)
+                await step()
             except OSError as error:
                 log.warning("cannot release connections pinned to %s: %s", ", ".join(one.path for one in due), error)
 
