@@ -8,7 +8,7 @@ class Method(NamedTuple):
     ``payload``: bytes of the usual one (0: it has none, and takes no ``size``), ``keyed_payload`` of that with a
     ``key_file`` (0: it takes no key). ``step``: a longer payload begins with a header of so many bytes more. ``port``:
     the usual one (0: it takes none). ``directed``: it tells the way out from the way back. ``gets``: it asks for a
-    page."""
+    page; ``queries``: for a name."""
 
     packets: tuple[int, ...]
     payload: int = 0
@@ -17,14 +17,16 @@ class Method(NamedTuple):
     port: int = 0
     directed: bool = False
     gets: bool = False
+    queries: bool = False
 
     def takes(self, key: str) -> bool:
         """Whether a path's key applies to it, one of `KEYS`."""
         page = dict.fromkeys(("get", "expect", "body"), self.gets)
-        return bool({"port": self.port, "size": self.payload, "key_file": self.keyed_payload, **page}[key])
+        own = {"port": self.port, "size": self.payload, "key_file": self.keyed_payload, "query": self.queries}
+        return bool((own | page)[key])
 
 
-KEYS: Final = ("port", "size", "key_file", "get", "expect", "body")
+KEYS: Final = ("port", "size", "key_file", "get", "expect", "body", "query")
 """What some methods have no use for."""
 
 METHODS: Final = {
@@ -34,6 +36,8 @@ METHODS: Final = {
     "tcp": Method((40, 32, 32), port=443),
     # The same with a request of some 120 bytes between, its acknowledgement, and that of the answer.
     "http": Method((40, 32, 152, 32, 32), port=80, gets=True),
+    # A query for a name of some 12 bytes behind the headers of UDP and DNS.
+    "dns": Method((38,), port=53, queries=True),
     # STAMP (RFC 8762) behind a UDP header; any more bytes begin with the header of a TLV (RFC 8972).
     "udp": Method((8,), payload=44, keyed_payload=112, step=4, port=862, directed=True),
 }

@@ -15,7 +15,7 @@ HIDDEN: Final = "a value that is not shown"
 """In the place of a secret, or of what may be one: a secret key where a public one belongs."""
 
 _SHOWN = 60
-_ENTRY = re.compile(r"(pop|policy)\[(\d+)\]")
+_ENTRY = re.compile(r"(pop|policy|uplink)\[(\d+)\]")
 _SECRET = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|peer|auth)(?!.*_file$)", re.IGNORECASE)
 _SECRET_FILE = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|auth)\w*_file$", re.IGNORECASE)
 _FILE_NAME = re.compile(r"[\w-]+\.[a-z]{2,12}")

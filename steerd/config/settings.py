@@ -8,6 +8,7 @@ from pathlib import Path
 from steerd.config.detour import Detour
 from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
+from steerd.config.uplink import UplinkSettings
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings, WhenNone
 
 IPV4 = 4
@@ -40,7 +41,7 @@ class HttpCheck:
 @dataclass(frozen=True, slots=True)
 class ProbePath:
     """A path as the prober sees it: those of its `targets` that are of one family are one of the core's legs, and
-    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for TCP and UDP;
+    `quorum` of them must answer (0: half of them, or more); `mark` goes on every probe. `port` is for all but ICMP;
     `size` is the payload of a probe in bytes (0: the method's usual one); `key_file` holds the key of authenticated
     STAMP; `budget` is what all probes of the device may take, in bytes a second."""
 
@@ -59,6 +60,7 @@ class ProbePath:
     budget: float | None = None
     quorum: int = 0
     check: HttpCheck | None = None
+    query: str = ""
 
     @property
     def legs(self) -> Sequence[int]:
@@ -114,7 +116,8 @@ class TunnelSettings:
 class RoutePath:
     """A path as the kernel sees it. `via`/`via6` are next hops, or `AUTO`; `families` those that it carries. `mark`
     leads to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
-    was no number left for it)."""
+    was no number left for it). `peer` is the public key of the one of its device's peers that it leads to, if not all;
+    `over` the uplink that the tunnel's own packets are to take, and the table that they ask for it; or empty."""
 
     path: PathId
     device: str
@@ -126,9 +129,7 @@ class RoutePath:
     table: int
     inbound_mark: int = 0
     peer: str = ""
-    """The public key of the peer of `device` that the path leads to, where it is one of many."""
     over: tuple[str, int] = ("", 0)
-    """The uplink that the tunnel's own packets are to take, and the table that they ask for it; empty: main decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +222,8 @@ class RouteSettings:
     """The one table of nftables, of family inet, that is ours."""
     actuator: Actuator = Actuator.NETLINK
     main_mark: int = 0
-    clamp_mss: bool = False
-    """Whether TCP connections are told at their start what the path's MTU leaves them."""
-    count: bool = False
-    """Whether policies' packets are counted by where they go."""
+    clamp_mss: bool = False  # whether TCP connections are told at their start what the path's MTU leaves them
+    count: bool = False  # whether policies' packets are counted by where they go
     detours: tuple[Detour, ...] = ()
 
     @property
@@ -290,6 +289,7 @@ class Config:
     observe: bool = False
     trace_after_switch: bool = True
     hooks: tuple[HookSettings, ...] = ()
+    uplinks: tuple[UplinkSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from steerd import __version__
 from steerd.config.problem import nearest
-from steerd.control import decision, observing, packets, probing
+from steerd.control import decision, observing, packets, probing, uplinks
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
@@ -62,6 +62,7 @@ def status(seen: Snapshot) -> Json:
             }
             for path in view.paths
         ],
+        "uplinks": uplinks.figures(seen),
         "drains": [{"pop": drain.pop, "origin": drain.origin, "left_s": _round(drain.left)} for drain in view.drains],
         "declined": dict(view.declined),
         "reload": _trial(seen.trial),
@@ -111,6 +112,7 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
                         trace=trace,
                         findings=findings,
                         packets=seen.packets.get(one.policy),
+                        uplinks=uplinks.words(one, seen),
                     ),
                 ],
                 "details": details(one, paths=paths, price=price),
@@ -136,11 +138,15 @@ def event(one: Switched, wall_ms: int, now_ms: int, trace: Json | None = None) -
     }
 
 
-def history(rows: Iterable[Mapping[str, Any]], packets: Iterable[Mapping[str, Any]] = ()) -> Json:
-    """Kept decisions, in the order of `rows`: those of `Store.history`; and of `Store.packets_history` when ``packets``
-    went wrong. What a bad disk made of some is left out."""
-    found: dict[str, list[Json]] = {"switches": [], "packets": []}
-    for name, make, kept in (("switches", _row, rows), ("packets", _went, packets)):
+def history(
+    rows: Iterable[Mapping[str, Any]],
+    packets: Iterable[Mapping[str, Any]] = (),
+    caps: Iterable[Mapping[str, Any]] = (),
+) -> Json:
+    """Kept decisions, in the order of `rows`: those of `Store.history`; and, of `Store.notes`, when ``packets`` went
+    wrong and ``caps`` of uplinks were neared or reached. What a bad disk made of some is left out."""
+    found: dict[str, list[Json]] = {"switches": [], "packets": [], "uplinks": []}
+    for name, make, kept in (("switches", _row, rows), ("packets", _went, packets), ("uplinks", _turned, caps)):
         for row in kept:
             with suppress(Exception):
                 found[name].append(make(row))
@@ -262,6 +268,10 @@ def _went(row: Mapping[str, Any]) -> Json:
         "why": row["why"],
         "lasted_s": None if lasted is None else _round(lasted),
     }
+
+
+def _turned(row: Mapping[str, Any]) -> Json:
+    return {**_at(row["wall_ms"]), **{key: row[key] for key in ("uplink", "state", "why")}}
 
 
 def _at(wall_ms: int) -> Json:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from steerd.control import observing, packets, probing, traces
+from steerd.control import observing, packets, probing, traces, uplinks
 from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
 """Paths that a screen has room for."""
-_GOOD: Final = {"up", "steering", "observing"}
-_BAD: Final = {"down", "captive", "absent", "blocked", "local-outage"}
+_GOOD: Final = {"up", "steering", "observing", "open"}
+_BAD: Final = {"down", "captive", "absent", "blocked", "local-outage", "reached"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 
 
@@ -67,6 +67,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
             colour=colour,
         ),
         "\n".join(_scouts(answer)) if many else "",
+        _table(uplinks.HEADER, uplinks.rows(answer.get("uplinks", ()), _mark), colour=colour),
     ]
     if answer["drains"]:
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
@@ -75,6 +76,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
     notes += observing.notes(answer["policies"]) if looks else []
     notes += [f"! {remark}" for remark in answer.get("remarks", ())]
     notes += [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]
+    notes += uplinks.notes(answer)
     notes += [f"! {path['path']}: {said}" for path in answer["paths"] if path.get("black_hole") for said in _size(path)]
     notes += [note for path in answer["paths"] for note in probing.notes(path)]
     notes += [
@@ -126,7 +128,7 @@ def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
 
 
 def history(answer: Mapping[str, Any]) -> str:
-    """Switches, and when packets went wrong, in local time."""
+    """Switches, when packets went wrong, and when caps were neared or reached, in local time."""
     switches = _table(
         ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", ">GAIN", "EVENT"],
         [
@@ -151,7 +153,8 @@ def history(answer: Mapping[str, Any]) -> str:
         + (f"! {one['why']}" if one["wrong"] else f"packets are right again, after {span(one['lasted_s'])}")
         for one in answer.get("packets", ())
     ]
-    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(went)]))
+    caps = [f"{_when(one)}  {one['why']}" for one in answer.get("uplinks", ())]
+    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(went), "\n".join(caps)]))
 
 
 def _when(one: Mapping[str, Any]) -> str:

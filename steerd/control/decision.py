@@ -19,6 +19,7 @@ _BY: Final[Mapping[str, str]] = {
     "load": "since its PoP is loaded",
     "own_load": "for what our own traffic would add there",
     "bias": "for its bias",
+    "uplink": "for what its uplink costs",
     "mtu": "since large packets vanish on it",
     "prefer": "by preference",
 }

@@ -1,6 +1,6 @@
 """Why a policy is where it is: in plain words, and below them, for who asks, with every figure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from steerd.control import costs, decision, traces
@@ -39,9 +39,11 @@ def explain(
     trace: Trace = None,
     findings: Findings | None = None,
     packets: Packets | None = None,
+    uplinks: Sequence[str] = (),
 ) -> list[str]:
     """Lines of text: what is used, where its packets go, whose rule is followed, the last decision and the trace made
     after it, what would change the choice, what cannot be used. ``price`` of a switch in ms*s; None: the rule has none.
+    ``uplinks``: sentences about those whose cap is near.
     """
     lines = [*wrapped(_now(policy)), *_state(policy), *wrapped(sentence(packets))]
     if policy.rule is not None:
@@ -49,6 +51,7 @@ def explain(
     lines += _scouts(policy, paths or {})
     if own := max((one.terms.get("own_load", 0.0) for one in policy.candidates), default=0.0):
         lines.append(f"Its own traffic would add {milliseconds(own)} to any other path; their costs have it.")
+    lines += [line for said in uplinks for line in wrapped(said)]
     if policy.last is not None:
         ago = span(max(0.0, now - policy.last.at))
         lines += ["", *wrapped(f"Decision {policy.last.event_id}, {ago} ago: it moved {_move(policy.last)}.")]

@@ -123,7 +123,7 @@ _ROWS: Final = (
     ),
     Verb(
         "history",
-        "switches, and when packets went wrong, newest first",
+        "switches, when packets went wrong, and when caps were neared or reached, newest first",
         (
             _argument(
                 "--since", key="since", type=duration, default=86400.0, metavar="1h", help="how far back (default: 1d)"

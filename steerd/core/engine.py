@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from steerd.core import view_and_memory
 from steerd.core.belief.path import Path
-from steerd.core.cost.pop_load import Loads
+from steerd.core.cost.charges import Charges
 from steerd.core.effects import Effect, PathChanged
 from steerd.core.events import (
     Carried,
@@ -24,7 +24,9 @@ from steerd.core.events import (
     PopState,
     Probed,
     Swept,
+    Told,
     Tunnel,
+    UplinkPrice,
 )
 from steerd.core.memory import Memory
 from steerd.core.policy.decisions import Decisions
@@ -60,7 +62,7 @@ class Engine:
         self.drains = Drains()
         self._decisions = Decisions(settings, self.drains, epoch=epoch)
         self._draw = draw
-        self._loads = Loads()
+        self._charges = Charges()
         self._silent: dict[PathId, Path] = {}  # those whose newest probe was overdue
         self._heard = False  # whether anything was measured in this round
         self._round_began = self._cadences_at = now
@@ -158,16 +160,14 @@ class Engine:
         self._decisions.end_round(dt, now)
         if now >= self._cadences_at:
             self._cadences_at = now + CADENCES_EVERY
-            if self._loads:
-                self._weigh_loads(now)
+            if self._charges.fade:
+                self._weigh(now)
             self._decisions.carry(now)
             self._decisions.ask_cadences()
 
     # Events
 
-    def _told(
-        self, event: Installed | Link | PathMtu | Tunnel | Carried | PopState | Order | Configured, now: float
-    ) -> None:
+    def _told(self, event: Told, now: float) -> None:
         match event:
             case Link() | PathMtu() | Tunnel() | Carried():
                 path = self.paths.get(event.path)
@@ -179,6 +179,9 @@ class Engine:
                 self._decisions.installed(event, now)
             case PopState():
                 self._pop_state(event, now)
+            case UplinkPrice():
+                self._charges.priced(event)
+                self._weigh(now)
             case Order():
                 refusal = obey(event, {path.pop for path in self.paths.values()}, self.policies, self.drains)
                 if refusal is not None:
@@ -258,20 +261,16 @@ class Engine:
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
             return self._decisions.out.decline(event, "unknown PoP")
-        self._loads.told(event.pop, event.load, now - event.age)
-        self._weigh_loads(now)
+        self._charges.loaded(event, now)
+        self._weigh(now)
         if self.drains.accepts(event, now, self._decisions.out.decline):
             self._decisions.reconsider(now)
         return self._schedule()
 
-    def _weigh_loads(self, now: float) -> None:
+    def _weigh(self, now: float) -> None:
         """A matter of price, as the size of packets is: the rules look at the end of the round."""
-        shares = self._loads.shares(now)
-        for path in self.paths.values():
-            share = shares.get(path.pop, 0.0)
-            if share != path.load:
-                path.loaded(share)
-                self._reprice(path)
+        for path in self._charges.weigh(self.paths.values(), now):
+            self._reprice(path)
 
     def _reprice(self, path: Path) -> None:
         for policy in self.policies.values():
@@ -296,5 +295,5 @@ class Engine:
         self._silent = {}
         if old:
             self._decisions.reconsider(now)
-        self._weigh_loads(now)
+        self._weigh(now)
         self._decisions.ask_cadences()

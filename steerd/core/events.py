@@ -106,6 +106,15 @@ class Carried(NamedTuple):
     rate: float
 
 
+class UplinkPrice(NamedTuple):
+    """What an uplink costs. ``price``: so much more each path over it, in ms, at a policy's weight of biases; ``used``:
+    which share of its cap is used up, 1 at most; 0: it has none, or that is of no matter. Both 0: it costs nothing."""
+
+    uplink: str
+    price: float
+    used: float = 0.0
+
+
 class Verb(StrEnum):
     PIN = "pin"
     UNPIN = "unpin"
@@ -151,4 +160,5 @@ class Configured(NamedTuple):
     settings: Settings
 
 
-Event = Probed | Link | PathMtu | Tunnel | Carried | PopState | Order | Installed | Configured
+Told = Link | PathMtu | Tunnel | Carried | PopState | UplinkPrice | Order | Installed | Configured
+Event = Probed | Told

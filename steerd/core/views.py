@@ -21,6 +21,7 @@ class Finding(StrEnum):
     UNRESOLVED = "unresolved"  # the target's name has no address
     TARGET = "target"  # one of its targets does not answer, while enough others do
     CAPTIVE = "captive"  # who answers in the target's place is not the Internet
+    REFUSED = "refused"  # the target answers that it cannot, or will not, tell what it is asked
     ELSEWHERE = "answered-elsewhere"  # another address answers in the target's place
     RESIDENCE = "residence"  # the reflector claims more of the RTT for itself than is plausible
     BUDGET = "budget"  # the device's budget allows fewer probes than wanted

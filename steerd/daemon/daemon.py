@@ -33,7 +33,7 @@ from steerd.daemon.noticing import Noticing
 from steerd.daemon.notify import notify
 from steerd.daemon.persistence import Persistence
 from steerd.daemon.probing import Probing
-from steerd.daemon.readings import Traffic, Tunnels
+from steerd.daemon.readings import Links, Traffic, Tunnels
 from steerd.daemon.reload import Reload
 from steerd.daemon.steering import Steering
 from steerd.daemon.tasks import Tasks
@@ -85,13 +85,15 @@ class Daemon:
         self._probing = Probing(config, driver, steering, metrics, seed=seed, addresses=stored.addresses)
         self._tunnels = Tunnels(config, driver, steering)
         self._traffic = Traffic(config, driver)
+        self._links = Links(config, driver, store, stored.counts)
         # Whoever only observes has nothing to tell a fleet: his choices are on paper.
         shared = replace(config, mqtt=None) if observing else config
         self._fleet = Fleet(shared, driver, metrics, self._tasks, kept=stored.orders)
         steering.believed = self._fleet.follow_orders
         addresses = self._probing.prober.addresses
-        self._persistence = Persistence(store, driver, addresses, self._fleet.kept, observing=observing)
-        self._fleet.remember = self._persistence.remember
+        counts = self._links.uplinks.kept
+        self._persistence = Persistence(store, driver, addresses, self._fleet.kept, counts, observing=observing)
+        self._fleet.remember = self._links.keep = self._persistence.remember
         self._liveness = Liveness(driver, self._probing.prober.shortest)
         self._reload = Reload(
             config,
@@ -118,6 +120,7 @@ class Daemon:
             lambda given: self._endpoint.prepare(given.export),
             self._noticing.prepare,
             self._traffic.prepare,
+            self._links.prepare,
             self._tunnels.prepare,
             metrics.prepare,
             self._probing.prepare,
@@ -156,6 +159,7 @@ class Daemon:
         await self._endpoint.start()
         self._probing.prober.open()
         await self._steering.start()
+        self._links.start()
         self._probing.prober.start()
         self._fleet.read_orders()
         self._steering.believe()
@@ -165,6 +169,7 @@ class Daemon:
             ("steering", self._steering.run),
             ("tunnels", self._tunnels.watch.run),
             ("traffic", self._traffic.rates.run),
+            ("uplinks", self._links.uplinks.run),
             ("orders", self._fleet.follow),
             ("watchdog", self._liveness.watch),
             ("http", self._endpoint.keep_trying),
@@ -189,6 +194,7 @@ class Daemon:
             end.push_async_callback(self._fleet.stop)
             end.push_async_callback(self._tracing.close)
             end.callback(self._tunnels.close)
+            end.callback(self._links.close)
             end.push_async_callback(self._tasks.cancel)
             end.callback(self._probing.prober.close)
             end.callback(self._driver.stop)
@@ -215,6 +221,7 @@ class Daemon:
             observed=router.observed() if isinstance(router, Observer) else None,
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),
+            uplinks=tuple(self._links.uplinks.views()),
         )
 
     def _reload_ended(self, ok: bool) -> None:

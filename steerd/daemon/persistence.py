@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from steerd.core.effects import Switched
 from steerd.core.events import Installed, Order, PathMtu, PopState
@@ -12,7 +13,8 @@ from steerd.store.store import Store
 
 
 class Persistence:
-    """``addresses`` are those of targets that are names, ``orders`` the fleet's, when asked."""
+    """``addresses`` are those of targets that are names, ``orders`` the fleet's, ``counts`` those of uplinks, when
+    asked."""
 
     def __init__(
         self,
@@ -20,6 +22,7 @@ class Persistence:
         driver: Driver,
         addresses: Callable[[], Addresses],
         orders: Callable[[], Mapping[str, str]],
+        counts: Callable[[], Mapping[str, Any]] = dict,
         *,
         observing: bool = False,
     ) -> None:
@@ -27,6 +30,7 @@ class Persistence:
         self._driver = driver
         self._addresses = addresses
         self._orders = orders
+        self._counts = counts
         driver.facts.listen(Switched, lambda fact: store.decided(fact, int(time.time() * 1000), paper=observing))
         driver.events.listen(Order | PathMtu, lambda _: self.remember())
         driver.events.listen(PopState, self._reported)
@@ -35,8 +39,8 @@ class Persistence:
         self._wrong: dict[PolicyId, tuple[float, str]] = {}  # whose packets go wrong: since when, and why
 
     def remember(self) -> None:
-        """Now: the engine's memory, addresses and orders."""
-        self.store.remember(self._driver.memory(), self._addresses(), self._orders())
+        """Now: the engine's memory, addresses, orders and counts."""
+        self.store.remember(self._driver.memory(), self._addresses(), self._orders(), self._counts())
 
     def _reported(self, _: PopState) -> None:
         """A PoP said something of itself: mostly that its load is another, each some seconds, which is not kept."""

@@ -1,16 +1,25 @@
-"""What is read of the paths' devices: WireGuard's handshakes, and how much traffic they carry."""
+"""What is read of devices: WireGuard's handshakes, how much traffic paths carry, and how much went over uplinks."""
 
-from collections.abc import Iterable, Mapping
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config, TunnelSettings
+from steerd.config.uplink import UplinkSettings
 from steerd.core.events import Link, Tunnel
 from steerd.core.settings import PathId
 from steerd.daemon.driver import Driver
 from steerd.daemon.steering import Steering
+from steerd.store.store import Store
+from steerd.traffic.metered import Watch
 from steerd.traffic.rates import Rates
+from steerd.traffic.uplinks import ANEW, Uplinks
 from steerd.tunnel.endpoints import Endpoints
 from steerd.tunnel.watch import TunnelWatch
+
+log = logging.getLogger("steerd")
 
 
 class Tunnels:
@@ -63,6 +72,42 @@ class Traffic:
     def _used(self) -> Iterable[PathId]:
         choices = (policy.assignment.choice for policy in self._driver.engine.policies.values())
         return [choice for choice in choices if choice is not None]
+
+
+class Links:
+    """The engine hears what uplinks cost. ``counts``: what an earlier run's `Uplinks.kept` returned; ``keep`` is called
+    when those of now are to be written down: assign it."""
+
+    def __init__(self, config: Config, driver: Driver, store: Store, counts: Mapping[str, Any]) -> None:
+        self._store = store
+        self.keep: Callable[[], None] = lambda: None
+        self.uplinks = Uplinks(config.uplinks, counts, on_price=driver.feed, on_turn=self._turned, keep=self._keep)
+        self._metered = Watch(self.uplinks.metered)
+
+    async def prepare(self, config: Config) -> StageChange:
+        """Any uplinks will do."""
+        return Swap(self._configure, self.uplinks.settings, config.uplinks)
+
+    def start(self) -> None:
+        """Tell what uplinks cost, before anything is chosen, and ask NetworkManager, if it matters what it says."""
+        self.uplinks.read()
+        if self.uplinks.asks:
+            self._metered.start()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._metered.close()
+
+    def _configure(self, settings: Sequence[UplinkSettings]) -> None:
+        self.uplinks.configure(settings)
+        self.start()
+
+    def _keep(self) -> None:
+        self.keep()
+
+    def _turned(self, uplink: str, state: str, words: str) -> None:
+        log.log(logging.INFO if state == ANEW else logging.WARNING, "%s", words)
+        self._store.uplink(int(time.time() * 1000), uplink, state, words)
 
 
 def _devices(config: Config) -> Mapping[PathId, str]:

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import PathChanged
-from steerd.core.events import Configured, Installed, Link, PathMtu
-from steerd.core.settings import Settings
+from steerd.core.events import Configured, Installed, Link, PathMtu, UplinkPrice
+from steerd.core.settings import PathId, Settings
 from steerd.core.states import PathState
 from steerd.daemon.driver import Driver
 from steerd.daemon.notify import notify
@@ -46,6 +47,7 @@ class Steering:
         self._taking: RouteChange | None = None
         driver.facts.listen(PathChanged, self._path_changed)
         driver.events.listen(PathMtu, lambda size: tasks.spawn(router.size(size.path, size.mtu)))
+        driver.events.listen(UplinkPrice | Configured, lambda _: router.spare(self._spared()))
 
     async def start(self) -> None:
         """Adopt what is there. RouteError: something is in the way."""
@@ -89,6 +91,9 @@ class Steering:
         self._found = self._taking.installed if committed and self._taking else ()
         self._driver.feed(Configured(self._settings))
         self.believe()
+
+    def _spared(self) -> AbstractSet[PathId]:
+        return {id_ for id_, path in self._driver.engine.paths.items() if path.spared}
 
     def _linked(self, link: Link) -> None:
         self.links.tell(link)

@@ -12,7 +12,7 @@ from math import inf
 from typing import Final, NamedTuple, Protocol, Self
 
 from steerd.config.settings import ProbePath, Target
-from steerd.core.views import Directions
+from steerd.core.views import Directions, Finding
 from steerd.net.sockets import address_family
 from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.outcomes.limit import Limit
@@ -30,7 +30,7 @@ class Leg:
     in a row that claimed too much (`Answer.claimed`). ``identifier`` tells its next probes, where the method has one.
     ``refused_at`` and ``routed_at``: when this machine last refused to send a probe, and when it last had a route for
     them. ``carrier`` sends them. A leg that ``checks`` another only tests whether that one's target answers at all.
-    ``wrong``: its newest answer was another than was expected.
+    ``wrong``: its newest answer was another than was expected, and what that is called.
     ``core``: which of the core's legs it is part of; ``poll`` tells that of all of them together, this one being at
     ``place`` there; None: it is the only one."""
 
@@ -48,7 +48,7 @@ class Leg:
     refused_at: float = field(init=False, default=-inf)
     routed_at: float = field(init=False, default=-inf)
     checks: "Leg | None" = field(init=False, default=None)
-    wrong: bool = field(init=False, default=False)
+    wrong: Finding | None = field(init=False, default=None)
     core: int = field(init=False)
     poll: Poll | None = field(init=False, default=None)
     place: int = field(init=False, default=0)
@@ -115,10 +115,11 @@ class Stray(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """The target, or who speaks for it, answered something else than it was to (``words``): no answer."""
+    """The target, or who speaks for it, answered something else than it was to (``words``): a finding, no answer."""
 
     flight: Flight[Leg]
     words: str
+    finding: Finding = Finding.CAPTIVE
 
 
 Heard = Answer | Fault | Stray | Wrong

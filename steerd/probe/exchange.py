@@ -134,7 +134,7 @@ class Exchange:
             elif isinstance(heard, Stray):
                 self.diagnosis.strayed(heard.flight.owner, heard.address)
             elif isinstance(heard, Wrong):
-                self.diagnosis.wrong(heard.flight.owner, heard.words)
+                self.diagnosis.wrong(heard.flight.owner, heard.finding, heard.words)
             elif self._ledger.erred(heard.flight):
                 self._tell(heard.flight, Outcome.ERROR)
         if carrier.overflowed:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
@@ -138,6 +139,9 @@ class Observer:
         pass
 
     def lost(self, path: PathId) -> None:
+        pass
+
+    def spare(self, paths: AbstractSet[PathId]) -> None:
         pass
 
     def found(self, path: PathId) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 
 from steerd.config.settings import OnStop, RouteSettings
@@ -126,6 +127,12 @@ class Router:
     def found(self, path: PathId) -> None:
         """The path answers again."""
         self._release.found(path)
+
+    def spare(self, paths: AbstractSet[PathId]) -> None:
+        """These are to carry nothing but what has no other way: connections pinned to them are released, as soon as no
+        policy uses them."""
+        if self._release.spare(paths) and self._upkeep:
+            self._upkeep.look_around()
 
     def far_ends(self, found: Mapping[str, tuple[str, int]]) -> None:
         """Where tunnels send their outer packets, and with which mark, by device, where devices do not tell."""

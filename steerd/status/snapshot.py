@@ -50,6 +50,24 @@ class Trial(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
+class UplinkView(NamedTuple):
+    """An uplink as it is counted and priced. ``device``: there is one of its name; ``metered``: None: not known;
+    ``price`` and ``scarcity``, what it costs that its cap is near, in ms; ``bytes`` since the day ``began``, until the
+    day ``ends`` (both ISO 8601, empty: the clock is not set); ``cap`` in bytes (None: it has none); ``state``: `open`,
+    `near`, `last-resort` or `reached`."""
+
+    name: str
+    device: bool
+    metered: bool | None
+    price: float
+    scarcity: float
+    bytes: int
+    cap: int | None
+    began: str
+    ends: str
+    state: str
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """``price``: of a switch in ms*s (None: the rule has none). ``installed``: prefixes that the kernel has, by policy
@@ -57,8 +75,8 @@ class Snapshot:
     because their time had passed. ``dropped``: packets of each policy that the leak guard dropped; ``packets``: where
     the last ones of each went; ``packet_totals``: since the start, by policy, family, where and device. ``staying``:
     how many connections paths have that carry no policy. ``remarks``: what around us keeps steerd from doing all that
-    is asked of it. ``observed``: where each policy's traffic goes while steerd only observes; None: it steers. What a
-    stage does not know of a path is not there.
+    is asked of it. ``uplinks``: those of the configuration. ``observed``: where each policy's traffic goes while steerd
+    only observes; None: it steers. What a stage does not know of a path is not there.
     """
 
     view: View
@@ -76,4 +94,5 @@ class Snapshot:
     staying: Mapping[PathId, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     trial: Trial | None = None
+    uplinks: tuple[UplinkView, ...] = ()
     observed: Mapping[PolicyId, Observed] | None = None

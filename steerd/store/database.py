@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from steerd.store.sober import SoberClock
 
@@ -34,17 +34,22 @@ CREATE TABLE IF NOT EXISTS decisions (id INTEGER PRIMARY KEY, wall_ms INTEGER NO
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (wall_ms);
 CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS packets (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS uplinks (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 """
+
+
+Kind = Literal["packets", "uplinks"]
+"""Of notes: each has a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is kept: decisions, traces and what packets did by number and age (days), and the size of the file in
+    """How much is kept: decisions, traces, and notes of each kind by number and age (days), and the size of the file in
     bytes."""
 
     decisions: int = 10_000
     traces: int = 500
-    packets: int = 1_000
+    notes: int = 1_000
     days: float = 90.0
     size: int = 200 << 20
 
@@ -226,16 +231,17 @@ class Database:
         surplus = f"DELETE FROM traces WHERE rowid <= ({nth})"  # noqa: S608 -- of constants
         self._db.execute(surplus, (self._limits.traces,))
 
-    def add_packets(self, wall_ms: int, body: dict[str, Any]) -> None:
-        """Keep that a policy's packets began to go wrong, or are right again, at this Unix time in ms."""
-        self._db.execute("INSERT INTO packets (wall_ms, body) VALUES (?, ?)", (wall_ms, json.dumps(body)))
+    def note(self, kind: Kind, wall_ms: int, body: dict[str, Any]) -> None:
+        """Keep that at this Unix time in ms a policy's packets began to go wrong, or are right again; or how an uplink
+        stands to its cap."""
+        self._db.execute(f"INSERT INTO {kind} (wall_ms, body) VALUES (?, ?)", (wall_ms, json.dumps(body)))  # noqa: S608
         oldest = int((self._sober() - self._limits.days * 86_400.0) * 1000)
-        surplus = "DELETE FROM packets WHERE wall_ms < ? OR id <= (SELECT max(id) FROM packets) - ?"
-        self._db.execute(surplus, (oldest, self._limits.packets))
+        surplus = f"DELETE FROM {kind} WHERE wall_ms < ? OR id <= (SELECT max(id) FROM {kind}) - ?"  # noqa: S608
+        self._db.execute(surplus, (oldest, self._limits.notes))
 
-    def packets(self, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
-        """As `decisions`, of what `add_packets` kept."""
-        return self._latest("packets", since_ms, limit)
+    def notes(self, kind: Kind, since_ms: int, limit: int) -> Sequence[tuple[int, dict[str, Any]]]:
+        """As `decisions`, of what `note` kept."""
+        return self._latest(kind, since_ms, limit)
 
     def add_trace(self, event_id: str, wall_ms: int, body: dict[str, Any]) -> None:
         """Keep what was traced after a decision; ``wall_ms`` is the decision's, or later."""

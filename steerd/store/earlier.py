@@ -20,12 +20,14 @@ _Order = TypeVar("_Order", PinMemory, DrainMemory)
 @dataclass(frozen=True, slots=True)
 class StoredState:
     """What an earlier run left. `epoch` is this run's: greater than any before it. `addresses` are those of targets
-    that are names, by name and family; `orders` the signed ones, by topic."""
+    that are names, by name and family; `orders` the signed ones, by topic; `counts` those of uplinks, by name, as they
+    were given."""
 
     epoch: int
     memory: Memory
     addresses: Addresses = field(default_factory=dict)
     orders: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(database: Database, wall: float, sober: SoberClock, failed: Callable[[Exception], None]) -> StoredState:
@@ -42,6 +44,8 @@ def read(database: Database, wall: float, sober: SoberClock, failed: Callable[[E
         found = replace(found, memory=_aged(database.get("memory"), sober()))
         found = replace(found, addresses=_addresses(database.get("addresses")))
         found = replace(found, orders=_orders(database.get("orders")))
+        counts = database.get("counts")
+        found = replace(found, counts=counts if isinstance(counts, dict) else {})
         database.prune()
         database.commit()
     except Exception as error:  # noqa: BLE001 (whatever was on the disk: what was read until then counts)

@@ -11,7 +11,7 @@ from steerd.core.effects import Switched
 from steerd.core.events import Event, Observed
 from steerd.core.memory import Memory
 from steerd.core.settings import Settings
-from steerd.store.database import Database, Limits
+from steerd.store.database import Database, Kind, Limits
 from steerd.store.earlier import Addresses, StoredState, read
 from steerd.store.recording import Entry, Header
 from steerd.store.records import to_json
@@ -77,11 +77,16 @@ class Store:
                 self._flush_chunk()
 
     def remember(
-        self, memory: Memory, addresses: Addresses | None = None, orders: Mapping[str, str] | None = None
+        self,
+        memory: Memory,
+        addresses: Addresses | None = None,
+        orders: Mapping[str, str] | None = None,
+        counts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep the engine's memory, the targets' addresses by name, and signed orders; only the latest counts."""
+        """Keep the engine's memory, the targets' addresses by name, signed orders, and uplinks' counts; only the latest
+        counts."""
         wall_ms = int(self._wall() * 1000)
-        self._writer.remember(Remembered(memory, addresses or {}, orders or {}, wall_ms, self._epoch))
+        self._writer.remember(Remembered(memory, addresses or {}, orders or {}, counts or {}, wall_ms, self._epoch))
 
     async def trouble(self) -> str | None:
         """Why what was to be remembered last is not kept over a restart, in words; None: it is."""
@@ -97,7 +102,12 @@ class Store:
         """Keep that a policy's packets go wrong, and ``why``; ``lasted``: that they are right again, after so many
         seconds."""
         body = {"policy": policy, "why": why, "lasted": lasted}
-        self._writer.do(lambda database: database.add_packets(wall_ms, body))
+        self._writer.do(lambda database: database.note("packets", wall_ms, body))
+
+    def uplink(self, wall_ms: int, uplink: str, state: str, why: str) -> None:
+        """Keep how an uplink stands to its cap now, ``why`` in a sentence."""
+        body = {"uplink": uplink, "state": state, "why": why}
+        self._writer.do(lambda database: database.note("uplinks", wall_ms, body))
 
     def traced(self, event_id: str, wall_ms: int, trace: Mapping[str, Any]) -> None:
         """Keep what was traced after a decision that is kept."""
@@ -116,10 +126,10 @@ class Store:
 
         return await self._read(look) or []
 
-    async def packets_history(self, since_s: float, limit: int) -> list[dict[str, Any]]:
-        """As `history`, of what `packets` kept: with ``wall_ms``, ``policy``, ``why`` and ``lasted``."""
+    async def notes(self, kind: Kind, since_s: float, limit: int) -> list[dict[str, Any]]:
+        """As `history`, of what `packets` or `uplink` kept: with ``wall_ms``, and what these were given."""
         since_ms = int((self._wall() - since_s) * 1000)
-        found = await self._read(lambda database: database.packets(since_ms, limit)) or []
+        found = await self._read(lambda database: database.notes(kind, since_ms, limit)) or []
         return [{"wall_ms": wall_ms, **body} for wall_ms, body in found]
 
     async def decision(self, event_id: str) -> dict[str, Any] | None:

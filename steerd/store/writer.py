@@ -37,6 +37,7 @@ class Remembered(NamedTuple):
     memory: Memory
     addresses: Addresses
     orders: Mapping[str, str]
+    counts: Mapping[str, Any]
     wall_ms: int
     epoch: int
 
@@ -159,6 +160,7 @@ class Writer:
         values: dict[str, Any] = {
             BELIEVED: self._sober(),
             "orders": dict(latest.orders),
+            "counts": dict(latest.counts),
             "addresses": [[*key, address] for key, address in latest.addresses.items()],
             "memory": {"wall_ms": latest.wall_ms, "memory": to_json(latest.memory)},
         }
@@ -173,7 +175,7 @@ class Writer:
         error = self._transaction(database, [work])
         if error is not None:  # once more: room was made, or the file replaced
             error = self._transaction(database, [work])
-        ordered = latest.memory.pins, latest.memory.drains, latest.orders
+        ordered = latest.memory.pins, latest.memory.drains, latest.orders, latest.counts
         if error is None and ordered != self._copied:
             with suppress(OSError):
                 database.copy(values)

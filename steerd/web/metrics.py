@@ -21,6 +21,7 @@ from steerd.core.events import Event, Probed
 from steerd.core.settings import PathId, PolicyId
 from steerd.status.snapshot import Snapshot
 from steerd.status.stream import Stream
+from steerd.web import uplinks
 from steerd.web.series import FAMILIES, HEADERS, PathSeries, PolicySeries, rules
 
 REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
@@ -162,7 +163,7 @@ class Metrics:
 
     def render(self, seen: Snapshot) -> bytes:
         """The whole page."""
-        page: dict[str, list[str]] = {family: [head] for family, head in HEADERS.items()}
+        page = {family: [head] for family, head in (HEADERS | uplinks.HEADERS).items()}
         path_views = {path.path: path for path in seen.view.paths}
         for path, series in self._paths.items():
             series.add(page, path_views.get(path), seen.probing.get(path))
@@ -176,6 +177,7 @@ class Metrics:
             policy.add_packets(page, packets.get(name, {}))
             counts = [seen.installed.get((name, family), 0) for family in FAMILIES]
             policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
+        uplinks.add(page, seen.uplinks)
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
         self._seen_skipped = seen.skipped
         self._observing.set(int(seen.observed is not None))

@@ -16,7 +16,7 @@ from steerd.config.settings import ProbePath
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.error import ProbeError
-from steerd.probe.methods import tcp
+from steerd.probe.methods import attempts
 from steerd.probe.methods.tcp import TcpCarrier
 from tests.lab import ticks
 from tests.lab.ticks import Ticks, wire
@@ -142,13 +142,13 @@ def silent() -> Any:
         path("10.98.2.1", 6, timeout=0.2),
     ]
     probed = probing(*paths)
-    tcp.MOST = 100
+    attempts.MOST = 100
     probed.run(0.3)
     most = len(probed.carrier.attempts)
     probed.run(0.3, sending=False)
     left = len(probed.carrier.attempts)
     silence, error = probed.counts(0), probed.counts(4)
-    tcp.MOST = 3
+    attempts.MOST = 3
     probed.told.clear()
     probed.run(0.15)
     for leg in probed.legs:

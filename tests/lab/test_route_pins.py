@@ -88,6 +88,30 @@ def test_old_connections_stay_new_ones_move_and_a_dead_path_lets_go(gateway):
     routing(run())
 
 
+def test_old_connections_leave_a_path_that_is_to_be_spared(gateway):
+    async def run():
+        router = Heard().router(settings(PATHS, (ALL,)))
+        await router.start()
+        await router.steer(steer("all", "a", "b"))
+        gateway.send("10.1.2.3", 3)
+        await router.steer(steer("all", "b", "a"))
+        gateway.send("10.1.2.3", 3)
+        assert gateway.arrivals() == {"a": 6}
+        router.spare(frozenset({"pop/a"}))
+        await until_async(lambda: goes(gateway, "10.1.2.3") == "b")
+        gateway.send("10.4.5.6", 3)
+        assert gateway.arrivals() == {"b": 3}
+        router.spare(frozenset({"pop/b"}))  # while it is used, nothing moves
+        await asyncio.sleep(CALM)
+        gateway.send("10.4.5.6", 3)
+        assert gateway.arrivals() == {"b": 3}
+        await router.steer(steer("all", "c", "b"))
+        assert goes(gateway, "10.4.5.6") == "c"
+        await router.stop()
+
+    routing(run())
+
+
 def test_only_the_connections_of_the_dead_path_are_released(gateway):
     async def run():
         router = Heard().router(settings(PATHS, (ALL,)))

@@ -40,7 +40,7 @@ def price(policy, rtt, jitter, loss, bias, *, penalty=0.0, load=0.0, own_load=0.
     leg.mean = leg.last_rtt = rtt
     leg.jitter, leg.loss = jitter, loss
     path.sized(PathMtu(A, 1400, 1500))
-    path.loaded(0.5)
+    path.charge(load=0.5)
     common = Settings(mtu_penalty=penalty, load_penalty=load)
     worth = dict(policy.preferred).get(A, 0.0)
     made = Price(path, tariff(policy, common), common, bias=bias, worth=worth)

@@ -19,6 +19,7 @@ from steerd.core.events import (
     Probed,
     Swept,
     Tunnel,
+    UplinkPrice,
     Verb,
 )
 from steerd.core.memory import Memory
@@ -82,6 +83,9 @@ events = st.one_of(
     st.builds(PathMtu, st.sampled_from(ANYWHERE), st.just(1400), st.sampled_from([1400, 1500]), st.booleans()),
     st.builds(Tunnel, st.sampled_from(ANYWHERE), st.sampled_from(["", "no handshake"])),
     st.builds(Carried, st.sampled_from(ANYWHERE), st.sampled_from([0.0, 1e4, 1e6])),
+    st.builds(
+        UplinkPrice, st.sampled_from([*ANYWHERE, "wan"]), st.sampled_from([0.0, 30.0]), st.sampled_from([0.0, 0.9, 1.2])
+    ),
     st.builds(PopState, st.sampled_from(POPS), st.booleans(), st.sampled_from([None, 0.0, 1.0]), st.just(0.0)),
     st.builds(
         Order, st.sampled_from(list(Verb)), st.sampled_from([*POPS, *POLICIES]), st.sampled_from([None, *POPS]),

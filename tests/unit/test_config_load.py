@@ -305,7 +305,7 @@ def test_every_other_path_is_forbidden_for_a_reason(loaded, policy, forbidden):
         ('[gateway]\nname = "a/b"' + POP, "gateway.name: must be a name"),
         ("half_life = 2" + POP, "half_life: is not a known key; it belongs in [score]"),
         ('[score]\ninterval = "1s"' + POP, "score.interval: is not a known key; it belongs in [probe]"),
-        ('[probe]\nmethod = "ping"' + POP, 'probe.method: must be "icmp", "tcp", "http" or "udp"'),
+        ('[probe]\nmethod = "ping"' + POP, 'probe.method: must be "icmp", "tcp", "http", "dns" or "udp"'),
         ("[probe]\ninterval = true" + POP, "probe.interval: must be a duration from 10ms to 1h"),
         ("[probe]\ninterval = inf" + POP, "probe.interval: must be a duration from 10ms to 1h"),
         ("[score]\nhalf_life = 0" + POP, "score.half_life: must be a duration from 100ms to 1h"),

@@ -195,7 +195,7 @@ def test_rates_shown_mean_the_same(rate):
         ('target6 = "fd00::1", source = "10.0.0.1"', "", "source: must come with target"),
         ('source = "fra1"', "", "source: must be an IPv4 address of this gateway"),
         ('target6 = "fd00::1", source6 = "fe80::1"', "", "source6: must be an IPv6 address of this gateway"),
-        ('method = "ping", port = 443', "", 'method: must be "icmp", "tcp", "http" or "udp"'),
+        ('method = "ping", port = 443', "", 'method: must be "icmp", "tcp", "http", "dns" or "udp"'),
     ],
 )
 def test_what_a_method_does_not_take(refused, path, probe, said):
@@ -220,7 +220,10 @@ def test_a_key_makes_the_usual_payload_larger(loaded):
 @pytest.mark.parametrize(
     ("probe", "said"),
     [
-        ("port = 443", "probe.port: does nothing: no path is probed by tcp or http or udp without a port of its own"),
+        (
+            "port = 443",
+            "probe.port: does nothing: no path is probed by tcp, http, dns or udp without a port of its own",
+        ),
         ('method = "tcp"\nsize = 100', "probe.size: does nothing: no path is probed by icmp or udp without a size"),
         ('key_file = "/dev/null"', "probe.key_file: does nothing: no path is probed by udp without a key_file"),
         ('method = "udp"\nkey_file = "no.key"', "no.key cannot be read now"),
@@ -345,6 +348,19 @@ def test_what_is_asked_by_http(tmp_path):
     assert (path.port, path.check) == (8080, HttpCheck("connectivity.example:8080", "/generate_204?a=b"))
     path = http(tmp_path, HTTP + ', port = 81, expect = 200, body = "ok"').probe.paths[0]
     assert (path.port, path.check.status, path.check.body) == (81, 200, b"ok")
+
+
+def test_what_is_asked_by_dns(loaded, refused):
+    path = loaded('method = "dns"').probe.paths[0]
+    assert (path.port, path.query, path.size) == (53, ".", 0)
+    path = loaded('method = "dns", port = 5353, query = "Www.Example.net"').probe.paths[0]
+    assert (path.port, path.query) == (5353, "www.example.net")
+    assert loaded('method = "dns"', probe='query = "example.net"').probe.paths[0].query == "example.net"
+    for wrong in ('""', '"a b"', '"10.0.0.1"', '"a..b"', "53"):
+        assert refused(f'method = "dns", query = {wrong}')[0].startswith("pop[0].paths[0].query: must be a host name")
+    assert refused('query = "example.net"') == [
+        'pop[0].paths[0].query: does nothing with method = "icmp": must be left out'
+    ]
 
 
 def http(folder, written):

@@ -44,7 +44,7 @@ def test_the_common_price_is_the_sum_of_its_terms():
     one.renew(own_load=7.0)
     assert one.terms() == {
         "rtt": 30.0, "jitter": 4.0, "loss": 10.0, "load": 0.0, "own_load": 7.0, "backbone": 0.0, "bias": 6.0,
-        "mtu": 100.0, "prefer": 0.0, "total": 157.0,
+        "uplink": 0.0, "mtu": 100.0, "prefer": 0.0, "total": 157.0,
     }  # fmt: skip
     assert one.cost == 157.0
     assert one.fixed == 113.0
@@ -211,12 +211,12 @@ def test_a_loaded_pop_costs_its_share_of_the_penalty():
     at = path(rtt=30.0)
     common = Settings(load_penalty=20.0)
     one, heavy = price(at, common), price(at, common, rtt_weight=2.0)
-    at.loaded(0.25)
+    at.charge(load=0.25)
     assert one.renew()
     assert heavy.renew()
     assert (one.cost, one.terms()["load"], one.terms()["total"]) == (35.0, 5.0, 35.0)
     assert (heavy.cost, heavy.terms()["load"]) == (65.0, 5.0)
-    at.loaded(0.0)
+    at.charge(load=0.0)
     assert one.renew()
     assert one.cost == 30.0
 

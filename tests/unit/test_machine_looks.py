@@ -354,6 +354,16 @@ CASES = {
         changed(underlays={one: Underlay("203.0.113.1", "wan", 254) for one in ("wg-fra1", "wg-ams1")}),
         [("uplink-shared", "paths ams1/wg-ams1, fra1/wg-fra1", 'uplink = "wan"')],
     ),
+    "an uplink that is not there": (
+        FILE.replace('uplink = "wan"', 'uplink = "wwan0"', 1) + '[[uplink]]\nname = "wwan0"\ncap = "1GB"\n',
+        HEALTHY,
+        [("uplink-missing", "uplink wwan0, name", None)],
+    ),
+    "an uplink that a tunnel does not name": (
+        FILE.replace('"wg-ams1", uplink = "wan"', '"wg-ams1"') + '[[uplink]]\nname = "wan"\ncap = "1GB"\n',
+        changed(underlays={"wg-ams1": Underlay("203.0.113.1", "wan", 254)}),
+        [("uplink-unnamed", "path ams1/wg-ams1, uplink", 'uplink = "wan"')],
+    ),
     "one far end": (
         FILE,
         wireguard("wg-ams1", "203.0.113.1"),

@@ -12,7 +12,7 @@ import pytest
 
 from steerd.core.effects import Steer, Switched
 from steerd.core.engine import Engine
-from steerd.core.events import Configured, Installed, Link, Outcome, PathMtu, Probed, Tunnel
+from steerd.core.events import Configured, Installed, Link, Outcome, PathMtu, Probed, Tunnel, UplinkPrice
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.daemon.driver import Driver
@@ -36,7 +36,7 @@ SETTINGS = Settings(
 HEADER = Header(SETTINGS, Memory(), seed=42, epoch=7, now=1000.0, wall_ms=1_700_000_000_000)
 
 
-def driven(silence=0.0, *, hole=False):
+def driven(silence=0.0, *, hole=False, capped=False):
     """A gateway's day in two minutes: what its engine was fed, with every wake-up, and all that it wanted."""
     engine = Engine(SETTINGS, Memory(), now=1000.0, epoch=7, draw=Random(42).random)
     draw, fed, wanted = Random(1), [], []
@@ -62,6 +62,8 @@ def driven(silence=0.0, *, hole=False):
             feed(Probed(path, Outcome.LOST, now - rtt), now + 0.01)
         if n == 400 and hole:
             feed(PathMtu(P, 1380, 1420), now + 0.02)
+        if n == 400 and capped:
+            feed(UplinkPrice(P, 5.0, 0.95), now + 0.02)
         if n == 440:
             feed(Tunnel(P, "no handshake"), now + 0.02)
         if n == 460:
@@ -92,6 +94,15 @@ def test_a_black_hole_and_what_it_cost_come_again(tmp_path):
     header, kept = read(write(tmp_path, fed))
     assert [effect for _, effect in effects(header, kept)] == wanted
     moved = [one for one in wanted if isinstance(one, Switched) and one.evidence.get(P, {}).get("mtu")]
+    assert [(one.policy, one.old, one.new) for one in moved][:1] == [(USERS, P, Q)]
+    assert 1100.0 < moved[0].at < 1104.0
+
+
+def test_what_an_uplink_cost_comes_again(tmp_path):
+    fed, wanted = driven(capped=True)
+    header, kept = read(write(tmp_path, fed))
+    assert [effect for _, effect in effects(header, kept)] == wanted
+    moved = [one for one in wanted if isinstance(one, Switched) and one.evidence.get(P, {}).get("uplink")]
     assert [(one.policy, one.old, one.new) for one in moved][:1] == [(USERS, P, Q)]
     assert 1100.0 < moved[0].at < 1104.0
 

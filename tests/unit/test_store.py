@@ -115,16 +115,16 @@ def test_decisions_are_bounded_by_number_and_age(tmp_path):
 
 def test_when_packets_went_wrong_comes_back_newest_first_bounded_by_number_and_age(tmp_path):
     clock = Clock()
-    store = Store(tmp_path, wall=clock, limits=Limits(packets=5, days=1.0))
+    store = Store(tmp_path, wall=clock, limits=Limits(notes=5, days=1.0))
     store.open()
     for n in range(20):
         store.packets(int(clock.at * 1000), "users", f"why {n}", None if n % 2 else 1.5)
-    newest, before, *rest = asyncio.run(store.packets_history(60, 100))
+    newest, before, *rest = asyncio.run(store.notes("packets", 60, 100))
     assert (newest["why"], newest["lasted"], before["lasted"], len(rest)) == ("why 19", None, 1.5, 3)
     assert newest["wall_ms"] == int(clock.at * 1000)
     clock.at += 100_000.0
     store.packets(int(clock.at * 1000), "users", "later")
-    assert [one["why"] for one in asyncio.run(store.packets_history(1e9, 100))] == ["later"]
+    assert [one["why"] for one in asyncio.run(store.notes("packets", 1e9, 100))] == ["later"]
     store.close()
 
 

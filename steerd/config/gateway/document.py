@@ -6,17 +6,20 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from steerd.config import methods
 from steerd.config.toml import Layout
+from steerd.config.uplink import FIRST
 from steerd.config.values import addresses, marks, names, quantities
 from steerd.config.values.addresses import PrefixText
+from steerd.config.values.calendar import PartOfDay, ResetDay
 from steerd.config.values.marks import CodePoint
 from steerd.config.values.names import Device, FilePath, Name
-from steerd.config.values.quantities import Interval, Patience, PayloadSize, Port, Rate, Timeout, Weight
+from steerd.config.values.quantities import Amount, Interval, Patience, PayloadSize, Port, Rate, Timeout, Weight
 
 TARGETS_MAX = 8
 """Of a path in each family."""
 
 Page = Annotated[str, BeforeValidator(addresses.page)]
 Method = Annotated[str, BeforeValidator(methods.known)]
+Query = Annotated[str, BeforeValidator(addresses.query)]
 
 
 class Table(BaseModel):
@@ -42,6 +45,7 @@ class Probe(Table):
     get: Page | None = None
     expect: Annotated[int, quantities.integer(100, 599)] | None = None
     body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    query: Query | None = None
     size: PayloadSize | None = None
     dscp: CodePoint = 0
     key_file: FilePath | None = None
@@ -149,6 +153,7 @@ class Path(Table):
     get: Page | None = None
     expect: Annotated[int, quantities.integer(100, 599)] | None = None
     body: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    query: Query | None = None
     size: PayloadSize | None = None
     dscp: CodePoint | None = None
     key_file: FilePath | None = None
@@ -162,6 +167,16 @@ class Pop(Table):
     tags: list[Name] = []
     bias: Annotated[float, quantities.milliseconds(0, 10)] = 0.0
     paths: list[Path | None]
+
+
+class Uplink(Table):
+    name: Device
+    metered: bool | None = None
+    price: Annotated[float, quantities.milliseconds(0, 10)] | None = None
+    cap: Amount | None = None
+    resets: ResetDay = FIRST
+    hours: PartOfDay | None = None
+    bias: Annotated[float, quantities.milliseconds(0, 10)] = 0.0
 
 
 class Weights(Table):
@@ -197,7 +212,7 @@ class Policy(Table):
 
 
 class Document(Table):
-    """The whole file. An entry of `pop`, `paths`, `policy` or `hook` that had to be refused is None."""
+    """The whole file. An entry of `pop`, `paths`, `uplink`, `policy` or `hook` that had to be refused is None."""
 
     gateway: Gateway = Gateway()
     probe: Probe = Probe()
@@ -210,17 +225,19 @@ class Document(Table):
     store: Store = Store()
     trace: Trace = Trace()
     pop: list[Pop | None] = []
+    uplink: list[Uplink | None] = []
     policy: list[Policy | None] = []
     hook: list[Hook | None] = []
 
 
 _TOP: tuple[type[Table], ...] = (
     *(Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace),
-    *(Pop, Policy, Hook),
+    *(Pop, Uplink, Policy, Hook),
 )
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
 _HEADERS = {
     "pop": "[[pop]]",
+    "uplink": "[[uplink]]",
     "policy": "[[policy]]",
     "hook": "[[hook]]",
     "pop.paths": "an entry of a PoP's paths",

@@ -7,7 +7,7 @@ from typing import Any
 
 from steerd.config import files
 from steerd.config import toml as read
-from steerd.config.gateway import actuator, hooks, over, policies, pops, probing, reserved, translate
+from steerd.config.gateway import actuator, hooks, over, policies, pops, probing, reserved, translate, uplinks
 from steerd.config.gateway.document import LAYOUT, Document
 from steerd.config.problem import ConfigError, Problem, Report
 from steerd.config.settings import Config, ExportSettings
@@ -48,6 +48,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
     tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
     probing.check(tables.probe, found.paths, path.parent, report)
+    uplinks.check(tables, found, report)
     if complete:
         _emptiness(tables, raw, report)
     checked = policies.check(tables, found, path.parent, report)
@@ -83,6 +84,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
         trace_after_switch=tables.trace.after_switch,
         warnings=tuple(report.warnings),
         hooks=hooks.settings(tables, path.parent),
+        uplinks=tuple(uplinks.settings(tables)),
         written=written(raw),
     )
 

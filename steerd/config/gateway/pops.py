@@ -1,6 +1,6 @@
 """PoPs and their paths against each other: names, and what each path can carry and be probed by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,14 @@ from steerd.core.settings import PathId
 
 @dataclass(frozen=True, slots=True)
 class CheckedPath:
-    """`key` is the path's place in the file."""
+    """`key` is the path's place in the file; `uplink` what it leaves by: no other path shares one of its own name."""
 
     key: str
     path: PathId
     pop: Pop
     written: Path
     families: frozenset[int]
+    uplink: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,14 @@ def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
     """Reports what PoPs and paths contradict, and finds what each path carries."""
     paths: list[CheckedPath] = []
     names: dict[str, int] = {}
+    uplinks = {uplink.name for uplink in tables.uplink if uplink is not None}
     for at, pop in enumerate(tables.pop):
         if pop is None:
             continue
         if pop.name in names:
             report.error(f"pop[{at}].name", pop.name, f"must be unique: pop[{names[pop.name]}] has this name")
         names.setdefault(pop.name, at)
-        paths += _paths(pop, f"pop[{at}]", report)
+        paths += _paths(pop, f"pop[{at}]", uplinks, report)
     if not tables.probe.wireguard_interval and not report.touched("probe.wireguard_interval"):
         for path in paths:
             if path.written.endpoint:
@@ -73,7 +75,7 @@ def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
     )
 
 
-def _paths(pop: Pop, key: str, report: Report) -> list[CheckedPath]:
+def _paths(pop: Pop, key: str, uplinks: Collection[str], report: Report) -> list[CheckedPath]:
     paths: list[CheckedPath] = []
     names: dict[str, int] = {}
     if not pop.paths:
@@ -88,7 +90,9 @@ def _paths(pop: Pop, key: str, report: Report) -> list[CheckedPath]:
         names.setdefault(name, at)
         families = _families(path)
         _targets(path, families, here, report)
-        paths.append(CheckedPath(here, PathId(f"{pop.name}/{name}"), pop, path, families))
+        id_ = PathId(f"{pop.name}/{name}")
+        uplink = path.uplink or path.over or (path.dev if path.dev in uplinks else id_)
+        paths.append(CheckedPath(here, id_, pop, path, families, uplink))
     return paths
 
 

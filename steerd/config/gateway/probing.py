@@ -55,6 +55,11 @@ def page(probe: Probe, path: WrittenPath) -> HttpCheck | None:
     return HttpCheck(parts.netloc, where, expect, body.encode())
 
 
+def query(probe: Probe, path: WrittenPath) -> str:
+    """What the path's target is asked to resolve; empty: its method asks for nothing."""
+    return path.query or probe.query or "." if METHODS[method(probe, path)].queries else ""
+
+
 def port(probe: Probe, path: WrittenPath) -> int:
     """Where the path's probes go; 0: the method knows no ports."""
     known = METHODS[method(probe, path)]
@@ -156,10 +161,11 @@ def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: 
         own = [path for path in paths if getattr(path.written, name) is None]
         using = [path for path in own if method(probe, path.written) in takers]
         if paths and not using:
-            words = " or ".join(takers)
+            words = " or ".join(filter(None, (", ".join(takers[:-1]), takers[-1])))
             report.warn(f"probe.{name}", f"does nothing: no path is probed by {words} without a {name} of its own")
-        if name == "port" and len({method(probe, path.written) for path in using}) > 1:
-            report.warn("probe.port", f"{given} is the port of paths probed by tcp and by udp")
+        methods = sorted({method(probe, path.written) for path in using})
+        if name == "port" and len(methods) > 1:
+            report.warn("probe.port", f"{given} is the port of paths probed by {' and by '.join(methods)}")
         if name == "size":
             for path in using:
                 if allowed := _refused(given, probe, path.written):

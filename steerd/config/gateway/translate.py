@@ -97,7 +97,7 @@ def _path(tables: Document, path: CheckedPath) -> PathSettings:
     return PathSettings(
         path=path.path,
         pop=path.pop.name,
-        uplink=own.uplink or own.over or path.path,
+        uplink=path.uplink,
         bias=path.pop.bias,
         interval=interval,
         standby_interval=_first(own.standby_interval, default.standby_interval, interval),
@@ -120,6 +120,7 @@ def _probed(default: Probe, path: CheckedPath) -> str:
         own.port or default.port,
     )
     said += (own.targets, own.quorum) if own.targets else ()
+    said += tuple(asked for asked in (probing.page(default, own), probing.query(default, own)) if asked)
     return f"{crc32(repr(said).encode()):08x}"
 
 
@@ -169,6 +170,7 @@ def _probe_path(
         budget=budget,
         quorum=own.quorum or 0,
         check=probing.page(default, own),
+        query=probing.query(default, own),
     )
 
 
@@ -236,7 +238,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 via=path.written.via,
                 via6=path.written.via6,
                 families=path.families,
-                uplink=path.written.uplink or path.written.over or path.path,
+                uplink=path.uplink,
                 mark=marks[path.path] << shift,
                 table=own.table + POLICY_TABLES + marks[path.path],
                 inbound_mark=inbound.get(path.path, 0) << shift,

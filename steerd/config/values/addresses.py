@@ -151,6 +151,13 @@ def broker(value: object) -> tuple[str, int, bool]:
     return match[2].strip("[]"), port, match[1] == "mqtts"
 
 
+def query(value: object) -> str:
+    """What a resolver is asked for: a host name, or the root."""
+    if (name := "." if value == "." else host(value)) is None:
+        raise ValueError('must be a host name, or "." for the name servers of the root')
+    return name
+
+
 def page(value: object) -> str:
     """What a probe asks for: nothing is encrypted there, or it could not be told who answers."""
     if not web(value).startswith("http://"):

@@ -6,11 +6,12 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from steerd.config.methods import MAX_PAYLOAD
-from steerd.text import rates
+from steerd.text import rates, sizes
 from steerd.text.durations import HOW, parse, show
 
 _PRICE = re.compile(r"(\S+) +for +(\S+)")
 _LEAST_RATE, _MOST_RATE = 1.0, 1.25e11
+_LEAST_AMOUNT, _MOST_AMOUNT = 10**6, 10**15
 
 
 def _seconds(value: object, low: float, high: float) -> float:
@@ -76,6 +77,17 @@ def rate(value: object) -> float:
     return found
 
 
+def amount(value: object) -> int:
+    """Bytes."""
+    try:
+        found = sizes.parse(value)
+    except ValueError:
+        found = -1
+    if not _LEAST_AMOUNT <= found <= _MOST_AMOUNT:
+        raise ValueError(f'must be an amount of data from "1MB" to "1000TB": {sizes.HOW}')
+    return found
+
+
 def percent(value: object) -> float:
     """A ratio, from `10%`."""
     text = value.strip().removesuffix("%") if isinstance(value, str) and value.strip().endswith("%") else ""
@@ -102,4 +114,5 @@ Patience = Annotated[float, duration(0, 3600)]
 Port = Annotated[int, integer(1, 65535)]
 PayloadSize = Annotated[int, integer(28, MAX_PAYLOAD)]
 Rate = Annotated[float, BeforeValidator(rate)]
+Amount = Annotated[int, BeforeValidator(amount)]
 Weight = Annotated[float, number(0, 100)]

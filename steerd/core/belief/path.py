@@ -50,8 +50,9 @@ class Path:
     ``news`` counts what was learned of it, answers and missing probes alike, and never goes back; ``news_after`` is how
     many seconds after the one before the newest such probe was sent. ``asked``: which of its ``legs`` it is judged by.
     ``missing``: its newest probe is lost, or overdue by far; ``missed``: any ever was overdue. ``load`` is the share of
-    the penalty for a loaded PoP that counts, 0 to 1; ``rate`` is what this gateway's own traffic on the path amounts
-    to, in bytes a second.
+    the penalty for a loaded PoP that counts, 0 to 1; ``fee`` what its uplink's price is, and ``scarcity`` what it costs
+    that the uplink's cap is near, in ms; ``spared``: it is to be used only if nothing else is up. ``rate`` is what this
+    gateway's own traffic on the path amounts to, in bytes a second.
     """
 
     def __init__(self, settings: PathSettings, *, half_life: float, now: float, draw: Callable[[], float]) -> None:
@@ -63,7 +64,8 @@ class Path:
         self.missing = self.missed = False
         self._silent_since: float | None = None  # when its newest probe was sent, if that is overdue
         self.size: PathMtu | None = None  # how large packets may be, when that was found out last
-        self.load = self.rate = 0.0
+        self.load = self.fee = self.scarcity = self.rate = 0.0
+        self.spared = False
         self._half_life = half_life
         self._draw = draw
         self.settings: PathSettings
@@ -172,9 +174,9 @@ class Path:
         """It was found how large packets may be. What is believed of delay and loss does not depend on it."""
         self.size = event
 
-    def loaded(self, share: float) -> None:
-        """Its PoP is loaded: so much of the penalty counts, 0 to 1."""
-        self.load = share
+    def charge(self, *, load: float, fee: float = 0.0, scarcity: float = 0.0, spared: bool = False) -> None:
+        """So much is charged from now on for its PoP's load, and for its uplink."""
+        self.load, self.fee, self.scarcity, self.spared = load, fee, scarcity, spared
 
     def carried(self, rate: float) -> None:
         """It carries so many bytes a second of this gateway's own traffic, both ways together."""

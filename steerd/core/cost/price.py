@@ -1,6 +1,7 @@
 """What one path costs one policy: the one formula that rules, fail-over, shares and views go by.
 
-``cost = rtt + jitter + loss + load + own_load + backbone + bias + mtu + prefer``, each term in ms, bounded and shown.
+``cost = rtt + jitter + loss + load + own_load + backbone + bias + uplink + mtu + prefer``, each term in ms, bounded and
+shown.
 The first three are measured, by the policy's tariff; the others hold whatever the probes bring.
 """
 
@@ -15,7 +16,7 @@ from steerd.core.cost.tariff import Tariff
 from steerd.core.effects import Terms
 from steerd.core.settings import PathId, Settings
 
-TERMS: Final = ("rtt", "jitter", "loss", "load", "own_load", "backbone", "bias", "mtu", "prefer")
+TERMS: Final = ("rtt", "jitter", "loss", "load", "own_load", "backbone", "bias", "uplink", "mtu", "prefer")
 
 LEAST_LEFT: Final = 0.1
 """A preferred path costs at least this share of what it costs others: cheap, but never less than nothing, and
@@ -25,14 +26,30 @@ of two preferred paths the better one stays the cheaper one."""
 class Price:
     """One path at one policy's tariff. It is worked out when somebody looks, at the end of a round or when a choice is
     forced, so that samples need not know of it. ``worth``: by how many ms the path is preferred; ``bias``: its own, as
-    the policy weighs it, in ms; ``leg``: the only leg of a path that is not preferred."""
+    the policy weighs it, in ms; ``bias_weight``: by how much it weighs its uplink's price; ``leg``: the only leg of a
+    path that is not preferred."""
 
-    __slots__ = ("_quiet", "_settings", "_worth", "bias", "fixed", "id", "leg", "own_load", "path", "tariff")
+    __slots__ = (
+        "_bias_weight",
+        "_quiet",
+        "_settings",
+        "_worth",
+        "bias",
+        "fixed",
+        "id",
+        "leg",
+        "own_load",
+        "path",
+        "tariff",
+    )
 
-    def __init__(self, path: Path, tariff: Tariff, settings: Settings, *, bias: float, worth: float) -> None:
+    def __init__(
+        self, path: Path, tariff: Tariff, settings: Settings, *, bias: float, worth: float, bias_weight: float = 1.0
+    ) -> None:
         self.id: PathId = path.id
         self.path = path
         self.bias = bias
+        self._bias_weight = bias_weight
         self.tariff = tariff
         self._settings = settings
         self._worth = worth
@@ -43,11 +60,12 @@ class Price:
         self.renew()
 
     def renew(self, own_load: float | None = None) -> bool:
-        """What does not depend on probes may have changed: what is known of the path's packet size or its PoP's load,
-        or what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
+        """What does not depend on probes may have changed: the path's packet size, what its PoP and its uplink cost, or
+        what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
         if own_load is not None:
             self.own_load = own_load
-        before, self.fixed = self.fixed, self.bias + self._mtu() + self._load() + self.own_load
+        before = self.fixed
+        self.fixed = self.bias + self._uplink() + self._mtu() + self._load() + self.own_load
         return self.fixed != before
 
     def calm(self, quiet: Sequence[Quiet]) -> None:
@@ -89,6 +107,7 @@ class Price:
             "load": self._load(),
             "own_load": self.own_load,
             "bias": self.bias,
+            "uplink": self._uplink(),
             "mtu": self._mtu(),
             "prefer": self._less(full) - full,
             "total": self._less(full),
@@ -103,6 +122,10 @@ class Price:
 
     def _mtu(self) -> float:
         return self._settings.mtu_penalty if self.path.black_hole else 0.0
+
+    def _uplink(self) -> float:
+        """A cap is no matter of taste: what it costs is not weighed."""
+        return self._bias_weight * self.path.fee + self.path.scarcity
 
     def _load(self) -> float:
         return self._settings.load_penalty * self.path.load

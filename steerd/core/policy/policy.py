@@ -140,8 +140,9 @@ class Policy:
 
     def settling(self, now: float) -> bool:
         """Whether only force may move the policy now: it has not been long enough where it is, or it is being learned
-        what its traffic does there."""
-        return self.dwell(now) > 0.0 or self.own_load.measuring(now)
+        what its traffic does there. Neither holds it on an uplink whose cap is as good as reached."""
+        held = self.dwell(now) > 0.0 or self.own_load.measuring(now)
+        return held and (self.current is None or not self.current.spared)
 
     def proven(self, path: PathId) -> bool:
         """Whether the path has answered a probe since the choice fell silent, if it did."""
@@ -256,10 +257,17 @@ class Policy:
         self.forbidden = dict(settings.forbidden)
         self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
         worths = dict(settings.preferred)
-        own, before = tariff(settings, common), self.prices
+        own, before, weight = tariff(settings, common), self.prices, settings.bias_weight
         self._rtt_weight = own.rtt_weight
         self.prices = {
-            id_: Price(path, own, common, bias=settings.bias_weight * path.settings.bias, worth=worths.get(id_, 0.0))
+            id_: Price(
+                path,
+                own,
+                common,
+                bias=weight * path.settings.bias,
+                worth=worths.get(id_, 0.0),
+                bias_weight=weight,
+            )
             for id_, path in self.paths.items()
         }
         for id_ in before.keys() & self.prices.keys():

@@ -32,8 +32,9 @@ class Explaining:
 
     async def _history(self, request: Request) -> Response:
         since = requests.since(request)
-        packets = await self._store.packets_history(since, HISTORY_MAX)
-        return as_json.history(await self._store.history(since, HISTORY_MAX), packets)
+        packets = await self._store.notes("packets", since, HISTORY_MAX)
+        uplinks = await self._store.notes("uplinks", since, HISTORY_MAX)
+        return as_json.history(await self._store.history(since, HISTORY_MAX), packets, uplinks)
 
     async def _savings(self, _: Request) -> Response:
         if self._saved is None:

@@ -14,6 +14,7 @@ SILENCE = {"target-silent", "target-unsent", "target-unmeasured", "target-not-by
 """Findings that something else may be the cause of."""
 
 _ICMP = "icmp"
+_LOG_IN = "Log in at the portal, or write a target that answers itself."
 _NO_ROUTE = ("ENETUNREACH", "EHOSTUNREACH")
 """In the prober's words, where the kernel found no route for a probe."""
 
@@ -98,11 +99,10 @@ def _mute(
         elif local and not unrouted:
             what = f"{name} cannot be probed: {local}."
             yield make("target-unsent", place, what, why, do("See to what the message names."))
-        elif wrong := said.get(Said.CAPTIVE) or said.get(Said.ELSEWHERE):
+        elif wrong := said.get(Said.CAPTIVE) or said.get(Said.ELSEWHERE) or said.get(Said.REFUSED):
             what = f"{wrong[0].upper()}{wrong[1:]}."
-            yield make(
-                "target-wrong", place, what, why, do("Log in at the portal, or write a target that answers itself.")
-            )
+            answers_itself = "Write a resolver that answers." if Said.REFUSED in said else _LOG_IN
+            yield make("target-wrong", place, what, why, do(answers_itself))
         elif cure_ := _other(path, target, answers):
             yield make("target-silent", place, f"{name} does not answer through {path.device}.", why, cure_)
         elif path.method != _ICMP and target.address in answers.others.get(path.path, ()):

@@ -1,9 +1,10 @@
-"""Paths that count as two and are one, or fail together."""
+"""Paths that count as two and are one, or fail together; and what uplinks cost, that is charged to nobody."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import combinations
 
 from steerd.config.settings import Actuator, Config, RoutePath
+from steerd.core.settings import PathId
 from steerd.machine.finding import Finding, do, error, of_path, put, warning
 from steerd.machine.record import Machine
 from steerd.route.around.remarks import all_of, together_on
@@ -11,7 +12,7 @@ from steerd.route.around.surroundings import based
 
 
 def look(config: Config, machine: Machine) -> Iterator[Finding]:
-    """Same device and next hop, same outer endpoint, same uplink."""
+    """Same device and next hop, same outer endpoint, same uplink; uplinks that are not there, or not named."""
     settings = config.route
     pops = {path.path: path.pop for path in config.probe.paths}
     endpoints = {path.path: _endpoint(machine, path) for path in settings.paths}
@@ -35,7 +36,9 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
                 f"PoPs {pops[one.path]} and {pops[other.path]} are one machine, or behind one: they fail together.",
                 do(f"Give {other.device} the endpoint of {pops[other.path]}, or make both paths those of one PoP."),
             )
+    told: set[PathId] = set()
     for together, name in together_on(settings, based(machine.main.devices, machine.underlays)):
+        told.update(together)
         yield warning(
             "uplink-shared",
             f"paths {', '.join(together)}",
@@ -43,6 +46,31 @@ def look(config: Config, machine: Machine) -> Iterator[Finding]:
             "steerd takes them for independent, and may keep a standby that dies with the path in use.",
             put(f'uplink = "{name}"'),
         )
+    yield from _priced(config, machine, told)
+
+
+def _priced(config: Config, machine: Machine, told: Collection[PathId]) -> Iterator[Finding]:
+    """Beside those paths that are told already to name their uplink."""
+    names = [uplink.name for uplink in config.uplinks]
+    for name in names:
+        if name not in machine.main.devices:
+            yield warning(
+                "uplink-missing",
+                f"uplink {name}, name",
+                f"Device {name} does not exist.",
+                "What goes over it is not counted.",
+                do(f"Bring {name} up, or give the [[uplink]] the name of its device, and its paths too."),
+            )
+    for path in config.route.paths:
+        under = machine.underlays.get(path.device)
+        if under is not None and under.device in names and path.uplink != under.device and path.path not in told:
+            yield warning(
+                "uplink-unnamed",
+                of_path(path.path, "uplink"),
+                f"{path.device} sends its outer packets by {under.device}.",
+                f"What the [[uplink]] {under.device} costs is not charged to this path.",
+                put(f'uplink = "{under.device}"'),
+            )
 
 
 def _way(path: RoutePath) -> tuple[str, str, str]:

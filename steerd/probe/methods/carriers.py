@@ -7,6 +7,7 @@ from steerd.config.settings import ProbePath, ProbeSettings
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Carrier, Find, Leg
 from steerd.probe.error import NoFamilyError, ProbeError
+from steerd.probe.methods.dns import DnsCarrier
 from steerd.probe.methods.http import HttpCarrier
 from steerd.probe.methods.icmp import EchoCarrier, Wired
 from steerd.probe.methods.no_family import NoFamilyCarrier
@@ -25,6 +26,7 @@ class Carriers:
             ICMP: lambda family: EchoCarrier(family, find, devices, wired),
             "tcp": lambda family: TcpCarrier(family, find),
             "http": lambda family: HttpCarrier(family, find),
+            "dns": lambda family: DnsCarrier(family, find),
             "udp": lambda family: UdpCarrier(family, find, devices),
         }
         self._carriers: dict[tuple[str, int], Carrier] = {}

@@ -14,7 +14,8 @@ from typing import Final, Self
 from steerd.config.settings import HttpCheck, ProbePath
 from steerd.probe.carrier import Answer, Find, Heard, Wrong
 from steerd.probe.error import ProbeError
-from steerd.probe.methods.tcp import Attempt, TcpCarrier, TcpLeg
+from steerd.probe.methods.attempts import Attempt, AttemptLeg
+from steerd.probe.methods.tcp import TcpCarrier
 from steerd.probe.outcomes.ledger import Flight
 from steerd.probe.outcomes.usual import Usual
 from steerd.text.lines import printable
@@ -52,7 +53,7 @@ def judged(answer: bytes, check: HttpCheck, *, ended: bool) -> str | None:
     return ""
 
 
-class HttpLeg(TcpLeg):
+class HttpLeg(AttemptLeg):
     """A leg that knows what whole answers ``usual``ly take."""
 
     __slots__ = ("usual",)

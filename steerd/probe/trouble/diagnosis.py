@@ -21,6 +21,10 @@ _ROUTED_FOR: Final = 1.0  # seconds that the kernel's word on a route is believe
 _OWN_FOR: Final = 10.0  # seconds: as long what this machine's addresses are
 _LOOPBACK: Final = b"\x7f"
 _LOOK_EVERY: Final = 16  # losses in a row
+_WRONG: Final = {
+    Finding.CAPTIVE: "a captive portal that waits for a login, or not the server that was meant",
+    Finding.REFUSED: "it does not serve this machine, or has no way to other name servers",
+}
 _TROUBLE_OVER: Final = 10.0  # seconds without a refusal: what is refused now and then is one trouble
 
 
@@ -165,8 +169,8 @@ class Diagnosis:
             self._echoed(leg.checks, answered=True)
             return
         if leg.wrong:
-            leg.wrong = False
-            self._findings.over(leg.settings.path, Finding.CAPTIVE)
+            self._findings.over(leg.settings.path, leg.wrong)
+            leg.wrong = None
         if leg.losses >= SILENT:
             self._findings.over(leg.settings.path, Finding.ICMP_ONLY)
         if leg.losses:
@@ -200,11 +204,10 @@ class Diagnosis:
         )
         self._findings.found(silent.settings.path, Finding.ELSEWHERE, text)
 
-    def wrong(self, leg: Leg, words: str) -> None:
-        """Who answers a probe of this leg is not who was meant."""
-        leg.wrong = True
-        text = f"{leg.address} {words}: a captive portal that waits for a login, or not the server that was meant"
-        self._findings.found(leg.settings.path, Finding.CAPTIVE, text)
+    def wrong(self, leg: Leg, finding: Finding, words: str) -> None:
+        """Who answers a probe of this leg is not who was meant, or does not tell what was asked."""
+        leg.wrong = finding
+        self._findings.found(leg.settings.path, finding, f"{leg.address} {words}: {_WRONG[finding]}")
 
     def checks(self) -> list[Leg]:
         """The legs to send one probe each, to test whether a silent target answers ICMP."""

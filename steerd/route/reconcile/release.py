@@ -1,4 +1,5 @@
-"""When pinned connections are released: at once from a path that died, after a while from one that was left. Pure.
+"""When pinned connections are released: at once from a path that died or is to be spared, after a while from one that
+was left. Pure.
 
 Times are seconds of one clock that only goes forward.
 """
@@ -25,6 +26,7 @@ class Release:
         self._chosen: AbstractSet[PathId] = frozenset()
         self._left: dict[PathId, float] = {}
         self._dead: dict[PathId, bool] = {}  # whether its connections were released
+        self._spared: AbstractSet[PathId] = frozenset()
 
     def chose(self, paths: Iterable[PathId], chosen: AbstractSet[PathId], now: float) -> None:
         """Policies use the ``chosen`` ones; others never chosen count as left now: a former run may have used them."""
@@ -32,7 +34,7 @@ class Release:
         left = {path: since for path, since in self._left.items() if path in known and path not in chosen}
         for path in known - set(chosen):
             if path in self._chosen or path not in self._left:
-                left[path] = now
+                left[path] = -inf if path in self._spared else now
         self._left = left
         self._chosen = frozenset(chosen)
         self._dead = {path: done and path not in chosen for path, done in self._dead.items() if path in known}
@@ -44,6 +46,14 @@ class Release:
     def found(self, path: PathId) -> None:
         """It answers again."""
         self._dead.pop(path, None)
+
+    def spare(self, paths: AbstractSet[PathId]) -> bool:
+        """These are used only if nothing else is up: what is left behind there is released at once. What came in by
+        them goes on. True: something is due."""
+        due = paths & self._left.keys() - self._spared
+        self._left |= dict.fromkeys(due, -inf)
+        self._spared = frozenset(paths)
+        return bool(due)
 
     def due(self, now: float, max_drain: float) -> list[Due]:
         """What is to be released now; each is told once."""
