@@ -5,8 +5,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Of Debian's or Ubuntu's: what `make test-system` boots.
+RELEASE ?= debian-12
 # What `make test` runs: all but what has a target of its own, since it needs more than mosquitto.
-HERE := not nft and not fleet and not wireguard and not deb and not system and not neighbours and not selftests
+HERE := not nft and not fleet and not wireguard and not deb and not system and not image and not neighbours and not selftests
 # What each target needs of this machine; tools/need says how it is checked. `make needs-TARGET` does only that.
 NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
@@ -15,6 +17,7 @@ NEEDS_test-fleet := mosquitto ip nsenter openssl
 NEEDS_test-wireguard := ip nsenter wg wireguard-go sysctl
 NEEDS_test-deb := dpkg-deb ip nsenter
 NEEDS_test-system := debootstrap dpkg-deb ip nsenter mosquitto nft systemd-nspawn
+NEEDS_test-image := debootstrap dpkg-deb ip nsenter mosquitto nft podman
 NEEDS_test-neighbours := debootstrap ip nsenter mosquitto nft
 NEEDS_test-selftests := dpkg-deb ip nsenter ping
 NEEDS_vm := debootstrap qemu-system-x86_64 mke2fs
@@ -24,7 +27,7 @@ NEED = @PYTHON=$(PYTHON) tools/need
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
+.PHONY: help demo unit test test-nft test-fleet test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,11 +65,15 @@ test-wireguard: $(VENV)/dev.stamp ## lab tests over tunnels of wireguard-go: the
 
 test-deb: $(VENV)/sbom.stamp ## the packages: built twice, unpacked and run
 	$(NEED) $(NEEDS_test-deb)
-	$(BIN)/python -m pytest -m deb
+	$(BIN)/python -m pytest -m deb -rs
 
-test-system: $(VENV)/sbom.stamp $(VENV)/debian-12 ## the Debian package on a Debian 12 with a real systemd; as root (4 minutes)
+test-system: $(VENV)/sbom.stamp $(VENV)/$(RELEASE) ## the package under a real systemd; RELEASE=debian-13, ubuntu-24.04; as root (4 minutes)
 	$(NEED) $(NEEDS_test-system)
-	$(BIN)/python -m pytest -m system $(TESTS)
+	RELEASE=$(RELEASE) $(BIN)/python -m pytest -m system $(TESTS)
+
+test-image: $(VENV)/sbom.stamp $(VENV)/debian-13 ## the image on a Debian 13, and run by podman; as root (2 minutes)
+	$(NEED) $(NEEDS_test-image)
+	RELEASE=debian-13 $(BIN)/python -m pytest -m image
 
 neighbours: $(VENV)/neighbours ## what test-neighbours runs: a Debian 12 with FRR, Docker and others (as root; a minute)
 
@@ -93,9 +100,9 @@ soak: $(VENV)/dev.stamp ## hours of the core, and of a daemon that is reloaded, 
 	$(NEED) $(NEEDS_soak)
 	$(BIN)/python -m tests.soak $(SOAK)
 
-deb: $(VENV)/sbom.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12, and its SBOM
+deb: $(VENV)/sbom.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12 and 13 and Ubuntu 24.04, and its SBOM; ARCHITECTURE=arm64
 	@tools/need dpkg-deb
-	@tools/deb $(VENV) dist
+	@tools/deb $(VENV) dist $(ARCHITECTURE)
 
 dist: $(VENV)/run.stamp ## wheel and sdist, for pipx
 	@tools/dist $(VENV) dist
@@ -181,7 +188,7 @@ $(VENV)/sbom.stamp: $(VENV)/dev.stamp requirements/sbom.txt
 	@tools/venv $(PYTHON) $(VENV) requirements/sbom.txt
 	@touch $@
 
-$(VENV)/debian-12: tools/tree | $(VENV)/dev.stamp
+$(VENV)/debian-12 $(VENV)/debian-13 $(VENV)/ubuntu-24.04: tools/tree | $(VENV)/dev.stamp
 	$(NEED) debootstrap
 	@tools/tree $@
 

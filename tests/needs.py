@@ -16,6 +16,7 @@ NEEDED = {
     "deb": ("dpkg-deb",),
     "neighbours": ("nft",),
     "system": ("dpkg-deb", "nft", "systemd-nspawn"),
+    "image": ("dpkg-deb", "nft", "podman"),
 }
 """By marker."""
 

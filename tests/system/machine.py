@@ -1,5 +1,6 @@
-"""A Debian 12 with a systemd of its own, booted as the gateway of a `World`: its network is that of ``gw``."""
+"""A Debian or Ubuntu with a systemd of its own, booted as the gateway of a `World`: its network is that of ``gw``."""
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Self
 
 from steerd.lab.enclosure import RUN, LabError
 
-TREE = Path(__file__).parents[2] / ".venv/debian-12"
+TREE = Path(__file__).parents[2] / ".venv" / os.environ.get("RELEASE", "debian-12")
 """Made by ``tools/tree``. It is never written to: what a machine changes lies above it and goes with the enclosure."""
 
 _BOOTED = ("running", "degraded")

@@ -1,13 +1,14 @@
 """The packages, made anew."""
 
+import os
 import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 
 
-def built(folder: Path) -> Path:
-    return Path(_made("deb", folder).splitlines()[-1])
+def built(folder: Path, *architecture: str) -> Path:
+    return Path(_made("deb", folder, *architecture).splitlines()[-1])
 
 
 def distributed(folder: Path) -> tuple[Path, Path]:
@@ -16,9 +17,10 @@ def distributed(folder: Path) -> tuple[Path, Path]:
     return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
 
 
-def _made(tool: str, folder: Path) -> str:
-    command = [PROJECT / "tools" / tool, PROJECT / ".venv", folder]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+def _made(tool: str, folder: Path, *words: str) -> str:
+    command = [PROJECT / "tools" / tool, PROJECT / ".venv", folder, *words]
+    environment = os.environ | {"LEVEL": "1"}
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=300, env=environment).stdout
 
 
 def renumbered(package: Path, version: str, folder: Path) -> Path:

@@ -1,8 +1,10 @@
-"""The packages: the same twice, complete, and they run where they will lie; the .deb with Debian's own Python."""
+"""The packages: the same twice, complete for each Python and machine, and they run where they will lie."""
 
+import contextlib
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -14,11 +16,13 @@ import pytest
 from steerd.lab.enclosure import RUN, run
 from tests.system.package import PROJECT, built, distributed
 
-PYTHON = Path("/usr/bin/python3.11")
-pytestmark = [
-    pytest.mark.deb,
-    pytest.mark.skipif(not PYTHON.exists(), reason="needs Debian 12's own Python"),
-]
+PYTHONS = {"3.11": "Debian 12", "3.12": "Ubuntu 24.04", "3.13": "Debian 13"}
+pytestmark = pytest.mark.deb
+
+
+def members(package: Path) -> tarfile.TarFile:
+    inside = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True).stdout
+    return tarfile.open(fileobj=io.BytesIO(inside))
 
 
 def control(package: Path, field: str) -> str:
@@ -68,8 +72,7 @@ def test_the_bill_of_materials_names_what_is_inside(package):
         name, version = line.split()[0].split("==")
         assert listed.pop(name) == version
     assert not listed
-    inside = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], check=True, capture_output=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(inside)) as tar:
+    with members(package) as tar:
         member = tar.extractfile("./usr/share/doc/steerd/sbom.cdx.json")
         assert member is not None
         assert json.load(member) == bill
@@ -81,7 +84,8 @@ def test_it_brings_what_it_should_and_nothing_of_the_machine_it_was_built_on(pac
         "/usr/bin/steerd", "/usr/bin/steerctl", "/opt/steerd/bin/python3", "/etc/steerd/steerd.toml",
         "/usr/lib/systemd/system/steerd.service", "/usr/lib/systemd/system/steerd-guard.service",
         "/usr/lib/sysusers.d/steerd.conf", "/usr/lib/tmpfiles.d/steerd.conf", "/usr/share/doc/steerd/copyright",
-        "/usr/share/doc/steerd/examples/networkd.conf", "/usr/share/doc/steerd/sbom.cdx.json",
+        "/usr/share/doc/steerd/examples/networkd.conf", "/usr/share/doc/steerd/examples/networkmanager.conf",
+        "/usr/share/doc/steerd/sbom.cdx.json",
         "/usr/share/doc/steerd/examples/mosquitto/make-certificates", "/usr/share/doc/steerd/examples/steerd.toml",
     ):  # fmt: skip
         assert name in there
@@ -90,7 +94,32 @@ def test_it_brings_what_it_should_and_nothing_of_the_machine_it_was_built_on(pac
     assert not [name for name in there if any(part in name for part in ("/hatchling/", "/pip/", "/pytest/"))]
     assert "conffiles" in subprocess.run(["dpkg-deb", "-I", package], check=True, capture_output=True, text=True).stdout
     assert control(package, "Package") == "steerd"
-    assert "python3 (>= 3.11)" in control(package, "Depends")
+
+
+@pytest.mark.parametrize(("architecture", "machine"), [("amd64", 62), ("arm64", 183)])
+def test_compiled_modules_are_there_for_each_python(package, tmp_path, architecture, machine):
+    """In ``elf.h``'s numbers."""
+    if control(package, "Architecture") != architecture:
+        package = built(tmp_path, architecture)
+    assert control(package, "Architecture") == architecture
+    depends = control(package, "Depends")
+    assert "python3 (>= 3.11), python3 (<< 3.14)" in depends
+    found: dict[str, set[str]] = {}
+    with members(package) as tar:
+        site = "./opt/steerd/lib/python3.11/site-packages/"
+        for member in tar:
+            if not member.name.endswith(".so"):
+                continue
+            header = tar.extractfile(member).read(20)
+            assert header[:4] == b"\x7fELF"
+            assert int.from_bytes(header[18:20], "little") == machine
+            module, tag = re.fullmatch(r"(.*?)\.(?:cpython-3)?(abi3|\d+)(?:-.*)?\.so", member.name).groups()
+            found.setdefault(module.removeprefix(site), set()).add(tag)
+        for version in list(PYTHONS)[1:]:
+            assert tar.getmember(f"./opt/steerd/lib/python{version}").linkname == "python3.11"
+    assert found.pop("nacl/_sodium") == {"abi3"}
+    assert found
+    assert all(tags == {version.removeprefix("3.") for version in PYTHONS} for tags in found.values()), found
 
 
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
@@ -98,12 +127,28 @@ def test_the_scripts_are_scripts(script):
     subprocess.run(["sh", "-n", PROJECT / "packaging/deb" / script], check=True)
 
 
-def unpacked(package: str) -> dict[str, Any]:
-    """In place, in a mount namespace of its own."""
+def interpreter(version: str) -> Path | None:
+    """A release's own, or one by that name that works."""
+    for name in (f"/usr/bin/python{version}", f"python{version}"):
+        with contextlib.suppress(OSError):
+            asked = [name, "-c", "import sys; print(sys.executable)"]
+            done = subprocess.run(asked, check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                return Path(done.stdout.strip())
+    return None
+
+
+def unpacked(package: str, python: str) -> dict[str, Any]:
+    """In place, in a mount namespace of its own, where that is the release's Python."""
     root = RUN / "root"
     subprocess.run(["dpkg-deb", "-x", package, root], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", "/opt"], check=True)
     subprocess.run(["cp", "-a", root / "opt/steerd", "/opt/steerd"], check=True)
+    place = Path("/opt/steerd")
+    (place / "bin/python3").unlink()
+    (place / "bin/python3").symlink_to(python)
+    settings = (place / "pyvenv.cfg").read_text()
+    (place / "pyvenv.cfg").write_text(settings.replace("home = /usr/bin\n", f"home = {Path(python).parent}\n"))
 
     def out(*command: str) -> list[Any]:
         done = subprocess.run(command, check=False, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
@@ -116,18 +161,22 @@ def unpacked(package: str) -> dict[str, Any]:
         "steerctl": out("/opt/steerd/bin/steerctl", "--socket", "/none", "status"),
         "modules": out(
             "/opt/steerd/bin/python3", "-P", "-c",
-            "import sys, scapy, nacl.signing, aiomqtt, pydantic, icmplib, steerd.daemon.daemon; print(sys.executable)",
+            "import sys, scapy, nacl.signing, aiomqtt, pydantic, icmplib, steerd.daemon.daemon; "
+            "print(sys.executable, '%d.%d' % sys.version_info[:2])",
         ),
     }  # fmt: skip
 
 
-def test_it_runs_with_debians_python(package):
-    found = run(f"{__name__}:unpacked", str(package), timeout=60)
-    version = control(package, "Version")
+@pytest.mark.parametrize("version", PYTHONS)
+def test_it_runs_with_the_python_of(package, version):
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here, which {PYTHONS[version]} has")
+    found = run(f"{__name__}:unpacked", str(package), str(python), timeout=60)
     assert found["version"][0] == 0
-    assert version in found["version"][1]
+    assert control(package, "Version") in found["version"][1]
     assert found["check"][0] == 0, found["check"]
     assert found["not yet"][0] == 78
     assert "`steerd init` writes a first configuration" in found["not yet"][2]
     assert found["steerctl"][0] == 3
-    assert found["modules"] == [0, "/opt/steerd/bin/python3", ""]
+    assert found["modules"] == [0, f"/opt/steerd/bin/python3 {version}", ""]
