@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from steerd.config.detour import Detour
 from steerd.config.hook import HookSettings
 from steerd.config.methods import METHODS
 from steerd.config.uplink import UplinkSettings
@@ -115,7 +116,8 @@ class TunnelSettings:
 class RoutePath:
     """A path as the kernel sees it. `via`/`via6` are next hops, or `AUTO`; `families` those that it carries. `mark`
     leads to `table`, the path's own, and so does `inbound_mark`, that of connections that came in by the path (0: there
-    was no number left for it)."""
+    was no number left for it). `peer` is the public key of the one of its device's peers that it leads to, if not all;
+    `over` the uplink that the tunnel's own packets are to take, and the table that they ask for it; or empty."""
 
     path: PathId
     device: str
@@ -127,7 +129,7 @@ class RoutePath:
     table: int
     inbound_mark: int = 0
     peer: str = ""
-    """The public key of the peer of `device` that the path leads to, where it is one of many."""
+    over: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +143,11 @@ class Prefixes:
 
 class Flows(StrEnum):
     """What becomes of established connections at a switch: they move too, or stay while new ones take the new path;
-    AUTO: they stay where the kernel and `nft` can do it."""
+    AUTO: they stay where the kernel and `nft` can do it. CLIENT: they stay, and so do new ones of whoever has some."""
 
     AUTO = "auto"
     PIN = "pin"
+    CLIENT = "client"
     MOVE = "move"
 
 
@@ -162,7 +165,8 @@ class RoutePolicy:
     """A policy as the kernel sees it. `order` is its place in the file, from 0. Empty `sources` and `iifs`
     select everything forwarded; `fwmark` is the mark that packets must have, and the bits of it that count (none: any).
     `allowed` are the paths that it may use (None: all); `max_drain` is how long its connections may stay on a path that
-    was left, in seconds; `spread` is how many paths may carry its traffic at a time."""
+    was left, in seconds; `client_idle` how long a client that is kept whole may be silent until it is free to take
+    another path, in seconds; `spread` is how many paths may carry its traffic at a time."""
 
     policy: PolicyId
     table: int
@@ -177,6 +181,7 @@ class RoutePolicy:
     guard: Guard = Guard.OFF
     flows: Flows = Flows.MOVE
     max_drain: float = 3600.0
+    client_idle: float = 300.0
     allowed: frozenset[PathId] | None = None
     spread: int = 1
 
@@ -217,10 +222,9 @@ class RouteSettings:
     """The one table of nftables, of family inet, that is ours."""
     actuator: Actuator = Actuator.NETLINK
     main_mark: int = 0
-    clamp_mss: bool = False
-    """Whether TCP connections are told at their start what the path's MTU leaves them."""
-    count: bool = False
-    """Whether policies' packets are counted by where they go."""
+    clamp_mss: bool = False  # whether TCP connections are told at their start what the path's MTU leaves them
+    count: bool = False  # whether policies' packets are counted by where they go
+    detours: tuple[Detour, ...] = ()
 
     @property
     def guards(self) -> bool:
@@ -267,7 +271,8 @@ class ExportSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration, as the stages take it."""
+    """The whole configuration, as the stages take it. `observe`: nothing in the kernel is touched; `warnings`: what is
+    allowed but hardly meant, one line each; `written`: what the file says, by section and key (`config.written`)."""
 
     source: Path
     gateway: str
@@ -282,14 +287,11 @@ class Config:
     store_path: Path
     record: bool
     observe: bool = False
-    """Nothing in the kernel is touched."""
     trace_after_switch: bool = True
     hooks: tuple[HookSettings, ...] = ()
     uplinks: tuple[UplinkSettings, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is allowed but hardly meant, one line each."""
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What the file says, by section and key: see `steerd.config.written`."""
 
     @property
     def switch_price(self) -> float | None:

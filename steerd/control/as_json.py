@@ -57,6 +57,8 @@ def status(seen: Snapshot) -> Json:
                 "underlay": _underlay(seen.underlays.get(path.path)),
                 "cost_ms": costs[path.path],
                 "used_by": used[path.path],
+                # It may carry a policy again since they were counted.
+                "staying": None if used[path.path] else seen.staying.get(path.path),
             }
             for path in view.paths
         ],

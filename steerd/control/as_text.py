@@ -79,6 +79,11 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
     notes += uplinks.notes(answer)
     notes += [f"! {path['path']}: {said}" for path in answer["paths"] if path.get("black_hole") for said in _size(path)]
     notes += [note for path in answer["paths"] for note in probing.notes(path)]
+    notes += [
+        f"{path['staying']:,} connection{'' if path['staying'] == 1 else 's'} still on {path['path']}"
+        for path in answer["paths"]
+        if path.get("staying")
+    ]
     return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
 
 

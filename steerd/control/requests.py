@@ -7,6 +7,7 @@ from steerd.config.problem import nearest
 from steerd.control.server import RefusedError, Request
 from steerd.control.verbs import confirmable
 from steerd.core.events import Order, Verb
+from steerd.core.settings import PathId, PolicyId
 from steerd.core.views import View
 from steerd.text.durations import parse, show
 
@@ -100,6 +101,27 @@ def confirm_within(request: Request) -> float | None:
         return confirmable(parse(request["confirm"]))
     except ValueError as error:
         raise RefusedError(f"confirm: {error}") from error
+
+
+def moved_policy(request: Request, policies: Collection[str]) -> PolicyId:
+    """The policy whose connections are to be let go. RefusedError: it names what is not there, or lacks its `now`."""
+    if request.get("now") is not True:
+        raise RefusedError("must be told now: connections that PoPs translate break")
+    return PolicyId(_known("policy", request.get("policy"), policies))
+
+
+def moved(policy: PolicyId, paths: Sequence[PathId], let_go: int, unsure: int) -> str:
+    """What became of it, in words; ``unsure`` may be another policy's as well."""
+    by = " and ".join(paths)
+    many = f"{let_go:,} connection{'' if let_go == 1 else 's'} of {policy} let go"
+    if unsure:
+        stay = (
+            "conntrack tells neither the mark nor, of senders behind a router, the interface that tells policies apart"
+        )
+        return f"{many}; it goes by {by} now, but for {unsure:,} that may be another policy's: {stay}"
+    if not let_go:
+        return f"nothing of {policy} is pinned to another path: all of it goes by {by}"
+    return f"{many}; all of it goes by {by} now"
 
 
 def _known(what: str, name: Any, known: Collection[str]) -> str:

@@ -172,6 +172,21 @@ _ROWS: Final = (
     ),
     Verb("undrain", "end a drain: the PoP may be used again", (_POP,)),
     Verb(
+        "move",
+        "let go of a policy's connections that stay on other paths: all of it goes by its choice at once",
+        (
+            _POLICY,
+            _argument(
+                "--now",
+                key="now",
+                action="store_true",
+                required=True,
+                help="has to be said: connections that PoPs translate break",
+            ),
+        ),
+        timeout=LONG,
+    ),
+    Verb(
         "trace",
         "the way to a PoP hop by hop: where it goes wrong, and what fits through",
         (

@@ -108,7 +108,7 @@ class Daemon:
         operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
         explaining = Explaining(self._snapshot, store, self._savings)
-        connections = Connections(driver, lambda: self._reload.config)
+        connections = Connections(driver, steering.router, lambda: self._reload.config)
         answers = Answers((explaining, operators, planning, connections, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)
         self._endpoint = ExportServer(
@@ -217,6 +217,7 @@ class Daemon:
             dropped=router.dropped(),
             packets=router.packets(),
             packet_totals=router.packet_totals(),
+            staying=router.staying(),
             observed=router.observed() if isinstance(router, Observer) else None,
             remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
             trial=self._reload.trial(),

@@ -50,6 +50,7 @@ _ERRNO = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")
 _ATTR_MASK = 0x3FFF
 _NLMSGERR_ATTR_MSG = 1
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11  # NFNL_MSG_BATCH_*
 
 
 class Message(NamedTuple):
@@ -172,6 +173,30 @@ class Connection(SocketOwner):
                     refusals.append(Refusal(base + number - first, code, words(code, flags, body)))
                 if number == last:
                     return refusals
+
+    def transaction(self, subsystem: int, messages: Sequence[Message]) -> list[Refusal]:
+        """Send messages of nfnetlink's that take effect together, or not at all: then one was refused. Raises
+        `NetlinkError` when none of them was looked at, or no answer comes."""
+        first = self._numbers(len(messages) + 2)
+        last = self._number
+        edge = struct.pack("=BB", 0, 0) + subsystem.to_bytes(2)
+        begin, end = Message(_BATCH_BEGIN, 0, edge), Message(_BATCH_END, 0, edge)
+        parts = []
+        for number, (kind, flags, body) in enumerate([begin, *messages, end], first):
+            asked = flags | NLM_F_REQUEST | (NLM_F_ACK if first < number < last else 0)
+            parts.append(HEADER.pack(16 + len(body), kind, asked, number, 0) + body + b"\0" * (-len(body) % 4))
+        self._socket.send(b"".join(parts))
+        refusals, open_ = [], set(range(first + 1, last))
+        while open_:
+            for kind, flags, number, body in frames(self._receive()):
+                if kind == NLMSG_ERROR and number == first:
+                    _raise_refusal(flags, body)
+                if kind == NLMSG_ERROR and number in open_:
+                    open_.discard(number)
+                    if code := -_ERRNO.unpack_from(body)[0]:
+                        refusals.append(Refusal(number - first - 1, code, words(code, flags, body)))
+        self.changes += len(messages)
+        return refusals
 
     def ask(self, kind: int, body: bytes) -> list[bytes]:
         """The bodies of the answer to a single request. Raises `NetlinkError` with the kernel's errno on a refusal."""

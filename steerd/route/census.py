@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from steerd.config.settings import Guard
+from steerd.config.settings import Flows, Guard
 from steerd.core.settings import PolicyId
 from steerd.net.devices import TX_PACKETS, counters
 from steerd.route.around.kernel_drops import KernelDrops, legacy_words
@@ -21,6 +21,7 @@ from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.counted import Counted
 from steerd.route.nft.examples import Example
 from steerd.route.nft.guard import guard_chain
+from steerd.route.nft.pins import MOST_CLIENTS, crowd_chain
 from steerd.route.nft.protect import Protection
 from steerd.route.observed.ledger import Key, Ledger, words
 from steerd.route.observed.sending import Sending
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _EVERY: Final = 5.0
 """Seconds between two looks."""
+_LATELY: Final = 60.0
 _DEVICES: Final = Path("/proc/thread-self/net/dev")
 _BEHIND: Final = (
     "something behind the last chain of nftables' forward hook drops them or leads them to another device: look at "
@@ -67,6 +69,7 @@ class Census:
         self._counting = Counting()
         self._own = Worker("steerd-packets")
         self._before = Counted(0, {})
+        self._crowded: dict[PolicyId, float] = {}  # when a client found no room last
         self._examples: dict[PolicyId, Example] = {}
         self._causes: dict[PolicyId, dict[str, dict[str, None]]] = {}
 
@@ -90,8 +93,13 @@ class Census:
     async def _look(self, since: float, now: float) -> None:
         # In the order in which a packet meets them: so none seems to be lost that is on its way.
         news = await self._own.do(self._counting.read)
-        for key, count in (await self._nft.do(self._guarded)).items():
+        guarded, crowded = await self._nft.do(self._guarded)
+        for key, count in guarded.items():
             news.setdefault(key, Seen()).guard = count
+        for remark in _crowds(crowded - self._crowded.keys()):
+            log.warning("%s", remark)
+        lately = {policy: at for policy, at in self._crowded.items() if now - at < _LATELY}
+        self._crowded = {**lately, **dict.fromkeys(crowded, now)}
         held = self._protection.held
         policies = held.settings.policies if held else ()
         every, counts = self._counting.every, self._counting.counts
@@ -165,20 +173,26 @@ class Census:
         words = self._neighbours.silent.get(choice.best) if choice and choice.best else None
         return [words] if words else []
 
-    def _guarded(self) -> dict[Key, int]:
-        """What each policy's guard has dropped since the last look. What it drops between that and a change of its
-        table goes uncounted."""
+    def _guarded(self) -> tuple[dict[Key, int], set[PolicyId]]:
+        """What each policy's guard has dropped since the last look, and the policies that had no room for clients. What
+        happens between that and a change of the table goes uncounted."""
         held, new = self._protection.held, dict[Key, int]()
-        guarded = [policy for policy in held.settings.policies if policy.guard is not Guard.OFF] if held else []
-        found = self._protection.counted(map(guard_chain, guarded))
+        policies = held.settings.policies if held else ()
+        guarded = [policy for policy in policies if policy.guard is not Guard.OFF]
+        whole = [policy for policy in policies if policy.flows is Flows.CLIENT]
+        found = self._protection.counted([*map(guard_chain, guarded), *map(crowd_chain, whole)])
+        former = self._before.packets if found.time == self._before.time else {}
         for policy in guarded:
             chain = guard_chain(policy)
-            before = self._before.packets.get(chain, ()) if found.time == self._before.time else ()
+            before = former.get(chain, ())
             for at, (family, total) in enumerate(zip(FAMILIES, found.packets.get(chain, ()), strict=False)):
                 if count := max(0, total - (before[at] if at < len(before) else 0)):
                     new[policy.policy, family] = count
         self._before = found
-        return new
+        full = {
+            one.policy for one in whole if found.packets.get(crowd_chain(one), ()) > former.get(crowd_chain(one), (0,))
+        }
+        return new, full
 
     def dropped(self) -> Mapping[PolicyId, int]:
         """Packets of each policy that the leak guard has dropped since the start."""
@@ -206,10 +220,10 @@ class Census:
         return found
 
     def remarks(self) -> tuple[str, ...]:
-        """What the guard dropped in the last minute, and what is not counted, one line each."""
+        """What the guard dropped in the last minute, who had no room then, and what is not counted, one line each."""
         full = self._kernel_drops.remarks(asyncio.get_running_loop().time())
         silent = (f"path {path}: {words}" for path, words in sorted(self._neighbours.silent.items()))
-        return (*self._drops(), *self._counting.remarks, *full, *silent)
+        return (*self._drops(), *_crowds(self._crowded), *self._counting.remarks, *full, *silent)
 
     def _example(self, policy: PolicyId) -> str:
         return f", e.g. {self._examples[policy]}" if policy in self._examples else ""
@@ -220,6 +234,14 @@ class Census:
             f"path of it{self._example(policy)}"
             for policy, count in sorted(self._ledger.dropped_lately().items())
         ]
+
+
+def _crowds(policies: Iterable[PolicyId]) -> list[str]:
+    return [
+        f"policy {policy} has more clients than steerd keeps together ({MOST_CLIENTS:,} by one path, of each family): "
+        "connections of the others stay where they begin, each for itself"
+        for policy in sorted(policies)
+    ]
 
 
 def _joined(wrong: tuple[str, Mapping[str, None]]) -> str:

@@ -162,6 +162,9 @@ class Observer:
     def packet_totals(self) -> Mapping[tuple[PolicyId, int, str, str], int]:
         return {}
 
+    def staying(self) -> Mapping[PathId, int]:
+        return {}
+
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         pace = Pace(loop.time)

@@ -1,5 +1,7 @@
 """The routing stage as the daemon knows it: asyncio outside, one worker thread for the kernel inside."""
 
+import asyncio
+import logging
 import weakref
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -14,7 +16,9 @@ from steerd.route.around.surroundings import Surroundings
 from steerd.route.change import RouteChange
 from steerd.route.claim import Claim
 from steerd.route.error import RouteError
+from steerd.route.kernel.clients import forget_clients
 from steerd.route.kernel.kernel import Kernel
+from steerd.route.move import Moved, move
 from steerd.route.news import News
 from steerd.route.nft.protect import Protection
 from steerd.route.once import cleanup
@@ -24,6 +28,8 @@ from steerd.route.reconcile.release import Release
 from steerd.route.upkeep import Upkeep
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Packets, Underlay
+
+log = logging.getLogger(__name__)
 
 
 class Router:
@@ -95,7 +101,22 @@ class Router:
             self._news.counts = reconciler.counts
             upkeep.chosen()
             await upkeep.release()
+            if wanted.best is None:
+                await self._unknown(upkeep, wanted.policy)
         return installed
+
+    async def _unknown(self, upkeep: Upkeep, policy: PolicyId | None = None) -> None:
+        """What is blocked is so for clients, too: nobody's new connections go by a path that was kept for him.
+        ``policy``: its clients alone."""
+        settings = upkeep.settings
+        marks = [path.mark for path in settings.paths]
+        policies = [one for one in settings.policies if policy in (None, one.policy)]
+        sets = [name for one in policies for name in upkeep.protection.clients(marks, one)]
+        if sets:
+            try:
+                await self._worker.do(lambda: forget_clients(settings.nft_table, sets))
+            except OSError as error:
+                log.warning("clients of policies that are blocked cannot be forgotten: %s", error)
 
     def lost(self, path: PathId) -> None:
         """The path is down: connections pinned to it are released, as soon as no policy uses it."""
@@ -127,6 +148,15 @@ class Router:
         """AllowedIPs are not as they were left: WireGuard itself does not tell."""
         if self._upkeep:
             self._upkeep.changed()
+
+    async def move(self, policy: PolicyId) -> Moved:
+        """Lets go of what is pinned to other paths than those that carry the policy now. Raises `RouteError` if none
+        does; `OSError`."""
+        reconciler, upkeep = self._running()
+        async with self._worker.turn:
+            addresses = await self._worker.do(upkeep.kernel.addresses)
+        # In a thread of its own: there may be many.
+        return await asyncio.to_thread(move, reconciler.standing, upkeep.protection, addresses, policy)
 
     async def size(self, path: PathId, mtu: int) -> None:
         """The largest packet that passes the path, in bytes: what TCP connections are told when they open."""
@@ -185,6 +215,10 @@ class Router:
         """Packets since the start, by policy, family (4 or 6), where they went, and device."""
         return self._upkeep.census.totals() if self._upkeep else {}
 
+    def staying(self) -> Mapping[PathId, int]:
+        """Connections on paths that carry no policy, of those that have some, as last counted."""
+        return self._upkeep.staying.counts if self._upkeep else {}
+
     def underlays(self) -> Mapping[PathId, Underlay]:
         """Where the tunnels that paths lead through send their outer packets, as last seen."""
         return self._upkeep.underlays if self._upkeep else {}
@@ -202,6 +236,7 @@ class Router:
                     match settings.on_stop:
                         case OnStop.BLOCK:
                             await self._worker.do(reconciler.block)
+                            await self._unknown(self._upkeep)
                         case OnStop.CLEANUP:
                             await self._worker.do(lambda: cleanup(settings))
                         case OnStop.KEEP:

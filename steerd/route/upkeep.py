@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -15,7 +15,8 @@ from steerd.route.around.surroundings import Surroundings
 from steerd.route.census import Census
 from steerd.route.conflicts.pace import Pace
 from steerd.route.error import RouteError
-from steerd.route.kernel.conntrack import forget
+from steerd.route.kernel.clients import forget_clients
+from steerd.route.kernel.conntrack import forget, let_go, pinned
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.watch import Watch
 from steerd.route.model.objects import Device
@@ -25,6 +26,7 @@ from steerd.route.nft.protect import Protection
 from steerd.route.reconcile.account import Result
 from steerd.route.reconcile.reconciler import Reconciler
 from steerd.route.reconcile.release import Release
+from steerd.route.staying import Staying
 from steerd.route.worker import Worker
 from steerd.status.snapshot import Underlay
 
@@ -56,8 +58,8 @@ class Upkeep:
         self.news = news
         self.remarks: tuple[str, ...] = ()
         self.underlays: Mapping[PathId, Underlay] = {}
-        self._kernel = kernel
-        self._protection = protection
+        self.kernel = kernel
+        self.protection = protection
         self._around = around
         self._release = release
         self._changed = asyncio.Event()
@@ -68,6 +70,7 @@ class Upkeep:
         self._tasks: list[asyncio.Task[None]] = []
         self._nft = Worker("steerd-nft")  # a thread of its own: no switch waits for `nft`
         self.census = Census(protection, around, reconciler, worker, self._nft, self._publish)
+        self.staying = Staying(lambda: reconciler.standing, self._pins)
         self._nft_watch: NftWatch | None = None
         self._boundary = Boundary("routes")
         self._readers: list[Reader] = []
@@ -86,7 +89,7 @@ class Upkeep:
         """Adopt what the kernel has, complete it, and watch from then on. Raises `RouteError`, or `OSError`."""
         effective = await self.resolve(self.settings)
         result = await self.worker.do(lambda: self.reconciler.start(effective))
-        if self._protection.can:
+        if self.protection.can:
             self._nft_watch = NftWatch(self.settings.nft_table, self._surroundings.set)
         loop = asyncio.get_running_loop()
         for watch in filter(None, (self._watch, self._nft_watch)):
@@ -98,6 +101,7 @@ class Upkeep:
             asyncio.create_task(self._boundary.keep(self._tend), name="steerd-route"),
             asyncio.create_task(self._boundary.keep(self._follow), name="steerd-route-surroundings"),
             asyncio.create_task(self._boundary.keep(self.census.run), name="steerd-route-packets"),
+            asyncio.create_task(self._boundary.keep(self.staying.run), name="steerd-route-connections"),
         ]
         return result.installed
 
@@ -129,6 +133,7 @@ class Upkeep:
         now = asyncio.get_running_loop().time()
         self._remark()
         self._release.chose([path.path for path in self.settings.paths], self.reconciler.standing.chosen, now)
+        self.staying.used(self.reconciler.standing.chosen)
         if self.reconciler.retry_at <= now:
             self._changed.set()
         if self.reconciler.loose:
@@ -140,11 +145,20 @@ class Upkeep:
             return
         due = self._release.due(asyncio.get_running_loop().time(), self._max_drain())
         paths = {path.path: path for path in self.settings.paths}
-        marks = [paths[one.path].mark for one in due if one.path in paths]
-        marks += [paths[one.path].inbound_mark for one in due if one.inbound and one.path in paths]
-        if marks:
+        mask, known = self.settings.mark_mask, [one for one in due if one.path in paths]
+        dead, left = ([paths[one.path] for one in known if one.inbound is dies] for dies in (True, False))
+        clients = self.protection.clients([path.mark for path in (*dead, *left)])
+        marks = [mark for path in dead for mark in (path.mark, path.inbound_mark)]
+        # Twice, where clients are kept: a packet that is on its way meanwhile may bring its sender back once.
+        # There may be many on a path that works, and no switch is to wait for them.
+        do, later = self.worker.do, asyncio.to_thread
+        steps: list[Callable[[], Awaitable[object]]]
+        steps = [lambda: do(partial(forget_clients, self.settings.nft_table, clients))] if clients else []
+        steps += [lambda: do(partial(forget, marks, mask))] if marks else []
+        steps += [lambda: later(lambda: let_go(pinned([path.mark for path in left], mask), mask))] if left else []
+        for step in steps * (2 if clients else 1):
             try:
-                await self.worker.do(lambda: forget(marks, self.settings.mark_mask))
+                await step()
             except OSError as error:
                 log.warning("cannot release connections pinned to %s: %s", ", ".join(one.path for one in due), error)
 
@@ -159,7 +173,7 @@ class Upkeep:
     def retarget(self, settings: RouteSettings) -> None:
         """Watch over these settings, which are in force now."""
         self.settings = settings
-        self._watch.retarget(settings.protocol, self._kernel.port)
+        self._watch.retarget(settings.protocol, self.kernel.port)
         if self._nft_watch:
             self._nft_watch.retarget(settings.nft_table)
         self.news.know(self.reconciler)
@@ -251,7 +265,7 @@ class Upkeep:
 
     async def _adapt(self) -> None:
         """Takes up the gateways that main names now. Within a turn."""
-        guarded = "guard" in self._protection.can
+        guarded = "guard" in self.protection.can
         look = partial(self._around.look, self.settings, pinned=self._pins(), guarded=guarded, far_ends=self._far_ends)
         try:
             effective = await self.worker.do(look)
@@ -266,7 +280,7 @@ class Upkeep:
 
     def _remark(self) -> None:
         before = self.remarks
-        self.remarks = (*self._around.remarks, *self._protection.remarks, *self.reconciler.account.remarks)
+        self.remarks = (*self._around.remarks, *self.protection.remarks, *self.reconciler.account.remarks)
         found = self._around.underlays
         self.underlays = {path.path: found[path.device] for path in self.settings.paths if path.device in found}
         for remark in self.remarks:
@@ -278,7 +292,7 @@ class Upkeep:
         self.chosen()
 
     def _pins(self) -> bool:
-        return self._protection.pins(self.settings)
+        return self.protection.pins(self.settings)
 
     def _max_drain(self) -> float:
         return max((policy.max_drain for policy in self.settings.policies), default=math.inf)

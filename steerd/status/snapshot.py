@@ -73,10 +73,10 @@ class Snapshot:
     """``price``: of a switch in ms*s (None: the rule has none). ``installed``: prefixes that the kernel has, by policy
     and family (4 or 6). ``outcomes``: how many probes of a path became what; ``skipped``: how many were not sent
     because their time had passed. ``dropped``: packets of each policy that the leak guard dropped; ``packets``: where
-    the last ones of each went; ``packet_totals``: since the start, by policy, family, where and device. ``remarks``:
-    what around us keeps steerd from doing all that is asked of it. ``uplinks``: those of
-    the configuration. ``observed``: where each policy's traffic goes while steerd only observes; None: it steers. What
-    a stage does not know of a path is not there.
+    the last ones of each went; ``packet_totals``: since the start, by policy, family, where and device. ``staying``:
+    how many connections paths have that carry no policy. ``remarks``: what around us keeps steerd from doing all that
+    is asked of it. ``uplinks``: those of the configuration. ``observed``: where each policy's traffic goes while steerd
+    only observes; None: it steers. What a stage does not know of a path is not there.
     """
 
     view: View
@@ -91,6 +91,7 @@ class Snapshot:
     dropped: Mapping[PolicyId, int] = field(default_factory=dict)
     packets: Mapping[PolicyId, Packets] = field(default_factory=dict)
     packet_totals: Mapping[tuple[PolicyId, int, str, str], int] = field(default_factory=dict)
+    staying: Mapping[PathId, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     trial: Trial | None = None
     uplinks: tuple[UplinkView, ...] = ()

@@ -214,8 +214,8 @@ class TunnelWatch:
     def _follow(self, name: str, found: Found) -> None:
         before = dict(self._far_ends)
         self._far_ends.pop(name, None)
-        if isinstance(found, Device) and (remote := endpoint(found)):
-            self._far_ends[name] = remote, found.mark
+        if isinstance(found, Device):
+            self._far_ends[name] = endpoint(found), found.mark
         if self._far_ends != before:
             self._on_far_ends(dict(self._far_ends))
 

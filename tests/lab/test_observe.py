@@ -86,6 +86,8 @@ def observed() -> Any:
         ended = time.monotonic()
         after = kernel()
         saved = ask(world, "savings")[1]
+        code, answer = ask(world, "move", "users", "--now")
+        assert (code, answer["error"]) == (1, "steerd only observes here: it pins nothing, and moves nothing")
         daemon.terminate()
         daemon.wait(20)
         recording = next(Path("/run/steerd-lab/store").glob("recording-*"))

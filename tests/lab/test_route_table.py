@@ -24,10 +24,12 @@ ALL = policy("all", 0, "0.0.0.0/0", "::/0", guard=Guard.USUAL)
 CORP = policy("corp", 1, "10.64.0.0/10", excepted=("10.127.0.0/16",), guard=Guard.OFF, flows=Flows.MOVE)
 KEPT = policy("kept", 2, "10.128.0.0/9", "172.16.0.0/12", guard=Guard.ALWAYS)
 PINNED = replace(ALL, flows=Flows.AUTO)
+WHOLE = replace(ALL, flows=Flows.CLIENT)
 """A table of each kind of what may stand in it, and each may take any other's place."""
 SETTINGS = (
     settings(PATHS, (replace(ALL, excepted=packed("10.66.0.0/16")), CORP, KEPT)),
     settings(PATHS, (PINNED, CORP, replace(KEPT, excepted=packed("10.200.0.0/16")))),
+    settings(PATHS, (WHOLE, CORP, replace(KEPT, excepted=packed("10.200.0.0/16")))),
     settings(PATHS, (ALL, CORP), management=("198.51.100.0/24", "203.0.113.0/24")),
     settings(PATHS, (ALL, CORP), management=("198.51.100.0/24",), nft_table="steerd"),
     settings(

@@ -134,6 +134,9 @@ def test_from_the_file_to_the_choice(loaded, written, to):
             'objective = "mos"\nweights = { rtt = 2 }',
             'policy[0].weights.rtt: does nothing with objective = "mos": must be left out',
         ),
+        ('flows = "clients"', 'policy[0].flows: must be "auto", "pin", "client" or "move"'),
+        ('client_idle = "5m"', 'policy[0].client_idle: does nothing with flows = "auto": must be left out'),
+        ('flows = "client"\nclient_idle = "1s"', "policy[0].client_idle: must be a duration from 10s to 1d"),
         ('min_dwell = "25h"', "policy[0].min_dwell: must be a duration from 0s to 1d"),
     ],
 )

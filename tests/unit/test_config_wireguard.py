@@ -119,12 +119,15 @@ def test_a_target_stays_with_its_peer(refused):
             "spread = 2\nspread_within = '5ms'",
             'policy[0].spread: must be 1 with route.actuator = "wireguard": a prefix belongs to one peer',
         ),
-        (
-            'flows = "pin"',
+        *(
             (
-                'policy[0].flows: must be "move" or left out with route.actuator = "wireguard": '
-                "a connection goes where its prefix does"
-            ),
+                f'flows = "{flows}"',
+                (
+                    'policy[0].flows: must be "move" or left out with route.actuator = "wireguard": '
+                    "a connection goes where its prefix does"
+                ),
+            )
+            for flows in ("pin", "client")
         ),
     ],
 )

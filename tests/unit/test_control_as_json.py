@@ -252,7 +252,7 @@ def test_status_as_json():
         "path": FRA, "pop": "fra1", "uplink": "eth0", "state": "up", "reason": "answers", "since_s": 3600.0,
         "rtt_ms": 30.04, "rtt_sd_ms": 0.8, "jitter_ms": 1.0, "loss": 0.0, "samples": 410, "age_s": 0.42, "every_s": 1.0,
         "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "cost_ms": {"default": 31.0},
-        "used_by": ["default"], "scout": False, "tunnel": None, "underlay": None,
+        "used_by": ["default"], "staying": None, "scout": False, "tunnel": None, "underlay": None,
     }  # fmt: skip
     assert answer["paths"][2]["rtt_ms"] is None
     assert answer["drains"] == [{"pop": "nyc1", "origin": "operator", "left_s": 3000.0}]

@@ -1,8 +1,11 @@
 """What an operator is told of an order: what it did, or why not. The engine is real."""
 
+import re
+
 import pytest
 
-from steerd.control.requests import declined, given
+from steerd.control.requests import declined, given, moved, moved_policy
+from steerd.control.server import RefusedError
 from steerd.core.effects import Declined
 from steerd.core.events import Order, PopState, Verb
 from steerd.core.settings import PolicyId, PolicySettings, WhenNone
@@ -49,6 +52,33 @@ def test_pins(driven):
     said = ordered(driven, Verb.PIN, "default", "ams1", hard=True)
     assert said == "default is pinned to ams1, until `steerctl unpin default`, also while that is down"
     assert ordered(driven, Verb.UNPIN, "default").startswith("default is no longer pinned")
+
+
+@pytest.mark.parametrize(
+    ("paths", "let_go", "unsure", "said"),
+    [
+        ((AMS,), 1312, 0, f"1,312 connections of p let go; all of it goes by {AMS} now"),
+        ((AMS, FRA), 1, 0, f"1 connection of p let go; all of it goes by {AMS} and {FRA} now"),
+        ((AMS,), 0, 0, f"nothing of p is pinned to another path: all of it goes by {AMS}"),
+        ((AMS,), 2, 7, f"2 connections of p let go; it goes by {AMS} now, but for 7 that may be another policy's: "),
+    ],
+)
+def test_what_was_let_go(paths, let_go, unsure, said):
+    assert moved(PolicyId("p"), paths, let_go, unsure).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"policy": "voice"}, "must be told now"),
+        ({"policy": "voise", "now": True}, 'there is no policy "voise"; did you mean "voice"?'),
+        ({"now": True}, "must name a policy"),
+    ],
+)
+def test_what_is_not_let_go(request_, said):
+    with pytest.raises(RefusedError, match=re.escape(said)):
+        moved_policy(request_, ["voice", "data"])
+    assert moved_policy({"policy": "voice", "now": True}, ["voice", "data"]) == "voice"
 
 
 def test_who_else_drained_it_is_named(driven):

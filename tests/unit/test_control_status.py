@@ -43,6 +43,18 @@ def test_scouts_are_summed_up_unless_all_are_asked_for(many):
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_what_a_switch_has_left_behind_has_a_line_where_it_is_so():
+    view = Driven({path: MANY[path] for path in list(MANY)[:4]}).run(40.0).view()
+    left = {PathId("p000/wg0"): 5, PathId("p002/wg0"): 1234, PathId("p003/wg0"): 1}  # the first is in use by now
+    answer = as_json.status(Snapshot(view, staying=left))
+    assert [one["staying"] for one in answer["paths"]] == [None, None, 1234, 1]
+    lines = as_text.status(answer, colour=False).splitlines()
+    assert [line for line in lines if "still on" in line] == [
+        "1,234 connections still on p002/wg0",
+        "1 connection still on p003/wg0",
+    ]
+
+
 def test_the_scouts_of_each_policy_have_a_line():
     near = PolicySettings(PolicyId("near"), forbidden=tuple((PathId(path), "far") for path in list(MANY)[20:]))
     driven = Driven(MANY, policies=(PolicySettings(PolicyId("default")), near), settings=Settings(max_active=4)).run(

@@ -190,6 +190,7 @@ table ip filter {{
 }}
 """
 LTE = 'dev = "lte", via = "192.0.2.129"'
+OVER = FILE.replace('dev = "wg-fra1"', 'dev = "wg-fra1", over = "wan"')
 
 CASES = {
     "healthy": (FILE, HEALTHY, []),
@@ -481,6 +482,30 @@ CASES = {
     "NetworkManager": (FILE, changed(**MANAGED), [("networkmanager-has-it", "device wg-fra1", None)]),
     "NetworkManager's uplink": (FILE, changed(**MANAGED | {"managed": {"lte", "wan"}}), []),
     "NetworkManager's remains": (FILE, changed(**MANAGED | {"programs": set()}), []),
+    # tunnels that are led over an uplink
+    "led over an uplink": (OVER, wireguard(mark=0x101), []),
+    "led over an uplink, by another's mark": (
+        OVER,
+        HEALTHY,
+        [("not-led-over", "path fra1/wg-fra1, over", "wg set wg-fra1 fwmark 0x101")],
+    ),
+    "led over an uplink without a default route": (
+        OVER.replace('over = "wan"', 'over = "lan"'),
+        wireguard(mark=0x101),
+        [("not-led-over", "path fra1/wg-fra1, over", None)],
+    ),
+    "led over a strict uplink": (
+        OVER,
+        replace(
+            wireguard(mark=0x101), sysctls={**HEALTHY.sysctls, ("ipv4", "wan", "rp_filter"): "1"}
+        ),
+        [("not-led-over", "path fra1/wg-fra1, over", "sysctl -w net.ipv4.conf.wan.rp_filter=2")],
+    ),
+    "led over an uplink, but no tunnel of WireGuard's": (
+        OVER,
+        changed(wireguard={"wg-ams1": HEALTHY.wireguard["wg-ams1"]}),
+        [("not-led-over", "path fra1/wg-fra1, over", None)],
+    ),
     # tools
     "no nft": (
         FILE,
@@ -496,6 +521,11 @@ CASES = {
         FILE,
         changed(nftables=replace(HEALTHY.nftables, refusals={"guard": None, "pin": "nft: no ct"})),
         [("nft-refuses", "policies", None)],
+    ),
+    "no clients kept whole": (
+        FILE + 'flows = "client"\n',
+        changed(nftables=replace(HEALTHY.nftables, refusals={"guard": None, "pin": None, "client": "nft: no fib"})),
+        [("nft-refuses", "policy users", None)],
     ),
     "unread": (FILE, changed(unread=(Unread("nftables", "no"),)), [("not-looked-at", "this check", None)]),
     # where metrics are served

@@ -1,5 +1,8 @@
 """The table of nftables stays small where no prefix needs to be told from another, and says the same all the same."""
 
+import re
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +40,25 @@ def test_what_moves_is_told_from_what_is_pinned() -> None:
     assert "10.0.1.0/25 : goto left" in found
     assert "10.0.1.128/25 : accept" in found
     assert "10.0.4.0" not in found.replace("10.0.4.0-", "")
+
+
+def test_what_a_selection_leaves_over_is_asked_about_in_the_next() -> None:
+    pinned = policy("guests", 0, "10.0.0.0/8", sources=("192.168.50.0/24",), flows=Flows.AUTO)
+    for moving in (Flows.MOVE, Flows.CLIENT):
+        found = text(pinned, policy("all", 1, "0.0.0.0/0", flows=moving))
+        assert "10.0.0.0/8 : goto left" in found
+        assert "0.0.0.0/0 : goto left" not in found
+
+
+def test_a_client_is_remembered_by_families_and_paths_that_the_policy_has() -> None:
+    def sets(one: RoutePolicy) -> list[str]:
+        return sorted(re.findall(r"set clients_(\w+?)_\w{8} \{", text(one)))
+
+    own = policy("p", 0, "10.0.0.0/8", flows=Flows.CLIENT)
+    assert sets(own) == ["4200_1000000_4", "4200_2000000_4"]
+    assert sets(replace(own, allowed=frozenset({"pop/b"}))) == ["4200_2000000_4"]
+    both = policy("p", 0, "10.0.0.0/8", "2001:db8::/32", flows=Flows.CLIENT, allowed=frozenset({"pop/a"}))
+    assert sets(both) == ["4200_1000000_4", "4200_1000000_6"]
 
 
 def test_what_would_leave_by_the_same_devices_anyway_is_not_listed_in_the_guard() -> None:

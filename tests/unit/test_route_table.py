@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steerd.route.nft import words
-from steerd.route.nft.table import Name, Table, names
+from steerd.route.nft.table import DYNAMIC, Name, Table, names
 
 HOOK = "type filter hook forward priority filter + 5; policy accept;"
 
@@ -88,6 +88,21 @@ def test_what_is_in_a_set_is_put_right_unless_it_is_trusted(wanted: Table) -> No
         kernel.take(text)
     assert sorted(kernel.blocks.values()) == sorted(wanted.blocks)
     assert not any(" : " in text or "elements" in text for text in wanted.changes(kernel.blocks, trusted=True))
+
+
+def test_what_packets_have_brought_into_a_set_stays() -> None:
+    lines = ["type ipv4_addr", "size 16", DYNAMIC]
+    (one, other) = (
+        Table.of("steerd", "ours", [words.block("set clients", lines), words.chain("guard", [HOOK, rule])])
+        for rule in ("ip saddr @clients accept", "ip saddr @clients drop")
+    )
+    kernel = Kernel(one)
+    (known,) = (name for name in kernel.blocks if name[0] == "set")
+    kernel.blocks[known] = filled = words.block(f"set {known[1]}", [*lines, "elements = { 10.0.0.1 timeout 5m }"])
+    for table in (other, one, one):
+        for text in table.changes(kernel.blocks):
+            kernel.take(text)
+        assert kernel.blocks[known] == filled
 
 
 def test_another_content_is_another_set() -> None:

@@ -82,6 +82,7 @@ def daemon(tmp_path):
         (["unpin", "p"], {"verb": "unpin", "policy": "p"}),
         (["drain", "fra1", "--for", "30m"], {"verb": "drain", "pop": "fra1", "for": 1800.0}),
         (["undrain", "fra1"], {"verb": "undrain", "pop": "fra1"}),
+        (["move", "p", "--now"], {"verb": "move", "policy": "p", "now": True}),
         (["trace", "fra1"], {"verb": "trace", "pop": "fra1"}),
         (["reload", "--confirm", "90s"], {"verb": "reload", "confirm": 90.0}),
         (["reload", "--confirm", "1.5"], {"verb": "reload", "confirm": 1.5}),
@@ -183,6 +184,8 @@ def test_a_daemon_that_has_no_time(tmp_path, capsys, monkeypatch):
         ["drain", "a", "--for", "soon"],
         ["history", "--since", "0"],
         ["confirm", "60s"],
+        ["move", "p"],
+        ["move", "--now"],
         ["reload", "--confirm"],
         *(
             ["reload", "--confirm", time]

@@ -93,6 +93,13 @@ def test_far_ends_are_told_when_they_change():
     for device in (DEVICE, DEVICE, Device("wg0", 7, {"a": Peer("a", endpoint="192.0.2.1")}), None):
         take(one, device)
     assert told.far_ends == [{"wg0": ("192.0.2.1", 7)}, {}]
+
+
+def test_the_mark_of_a_device_with_several_far_ends_is_told():
+    told = Told()
+    one = told.watch(WG0)
+    take(one, Device("wg0", 7, {key: Peer(key, endpoint=f"192.0.2.{key}") for key in "12"}))
+    assert told.far_ends == [{"wg0": ("", 7)}]
     one.close()
 
 

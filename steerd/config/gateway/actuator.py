@@ -46,7 +46,7 @@ def _policies(policies: Sequence[CheckedPolicy], report: Report) -> None:
         key, own = f"policy[{policy.order}]", policy.written
         if own.spread > 1:
             report.error(f"{key}.spread", own.spread, f"must be 1 with {_ACTUATOR}: a prefix belongs to one peer")
-        if own.flows == "pin":
+        if own.flows in ("pin", "client"):
             allowed = f'must be "move" or left out with {_ACTUATOR}: a connection goes where its prefix does'
             report.error(f"{key}.flows", own.flows, allowed)
     for one, other in pairwise(policies):

@@ -133,6 +133,7 @@ class Path(Table):
     endpoint: Annotated[tuple[str, int], BeforeValidator(addresses.endpoint)] | None = None
     name: Name | None = None
     uplink: Name | None = None
+    over: Device | None = None
     via: Annotated[str, BeforeValidator(addresses.via)] | None = None
     via6: Annotated[str, BeforeValidator(addresses.via6)] | None = None
     target: Annotated[str, BeforeValidator(addresses.target)] | None = None
@@ -204,8 +205,9 @@ class Policy(Table):
     min_dwell: Annotated[float, quantities.duration(0, 86400)] = 0.0
     spread: Annotated[int, quantities.integer(1, 8)] = 1
     spread_within: Annotated[float, quantities.milliseconds(0.001, 10)] = 50.0
-    flows: Literal["auto", "pin", "move"] = "auto"
+    flows: Literal["auto", "pin", "client", "move"] = "auto"
     max_drain: Annotated[float, quantities.duration(0, 7 * 86400)] = 3600.0
+    client_idle: Annotated[float, quantities.duration(10, 86400)] = 300.0
     leak_guard: bool | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from steerd.config import files
 from steerd.config import toml as read
-from steerd.config.gateway import actuator, hooks, policies, pops, probing, reserved, translate, uplinks
+from steerd.config.gateway import actuator, hooks, over, policies, pops, probing, reserved, translate, uplinks
 from steerd.config.gateway.document import LAYOUT, Document
 from steerd.config.problem import ConfigError, Problem, Report
 from steerd.config.settings import Config, ExportSettings
@@ -53,6 +53,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
         _emptiness(tables, raw, report)
     checked = policies.check(tables, found, path.parent, report)
     actuator.check(tables, found.paths, checked, report)
+    over.check(tables, found.paths, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
     _steer(tables, report)
     _mqtt(tables, path.parent, report)

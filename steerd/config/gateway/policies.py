@@ -57,6 +57,7 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
         _objective(policy, key, report)
         _spread(tables, policy, key, dict(forbidden), pops, report)
+        _flows(policy, key, report)
         preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
         found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
     if len(seen) > POLICY_TABLES:
@@ -189,6 +190,12 @@ def _spread(
     if unknown and len(unknown) < len(candidates):
         names = ", ".join(path.path for path in unknown)
         report.error(f"{key}.spread", policy.spread, f"its paths have a capacity, but not {names}: must be all or none")
+
+
+def _flows(policy: Policy, key: str, report: Report) -> None:
+    if policy.flows != "client" and "client_idle" in policy.model_fields_set and not report.touched(f"{key}.flows"):
+        left_out = f'does nothing with flows = "{policy.flows}": must be left out'
+        report.error(f"{key}.client_idle", policy.client_idle, left_out)
 
 
 def _preferred(policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report) -> Preferred:

@@ -91,7 +91,7 @@ def _paths(pop: Pop, key: str, uplinks: Collection[str], report: Report) -> list
         families = _families(path)
         _targets(path, families, here, report)
         id_ = PathId(f"{pop.name}/{name}")
-        uplink = path.uplink or (path.dev if path.dev in uplinks else id_)
+        uplink = path.uplink or path.over or (path.dev if path.dev in uplinks else id_)
         paths.append(CheckedPath(here, id_, pop, path, families, uplink))
     return paths
 

@@ -243,6 +243,8 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 table=own.table + POLICY_TABLES + marks[path.path],
                 inbound_mark=inbound.get(path.path, 0) << shift,
                 peer=path.written.peer or "",
+                # The number of the other mark: what has that one goes by the path's table.
+                over=(path.written.over or "", own.table + POLICY_TABLES + inbound.get(path.path, 0)),
             )
             for path in paths
         ),
@@ -262,6 +264,7 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
                 # A connection goes where its prefix does: peers are told apart by destinations only.
                 flows=Flows.MOVE if own.actuator == "wireguard" else Flows(policy.written.flows),
                 max_drain=policy.written.max_drain,
+                client_idle=policy.written.client_idle,
                 allowed=everyone - {path for path, _reason in policy.forbidden},
                 spread=policy.written.spread,
             )

@@ -20,8 +20,8 @@ Gateways = Mapping[tuple[int, str], Gateway]
 
 
 def automatic(settings: RouteSettings) -> bool:
-    """Whether any path asks for its next hop."""
-    return any(AUTO in (path.via, path.via6) for path in settings.paths)
+    """Whether any path asks for a next hop that main knows."""
+    return any(path.over[0] or AUTO in (path.via, path.via6) for path in settings.paths)
 
 
 def learn(main: Main, before: Gateways | None = None) -> dict[tuple[int, str], Gateway]:

@@ -122,9 +122,9 @@ def all_of(names: Sequence[str]) -> str:
 
 def circles(settings: RouteSettings, found: Mapping[str, Underlay]) -> Iterator[str]:
     """Tunnels whose own outer packets a policy steers: into a tunnel of ours, at worst into themselves."""
-    ours = tables(settings)
+    over = {path.over[1] for path in settings.paths if path.over[0]}
     for device, (remote, by, table) in sorted(found.items()):
-        if table in ours and by:
+        if table in tables(settings) and table not in over and by:
             into = "into itself" if by == device else f"by {by}"
             yield (
                 f"{device}: its outer packets, to {remote}, are steered {into} by a policy with own_traffic: list "

@@ -10,15 +10,17 @@ from types import MappingProxyType
 
 from steerd.config.settings import RouteSettings
 from steerd.route.around import remarks
+from steerd.route.around.detours import Trouble, detours
 from steerd.route.around.gateways import Gateways, automatic, learn, resolve
 from steerd.route.around.networkd import networkd_advice
 from steerd.route.around.rules import Met, Surrounding, foreign
 from steerd.route.kernel.main_table import Main, MainTable
-from steerd.route.model.objects import Device
+from steerd.route.model.objects import Device, Rule
 from steerd.status.snapshot import Underlay
 
 _RP_FILTER = "/proc/sys/net/ipv4/conf/{}/rp_filter"
 _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
+_TOLD_WITHIN = 10.0  # seconds in which WireGuard devices are read, whatever hangs
 _ADVICE_EVERY = 60.0  # seconds between two looks at what other programs run: main may change many times a second
 
 Lookup = Callable[[str, int], tuple[int, int] | None]
@@ -38,6 +40,9 @@ class Surroundings(ExitStack):
         self._advice: str | None = None
         self._advice_due = 0.0
         self._advised: RouteSettings | None = None
+        self._marks: Mapping[str, int] = {}
+        self._unknown: dict[str, float] = {}  # tunnels whose mark is missing, since when
+        self._troubles: Sequence[Trouble] = ()
         self._main_table = self.enter_context(MainTable())
 
     def resolve(self, settings: RouteSettings) -> RouteSettings:
@@ -45,7 +50,7 @@ class Surroundings(ExitStack):
         if not automatic(settings):
             return settings
         self._gateways = learn(self._main_table.read(), self._gateways)
-        return resolve(settings, self._gateways)
+        return self._led(resolve(settings, self._gateways), self._main_table.rules())
 
     def look(
         self,
@@ -59,9 +64,11 @@ class Surroundings(ExitStack):
         address and mark of the outer packets of devices that do not tell them. Raises `NetlinkError`."""
         main = self._main_table.read()
         self._gateways = learn(main, self._gateways)
+        self._marks = {name: mark for name, (_, mark) in far_ends.items()}
         names = (path.device for path in settings.paths)
         self.underlays = underlays(told(main.devices, far_ends), names, self._main_table.leaves)
-        rules = list(foreign(settings, self._rules(main, guarded=guarded)))
+        every = self._main_table.rules()
+        rules = list(foreign(settings, self._rules(every, main, guarded=guarded)))
         self.takers = [rule for rule in rules if rule.takes]
         found = [
             *remarks.waiting(settings, main, self._gateways),
@@ -76,13 +83,24 @@ class Surroundings(ExitStack):
             found += remarks.strict(settings, {path.device: _rp_filter(path.device) for path in settings.paths})
         if advice := self._networkd(settings):
             found.append(advice)
-        self.remarks = tuple(found)
-        return resolve(settings, self._gateways)
+        effective = self._led(resolve(settings, self._gateways), every)
+        self.remarks = (*found, *map(str, self._troubles))
+        return effective
 
-    def _rules(self, main: Main, *, guarded: bool) -> Surrounding:
+    def _led(self, settings: RouteSettings, rules: Sequence[tuple[int, Rule]]) -> RouteSettings:
+        """With the tunnels that can be led over the uplinks that the settings name."""
+        overs = {path.over[0] for path in settings.paths} - {""}
+        strict = {device for device in overs if _rp_filter(device) == 1}
+        now, tunnels = monotonic(), {path.device for path in settings.paths if path.over[0]}
+        self._unknown = {name: self._unknown.get(name, now) for name in tunnels - self._marks.keys()}
+        silent = {name for name, since in self._unknown.items() if now - since >= _TOLD_WITHIN}
+        led, self._troubles = detours(settings, self._gateways, self._marks, rules, strict, silent)
+        return replace(settings, detours=led) if led else settings
+
+    def _rules(self, rules: Sequence[tuple[int, Rule]], main: Main, *, guarded: bool) -> Surrounding:
         read = cache(lambda family, number: self._main_table.table(family, number, main.devices))
         uplinks = {one.device for one in main.defaults}
-        return Surrounding(self._main_table.rules(), self._main_table.own(), uplinks, read, guarded=guarded)
+        return Surrounding(rules, self._main_table.own(), uplinks, read, guarded=guarded)
 
     def _networkd(self, settings: RouteSettings) -> str | None:
         now = monotonic()

@@ -58,9 +58,13 @@ def classify(
     a policy."""
     blocks: list[str] = []
     rules: list[str] = []
-    for at, selection in enumerate(one for one in selections if one.selectors.own == own):
+    asked = [one for one in selections if one.selectors.own == own]
+    for at, selection in enumerate(asked):
+        # What this one leaves over may belong to a policy of a later one.
+        later = {verdict(policy) for one in asked[at + 1 :] for policy in one.policies}
+        others = rest if later <= {rest} else None
         for family in FAMILIES:
-            if not asks(selection, family) or not (found := lookup(settings, selection, family, verdict, rest)):
+            if not asks(selection, family) or not (found := lookup(settings, selection, family, verdict, others)):
                 continue
             chain = f"{name}_{at}_{family}"
             if list(found) == [every(family)]:

@@ -21,7 +21,7 @@ from steerd.route.nft.counted import Counted, counters, decode
 from steerd.route.nft.foreign import HOOKS
 from steerd.route.nft.program import EndlessError, output
 from steerd.route.nft.ruleset import COMMENT
-from steerd.route.nft.table import Name, Table, names, removal
+from steerd.route.nft.table import DYNAMIC, Name, Table, names, removal
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ _FAMILIES = {IPV4: ("ip", "inet", "netdev"), IPV6: ("ip6", "inet", "netdev")}
 _HOOK_FAMILIES = {one for some in _FAMILIES.values() for one in some}
 _HOOK = re.compile(r" hook (\w+) ")
 _TABLE = re.compile(r"^table (\S+ \S+) \{", re.MULTILINE)
+_REMEMBERED = re.compile(rf"({DYNAMIC}\n)\t\telements = \{{.*?\}}\n(?=\t\}})", re.DOTALL)
+"""What packets have brought into a set: it changes by itself."""
 _CHAINS = {3, 5}  # NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN
 
 _TIMEOUT = 3.0
@@ -213,7 +215,7 @@ class Firewall(ExitStack):
     def _list(self) -> str:
         if self.owner(self._table) is None:
             return ""
-        return self._run("--stateless", "list", "table", "inet", self._table)
+        return _REMEMBERED.sub(r"\1", self._run("--stateless", "list", "table", "inet", self._table))
 
     def _read_generation(self) -> int:
         if self._connection is None:

@@ -4,7 +4,7 @@ Synchronous: runs on routing's worker thread.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +16,15 @@ from steerd.route.kernel.main_table import Main, MainTable
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import Device
 from steerd.route.model.prefixes import FAMILIES
+from steerd.route.nft import words
 from steerd.route.nft.counted import Counted
 from steerd.route.nft.examples import logging_rule
 from steerd.route.nft.firewall import Firewall, FirewallError, collision, ours
 from steerd.route.nft.guard import ExtraDevices, allowed
 from steerd.route.nft.ingress import inside
+from steerd.route.nft.pins import clients
 from steerd.route.nft.ruleset import Inputs, left_out, ruleset
-from steerd.route.nft.table import Table, removal
+from steerd.route.nft.table import DYNAMIC, Table, removal
 from steerd.route.wanted.coverage import ALL, covered, doubtful
 from steerd.route.wanted.selection import Selection
 
@@ -32,6 +34,8 @@ _TRIALS: Final = {
     "guard": "type filter hook forward priority filter + 5; meta nfproto ipv4 oifname lo counter accept",
     "ingress": "type filter hook prerouting priority raw + 5; iifname lo ip daddr 127.0.0.1 counter accept",
     "pin": "type filter hook forward priority mangle + 5; ct direction original ct mark set ct mark and 0xff or 0x100",
+    "client": "type filter hook prerouting priority filter + 900; fib daddr . mark oif missing "
+    "update @clients { ip saddr timeout 1m }",
     "log": f"type filter hook forward priority filter + 5; {logging_rule(0, 4000)}",
     "clamp": "type filter hook forward priority mangle + 5; tcp flags syn tcp option maxseg size set 1400",
 }
@@ -83,8 +87,10 @@ class Protection(ExitStack):
         for policy in settings.policies:
             if policy.guard is Guard.ALWAYS and "guard" not in self.can:
                 raise RouteError(f"policy {policy.policy}: leak_guard cannot be had: {self.refusals['guard']}")
-            if policy.flows is Flows.PIN and "pin" not in self.can:
-                raise RouteError(f'policy {policy.policy}: flows = "pin" cannot be had: {self.refusals["pin"]}')
+            for use in {Flows.PIN: ("pin",), Flows.CLIENT: ("pin", "client")}.get(policy.flows, ()):
+                if use not in self.can:
+                    flows = f'policy {policy.policy}: flows = "{policy.flows}" cannot be had'
+                    raise RouteError(f"{flows}: {self.refusals[use]}")
         for name, wanted, without in (
             ("guard", settings.guards, "no leak guard: routes alone keep traffic within its paths"),
             ("ingress", settings.guards, "what is addressed to a path's own address may come in by any device"),
@@ -97,6 +103,10 @@ class Protection(ExitStack):
     def pins(self, settings: RouteSettings) -> bool:
         """Whether connections are pinned under these settings."""
         return "pin" in self.can and settings.pins
+
+    def clients(self, marks: Collection[int], policy: RoutePolicy | None = None) -> list[str]:
+        """The sets in which clients, or those of one policy, are remembered for paths with these marks."""
+        return clients(self._firewall.wanted, marks, policy)
 
     def guards(self, policy: RoutePolicy) -> bool:
         """Whether the policy's packets can leave by its paths only."""
@@ -120,8 +130,8 @@ class Protection(ExitStack):
 
     def trial(self, table: Table | None) -> None:
         """Raises `FirewallError` with the kernel's objection, if it would not accept this table. Changes nothing."""
-        if table is not None and table != self._firewall.wanted and (words := self._firewall.refusal(table.whole)):
-            raise FirewallError(words)
+        if table is not None and table != self._firewall.wanted and (said := self._firewall.refusal(table.whole)):
+            raise FirewallError(said)
 
     def hold(self, name: str, table: Table | None) -> bool:
         """As `Firewall.hold`, with a look at the tables of others."""
@@ -217,12 +227,13 @@ class Protection(ExitStack):
                 found[path.device] = min(found.get(path.device, passes), passes)
         return found
 
-    def _complain(self, about: str, words: str) -> None:
+    def _complain(self, about: str, said: str) -> None:
         if about not in self._complained:
             self._complained.add(about)
-            log.warning("%s", words)
+            log.warning("%s", said)
 
 
 def _trial(chain: str) -> str:
     hook, rule = chain.rsplit("; ", 1)
-    return f"table inet steerd_trial {{\n\tchain trial {{\n\t\t{hook};\n\t\t{rule}\n\t}}\n}}\n"
+    blocks = [words.block("set clients", ["type ipv4_addr", "size 16", DYNAMIC])] if "@clients" in rule else []
+    return "\n".join(["table inet steerd_trial {", *blocks, words.chain("trial", [f"{hook};", rule]), "}\n"])

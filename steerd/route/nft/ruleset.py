@@ -44,7 +44,7 @@ class Inputs:
     uplinks: frozenset[str] = frozenset()
     bridges: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
     inside: Inside = field(default_factory=dict)
-    can: frozenset[str] = frozenset({"guard", "pin", "clamp", "ingress"})
+    can: frozenset[str] = frozenset({"guard", "pin", "client", "clamp", "ingress"})
 
 
 def ruleset(settings: RouteSettings, selections: Iterable[Selection], inputs: Inputs) -> Table | None:

@@ -15,6 +15,8 @@ from typing import Self
 
 from steerd.route.nft import words
 
+DYNAMIC = "flags dynamic,timeout"
+"""Of a set whose elements packets bring: they stay as long as the set does."""
 _VERSION = "version_"
 
 Name = tuple[str, str]
@@ -74,7 +76,9 @@ class Table:
             targets = {name for one in fresh for name in _TARGET.findall(mine[one])}
             told = [words.chain(name, []) for name in sorted(targets)]
             found.append(_table(self.name, [*told, *(mine[one] for one in fresh)]))
-        put = [one for one in mine if one[0] == "chain" or (one[0] in _LOOKED_UP and not (trusted or one in fresh))]
+        kept = {one for one, block in mine.items() if DYNAMIC in block}
+        doubted = {one for one in mine if one[0] in _LOOKED_UP and not trusted} - kept - {*fresh}
+        put = [one for one in mine if one[0] == "chain" or one in doubted]
         emptied = [one for one in there if one in put or one[0] == "chain"]
         swap = [*self._all("flush", emptied), *self._all("delete", spent)]
         found.append("\n".join([*swap, _table(self.name, [mine[one] for one in put])]))

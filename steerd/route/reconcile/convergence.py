@@ -22,6 +22,7 @@ from steerd.route.reconcile.peers import Peers
 from steerd.route.reconcile.standing import Standing
 from steerd.route.wanted.choice import Choice, ways_out, weighed
 from steerd.route.wanted.desired import Circumstances, desired
+from steerd.route.wanted.detours import led
 from steerd.route.wanted.diff import Difference, difference, label
 from steerd.route.wanted.present import Present
 from steerd.route.wanted.selection import Selection, selections
@@ -134,7 +135,10 @@ class Convergence:
             self._pins(settings),
             {one.name: one.remote for one in self.seen.devices.values() if one.inherits and one.remote},
         )
-        return standing, desired(settings, standing.selections, standing.choices, circumstances)
+        state = desired(settings, standing.selections, standing.choices, circumstances)
+        outer = {WayOut(*way) for detour in settings.detours for way in detour.ways}
+        open_ = {way for way in outer if self.seen.up(way.device) and way not in self.refused}
+        return standing, led(settings, state, self.seen.ours, open_) if settings.detours else state
 
     def _learn(self, refused: Iterable[Refused]) -> None:
         for change, code, text in refused:

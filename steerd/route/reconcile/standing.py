@@ -37,7 +37,7 @@ class Standing:
     @property
     def chosen(self) -> AbstractSet[PathId]:
         """The paths that policies use."""
-        return {path for choice in self.choices.values() for path in choice.paths if path != choice.runner_up}
+        return {path for choice in self.choices.values() for path in choice.carrying}
 
     def extra_devices(self, *, everything: bool = False) -> ExtraDevices:
         """The devices that carry each policy's traffic though none of its own paths has them: left over from another

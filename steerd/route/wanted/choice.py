@@ -27,6 +27,11 @@ class Choice(NamedTuple):
         every = (self.best, *(share.path for share in self.shares), self.runner_up)
         return tuple(dict.fromkeys(path for path in every if path is not None))
 
+    @property
+    def carrying(self) -> tuple[PathId, ...]:
+        """Those that carry something."""
+        return tuple(path for path in self.paths if path != self.runner_up)
+
     def renamed(self, name: Callable[[PathId], PathId]) -> "Choice":
         """The same with its paths renamed."""
         return Choice(

@@ -62,7 +62,7 @@ def samples(
                 continue
             source, iif = origin
             mark = selection.selectors.fwmark[0]
-            before = [one for one in forwarded[:place] if _selects(one.selectors, source, iif, mark)]
+            before = [one for one in forwarded[:place] if selects(one.selectors, source, iif, mark)]
             for policy in selection.policies:
                 destinations = _destinations(settings, selection, before, policy, family)
                 if destinations:
@@ -110,7 +110,7 @@ def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
     return one.network_address in other or other.network_address in one
 
 
-def _selects(selectors: Selectors, source: bytes, iif: str, mark: int) -> bool:
+def selects(selectors: Selectors, source: bytes, iif: str, mark: int) -> bool:
     """Whether a packet that comes in so is one that the selectors are about."""
     wanted, mask = selectors.fwmark
     networks = [ip_network(one) for one in selectors.sources]
