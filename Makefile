@@ -37,7 +37,7 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 	$(BIN)/steerd demo $(DEMO)
 
 unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
-	$(BIN)/python -m pytest -n 3 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
+	$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 to 5 minutes); TESTS="..." those
 ifdef TESTS
