@@ -13,9 +13,9 @@ from steerd.route.around.collisions import collision
 from steerd.route.conflicts.conflicts import Conflict
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel, Refused
-from steerd.route.kernel.regroup import regroup, regrouped
+from steerd.route.kernel.regroup import regroup, regrouped, stragglers
 from steerd.route.model.numbers import Ids, WayOut, allocate
-from steerd.route.model.objects import Nexthop, Routes, Seen, State
+from steerd.route.model.objects import Group, Nexthop, Routes, Seen, State
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.reconcile.absence import why_not
 from steerd.route.reconcile.peers import Peers
@@ -80,7 +80,19 @@ class Convergence:
             self.seen = self._kernel.read(settings)
             log.error("the kernel's state is still not as wanted after %d attempts", _ROUNDS)
         self._complained &= set(self.refused)
-        return first or Difference((), ()), self._look(standing)
+        first = first or Difference((), ())
+        self._gather(settings, [one for _, one in first.additions if isinstance(one, Group)])
+        return first, self._look(standing)
+
+    def _gather(self, settings: RouteSettings, groups: Iterable[Group]) -> None:
+        """Traffic holds buckets where a member that died has left them, be it at one that is to carry nothing."""
+        for group in groups:
+            try:
+                left = stragglers(self._kernel, settings, group)
+            except OSError as error:
+                left = f"the buckets of nexthop group {group.id} cannot be read: {error}"
+            if left:
+                log.warning("%s", left)
 
     def switch(self, standing: Standing, policy: PolicyId) -> Standing | None:
         """Carry out a choice by one message a family. Returns what stands then; None: not enough, read and converge."""
