@@ -199,13 +199,13 @@ def test_usage(arguments, capsys):
     assert caught.value.code == 2
 
 
-def test_help_is_instant():
-    command = [sys.executable, "-m", "steerd.cli.steerctl", "--help"]
-    took = []
-    for _ in range(3):
+def test_help_takes_little_more_than_a_python_that_does_nothing():
+    def took(*arguments):
+        """Of a core: what other tests take of it is not its own."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Of a core: what other tests take of it is not its own.
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(took) < 0.15
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(took("-m", "steerd.cli.steerctl", "--help"), took("-c", "pass")) for _ in range(5)]
+    assert min(helps for helps, _ in pairs) < 8.0 * min(nothing for _, nothing in pairs), pairs
