@@ -1,7 +1,6 @@
 """`steerctl keygen`, `sign` and `send`: orders to a fleet. They need no daemon."""
 
 import argparse
-import asyncio
 import json
 import os
 import re
@@ -146,6 +145,8 @@ def _order(options: argparse.Namespace) -> int:
 
 
 def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
+    import asyncio
+
     from aiomqtt import MqttError
 
     from steerd.share.client import post
