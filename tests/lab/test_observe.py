@@ -61,6 +61,10 @@ def led_by(device: str) -> None:
     gateway("ip", "-6", "route", "add", "2001:2::/48", "dev", device)
 
 
+DEAREST_MS = 200.0
+"""No RTT in the world of `observed` is longer."""
+
+
 def text(*arguments: str) -> str:
     command = ["ip", "netns", "exec", "gw", sys.executable, "-m", "steerd.cli.steerctl", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -85,9 +89,9 @@ def observed() -> Any:
         seen, metrics = status(world), metric("steerd_observing")
         ended = time.monotonic()
         after = kernel()
-        saved = ask(world, "savings")[1]
         code, answer = ask(world, "move", "users", "--now")
         assert (code, answer["error"]) == (1, "steerd only observes here: it pins nothing, and moves nothing")
+        saved = ask(world, "savings")[1]
         daemon.terminate()
         daemon.wait(20)
         recording = next(Path("/run/steerd-lab/store").glob("recording-*"))
@@ -145,10 +149,12 @@ def test_savings_are_told(found: Any) -> None:
 def test_the_recording_tells_the_same_savings(found: Any) -> None:
     saved, replayed = found["saved"], found["replayed"]
     assert replayed["moves"] == saved["moves"]
-    # The recording goes on for the moment until the daemon ended.
-    assert saved["seconds"] <= replayed["seconds"]
-    assert replayed["was"]["rtt_ms"] == pytest.approx(saved["was"]["rtt_ms"], rel=0.02)
-    assert replayed["would"]["rtt_ms"] == pytest.approx(saved["would"]["rtt_ms"], rel=0.02)
+    # The recording goes on until the daemon ended, be that a moment or, on a machine that stalls, seconds.
+    more = replayed["seconds"] - saved["seconds"]
+    assert more >= 0.0
+    for way in ("was", "would"):
+        told, whole = (one[way]["rtt_ms"] * one["seconds"] for one in (saved, replayed))
+        assert 0.98 * told <= whole <= 1.02 * told + DEAREST_MS * more
 
 
 OTHER_GATEWAY = """
