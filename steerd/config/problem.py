@@ -83,6 +83,13 @@ class Report:
         called = f', "{name}"' if isinstance(name, str) and at[0] + ".name" != key else ""
         return f" (in [[{table}]] number {number + 1}{called})"
 
+    def unique(self, table: str, names: Iterable[str | None]) -> None:
+        """No two of a table's entries may have one name. None: an entry that had to be refused."""
+        first: dict[str, int] = {}
+        for place, name in enumerate(names):
+            if name is not None and first.setdefault(name, place) != place:
+                self.error(f"{table}[{place}].name", name, f"must be unique: {table}[{first[name]}] has this name")
+
     def late(self, key: str, file: Path, error: OSError) -> None:
         """The ``file`` that is named at `key` cannot be read now."""
         words = f"must be a file that can be read: {error.strerror}"

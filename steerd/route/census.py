@@ -93,7 +93,7 @@ class Census:
     async def _look(self, since: float, now: float) -> None:
         # In the order in which a packet meets them: so none seems to be lost that is on its way.
         news = await self._own.do(self._counting.read)
-        guarded, crowded = await self._nft.do(self._guarded)
+        guarded, crowded = await self._nft.do(self._dropped_and_crowded)
         for key, count in guarded.items():
             news.setdefault(key, Seen()).guard = count
         for remark in _crowds(crowded - self._crowded.keys()):
@@ -173,7 +173,7 @@ class Census:
         words = self._neighbours.silent.get(choice.best) if choice and choice.best else None
         return [words] if words else []
 
-    def _guarded(self) -> tuple[dict[Key, int], set[PolicyId]]:
+    def _dropped_and_crowded(self) -> tuple[dict[Key, int], set[PolicyId]]:
         """What each policy's guard has dropped since the last look, and the policies that had no room for clients. What
         happens between that and a change of the table goes uncounted."""
         held, new = self._protection.held, dict[Key, int]()

@@ -15,14 +15,11 @@ HOOKS_MAX = 16
 
 def check(tables: Document, folder: Path, report: Report) -> None:
     """Each has a name of its own, and one way to be told."""
-    seen: dict[str, int] = {}
+    report.unique("hook", (hook.name if hook else None for hook in tables.hook))
     for place, hook in enumerate(tables.hook):
         if hook is None:
             continue
         key = f"hook[{place}]"
-        if hook.name in seen:
-            report.error(f"{key}.name", hook.name, f"must be unique: hook[{seen[hook.name]}] has this name")
-        seen.setdefault(hook.name, place)
         for part, found, wrong in _mistakes(hook):
             report.error(f"{key}.{part}", found, wrong)
         files.missing(f"{key}.key_file", hook.key_file, folder, report)

@@ -19,7 +19,7 @@ def check(tables: Document, paths: Sequence[CheckedPath], report: Report) -> Non
             report.error(key, own.over, f"must be {said}, as of {first}: the packets of {own.dev} go one way")
         if own.over == own.dev:
             report.error(key, own.over, "must be another device than the path's: the tunnel would run through itself")
-        if any(other.written.dev == own.over and other.written.over for other in paths):
+        elif any(other.written.dev == own.over and other.written.over for other in paths):
             report.error(key, own.over, "must be an uplink, not a tunnel that is led over another one itself")
         if own.via is not None or own.via6 is not None:
             report.error(key, own.over, "must come without via and via6: only WireGuard devices have outer packets")

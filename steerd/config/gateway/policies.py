@@ -42,16 +42,13 @@ def selectors(policy: Policy) -> Selectors:
 def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[CheckedPolicy]:
     """Reads every policy's prefixes and finds its candidates."""
     found: list[CheckedPolicy] = []
-    seen: dict[str, int] = {}
+    report.unique("policy", (policy.name if policy else None for policy in tables.policy))
     written = [(order, policy) for order, policy in enumerate(tables.policy) if policy is not None]
     lists = [(policy, _prefixes(policy, f"policy[{order}]", folder, report)) for order, policy in written]
     if report.tolerant:
         _assume_all(lists)
     for (order, policy), (_, texts) in zip(written, lists, strict=True):
         key = f"policy[{order}]"
-        if policy.name in seen:
-            report.error(f"{key}.name", policy.name, f"must be unique: policy[{seen[policy.name]}] has this name")
-        seen.setdefault(policy.name, order)
         prefixes = joined(texts.packed)
         families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
         forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
@@ -60,8 +57,8 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         _flows(policy, key, report)
         preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
         found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
-    if len(seen) > POLICY_TABLES:
-        report.error("policy", len(seen), f"must be at most {POLICY_TABLES} policies")
+    if len(found) > POLICY_TABLES:
+        report.error("policy", len(found), f"must be at most {POLICY_TABLES} policies")
     _selectors(found, report)
     _marks(found, tables.route.mark, report)
     _own_traffic(found, tables.route, report)

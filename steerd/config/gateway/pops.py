@@ -50,14 +50,11 @@ def targets(path: Path) -> Mapping[int, Sequence[tuple[str, str]]]:
 def check(tables: Document, raw: dict[str, Any], report: Report) -> Pops:
     """Reports what PoPs and paths contradict, and finds what each path carries."""
     paths: list[CheckedPath] = []
-    names: dict[str, int] = {}
+    report.unique("pop", (pop.name if pop else None for pop in tables.pop))
     uplinks = {uplink.name for uplink in tables.uplink if uplink is not None}
     for at, pop in enumerate(tables.pop):
         if pop is None:
             continue
-        if pop.name in names:
-            report.error(f"pop[{at}].name", pop.name, f"must be unique: pop[{names[pop.name]}] has this name")
-        names.setdefault(pop.name, at)
         paths += _paths(pop, f"pop[{at}]", uplinks, report)
     if not tables.probe.wireguard_interval and not report.touched("probe.wireguard_interval"):
         for path in paths:

@@ -13,17 +13,15 @@ UPLINKS_MAX: Final = 64
 
 def check(tables: Document, found: Pops, report: Report) -> None:
     """Reports names that are no path's, or two's, and keys that do nothing without another."""
-    seen: dict[str, int] = {}
+    report.unique("uplink", (uplink.name if uplink else None for uplink in tables.uplink))
     used = {path.uplink for path in found.paths}
     for place, uplink in enumerate(tables.uplink):
         if uplink is None:
             continue
         key = f"uplink[{place}]"
-        if uplink.name in seen:
-            report.error(f"{key}.name", uplink.name, f"must be unique: uplink[{seen[uplink.name]}] has this name")
-        seen.setdefault(uplink.name, place)
         if uplink.name not in used and found.whole and found.names:
-            devices = [path.written.uplink or path.written.dev for path in found.paths]
+            written = [path.written for path in found.paths]
+            devices = [path.uplink or path.over or path.dev for path in written]
             by = "no path leaves by it: must be the uplink of one, or the dev of one without an uplink"
             report.error(f"{key}.name", uplink.name, f"{by}; {nearest(uplink.name, devices)}")
         _idle(uplink, key, report)
