@@ -148,3 +148,13 @@ def test_amounts_shown(count, text):
 @given(st.integers(0, 10**15))
 def test_amounts_shown_are_near_what_they_mean(count):
     assert parse(show(count)) == pytest.approx(count, rel=0.06, abs=1)
+
+
+def test_a_path_that_leaves_over_another_uplink_proposes_that_one(tmp_path):
+    file = tmp_path / "steerd.toml"
+    tunnel = 'name = "t", dev = "wwan0", target = "10.64.1.1", over = "wwan1"'
+    file.write_text(f'[[pop]]\nname = "p"\npaths = [{{ {tunnel} }}]\n[[uplink]]\n{LTE}\n[[policy]]\nname = "all"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    (told,) = (one for one in caught.value.problems if one.key == "uplink[0].name")
+    assert told.allowed.endswith('did you mean "wwan1"?')
