@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from bench.subject import SETTLED, TIMEOUT, Task
-from steerd.config.settings import ProbePath, ProbeSettings, Target
+from steerd.config.probe_settings import ProbePath, ProbeSettings, Target
 from steerd.core.effects import Cadence
 from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId

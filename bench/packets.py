@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.stream import address
-from steerd.config.settings import Guard, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.route_settings import Guard, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.lab.enclosure import run
 from steerd.lab.namespaces import add, command, ip, sysctl

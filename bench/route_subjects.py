@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.route_world import FAMILIES, LENGTH, Passage, World, passage, prefixes, routing, settings, steer, switches
 from bench.stream import address
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.lab.enclosure import RUN
 from steerd.net.netlink import Connection, NetlinkError, attribute
 from steerd.route.kernel.codec import route as route_codec

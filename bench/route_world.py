@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench.stream import CORES, Stream, address
-from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.route_settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.settings import PathId, PolicyId
 from steerd.lab.enclosure import RUN

@@ -8,7 +8,7 @@ from pathlib import Path
 from steerd.cli.configuration import read
 from steerd.cli.progress import Progress
 from steerd.cli.terminal import say
-from steerd.config.settings import ProbePath
+from steerd.config.probe_settings import ProbePath
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.replay import recorded
 from steerd.replay.account.outcome import Outcome

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from steerd.config import files
 from steerd.config.problem import Report
-from steerd.config.settings import Prefixes
+from steerd.config.route_settings import Prefixes
 
 MOST: Final = 1_000_000
 """Prefixes of one policy: some 200 MB while they are read."""

@@ -7,7 +7,8 @@ from zlib import crc32
 
 from steerd.config.hook import origin
 from steerd.config.prefixes import count
-from steerd.config.settings import Config, RoutePolicy
+from steerd.config.route_settings import RoutePolicy
+from steerd.config.settings import Config
 
 Written = Mapping[str, Mapping[str, str]]
 """By section (`[probe]`, `pop fra1`, `path fra1/wg0`, `policy default`) and key, values as they are shown."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from steerd.config.change import StageChange, Swap
-from steerd.config.settings import Config, TunnelSettings
+from steerd.config.probe_settings import TunnelSettings
+from steerd.config.settings import Config
 from steerd.config.uplink import UplinkSettings
 from steerd.core.events import Link, Tunnel
 from steerd.core.settings import PathId

@@ -14,7 +14,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from steerd.config.settings import AUTO, IPV4, IPV6, Config, MqttSettings, ProbePath, ProbeSettings, RoutePath, Target
+from steerd.config.family import IPV4, IPV6
+from steerd.config.probe_settings import ProbePath, ProbeSettings, Target
+from steerd.config.route_settings import AUTO, RoutePath
+from steerd.config.settings import Config, MqttSettings
 from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.core.views import Finding

@@ -6,7 +6,8 @@ from collections.abc import Set as AbstractSet
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, Config
+from steerd.config.family import IPV4, IPV6
+from steerd.config.settings import Config
 from steerd.config.values import names
 from steerd.machine.answers import Answers
 from steerd.machine.ways import Way, Ways

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.machine.record import IpsecPolicy
 from steerd.net.netlink import Connection, NetlinkError, attributes
 

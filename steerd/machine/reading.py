@@ -7,7 +7,7 @@ from pathlib import Path
 from time import time
 from typing import TypeVar
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.machine import files, lists, quick
 from steerd.machine.record import Machine, Nftables, Reserved, Sockets, Unread
 from steerd.net.devices import look
@@ -24,7 +24,8 @@ from steerd.route.model import numbers
 from steerd.route.model.leads import Leads
 from steerd.route.model.objects import MAIN, Action, Rule
 from steerd.route.nft.counters import table_name
-from steerd.route.nft.firewall import Firewall, collision, find_nft, ours
+from steerd.route.nft.firewall import Firewall, collision, ours
+from steerd.route.nft.program import find_nft
 from steerd.route.nft.protect import Protection
 from steerd.tunnel.peers import endpoint
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.config.values import addresses, names
 from steerd.machine.answers import first_of
 from steerd.machine.record import Interface, Machine, QuickFile

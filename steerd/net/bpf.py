@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 
 LD_B, LD_H, LD_W = 0x30, 0x28, 0x20
 """Load a byte, two or four from this place of the packet, in the network's order."""

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.sockets import address_family
 
 ECHO: Final = {4: 8, 6: 128}

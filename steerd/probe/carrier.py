@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple, Protocol, Self
 
-from steerd.config.settings import ProbePath, Target
+from steerd.config.probe_settings import ProbePath, Target
 from steerd.core.views import Directions, Finding
 from steerd.net.sockets import address_family
 from steerd.probe.outcomes.ledger import Flight

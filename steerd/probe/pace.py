@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steerd.config.settings import probe_bytes
+from steerd.config.probe_settings import probe_bytes
 from steerd.core.views import Finding
 from steerd.probe.carrier import Leg
 from steerd.probe.findings import Findings

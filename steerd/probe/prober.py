@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from steerd.config.settings import ProbeSettings
+from steerd.config.probe_settings import ProbeSettings
 from steerd.core.effects import Cadence
 from steerd.core.events import PathMtu, Probed
 from steerd.core.settings import PathId

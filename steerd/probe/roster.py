@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from steerd.config.settings import ProbePath, ProbeSettings
+from steerd.config.probe_settings import ProbePath, ProbeSettings
 from steerd.core.settings import PathId
 from steerd.core.views import Finding
 from steerd.probe.carrier import Leg

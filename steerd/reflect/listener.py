@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.faults import Boundary
 from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.wire import datagram as wire

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.route_settings import Flows, Guard
 from steerd.core.settings import PolicyId
 from steerd.net.devices import TX_PACKETS, counters
 from steerd.route.around.kernel_drops import KernelDrops, legacy_words

@@ -2,7 +2,7 @@
 
 import logging
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.core.events import Installed
 from steerd.route.claim import Claim
 from steerd.route.error import RouteError

@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from steerd.config.settings import PACKETS, RouteSettings
+from steerd.config.route_settings import PACKETS, RouteSettings
 from steerd.net.sockets import closed_on_error
 from steerd.route.error import RouteError
 from steerd.route.model import numbers

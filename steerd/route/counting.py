@@ -12,7 +12,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Final
 
-from steerd.config.settings import Prefixes, RouteSettings
+from steerd.config.route_settings import Prefixes, RouteSettings
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead
 from steerd.route.model.objects import REJECTS

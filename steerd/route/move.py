@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
-from steerd.config.settings import Flows, RoutePath, RoutePolicy
+from steerd.config.route_settings import Flows, RoutePath, RoutePolicy
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.error import RouteError
 from steerd.route.kernel.clients import forget_clients

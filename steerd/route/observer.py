@@ -9,7 +9,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
-from steerd.config.settings import Config, ProbePath, RoutePath, RouteSettings, Target
+from steerd.config.probe_settings import ProbePath, Target
+from steerd.config.route_settings import RoutePath, RouteSettings
+from steerd.config.settings import Config
 from steerd.core.effects import Steer
 from steerd.core.events import Installed, Link, Observed
 from steerd.core.settings import PathId, PolicyId

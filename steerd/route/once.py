@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from steerd.config.settings import Actuator, RouteSettings
+from steerd.config.route_settings import Actuator, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.net.wireguard.device import WireGuardError
 from steerd.route.around.surroundings import Surroundings

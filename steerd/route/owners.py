@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
-from steerd.config.settings import RoutePolicy, RouteSettings
+from steerd.config.route_settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.nft.classify import lookup
 from steerd.route.wanted.samples import selects

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 
-from steerd.config.settings import OnStop, RouteSettings
+from steerd.config.route_settings import OnStop, RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from time import monotonic
 from typing import Final
 
-from steerd.config.settings import Flows
+from steerd.config.route_settings import Flows
 from steerd.core.settings import PathId
 from steerd.route.kernel.conntrack import counted
 from steerd.route.reconcile.standing import Standing

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from steerd.config.settings import ProbePath
+from steerd.config.probe_settings import ProbePath
 from steerd.net.sockets import address_family
 
 COMMAND = (sys.executable, "-P", "-m", "steerd.trace")

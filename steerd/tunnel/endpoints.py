@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from steerd.config.settings import TunnelPath, TunnelSettings
+from steerd.config.probe_settings import TunnelPath, TunnelSettings
 from steerd.config.values.addresses import far
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from socket import AF_INET, AF_INET6, inet_ntop
 
-from steerd.config.settings import TunnelPath
+from steerd.config.probe_settings import TunnelPath
 from steerd.net.wireguard.device import Device, Peer
 
 

@@ -10,7 +10,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from steerd.config.settings import TunnelPath, TunnelSettings
+from steerd.config.probe_settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.core.views import TunnelView

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.core.cost import price
 from steerd.core.events import Outcome, Probed
 from steerd.core.memory import Standing

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.net import icmp
 from steerd.net.netlink import attribute, attributes, frames
 from steerd.net.wireguard import uapi

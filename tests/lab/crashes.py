@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bench.route_world import POLICY, World, prefixes, routing, settings, steer
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.lab.enclosure import run
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model.objects import State

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from steerd.config.settings import ProbePath, ProbeSettings, Target
+from steerd.config.probe_settings import ProbePath, ProbeSettings, Target
 from steerd.core.events import Outcome, Probed
 from steerd.core.settings import PathId
 from steerd.lab import namespaces

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbeSettings
+from steerd.config.probe_settings import ProbeSettings
 from steerd.core.events import Outcome, Probed
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run

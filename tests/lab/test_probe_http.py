@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import pytest
 
-from steerd.config.settings import HttpCheck
+from steerd.config.probe_settings import HttpCheck
 from steerd.core.effects import Cadence
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbePath, ProbeSettings
+from steerd.config.probe_settings import ProbePath, ProbeSettings
 from steerd.core.events import Probed
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbeSettings
+from steerd.config.probe_settings import ProbeSettings
 from steerd.core.effects import Cadence
 from steerd.core.events import PathMtu, Probed
 from steerd.lab import namespaces

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbePath
+from steerd.config.probe_settings import ProbePath
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run
 from steerd.probe.error import ProbeError

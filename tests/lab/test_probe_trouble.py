@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbeSettings, Target
+from steerd.config.probe_settings import ProbeSettings, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.lab.enclosure import run

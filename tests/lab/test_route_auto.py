@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from steerd.config.settings import AUTO, OnStop
+from steerd.config.route_settings import AUTO, OnStop
 from steerd.core.events import Installed
 from steerd.net.netlink import Connection
 from steerd.route.kernel.codec import route as route_codec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.config.settings import Guard
+from steerd.config.route_settings import Guard
 from tests.lab.test_route_world import (
     Gateway,
     Heard,

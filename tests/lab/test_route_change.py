@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Guard
+from steerd.config.route_settings import Guard
 from steerd.core.events import Installed
 from steerd.route.error import RouteError
 from steerd.route.kernel.kernel import Kernel

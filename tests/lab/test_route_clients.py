@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard, OnStop
+from steerd.config.route_settings import Flows, Guard, OnStop
 from steerd.route.nft import pins
 from steerd.route.once import cleanup
 from tests.lab.test_route_guard import nft

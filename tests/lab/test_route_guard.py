@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Guard, OnStop
+from steerd.config.route_settings import Guard, OnStop
 from steerd.core.events import Installed
 from steerd.route.error import RouteError
 from steerd.route.nft import firewall
-from steerd.route.nft.firewall import find_nft
+from steerd.route.nft.program import find_nft
 from steerd.route.once import cleanup, guard
 from tests.lab.test_route_world import (
     LAN_HOST,

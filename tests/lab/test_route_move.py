@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.route_settings import Flows, Guard
 from steerd.core.settings import PolicyId
 from steerd.route.error import RouteError
 from steerd.route.kernel.conntrack import counted

@@ -16,7 +16,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from steerd import faults
-from steerd.config.settings import OnStop
+from steerd.config.route_settings import OnStop
 from steerd.core.events import Installed
 from steerd.core.settings import PathId
 from steerd.route.error import RouteError

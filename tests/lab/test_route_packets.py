@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.route_settings import Flows, Guard
 from steerd.route.nft.counters import FEW, SAMPLE
 from tests.lab.test_route_world import (
     LAN_GATEWAY,

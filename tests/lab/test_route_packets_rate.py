@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.route_settings import Flows, Guard
 from steerd.core.effects import Steer
 from steerd.core.events import Share
 from tests.lab.test_route_packets import counted, counting

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from steerd.config.settings import Guard
+from steerd.config.route_settings import Guard
 from tests.lab.test_route_world import (
     LAN_GATEWAY,
     PORT,

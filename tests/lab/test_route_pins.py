@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.route_settings import Flows, Guard
 from steerd.route.kernel.conntrack import counted
 from tests.lab.test_route_world import (
     LAN_HOST,

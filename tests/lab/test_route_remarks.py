@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from steerd.config.settings import AUTO, Flows, OnStop
+from steerd.config.route_settings import AUTO, Flows, OnStop
 from tests.lab.test_route_world import Gateway, Heard, ip, path, policy, reconfigure, routing, settings, steer
 from tests.lab.waiting import until_async
 

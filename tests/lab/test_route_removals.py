@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard, RouteSettings
+from steerd.config.route_settings import Flows, Guard, RouteSettings
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Routes

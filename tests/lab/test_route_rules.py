@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from steerd.config.settings import Guard
+from steerd.config.route_settings import Guard
 from tests.lab.test_route_world import Gateway, Heard, goes, ip, path, policy, routing, settings, steer
 from tests.lab.waiting import until_async
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard
+from steerd.config.route_settings import Flows, Guard
 from steerd.core.events import Installed, Share
 from steerd.route.once import plan
 from steerd.route.wanted.choice import Choice

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steerd.config.settings import OnStop
+from steerd.config.route_settings import OnStop
 from steerd.core.events import Installed
 from steerd.route.once import cleanup
 from tests.lab.test_route_world import (

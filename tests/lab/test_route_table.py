@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows, Guard, RouteSettings
+from steerd.config.route_settings import Flows, Guard, RouteSettings
 from steerd.route.nft.firewall import Firewall
 from steerd.route.nft.ruleset import Inputs, ruleset
 from steerd.route.nft.table import Table

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Flows
+from steerd.config.route_settings import Flows
 from tests.lab.test_route_world import (
     PORT,
     Gateway,

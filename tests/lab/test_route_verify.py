@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.core.events import Installed
 from steerd.route.kernel.kernel import Kernel
 from steerd.route.kernel.verify import Verifier

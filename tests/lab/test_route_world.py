@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import pytest
 
-from steerd.config.settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.route_settings import OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from steerd.config.settings import ProbePath, Target
+from steerd.config.probe_settings import ProbePath, Target
 from steerd.core.settings import PathId
 from steerd.lab import namespaces
 from steerd.probe.carrier import Answer, Carrier, Fault, Find, Leg

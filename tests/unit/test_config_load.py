@@ -14,8 +14,10 @@ from steerd.cli.configuration import check
 from steerd.cli.steerd import main
 from steerd.config.gateway.load import load, load_for_guard
 from steerd.config.prefixes import count
+from steerd.config.probe_settings import Target
 from steerd.config.problem import ConfigError
-from steerd.config.settings import AUTO, Config, OnStop, Target
+from steerd.config.route_settings import AUTO, OnStop
+from steerd.config.settings import Config
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
 from steerd.route.wanted.selection import selections
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steerd.config.gateway.load import load
+from steerd.config.probe_settings import HttpCheck, ProbePath, Target, payload_bytes, probe_bytes
 from steerd.config.problem import ConfigError
-from steerd.config.settings import Config, HttpCheck, ProbePath, Target, payload_bytes, probe_bytes
+from steerd.config.settings import Config
 from steerd.config.values import addresses, marks, quantities
 from steerd.core.settings import PathId
 from steerd.text import rates

@@ -3,8 +3,9 @@
 import pytest
 
 from steerd.config.gateway.load import load
+from steerd.config.probe_settings import TunnelPath
 from steerd.config.problem import ConfigError
-from steerd.config.settings import Actuator, Flows, TunnelPath
+from steerd.config.route_settings import Actuator, Flows
 
 ONE, TWO = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="
 PEERS = '[route]\nactuator = "wireguard"\n'

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from steerd import __version__
-from steerd.config import settings as stages
+from steerd.config.probe_settings import ProbePath, ProbeSettings, Target, TunnelSettings
+from steerd.config.route_settings import OnStop, RouteSettings
+from steerd.config.settings import Config, ExportSettings
 from steerd.core.effects import Declined, PathChanged, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Link, Outcome, PathMtu, Probed
@@ -83,26 +85,26 @@ FAMILIES = [
 ]
 
 
-def config(*paths: PathId, policies: tuple[PolicySettings, ...] = (PolicySettings(P),)) -> stages.Config:
+def config(*paths: PathId, policies: tuple[PolicySettings, ...] = (PolicySettings(P),)) -> Config:
     core = Settings(paths=tuple(PathSettings(path, path.rpartition("/")[0], "u") for path in paths), policies=policies)
     nowhere = Path("/nonexistent")
-    return stages.Config(
+    return Config(
         source=nowhere,
         gateway="gw1",
         region="default",
         core=core,
-        probe=stages.ProbeSettings((DIRECTED,), 1.0),
-        tunnel=stages.TunnelSettings((), 0.0),
-        route=stages.RouteSettings(210, 4200, 4200, 1, 1, 0, (), stages.OnStop.KEEP, (), ()),
+        probe=ProbeSettings((DIRECTED,), 1.0),
+        tunnel=TunnelSettings((), 0.0),
+        route=RouteSettings(210, 4200, 4200, 1, 1, 0, (), OnStop.KEEP, (), ()),
         mqtt=None,
-        export=stages.ExportSettings("127.0.0.1", 0),
+        export=ExportSettings("127.0.0.1", 0),
         control_socket=nowhere,
         store_path=nowhere,
         record=False,
     )
 
 
-DIRECTED = stages.ProbePath(A, "fra1", "wg0", 1, (stages.Target(4, "192.0.2.1"),), 1.0, 1.0, method="udp", port=862)
+DIRECTED = ProbePath(A, "fra1", "wg0", 1, (Target(4, "192.0.2.1"),), 1.0, 1.0, method="udp", port=862)
 EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.config.settings import HttpCheck
+from steerd.config.probe_settings import HttpCheck
 from steerd.probe.methods.http import MOST, judged, request
 
 CHECK = HttpCheck("connectivity.example:8080", "/generate_204?a=b")

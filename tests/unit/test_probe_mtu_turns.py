@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from steerd.config.settings import ProbePath, Target, probe_bytes
+from steerd.config.probe_settings import ProbePath, Target, probe_bytes
 from steerd.core.settings import PathId
 from steerd.probe.carrier import Leg
 from steerd.probe.findings import Findings

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from steerd.config.settings import ProbePath, ProbeSettings, Target
+from steerd.config.probe_settings import ProbePath, ProbeSettings, Target
 from steerd.net.devices import Devices
 from steerd.probe.methods.carriers import Carriers
 from steerd.probe.outcomes.ledger import Egress, Flight

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.config.settings import ProbePath, Target, probe_bytes
+from steerd.config.probe_settings import ProbePath, Target, probe_bytes
 from steerd.core.settings import PathId
 from steerd.core.views import Finding
 from steerd.probe.carrier import Leg

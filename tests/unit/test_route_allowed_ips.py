@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from steerd.config.prefixes import joined, pack
-from steerd.config.settings import Actuator, OnStop, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.route_settings import Actuator, OnStop, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import Device, Peer
 from steerd.route.wanted.adopt import Adopted, adopt_peers, names

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import Guard, Prefixes
+from steerd.config.route_settings import Guard, Prefixes
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range
 from steerd.route.nft.counters import FEW, MOST, SAMPLE, TooManyError, counters, cut

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import Flows, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.route_settings import Flows, OnStop, Prefixes, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.events import Share
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.around.collisions import collision

@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import AUTO, IPV4, IPV6, RoutePath
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import AUTO, RoutePath
 from steerd.core.settings import PathId
 from steerd.route.around.gateways import automatic, learn, resolve, unknown
 from steerd.route.kernel.main_table import DefaultRoute, Main

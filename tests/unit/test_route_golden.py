@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from steerd.config.gateway.load import load
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.core.events import Share
 from steerd.route.model.numbers import allocate
 from steerd.route.model.objects import State

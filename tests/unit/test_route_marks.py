@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.config.settings import Flows
+from steerd.config.route_settings import Flows
 from steerd.route.nft.marks import remarks
 from tests.lab.test_route_world import path, policy, settings
 

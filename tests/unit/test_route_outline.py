@@ -1,6 +1,6 @@
 """A plan in words: what a reader wants to know before he reads commands."""
 
-from steerd.config.settings import Guard
+from steerd.config.route_settings import Guard
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.objects import State

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import AUTO, RoutePath
+from steerd.config.route_settings import AUTO, RoutePath
 from steerd.core.settings import PathId
 from steerd.route.around.gateways import learn
 from steerd.route.around.remarks import shadowed, shared_uplinks, strict, waiting

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.config.settings import Guard
+from steerd.config.route_settings import Guard
 from steerd.route.around.rules import Surrounding, foreign
 from steerd.route.model import prefixes
 from steerd.route.model.leads import Lead

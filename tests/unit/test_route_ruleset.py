@@ -6,7 +6,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.config.settings import IPV4, Flows, Guard, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4
+from steerd.config.route_settings import Flows, Guard, RoutePolicy, RouteSettings
 from steerd.route.nft.classify import lookup
 from steerd.route.nft.ruleset import Inputs, ruleset
 from steerd.route.wanted.selection import selections

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.config.settings import ProbePath, Target
+from steerd.config.probe_settings import ProbePath, Target
 from steerd.core.effects import Switched
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import Reason

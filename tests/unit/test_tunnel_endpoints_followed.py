@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.config.settings import TunnelPath, TunnelSettings
+from steerd.config.probe_settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.net.wireguard import uapi

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from steerd.config.prefixes import pack
-from steerd.config.settings import TunnelPath, TunnelSettings
+from steerd.config.probe_settings import TunnelPath, TunnelSettings
 from steerd.core.events import Tunnel
 from steerd.core.settings import PathId
 from steerd.net.wireguard import uapi

@@ -2,7 +2,7 @@
 
 from steerd.config.gateway.document import Route
 from steerd.config.problem import Report
-from steerd.config.settings import POLICY_TABLES
+from steerd.config.route_settings import POLICY_TABLES
 
 PRIORITIES = 100
 _MAIN_TABLES = range(253, 256)

@@ -12,21 +12,18 @@ from steerd.config.gateway.policies import CheckedPolicy
 from steerd.config.gateway.pops import CheckedPath, targets
 from steerd.config.methods import METHODS
 from steerd.config.prefixes import has_default, pack
-from steerd.config.settings import (
+from steerd.config.probe_settings import ProbePath, ProbeSettings, TunnelPath, TunnelSettings
+from steerd.config.route_settings import (
     POLICY_TABLES,
     Actuator,
     Flows,
     Guard,
-    MqttSettings,
     OnStop,
-    ProbePath,
-    ProbeSettings,
     RoutePath,
     RoutePolicy,
     RouteSettings,
-    TunnelPath,
-    TunnelSettings,
 )
+from steerd.config.settings import MqttSettings
 from steerd.core.settings import (
     Codec,
     Objective,

@@ -6,7 +6,8 @@ from typing import Final
 
 from steerd.config.gateway.load import load
 from steerd.config.problem import ConfigError
-from steerd.config.settings import Config, RouteSettings
+from steerd.config.route_settings import RouteSettings
+from steerd.config.settings import Config
 from steerd.control.server import Handler, RefusedError, Request, Response, refused
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PolicyState

@@ -3,7 +3,10 @@
 import difflib
 from collections.abc import Iterator, Sequence
 
-from steerd.config.settings import IPV6, Config, ProbePath, RoutePath
+from steerd.config.family import IPV6
+from steerd.config.probe_settings import ProbePath
+from steerd.config.route_settings import RoutePath
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, as_written, do, error, of_path, of_policy, put, run, warning
 from steerd.machine.looks.tunnels import quick_name, table_off
 from steerd.machine.record import Machine, QuickFile

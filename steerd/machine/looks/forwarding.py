@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from steerd.config.settings import IPV4, Config, RoutePolicy
+from steerd.config.family import IPV4
+from steerd.config.route_settings import RoutePolicy
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, do, error, of_path, of_policy, run, warning
 from steerd.machine.record import Machine
 from steerd.route.kernel.forwarding import name, stopped

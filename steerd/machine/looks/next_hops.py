@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from steerd.config.settings import AUTO, IPV4, IPV6, Config, RoutePath
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import AUTO, RoutePath
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, do, error, of_path, put
 from steerd.machine.record import Machine, Reachability
 from steerd.route.around.gateways import learn

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from steerd.config.settings import Config, RouteSettings
+from steerd.config.route_settings import RouteSettings
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, do, error, put, run
 from steerd.machine.record import Machine, Process
 from steerd.route.around.collisions import collisions

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 
-from steerd.config.settings import IPV6, Config, RoutePolicy, RouteSettings
+from steerd.config.family import IPV6
+from steerd.config.route_settings import RoutePolicy, RouteSettings
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, do, error, of_policy, put, run, warning
 from steerd.machine.record import Machine
 from steerd.route.around.remarks import shadowed

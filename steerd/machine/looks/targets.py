@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from steerd.config.settings import IPV4, Config, ProbePath, Target
+from steerd.config.family import IPV4
+from steerd.config.probe_settings import ProbePath, Target
+from steerd.config.settings import Config
 from steerd.core.views import Finding as Said
 from steerd.machine.answers import Answers
 from steerd.machine.finding import Cure, Finding, do, error, of_path, put, warning

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from steerd.config.settings import Config, Flows, Guard, RoutePolicy
+from steerd.config.route_settings import Flows, Guard, RoutePolicy
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, do, error, of_policy, run, warning
 from steerd.machine.record import Machine
 

@@ -8,7 +8,9 @@ from shlex import quote
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
-from steerd.config.settings import Actuator, Config, RoutePath, RoutePolicy, RouteSettings, TunnelPath
+from steerd.config.probe_settings import TunnelPath
+from steerd.config.route_settings import Actuator, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.settings import Config
 from steerd.machine.finding import Cure, Finding, as_written, do, error, of_path, of_policy, put, run, warning
 from steerd.machine.record import Machine, QuickFile
 from steerd.net.wireguard.device import AllowedIp, Device, Peer

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 from itertools import combinations
 
-from steerd.config.settings import Actuator, Config, RoutePath
+from steerd.config.route_settings import Actuator, RoutePath
+from steerd.config.settings import Config
 from steerd.core.settings import PathId
 from steerd.machine.finding import Finding, do, error, of_path, put, warning
 from steerd.machine.record import Machine

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final, NamedTuple, Self
 
-from steerd.config.settings import IPV4, ProbePath
+from steerd.config.family import IPV4
+from steerd.config.probe_settings import ProbePath
 from steerd.net.sockets import address_family
 from steerd.probe.carrier import Find, Heard, Leg
 from steerd.probe.methods.sockets import allow_many

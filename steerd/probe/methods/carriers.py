@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from steerd.config.settings import ProbePath, ProbeSettings
+from steerd.config.probe_settings import ProbePath, ProbeSettings
 from steerd.net.devices import Devices
 from steerd.probe.carrier import Carrier, Find, Leg
 from steerd.probe.error import NoFamilyError, ProbeError

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
-from steerd.config.settings import HttpCheck, ProbePath
+from steerd.config.probe_settings import HttpCheck, ProbePath
 from steerd.probe.carrier import Answer, Find, Heard, Wrong
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.attempts import Attempt, AttemptLeg

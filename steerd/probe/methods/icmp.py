@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Self
 
-from steerd.config.settings import IPV4, ProbePath
+from steerd.config.family import IPV4
+from steerd.config.probe_settings import ProbePath
 from steerd.net import icmp
 from steerd.net.devices import Devices
 from steerd.net.icmp import ECHO_REPLY, ERRORS

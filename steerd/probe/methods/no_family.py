@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterable, Iterator
 from typing import Self
 
-from steerd.config.settings import ProbePath
+from steerd.config.probe_settings import ProbePath
 from steerd.probe.carrier import Heard, Leg
 from steerd.probe.outcomes.ledger import Flight
 

@@ -4,7 +4,7 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.methods.sockets import open_raw
 from steerd.probe.wire import datagram as wire

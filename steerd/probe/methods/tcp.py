@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from steerd.config.settings import ProbePath
+from steerd.config.probe_settings import ProbePath
 from steerd.probe.carrier import Answer, Fault, Find, Heard, Leg
 from steerd.probe.error import ProbeError
 from steerd.probe.methods.attempts import Attempt, AttemptCarrier, AttemptLeg

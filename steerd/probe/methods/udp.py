@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
-from steerd.config.settings import ProbePath
+from steerd.config.probe_settings import ProbePath
 from steerd.config.stamp_key import KeyFileError, read_key
 from steerd.core.views import Directions
 from steerd.net.devices import Devices

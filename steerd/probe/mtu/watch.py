@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Final
 
-from steerd.config.settings import IPV6, ProbeSettings
+from steerd.config.family import IPV6
+from steerd.config.probe_settings import ProbeSettings
 from steerd.core.events import PathMtu
 from steerd.core.settings import PathId
 from steerd.net.devices import LinkState, look

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.faults import Boundary, Reader
 from steerd.net.icmp import HEADERS
 from steerd.net.sockets import address_family, never_fragment

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.sockets import SocketOwner, address_family, closed_on_error
 from steerd.probe.stamp import packet as stamp
 from steerd.probe.stamp import tlv as stamp_tlv

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.core.settings import PathId
 from steerd.core.views import Finding
 from steerd.net.devices import Devices

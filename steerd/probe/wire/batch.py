@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.sockets import SocketOwner
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary, Arrival, Stamp

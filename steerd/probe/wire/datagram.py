@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.sockets import address_family, enlarge
 
 # Not in the socket module: asm-generic/socket.h, linux/in.h, linux/in6.h, linux/errqueue.h, linux/net_tstamp.h.

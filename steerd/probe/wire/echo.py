@@ -9,7 +9,7 @@ the way hash them all alike.
 import struct
 from typing import NamedTuple
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net import icmp
 from steerd.net.icmp import ECHO, ECHO_REPLY, ICMP_HEADER, Quote
 

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import struct
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net import bpf
 from steerd.net.bpf import ADD_X, AND, JEQ, KEEP, LSH, NEXT, RET, TAX, Instruction, assemble, transport
 from steerd.net.icmp import ECHO, ECHO_REPLY, ERRORS, HEADERS, ICMP_HEADER

@@ -5,7 +5,7 @@ import errno
 import socket
 from collections.abc import Iterator, Sequence
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.sockets import SocketOwner, address_family
 from steerd.probe.wire import datagram as wire
 from steerd.probe.wire.datagram import Ancillary, Arrival, Stamp

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, POLICY_TABLES, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import POLICY_TABLES, RouteSettings
 from steerd.route.model import numbers
 from steerd.route.model.objects import FULL_MASK, Kind, Rule, Seen
 from steerd.route.wanted import commands

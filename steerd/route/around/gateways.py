@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from steerd.config.settings import AUTO, IPV4, IPV6, RoutePath, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import AUTO, RoutePath, RouteSettings
 from steerd.route.kernel.main_table import Main
 
 

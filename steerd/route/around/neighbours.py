@@ -7,7 +7,8 @@ import struct
 from contextlib import ExitStack
 from typing import Final
 
-from steerd.config.settings import IPV4, IPV6, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import RouteSettings
 from steerd.core.settings import PathId
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.model.objects import ONLINK

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from steerd.config.settings import RoutePath, RouteSettings
+from steerd.config.route_settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId
 from steerd.route.around.gateways import Gateways, unknown
 from steerd.route.kernel.main_table import Main

@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 from ipaddress import ip_network
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, Guard, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import Guard, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import numbers, prefixes
 from steerd.route.model.leads import Lead, Leads

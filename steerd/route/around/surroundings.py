@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.route.around import remarks
 from steerd.route.around.detours import Trouble, detours
 from steerd.route.around.gateways import Gateways, automatic, learn, resolve

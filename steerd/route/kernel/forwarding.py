@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 
 _ROOT: Final = Path("/proc/sys")
 

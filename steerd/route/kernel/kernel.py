@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
-from steerd.config.settings import POLICY_TABLES, RouteSettings
+from steerd.config.route_settings import POLICY_TABLES, RouteSettings
 from steerd.net.netlink import Connection, Message, NetlinkError
 from steerd.net.sockets import closed_on_error
 from steerd.route.kernel.codec import link as link_codec

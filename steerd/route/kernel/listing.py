@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.net.netlink import HEADER, attribute, attributes
 from steerd.route.kernel.codec.route import DESTINATION, Rta
 from steerd.route.model.objects import Kind, RouteType, written

@@ -11,7 +11,8 @@ from functools import partial
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, Prefixes
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import Prefixes
 from steerd.net.netlink import Connection, NetlinkError, attributes
 from steerd.route.kernel.codec import link as link_codec
 from steerd.route.kernel.codec import nexthop as nexthop_codec

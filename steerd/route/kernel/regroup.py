@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Sequence
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.net.netlink import NetlinkError
 from steerd.route.kernel.kernel import Kernel

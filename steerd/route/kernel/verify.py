@@ -4,7 +4,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.net.netlink import NetlinkError
 from steerd.route.kernel.forwarding import stopped

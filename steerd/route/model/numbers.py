@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 from zlib import crc32
 
-from steerd.config.settings import POLICY_TABLES, RouteSettings
+from steerd.config.route_settings import POLICY_TABLES, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model.objects import BUCKETS, State
 

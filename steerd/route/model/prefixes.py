@@ -8,7 +8,8 @@ from functools import wraps
 from ipaddress import ip_network
 from typing import TypeVar
 
-from steerd.config.settings import IPV4, IPV6, Prefixes
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import Prefixes
 
 FAMILIES = (IPV4, IPV6)
 WIDTH = {IPV4: 5, IPV6: 17}

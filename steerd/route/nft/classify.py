@@ -7,7 +7,8 @@ are laid out as disjoint ranges.
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 
-from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import RoutePolicy, RouteSettings
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range, every, flatten
 from steerd.route.model.prefixes import FAMILIES

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, PACKETS, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import PACKETS, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range, flatten

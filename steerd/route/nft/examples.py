@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.net.netlink import HEADER, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST, attribute, attributes, frames
 
 _FIRST: Final = 4000

@@ -7,19 +7,19 @@ for that generation, so that a comparison costs one question. Synchronous; for o
 import errno
 import logging
 import re
-import shutil
 import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 
-from steerd.config.settings import IPV4, IPV6, PACKETS, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import PACKETS, RouteSettings
 from steerd.net.netlink import NETLINK_NETFILTER, Connection, NetlinkError, attribute, attributes, frames
 from steerd.net.notices import Notices
 from steerd.route.nft.counted import Counted, counters, decode
 from steerd.route.nft.foreign import HOOKS
-from steerd.route.nft.program import EndlessError, output
+from steerd.route.nft.program import EndlessError, find_nft, output
 from steerd.route.nft.ruleset import COMMENT
 from steerd.route.nft.table import DYNAMIC, Name, Table, names, removal
 
@@ -56,8 +56,6 @@ _SPEED = 200_000.0
 _HUNG = 60.0
 """Seconds for which an `nft` that did not end is not run again."""
 _ATTEMPTS = 5
-_PROGRAM = "nft"
-_USUAL_PLACES = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
 
 
 class FirewallError(OSError):
@@ -275,11 +273,6 @@ def forwarding(chains: str) -> list[str]:
     parts = _TABLE.split(chains)[1:]
     met = [table for table, text in zip(parts[::2], parts[1::2], strict=True) if set(_HOOK.findall(text)) & {*HOOKS}]
     return [table for table in met if table.split()[0] in _HOOK_FAMILIES]
-
-
-def find_nft() -> str | None:
-    """Where `nft` is, also outside of a service's PATH, which may lack the folders of system programs."""
-    return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=_USUAL_PLACES)
 
 
 def ours(firewall: Firewall, settings: RouteSettings, table: str | None = None) -> bool:

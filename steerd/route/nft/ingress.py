@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Interface, IPv6Interface
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.route.model import prefixes
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft import words

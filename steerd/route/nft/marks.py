@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.route.nft.foreign import chains, hook
 
 _INCOMING: Final = {"prerouting", "ingress"}

@@ -2,6 +2,7 @@
 
 import os
 import selectors
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -11,9 +12,17 @@ MOST: Final = 64 << 20
 """Bytes that it may print: a table with a million prefixes takes half of it."""
 _READ: Final = 1 << 16
 
+_PROGRAM: Final = "nft"
+_USUAL_PLACES: Final = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
+
 
 class EndlessError(Exception):
     """It printed more than `MOST` bytes."""
+
+
+def find_nft() -> str | None:
+    """Where `nft` is, also outside of a service's PATH, which may lack the folders of system programs."""
+    return shutil.which(_PROGRAM) or shutil.which(_PROGRAM, path=_USUAL_PLACES)
 
 
 def output(command: Sequence[str], given: bytes, within: float) -> tuple[int, bytes, bytes]:

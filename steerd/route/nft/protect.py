@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from steerd.config.settings import Flows, Guard, Prefixes, RoutePolicy, RouteSettings
+from steerd.config.route_settings import Flows, Guard, Prefixes, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.error import RouteError
 from steerd.route.kernel.main_table import Main, MainTable

@@ -5,7 +5,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from steerd.config.settings import IPV4, IPV6, Prefixes, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import Prefixes, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range, flatten

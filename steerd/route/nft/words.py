@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterable, Mapping
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from steerd.config.settings import RoutePath
+from steerd.config.route_settings import RoutePath
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import Seen
 from steerd.route.wanted.choice import ways_out

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from steerd.config.settings import RoutePath, RouteSettings
+from steerd.config.route_settings import RoutePath, RouteSettings
 from steerd.core.events import Link
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.around.collisions import collision

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import cache
 
-from steerd.config.settings import RoutePolicy, RouteSettings
+from steerd.config.route_settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.around.kernel_drops import legacy_tables
 from steerd.route.around.remarks import port_of, port_words

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from steerd.config.settings import Actuator, RoutePath, RouteSettings
+from steerd.config.route_settings import Actuator, RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import AllowedIp, Device, WireGuardError, allowed, grants
 from steerd.net.wireguard.speaker import Speaker

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from threading import RLock
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.core.effects import Steer
 from steerd.core.events import Installed, Link
 from steerd.core.settings import PathId, PolicyId

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
-from steerd.config.settings import RoutePath, RouteSettings
+from steerd.config.route_settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model.prefixes import FAMILIES
 from steerd.route.nft.guard import ExtraDevices, allowed

@@ -7,7 +7,8 @@ members are recognised by device, gateway and family, never by a number or the o
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from steerd.config.settings import IPV4, RoutePath, RouteSettings
+from steerd.config.family import IPV4
+from steerd.config.route_settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.numbers import WayOut

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from steerd.config.settings import RoutePath, RouteSettings
+from steerd.config.route_settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.net.wireguard.device import AllowedIp, Device, grants, holders
 from steerd.route.model import prefixes

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4
+from steerd.config.route_settings import RoutePath, RoutePolicy, RouteSettings
 from steerd.core.events import Share, Shares
 from steerd.core.settings import PathId
 from steerd.route.model.numbers import WayOut

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from steerd.config.settings import IPV6
+from steerd.config.family import IPV6
 from steerd.route.model import objects, prefixes
 from steerd.route.model.objects import ONLINK, Action, Fra, Group, Nexthop, Routes, RouteType, Rule
 from steerd.route.wanted.diff import Change, Difference, Verb

@@ -12,7 +12,8 @@ from collections.abc import Set as AbstractSet
 from heapq import merge
 from typing import Final, NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import RoutePolicy, RouteSettings
 from steerd.route.model import prefixes
 from steerd.route.model.intervals import Range, sweep
 from steerd.route.model.leads import Lead, Leads

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from steerd.config.settings import Flows, RoutePath, RoutePolicy, RouteSettings
+from steerd.config.route_settings import Flows, RoutePath, RoutePolicy, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.numbers import Ids, WayOut

@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
-from steerd.config.settings import RouteSettings
+from steerd.config.route_settings import RouteSettings
 from steerd.route.model import prefixes
 from steerd.route.model.numbers import WayOut
 from steerd.route.model.objects import FULL_MASK, METRIC, Action, Kind, RouteType, Rule, State

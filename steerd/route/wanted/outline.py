@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from steerd.config.prefixes import count
-from steerd.config.settings import Guard, RoutePolicy, RouteSettings
+from steerd.config.route_settings import Guard, RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Group, Nexthop, Rule

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from steerd.config.settings import RoutePath, RouteSettings
+from steerd.config.route_settings import RoutePath, RouteSettings
 from steerd.core.settings import PathId, PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.numbers import Ids

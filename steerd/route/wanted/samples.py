@@ -5,7 +5,8 @@ from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
-from steerd.config.settings import IPV4, IPV6, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4, IPV6
+from steerd.config.route_settings import RoutePolicy, RouteSettings
 from steerd.core.settings import PolicyId
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Device

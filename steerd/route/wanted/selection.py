@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import NamedTuple
 
-from steerd.config.settings import IPV4, POLICY_TABLES, RoutePolicy, RouteSettings
+from steerd.config.family import IPV4
+from steerd.config.route_settings import POLICY_TABLES, RoutePolicy, RouteSettings
 from steerd.route.model.objects import FULL_MASK, MAIN, Action, Rule
 from steerd.route.model.prefixes import FAMILIES
 

@@ -14,7 +14,7 @@ from scapy.layers.inet import IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import IPerror6, IPv6
 from scapy.packet import Packet, Raw
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net.icmp import IPV4_HEADER, IPV6_HEADER
 from steerd.net.sockets import address_family
 from steerd.trace.process import sockets

@@ -7,7 +7,7 @@ from typing import Final
 
 from icmplib import ICMPLibError, ICMPRequest, ICMPv4Socket, ICMPv6Socket, SocketAddressError, SocketPermissionError
 
-from steerd.config.settings import IPV4
+from steerd.config.family import IPV4
 from steerd.net import icmp
 from steerd.net.sockets import address_family, never_fragment
 from steerd.trace.process import sockets

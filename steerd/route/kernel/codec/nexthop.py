@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Message, attribute, attributes
 from steerd.route.model.objects import ONLINK, ONLINK_FLAG, Group, Nexthop, written
 from steerd.route.model.prefixes import ADDRESS_FAMILY

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from enum import IntEnum
 from ipaddress import ip_address
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_REPLACE, Message, attribute, attributes
 from steerd.route.model.objects import ONLINK, ONLINK_FLAG, Kind, Routes, RouteType
 from steerd.route.model.prefixes import ADDRESS_FAMILY, split

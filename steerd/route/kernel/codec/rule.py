@@ -4,7 +4,7 @@ import socket
 import struct
 from collections.abc import Iterable
 
-from steerd.config.settings import IPV4, IPV6
+from steerd.config.family import IPV4, IPV6
 from steerd.net.netlink import NLM_F_CREATE, NLM_F_EXCL, Message, attribute, attributes
 from steerd.route.model import prefixes
 from steerd.route.model.objects import Action, Fra, Rule
