@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from steerd.config import methods
+from steerd.config.mqtt import Mqtt
+from steerd.config.table import Table
 from steerd.config.toml import Layout
 from steerd.config.uplink import FIRST
 from steerd.config.values import addresses, marks, names, quantities
@@ -20,10 +22,6 @@ TARGETS_MAX = 8
 Page = Annotated[str, BeforeValidator(addresses.page)]
 Method = Annotated[str, BeforeValidator(methods.known)]
 Query = Annotated[str, BeforeValidator(addresses.query)]
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class Gateway(Table):
@@ -85,18 +83,6 @@ class Route(Table):
     clamp_mss: bool = True
     count: bool = True
     actuator: Literal["netlink", "wireguard"] = "netlink"
-
-
-class Mqtt(Table):
-    url: Annotated[tuple[str, int, bool], BeforeValidator(addresses.broker)]
-    tenant: Name
-    username: Annotated[str, Field(min_length=1)] | None = None
-    password_file: FilePath | None = None
-    ca: FilePath | None = None
-    cert: FilePath | None = None
-    key: FilePath | None = None
-    publish_interval: Annotated[float, quantities.duration(0.1, 3600)] = 10.0
-    trusted_keys: list[Annotated[tuple[str, str], BeforeValidator(names.trusted_key)]] = []
 
 
 class Export(Table):

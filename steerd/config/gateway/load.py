@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from steerd.config import files
+from steerd.config import mqtt
 from steerd.config import toml as read
 from steerd.config.gateway import actuator, hooks, over, policies, pops, probing, reserved, translate, uplinks
 from steerd.config.gateway.document import LAYOUT, Document
@@ -56,7 +56,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
     over.check(tables, found.paths, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
     _steer(tables, report)
-    _mqtt(tables, path.parent, report)
+    mqtt.check(tables.mqtt, path.parent, report)
     hooks.check(tables, path.parent, report)
     gateway = _gateway(tables, report)
     control = path.parent / tables.control.socket
@@ -75,7 +75,7 @@ def _checked(report: Report, *, complete: bool) -> Config:
         probe=probe,
         tunnel=translate.tunnel(tables, found.paths),
         route=translate.route(tables, found.paths, checked),
-        mqtt=translate.mqtt(tables.mqtt, gateway, tables.gateway.region, path.parent) if tables.mqtt else None,
+        mqtt=mqtt.settings(tables.mqtt, gateway, tables.gateway.region, path.parent) if tables.mqtt else None,
         export=ExportSettings(*tables.export.listen),
         control_socket=control,
         store_path=path.parent / tables.store.path,
@@ -128,17 +128,3 @@ def _gateway(tables: Document, report: Report) -> str:
         if not report.touched("gateway"):
             report.error("gateway.name", name, f"is the host name: {error}")
         return name
-
-
-def _mqtt(tables: Document, folder: Path, report: Report) -> None:
-    if (own := tables.mqtt) is None:
-        return
-    for key, needs in (("cert", "key"), ("key", "cert"), ("password_file", "username")):
-        value = getattr(own, key)
-        if value and not getattr(own, needs) and not report.touched(f"mqtt.{needs}"):
-            report.error(f"mqtt.{key}", value, f"must come with {needs}")
-    for key in ("ca", "cert", "key", "password_file"):
-        value = getattr(own, key)
-        if value and key != "password_file" and not own.url[2]:
-            report.error(f"mqtt.{key}", value, "must come with TLS: a url that begins with mqtts://")
-        files.missing(f"mqtt.{key}", value, folder, report)

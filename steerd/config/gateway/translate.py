@@ -6,7 +6,7 @@ from zlib import crc32
 
 from steerd.config.files import located
 from steerd.config.gateway import probing
-from steerd.config.gateway.document import Document, Mqtt, Probe, Steer
+from steerd.config.gateway.document import Document, Probe, Steer
 from steerd.config.gateway.numbering import number
 from steerd.config.gateway.policies import CheckedPolicy
 from steerd.config.gateway.pops import CheckedPath, targets
@@ -23,7 +23,6 @@ from steerd.config.route_settings import (
     RoutePolicy,
     RouteSettings,
 )
-from steerd.config.settings import MqttSettings
 from steerd.core.settings import (
     Codec,
     Objective,
@@ -272,24 +271,4 @@ def route(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Che
         actuator=Actuator(own.actuator),
         clamp_mss=own.clamp_mss,
         count=own.count,
-    )
-
-
-def mqtt(written: Mqtt, gateway: str, region: str, folder: Path) -> MqttSettings:
-    """What sharing is told."""
-    host, port, tls = written.url
-    return MqttSettings(
-        host=host,
-        port=port,
-        tls=tls,
-        tenant=written.tenant,
-        gateway=gateway,
-        region=region,
-        username=written.username,
-        password_file=located(written.password_file, folder),
-        ca=located(written.ca, folder),
-        cert=located(written.cert, folder),
-        key=located(written.key, folder),
-        publish_interval=written.publish_interval,
-        trusted_keys=tuple(written.trusted_keys),
     )
