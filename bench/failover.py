@@ -24,8 +24,8 @@ from statistics import median
 from typing import Any, Final
 
 from bench.failover_plot import plot
+from steerd.config.file.problem import EX_CONFIG, ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.core.effects import Steer, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Installed, Swept

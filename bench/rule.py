@@ -24,8 +24,8 @@ from random import Random
 from statistics import median
 from typing import Final
 
+from steerd.config.file.problem import EX_CONFIG, ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.core.settings import PathId, Settings
 from steerd.replay.account.figures import moves, nearest_rank
 from steerd.replay.baselines.plain import SmoothedMargin

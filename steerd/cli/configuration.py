@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from steerd.cli.terminal import say
+from steerd.config.file.problem import EX_CONFIG, ConfigError
 from steerd.config.gateway.load import load
 from steerd.config.prefixes import count
-from steerd.config.problem import EX_CONFIG, ConfigError
 from steerd.config.settings import Config
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from steerd.cli.configuration import read, warned
 from steerd.cli.log import log_to_stderr
 from steerd.cli.terminal import say
+from steerd.config.file.problem import ConfigError, Problem
+from steerd.config.file.toml import toml
 from steerd.config.gateway.load import load_for_guard
-from steerd.config.problem import ConfigError, Problem
 from steerd.config.settings import Config
-from steerd.config.toml import toml
 
 
 def run(path: Path, *, dry_run: bool, verbose: bool, observe: bool, level: str) -> int:

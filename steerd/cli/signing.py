@@ -102,7 +102,7 @@ def _keygen(options: argparse.Namespace) -> int:
 
 
 def _order(options: argparse.Namespace) -> int:
-    from steerd.config.files import content
+    from steerd.config.file.files import content
     from steerd.share.messages import JSON
     from steerd.share.signing import LASTS_MAX, WantedState, secret, sign
 
@@ -163,8 +163,8 @@ def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
 
 
 def _settings(file: Path) -> Any:
+    from steerd.config.file.problem import ConfigError
     from steerd.config.gateway.load import load
-    from steerd.config.problem import ConfigError
 
     try:
         config = load(file)

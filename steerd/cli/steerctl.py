@@ -43,8 +43,8 @@ def _socket(options: argparse.Namespace) -> str | None:
     a while."""
     if options.socket or options.config is None:
         return options.socket or SOCKET
+    from steerd.config.file.problem import ConfigError
     from steerd.config.gateway.load import load
-    from steerd.config.problem import ConfigError
 
     try:
         return str(load(options.config, complete=False).control_socket)

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _code(options: argparse.Namespace) -> int:
-    from steerd.config.problem import ConfigError
+    from steerd.config.file.problem import ConfigError
 
     try:
         return _done(options)

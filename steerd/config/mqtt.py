@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from steerd.config import files
-from steerd.config.files import located
-from steerd.config.problem import Report
+from steerd.config.file import files
+from steerd.config.file.files import located
+from steerd.config.file.problem import Report
+from steerd.config.file.table import Table
 from steerd.config.settings import MqttSettings
-from steerd.config.table import Table
 from steerd.config.values import addresses, names, quantities
 from steerd.config.values.names import FilePath, Name
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from steerd.config import files
-from steerd.config.problem import Report
+from steerd.config.file import files
+from steerd.config.file.problem import Report
 from steerd.config.route_settings import Prefixes
 
 MOST: Final = 1_000_000

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-from steerd.config.detour import Detour
 from steerd.core.settings import PathId, PolicyId, WhenNone
 
 AUTO = "auto"
@@ -95,6 +95,16 @@ class Actuator(StrEnum):
 
     NETLINK = "netlink"
     WIREGUARD = "wireguard"
+
+
+class Detour(NamedTuple):
+    """Outer packets of a device, which their ``mark`` tells, ask a ``table`` of our own before any other: it has a
+    default route for each of the ``ways``: family (4 or 6), device, next hop or empty. None: the mark is not known, and
+    what is there stays."""
+
+    table: int
+    mark: int | None
+    ways: tuple[tuple[int, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from steerd.config import files
+from steerd.config.file import files
 
 SHORTEST: Final = 16
 """Bytes of a key, at least: as many as there are of a signature."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from steerd import __version__
-from steerd.config.problem import nearest
+from steerd.config.file.problem import nearest
 from steerd.control import decision, observing, packets, probing, uplinks
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from steerd.config.problem import nearest
+from steerd.config.file.problem import nearest
 from steerd.control.server import RefusedError, Request
 from steerd.control.verbs import confirmable
 from steerd.core.events import Order, Verb

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from steerd.config.problem import EX_CONFIG
+from steerd.config.file.problem import EX_CONFIG
 from steerd.control.verbs import VERBS
 from steerd.faults import Boundary
 from steerd.net.sockets import closed_on_error

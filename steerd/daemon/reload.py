@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from steerd.config.file.problem import ConfigError
+from steerd.config.file.written import differences
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
-from steerd.config.written import differences
 from steerd.control.requests import confirm_within
 from steerd.control.server import Handler, RefusedError, Request, Response, refused
 from steerd.status.snapshot import Trial

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from steerd.config import files
+from steerd.config.file import files
 from steerd.config.settings import MqttSettings
 
 _MOST: Final = 1 << 20

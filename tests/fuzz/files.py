@@ -9,8 +9,8 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.stamp_key import KeyFileError, parsed
 from steerd.replay.imports.formats import FORMATS, recognise
 from steerd.replay.imports.imported import Import

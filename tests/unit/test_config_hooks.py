@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 
 REST = """
 [[pop]]

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from steerd.cli.steerd import main
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway import load as loading
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.settings import MqttSettings
 from steerd.daemon.reload import Reload
 from steerd.share.credentials import read

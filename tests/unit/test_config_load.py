@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from steerd.cli.configuration import check
 from steerd.cli.steerd import main
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load, load_for_guard
 from steerd.config.prefixes import count
 from steerd.config.probe_settings import Target
-from steerd.config.problem import ConfigError
 from steerd.config.route_settings import AUTO, OnStop
 from steerd.config.settings import Config
 from steerd.core.settings import PanelSettings, ThresholdSettings, WhenNone
@@ -541,7 +541,7 @@ VALUES = st.recursive(
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_values_only_config_errors_come_out(tmp_path, data, monkeypatch):
-    from steerd.config import toml as read
+    from steerd.config.file import toml as read
 
     raw = tomllib.loads(EXAMPLE.read_text())
     for _ in range(data.draw(st.integers(1, 4))):

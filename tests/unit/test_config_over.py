@@ -2,8 +2,8 @@
 
 import pytest
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 
 POLICY = '[[policy]]\nname = "all"\nprefixes = ["10.0.0.0/8"]\n'
 

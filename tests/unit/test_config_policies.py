@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.core.effects import Steer
 from steerd.core.engine import Engine
 from steerd.core.events import Installed, Swept

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
 from steerd.config.probe_settings import HttpCheck, ProbePath, Target, payload_bytes, probe_bytes
-from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
 from steerd.config.values import addresses, marks, quantities
 from steerd.core.settings import PathId

@@ -2,8 +2,8 @@
 
 import pytest
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.settings import Config
 from steerd.core.events import Configured
 from steerd.core.settings import PanelSettings, RegretSettings, Settings, ThresholdSettings

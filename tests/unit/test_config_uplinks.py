@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steerd.config.file.problem import ConfigError
+from steerd.config.file.written import differences
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.uplink import Every, Hours, Resets, UplinkSettings
-from steerd.config.written import differences
 from steerd.text.sizes import parse, show
 
 REST = """

@@ -2,9 +2,9 @@
 
 import pytest
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
 from steerd.config.probe_settings import TunnelPath
-from steerd.config.problem import ConfigError
 from steerd.config.route_settings import Actuator, Flows
 
 ONE, TWO = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="

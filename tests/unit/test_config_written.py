@@ -2,8 +2,8 @@
 
 import pytest
 
+from steerd.config.file.written import differences
 from steerd.config.gateway.load import load
-from steerd.config.written import differences
 
 BASE = """
 [gateway]

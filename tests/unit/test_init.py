@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.machine import draft, quick
 from steerd.machine.answers import Answers
 from steerd.machine.check import findings

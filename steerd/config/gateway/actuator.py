@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
+from steerd.config.file.problem import Report
 from steerd.config.gateway.document import Document
 from steerd.config.gateway.policies import CheckedPolicy, selectors
 from steerd.config.gateway.pops import CheckedPath, targets
 from steerd.config.prefixes import each, pack, unpack
-from steerd.config.problem import Report
 from steerd.config.values.addresses import is_address
 
 _ACTUATOR = 'route.actuator = "wireguard"'

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from steerd.config import methods
+from steerd.config.file.table import Table
+from steerd.config.file.toml import Layout
 from steerd.config.mqtt import Mqtt
-from steerd.config.table import Table
-from steerd.config.toml import Layout
 from steerd.config.uplink import FIRST
 from steerd.config.values import addresses, marks, names, quantities
 from steerd.config.values.addresses import PrefixText

@@ -5,10 +5,10 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from steerd.config import files
+from steerd.config.file import files
+from steerd.config.file.problem import Report
 from steerd.config.gateway.document import Document, Hook
 from steerd.config.hook import HookSettings
-from steerd.config.problem import Report
 
 HOOKS_MAX = 16
 

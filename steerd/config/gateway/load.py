@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from steerd.config import mqtt
-from steerd.config import toml as read
+from steerd.config.file import toml as read
+from steerd.config.file.problem import ConfigError, Problem, Report
+from steerd.config.file.written import written
 from steerd.config.gateway import actuator, hooks, over, policies, pops, probing, reserved, translate, uplinks
 from steerd.config.gateway.document import LAYOUT, Document
-from steerd.config.problem import ConfigError, Problem, Report
 from steerd.config.settings import Config, ExportSettings
 from steerd.config.values import names
-from steerd.config.written import written
 
 _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
 

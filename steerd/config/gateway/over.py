@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from steerd.config.file.problem import Report
 from steerd.config.gateway.document import Document
 from steerd.config.gateway.pops import CheckedPath
-from steerd.config.problem import Report
 
 
 def check(tables: Document, paths: Sequence[CheckedPath], report: Report) -> None:

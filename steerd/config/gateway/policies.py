@@ -7,10 +7,10 @@ from itertools import combinations
 from pathlib import Path
 
 from steerd.config.family import IPV4, IPV6
+from steerd.config.file.problem import Report, nearest
 from steerd.config.gateway.document import Document, Policy, Route
 from steerd.config.gateway.pops import CheckedPath, Pops
 from steerd.config.prefixes import PrefixList, covered, joined, pack, unpack
-from steerd.config.problem import Report, nearest
 from steerd.config.route_settings import OWN_SELECTORS, POLICY_TABLES, SELECTORS, Prefixes
 from steerd.core.settings import PathId
 

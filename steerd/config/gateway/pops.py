@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from steerd.config.family import IPV4, IPV6
+from steerd.config.file.problem import Report
 from steerd.config.gateway.document import TARGETS_MAX, Document, Path, Pop
-from steerd.config.problem import Report
 from steerd.config.values import names
 from steerd.core.settings import PathId
 

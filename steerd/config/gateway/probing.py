@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from steerd.config import files, stamp_key
+from steerd.config import stamp_key
 from steerd.config.family import IPV4, IPV6
+from steerd.config.file import files
+from steerd.config.file.problem import Report
 from steerd.config.gateway.document import Path as WrittenPath
 from steerd.config.gateway.document import Probe
 from steerd.config.gateway.pops import CheckedPath, targets
 from steerd.config.methods import KEYS, MAX_PAYLOAD, METHODS
 from steerd.config.probe_settings import HttpCheck, ProbePath, Target, probe_bytes
-from steerd.config.problem import Report
 from steerd.config.values import addresses
 from steerd.text import rates
 from steerd.text.durations import show

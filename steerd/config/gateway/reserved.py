@@ -1,7 +1,7 @@
 """Numbers that other software on a gateway is known to use. Sharing them is a warning, not an error."""
 
+from steerd.config.file.problem import Report
 from steerd.config.gateway.document import Route
-from steerd.config.problem import Report
 from steerd.config.route_settings import POLICY_TABLES
 
 PRIORITIES = 100

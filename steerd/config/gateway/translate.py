@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
-from steerd.config.files import located
+from steerd.config.file.files import located
 from steerd.config.gateway import probing
 from steerd.config.gateway.document import Document, Probe, Steer
 from steerd.config.gateway.numbering import number

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
+from steerd.config.file.problem import Report, nearest
 from steerd.config.gateway.document import Document, Uplink
 from steerd.config.gateway.pops import Pops
-from steerd.config.problem import Report, nearest
 from steerd.config.uplink import UplinkSettings
 
 UPLINKS_MAX: Final = 64

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load
-from steerd.config.problem import ConfigError
 from steerd.config.route_settings import RouteSettings
 from steerd.config.settings import Config
 from steerd.control.server import Handler, RefusedError, Request, Response, refused

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from steerd.config.detour import Detour
-from steerd.config.route_settings import RouteSettings
+from steerd.config.route_settings import Detour, RouteSettings
 from steerd.core.settings import PathId
 from steerd.route.around.gateways import Gateways
 from steerd.route.model.numbers import priorities

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from steerd.config import files
-from steerd.config.problem import ConfigError, Problem, Report, nearest
+from steerd.config.file import files
+from steerd.config.file.problem import ConfigError, Problem, Report, nearest
 
 _ROUNDS = 8
 _DEEPEST = 16

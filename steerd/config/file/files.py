@@ -6,7 +6,7 @@ from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Final
 
-from steerd.config.problem import Report
+from steerd.config.file.problem import Report
 
 MOST: Final = 64 << 20
 """Bytes of a file that somebody writes."""

@@ -1,0 +1,1 @@
+"""A configuration file: what is in it, its tables, its mistakes. Of whichever program."""
