@@ -38,7 +38,7 @@ class ExportSettings:
 @dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, as the stages take it. `observe`: nothing in the kernel is touched; `warnings`: what is
-    allowed but hardly meant, one line each; `written`: what the file says, by section and key (`config.file.written`)."""
+    allowed but hardly meant, one line each; `written`: what the file says, by section and key (`file.written`)."""
 
     source: Path
     gateway: str

@@ -45,8 +45,9 @@ from steerd.status.savings import Savings
 from steerd.status.snapshot import Snapshot
 from steerd.store.earlier import StoredState
 from steerd.store.store import Store
-from steerd.web.http import ExportServer
+from steerd.web.http import Server
 from steerd.web.metrics import Metrics
+from steerd.web.pages import Pages
 
 log = logging.getLogger("steerd")
 
@@ -111,9 +112,8 @@ class Daemon:
         connections = Connections(driver, steering.router, lambda: self._reload.config)
         answers = Answers((explaining, operators, planning, connections, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)
-        self._endpoint = ExportServer(
-            config.export, metrics, self._snapshot, self._liveness.healthy, self._liveness.ready
-        )
+        pages = Pages(metrics, self._snapshot, self._liveness.healthy, self._liveness.ready)
+        self._endpoint = Server(config.export, pages.answer, partial(metrics.refused, "http"))
         self.stages = (
             steering.prepare_engine,
             *(() if observing else (self._fleet.prepare,)),

@@ -1,21 +1,17 @@
-"""The HTTP endpoint: HTTP/1.1, GET and HEAD, one request a connection, on the daemon's own event loop. The size of a
+"""An HTTP server: HTTP/1.1, GET and HEAD, one request a connection, on the program's own event loop. The size of a
 request, its time, and the number of clients are bounded."""
 
 import asyncio
 import contextlib
 import logging
 import socket
-import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from steerd.config.change import StageError
 from steerd.config.settings import ExportSettings
 from steerd.faults import Boundary
-from steerd.status.snapshot import Snapshot
-from steerd.web.metrics import Metrics
-from steerd.web.text import CONTENT_TYPE
 
 _log = logging.getLogger(__name__)
 
@@ -25,50 +21,49 @@ READ: Final = 5.0
 """How long a request may take to come in, in seconds."""
 WRITE: Final = 10.0
 """How long an answer may take to be read, in seconds."""
-KEPT: Final = 9.0
-KEPT_MAX: Final = 1.0
-"""A page of metrics is served again for this many times as long as it took to render, and at most so many seconds."""
 AGAIN: Final = 5.0
 """How long after an address was not available it is tried again, in seconds."""
 
 _PLAIN: Final = "text/plain; charset=utf-8"
-_INDEX: Final = b"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>steerd</title></head><body>
-<h1>steerd</h1>
-<ul>
-<li><a href="/metrics">/metrics</a>: for Prometheus</li>
-<li><a href="/healthz">/healthz</a>: whether the daemon's event loop runs</li>
-<li><a href="/readyz">/readyz</a>: whether it steers</li>
-</ul>
-</body></html>
-"""
-
-_Answer = tuple[HTTPStatus, str, bytes]
 
 
-class ExportServer:
-    """Serves `/metrics`, `/healthz`, `/readyz` and an index. `ready` says whether it steers, and in words why (not)."""
+class Answer(NamedTuple):
+    """To one request. ``kind``: the content type; ``fields``: further lines of the head."""
+
+    status: HTTPStatus
+    kind: str
+    body: bytes
+    fields: tuple[str, ...] = ()
+
+
+class Request(NamedTuple):
+    """What is asked for: a path, with what stands behind its question mark; and the head's fields, as they came."""
+
+    path: bytes
+    query: bytes = b""
+    head: bytes = b""
+
+
+class Server:
+    """Serves what ``answer`` says to a request. ``refused`` is told why each time that a client had to go; ``what`` it
+    serves is named in words when it cannot listen."""
 
     def __init__(
         self,
         settings: ExportSettings,
-        metrics: Metrics,
-        snapshot: Callable[[], Snapshot],
-        healthy: Callable[[], bool],
-        ready: Callable[[], tuple[bool, str]],
+        answer: Callable[[Request], Answer],
+        refused: Callable[[str], None],
+        what: str = "metrics",
     ) -> None:
         self._boundary = Boundary("http")
         self._settings = settings
-        self._metrics = metrics
-        self._snapshot = snapshot
-        self._healthy = healthy
-        self._ready = ready
+        self._answer = answer
+        self._refuse = refused
+        self._what = what
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._asking: dict[asyncio.Task[None], None] = {}  # whose request is not whole yet, in the order they came
         self._refused = ""
-        self._rendered = b""
-        self._renewed_at = 0.0
 
     @property
     def port(self) -> int:
@@ -81,7 +76,7 @@ class ExportServer:
         try:
             server = await self._listen(self._settings)
         except OSError as error:
-            refused = f"metrics are not served: cannot listen: {error.strerror or error}"
+            refused = f"{self._what} are not served: cannot listen: {error.strerror or error}"
             if refused != self._refused:
                 _log.warning("%s; tried again each %.0f s", refused, AGAIN)
             self._refused = refused
@@ -91,7 +86,7 @@ class ExportServer:
             return
         self._server = server
         if self._refused:
-            _log.info("metrics are served at %s:%d", self._settings.host, self.port)
+            _log.info("%s are served at %s:%d", self._what, self._settings.host, self.port)
 
     async def keep_trying(self) -> None:
         """As `start`, until it listens."""
@@ -172,7 +167,7 @@ class ExportServer:
         """Whether another client may come: whoever has been at his request for longest makes room for it."""
         if len(self._clients) < CLIENTS_MAX:
             return True
-        self._metrics.refused("http", "too many clients")
+        self._refuse("too many clients")
         slowest = next(iter(self._asking), None)
         if slowest is None:
             return False
@@ -180,59 +175,43 @@ class ExportServer:
         self._clients.discard(slowest)
         return slowest.cancel()
 
-    def _page(self) -> bytes:
-        """The metrics. However many ask, rendering takes a tenth of the time at most."""
-        began = time.monotonic()
-        if began >= self._renewed_at:
-            self._rendered = self._metrics.render(self._snapshot())
-            ended = time.monotonic()
-            self._renewed_at = ended + min(KEPT_MAX, (ended - began) * KEPT)
-        return self._rendered
-
     def _response(self, request: bytes) -> bytes:
         method, _, rest = request.partition(b" ")
         try:
-            status, kind, body = self._answer(method, rest)
-        except Exception as error:  # noqa: BLE001 (a page that fails must not take the daemon along)
+            status, kind, body, fields = self._answered(method, rest)
+        except Exception as error:  # noqa: BLE001 (a page that fails must not take the program along)
             self._boundary.tell(error, "a request failed")
-            status, kind, body = _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the daemon's log")
+            status, kind, body, fields = plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: see the log")
         head = [
             f"HTTP/1.1 {status.value} {status.phrase}",
             f"Content-Type: {kind}",
             f"Content-Length: {len(body)}",
             *(["Allow: GET, HEAD"] if status is HTTPStatus.METHOD_NOT_ALLOWED else []),
+            *fields,
             "Cache-Control: no-store",
             "X-Content-Type-Options: nosniff",
             "Connection: close",
         ]
         return "\r\n".join([*head, "", ""]).encode() + (b"" if method == b"HEAD" else body)
 
-    def _answer(self, method: bytes, rest: bytes) -> _Answer:
-        target, _, version = rest.partition(b"\r\n")[0].partition(b" ")
+    def _answered(self, method: bytes, rest: bytes) -> Answer:
+        first, _, head = rest.partition(b"\r\n")
+        target, _, version = first.partition(b" ")
         if version not in {b"HTTP/1.1", b"HTTP/1.0"} or not target.startswith((b"/", b"http://")):
-            return _plain(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request")
+            return plain(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request")
         if method not in {b"GET", b"HEAD"}:
-            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
+            return plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD")
         if target.startswith(b"http://"):
             target = b"/" + target.removeprefix(b"http://").partition(b"/")[2]
-        match target.partition(b"?")[0]:
-            case b"/metrics":
-                return HTTPStatus.OK, CONTENT_TYPE, self._page()
-            case b"/healthz":
-                return _checked(*((True, "ok") if self._healthy() else (False, "stalled")))
-            case b"/readyz":
-                return _checked(*self._ready())
-            case b"/":
-                return HTTPStatus.OK, "text/html; charset=utf-8", _INDEX
-            case _:
-                return _plain(HTTPStatus.NOT_FOUND, "not found")
+        path, _, query = target.partition(b"?")
+        return self._answer(Request(path, query, head))
 
 
 class Move:
     """A change of address: both are served until this is committed or aborted."""
 
     def __init__(
-        self, endpoint: ExportServer, old: ExportSettings, new: ExportSettings, server: asyncio.Server | None
+        self, endpoint: Server, old: ExportSettings, new: ExportSettings, server: asyncio.Server | None
     ) -> None:
         self._endpoint = endpoint
         self._old = old
@@ -249,7 +228,7 @@ class Move:
             try:
                 await (await self._endpoint.prepare(self._old)).commit()
             except StageError as error:
-                _log.error("%s: metrics are still served at the new address", error)
+                _log.error("%s: still served at the new address", error)
             return
         if self._server is not None:
             self._server.close()
@@ -261,9 +240,6 @@ def _share_port(server: asyncio.Server, *, shared: bool) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
 
 
-def _plain(status: HTTPStatus, text: str) -> _Answer:
-    return status, _PLAIN, f"{text}\n".encode()
-
-
-def _checked(good: bool, text: str) -> _Answer:
-    return _plain(HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE, text)
+def plain(status: HTTPStatus, text: str) -> Answer:
+    """A line of text."""
+    return Answer(status, _PLAIN, f"{text}\n".encode())

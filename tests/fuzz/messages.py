@@ -23,8 +23,9 @@ from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, public_text, sign, signers
 from steerd.share.topics import Topics
 from steerd.status.snapshot import Snapshot
-from steerd.web.http import ExportServer
+from steerd.web.http import Server
 from steerd.web.metrics import Metrics
+from steerd.web.pages import Pages
 from tests.fuzz.target import Target
 
 _WALL = 1_800_000_000.0
@@ -97,10 +98,9 @@ class _Served:
 
     def http(self, data: bytes) -> None:
         if not self._address:
-            settings = ExportSettings("127.0.0.1", 0)
-            server = ExportServer(
-                settings, Metrics(), lambda: Snapshot(View(0.0, 1, (), (), (), {})), lambda: True, lambda: (True, "ok")
-            )
+            view = View(0.0, 1, (), (), (), {})
+            pages = Pages(Metrics(), lambda: Snapshot(view), lambda: True, lambda: (True, "ok"))
+            server = Server(ExportSettings("127.0.0.1", 0), pages.answer, lambda _: None)
             self._loop.run_until_complete(server.start())
             self._address = ("127.0.0.1", server.port)
         said = self._loop.run_until_complete(self._said(data + b"\r\n\r\n"))

@@ -5,6 +5,7 @@ import http.client
 import socket
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 
 import pytest
 
@@ -12,8 +13,9 @@ from steerd.config.settings import ExportSettings
 from steerd.core.views import View
 from steerd.status.snapshot import Snapshot
 from steerd.web import http as server
-from steerd.web.http import ExportServer
+from steerd.web.http import Server
 from steerd.web.metrics import Metrics
+from steerd.web.pages import Pages
 
 EMPTY = View(now=0.0, epoch=1, paths=(), policies=(), drains=(), declined={})
 
@@ -33,9 +35,9 @@ def serving(scenario, state: State | None = None):
         return Snapshot(EMPTY)
 
     async def run():
-        endpoint = ExportServer(
-            ExportSettings("127.0.0.1", 0), Metrics(), snapshot, lambda: state.healthy, lambda: state.ready
-        )
+        metrics = Metrics()
+        pages = Pages(metrics, snapshot, lambda: state.healthy, lambda: state.ready)
+        endpoint = Server(ExportSettings("127.0.0.1", 0), pages.answer, partial(metrics.refused, "http"))
         await endpoint.start()
         try:
             return await scenario(endpoint.port)
@@ -159,7 +161,8 @@ def test_all_addresses_of_ipv6_are_those_of_ipv4_too():
         with socket.socket() as free:
             free.bind(("0.0.0.0", 0))
             port = free.getsockname()[1]
-        endpoint = ExportServer(ExportSettings("::", port), Metrics(), Snapshot, lambda: True, lambda: (True, ""))
+        pages = Pages(Metrics(), Snapshot, lambda: True, lambda: (True, ""))
+        endpoint = Server(ExportSettings("::", port), pages.answer, lambda _: None)
         await endpoint.start()
         try:
             for host in ("127.0.0.1", "::1"):
