@@ -6,7 +6,7 @@ from typing import Final
 
 from steerd.core.cost.pop_load import FRESH
 from steerd.core.events import PopState
-from steerd.share.messages import RefusedError, decode
+from steerd.share.messages import PopReport, RefusedError, decode
 from steerd.share.topics import Topics
 
 EPOCH_AHEAD: Final = 86_400.0
@@ -73,7 +73,7 @@ class Reports:
         pop = self._topics.pop(topic)
         if pop is None or pop not in self.pops:
             raise RefusedError("unknown PoP")
-        report = decode(payload, content_type)
+        report = decode(PopReport, payload, content_type)
         if report.pop != pop:
             raise RefusedError("another PoP's topic")
         place, heard = (report.epoch, report.seq), self._heard.get(pop, (-1, -1))

@@ -17,7 +17,7 @@ from steerd.control.server import ControlServer
 from steerd.control.server import RefusedError as Refusal
 from steerd.core.views import View
 from steerd.share.framing import BrokenError, Framing
-from steerd.share.messages import JSON, ZLIB, RefusedError, decode
+from steerd.share.messages import JSON, ZLIB, PopReport, RefusedError, decode
 from steerd.share.orders import Orders
 from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, public_text, sign, signers
@@ -47,7 +47,7 @@ def _framed(data: bytes) -> None:
 
 
 def _message(data: bytes) -> None:
-    decode(data[1:], (JSON, ZLIB, None, "text/plain")[data[0] % 4] if data else None)
+    decode(PopReport, data[1:], (JSON, ZLIB, None, "text/plain")[data[0] % 4] if data else None)
 
 
 def _orders() -> Iterator[bytes]:
