@@ -14,6 +14,7 @@ from steerd.cli import arguments
 from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
+FLEET_CONFIG = Path("/etc/steerd/fleet.toml")
 _DEFAULT = f"default: {CONFIG}"
 
 
@@ -88,6 +89,10 @@ def _done(options: argparse.Namespace) -> int:
             from steerd.cli.run import guard
 
             return guard(_file(options))
+        case "fleet":
+            from steerd.cli.fleet import fleet
+
+            return fleet(options.config or FLEET_CONFIG, only_check=options.check, level=options.log_level)
         case "reflect":
             from steerd.cli.reflect import reflect
 
@@ -242,6 +247,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="answers a second to one session (ten times as many to one address)",
     )
+
+    fleet = verb(
+        "fleet", "hear all gateways and PoPs at the broker, and show them: a page, metrics", f"default: {FLEET_CONFIG}"
+    )
+    fleet.add_argument("--check", action="store_true", help="only validate the configuration")
 
     verb("guard", "put the leak guard in place: for the time before the daemon starts")
     verb("cleanup", "remove every kernel object that steerd owns; no daemon needed")

@@ -81,9 +81,9 @@ class BrokerConnection:
         self.messages = client.messages
         self._watch()
 
-    async def subscribe(self, *filters: str) -> None:
-        """Subscribe with QoS 1; retained messages come at once, each time."""
-        await self._client.subscribe([(one, 1) for one in filters])
+    async def subscribe(self, *filters: str, qos: int = 1) -> None:
+        """Subscribe; retained messages come at once, each time."""
+        await self._client.subscribe([(one, qos) for one in filters])
 
     async def publish(
         self, topic: str, message: Message | bytes, *, qos: int, retain: bool, expiry: float | None = None

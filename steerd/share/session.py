@@ -226,7 +226,7 @@ class Session:
             await _end(tasks)
 
     async def _receive(self, connection: BrokerConnection) -> None:
-        await connection.subscribe(self._member.topic, *self._member.filters)
+        await connection.subscribe(self._member.topic, *self._member.filters, qos=self._flow.qos)
         loop = asyncio.get_running_loop()
         async for message in connection.messages:
             began = loop.time()
@@ -256,7 +256,7 @@ class Session:
                 await self._say(online=True)
             if self._subscribe_again:
                 self._subscribe_again = False
-                await connection.subscribe(self._member.topic, *self._member.filters)
+                await connection.subscribe(self._member.topic, *self._member.filters, qos=self._flow.qos)
             more_at = await self._member.publish(self, anew=anew)
             anew = False
             with contextlib.suppress(TimeoutError):

@@ -175,7 +175,7 @@ def make_authority(folder: Path) -> Path:
     """An authority in `folder`, with a certificate for everybody in these tests."""
     certificates(folder, "ca")
     certificates(folder, "broker", "localhost", "127.0.0.1")
-    certificates(folder, "client", "gw1", "gw2", "gw3", "fra1", "ams1", "operator", "monitor")
+    certificates(folder, "client", "gw1", "gw2", "gw3", "fra1", "ams1", "operator", "monitor", "fleet")
     for file in folder.iterdir():  # the broker may run as somebody else
         file.chmod(0o755 if file.is_dir() else 0o644)
     folder.chmod(0o755)
