@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -11,9 +12,13 @@ from steerd.config.fleet.settings import FleetSettings
 from steerd.fleet.drains import Drains
 from steerd.fleet.heard import Heard
 from steerd.fleet.rollup import rolled_up
-from steerd.share.messages import PathRollup, RefusedError, Rollup, ServiceState
+from steerd.share.messages import RefusedError, Rollup, ServiceState
 from steerd.share.session import Session
 from steerd.share.topics import FleetTopics
+
+
+EXPIRY: Final = 3.0
+"""A rollup is kept by the broker for so many intervals."""
 
 
 class FleetMember:
@@ -36,7 +41,6 @@ class FleetMember:
         self._epoch = epoch
         self._clock = clock
         self._topics = FleetTopics(settings.mqtt.tenant, settings.name, settings.regions)
-        self._published: dict[str, list[PathRollup]] = {}
         self._seq = 0
         self._due = 0.0
         self.name = f"steerd-fleet-{settings.name}"
@@ -70,10 +74,9 @@ class FleetMember:
             self._refuse("order", refused.reason, topic)
 
     async def publish(self, session: Session, *, anew: bool) -> float:
-        """As `Member.publish`: each region's rollup, when it is due and another one than before."""
+        """As `Member.publish`: each region's rollup, when it is due. The broker forgets it when no other one follows."""
         loop = asyncio.get_running_loop()
         if anew:
-            self._published.clear()
             # What the broker has kept comes first: a rollup of the first few who spoke would be a wrong one.
             self._due = loop.time() + self._settings.rollup_interval
         if loop.time() < self._due:
@@ -83,10 +86,9 @@ class FleetMember:
             return self._due
         now = self._clock()
         for region in self._heard.regions:
-            paths = rolled_up(self._heard.of_region(region), now, self._settings.stale_after)
-            if paths != self._published.get(region, []):
-                self._published[region] = paths
+            if paths := rolled_up(self._heard.of_region(region), now, self._settings.stale_after):
                 self._seq += 1
                 rollup = Rollup(region=region, epoch=self._epoch, seq=self._seq, paths=paths)
-                await session.publish(self._topics.rollup(region), rollup, qos=0, retain=True)
+                expiry = EXPIRY * self._settings.rollup_interval
+                await session.publish(self._topics.rollup(region), rollup, qos=0, retain=True, expiry=expiry)
         return self._due

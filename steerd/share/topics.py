@@ -10,7 +10,8 @@ class Topics:
     """The topics of one gateway. Names come from a checked configuration: no `/`, `+` or `#` in them.
 
     `state`, `score` and `event` are where this gateway publishes its state, its scoreboard and its switches;
-    `pop_states` and `orders` are the filters for what PoPs say of themselves, and for signed orders to this gateway.
+    `pop_states` and `orders` are the filters for what PoPs say of themselves, and for signed orders to this gateway;
+    `rollup` is what its region's gateways measured, put together.
     """
 
     def __init__(self, tenant: str, region: str, gateway: str) -> None:
@@ -22,6 +23,7 @@ class Topics:
         self.score = f"{own}/score"
         self.event = f"{own}/event"
         self.pop_states = f"{self._root}/pop/+/state"
+        self.rollup = f"{self._root}/region/{region}/rollup"
         self.orders = tuple(f"{self._root}/ctl/{to}/{kind}/+" for to in self._audiences for kind in ("pop", "policy"))
 
     def pop(self, topic: str) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 import aiomqtt
 
 from steerd.config.settings import MqttSettings
-from steerd.core.events import PopState
+from steerd.core.events import Hints, PopState
 from steerd.core.views import View
 from steerd.share.gateway import Share
 from steerd.share.orders import Orders
@@ -93,6 +93,7 @@ class Gateway:
     ) -> None:
         self.view = VIEW
         self.states: list[PopState] = []
+        self.hints: list[Hints] = []
         self.obeyed = 0
         self.refused: list[tuple[str, str]] = []
         self.connected: list[bool] = []
@@ -107,6 +108,7 @@ class Gateway:
             pops={"fra1", "ams1"},
             snapshot=lambda: self.view,
             on_pop_state=self.states.append,
+            on_hints=self.hints.append,
             refuse=self._refuse,
             orders=orders(self._refuse),
             on_orders=self._obey,

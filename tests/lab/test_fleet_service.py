@@ -14,6 +14,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from steerd.core.events import Hints
 from steerd.core.states import PathState
 from steerd.core.views import PathView, View
 from tests.lab.sharing import MOSQUITTO, ROOT, Broker, Gateway, body, free_port, heard, running, say
@@ -93,11 +94,13 @@ def test_it_shows_who_is_there_rolls_up_what_they_measure_and_hears_who_goes(bro
     names = [f"gw{number}" for number in range(1, 7)]
 
     async def scenario(service: Service):
+        gateways: list[Gateway] = []
         async with AsyncExitStack() as stack:
             for number, name in enumerate(names):
                 gateway = Gateway(broker.port, gateway=name)
                 gateway.view = view(10.0 + number)
                 await stack.enter_async_context(running(gateway))
+                gateways.append(gateway)
             await say(broker.port, f"{ROOT}/pop/fra1/state", REPORT)
             await until_async(lambda: service.pops().get("fra1", {}).get("states") == {"up": 6})
             await until_async(lambda: service.pops()["fra1"]["load"] == 0.25)
@@ -107,6 +110,7 @@ def test_it_shows_who_is_there_rolls_up_what_they_measure_and_hears_who_goes(bro
             assert (rollup["region"], seen["pop"], seen["gateways"]) == ("eu", "fra1", 5)
             assert seen["median_rtt_us"] == 12_000  # gw6 is not in the inventory
             assert service.figures()["strangers"] == 1
+            await until_async(lambda: all(one.hints == [Hints(("fra1",))] for one in gateways))
             assert not service.gateways("text=gw6")["gw6"]["known"]
             # The inventory is read again when it is asked for.
             service.inventory.write_text("".join(f"eu/{name}\n" for name in names))
@@ -125,9 +129,9 @@ def test_it_shows_who_is_there_rolls_up_what_they_measure_and_hears_who_goes(bro
 
     with Service(tmp_path, broker.port, "".join(f"eu/{name}\n" for name in names[:5])).running() as service:
         asyncio.run(scenario(service))
-        metrics = service.asked("/metrics").decode()
-        assert 'steerd_fleet_gateways{presence="offline",region="eu"} 5.0' in metrics
-        assert "steerd_mqtt_connected 1.0" in metrics
+        offline = b'steerd_fleet_gateways{presence="offline",region="eu"} 5.0\n'
+        until(lambda: offline in service.asked("/metrics"))
+        assert b"steerd_mqtt_connected 1.0\n" in service.asked("/metrics")
 
 
 REPORT = {"v": 1, "pop": "fra1", "epoch": 5, "seq": 1, "accepting": True, "load_ppm": 250_000}

@@ -23,7 +23,7 @@ class Fleet(Table):
     name: Name | None = None
     regions: list[Name] = []
     inventory: FilePath | None = None
-    rollup_interval: Annotated[float, quantities.duration(1, 3600)] = 30.0
+    rollup_interval: Annotated[float, quantities.duration(1, 300)] = 30.0
     stale_after: Annotated[float, quantities.duration(1, 86_400)] = 30.0
 
 
