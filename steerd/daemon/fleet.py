@@ -90,8 +90,9 @@ class Fleet:
         """Begin to share, if a broker is configured; after `read_orders`."""
         if self._config.mqtt is None:
             return
-        from steerd.share import framing, hints, link, reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share import hints, reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
         from steerd.share.gateway import Share  # noqa: PLC0415
+        from steerd.share.mqtt import framing, link  # noqa: PLC0415
 
         self._metrics.refusals("pop", reports.REASONS)
         self._metrics.refusals("region", hints.REASONS)

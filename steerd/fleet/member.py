@@ -13,16 +13,15 @@ from steerd.fleet.drains import Drains
 from steerd.fleet.heard import Heard
 from steerd.fleet.rollup import rolled_up
 from steerd.share.messages import RefusedError, Rollup, ServiceState
-from steerd.share.session import Session
+from steerd.share.mqtt.session import Session
 from steerd.share.topics import FleetTopics
-
 
 EXPIRY: Final = 3.0
 """A rollup is kept by the broker for so many intervals."""
 
 
 class FleetMember:
-    """As `steerd.share.session.Member`. ``epoch``: when this service started, in s since 1970."""
+    """As `steerd.share.mqtt.session.Member`. ``epoch``: when this service started, in s since 1970."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class FleetMember:
             self._refuse("order", refused.reason, topic)
 
     async def publish(self, session: Session, *, anew: bool) -> float:
-        """As `Member.publish`: each region's rollup, when it is due. The broker forgets it when no other one follows."""
+        """As `Member.publish`: each region's rollup, when it is due. The broker forgets it unless another follows."""
         loop = asyncio.get_running_loop()
         if anew:
             # What the broker has kept comes first: a rollup of the first few who spoke would be a wrong one.

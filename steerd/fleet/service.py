@@ -17,9 +17,9 @@ from steerd.fleet.member import FleetMember
 from steerd.fleet.metrics import Metrics
 from steerd.fleet.pages import FleetPages
 from steerd.fleet.view import FleetView, Search, page, rows, view
-from steerd.share.flow import LISTENING
+from steerd.share.mqtt.flow import LISTENING
+from steerd.share.mqtt.session import Session
 from steerd.share.refusals import Refusals
-from steerd.share.session import Session
 from steerd.share.signing import signers
 from steerd.web.http import Server
 

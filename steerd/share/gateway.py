@@ -15,9 +15,9 @@ from steerd.core.events import Hints, PopState
 from steerd.core.views import View
 from steerd.share.hints import Rollups
 from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
+from steerd.share.mqtt.session import BACKOFF, Session
 from steerd.share.orders import Orders
 from steerd.share.reports import Reports
-from steerd.share.session import BACKOFF, Session
 from steerd.share.topics import Topics
 
 EVENT_EXPIRY: Final = 3600.0
@@ -101,7 +101,7 @@ class Share:
             if self._orders.look():
                 self._on_orders()
 
-    # As `steerd.share.session.Member`
+    # As `steerd.share.mqtt.session.Member`
 
     @property
     def filters(self) -> Sequence[str]:

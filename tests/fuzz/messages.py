@@ -22,8 +22,8 @@ from steerd.fleet.heard import Heard
 from steerd.fleet.inventory import Inventory
 from steerd.fleet.rollup import rolled_up
 from steerd.fleet.view import Search, page, rows, view
-from steerd.share.framing import BrokenError, Framing
 from steerd.share.messages import JSON, ZLIB, PopReport, RefusedError, decode
+from steerd.share.mqtt.framing import BrokenError, Framing
 from steerd.share.orders import Orders
 from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, public_text, sign, signers

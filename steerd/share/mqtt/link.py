@@ -10,8 +10,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from steerd.share.flow import STEERING, Flow
-from steerd.share.framing import BrokenError, Framing
+from steerd.share.mqtt.flow import STEERING, Flow
+from steerd.share.mqtt.framing import BrokenError, Framing
 
 READ: Final = 16 << 10
 """Bytes that are read from the broker at once."""

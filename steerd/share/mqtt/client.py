@@ -13,12 +13,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
-from steerd.share.credentials import Credentials, read
-from steerd.share.flow import STEERING, Flow
-from steerd.share.framing import PACKET_MAX, UNREADABLE, BrokenError
-from steerd.share.link import Link, linked
 from steerd.share.messages import JSON, Message, encode
-from steerd.share.quiet import LIBRARIES
+from steerd.share.mqtt.credentials import Credentials, read
+from steerd.share.mqtt.flow import STEERING, Flow
+from steerd.share.mqtt.framing import PACKET_MAX, UNREADABLE, BrokenError
+from steerd.share.mqtt.link import Link, linked
+from steerd.share.mqtt.quiet import LIBRARIES
 
 KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0

@@ -13,11 +13,11 @@ import aiomqtt
 
 from steerd.config.settings import MqttSettings
 from steerd.faults import Boundary
-from steerd.share.client import BrokerConnection, connected, content_type
-from steerd.share.credentials import read
-from steerd.share.flow import STEERING, Flow
-from steerd.share.framing import BrokenError
 from steerd.share.messages import Message
+from steerd.share.mqtt.client import BrokerConnection, connected, content_type
+from steerd.share.mqtt.credentials import read
+from steerd.share.mqtt.flow import STEERING, Flow
+from steerd.share.mqtt.framing import BrokenError
 from steerd.share.refusals import SAID_EVERY
 from steerd.text.seldom import Seldom, more
 
@@ -118,7 +118,7 @@ class Session:
     async def publish(
         self, topic: str, message: Message, *, qos: int = 1, retain: bool = False, expiry: float | None = None
     ) -> None:
-        """Within `Member.publish`; as `steerd.share.client.BrokerConnection.publish`."""
+        """Within `Member.publish`; as `steerd.share.mqtt.client.BrokerConnection.publish`."""
         if self._connection is None:
             return
         taken = await self._connection.publish(topic, message, qos=qos, retain=retain, expiry=expiry)
