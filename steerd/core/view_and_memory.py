@@ -178,4 +178,5 @@ def _outlook(policy: Policy, now: float) -> str:
     if left and policy.assignment.wanted is not None:
         span = f"{left / 60.0:.0f} min" if left > ONLY_SECONDS else f"{left:.0f} s"
         return f"may not move for another {span} (min_dwell) unless it has to; then: {policy.outlook()}"
-    return policy.outlook()
+    held = policy.gate.outlook(now)
+    return f"{held}; {policy.outlook()}" if held else policy.outlook()

@@ -69,6 +69,11 @@ class Steer(Table):
     hold: Annotated[float, quantities.duration(0, 3600)] = 30.0
 
 
+class Fleet(Table):
+    gate: Annotated[float, quantities.number(0, 1000)] = 0.0
+    spread_within: Annotated[float, quantities.milliseconds(0, 10)] | None = None
+
+
 class Route(Table):
     table: Annotated[int, quantities.integer(1, 2**31 - 1)] = 4200
     protocol: Annotated[int, quantities.integer(5, 255)] = 210
@@ -204,6 +209,7 @@ class Document(Table):
     probe: Probe = Probe()
     score: Score = Score()
     steer: Steer = Steer()
+    fleet: Fleet = Fleet()
     route: Route = Route()
     mqtt: Mqtt | None = None
     export: Export = Export()
@@ -217,7 +223,7 @@ class Document(Table):
 
 
 _TOP: tuple[type[Table], ...] = (
-    *(Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace),
+    *(Gateway, Probe, Score, Steer, Fleet, Route, Mqtt, Export, Control, Store, Trace),
     *(Pop, Uplink, Policy, Hook),
 )
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
