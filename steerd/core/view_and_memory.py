@@ -152,6 +152,7 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
         dwell=policy.dwell(now),
         shares=kernel.shares,
         rule=policy.standing(now),
+        service=policy.settings.service,
     )
 
 
@@ -159,7 +160,8 @@ def _candidate(policy: Policy, path: Path, eligible: Eligibility) -> CandidateVi
     price, held = policy.prices[path.id], path.health.held(eligible.now)
     rank: Terms = {**({"hold": held} if held else {}), **price.shown()}
     scout = policy.role(path) is Role.SCOUT
-    return CandidateView(path.id, price.terms(), eligible.passed_over(path.id), rank, scout=scout)
+    way = (policy.ways or {}).get(path.pop)
+    return CandidateView(path.id, price.terms(), eligible.passed_over(path.id), rank, scout=scout, way=way)
 
 
 def _outlook(policy: Policy, now: float) -> str:

@@ -69,6 +69,10 @@ class Steer(Table):
     hold: Annotated[float, quantities.duration(0, 3600)] = 30.0
 
 
+class Fleet(Table):
+    backbone_max: Annotated[float, quantities.milliseconds(0, 10)] = 100.0
+
+
 class Route(Table):
     table: Annotated[int, quantities.integer(1, 2**31 - 1)] = 4200
     protocol: Annotated[int, quantities.integer(5, 255)] = 210
@@ -195,6 +199,7 @@ class Policy(Table):
     max_drain: Annotated[float, quantities.duration(0, 7 * 86400)] = 3600.0
     client_idle: Annotated[float, quantities.duration(10, 86400)] = 300.0
     leak_guard: bool | None = None
+    service: Name | None = None
 
 
 class Document(Table):
@@ -204,6 +209,7 @@ class Document(Table):
     probe: Probe = Probe()
     score: Score = Score()
     steer: Steer = Steer()
+    fleet: Fleet = Fleet()
     route: Route = Route()
     mqtt: Mqtt | None = None
     export: Export = Export()
@@ -217,7 +223,7 @@ class Document(Table):
 
 
 _TOP: tuple[type[Table], ...] = (
-    *(Gateway, Probe, Score, Steer, Route, Mqtt, Export, Control, Store, Trace),
+    *(Gateway, Probe, Score, Steer, Fleet, Route, Mqtt, Export, Control, Store, Trace),
     *(Pop, Uplink, Policy, Hook),
 )
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}
