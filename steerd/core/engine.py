@@ -16,6 +16,7 @@ from steerd.core.events import (
     Carried,
     Configured,
     Event,
+    Hints,
     Installed,
     Link,
     Order,
@@ -122,8 +123,6 @@ class Engine:
     def policies(self) -> Mapping[PolicyId, Policy]:
         return self._decisions.policies
 
-    # Time
-
     def _schedule(self) -> None:
         self._next_expiry = self._decisions.next_expiry()
         round_ends = inf if self.settings.offline else self._round_began + self.settings.round
@@ -165,8 +164,6 @@ class Engine:
             self._decisions.carry(now)
             self._decisions.ask_cadences()
 
-    # Events
-
     def _told(self, event: Told, now: float) -> None:
         match event:
             case Link() | PathMtu() | Tunnel() | Carried():
@@ -179,6 +176,9 @@ class Engine:
                 self._decisions.installed(event, now)
             case PopState():
                 self._pop_state(event, now)
+            case Hints():
+                self._decisions.cadences.hint(event.pops, self.paths.values(), self.settings.max_active)
+                self._decisions.ask_cadences()
             case UplinkPrice():
                 self._charges.priced(event)
                 self._weigh(now)

@@ -124,6 +124,13 @@ class Carried(NamedTuple):
     rate: float
 
 
+class Hints(NamedTuple):
+    """The PoPs that gateways of this region measure, the nearest first. Nothing is believed of them: scouts that stand
+    first there are looked at more often."""
+
+    pops: tuple[str, ...] = ()
+
+
 class UplinkPrice(NamedTuple):
     """What an uplink costs. ``price``: so much more each path over it, in ms, at a policy's weight of biases; ``used``:
     which share of its cap is used up, 1 at most; 0: it has none, or that is of no matter. Both 0: it costs nothing."""
@@ -178,5 +185,5 @@ class Configured(NamedTuple):
     settings: Settings
 
 
-Told = Link | PathMtu | Tunnel | Carried | PopState | UplinkPrice | Order | Installed | Configured
+Told = Link | PathMtu | Tunnel | Carried | PopState | Hints | UplinkPrice | Order | Installed | Configured
 Event = Probed | Told

@@ -8,7 +8,7 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from math import isfinite
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -55,6 +55,16 @@ class Message(_Part):
 
 class GatewayState(Message):
     gw: Name
+    epoch: Count
+    online: bool
+    version: Annotated[str, Field(max_length=64)]
+    reason: Text | None = None
+
+
+class ServiceState(Message):
+    """Of a fleet service, which hears all gateways and PoPs."""
+
+    name: Name
     epoch: Count
     online: bool
     version: Annotated[str, Field(max_length=64)]
@@ -187,8 +197,10 @@ def _micros(milliseconds: float | None, least: int = 0, most: int = 10**9) -> in
 
 
 def encode(message: Message) -> tuple[bytes, str]:
-    """Payload and content type. Optional fields of a `GatewayState` without a value are left out."""
-    text = message.model_dump_json(by_alias=True, exclude_none=isinstance(message, GatewayState)).encode()
+    """Payload and content type. Optional fields of a state without a value are left out."""
+    text = message.model_dump_json(
+        by_alias=True, exclude_none=isinstance(message, GatewayState | ServiceState)
+    ).encode()
     return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
 
 
@@ -198,17 +210,20 @@ def media_type(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip().lower() or JSON
 
 
-def decode(payload: bytes, content_type: str | None) -> PopReport:
-    """The report of a PoP. RefusedError: it is none."""
-    kind = media_type(content_type)
-    if kind == ZLIB:
+M = TypeVar("M", bound=Message)
+
+
+def decode(kind: type[M], payload: bytes, content_type: str | None) -> M:
+    """A message of this kind. RefusedError: it is none."""
+    media = media_type(content_type)
+    if media == ZLIB:
         payload = _inflated(payload)
-    elif kind != JSON:
+    elif media != JSON:
         raise RefusedError("content type")
     if len(payload) > INFLATED_MAX:
         raise RefusedError("too large")
     try:
-        return PopReport.model_validate_json(payload.removeprefix(BOM_UTF8))
+        return kind.model_validate_json(payload.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise RefusedError("malformed") from error
 

@@ -76,7 +76,7 @@ class Reports:
         pop = self._topics.pop(topic)
         if pop is None or pop not in self.pops:
             raise RefusedError("unknown PoP")
-        report = decode(payload, content_type)
+        report = decode(PopReport, payload, content_type)
         if report.pop != pop:
             raise RefusedError("another PoP's topic")
         place, heard = (report.epoch, report.seq), self._heard.get(pop, (-1, -1))

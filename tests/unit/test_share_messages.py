@@ -14,7 +14,7 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import PathView, PolicyView, View
 from steerd.share import messages
-from steerd.share.messages import JSON, ZLIB, GatewayState, RefusedError, decode, encode
+from steerd.share.messages import JSON, ZLIB, GatewayState, PopReport, RefusedError, decode, encode
 from steerd.share.refusals import SAID_EVERY, Refusals
 from steerd.share.reports import REASONS, Reports
 from steerd.share.topics import Topics
@@ -151,19 +151,19 @@ def payload(**changes) -> bytes:
 )
 def test_what_is_no_report(data, kind, reason):
     with pytest.raises(RefusedError) as caught:
-        decode(data, kind)
+        decode(PopReport, data, kind)
     assert caught.value.reason == reason
 
 
 def test_what_is_one():
-    assert decode(payload(capacity=5, links=[], new={"x": 1}), JSON).load_ppm is None
-    assert decode(zlib.compress(payload(load_ppm=5)), ZLIB).load_ppm == 5
+    assert decode(PopReport, payload(capacity=5, links=[], new={"x": 1}), JSON).load_ppm is None
+    assert decode(PopReport, zlib.compress(payload(load_ppm=5)), ZLIB).load_ppm == 5
 
 
 @given(st.binary(max_size=200), st.sampled_from([None, JSON, ZLIB, "x"]))
 def test_whatever_comes_in_only_refusals_come_out(data, kind):
     try:
-        decode(data, kind)
+        decode(PopReport, data, kind)
     except RefusedError as refused:
         assert refused.reason in {"malformed", "too large", "content type"}  # noqa: PT017
 
@@ -247,12 +247,12 @@ def test_what_is_cleared_at_the_broker_is_said_no_more():
     [None, "", " ", "application/json", "application/json; charset=utf-8", "Application/JSON ;Charset=UTF-8", ";q=1"],
 )
 def test_parameters_and_case_of_a_content_type_do_not_matter_and_none_at_all_means_json(kind):
-    assert decode(payload(), kind).pop == "fra1"
-    assert decode(b"\xef\xbb\xbf" + payload(), kind).pop == "fra1"
+    assert decode(PopReport, payload(), kind).pop == "fra1"
+    assert decode(PopReport, b"\xef\xbb\xbf" + payload(), kind).pop == "fra1"
 
 
 def test_parameters_and_case_do_not_matter_to_what_is_compressed():
-    assert decode(zlib.compress(payload()), "Application/JSON+zlib; level=9").pop == "fra1"
+    assert decode(PopReport, zlib.compress(payload()), "Application/JSON+zlib; level=9").pop == "fra1"
 
 
 def test_a_report_may_carry_all_that_its_topic_is_for():

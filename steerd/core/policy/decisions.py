@@ -42,7 +42,7 @@ class Decisions:
         self._drains = drains
         self._heard_by = inf
         self.postponed: dict[PolicyId, tuple[Verdict, float]] = {}
-        self._cadences = Cadences()
+        self.cadences = Cadences()
 
     def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool, heard_by: float) -> None:
         """Take new settings; ``anew``: the rule is another one. ``heard_by``: when a policy without a choice takes what
@@ -85,7 +85,7 @@ class Decisions:
         if self._settings.offline:
             return  # the driver brings samples of its own: nobody probes
         policies, scouts_every = self.policies.values(), self._settings.scout_interval
-        for cadence in self._cadences.wanted(path, self.paths.values(), policies, self.stranded, scouts_every):
+        for cadence in self.cadences.wanted(path, self.paths.values(), policies, self.stranded, scouts_every):
             self.out.tell(cadence)
 
     def next_expiry(self) -> float:
