@@ -11,7 +11,7 @@ from typing import Any
 
 from steerd import __version__
 from steerd.config.file.problem import nearest
-from steerd.control import decision, observing, packets, probing, uplinks
+from steerd.control import decision, observing, onward, packets, probing, uplinks
 from steerd.control.explain import details, explain, explain_event
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
@@ -28,11 +28,14 @@ def status(seen: Snapshot) -> Json:
     """The gateway as it is now: policies, paths with what every stage knows of them, drains, remarks, the trial."""
     view = seen.view
     costs: dict[str, Json] = {path.path: {} for path in view.paths}
+    further: dict[str, Json] = {path.path: {} for path in view.paths}
     used: dict[str, list[str]] = {path.path: [] for path in view.paths}
     for policy in view.policies:
         for candidate in policy.candidates:
             if "total" in candidate.terms and candidate.path in costs:
                 costs[candidate.path][policy.policy] = _round(candidate.terms["total"])
+                if policy.service:
+                    further[candidate.path][policy.policy] = _round(candidate.terms["backbone"])
         for one in dict.fromkeys([policy.choice, *(share.path for share in policy.shares)]):
             if one in used:
                 used[one].append(policy.policy)
@@ -56,6 +59,7 @@ def status(seen: Snapshot) -> Json:
                 "tunnel": probing.tunnel(seen.tunnels.get(path.path)),
                 "underlay": _underlay(seen.underlays.get(path.path)),
                 "cost_ms": costs[path.path],
+                "backbone_ms": further[path.path],
                 "used_by": used[path.path],
                 # It may carry a policy again since they were counted.
                 "staying": None if used[path.path] else seen.staying.get(path.path),
@@ -98,6 +102,7 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
                         "rank": _terms(candidate.rank),
                         "excluded": candidate.excluded,
                         "scout": candidate.scout,
+                        "way": onward.figures(candidate),
                         "findings": findings.get(candidate.path, {}),
                     }
                     for candidate in one.candidates
@@ -170,6 +175,7 @@ def _policy(policy: PolicyView, price: float | None) -> Json:
         "wanted": policy.wanted,
         "since_s": _round(policy.since),
         "dwell_s": _round(policy.dwell),
+        "service": policy.service or None,
         "pin": (
             {"pop": policy.pin, "hard": policy.pin_hard, "left_s": _round(policy.pin_for)}
             if policy.pin is not None

@@ -12,6 +12,7 @@ from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
 """Paths that a screen has room for."""
+_MEASURED: Final = ("PATH", "STATE", ">RTT", ">JITTER", ">LOSS")
 _GOOD: Final = {"up", "steering", "observing", "open"}
 _BAD: Final = {"down", "captive", "absent", "blocked", "local-outage", "reached"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
@@ -28,6 +29,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
     counted = any(one.get("packets") for one in answer["policies"])
     looks = bool(answer.get("observing"))
     added = ["GOES"] if looks else ["PACKETS"] if counted else []
+    further = any(one.get("backbone_ms") for one in paths)
     said = ", only observes: nothing is steered, see `steerctl savings`" if looks else ""
     parts = [
         f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}{said}",
@@ -49,7 +51,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
             colour=colour,
         ),
         _table(
-            ["PATH", "STATE", ">RTT", ">JITTER", ">LOSS", ">COST", ">HEARD", "USED BY", "NOTE"],
+            [*_MEASURED, *([">BACKBONE"] if further else []), ">COST", ">HEARD", "USED BY", "NOTE"],
             [
                 [
                     one["path"],
@@ -57,6 +59,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
                     milliseconds(one["rtt_ms"]),
                     milliseconds(one["jitter_ms"]),
                     "-" if one["loss"] is None else f"{one['loss'] * 100:.1f} %",
+                    *([_cost(one.get("backbone_ms") or {})] if further else []),
                     _cost(one["cost_ms"]),
                     span(one["age_s"]),
                     ",".join(one["used_by"]) or "-",

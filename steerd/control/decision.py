@@ -18,6 +18,7 @@ _BY: Final[Mapping[str, str]] = {
     "loss": "for its loss",
     "load": "since its PoP is loaded",
     "own_load": "for what our own traffic would add there",
+    "backbone": "for how far the service is from its PoP",
     "bias": "for its bias",
     "uplink": "for what its uplink costs",
     "mtu": "since large packets vanish on it",

@@ -30,6 +30,7 @@ from steerd.core.events import (
     UplinkPrice,
 )
 from steerd.core.memory import Memory
+from steerd.core.policy import onward
 from steerd.core.policy.decisions import Decisions
 from steerd.core.policy.drains_and_pins import Drains
 from steerd.core.policy.obey import obey
@@ -150,8 +151,7 @@ class Engine:
                 dt = STEP_MAX * self._step
             if dt > 0.0:
                 self._step = dt
-        self._round_began = now
-        self._heard = False
+        self._round_began, self._heard = now, False
         if self._silent:
             self._silent = {id_: path for id_, path in self._silent.items() if path.silent}
             for path in self._silent.values():
@@ -261,7 +261,7 @@ class Engine:
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
             return self._decisions.out.decline(event, "unknown PoP")
-        self._charges.loaded(event, now)
+        self._charges.said(event, now)
         self._weigh(now)
         if self.drains.accepts(event, now, self._decisions.out.decline):
             self._decisions.reconsider(now)
@@ -271,6 +271,7 @@ class Engine:
         """A matter of price, as the size of packets is: the rules look at the end of the round."""
         for path in self._charges.weigh(self.paths.values(), now):
             self._reprice(path)
+        onward.lead(self.policies.values(), self._charges.backbone, now)
 
     def _reprice(self, path: Path) -> None:
         for policy in self.policies.values():
@@ -291,9 +292,8 @@ class Engine:
         self._decisions.configure(settings, self.paths, anew=anew, heard_by=heard_by)
         if settings.round != self.settings.round:
             self._round_began, self._step = now, inf
-        self.settings = settings
-        self._silent = {}
+        self.settings, self._silent = settings, {}
+        self._weigh(now)
         if old:
             self._decisions.reconsider(now)
-        self._weigh(now)
         self._decisions.ask_cadences()

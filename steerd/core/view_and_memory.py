@@ -162,6 +162,7 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
         dwell=policy.dwell(now),
         shares=kernel.shares,
         rule=policy.standing(now),
+        service=policy.settings.service,
     )
 
 
@@ -170,7 +171,8 @@ def _candidate(policy: Policy, path: Path, eligible: Eligibility) -> CandidateVi
     rank: Terms = {**({"hold": held} if held else {}), **price.shown()}
     scout = policy.role(path) is Role.SCOUT
     terms = {} if path.health.state in DEAD else price.terms()
-    return CandidateView(path.id, terms, eligible.passed_over(path.id), rank, scout=scout)
+    way = (policy.ways or {}).get(path.pop)
+    return CandidateView(path.id, terms, eligible.passed_over(path.id), rank, scout=scout, way=way)
 
 
 def _outlook(policy: Policy, now: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from steerd.core.cost.backbone import Way
 from steerd.core.effects import Switched, Terms
 from steerd.core.events import PathMtu, Shares
 from steerd.core.memory import Standing
@@ -96,13 +97,15 @@ class TunnelView(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class CandidateView:
     """One path as one policy sees it now. ``terms``: the cost's terms with ``total``, in ms (empty when
-    nothing is known); ``excluded``: why it may not be used now, or None; ``scout``: the rule is not shown it."""
+    nothing is known); ``excluded``: why it may not be used now, or None; ``scout``: the rule is not shown it; ``way``:
+    from its PoP to the policy's service, None where none is known."""
 
     path: PathId
     terms: Terms
     excluded: str | None
     rank: Terms
     scout: bool = False
+    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class PolicyView:
     shares: Shares = ()
     rule: Standing | None = None
     mismatch: str | None = None  # the error, where all is in place and packets go elsewhere, or nowhere, all the same
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)

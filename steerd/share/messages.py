@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from steerd.core.cost.backbone import LINKS_MAX
 from steerd.core.effects import Switched
 from steerd.core.states import PathState, Reason
 from steerd.core.views import PathView, View
@@ -23,7 +24,6 @@ INFLATED_MAX: Final = 64 << 10
 
 NAME_MAX: Final = 63
 POPS_MAX: Final = 4096
-LINKS_MAX: Final = 1024
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Micros = Annotated[int, Field(ge=0, le=10**9)]
@@ -107,7 +107,7 @@ class SwitchEvent(Message):
 
 
 class LinkReport(_Part):
-    """One of a PoP's links to another PoP."""
+    """One of a PoP's links: to another PoP, or to a service."""
 
     to: Name
     rtt_us: Micros
@@ -115,7 +115,8 @@ class LinkReport(_Part):
 
 
 class PopReport(Message):
-    """What a PoP says of itself. `load_ppm` was read `age_ms` before this was sent; `capacity` is in bit/s."""
+    """What a PoP says of itself, each `interval_ms`. `load_ppm` was read `age_ms` before this was sent; `capacity` is
+    in bit/s."""
 
     pop: Name
     epoch: Count
@@ -125,6 +126,7 @@ class PopReport(Message):
     age_ms: Count = 0
     capacity: Count | None = None
     links: Annotated[list[LinkReport], Field(max_length=LINKS_MAX)] | None = None
+    interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000
 
 
 class PathRollup(_Part):

@@ -239,7 +239,7 @@ def test_status_as_json():
     assert answer["policies"] == [
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
-            "dwell_s": 0.0,
+            "dwell_s": 0.0, "service": None,
             "pin": None, "shares": [], "error": None, "paths": 3, "scouts": 0, "packets": None,
             "rule": {
                 "leader": "quick", "leads_for_s": 90.0,
@@ -251,7 +251,8 @@ def test_status_as_json():
     assert answer["paths"][0] == {
         "path": FRA, "pop": "fra1", "uplink": "eth0", "state": "up", "reason": "answers", "since_s": 3600.0,
         "rtt_ms": 30.04, "rtt_sd_ms": 0.8, "jitter_ms": 1.0, "loss": 0.0, "samples": 410, "age_s": 0.42, "every_s": 1.0,
-        "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "cost_ms": {"default": 31.0},
+        "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "backbone_ms": {},
+        "cost_ms": {"default": 31.0},
         "used_by": ["default"], "staying": None, "scout": False, "tunnel": None, "underlay": None,
     }  # fmt: skip
     assert answer["paths"][2]["rtt_ms"] is None
