@@ -28,7 +28,7 @@ NEED = @PYTHON=$(PYTHON) tools/need
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-nft test-fleet test-browser test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
+.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 
 unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
 	$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
+
+demo-fleet: $(VENV)/run.stamp ## the same of a small fleet: five gateways, three PoPs with agents, a broker, the fleet service
+	$(NEED) $(NEEDS_demo)
+	$(BIN)/steerd demo --fleet $(DEMO)
 
 test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 to 5 minutes); TESTS="..." those
 ifdef TESTS

@@ -77,6 +77,10 @@ def _done(options: argparse.Namespace) -> int:
             from steerd.cli.verbs.export_trace import export_trace
 
             return export_trace(_file(options), since=options.since, output=options.output, leg=options.leg)
+        case "demo" if options.fleet:
+            from steerd.lab.fleet_demo import fleet_demo
+
+            return fleet_demo(as_json=options.json, hold=options.hold)
         case "demo":
             from steerd.lab.demo import demo
 
@@ -219,6 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     demo = verb("demo", "a lab of emulated PoPs with the real daemon: shows what it does", "default: the lab's own")
+    demo.add_argument(
+        "--fleet", action="store_true", help="another one: five gateways, three PoPs, a broker, the fleet service"
+    )
     demo.add_argument("--json", action="store_true", help="what happened as JSON")
     demo.add_argument("--hold", action="store_true", help="keep the lab up at the end, until Ctrl-C")
 

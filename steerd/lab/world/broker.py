@@ -25,11 +25,10 @@ _WAIT = 5.0  # seconds
 
 
 class Broker:
-    """Listens on 127.0.0.1, port `PORT`. ``latest``: last payloads by topic. Raises `LabError` if it does not start."""
+    """Listens on an ``address``, port `PORT`. ``latest``: last payloads by topic. LabError: it does not start."""
 
-    url = f"mqtt://127.0.0.1:{PORT}"
-
-    def __init__(self, namespace: str, directory: Path) -> None:
+    def __init__(self, namespace: str, directory: Path, address: str = "127.0.0.1") -> None:
+        self.url = f"mqtt://{address}:{PORT}"
         program = shutil.which("mosquitto")
         if program is None:
             raise LabError("the lab needs mosquitto (on Debian: apt-get install mosquitto)")
@@ -42,7 +41,7 @@ class Broker:
         # `user root`: in a user namespace there is no other to change to.
         self._config.write_text(
             f"user root\nallow_anonymous true\npersistence false\nlog_dest file {self._log}\n"
-            f"listener {PORT} 127.0.0.1\nlistener 0 {self._socket}\n"
+            f"listener {PORT} {address}\nlistener 0 {self._socket}\n"
         )
         self._process: subprocess.Popen[Any] | None = None
         self._connected = threading.Event()
