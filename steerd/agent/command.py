@@ -20,7 +20,7 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def output(command: Sequence[str], timeout: float) -> str:
     """What it prints on its standard output. When it has ended, or after ``timeout`` seconds, all that it started in
-    its session is killed. Blocks, for a thread. LoadError: it cannot be run, fails, takes too long, or prints too much."""
+    its session is killed. Blocks, for a thread. LoadError: it cannot be run, fails, takes too long, prints too much."""
     name, deadline = command[0], time.monotonic() + timeout
     try:
         process = subprocess.Popen(
