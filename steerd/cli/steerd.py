@@ -14,6 +14,7 @@ from steerd.cli import arguments
 from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
+AGENT_CONFIG = Path("/etc/steerd/agent.toml")
 FLEET_CONFIG = Path("/etc/steerd/fleet.toml")
 _DEFAULT = f"default: {CONFIG}"
 
@@ -93,6 +94,10 @@ def _done(options: argparse.Namespace) -> int:
             from steerd.cli.verbs.run import guard
 
             return guard(_file(options))
+        case "agent":
+            from steerd.cli.verbs.agent import agent
+
+            return agent(options.config or AGENT_CONFIG, only_check=options.check, level=options.log_level)
         case "fleet":
             from steerd.cli.verbs.fleet import fleet
 
@@ -254,6 +259,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="answers a second to one session (ten times as many to one address)",
     )
+
+    agent = verb(
+        "agent",
+        "a PoP's own word: load, links to others, whether it takes traffic; answers probes",
+        f"default: {AGENT_CONFIG}",
+    )
+    agent.add_argument("--check", action="store_true", help="only validate the configuration")
 
     fleet = verb(
         "fleet", "hear all gateways and PoPs at the broker, and show them: a page, metrics", f"default: {FLEET_CONFIG}"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from steerd.config.file import files
+from steerd.config.file.problem import Report
 
 SHORTEST: Final = 16
 """Bytes of a key, at least: as many as there are of a signature."""
@@ -40,3 +41,15 @@ def parsed(text: bytes) -> bytes:
     if len(key) < SHORTEST:
         raise ValueError(f"the key has {len(key)} bytes, and needs {SHORTEST} at least")
     return key
+
+
+def check(key: str, written: str | None, folder: Path, report: Report) -> None:
+    """The file at ``key`` may come before it is needed; what is no key will never be one."""
+    if written is None or (file := files.located(written, folder)) is None:
+        return
+    try:
+        parsed(files.content(file, LONGEST))
+    except OSError:
+        report.absent(key, written, file)
+    except ValueError as error:
+        report.error(key, str(file), str(error))

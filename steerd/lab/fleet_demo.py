@@ -99,13 +99,14 @@ class Story:
         self, name: str, what: str, do: Callable[[], None], done: Callable[[dict[str, str | None]], bool], within: float
     ) -> None:
         self._say(f"\n{name}: {what}")
+        before = self._world.choices()
         do()
-        began, before, now = time.monotonic(), dict[str, str | None](), self._world.choices()
-        moves = []
+        began, moves = time.monotonic(), []
         while True:
+            now = self._world.choices()
             elapsed = time.monotonic() - began
             for gateway, pop in now.items():
-                if before and pop != before[gateway]:
+                if pop != before[gateway]:
                     moves.append([round(elapsed, 1), gateway, before[gateway], pop])
                     self._say(f"  {elapsed:5.1f} s  {gateway}: {before[gateway] or 'nothing'} -> {pop or 'nothing'}")
             if done(now):
@@ -116,7 +117,7 @@ class Story:
                 self._say(f"  not as it should be: {_shown(now)}")
                 break
             time.sleep(LOOK)
-            before, now = now, self._world.choices()
+            before = now
         self.acts.append({"act": name, "what": what, "took_s": round(elapsed, 1), "moves": moves, "choices": now})
 
     def _backbone(self, slower: float) -> None:

@@ -199,7 +199,7 @@ def _micros(milliseconds: float | None, least: int = 0, most: int = 10**9) -> in
 def encode(message: Message) -> tuple[bytes, str]:
     """Payload and content type. Optional fields of a state without a value are left out."""
     text = message.model_dump_json(
-        by_alias=True, exclude_none=isinstance(message, GatewayState | ServiceState)
+        by_alias=True, exclude_none=isinstance(message, GatewayState | ServiceState | PopReport)
     ).encode()
     return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
 

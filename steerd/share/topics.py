@@ -6,6 +6,11 @@ from typing import Final, NamedTuple
 VERSION: Final = 1
 
 
+def pop_state(tenant: str, pop: str) -> str:
+    """Where a PoP says what it has to say of itself."""
+    return f"steer/v{VERSION}/{tenant}/pop/{pop}/state"
+
+
 class Topics:
     """The topics of one gateway. Names come from a checked configuration: no `/`, `+` or `#` in them.
 

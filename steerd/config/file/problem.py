@@ -15,7 +15,7 @@ HIDDEN: Final = "a value that is not shown"
 """In the place of a secret, or of what may be one: a secret key where a public one belongs."""
 
 _SHOWN = 60
-_ENTRY = re.compile(r"(pop|policy|uplink)\[(\d+)\]")
+_ENTRY = re.compile(r"(pop|policy|uplink|link)\[(\d+)\]")
 _SECRET = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|peer|auth)(?!.*_file$)", re.IGNORECASE)
 _SECRET_FILE = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|auth)\w*_file$", re.IGNORECASE)
 _FILE_NAME = re.compile(r"[\w-]+\.[a-z]{2,12}")
@@ -83,12 +83,12 @@ class Report:
         called = f', "{name}"' if isinstance(name, str) and at[0] + ".name" != key else ""
         return f" (in [[{table}]] number {number + 1}{called})"
 
-    def unique(self, table: str, names: Iterable[str | None]) -> None:
-        """No two of a table's entries may have one name. None: an entry that had to be refused."""
+    def unique(self, table: str, names: Iterable[str | None], key: str = "name") -> None:
+        """No two of a table's entries may have one name, under this key. None: an entry that had to be refused."""
         first: dict[str, int] = {}
         for place, name in enumerate(names):
             if name is not None and first.setdefault(name, place) != place:
-                self.error(f"{table}[{place}].name", name, f"must be unique: {table}[{first[name]}] has this name")
+                self.error(f"{table}[{place}].{key}", name, f"must be unique: {table}[{first[name]}] has this name")
 
     def late(self, key: str, file: Path, error: OSError) -> None:
         """The ``file`` that is named at `key` cannot be read now."""

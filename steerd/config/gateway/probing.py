@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from steerd.config import stamp_key
 from steerd.config.family import IPV4, IPV6
-from steerd.config.file import files
 from steerd.config.file.problem import Report
 from steerd.config.gateway.document import Path as WrittenPath
 from steerd.config.gateway.document import Probe
@@ -86,7 +85,7 @@ def check(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Repo
         if own.size is not None and used in _TAKERS["size"] and (allowed := _refused(own.size, probe, own)):
             report.error(f"{path.key}.size", own.size, allowed)
         if used in _TAKERS["key_file"]:
-            _key(f"{path.key}.key_file", own.key_file, folder, report)
+            stamp_key.check(f"{path.key}.key_file", own.key_file, folder, report)
     if len(decided) == len(paths):
         _defaults(probe, paths, folder, report)
     _contradicted(paths, report)
@@ -155,7 +154,7 @@ def _refused(size: int, probe: Probe, path: WrittenPath) -> str | None:
 
 def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: Report) -> None:
     if any(key_file(probe, path.written) == probe.key_file for path in paths):
-        _key("probe.key_file", probe.key_file, folder, report)
+        stamp_key.check("probe.key_file", probe.key_file, folder, report)
     for name, takers in _TAKERS.items():
         given = getattr(probe, name)
         if given is None:
@@ -173,18 +172,6 @@ def _defaults(probe: Probe, paths: Sequence[CheckedPath], folder: Path, report: 
                 if allowed := _refused(given, probe, path.written):
                     report.error("probe.size", given, f"{allowed}, as path {path.path} has it")
                     break
-
-
-def _key(key: str, written: str | None, folder: Path, report: Report) -> None:
-    """A key may come before it is needed; what is none will never be one."""
-    if written is None or (file := files.located(written, folder)) is None:
-        return
-    try:
-        stamp_key.parsed(files.content(file, stamp_key.LONGEST))
-    except OSError:
-        report.absent(key, written, file)
-    except ValueError as error:
-        report.error(key, str(file), str(error))
 
 
 def _scouts(probe: Probe, report: Report) -> None:

@@ -53,8 +53,8 @@ class Member(Protocol):
     def filters(self) -> Sequence[str]:
         """What else it subscribes to."""
 
-    def state(self, *, online: bool, reason: str | None = None) -> Message:
-        """Its state when it comes, or when it goes, with the reason; its will is such a state, too."""
+    def state(self, *, online: bool, reason: str | None = None) -> Message | None:
+        """Its state when it comes, or goes, with the reason, and as its will. None: then it says nothing."""
 
     def lives(self, payload: bytes) -> bool:
         """Whether this payload, received at `topic`, says that it is online."""
@@ -196,7 +196,8 @@ class Session:
             await _end(waiting)
 
     async def _session(self) -> None:
-        will = self._member.topic, self._member.state(online=False, reason="connection lost")
+        last = self._member.state(online=False, reason="connection lost")
+        will = None if last is None else (self._member.topic, last)
         credentials = await read(self._settings)
         self._digest = credentials.digest
         joined = connected(self._settings, credentials, self._member.name, self._refuse, will=will, flow=self._flow)
@@ -265,7 +266,9 @@ class Session:
 
     async def _say(self, *, online: bool, reason: str | None = None) -> None:
         self._unsaid = False  # before it is published: a contradiction meanwhile counts
-        await self.publish(self._member.topic, self._member.state(online=online, reason=reason), retain=True)
+        state = self._member.state(online=online, reason=reason)
+        if state is not None:
+            await self.publish(self._member.topic, state, retain=True)
 
 
 def _hopeless(error: Exception | None) -> bool:
