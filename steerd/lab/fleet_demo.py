@@ -30,7 +30,7 @@ SLOW: Final = 90.0
 """ms to the service from fra1, over a backbone that is in trouble; and from there to the others, so that no way around
 through them is better than that through a PoP of their own."""
 
-STARTED: Final = 40.0
+STARTED: Final = 60.0
 MOVED: Final = 60.0
 """Seconds: with a gate of 5, 70 ms to gain of 100 are taken 7 s later in the mean, 20 of 30 after 7.5 s."""
 AT_ONCE: Final = 10.0

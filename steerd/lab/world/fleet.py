@@ -13,6 +13,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,6 +29,8 @@ from steerd.lab.world.world import TENANT
 MIDDLE: Final = "middle"
 ADDRESS: Final = "10.99.0.1"
 PAGE: Final = f"{ADDRESS}:9912"
+SPOKEN: Final = 30.0
+"""Seconds that the PoPs' agents may take to speak for the first time."""
 SERVICE: Final = "db"
 """What the gateways' policy is for, behind the PoPs."""
 
@@ -175,8 +178,19 @@ class FleetWorld:
         self._start_service()
         for pop in far:
             self.start_agent(pop)
+        self._wait_for_links()
         for gateway in self.gateways.values():
             gateway.start("run", self._gateway(gateway, list(far)))
+
+    def _wait_for_links(self) -> None:
+        """Until every PoP has said how far the others are from it: gateways that start meanwhile know of some only."""
+        end = time.monotonic() + SPOKEN
+        topics = {name: f"steer/v1/{TENANT}/pop/{name}/state" for name in self.pops}
+        while any(b'"links":[{' not in self.broker.latest.get(topic, b"") for topic in topics.values()):
+            for name, site in self.pops.items():
+                if site.ended() or time.monotonic() > end:
+                    raise LabError(f"the agent of {name} says nothing of its links\n  {site.last_words()}")
+            time.sleep(0.1)
 
     def _site(self, name: str, number: int, ends: Mapping[str, float]) -> Site:
         return self._open.enter_context(contextlib.closing(Site(name, number, ends)))
