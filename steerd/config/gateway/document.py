@@ -207,6 +207,7 @@ class Policy(Table):
 class Document(Table):
     """The whole file. An entry of `pop`, `paths`, `uplink`, `policy` or `hook` that had to be refused is None."""
 
+    include: list[str] = []
     gateway: Gateway = Gateway()
     probe: Probe = Probe()
     score: Score = Score()

@@ -2,10 +2,12 @@
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from steerd.config import mqtt
+from steerd.config.file import include
 from steerd.config.file import toml as read
 from steerd.config.file.problem import ConfigError, Problem, Report
 from steerd.config.file.written import written
@@ -25,8 +27,9 @@ def load(path: Path, *, complete: bool = True) -> Config:
 
 
 def load_for_guard(path: Path) -> tuple[Config, list[Problem]]:
-    """As `load`, but lists of prefixes that cannot be read now, or hold something else, are told beside it: their
-    policies count as if they were for all addresses. To be fenced in by, not to be steered by."""
+    """As `load`, but included files and lists of prefixes that cannot be read now, or hold something else, are told
+    beside it: policies with such a list count as if they were for all addresses. To be fenced in by, not to be steered
+    by."""
     report = Report(path, tolerant=True)
     return _load(report, complete=True), report.missed
 
@@ -43,13 +46,15 @@ def _load(report: Report, *, complete: bool) -> Config:
 
 def _checked(report: Report, *, complete: bool) -> Config:
     path = report.file
-    raw = read.toml(path)
+    raw = include.included(read.toml(path), LAYOUT, report)
     report.tables = raw
     tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
+    if report.missed:  # it may be a file with PoPs: whom a policy steers to is not known
+        found = replace(found, names=(), whole=False)
     probing.check(tables.probe, found.paths, path.parent, report)
     uplinks.check(tables, found, report)
-    if complete:
+    if complete and not report.missed:
         _emptiness(tables, raw, report)
     checked = policies.check(tables, found, path.parent, report)
     actuator.check(tables, found.paths, checked, report)

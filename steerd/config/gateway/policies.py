@@ -233,7 +233,7 @@ def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> N
         for packed in sorted(texts.packed & others.packed):
             found += 1
             if found <= _COLLISIONS:
-                first = f"policy {one.name} has it too, at {texts.place(packed)}"
+                first = f"policy {one.name} has it too, at {report.told(texts.place(packed))}"
                 report.error(others.place(packed), unpack(packed), f"must be in one policy only: {first}")
     if found > _COLLISIONS:
         report.error("policy", None, f"{found - _COLLISIONS} more prefixes are in two policies")

@@ -83,7 +83,8 @@ def _paths(pop: Pop, key: str, uplinks: Collection[str], report: Report) -> list
         here = f"{key}.paths[{at}]"
         name = _name(path, here, report)
         if name in names:
-            report.error(f"{here}.name", name, f"must be unique in its PoP: {key}.paths[{names[name]}] has this name")
+            other = f"{report.told(key)}.paths[{names[name]}]"
+            report.error(f"{here}.name", name, f"must be unique in its PoP: {other} has this name")
         names.setdefault(name, at)
         families = _families(path)
         _targets(path, families, here, report)
