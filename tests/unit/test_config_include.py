@@ -79,7 +79,7 @@ def test_two_of_a_name_are_both_named_with_their_files(folder):
     assert 'pops.d/b.toml: pop[1].name: found "a1"; must be unique: ' in said(folder)
     assert "pops.d/a.toml: pop[0] has this name" in said(folder)
     (folder / "pops.d/b.toml").write_text(pop("local", 3))
-    assert "must be unique: pop[0] has this name" in said(folder)
+    assert "must be unique: steerd.toml: pop[0] has this name" in said(folder)
 
 
 def test_a_warning_names_the_file_too(folder):

@@ -86,7 +86,7 @@ class Report:
     def told(self, key: str) -> str:
         """A key within a sentence: with the file that it is in, where that is not the first."""
         file, own = self.origin(key)
-        return own if file == self.file else f"{file}: {own}"
+        return own if file == self.file and not self.origins else f"{file}: {own}"
 
     def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
         """What is wrong at `key`, as for `Problem`; in another ``file`` than the report's if given."""

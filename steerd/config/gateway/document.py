@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from steerd.config import methods
+from steerd.config.catalogue.table import Catalogue
 from steerd.config.file.table import Table
 from steerd.config.file.toml import Layout
 from steerd.config.mqtt import Mqtt
@@ -218,6 +219,7 @@ class Document(Table):
     export: Export = Export()
     control: Control = Control()
     store: Store = Store()
+    catalogue: Catalogue | None = None
     trace: Trace = Trace()
     pop: list[Pop | None] = []
     uplink: list[Uplink | None] = []
@@ -226,7 +228,7 @@ class Document(Table):
 
 
 _TOP: tuple[type[Table], ...] = (
-    *(Gateway, Probe, Score, Steer, Fleet, Route, Mqtt, Export, Control, Store, Trace),
+    *(Gateway, Probe, Score, Steer, Fleet, Route, Mqtt, Export, Control, Store, Catalogue, Trace),
     *(Pop, Uplink, Policy, Hook),
 )
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}

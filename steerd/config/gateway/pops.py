@@ -25,12 +25,14 @@ class CheckedPath:
 
 @dataclass(frozen=True, slots=True)
 class Pops:
-    """What policies choose from. `names` has all written PoPs, the refused too; `whole`: none was refused."""
+    """What policies choose from. `names` has all written PoPs, the refused too; `whole`: none was refused;
+    `partial`: there may be others."""
 
     paths: Sequence[CheckedPath]
     names: Sequence[str]
     tags: dict[str, Sequence[str]]
     whole: bool
+    partial: bool = False
 
 
 def targets(path: Path) -> Mapping[int, Sequence[tuple[str, str]]]:
