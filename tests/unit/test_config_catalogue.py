@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
 from steerd.config.catalogue.entries import counted
-from steerd.config.catalogue.signed import MOST, RefusedError, fresh, sign, verified
+from steerd.config.catalogue.signed import CONTEXT, MOST, RefusedError, fresh, sign, verified
 from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load, with_catalogue
 from steerd.share.signing import public_text
@@ -62,9 +63,7 @@ def signed(*pops, serial=1, name="provider", key=KEY, issued=NOW, lasts=86400.0)
 
 def raw(body, key=KEY):
     """Signed by a signer who does not check."""
-    from steerd.config.catalogue.signed import CONTEXT
-
-    signature = __import__("base64").urlsafe_b64encode(key.sign(CONTEXT + body).signature).rstrip(b"=")
+    signature = urlsafe_b64encode(key.sign(CONTEXT + body).signature).rstrip(b"=")
     id_ = json.loads(signed(key=key))["key"].encode()
     return b'{"key":"%s","sig":"%s","catalogue":%s}' % (id_, signature, body)
 
@@ -227,7 +226,23 @@ def test_it_says_what_a_pop_is_and_nothing_of_this_gateway(file, more):
 
 @pytest.mark.parametrize(
     "hostile",
-    ["", "a b", "../../x", "a/b", "a\nb", "a\x1b[31m", "x" * 64, "{name}", "{name.__class__}", "ä", None, 1, [], {}, True],
+    [
+        "",
+        "a b",
+        "../../x",
+        "a/b",
+        "a\nb",
+        "a\x1b[31m",
+        "x" * 64,
+        "{name}",
+        "{name.__class__}",
+        "ä",
+        None,
+        1,
+        [],
+        {},
+        True,
+    ],
 )
 def test_hostile_names_are_refused(file, hostile):
     said = clash(file, {**pop("a"), "name": hostile})
@@ -268,7 +283,9 @@ def test_what_changed_is_counted():
 
 REGIONS = st.sampled_from(["eu", "us", "default", "EU"])
 POPS = st.lists(
-    st.fixed_dictionaries({}, optional={"region": REGIONS, "tags": st.lists(REGIONS, max_size=2)}), min_size=1, max_size=8
+    st.fixed_dictionaries({}, optional={"region": REGIONS, "tags": st.lists(REGIONS, max_size=2)}),
+    min_size=1,
+    max_size=8,
 )
 
 

@@ -60,7 +60,7 @@ class Source:
         ends = time.monotonic() + WITHIN
         pieces: list[bytes] = []
         with opener.open(asked, timeout=SILENCE) as answer:
-            size = 0
+            size, announced = 0, answer.headers.get("Content-Length")
             while piece := answer.read1(_PIECE):
                 pieces.append(piece)
                 size += len(piece)
@@ -68,8 +68,10 @@ class Source:
                     raise ValueError(f"it is larger than {MOST >> 20} MiB")
                 if time.monotonic() > ends:
                     raise OSError(f"the server took longer than {WITHIN:.0f} s")
-            payload = b"".join(pieces)
-            self._read = url, payload, _conditions(answer.headers)
+            if announced is not None and announced != str(size):
+                raise OSError("the server broke off")
+        payload = b"".join(pieces)
+        self._read = url, payload, _conditions(answer.headers)
         return payload
 
 
