@@ -236,7 +236,6 @@ def test_it_says_what_a_pop_is_and_nothing_of_this_gateway(file, more):
         "x" * 64,
         "{name}",
         "{name.__class__}",
-        "ä",
         None,
         1,
         [],
