@@ -93,7 +93,7 @@ class Follower:
             return None
         return CatalogueView(
             name=settings.name,
-            source=settings.url or str(settings.file),
+            source=(settings.url or str(settings.file)).partition("?")[0],  # a token may stand behind it
             serial=listed.serial if listed else None,
             pops=len(listed.pops) if listed else 0,
             issued_ago=max(0.0, now - listed.issued_ms / 1000.0) if listed else None,
