@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steerd import __version__
-from steerd.cli import signing
+from steerd.cli import catalogue, signing
 from steerd.cli.terminal import concluded, prepare, say
 from steerd.control.client import NotThereError, ask
 from steerd.control.verbs import VERBS, Verb, duration
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _code(options: argparse.Namespace) -> int:
     if options.verb not in VERBS:
-        return signing.main(options)
+        return catalogue.main(options) if options.verb == catalogue.VERB else signing.main(options)
     if (found := _socket(options)) is None:
         return CONFIG
     options.socket = found
@@ -142,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
         for one in verb.arguments:
             made.add_argument(*one.flags, **one.options)
     signing.add(command, duration)
+    catalogue.add(command, duration)
     return parser
 
 

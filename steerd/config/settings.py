@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from steerd.config.catalogue.signed import Listed
 from steerd.config.hook import HookSettings
 from steerd.config.probe_settings import ProbeSettings, TunnelSettings
 from steerd.config.route_settings import RouteSettings
@@ -27,6 +29,28 @@ class MqttSettings:
     publish_interval: float
     trusted_keys: tuple[tuple[str, str], ...] = ()
     """Public keys whose orders are taken, base64 of 32 bytes, each with its name or an empty one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueSettings:
+    """Where a signed list of PoPs is looked for every ``interval`` s: a ``file`` or a ``url``, checked against ``ca``
+    (None: what this machine trusts). ``kept``: where the last good one is."""
+
+    name: str
+    file: Path | None
+    url: str | None
+    ca: Path | None
+    interval: float
+    trusted_keys: tuple[tuple[str, str], ...]
+    kept: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the files said, and which of it stands where, without a catalogue."""
+
+    raw: Mapping[str, Any]
+    origins: Mapping[str, list[tuple[Path, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +82,15 @@ class Config:
     uplinks: tuple[UplinkSettings, ...] = ()
     warnings: tuple[str, ...] = ()
     written: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    catalogue: CatalogueSettings | None = None
+    listed: Listed | None = None
+    """The catalogue whose PoPs are among the paths."""
+    tables: Tables | None = None
+
+    @property
+    def document(self) -> bytes | None:
+        """The signed catalogue whose PoPs are among the paths."""
+        return self.listed.payload if self.listed else None
 
     @property
     def switch_price(self) -> float | None:

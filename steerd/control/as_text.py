@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from steerd.control.parts import observing, packets, probing, traces, uplinks
 from steerd.control.parts.history import lines, when
+from steerd.status import catalogue
 from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
@@ -76,6 +77,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
         parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
     notes = [_reload(answer["reload"])] if answer.get("reload") else []
+    notes += [catalogue.line(answer["catalogue"])] if answer.get("catalogue") else []
     notes += observing.notes(answer["policies"]) if looks else []
     notes += [f"! {remark}" for remark in answer.get("remarks", ())]
     notes += [f"! {one['policy']}: {one['error']}" for one in answer["policies"] if one["error"]]

@@ -25,6 +25,7 @@ from steerd.daemon.answers.explaining import Explaining
 from steerd.daemon.answers.operators import Operators
 from steerd.daemon.answers.planning import Planning
 from steerd.daemon.answers.tracing import Tracing
+from steerd.daemon.catalogue.follower import Follower
 from steerd.daemon.driver import Driver
 from steerd.daemon.fleet import Fleet
 from steerd.daemon.journal import Journal
@@ -104,6 +105,7 @@ class Daemon:
             refused=lambda: metrics.refused("config", "reload"),
             spawn=self._tasks.spawn,
         )
+        self._catalogue = Follower(lambda: self._reload.config, self._reload.take_catalogue, metrics)
         self._noticing = Noticing(config, driver, metrics.hook, observing=observing)
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
         operators = Operators(driver, lambda: self._reload.config, store.trouble)
@@ -119,6 +121,7 @@ class Daemon:
             *(() if observing else (self._fleet.prepare,)),
             lambda given: self._endpoint.prepare(given.export),
             self._noticing.prepare,
+            self._catalogue.prepare,
             self._traffic.prepare,
             self._links.prepare,
             self._tunnels.prepare,
@@ -175,6 +178,7 @@ class Daemon:
             ("http", self._endpoint.keep_trying),
             ("control", self._control.keep_listening),
             ("hooks", self._noticing.run),
+            ("catalogue", self._catalogue.run),
         ):
             self._tasks.keep(part, work)
         self._fleet.start()
@@ -204,6 +208,7 @@ class Daemon:
         config, view = self._reload.config, self._driver.view()
         prober, router, tunnels = self._probing.prober, self._steering.router, self._tunnels.watch
         paths = [path.path for path in view.paths]
+        catalogue = self._catalogue.view()
         return Snapshot(
             view,
             gateway=config.gateway,
@@ -219,9 +224,15 @@ class Daemon:
             packet_totals=router.packet_totals(),
             staying=router.staying(),
             observed=router.observed() if isinstance(router, Observer) else None,
-            remarks=(*router.remarks(), *tunnels.remarks(), *self._endpoint.remarks()),
+            remarks=(
+                *router.remarks(),
+                *tunnels.remarks(),
+                *self._endpoint.remarks(),
+                *(catalogue.remarks() if catalogue else ()),
+            ),
             trial=self._reload.trial(),
             uplinks=tuple(self._links.uplinks.views()),
+            catalogue=catalogue,
         )
 
     def _reload_ended(self, ok: bool) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from steerd.config.file.problem import ConfigError
-from steerd.config.file.written import differences
-from steerd.config.gateway.load import load
+from steerd.config.file.written import differences, lists_differ
+from steerd.config.gateway.load import load, with_catalogue
 from steerd.config.settings import Config
 from steerd.control.requests import confirm_within
 from steerd.control.server import Handler, RefusedError, Request, Response, refused
@@ -107,6 +107,21 @@ class Reload:
             self._ended(not problems)
             return problems
 
+    async def take_catalogue(self, document: bytes) -> Sequence[str]:
+        """Swap the PoPs of the catalogue for those of another, and nothing else: the file is not read. Returns every
+        problem, having changed nothing then."""
+        async with self._turn:
+            if self._trial is not None:
+                return [f"the last reload {self._waits(self._trial)}"]
+            former = self.config
+            try:
+                config = await asyncio.to_thread(with_catalogue, former, document)
+            except ConfigError as error:
+                return [str(problem) for problem in error.problems]
+            if lists_differ(former, config):
+                return ["a file of prefixes says something else than when it was taken up: reload first"]
+            return await self._swap(config)
+
     async def on_signal(self) -> None:
         """As `reload`, for who cannot be answered."""
         if self._signalled:
@@ -183,7 +198,7 @@ class Reload:
 
     async def _read_and_take_up(self, former: Config, within: float | None) -> Sequence[str]:
         try:
-            config = await asyncio.to_thread(load, former.source)
+            config = await asyncio.to_thread(load, former.source, document=former.document)
         except ConfigError as error:
             return [str(problem) for problem in error.problems]
         self._waiting = [key for name, key in AT_START.items() if getattr(config, name) != getattr(former, name)]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from steerd.core.events import Observed
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.views import ProbingView, TunnelView, View
+from steerd.status.catalogue import CatalogueView
 
 
 class Underlay(NamedTuple):
@@ -75,8 +76,8 @@ class Snapshot:
     because their time had passed. ``dropped``: packets of each policy that the leak guard dropped; ``packets``: where
     the last ones of each went; ``packet_totals``: since the start, by policy, family, where and device. ``staying``:
     how many connections paths have that carry no policy. ``remarks``: what around us keeps steerd from doing all that
-    is asked of it. ``uplinks``: those of the configuration. ``observed``: where each policy's traffic goes while steerd
-    only observes; None: it steers. What a stage does not know of a path is not there.
+    is asked of it. ``uplinks``, ``catalogue``: those of the configuration. ``observed``: where each policy's traffic
+    goes while steerd only observes; None: it steers. What a stage does not know of a path is not there.
     """
 
     view: View
@@ -95,4 +96,5 @@ class Snapshot:
     remarks: tuple[str, ...] = ()
     trial: Trial | None = None
     uplinks: tuple[UplinkView, ...] = ()
+    catalogue: CatalogueView | None = None
     observed: Mapping[PolicyId, Observed] | None = None

@@ -23,6 +23,7 @@ from steerd.core.settings import PathId, PolicyId
 from steerd.status.snapshot import Snapshot
 from steerd.status.stream import Stream
 from steerd.web import uplinks
+from steerd.web.catalogue import CatalogueMetrics
 from steerd.web.series import DRAINED, FAMILIES, HEADERS, PathSeries, PolicySeries, rules
 from steerd.web.text import labels, line
 
@@ -54,6 +55,8 @@ class Metrics:
         for kind in REPAIRED:
             self._repairs.labels(kind)
         self._connected = Gauge("steerd_mqtt_connected", "1 while connected to the broker.", registry=None)
+        self.catalogue = CatalogueMetrics()
+        registry.register(self.catalogue)
         self._shares = False
         self._messages = Counter("steerd_mqtt_messages_total", "MQTT messages.", ["direction"], registry=registry)
         for direction in ("in", "out"):

@@ -5,6 +5,7 @@ import json
 import socket
 import tempfile
 import zlib
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,11 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
+from steerd.config.catalogue.signed import CONTEXT
+from steerd.config.catalogue.signed import RefusedError as NotTaken
+from steerd.config.catalogue.signed import sign as sign_catalogue
+from steerd.config.file.problem import ConfigError
+from steerd.config.gateway.load import load, with_catalogue
 from steerd.config.settings import ExportSettings
 from steerd.control import requests
 from steerd.control.server import ControlServer
@@ -47,6 +53,30 @@ _SCORE = (
     b'"state":"up","rtt_us":1,"jitter_us":1,"loss_ppm":0,"n":1,"age_ms":1}]}'
 )
 _PUBLISH = b"\x32\x16\x00\x05a/b/c\x00\x07\x03\x01\x02\x03hello you"
+
+
+_CATALOGUE = (
+    b'{"v":1,"name":"provider","serial":7,"issued_ms":1,"expires_ms":9,"pops":[{"name":"a","target":"10.1.1.1"},'
+    b'{"name":"b","region":"eu","tags":["x"],"bias":"1ms","target6":"fd00::1","endpoint":"b.example.net:51820"}]}'
+)
+
+
+def _catalogue(data: bytes) -> None:
+    """A body that is well signed: what else there may be in it is for the checks behind."""
+    good = sign_catalogue(_KEY, name="provider", serial=1, issued_ms=1, expires_ms=2, pops=[])
+    signature = urlsafe_b64encode(_KEY.sign(CONTEXT + data).signature).rstrip(b"=")
+    payload = good[: good.index(b'"sig":"') + 7] + signature + b'","catalogue":' + data + b"}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "steerd.toml"
+        file.write_text(
+            f"""[gateway]\nname = "gw1"\n[store]\npath = "."\n[catalogue]\nname = "provider"\nfile = "a"\ndev = "wg0"
+trusted_keys = ["{public_text(_KEY.verify_key)}"]\n[[policy]]\nname = "p"\nprefixes = ["0.0.0.0/0"]\nregions = ["eu"]
+"""
+        )
+        config = with_catalogue(load(file), payload)
+    assert config.listed is not None
+    assert [policy.policy for policy in config.core.policies] == ["p"]
+    assert {path.device for path in config.route.paths} <= {"wg0"}
 
 
 def _framed(data: bytes) -> None:
@@ -180,6 +210,9 @@ TARGETS = (
     ),
     Target("mqtt-message", _message, lambda: (b"\0" + _REPORT, b"\1" + zlib.compress(_REPORT)), (RefusedError,)),
     Target("signed-order", _order, _orders),
+    Target(
+        "catalogue", _catalogue, lambda: (_CATALOGUE, _CATALOGUE.replace(b'"bias"', b'"dev"')), (NotTaken, ConfigError)
+    ),
     Target("pop-state", _report, lambda: (_REPORT, _REPORT + b"\n---\n" + _REPORT.replace(b'"seq":9', b'"seq":10'))),
     Target(
         "fleet-message",

@@ -16,6 +16,7 @@ HIDDEN: Final = "a value that is not shown"
 
 _SHOWN = 60
 _ENTRY = re.compile(r"(pop|policy|uplink|link)\[(\d+)\]")
+_TOP = re.compile(r"(\w[\w-]*)(?:\[(\d+)\])?")
 _SECRET = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|peer|auth)(?!.*_file$)", re.IGNORECASE)
 _SECRET_FILE = re.compile(r"(pass|pwd|secret|token|credential|private|psk|key|auth)\w*_file$", re.IGNORECASE)
 _FILE_NAME = re.compile(r"[\w-]+\.[a-z]{2,12}")
@@ -35,6 +36,8 @@ class Problem:
     allowed: str
     late: bool = False
     entry: str = ""
+    place: str | None = None
+    """The path to the key in all files of the configuration together, where that is another."""
 
     def __str__(self) -> str:
         found = f"found {self.found}; " if self.found is not None else ""
@@ -56,8 +59,8 @@ class ConfigError(Exception):
 
 @dataclass(slots=True)
 class Report:
-    """Collects what the checks of one file find. If ``tolerant``, lists of prefixes that cannot be read, or not to
-    their end, are no problem, but ``missed``: for who can do something useful without them."""
+    """Collects what the checks of one file find. If ``tolerant``, included files and lists of prefixes that cannot be
+    read, or not to their end, are no problem, but ``missed``: for who can do something useful without them."""
 
     file: Path
     tolerant: bool = False
@@ -66,13 +69,32 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     tables: Mapping[str, Any] = field(default_factory=dict)
     """The file's, as they were written: for the names of what is wrong."""
+    origins: dict[str, list[tuple[Path, int]]] = field(default_factory=dict)
+    """Of what other files add to the first: by its name at the top, where each entry stands, or the table."""
+
+    def origin(self, key: str) -> tuple[Path, str]:
+        """The file that a key of the whole configuration is in, and its path there."""
+        at = _TOP.match(key)
+        origins = self.origins.get(at[1]) if at else None
+        if at is None or not origins:
+            return self.file, key
+        if at[2] is None:
+            return (origins[0][0] if len(origins) == 1 else self.file), key
+        file, number = origins[int(at[2])]
+        return file, f"{at[1]}[{number}]{key[at.end() :]}"
+
+    def told(self, key: str) -> str:
+        """A key within a sentence: with the file that it is in, where that is not the first."""
+        file, own = self.origin(key)
+        return own if file == self.file and not self.origins else f"{file}: {own}"
 
     def error(self, key: str, found: object, allowed: str, file: Path | None = None) -> None:
         """What is wrong at `key`, as for `Problem`; in another ``file`` than the report's if given."""
         value = None if found is None else shown(found, key)
-        self.problems.append(Problem(file or self.file, key, value, allowed, entry=self._entry(key)))
+        origin, own = (file, key) if file else self.origin(key)
+        self.problems.append(Problem(origin, own, value, allowed, entry=self._entry(key, own), place=key))
 
-    def _entry(self, key: str) -> str:
+    def _entry(self, key: str, own: str) -> str:
         """The `[[...]]` that a key is in: by its place, counted from 1, and by its name."""
         if (at := _ENTRY.match(key)) is None:
             return ""
@@ -81,19 +103,22 @@ class Report:
         entry = entries[number] if isinstance(entries, list) and number < len(entries) else None
         name = entry.get("name") if isinstance(entry, dict) else None
         called = f', "{name}"' if isinstance(name, str) and at[0] + ".name" != key else ""
-        return f" (in [[{table}]] number {number + 1}{called})"
+        there = _ENTRY.match(own)
+        return f" (in [[{table}]] number {int(there[2]) + 1 if there else number + 1}{called})"
 
     def unique(self, table: str, names: Iterable[str | None], key: str = "name") -> None:
         """No two of a table's entries may have one name, under this key. None: an entry that had to be refused."""
         first: dict[str, int] = {}
         for place, name in enumerate(names):
             if name is not None and first.setdefault(name, place) != place:
-                self.error(f"{table}[{place}].{key}", name, f"must be unique: {table}[{first[name]}] has this name")
+                first_place = self.told(f"{table}[{first[name]}]")
+                self.error(f"{table}[{place}].{key}", name, f"must be unique: {first_place} has this name")
 
     def late(self, key: str, file: Path, error: OSError) -> None:
         """The ``file`` that is named at `key` cannot be read now."""
         words = f"must be a file that can be read: {error.strerror}"
-        self.problems.append(Problem(self.file, key, f'"{file}"', words, late=True))
+        origin, own = self.origin(key)
+        self.problems.append(Problem(origin, own, f'"{file}"', words, late=True, place=key))
 
     def miss(self, since: int) -> bool:
         """If tolerant, take what was reported after the first so many problems as missed. Returns whether any was."""
@@ -110,11 +135,13 @@ class Report:
 
     def warn(self, key: str, text: str) -> None:
         """What is allowed at `key`, but hardly meant."""
-        self.warnings.append(f"{self.file}: {key}: {text}")
+        origin, own = self.origin(key)
+        self.warnings.append(f"{origin}: {own}: {text}")
 
     def touched(self, key: str) -> bool:
         """Whether something at `key` or below it was reported: what is missing there may have been refused."""
-        return any(p.key == key or p.key.startswith((f"{key}.", f"{key}[")) for p in self.problems)
+        places = (problem.key if problem.place is None else problem.place for problem in self.problems)
+        return any(place == key or place.startswith((f"{key}.", f"{key}[")) for place in places)
 
 
 def shown(value: object, key: str = "") -> str:

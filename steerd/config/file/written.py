@@ -89,6 +89,12 @@ def _lists(before: Config, after: Config) -> Iterator[str]:
             yield f"{section} files of prefixes: {_counted(was)} -> {_counted(policy)}"
 
 
+def lists_differ(before: Config, after: Config) -> bool:
+    """Whether any policy has other prefixes."""
+    one, other = ({policy.policy: _content(policy) for policy in config.route.policies} for config in (before, after))
+    return one != other
+
+
 def _content(policy: RoutePolicy) -> tuple[Any, Any]:
     return policy.prefixes, policy.excepted
 

@@ -35,7 +35,9 @@ def _paths(paths: Sequence[CheckedPath], report: Report) -> None:
             continue
         other = seen.setdefault((own.dev, own.peer), path.key)
         if other != path.key:
-            report.error(f"{path.key}.peer", own.peer, f"must be unique on its device: {other} has this peer")
+            report.error(
+                f"{path.key}.peer", own.peer, f"must be unique on its device: {report.told(other)} has this peer"
+            )
         for name, via in (("via", own.via), ("via6", own.via6)):
             if via is not None:
                 report.error(f"{path.key}.{name}", via, f"must be left out with {_ACTUATOR}: peers have no next hop")
@@ -51,7 +53,8 @@ def _policies(policies: Sequence[CheckedPolicy], report: Report) -> None:
             report.error(f"{key}.flows", own.flows, allowed)
     for one, other in pairwise(policies):
         if selectors(one.written) != selectors(other.written):
-            same = f"must have the from, iif and fwmark of policy[{one.order}] with {_ACTUATOR}, which knows no sources"
+            first = report.told(f"policy[{one.order}]")
+            same = f"must have the from, iif and fwmark of {first} with {_ACTUATOR}, which knows no sources"
             report.error(f"policy[{other.order}]", other.written.name, same)
 
 
@@ -64,5 +67,6 @@ def _targets(paths: Sequence[CheckedPath], policies: Sequence[CheckedPolicy], re
                 continue
             order = steered.get(pack(target))
             if order is not None:
-                allowed = f"must not be a prefix of a policy, as {unpack(pack(target))} is of policy[{order}]"
+                of = report.told(f"policy[{order}]")
+                allowed = f"must not be a prefix of a policy, as {unpack(pack(target))} is of {of}"
                 report.error(f"{path.key}.{name}", target, f"{allowed}: it would move to another peer")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from steerd.config import methods
+from steerd.config.catalogue.table import Catalogue
 from steerd.config.file.table import Table
 from steerd.config.file.toml import Layout
 from steerd.config.mqtt import Mqtt
@@ -207,6 +208,7 @@ class Policy(Table):
 class Document(Table):
     """The whole file. An entry of `pop`, `paths`, `uplink`, `policy` or `hook` that had to be refused is None."""
 
+    include: list[str] = []
     gateway: Gateway = Gateway()
     probe: Probe = Probe()
     score: Score = Score()
@@ -217,6 +219,7 @@ class Document(Table):
     export: Export = Export()
     control: Control = Control()
     store: Store = Store()
+    catalogue: Catalogue | None = None
     trace: Trace = Trace()
     pop: list[Pop | None] = []
     uplink: list[Uplink | None] = []
@@ -225,7 +228,7 @@ class Document(Table):
 
 
 _TOP: tuple[type[Table], ...] = (
-    *(Gateway, Probe, Score, Steer, Fleet, Route, Mqtt, Export, Control, Store, Trace),
+    *(Gateway, Probe, Score, Steer, Fleet, Route, Mqtt, Export, Control, Store, Catalogue, Trace),
     *(Pop, Uplink, Policy, Hook),
 )
 _TABLES = {table.__name__.lower(): table for table in _TOP} | {"pop.paths": Path, "policy.weights": Weights}

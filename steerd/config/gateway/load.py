@@ -2,38 +2,50 @@
 
 import os
 import socket
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from steerd.config import mqtt
+from steerd.config.catalogue import entries
+from steerd.config.catalogue import table as catalogue
+from steerd.config.file import include
 from steerd.config.file import toml as read
 from steerd.config.file.problem import ConfigError, Problem, Report
 from steerd.config.file.written import written
 from steerd.config.gateway import actuator, hooks, over, policies, pops, probing, reserved, translate, uplinks
-from steerd.config.gateway.document import LAYOUT, Document
-from steerd.config.settings import Config, ExportSettings
+from steerd.config.gateway.document import LAYOUT, Document, Store
+from steerd.config.settings import Config, ExportSettings, Tables
 from steerd.config.values import names
 
 _SOCKET_NAME = 107  # bytes that the kernel has room for in the name of a Unix socket
 
 
-def load(path: Path, *, complete: bool = True) -> Config:
+def load(path: Path, *, complete: bool = True, document: bytes | None = None) -> Config:
     """Reads and checks the whole file. Relative paths in it are relative to its folder. Not ``complete``: it need
-    list neither PoPs nor policies (replay finds the paths in the trace). ConfigError: every problem that could be
-    found, at once."""
-    return _load(Report(path), complete=complete)
+    list neither PoPs nor policies (replay finds the paths in the trace). ``document``: the signed catalogue in force,
+    in the place of the one that is kept. ConfigError: every problem that could be found, at once."""
+    return _load(Report(path), None, document, complete=complete)
+
+
+def with_catalogue(former: Config, document: bytes) -> Config:
+    """The ``former`` configuration, as its files were when they were read, with the PoPs of another signed catalogue.
+    ConfigError: they do not go together."""
+    return _load(Report(former.source), former.tables, document, complete=True)
 
 
 def load_for_guard(path: Path) -> tuple[Config, list[Problem]]:
-    """As `load`, but lists of prefixes that cannot be read now, or hold something else, are told beside it: their
-    policies count as if they were for all addresses. To be fenced in by, not to be steered by."""
+    """As `load`, but included files and lists of prefixes that cannot be read now, or hold something else, are told
+    beside it: policies with such a list count as if they were for all addresses. To be fenced in by, not to be steered
+    by."""
     report = Report(path, tolerant=True)
-    return _load(report, complete=True), report.missed
+    return _load(report, None, None, complete=True), report.missed
 
 
-def _load(report: Report, *, complete: bool) -> Config:
+def _load(report: Report, tables: Tables | None, document: bytes | None, *, complete: bool) -> Config:
     try:
-        return _checked(report, complete=complete)
+        return _checked(report, tables or _read(report), document, strict=tables is not None, complete=complete)
     except ConfigError:
         raise
     except Exception as error:  # whatever the file has done to us, it is refused
@@ -41,22 +53,31 @@ def _load(report: Report, *, complete: bool) -> Config:
         raise ConfigError([*report.problems, Problem(report.file, "", None, words)]) from error
 
 
-def _checked(report: Report, *, complete: bool) -> Config:
-    path = report.file
-    raw = read.toml(path)
+def _read(report: Report) -> Tables:
+    raw = include.included(read.toml(report.file), LAYOUT, report)
+    return Tables(raw, report.origins)
+
+
+def _checked(report: Report, own: Tables, document: bytes | None, *, strict: bool, complete: bool) -> Config:
+    path, raw = report.file, _copied(own)
+    report.origins = dict(own.origins)
+    listed = entries.add(raw, report, path.parent / _store(raw), document, strict=strict)
     report.tables = raw
     tables = read.document(raw, LAYOUT, report)
     found = pops.check(tables, raw, report)
+    partial = bool(report.missed) or (tables.catalogue is not None and listed is None)
+    found = replace(found, partial=partial)  # in what is missing there may be any PoP
     probing.check(tables.probe, found.paths, path.parent, report)
     uplinks.check(tables, found, report)
-    if complete:
-        _emptiness(tables, raw, report)
+    if complete and not report.missed:
+        _emptiness(tables, raw, report, partial=partial)
     checked = policies.check(tables, found, path.parent, report)
     actuator.check(tables, found.paths, checked, report)
     over.check(tables, found.paths, report)
     _numbers(tables, len({way.path for way in found.paths}), report)
     _steer(tables, report)
     mqtt.check(tables.mqtt, path.parent, report)
+    catalogue.check(tables.catalogue, len(trusted := entries.trusted(raw)), path.parent, report)
     hooks.check(tables, path.parent, report)
     gateway = _gateway(tables, report)
     control = path.parent / tables.control.socket
@@ -86,10 +107,29 @@ def _checked(report: Report, *, complete: bool) -> Config:
         hooks=hooks.settings(tables, path.parent),
         uplinks=tuple(uplinks.settings(tables)),
         written=written(raw),
+        catalogue=catalogue.settings(tables.catalogue, trusted, path.parent, path.parent / tables.store.path)
+        if tables.catalogue
+        else None,
+        listed=listed,
+        tables=own,
     )
 
 
-def _emptiness(tables: Document, raw: dict[str, Any], report: Report) -> None:
+def _copied(own: Tables) -> dict[str, Any]:
+    try:
+        return deepcopy(dict(own.raw))
+    except RecursionError:  # it is reported, and never taken up
+        return dict(own.raw)
+
+
+def _store(raw: dict[str, Any]) -> str:
+    """Where the last good catalogue is kept, if that is written well."""
+    own = raw.get("store")
+    path = own.get("path") if isinstance(own, dict) else None
+    return path if isinstance(path, str) and "\0" not in path else Store().path
+
+
+def _emptiness(tables: Document, raw: dict[str, Any], report: Report, *, partial: bool) -> None:
     """A file that a power cut has emptied must not be taken for a wish to steer nothing: that is to be said."""
     only = tables.gateway.probe_only
     if not raw.get("policy") and not only and not report.touched("gateway"):
@@ -98,7 +138,7 @@ def _emptiness(tables: Document, raw: dict[str, Any], report: Report) -> None:
         report.error("policy", None, f"is missing: must say what is steered, as [[policy]] ({meant})")
     elif raw.get("policy") and only:
         report.error("gateway.probe_only", True, "must be left out where there are policies")
-    if raw.get("policy") and not raw.get("pop"):
+    if raw.get("policy") and not raw.get("pop") and not partial:
         report.error("pop", None, "is missing: must list the PoPs that the policies steer to, as [[pop]]")
     elif only and not raw.get("pop"):
         report.warn("pop", "nothing is probed and nothing steered: there is no [[pop]] and no [[policy]]")

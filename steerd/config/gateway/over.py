@@ -16,7 +16,9 @@ def check(tables: Document, paths: Sequence[CheckedPath], report: Report) -> Non
             continue
         said, first = seen.setdefault(own.dev, (own.over, path.key))
         if said != own.over:
-            report.error(key, own.over, f"must be {said}, as of {first}: the packets of {own.dev} go one way")
+            report.error(
+                key, own.over, f"must be {said}, as of {report.told(first)}: the packets of {own.dev} go one way"
+            )
         if own.over == own.dev:
             report.error(key, own.over, "must be another device than the path's: the tunnel would run through itself")
         elif any(other.written.dev == own.over and other.written.over for other in paths):

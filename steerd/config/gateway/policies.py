@@ -54,7 +54,7 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         key = f"policy[{order}]"
         prefixes = joined(texts.packed)
         families = {family for family, data in ((IPV4, prefixes.v4), (IPV6, prefixes.v6)) if data}
-        forbidden = _candidates(policy, key, families, pops, report) if pops.names else ()
+        forbidden = _candidates(policy, key, families, pops, report) if pops.names or pops.partial else ()
         _objective(policy, key, report)
         _spread(tables, policy, key, dict(forbidden), pops, report)
         _flows(policy, key, report)
@@ -137,7 +137,11 @@ def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report
     patterns = ["*"] if policy.pops is None else policy.pops
     for at, pattern in enumerate(patterns):
         decidable = pops.whole or not pattern.startswith(_TAG)
-        if decidable and not any(_matches(pattern, name, pops.tags.get(name, ())) for name in pops.names):
+        if (
+            decidable
+            and not pops.partial
+            and not any(_matches(pattern, name, pops.tags.get(name, ())) for name in pops.names)
+        ):
             report.error(f"{key}.pops[{at}]", pattern, f"matches no PoP; {nearest(pattern, pops.names)}")
     if not pops.whole:
         return ()
@@ -150,7 +154,7 @@ def _candidates(policy: Policy, key: str, families: set[int], pops: Pops, report
             forbidden.append((path.path, f"region {path.pop.region} is not among {', '.join(policy.regions)}"))
         else:
             candidates.append(path)
-    if not candidates and not report.touched(f"{key}.pops"):
+    if not candidates and not pops.partial and not report.touched(f"{key}.pops"):
         where = f" in the regions {', '.join(policy.regions)}" if policy.regions else ""
         report.error(key, policy.name, f"has no path: must match at least one PoP{where}")
     elif candidates:
@@ -233,7 +237,7 @@ def _collisions(lists: Sequence[tuple[Policy, PrefixList]], report: Report) -> N
         for packed in sorted(texts.packed & others.packed):
             found += 1
             if found <= _COLLISIONS:
-                first = f"policy {one.name} has it too, at {texts.place(packed)}"
+                first = f"policy {one.name} has it too, at {report.told(texts.place(packed))}"
                 report.error(others.place(packed), unpack(packed), f"must be in one policy only: {first}")
     if found > _COLLISIONS:
         report.error("policy", None, f"{found - _COLLISIONS} more prefixes are in two policies")

@@ -25,12 +25,14 @@ class CheckedPath:
 
 @dataclass(frozen=True, slots=True)
 class Pops:
-    """What policies choose from. `names` has all written PoPs, the refused too; `whole`: none was refused."""
+    """What policies choose from. `names` has all written PoPs, the refused too; `whole`: none was refused;
+    `partial`: there may be others."""
 
     paths: Sequence[CheckedPath]
     names: Sequence[str]
     tags: dict[str, Sequence[str]]
     whole: bool
+    partial: bool = False
 
 
 def targets(path: Path) -> Mapping[int, Sequence[tuple[str, str]]]:
@@ -83,7 +85,8 @@ def _paths(pop: Pop, key: str, uplinks: Collection[str], report: Report) -> list
         here = f"{key}.paths[{at}]"
         name = _name(path, here, report)
         if name in names:
-            report.error(f"{here}.name", name, f"must be unique in its PoP: {key}.paths[{names[name]}] has this name")
+            other = f"{report.told(key)}.paths[{names[name]}]"
+            report.error(f"{here}.name", name, f"must be unique in its PoP: {other} has this name")
         names.setdefault(name, at)
         families = _families(path)
         _targets(path, families, here, report)

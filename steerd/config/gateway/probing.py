@@ -198,5 +198,6 @@ def _contradicted(paths: Sequence[CheckedPath], report: Report) -> None:
     for path, rate in _rationed(paths):
         other, limit = first.setdefault(path.written.dev, (path, rate))
         if rate != limit:
-            allowed = f"must be {rates.show(limit)}, as {other.key}.budget says for the same device {path.written.dev}"
+            said = report.told(f"{other.key}.budget")
+            allowed = f"must be {rates.show(limit)}, as {said} says for the same device {path.written.dev}"
             report.error(f"{path.key}.budget", rates.show(rate), allowed)

@@ -19,7 +19,7 @@ def check(tables: Document, found: Pops, report: Report) -> None:
         if uplink is None:
             continue
         key = f"uplink[{place}]"
-        if uplink.name not in used and found.whole and found.names:
+        if uplink.name not in used and found.whole and found.names and not found.partial:
             written = [path.written for path in found.paths]
             devices = [path.uplink or path.over or path.dev for path in written]
             by = "no path leaves by it: must be the uplink of one, or the dev of one without an uplink"

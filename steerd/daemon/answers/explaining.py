@@ -30,7 +30,9 @@ class Explaining:
         return {"status": self._status, "why": self._why, "history": self._history, "savings": self._savings}
 
     async def _status(self, _: Request) -> Response:
-        return as_json.status(self._snapshot())
+        seen = self._snapshot()
+        answer = as_json.status(seen)
+        return answer if seen.catalogue is None else {**answer, "catalogue": seen.catalogue.figures()}
 
     async def _history(self, request: Request) -> Response:
         since = requests.since(request)

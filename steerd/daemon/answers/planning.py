@@ -37,7 +37,7 @@ class Planning:
     async def _plan(self, _: Request) -> Response:
         running, view = self._config(), self._driver.view()
         try:
-            given = await asyncio.to_thread(load, running.source)
+            given = await asyncio.to_thread(load, running.source, document=running.document)
             planned = await asyncio.to_thread(operations, given.route, choices(running.route, given.route, view))
         except ConfigError as error:
             raise refused([str(problem) for problem in error.problems]) from error

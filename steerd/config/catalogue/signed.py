@@ -1,0 +1,128 @@
+"""A signed catalogue, as it is stored and sent: one line of JSON of a fixed layout, as an order's::
+
+    {"key":"ID","sig":"SIGNATURE","catalogue":{"v":1,"name":...,"serial":...,"pops":[...]}}
+
+ID is the first 8 bytes of the SHA-256 of the public key, in hex; SIGNATURE is Ed25519 (RFC 8032), in URL-safe base64
+without padding, over `CONTEXT` and the bytes of the catalogue as they stand there. Nothing of it is parsed before.
+"""
+
+import hashlib
+import re
+from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steerd.config.values.names import Name
+
+if TYPE_CHECKING:
+    from nacl.signing import SigningKey
+
+CONTEXT: Final = b"steerd catalogue v1\0"
+"""What every signed catalogue begins with, so that a signature made for another purpose is not valid."""
+MOST: Final = 4 << 20
+"""Bytes that a catalogue may have: 1000 PoPs take some 200 kB."""
+AHEAD: Final = 300.0
+"""Seconds that the signer's clock may be ahead of ours."""
+REASONS: Final = (
+    "clashes", "expired", "malformed", "not yet valid", "signature", "stale", "too large", "unknown key",
+    "unreachable", "wrong name",
+)  # fmt: skip
+"""All that a catalogue is refused for; ``clashes``: with the configuration."""
+
+_LAYOUT: Final = re.compile(
+    rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","catalogue":(\{.*\})\}\s*', re.DOTALL
+)
+
+
+class RefusedError(Exception):
+    """It is not taken: ``reason`` is one of `REASONS`, the message says it in words."""
+
+    def __init__(self, reason: str, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A catalogue whose signature is good. ``pops``: as they are written; times are ms since 1970."""
+
+    payload: bytes
+    name: str
+    serial: int
+    issued_ms: int
+    expires_ms: int
+    signer: str
+    pops: Sequence[Mapping[str, Any]]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    v: Literal[1] = 1
+    name: Name
+    serial: Annotated[int, Field(ge=1, lt=1 << 53)]
+    issued_ms: Annotated[int, Field(ge=0, lt=1 << 53)]
+    expires_ms: Annotated[int, Field(ge=0, lt=1 << 53)]
+    pops: list[dict[str, Any]]
+
+
+def sign(
+    key: "SigningKey", *, name: str, serial: int, issued_ms: int, expires_ms: int, pops: list[dict[str, Any]]
+) -> bytes:
+    """The signed catalogue. ValueError: it would not be taken."""
+    try:
+        body = _Body(name=name, serial=serial, issued_ms=issued_ms, expires_ms=expires_ms, pops=pops)
+    except ValidationError as error:
+        raise ValueError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from error
+    text = body.model_dump_json().encode()
+    signature = urlsafe_b64encode(key.sign(CONTEXT + text).signature).rstrip(b"=")
+    payload = b'{"key":"%s","sig":"%s","catalogue":%s}' % (_key_id(bytes(key.verify_key)).encode(), signature, text)
+    if len(payload) > MOST:
+        raise ValueError(f"is larger than {MOST >> 20} MiB")
+    return payload
+
+
+def verified(payload: bytes, name: str, trusted: Sequence[tuple[str, str]]) -> Listed:
+    """The catalogue of this ``name``, signed with one of the ``trusted`` keys (base64 of 32 bytes, and whose it is).
+    RefusedError: it is none."""
+    from nacl.exceptions import BadSignatureError  # noqa: PLC0415 (only for those who have a catalogue)
+    from nacl.signing import VerifyKey  # noqa: PLC0415
+
+    if len(payload) > MOST:
+        raise RefusedError("too large", f"it is larger than {MOST >> 20} MiB")
+    match = _LAYOUT.fullmatch(payload)
+    if match is None:
+        raise RefusedError("malformed", "it is no signed catalogue, or a part of one")
+    keys = {_key_id(b64decode(text)): (b64decode(text), owner) for text, owner in trusted}
+    id_ = match[1].decode()
+    if id_ not in keys:
+        raise RefusedError("unknown key", f"it is signed with a key that is not trusted: {id_}")
+    raw, owner = keys[id_]
+    try:
+        VerifyKey(raw).verify(CONTEXT + match[3], urlsafe_b64decode(match[2] + b"=="))
+    except (BadSignatureError, ValueError) as error:
+        raise RefusedError("signature", f"the signature of {owner or id_} does not fit: it was changed") from error
+    try:
+        body = _Body.model_validate_json(match[3])
+    except (ValidationError, RecursionError) as error:
+        raise RefusedError("malformed", f"{owner or id_} signed something that is no catalogue") from error
+    if body.name != name:
+        raise RefusedError("wrong name", f"it is the catalogue {body.name}")
+    return Listed(payload, body.name, body.serial, body.issued_ms, body.expires_ms, owner or id_, body.pops)
+
+
+def fresh(new: Listed, former: Listed | None, now: float) -> None:
+    """RefusedError: at ``now``, in seconds since 1970, it is too old to follow the ``former``, or from the future."""
+    if former is not None and new.serial <= former.serial:
+        raise RefusedError("stale", f"serial {new.serial} does not follow serial {former.serial}, which is in force")
+    if new.issued_ms / 1000.0 > now + AHEAD:
+        raise RefusedError("not yet valid", "it was signed in the future: look at this machine's clock")
+    if new.expires_ms / 1000.0 < now:
+        raise RefusedError("expired", f"serial {new.serial} has expired")
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:16]
