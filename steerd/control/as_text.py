@@ -58,7 +58,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
                     _mark(one["state"]),
                     milliseconds(one["rtt_ms"]),
                     milliseconds(one["jitter_ms"]),
-                    f"{one['loss'] * 100:.1f} %",
+                    "-" if one["loss"] is None else f"{one['loss'] * 100:.1f} %",
                     *([_cost(one.get("backbone_ms") or {})] if further else []),
                     _cost(one["cost_ms"]),
                     span(one["age_s"]),

@@ -26,7 +26,7 @@ _BY: Final[Mapping[str, str]] = {
 }
 
 _UNITS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("gain", "needed"), "ms"),
+    **dict.fromkeys(("gain", "needed", "best", "within"), "ms"),
     **dict.fromkeys(("price", "regret", "regret_there"), "ms*s"),
     **dict.fromkeys(("held", "hold"), "s"),
 }
@@ -124,6 +124,9 @@ def _taken(one: Switched) -> str:
     if one.new not in known:
         return f"{one.new} was taken"
     cost = milliseconds(known[one.new])
+    if "best" in one.margin:
+        drawn = "drawn among those nearly as good, so that not all gateways go to the best"
+        return f"{one.new} was taken, at {cost}: {drawn}, at {milliseconds(one.margin['best'])}"
     if known[one.new] <= min(usable, default=0.0):
         return f"{one.new} was the cheapest path that could be used, at {cost}"
     return f"{one.new} was taken, at {cost}"

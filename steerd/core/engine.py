@@ -62,7 +62,7 @@ class Engine:
         self.settings = settings
         self.paths: dict[PathId, Path] = {}
         self.drains = Drains()
-        self._decisions = Decisions(settings, self.drains, epoch=epoch)
+        self._decisions = Decisions(settings, self.drains, epoch=epoch, draw=draw)
         self._draw = draw
         self._charges = Charges()
         self._silent: dict[PathId, Path] = {}  # those whose newest probe was overdue

@@ -130,8 +130,11 @@ class Settings:
     ``round`` is the period, in seconds, at whose ends the rules look; 0: see `offline`. ``ignore_below`` in ms: for
     less nothing moves. Of a policy's paths at most ``max_active`` are candidates; the others are scouts, probed every
     ``scout_interval`` seconds. ``mtu_penalty`` in ms: what a path costs more on which large packets vanish.
-    ``load_penalty`` in ms: what a path costs more whose PoP says that it is fully loaded. ``backbone_max`` in ms: the
-    most that the way from a PoP to a policy's service costs, and what it costs while nothing is known of it.
+    ``load_penalty`` in ms: what a path costs more whose PoP says that it is fully loaded. ``gate``: the g of what keeps
+    many gateways from moving together (`steerd.core.policy.gate`; 0: they may). ``failover_within`` in ms: at a
+    fail-over a path that is so much worse than the best has 1/e of its chance to be taken (0: it has none).
+    ``backbone_max`` in ms: the most that the way from a PoP to a policy's service costs, and what it costs while
+    nothing is known of it.
     """
 
     paths: tuple[PathSettings, ...] = ()
@@ -147,6 +150,8 @@ class Settings:
     backbone_max: float = 100.0
     max_active: int = 12
     scout_interval: float = 30.0
+    gate: float = 0.0
+    failover_within: float = 0.0
 
     @property
     def offline(self) -> bool:

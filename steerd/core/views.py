@@ -30,9 +30,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PathView:
-    """What is believed of a path. RTT, sd, jitter in ms; ``age`` is the time since the last reply, in
-    seconds (None: never heard); ``hold`` is how long it still ranks behind others. ``size`` is what was found last of
-    how large packets may be (None: nothing yet). ``scout``: it is looked at only now and then."""
+    """What is believed of a path; None: nothing, as of a dead one. RTT, sd, jitter in ms; ``loss`` from 0 to 1, of
+    a dead path all; ``age`` is the time since the last reply, in seconds (None: never heard); ``hold`` is how long it
+    still ranks behind others. ``size`` is what was found last of how large packets may be (None: nothing yet).
+    ``scout``: it is looked at only now and then."""
 
     path: PathId
     pop: str
@@ -43,7 +44,7 @@ class PathView:
     rtt: float | None
     sd: float | None
     jitter: float | None
-    loss: float
+    loss: float | None
     n: int
     age: float | None
     every: float | None

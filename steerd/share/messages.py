@@ -167,7 +167,7 @@ def _path(path: PathView) -> PathScore:
         state=path.state,
         rtt_us=_micros(path.rtt),
         jitter_us=_micros(path.jitter),
-        loss_ppm=round(min(1.0, max(0.0, path.loss)) * 1_000_000),
+        loss_ppm=round(min(1.0, max(0.0, path.loss or 0.0)) * 1_000_000),
         n=path.n,
         age_ms=None if path.age is None else max(0, round(path.age * 1000)),
     )

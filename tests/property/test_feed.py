@@ -75,6 +75,8 @@ settings = st.builds(
     round=st.sampled_from([0.2, 1.0]),
     max_active=st.sampled_from([1, 2, 12]),
     load_penalty=st.sampled_from([0.0, 50.0]),
+    gate=st.sampled_from([0.0, 5.0]),
+    failover_within=st.sampled_from([0.0, 20.0]),
 )
 rtts = st.sampled_from([0.01, 0.02, 0.03, 0.1, 0.9])
 legs = st.sampled_from([0, 0, 0, 1])

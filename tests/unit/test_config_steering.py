@@ -50,8 +50,27 @@ def test_candidates_and_scouts_by_default_and_as_asked(loaded):
 
 
 @pytest.mark.parametrize(
+    ("written", "gate", "within"),
+    [
+        ("", 0.0, 0.0),  # a gateway that has its PoPs for itself
+        ("[fleet]", 0.0, 0.0),
+        ("[fleet]\ngate = 5", 5.0, 20.0),
+        ('[fleet]\ngate = 2.5\nspread_within = "0ms"', 2.5, 0.0),
+        ('[fleet]\nspread_within = "30ms"', 0.0, 30.0),
+    ],
+)
+def test_a_gateway_moves_as_one_of_many_where_it_is_asked_to(loaded, written, gate, within):
+    core = loaded(f"{written}\n").core
+    assert (core.gate, core.failover_within) == (gate, within)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[fleet]\ngate = -1\n", "fleet.gate: must be a number from 0 to 1000"),
+        ('[fleet]\ngate = "wide"\n', "fleet.gate: must be a number from 0 to 1000"),
+        ('[fleet]\nspread_within = "20 min"\n', "fleet.spread_within: must be a duration from 0s to 10s: "),
+        ("[fleet]\nspread_with = 1\n", 'fleet.spread_with: is not a known key; did you mean "spread_within"'),
         ('[steer]\nrule = "pannel"\n', 'steer.rule: must be "panel", "regret" or "threshold"'),
         ("[steer]\nrule = 1\n", 'steer.rule: must be "panel", "regret" or "threshold"'),
         ("[probe]\nmax_active = 1\n", "probe.max_active: must be a whole number from 2 to 1000"),

@@ -308,3 +308,18 @@ def test_every_switch_of_a_run_has_a_sentence_and_an_end(kept):
     for one in driven.switches:
         told = as_json.event(one, 0, 1000)["event"]
         assert told["text"][-1].endswith(".")
+
+
+def test_one_of_many_says_that_it_did_not_go_where_all_go():
+    delays = {FRA: stepped(30.0, 60.0, None), NYC: steady(52.0), AMS: steady(32.0)}
+    told = []
+    for within in (0.5, 1e6):  # the best as good as surely; and the first number drawn is a low one
+        driven = Driven(delays, settings=Settings(gate=1000.0, failover_within=within)).run(64.0)
+        told.append(flat(why(driven)))
+    assert "; ams1/wg0 was the cheapest path that could be used, at 3" in told[0]
+    assert re.search(
+        r"; nyc1/wg0 was taken, at 5\d\.\d ms: "
+        r"drawn among those nearly as good, so that not all gateways go to the best, at 3\d\.\d ms\.",
+        told[1],
+    )
+    assert "Outlook: held back by the gate: ams1/wg0 is 2" in told[1]

@@ -70,6 +70,8 @@ class Steer(Table):
 
 
 class Fleet(Table):
+    gate: Annotated[float, quantities.number(0, 1000)] = 0.0
+    spread_within: Annotated[float, quantities.milliseconds(0, 10)] | None = None
     backbone_max: Annotated[float, quantities.milliseconds(0, 10)] = 100.0
 
 

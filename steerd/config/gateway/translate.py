@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 from zlib import crc32
 
 from steerd.config.file.files import located
 from steerd.config.gateway import probing
-from steerd.config.gateway.document import Document, Probe, Steer
+from steerd.config.gateway.document import Document, Fleet, Probe, Steer
 from steerd.config.gateway.numbering import number
 from steerd.config.gateway.policies import CheckedPolicy
 from steerd.config.gateway.pops import CheckedPath, targets
@@ -36,6 +37,9 @@ from steerd.core.settings import (
     WhenNone,
 )
 
+SPREAD_WITHIN: Final = 20.0
+"""ms: of two paths, the one that is so much worse is taken by one in four gateways at a fail-over."""
+
 
 def capacity(mask: int) -> int:
     """How many paths have a mark of their own: all values of the mask's bits but 0, which is no mark."""
@@ -58,6 +62,8 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         ignore_below=tables.steer.ignore_below,
         max_active=tables.probe.max_active,
         scout_interval=tables.probe.scout_interval,
+        gate=tables.fleet.gate,
+        failover_within=_failover_within(tables.fleet),
         # A path whose MTU is no longer tested must not cost for ever.
         mtu_penalty=tables.score.mtu_penalty if tables.probe.mtu_interval > 0.0 else 0.0,
     )
@@ -67,6 +73,13 @@ def _rule(steer: Steer) -> PanelSettings | RegretSettings | ThresholdSettings:
     if steer.rule == "threshold":
         return ThresholdSettings(steer.margin, steer.margin_ms, steer.hold)
     return RegretSettings(steer.switch_price) if steer.rule == "regret" else PanelSettings(steer.switch_price)
+
+
+def _failover_within(fleet: Fleet) -> float:
+    """In ms. A gateway that shares its PoPs parts from the others at a fail-over too, unless told not to."""
+    if fleet.spread_within is None:
+        return SPREAD_WITHIN if fleet.gate else 0.0
+    return fleet.spread_within
 
 
 def _policy(policy: CheckedPolicy) -> PolicySettings:

@@ -4,7 +4,7 @@ A decision is forced (`_leave`) or a matter of price (the policy's rule). Either
 kernel (`Steer`, wanted state) and one for everybody else (`Switched`, a fact with its evidence).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final
 
@@ -33,8 +33,8 @@ class Decisions:
     """The policies, and what becomes of them. ``stranded``: policies that have to leave and found nowhere to go yet;
     ``postponed``: moves that wait for the rival's answer."""
 
-    def __init__(self, settings: Settings, drains: Drains, *, epoch: int) -> None:
-        self.out = Outbox(epoch)
+    def __init__(self, settings: Settings, drains: Drains, *, epoch: int, draw: Callable[[], float]) -> None:
+        self.out, self._draw = Outbox(epoch), draw
         self.paths: Mapping[PathId, Path] = {}
         self.policies: dict[PolicyId, Policy] = {}
         self.stranded: set[PolicyId] = set()
@@ -51,7 +51,7 @@ class Decisions:
         for wanted in settings.policies:
             policy = self.policies.get(wanted.policy)
             if policy is None:
-                policy = Policy(wanted, settings, paths)
+                policy = Policy(wanted, settings, paths, self._draw)
             else:
                 policy.configure(wanted, settings, paths, anew=anew)
             policies[wanted.policy] = policy
@@ -149,7 +149,7 @@ class Decisions:
             here, candidates = policy.here, policy.candidates
             if here is not None and now < candidates.stale_at and policy.assignment.pending_since is None:
                 verdict = policy.rule.observe(candidates.shown, here, dt, now)
-                if verdict is not None and not policy.settling(now):
+                if verdict is not None and policy.follows(verdict.to, dt, now):
                     self._better(policy, verdict, now)
                 elif policy.spread.active:
                     self._share(policy, policy.eligibility(self._drains, now))
@@ -198,7 +198,7 @@ class Decisions:
         policy.show(eligible)
         here = policy.here
         verdict = None if here is None else policy.rule.observe(policy.candidates.shown, here, dt, now)
-        if verdict is not None and policy.assignment.pending_since is None and not policy.settling(now):
+        if verdict is not None and policy.assignment.pending_since is None and policy.follows(verdict.to, dt, now):
             self._better(policy, verdict, now)
             return
         if policy.spread.active:
@@ -222,7 +222,10 @@ class Decisions:
                 return
             self.stranded.discard(policy.id)
             rule = "first" if reason is Reason.START else "forced"
-            self._move(policy, target.id, _returns(policy, reason), rule, {}, eligible.now)
+            margin: Terms = {}
+            if reason is not Reason.START and self._settings.failover_within:
+                target, margin = failover.spread(eligible, target, reason, self._settings.failover_within, self._draw)
+            self._move(policy, target.id, _returns(policy, reason), rule, margin, eligible.now)
             return
         self.stranded.add(policy.id)
         if eligible.wanted is None:

@@ -1,10 +1,11 @@
 """Forced moves: when a policy has to leave where it is, whatever that costs, and where to."""
 
-from collections.abc import Callable
-from math import inf
+from collections.abc import Callable, Sequence
+from math import exp, inf
 from typing import Final
 
 from steerd.core.belief.path import Path
+from steerd.core.effects import Terms
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.settings import PathId
 from steerd.core.states import PathState, Reason
@@ -34,16 +35,27 @@ def forced(eligible: Eligibility) -> Reason | None:
 def target(eligible: Eligibility, reason: Reason) -> Path | None:
     """The first by rank of the paths to move to; None if there is none yet. A path that is left for being silent is
     left for one that answered a probe sent since its silence began."""
-    silent, current = _silent(eligible, reason), eligible.current
-    choices = [
-        path
-        for path in eligible.paths.values()
-        if path.id != eligible.wanted and path.answered_at > silent and eligible.excluded(path.id) is None
-    ]
-    if not choices and not (current is not None and eligible.half(current)):
-        halves = (path for path in eligible.paths.values() if path.id != eligible.wanted and eligible.half(path))
-        choices = [path for path in halves if path.answered_by_half(eligible.now) > silent]
-    return min(choices, key=eligible.rank, default=None)
+    return min(_choices(eligible, reason), key=eligible.rank, default=None)
+
+
+def spread(
+    eligible: Eligibility, best: Path, reason: Reason, within: float, draw: Callable[[], float]
+) -> tuple[Path, Terms]:
+    """Where to move, of ``best`` and those that only cost puts behind it: drawn, with weight exp(-excess / ``within``),
+    both in ms; and what was compared. When a PoP dies, all that were there are to go, and the best is the same for
+    many: so they part without a word to each other, and nobody goes where it is much worse."""
+    *before, least = eligible.rank(best)
+    ranks = [(path, eligible.rank(path)) for path in _choices(eligible, reason)]
+    equals = [(path, cost) for path, (*first, cost) in ranks if first == before]
+    if len(equals) < 2 or least == inf:
+        return best, {}
+    weights = [exp((least - cost) / within) for _, cost in equals]
+    left = draw() * sum(weights)
+    for (path, _), weight in zip(equals, weights, strict=True):
+        left -= weight
+        if left < 0.0:
+            return path, {} if path is best else {"best": least, "within": within}
+    return best, {}
 
 
 def awaits(eligible: Eligibility, to: Path, reason: Reason, *, ignore_below: float) -> bool:
@@ -98,6 +110,19 @@ def serves(eligible: Eligibility, runner: PathId | None, shares: Callable[[PathI
         return False
     # One that was adopted and not heard yet may stay: nothing is known against it.
     return path.health.state in (PathState.UP, PathState.SUSPECT)
+
+
+def _choices(eligible: Eligibility, reason: Reason) -> Sequence[Path]:
+    silent, current = _silent(eligible, reason), eligible.current
+    choices = [
+        path
+        for path in eligible.paths.values()
+        if path.id != eligible.wanted and path.answered_at > silent and eligible.excluded(path.id) is None
+    ]
+    if not choices and not (current is not None and eligible.half(current)):
+        halves = (path for path in eligible.paths.values() if path.id != eligible.wanted and eligible.half(path))
+        choices = [path for path in halves if path.answered_by_half(eligible.now) > silent]
+    return choices
 
 
 def _silent(eligible: Eligibility, reason: Reason) -> float:

@@ -1,6 +1,6 @@
 """One policy: what it may use, what it wants, what the kernel has for it, and who decides for it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from steerd.core.belief.path import Path, Role
@@ -15,6 +15,7 @@ from steerd.core.policy.assignment import Assignment
 from steerd.core.policy.candidates import Candidates
 from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
+from steerd.core.policy.gate import Gate
 from steerd.core.policy.spread import Spread
 from steerd.core.rules.panel import Panel, members
 from steerd.core.rules.threshold import Threshold
@@ -47,7 +48,9 @@ class Policy:
     one is known (None: to be looked at). ``loaded``: what the policy carries may tell in what is measured of its path,
     so that each round is to be looked at."""
 
-    def __init__(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
+    def __init__(
+        self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path], draw: Callable[[], float]
+    ) -> None:
         self.id = settings.policy
         self.assignment = Assignment()
         self.state = PolicyState.NONE
@@ -60,6 +63,7 @@ class Policy:
         self.spread = Spread(settings)
         self.candidates = Candidates(common.max_active)
         self.own_load = OwnLoad()
+        self.gate = Gate(draw)
         self.loaded = self._busy = False
         self._outage_over: float | None = None  # when something on the dead uplink was first heard again
         self._burden = 0.0  # what the others are charged
@@ -150,11 +154,15 @@ class Policy:
             return 0.0
         return max(0.0, self.since + self.settings.min_dwell - now)
 
-    def settling(self, now: float) -> bool:
-        """Whether only force may move the policy now: it has not been long enough where it is, or it is being learned
-        what its traffic does there. Neither holds it on an uplink whose cap is as good as reached."""
+    def follows(self, to: PathId, dt: float, now: float) -> bool:
+        """Whether the policy moves there, as its rule says at the end of a round of ``dt`` seconds. Not if it has not
+        been long enough where it is, or it is being learned what its traffic does there (neither holds it on an uplink
+        whose cap is as good as reached), and not while its gate is shut."""
+        current = self.current
         held = self.dwell(now) > 0.0 or self.own_load.measuring(now)
-        return held and (self.current is None or not self.current.spared)
+        if current is None or (held and not current.spared):
+            return False
+        return self.gate.opens(self.prices[current.id], self.prices[to], dt, now)
 
     def proven(self, path: PathId) -> bool:
         """Whether the path has answered a probe since the choice fell silent, if it did."""
@@ -273,16 +281,12 @@ class Policy:
         self._rtt_weight = own.rtt_weight
         self.prices = {
             id_: Price(
-                path,
-                own,
-                common,
-                bias=weight * path.settings.bias,
-                worth=worths.get(id_, 0.0),
-                bias_weight=weight,
+                path, own, common, bias=weight * path.settings.bias, worth=worths.get(id_, 0.0), bias_weight=weight
             )
             for id_, path in self.paths.items()
         }
         for id_ in before.keys() & self.prices.keys():
             self.prices[id_].renew(before[id_].own_load)
         self.candidates.configure(common.max_active, len(self.paths))
+        self.gate.configure(common.gate)
         self.expire()
