@@ -3,10 +3,10 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from steerd.control import observing, packets, probing, traces, uplinks
+from steerd.control.parts import observing, packets, probing, traces, uplinks
+from steerd.control.parts.history import lines, when
 from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
@@ -131,12 +131,12 @@ def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
 
 
 def history(answer: Mapping[str, Any]) -> str:
-    """Switches, when packets went wrong, and when caps were neared or reached, in local time."""
+    """Switches, and below them all else that happened, in local time, each newest first."""
     switches = _table(
         ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", ">GAIN", "EVENT"],
         [
             [
-                _when(one),
+                when(one["wall_ms"]),
                 one["policy"],
                 one["from"] or "-",
                 one["to"] or "-",
@@ -151,17 +151,7 @@ def history(answer: Mapping[str, Any]) -> str:
         ],
         colour=False,
     )
-    went = [
-        f"{_when(one)}  {one['policy']}: "
-        + (f"! {one['why']}" if one["wrong"] else f"packets are right again, after {span(one['lasted_s'])}")
-        for one in answer.get("packets", ())
-    ]
-    caps = [f"{_when(one)}  {one['why']}" for one in answer.get("uplinks", ())]
-    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(went), "\n".join(caps)]))
-
-
-def _when(one: Mapping[str, Any]) -> str:
-    return datetime.fromtimestamp(one["wall_ms"] / 1000).astimezone().strftime("%F %T")
+    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(lines(answer))]))
 
 
 def connections(answer: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from steerd.control import costs
+from steerd.control.parts import costs
 from steerd.core.effects import Switched, Terms
 from steerd.core.rules.panel import TESTS
 from steerd.core.states import Reason

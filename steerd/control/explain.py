@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from steerd.control import costs, decision, onward, traces
-from steerd.control.packets import sentence
+from steerd.control import decision
+from steerd.control.parts import costs, onward, traces
+from steerd.control.parts.packets import sentence
 from steerd.core.effects import Switched
 from steerd.core.memory import Standing
 from steerd.core.rules.panel import LEAD

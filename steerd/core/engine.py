@@ -252,7 +252,8 @@ class Engine:
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health
         if health.state is not before:
-            self._decisions.out.tell(PathChanged(path.id, before, health.state, health.reason, now))
+            used_by = tuple(one.id for one in self.policies.values() if one.assignment.wanted == path.id)
+            self._decisions.out.tell(PathChanged(path.id, before, health.state, health.reason, now, used_by))
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
         doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1 and not health.blind
         self._decisions.health_changed(path, now, doubt=doubt)

@@ -76,10 +76,7 @@ class Fleet:
         memory, now = self._driver.memory(), time.monotonic()
         due = withdrawal(memory) if self._orders is None else self._orders.due(memory, now)
         for order in due:
-            declined = self._driver.order(order)
-            log.info(
-                "%s: %s %s%s", order.origin, order.verb, order.subject, f" declined: {declined}" if declined else ""
-            )
+            self._driver.order(order)
         self.remember()
 
     def kept(self) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from steerd import __version__, faults
 from steerd.config.change import StageChange, Swap
 from steerd.config.methods import METHODS
 from steerd.config.settings import Config
-from steerd.core.effects import Declined, Fact, Switched
+from steerd.core.effects import Declined, Fact, PolicyChanged, Switched
 from steerd.core.events import Event, Probed
 from steerd.core.settings import PathId, PolicyId
 from steerd.status.snapshot import Snapshot
@@ -122,12 +122,18 @@ class Metrics:
         """Count what happens. The states of paths and what they share are shown, not counted."""
         events.listen(Probed, self.probed)
         facts.listen(Switched, self.switched)
+        facts.listen(PolicyChanged, self.changed)
         facts.listen(Declined, lambda fact: self.refused("engine", fact.reason))
 
     def switched(self, fact: Switched) -> None:
         """Count a switch; one of an unknown policy is none."""
         if (series := self._policies.get(fact.policy)) is not None:
             series.switched(fact.reason, self._wall())
+
+    def changed(self, fact: PolicyChanged) -> None:
+        """A policy's outage begins, or is over."""
+        if (series := self._policies.get(fact.policy)) is not None:
+            series.changed(fact.new, fact.at)
 
     def repair(self, object_: str) -> None:
         """`object_`: one of `REPAIRED`."""
@@ -184,7 +190,7 @@ class Metrics:
         for name, policy in self._policies.items():
             policy.add_packets(page, packets.get(name, {}))
             counts = [seen.installed.get((name, family), 0) for family in FAMILIES]
-            policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
+            policy.add(page, seen.view.now, policy_views.get(name), counts, seen.dropped.get(name, 0))
         uplinks.add(page, seen.uplinks)
         drained = {one.pop for one in seen.view.drains}
         for pop in dict.fromkeys(series.pop for series in self._paths.values()):

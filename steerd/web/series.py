@@ -15,6 +15,7 @@ from steerd.core.rules.threshold import Threshold
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
+from steerd.status.notes import OUT
 from steerd.web.text import further, header, labels, line, lines
 
 RTT_BUCKETS: Final = (
@@ -57,6 +58,7 @@ PACKETS: Final = "steerd_policy_packets_total"
 PINNED: Final = "steerd_policy_pinned"
 SWITCHED_AT: Final = "steerd_policy_last_switch_timestamp_seconds"
 DRAINED: Final = "steerd_pop_drained"
+OUTAGE: Final = "steerd_policy_outage_seconds_total"
 
 _RESULTS: Final = further("result", (one.value for one in Outcome))
 _BOUNDS: Final = further("le", [*map(str, RTT_BUCKETS), "+Inf"])
@@ -95,6 +97,7 @@ HEADERS: Final = {
     SWITCHED_AT: header(
         SWITCHED_AT, "gauge", "When the policy's choice changed last, in Unix time; NaN: not since the start."
     ),
+    OUTAGE: header(OUTAGE, "counter", "Seconds in which the policy's traffic could not be carried as it should be."),
     DRAINED: header(DRAINED, "gauge", "1 while somebody drains the PoP."),
     PACKETS: header(PACKETS, "counter", "Packets of the policy by where they went, and by which device."),
 }
@@ -192,6 +195,8 @@ class PolicySeries:
         self.policy = policy
         self._switched = dict.fromkeys(Reason, 0)
         self._switched_at: float | None = None
+        self._outages = 0.0
+        self._out_since: float | None = None
         self._labels = labels(policy=policy)
         self.choose(candidates, rules, devices)
 
@@ -222,12 +227,19 @@ class PolicySeries:
         self._switched[reason] += 1
         self._switched_at = wall
 
+    def changed(self, state: PolicyState, at: float) -> None:
+        """It is in this state since then, on the engine's clock."""
+        self._outages += 0.0 if self._out_since is None else at - self._out_since
+        self._out_since = at if state in OUT else None
+
     def add(
-        self, page: Mapping[str, list[str]], view: PolicyView | None, installed: Sequence[int], dropped: int
+        self, page: Mapping[str, list[str]], now: float, view: PolicyView | None, installed: Sequence[int], dropped: int
     ) -> None:
-        """Append this policy's lines to those of each family. ``installed``: prefixes by family; ``dropped``:
-        packets, by the leak guard."""
+        """Append this policy's lines to those of each family, as they are at ``now`` on the engine's clock.
+        ``installed``: prefixes by family; ``dropped``: packets, by the leak guard."""
         own = self._labels
+        lasting = 0.0 if self._out_since is None else max(0.0, now - self._out_since)
+        page[OUTAGE].append(line(OUTAGE, own, self._outages + lasting))
         page[SWITCHES].append(lines(SWITCHES, own, _REASONS, self._switched.values()))
         page[ROUTES].append(lines(ROUTES, own, _FAMILIES, installed))
         page[DROPPED].append(line(DROPPED, own, dropped))

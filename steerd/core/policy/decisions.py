@@ -12,6 +12,7 @@ from steerd.core.belief.path import Path
 from steerd.core.effects import Terms
 from steerd.core.events import Installed
 from steerd.core.policy import failover
+from steerd.core.policy.announcement import why_stranded
 from steerd.core.policy.assignment import Answer
 from steerd.core.policy.cadences import Cadences
 from steerd.core.policy.drains_and_pins import Drains
@@ -74,7 +75,7 @@ class Decisions:
         first = old is None and policy.last is None and event.error is None
         policy.adopted(now)
         if first:
-            policy.enter(PolicyState.STEERING)
+            self.out.enter(policy, PolicyState.STEERING, now)
         elif old != event.best:
             self.out.switched(policy, policy.eligibility(self._drains, now), old, Reason.KERNEL, "kernel", {})
         self.look(policy, now)
@@ -185,7 +186,7 @@ class Decisions:
             self._leave(policy, eligible, reason)
             return False
         self.stranded.discard(policy.id)
-        policy.enter(PolicyState.STEERING)
+        self.out.enter(policy, PolicyState.STEERING, eligible.now)
         return True
 
     def _end_round(self, policy: Policy, dt: float, now: float) -> None:
@@ -222,22 +223,20 @@ class Decisions:
                 return
             self.stranded.discard(policy.id)
             rule = "first" if reason is Reason.START else "forced"
-            margin: Terms = {}
-            if reason is not Reason.START and self._settings.failover_within:
-                target, margin = failover.spread(eligible, target, reason, self._settings.failover_within, self._draw)
+            target, margin = failover.spread(eligible, target, reason, self._settings.failover_within, self._draw)
             self._move(policy, target.id, _returns(policy, reason), rule, margin, eligible.now)
             return
         self.stranded.add(policy.id)
         if eligible.wanted is None:
             return
         hard = policy.pin is not None and policy.pin.hard
+        blocked_by, state = None, PolicyState.HELD
         if failover.local_outage(eligible, reason):
-            policy.enter(PolicyState.LOCAL_OUTAGE)
-        elif hard or policy.settings.when_none is WhenNone.KEEP or not eligible.hopeless():
-            policy.enter(PolicyState.HELD)
-        else:
+            state = PolicyState.LOCAL_OUTAGE
+        elif not hard and policy.settings.when_none is WhenNone.BLOCK and eligible.hopeless():
             self._move(policy, None, reason, "forced", {}, eligible.now)
-            policy.enter(PolicyState.BLOCKED, blocked_by=reason)
+            blocked_by, state = reason, PolicyState.BLOCKED
+        self.out.enter(policy, state, eligible.now, why_stranded(eligible, reason, state), blocked_by=blocked_by)
 
     def _better(self, policy: Policy, verdict: Verdict, now: float) -> None:
         """Follow the rule; if the choice is silent, not before the rival has answered: it may be dead as well."""
@@ -254,6 +253,8 @@ class Decisions:
         policy.spread.renew(eligible)
         self._stand_by(policy, eligible)
         self.out.switched(policy, policy.eligibility(self._drains, now), old, reason, rule, margin)
+        if to is not None:
+            self.out.enter(policy, PolicyState.STEERING, now)
         self.out.shared(policy, shared, eligible)
         self.out.tell(policy.ask(now))
         self.ask_cadences()

@@ -47,7 +47,7 @@ def spread(
     *before, least = eligible.rank(best)
     ranks = [(path, eligible.rank(path)) for path in _choices(eligible, reason)]
     equals = [(path, cost) for path, (*first, cost) in ranks if first == before]
-    if len(equals) < 2 or least == inf:
+    if len(equals) < 2 or least == inf or not within or reason is Reason.START:
         return best, {}
     weights = [exp((least - cost) / within) for _, cost in equals]
     left = draw() * sum(weights)
