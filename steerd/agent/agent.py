@@ -52,6 +52,7 @@ class Agent:
         self._session: Session | None = None
         self._server: Server | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._reload_asked = asyncio.Event()
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()  # without draining to its end
 
@@ -69,7 +70,7 @@ class Agent:
         watch_over(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_asked.set)
         settings = self._settings
         try:
             self._reflecting.take(self._reflecting.prepare(settings.reflect))
@@ -79,7 +80,9 @@ class Agent:
             self._keep("reflector", self._reflecting.tell)
             self._speak()
             self._told(self._summary())
+            self._keep("reload", self._reload_when_asked)
             await self._stopping.wait()
+            await self._forget("reload")
             self._ending()
             await self._drain()
         finally:
@@ -89,11 +92,6 @@ class Agent:
         if self._stopping.is_set():
             self._now.set()
         self._stopping.set()
-
-    def _asked_to_reload(self) -> None:
-        if not self._stopping.is_set() and "reload" not in self._tasks:
-            self._tasks["reload"] = task = asyncio.create_task(self._reload())
-            task.add_done_callback(lambda _: self._tasks.pop("reload", None))
 
     async def _drain(self) -> None:
         """Say that the PoP takes nobody, and give its gateways time to hear it and to move."""
@@ -119,6 +117,13 @@ class Agent:
         self._reflecting.close()
 
     # Its parts, under one configuration and under another
+
+    async def _reload_when_asked(self) -> None:
+        """However often that is while one is under way, once more after it."""
+        while True:
+            await self._reload_asked.wait()
+            self._reload_asked.clear()
+            await self._reload()
 
     async def _reload(self) -> None:
         """Another configuration, or the old one: nothing in between."""
