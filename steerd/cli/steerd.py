@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steerd import __version__
-from steerd.cli import arguments
+from steerd.cli import arguments, fleet_options
 from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
@@ -88,6 +88,10 @@ def _done(options: argparse.Namespace) -> int:
             from steerd.cli.run import guard
 
             return guard(_file(options))
+        case "simulate-fleet":
+            from steerd.cli.simulate_fleet import simulate_fleet
+
+            return simulate_fleet(options)
         case "reflect":
             from steerd.cli.reflect import reflect
 
@@ -243,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
         help="answers a second to one session (ten times as many to one address)",
     )
 
+    fleet_options.add(verb("simulate-fleet", "many gateways and PoPs in virtual time: do they herd?", "needs none"))
     verb("guard", "put the leak guard in place: for the time before the daemon starts")
     verb("cleanup", "remove every kernel object that steerd owns; no daemon needed")
     return parser

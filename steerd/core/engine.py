@@ -47,7 +47,7 @@ STEP_MAX: Final = 2.0
 """A round counts for at most this many times the one before it."""
 
 DOUBTFUL: Final = (PathState.UP, PathState.SUSPECT)
-OVERDUE, LOCAL, VOID = Outcome.OVERDUE, Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
+REPLY, OVERDUE, LOCAL, VOID = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOCAL, Outcome.VOID  # looked up once
 
 
 class Engine:
@@ -85,7 +85,6 @@ class Engine:
         """The door for traces, where a round is what was sampled at one time: the samples, and then the round's end. It
         does what `feed` does with each of them, needs ``settings.offline``, and asks for no cadence."""
         paths, rtts, at = self.paths, swept.rtts, swept.sent_at
-        decisions = self._decisions
         for place, id_ in enumerate(swept.paths):  # `zip` takes longer to start than most rounds to end
             rtt, path = rtts[place], paths[id_]
             if rtt is None or not path.up:
@@ -93,10 +92,9 @@ class Engine:
             else:
                 path.measured(rtt, at, 0)
         self._heard = True
-        if decisions.stranded or decisions.postponed:
-            decisions.answered(now)
+        self._decisions.answered(now)
         self._end_round(now)
-        return decisions.out.taken()
+        return self._decisions.out.taken()
 
     def next_deadline(self) -> float:
         """When `feed` wants to be called at the latest; inf: only with an event."""
@@ -146,9 +144,7 @@ class Engine:
         """Nothing was measured in a void round, so it counts for nothing; neither does sleep."""
         dt = 0.0
         if self._heard:
-            dt = now - self._round_began
-            if dt > STEP_MAX * self._step:
-                dt = STEP_MAX * self._step
+            dt = min(now - self._round_began, STEP_MAX * self._step)
             if dt > 0.0:
                 self._step = dt
         self._round_began = now
@@ -202,6 +198,11 @@ class Engine:
         outcome = event.outcome
         if outcome is not LOCAL and outcome is not VOID:
             self._heard = True
+            if outcome is REPLY and path.up and path.single and not path.asked.unsent:  # nearly all: no more to it
+                path.measured(event.rtt * 1e3, event.sent_at, 0)
+                if path.rate:
+                    self._decisions.heard(path)
+                return self._decisions.answered(now)
         before, known = path.health.state, path.known
         changed = path.probed(event, now)
         if path.rate:
@@ -224,7 +225,7 @@ class Engine:
         """Something became of a probe; ``before`` and ``known``: what was true of the path until then."""
         if changed or known is not path.known:
             self._health_changed(path, before, now)
-        elif self._decisions.stranded or self._decisions.postponed:
+        else:
             self._decisions.answered(now)
 
     def _of_path(self, path: Path, event: Link | PathMtu | Tunnel | Carried, now: float) -> None:

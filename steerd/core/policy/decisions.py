@@ -116,6 +116,8 @@ class Decisions:
 
     def answered(self, now: float) -> None:
         """Somebody answered."""
+        if not self.stranded and not self.postponed:
+            return
         for id_ in sorted(self.stranded):
             self.look(self.policies[id_], now)
         for id_, (verdict, until) in list(self.postponed.items()):
@@ -222,9 +224,7 @@ class Decisions:
                 return
             self.stranded.discard(policy.id)
             rule = "first" if reason is Reason.START else "forced"
-            margin: Terms = {}
-            if reason is not Reason.START and self._settings.failover_within:
-                target, margin = failover.spread(eligible, target, reason, self._settings.failover_within, self._draw)
+            target, margin = failover.spread(eligible, target, reason, self._settings.failover_within, self._draw)
             self._move(policy, target.id, _returns(policy, reason), rule, margin, eligible.now)
             return
         self.stranded.add(policy.id)
