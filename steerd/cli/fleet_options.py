@@ -73,7 +73,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--script",
         type=Path,
         metavar="FILE",
-        help="what happens to the PoPs, in TOML (default: the busiest loses half after 10 min, is whole after 20, dies after 30)",
+        help="what happens to the PoPs, in TOML (default: the busiest loses half, is whole again and dies)",
     )
     option("--for", dest="length", type=seconds(60, 7 * 86_400), default=2400, metavar="40m", help="default: 40m")
     option(
@@ -119,8 +119,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--rules",
         default="steerd,argmin,hysteresis,two-choices,central",
         metavar="A,B,...",
-        help="steerd, work-function, argmin, hysteresis, two-choices, hot-cold, orca, tailscale, netbird, central; or all "
-        "(default: %(default)s)",
+        help="steerd, work-function, argmin, hysteresis, two-choices, hot-cold, orca, tailscale, netbird, central; "
+        "or all (default: %(default)s)",
     )
     option("-j", "--jobs", type=whole(1, 256), metavar="N", help="processes (default: one a processor)")
     option("--json", action="store_true", help="the same as JSON")

@@ -5,12 +5,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from steerd.cli.terminal import say
 from steerd.config.gateway.translate import SPREAD_WITHIN
 from steerd.core.settings import Settings
+from steerd.replay.baselines import Baseline
 from steerd.replay.baselines.netbird import NetBird
 from steerd.replay.baselines.tailscale import Tailscale
 from steerd.sim.fleet import picture, shown, story
@@ -19,14 +20,14 @@ from steerd.sim.fleet.course import Course
 from steerd.sim.fleet.figures import Figures, figures
 from steerd.sim.fleet.world import world
 
-CHOOSERS: Final = {"tailscale": Tailscale, "netbird": NetBird}
+CHOOSERS: Final[Mapping[str, Callable[[], Baseline]]] = {"tailscale": Tailscale, "netbird": NetBird}
 
 EVERY: Final = 20
 """Seconds of virtual time between two words of how far it is."""
 
 
 def simulate_fleet(options: argparse.Namespace) -> int:
-    """Run it. Returns the exit code: 0; 1 the picture cannot be written; 2 usage. ConfigError: the script has mistakes."""
+    """Run it. Returns the exit code: 0; 1 the picture cannot be written; 2 usage. ConfigError: the script is wrong."""
     if options.plot is not None and options.plot.suffix != ".svg":
         say(f"steerd simulate-fleet: --plot draws SVG: {options.plot} must end in .svg", error=True)
         return 2
@@ -72,9 +73,9 @@ def _conditions(options: argparse.Namespace) -> Conditions:
 
 
 def _head(options: argparse.Namespace) -> list[str]:
+    fleet = f"{options.gateways} gateways, {options.pops} PoPs, utilisation {options.utilisation:.0%}"
     return [
-        f"{options.gateways} gateways, {options.pops} PoPs, utilisation {options.utilisation:.0%}, seed {options.seed}, "
-        f"{options.length} s, probes every {options.interval} s.",
+        f"{fleet}, seed {options.seed}, {options.length} s, probes every {options.interval} s.",
         f"steerd: gate {options.gate:g}, at most {options.max_active} candidates.",
     ]
 

@@ -1,9 +1,10 @@
-"""Where the load would rest: the equilibrium, in which no gateway gains by moving, and the optimum, in which all together
-are served best.
+"""Where the load would rest: the equilibrium, in which no gateway gains by moving, and the optimum, in which all
+together are served best.
 
-The equilibrium is Wardrop's (J. G. Wardrop, "Some theoretical aspects of road traffic research", 1952), of gateways that
-cannot be split: each counts its own traffic where it would go. In the optimum each counts what it adds to others' delay as
-well (A. C. Pigou, "The economics of welfare", 1920). Both are found by best answers, one gateway after the other.
+The equilibrium is Wardrop's (J. G. Wardrop, "Some theoretical aspects of road traffic research", 1952), of gateways
+that cannot be split: each counts its own traffic where it would go. In the optimum each counts what it adds to others'
+delay as well (A. C. Pigou, "The economics of welfare", 1920). Both are found by best answers, one gateway after the
+other.
 """
 
 from collections.abc import Callable, Sequence

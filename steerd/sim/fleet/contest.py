@@ -24,19 +24,20 @@ CENTRAL: Final = "central"
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which they are compared. ``seconds`` in all; ``interval`` between two probes, in whole seconds; ``noise``: the mean
-    of what probes take longer, in ms; ``loss``: the share that is lost; ``rate``: what a gateway sends in the mean, in bytes
-    a second; ``age`` of PoPs' reports in seconds; ``settings``: the rest of what the engines are told."""
+    """Under which they are compared. ``seconds`` in all; ``settings``: what the engines are told, but for their paths;
+    ``interval`` between two probes, in whole seconds; ``noise``: the mean of what probes take longer, in ms; ``loss``:
+    the share that is lost; ``rate``: what a gateway sends in the mean, in bytes a second; ``age`` of PoPs' reports in
+    seconds."""
 
     seconds: int
     seed: int
+    settings: Settings
     interval: int = 1
     noise: float = 1.0
     loss: float = 0.002
     rate: float = 1e6
     age: int = 10
     jobs: int = 1
-    settings: Settings = Settings()
 
 
 class Contest:

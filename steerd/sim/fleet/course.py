@@ -1,4 +1,4 @@
-"""One rule's course: what the PoPs carry and what users wait, second by second, and the same where the load would rest."""
+"""One rule's course: what PoPs carry and what users wait, second by second; and the same where the load would rest."""
 
 from array import array
 from collections import deque
@@ -20,8 +20,8 @@ LATENCIES_EVERY: Final = 10
 
 @dataclass
 class Course:
-    """By second: the ``mean`` latency in ms, the ``utilisation`` of each PoP, the ``moves`` so far; and of some seconds what
-    each gateway waits, in ms. ``places``: where the gateways are at the end."""
+    """By second: the ``mean`` latency in ms, the ``utilisation`` of each PoP, the ``moves`` so far; and of some seconds
+    what each gateway waits, in ms. ``places``: where the gateways are at the end."""
 
     mean: list[float] = field(default_factory=list)
     utilisation: list[Sequence[float]] = field(default_factory=list)

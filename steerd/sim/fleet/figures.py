@@ -7,8 +7,8 @@ from typing import Final
 from steerd.sim.fleet.course import Course, Rest
 
 TAIL: Final = 300
-"""The last so many seconds of a window are judged, or its second half if it is shorter. Where capacities swing, all of it but
-as many at its beginning."""
+"""The last so many seconds of a window are judged, or its second half if it is shorter. Where capacities swing, all of
+it but as many at its beginning."""
 
 FIRST: Final = 120
 """Seconds in which a window's peak is looked for."""
@@ -21,10 +21,10 @@ WITHIN: Final = 1.05
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one window, from ``since`` to ``until`` in seconds. ``excess`` over the equilibrium, and over the ``optimum``, as
-    shares; ``amplitude``: by how much the utilisation of the PoP that moved most did, beside what the equilibrium's did;
-    ``peak`` of any PoP's in its first two minutes; ``settled`` in seconds (None: never); ``p99`` in ms, over traffic;
-    ``switches`` of a gateway in an hour, in the judged part, and in all of the window (``moved``)."""
+    """Of one window, from ``since`` to ``until`` in seconds. ``excess`` over the equilibrium, and over the ``optimum``,
+    as shares; ``amplitude``: by how much the utilisation of the PoP that moved most did, beside what the equilibrium's
+    did; ``peak`` of any PoP's in its first two minutes; ``settled`` in seconds (None: never); ``p99`` in ms, over
+    traffic; ``switches`` of a gateway in an hour, in the judged part, and in all of the window (``moved``)."""
 
     since: int
     until: int

@@ -1,7 +1,8 @@
 """One gateway of the fleet: the daemon's own engine, fed as the daemon feeds it, in virtual time.
 
-What is not as in the daemon: nobody probes more often than once a second, so that a dead PoP is noticed after two to four
-seconds and not within one; a second's answers are all heard in the middle of it; the kernel carries out a switch at once.
+What is not as in the daemon: nobody probes more often than once a second, so that a dead PoP is noticed after two to
+four seconds and not within one; a second's answers are all heard in the middle of it; the kernel carries out a switch
+at once.
 """
 
 from collections import deque
@@ -27,8 +28,8 @@ REPLY, OVERDUE, LOST, LATE = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOST, Outco
 
 
 class Steered:
-    """``at``: the PoP in use. ``rate``: what it sends, in bytes a second. It probes in the seconds that ``phase`` and the
-    settings' round say, and each second while it doubts a path."""
+    """``at``: the PoP in use. ``rate``: what it sends, in bytes a second. It probes in the seconds that ``phase`` and
+    the settings' round say, and each second while it doubts a path."""
 
     def __init__(self, settings: Settings, probes: Probes, *, at: int, rate: float, phase: int) -> None:
         self.at = at

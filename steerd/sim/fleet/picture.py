@@ -10,6 +10,7 @@ from steerd.sim.fleet.course import Course, Rest
 WIDTH, HEIGHT, LEFT, BELOW = 900, 360, 60, 30
 COLOURS: Final = ("#1b6ca8", "#c0392b", "#d68910", "#7d3c98", "#148f77", "#717d7e", "#e377c2", "#8c564b", "#17becf")
 POINTS: Final = 450
+SHOWN: Final = 8
 
 
 def svg(courses: Mapping[str, Course], rests: Sequence[Rest]) -> str:
@@ -29,9 +30,10 @@ def svg(courses: Mapping[str, Course], rests: Sequence[Rest]) -> str:
     def x(second: float) -> float:
         return LEFT + (WIDTH - LEFT) * second / seconds
 
+    view = f'viewBox="0 0 {WIDTH} {HEIGHT + 20}" font-family="sans-serif" font-size="12"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + 20}" font-family="sans-serif" '
-        'font-size="12"><rect width="100%" height="100%" fill="white"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {view}>',
+        '<rect width="100%" height="100%" fill="white"/>',
     ]
     for power in range(7):
         for times in (1, 3):
@@ -39,8 +41,8 @@ def svg(courses: Mapping[str, Course], rests: Sequence[Rest]) -> str:
             if least < latency < most:
                 parts.append(f'<path d="M{LEFT} {y(latency):.1f}H{WIDTH}" stroke="#ddd"/>')
                 parts.append(f'<text x="4" y="{y(latency) + 4:.1f}">{latency:g} ms</text>')
-    for rest in rests:
-        parts.append(f'<text x="{x(rest.since):.0f}" y="{HEIGHT - 12}">{rest.since} s</text>' * (len(rests) <= 8))
+    if len(rests) <= SHOWN:
+        parts += [f'<text x="{x(rest.since):.0f}" y="{HEIGHT - 12}">{rest.since} s</text>' for rest in rests]
     ends = [*(rest.since for rest in rests[1:]), seconds]
     calm = " ".join(
         f"M{x(rest.since):.1f} {y(rest.equilibrium):.1f}H{x(end):.1f}" for rest, end in zip(rests, ends, strict=True)

@@ -1,7 +1,7 @@
 """What one gateway's probes bring: base RTT, the PoP's queue at this moment, noise, and now and then a loss.
 
-Noise is the square of a normal number: 1 ms in the mean, now and then ten. It is drawn beforehand, since each gateway needs
-thousands; where in the list it reads is its own draw.
+Noise is the square of a normal number: 1 ms in the mean, now and then ten. It is drawn beforehand, since each gateway
+needs thousands; where in the list it reads is its own draw.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from steerd.sim.fleet.rules import Rule
 
 
 class Ruled:
-    """A gateway with a rule of `steerd.sim.fleet.rules`. It probes every ``period`` seconds, in the second ``phase``."""
+    """A gateway with a rule of `steerd.sim.fleet.rules`. It probes every ``period`` seconds, first at ``phase``."""
 
     def __init__(self, rule: Rule, probes: Probes, *, period: int, phase: int) -> None:
         self.at = rule.at

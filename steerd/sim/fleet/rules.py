@@ -1,8 +1,9 @@
 """Other rules, beside steerd in the same fleet: what many would write, and what is published for balancing requests.
 
-The published ones choose for each request, on answers of less than a second ago. A gateway moves a route: all that it sends,
-and each move breaks connections. How each was adapted to that is said with it. All see the same probes as steerd; those that
-go by what PoPs say of themselves see it as old as reports are. A PoP whose last three probes are lost is left at once.
+The published ones choose for each request, on answers of less than a second ago. A gateway moves a route: all that it
+sends, and each move breaks connections. How each was adapted to that is said with it. All see the same probes as
+steerd; those that go by what PoPs say of themselves see it as old as reports are. A PoP whose last three probes are
+lost is left at once.
 """
 
 from abc import ABC, abstractmethod
@@ -108,9 +109,9 @@ class TwoChoices(Hysteresis):
 
 
 class HotCold(Rule):
-    """Prequal's hot-cold lexicographic rule: of the PoPs that are not hot the fastest; if all are hot, the one that is least
-    loaded. There it is each request's, with requests in flight as the load; here each gateway's every ten seconds, in its own
-    second, with the utilisation that PoPs report."""
+    """Prequal's hot-cold lexicographic rule: of the PoPs that are not hot the fastest; if all are hot, the one that is
+    least loaded. There it is each request's, with requests in flight as the load; here each gateway's every ten
+    seconds, in its own second, with the utilisation that PoPs report."""
 
     def choose(self, alive: Sequence[int], moment: Moment) -> int | None:
         if not self.mine(moment):
@@ -124,9 +125,10 @@ class HotCold(Rule):
 
 
 class Weighted(Rule):
-    """Weights from reported utilisation, as gRPC's client-side weighted round robin has them from ORCA reports: what a PoP
-    carries over how loaded it says that it is. There each client spreads its requests by them; a route cannot be
-    spread, so gateways are, by weighted rendezvous hashing: a gateway moves only when the weights do. Distance plays no part."""
+    """Weights from reported utilisation, as gRPC's client-side weighted round robin has them from ORCA reports: what a
+    PoP carries over how loaded it says that it is. There each client spreads its requests by them; a route cannot be
+    spread, so gateways are, by weighted rendezvous hashing: a gateway moves only when the weights do. Distance plays no
+    part."""
 
     def __init__(self, at: int, draw: Random, pops: int) -> None:
         super().__init__(at, draw, pops)

@@ -44,8 +44,8 @@ def table(story: Story, results: Mapping[str, Sequence[Figures]]) -> list[str]:
 
 
 def as_json(story: Story, results: Mapping[str, Sequence[Figures]]) -> list[dict[str, Any]]:
-    """An object for each window: when it is, what happens, and by rule what came of it; shares as ratios, times in seconds,
-    delays in ms."""
+    """An object for each window: when it is, what happens, and by rule what came of it; shares as ratios, times in
+    seconds, delays in ms."""
     return [
         {
             "since_s": first.since,

@@ -47,7 +47,7 @@ class Swing(Table):
 class Script(Table):
     """The whole file."""
 
-    event: Annotated[list[Event | None], Field(max_length=1000)] = []
+    event: Annotated[list[Event | None], Field(default=[], max_length=1000)]
     swing: Swing | None = None
 
 

@@ -1,4 +1,4 @@
-"""Gateways and PoPs on a map: how far they are apart, what each gateway sends, and how a PoP's delay grows with its load.
+"""Gateways and PoPs on a map: how far apart they are, what each gateway sends, how a PoP's delay grows with its load.
 
 Everything is drawn from one seed. Costs and RTTs in ms, times in seconds, loads as a share of a PoP's capacity.
 """
