@@ -149,7 +149,7 @@ def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
 
     from aiomqtt import MqttError
 
-    from steerd.share.client import post
+    from steerd.share.mqtt.client import post
 
     where = f"{settings.host}:{settings.port}"
     try:

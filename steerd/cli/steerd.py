@@ -14,6 +14,7 @@ from steerd.cli import arguments, fleet_options
 from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
+FLEET_CONFIG = Path("/etc/steerd/fleet.toml")
 _DEFAULT = f"default: {CONFIG}"
 
 
@@ -43,7 +44,7 @@ def _code(options: argparse.Namespace) -> int:
 def _done(options: argparse.Namespace) -> int:
     match options.verb:
         case "run":
-            from steerd.cli.run import run
+            from steerd.cli.verbs.run import run
 
             return run(
                 _file(options),
@@ -53,19 +54,19 @@ def _done(options: argparse.Namespace) -> int:
                 level=options.log_level,
             )
         case "init":
-            from steerd.cli.init import init
+            from steerd.cli.verbs.init import init
 
             return init(_file(options), options.sources)
         case "check" if options.live:
-            from steerd.cli.live import check as check_live
+            from steerd.cli.verbs.live import check as check_live
 
             return check_live(_file(options), as_json=options.json)
         case "check":
-            from steerd.cli.configuration import check
+            from steerd.cli.verbs.configuration import check
 
             return check(_file(options))
         case "replay":
-            from steerd.cli.replay import Options, replay
+            from steerd.cli.verbs.replay import Options, replay
 
             baselines = not options.json if options.baselines is None else options.baselines
             chosen = Options(
@@ -73,7 +74,7 @@ def _done(options: argparse.Namespace) -> int:
             )
             return replay(options.config, options.traces, chosen)
         case "export-trace":
-            from steerd.cli.export_trace import export_trace
+            from steerd.cli.verbs.export_trace import export_trace
 
             return export_trace(_file(options), since=options.since, output=options.output, leg=options.leg)
         case "demo":
@@ -81,19 +82,23 @@ def _done(options: argparse.Namespace) -> int:
 
             return demo(as_json=options.json, hold=options.hold, config=options.config)
         case "cleanup":
-            from steerd.cli.run import cleanup
+            from steerd.cli.verbs.run import cleanup
 
             return cleanup(_file(options))
         case "guard":
-            from steerd.cli.run import guard
+            from steerd.cli.verbs.run import guard
 
             return guard(_file(options))
         case "simulate-fleet":
-            from steerd.cli.simulate_fleet import simulate_fleet
+            from steerd.cli.verbs.simulate_fleet import simulate_fleet
 
             return simulate_fleet(options)
+        case "fleet":
+            from steerd.cli.verbs.fleet import fleet
+
+            return fleet(options.config or FLEET_CONFIG, only_check=options.check, level=options.log_level)
         case "reflect":
-            from steerd.cli.reflect import reflect
+            from steerd.cli.verbs.reflect import reflect
 
             return reflect(
                 options.listen,
@@ -248,6 +253,11 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     fleet_options.add(verb("simulate-fleet", "many gateways and PoPs in virtual time: do they herd?", "needs none"))
+    fleet = verb(
+        "fleet", "hear all gateways and PoPs at the broker, and show them: a page, metrics", f"default: {FLEET_CONFIG}"
+    )
+    fleet.add_argument("--check", action="store_true", help="only validate the configuration")
+
     verb("guard", "put the leak guard in place: for the time before the daemon starts")
     verb("cleanup", "remove every kernel object that steerd owns; no daemon needed")
     return parser

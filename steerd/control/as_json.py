@@ -4,22 +4,23 @@ Times are in seconds (`_s`), delays and costs in milliseconds (`_ms`), loss is a
 is null.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from steerd import __version__
 from steerd.config.file.problem import nearest
-from steerd.control import decision, observing, packets, probing, uplinks
+from steerd.control import decision
 from steerd.control.explain import details, explain, explain_event
+from steerd.control.parts import observing, onward, packets, probing, uplinks
+from steerd.control.parts.figures import at, gain, rounded
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched, Terms
 from steerd.core.memory import Standing
 from steerd.core.states import PathState
 from steerd.core.views import Finding, PathView, PolicyView, ProbingView
 from steerd.status.snapshot import Snapshot, Trial, Underlay
-from steerd.text.times import span, utc
+from steerd.text.times import span
 
 Json = dict[str, Any]
 
@@ -28,11 +29,14 @@ def status(seen: Snapshot) -> Json:
     """The gateway as it is now: policies, paths with what every stage knows of them, drains, remarks, the trial."""
     view = seen.view
     costs: dict[str, Json] = {path.path: {} for path in view.paths}
+    further: dict[str, Json] = {path.path: {} for path in view.paths}
     used: dict[str, list[str]] = {path.path: [] for path in view.paths}
     for policy in view.policies:
         for candidate in policy.candidates:
             if "total" in candidate.terms and candidate.path in costs:
-                costs[candidate.path][policy.policy] = _round(candidate.terms["total"])
+                costs[candidate.path][policy.policy] = rounded(candidate.terms["total"])
+                if policy.service:
+                    further[candidate.path][policy.policy] = rounded(candidate.terms["backbone"])
         for one in dict.fromkeys([policy.choice, *(share.path for share in policy.shares)]):
             if one in used:
                 used[one].append(policy.policy)
@@ -56,6 +60,7 @@ def status(seen: Snapshot) -> Json:
                 "tunnel": probing.tunnel(seen.tunnels.get(path.path)),
                 "underlay": _underlay(seen.underlays.get(path.path)),
                 "cost_ms": costs[path.path],
+                "backbone_ms": further[path.path],
                 "used_by": used[path.path],
                 # It may carry a policy again since they were counted.
                 "staying": None if used[path.path] else seen.staying.get(path.path),
@@ -63,7 +68,7 @@ def status(seen: Snapshot) -> Json:
             for path in view.paths
         ],
         "uplinks": uplinks.figures(seen),
-        "drains": [{"pop": drain.pop, "origin": drain.origin, "left_s": _round(drain.left)} for drain in view.drains],
+        "drains": [{"pop": drain.pop, "origin": drain.origin, "left_s": rounded(drain.left)} for drain in view.drains],
         "declined": dict(view.declined),
         "reload": _trial(seen.trial),
         "remarks": list(seen.remarks),
@@ -98,6 +103,7 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
                         "rank": _terms(candidate.rank),
                         "excluded": candidate.excluded,
                         "scout": candidate.scout,
+                        "way": onward.figures(candidate),
                         "findings": findings.get(candidate.path, {}),
                     }
                     for candidate in one.candidates
@@ -124,33 +130,17 @@ def why(seen: Snapshot, policy: Any = None, traces: Mapping[str, Json] | None = 
 def event(one: Switched, wall_ms: int, now_ms: int, trace: Json | None = None) -> Json:
     """One decision that was kept, made at ``wall_ms`` of Unix time."""
     ago = max(0.0, (now_ms - wall_ms) / 1000.0)
-    at = datetime.fromtimestamp(wall_ms / 1000, UTC)
-    when = f"{span(ago)} ago, {at:%F %T} UTC"
+    when = f"{span(ago)} ago, {datetime.fromtimestamp(wall_ms / 1000, UTC):%F %T} UTC"
     return {
         "policies": [],
         "event": {
-            **_at(wall_ms),
+            **at(wall_ms),
             "policy": one.policy,
             **_switched(one, ago, trace),
             "text": explain_event(one, when, trace),
             "details": decision.details(one),
         },
     }
-
-
-def history(
-    rows: Iterable[Mapping[str, Any]],
-    packets: Iterable[Mapping[str, Any]] = (),
-    caps: Iterable[Mapping[str, Any]] = (),
-) -> Json:
-    """Kept decisions, in the order of `rows`: those of `Store.history`; and, of `Store.notes`, when ``packets`` went
-    wrong and ``caps`` of uplinks were neared or reached. What a bad disk made of some is left out."""
-    found: dict[str, list[Json]] = {"switches": [], "packets": [], "uplinks": []}
-    for name, make, kept in (("switches", _row, rows), ("packets", _went, packets), ("uplinks", _turned, caps)):
-        for row in kept:
-            with suppress(Exception):
-                found[name].append(make(row))
-    return found
 
 
 def trace(pop: str, records: Sequence[Mapping[str, Any]]) -> Json:
@@ -168,14 +158,15 @@ def _policy(policy: PolicyView, price: float | None) -> Json:
         "choice": policy.choice,
         "runner_up": policy.runner_up,
         "wanted": policy.wanted,
-        "since_s": _round(policy.since),
-        "dwell_s": _round(policy.dwell),
+        "since_s": rounded(policy.since),
+        "dwell_s": rounded(policy.dwell),
+        "service": policy.service or None,
         "pin": (
-            {"pop": policy.pin, "hard": policy.pin_hard, "left_s": _round(policy.pin_for)}
+            {"pop": policy.pin, "hard": policy.pin_hard, "left_s": rounded(policy.pin_for)}
             if policy.pin is not None
             else None
         ),
-        "shares": [{"path": share.path, "part": _round(share.part)} for share in policy.shares],
+        "shares": [{"path": share.path, "part": rounded(share.part)} for share in policy.shares],
         "error": policy.error,
         "rule": _rule(policy.rule, price) if policy.rule is not None else None,
         "paths": len(policy.candidates),
@@ -184,11 +175,11 @@ def _policy(policy: PolicyView, price: float | None) -> Json:
 
 
 def _rule(rule: Standing, price: float | None) -> Json:
-    switches = {name: _round(cost / price) for name, cost in rule.costs.items()} if price else None
+    switches = {name: rounded(cost / price) for name, cost in rule.costs.items()} if price else None
     return {
         "leader": rule.leader,
-        "leads_for_s": _round(rule.leads_for),
-        "costs_ms_s": {name: _round(cost) for name, cost in rule.costs.items()},
+        "leads_for_s": rounded(rule.leads_for),
+        "costs_ms_s": {name: rounded(cost) for name, cost in rule.costs.items()},
         "costs_switches": switches,
     }
 
@@ -201,15 +192,15 @@ def _path(path: PathView, probed: ProbingView | None) -> Json:
         "uplink": path.uplink,
         "state": "captive" if captive else path.state.value,
         "reason": path.reason,
-        "since_s": _round(path.since),
-        "rtt_ms": _round(path.rtt),
-        "rtt_sd_ms": _round(path.sd),
-        "jitter_ms": _round(path.jitter),
-        "loss": _round(path.loss, 6),
+        "since_s": rounded(path.since),
+        "rtt_ms": rounded(path.rtt),
+        "rtt_sd_ms": rounded(path.sd),
+        "jitter_ms": rounded(path.jitter),
+        "loss": rounded(path.loss, 6),
         "samples": path.n,
-        "age_s": _round(path.age),
-        "every_s": _round(path.every),
-        "hold_s": _round(path.hold),
+        "age_s": rounded(path.age),
+        "every_s": rounded(path.every),
+        "hold_s": rounded(path.hold),
         "scout": path.scout,
         "mtu": path.size and path.size.mtu,
         "device_mtu": path.size and path.size.device_mtu,
@@ -225,8 +216,8 @@ def _trial(trial: Trial | None) -> Json | None:
     if trial is None:
         return None
     if trial.left is not None:
-        return {"state": trial.state, "left_s": _round(trial.left)}
-    return {"state": trial.state, "ago_s": _round(trial.ago), "problems": list(trial.problems)}
+        return {"state": trial.state, "left_s": rounded(trial.left)}
+    return {"state": trial.state, "ago_s": rounded(trial.ago), "problems": list(trial.problems)}
 
 
 def _switched(one: Switched, ago: float, trace: Json | None) -> Json:
@@ -237,7 +228,7 @@ def _switched(one: Switched, ago: float, trace: Json | None) -> Json:
         "reason": one.reason.value,
         "by": one.by,
         "rule": one.rule,
-        "ago_s": _round(ago),
+        "ago_s": rounded(ago),
         "gain_ms": gain(one.evidence, one.old, one.new),
         "evidence": {path: _terms(terms) for path, terms in one.evidence.items()},
         "excluded": dict(one.excluded),
@@ -246,49 +237,5 @@ def _switched(one: Switched, ago: float, trace: Json | None) -> Json:
     }
 
 
-def _row(row: Mapping[str, Any]) -> Json:
-    return {
-        **_at(row["wall_ms"]),
-        **{key: row.get(key) for key in ("event_id", "policy")},
-        "from": row.get("old"),
-        "to": row.get("new"),
-        **{key: row.get(key) for key in ("reason", "by", "rule")},
-        **({"paper": True} if row.get("paper") else {}),
-        "gain_ms": gain(row.get("evidence") or {}, row.get("old"), row.get("new")),
-        "trace": (row.get("trace") or {}).get("verdict"),
-    }
-
-
-def _went(row: Mapping[str, Any]) -> Json:
-    lasted = row["lasted"]
-    return {
-        **_at(row["wall_ms"]),
-        "policy": row["policy"],
-        "wrong": lasted is None,
-        "why": row["why"],
-        "lasted_s": None if lasted is None else _round(lasted),
-    }
-
-
-def _turned(row: Mapping[str, Any]) -> Json:
-    return {**_at(row["wall_ms"]), **{key: row[key] for key in ("uplink", "state", "why")}}
-
-
-def _at(wall_ms: int) -> Json:
-    return {"at": utc(wall_ms), "wall_ms": wall_ms}
-
-
-def gain(evidence: Mapping[Any, Terms], old: str | None, new: str | None) -> float | None:
-    """By how much the new choice was cheaper, in ms; None when one of them was not known."""
-    costs: Sequence[float | None] = [evidence.get(path, {}).get("total") for path in (old, new)]
-    return None if costs[0] is None or costs[1] is None else _round(costs[0] - costs[1])
-
-
 def _terms(terms: Terms) -> Json:
-    return {name: _round(value) for name, value in terms.items()}
-
-
-def _round(value: float | None, digits: int = 3) -> float | None:
-    if value is None or value - value != 0:  # JSON has no infinity
-        return None
-    return round(value, digits)
+    return {name: rounded(value) for name, value in terms.items()}

@@ -3,15 +3,16 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from steerd.control import observing, packets, probing, traces, uplinks
+from steerd.control.parts import observing, packets, probing, traces, uplinks
+from steerd.control.parts.history import lines, when
 from steerd.text.lines import table
 from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
 """Paths that a screen has room for."""
+_MEASURED: Final = ("PATH", "STATE", ">RTT", ">JITTER", ">LOSS")
 _GOOD: Final = {"up", "steering", "observing", "open"}
 _BAD: Final = {"down", "captive", "absent", "blocked", "local-outage", "reached"}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
@@ -28,6 +29,7 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
     counted = any(one.get("packets") for one in answer["policies"])
     looks = bool(answer.get("observing"))
     added = ["GOES"] if looks else ["PACKETS"] if counted else []
+    further = any(one.get("backbone_ms") for one in paths)
     said = ", only observes: nothing is steered, see `steerctl savings`" if looks else ""
     parts = [
         f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}{said}",
@@ -49,14 +51,15 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
             colour=colour,
         ),
         _table(
-            ["PATH", "STATE", ">RTT", ">JITTER", ">LOSS", ">COST", ">HEARD", "USED BY", "NOTE"],
+            [*_MEASURED, *([">BACKBONE"] if further else []), ">COST", ">HEARD", "USED BY", "NOTE"],
             [
                 [
                     one["path"],
                     _mark(one["state"]),
                     milliseconds(one["rtt_ms"]),
                     milliseconds(one["jitter_ms"]),
-                    f"{one['loss'] * 100:.1f} %",
+                    "-" if one["loss"] is None else f"{one['loss'] * 100:.1f} %",
+                    *([_cost(one.get("backbone_ms") or {})] if further else []),
                     _cost(one["cost_ms"]),
                     span(one["age_s"]),
                     ",".join(one["used_by"]) or "-",
@@ -128,12 +131,12 @@ def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
 
 
 def history(answer: Mapping[str, Any]) -> str:
-    """Switches, when packets went wrong, and when caps were neared or reached, in local time."""
+    """Switches, and below them all else that happened, in local time, each newest first."""
     switches = _table(
         ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", ">GAIN", "EVENT"],
         [
             [
-                _when(one),
+                when(one["wall_ms"]),
                 one["policy"],
                 one["from"] or "-",
                 one["to"] or "-",
@@ -148,17 +151,7 @@ def history(answer: Mapping[str, Any]) -> str:
         ],
         colour=False,
     )
-    went = [
-        f"{_when(one)}  {one['policy']}: "
-        + (f"! {one['why']}" if one["wrong"] else f"packets are right again, after {span(one['lasted_s'])}")
-        for one in answer.get("packets", ())
-    ]
-    caps = [f"{_when(one)}  {one['why']}" for one in answer.get("uplinks", ())]
-    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(went), "\n".join(caps)]))
-
-
-def _when(one: Mapping[str, Any]) -> str:
-    return datetime.fromtimestamp(one["wall_ms"] / 1000).astimezone().strftime("%F %T")
+    return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(lines(answer))]))
 
 
 def connections(answer: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from steerd.control import costs
+from steerd.control.parts import costs
 from steerd.core.effects import Switched, Terms
 from steerd.core.rules.panel import TESTS
 from steerd.core.states import Reason
@@ -18,6 +18,7 @@ _BY: Final[Mapping[str, str]] = {
     "loss": "for its loss",
     "load": "since its PoP is loaded",
     "own_load": "for what our own traffic would add there",
+    "backbone": "for how far the service is from its PoP",
     "bias": "for its bias",
     "uplink": "for what its uplink costs",
     "mtu": "since large packets vanish on it",

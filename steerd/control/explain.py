@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from steerd.control import costs, decision, traces
-from steerd.control.packets import sentence
+from steerd.control import decision
+from steerd.control.parts import costs, onward, traces
+from steerd.control.parts.packets import sentence
 from steerd.core.effects import Switched
 from steerd.core.memory import Standing
 from steerd.core.rules.panel import LEAD
@@ -51,7 +52,7 @@ def explain(
     lines += _scouts(policy, paths or {})
     if own := max((one.terms.get("own_load", 0.0) for one in policy.candidates), default=0.0):
         lines.append(f"Its own traffic would add {milliseconds(own)} to any other path; their costs have it.")
-    lines += [line for said in uplinks for line in wrapped(said)]
+    lines += [line for said in (*onward.sentences(policy, paths or {}), *uplinks) for line in wrapped(said)]
     if policy.last is not None:
         ago = span(max(0.0, now - policy.last.at))
         lines += ["", *wrapped(f"Decision {policy.last.event_id}, {ago} ago: it moved {_move(policy.last)}.")]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steerd.config.file.problem import nearest
+from steerd.control.parts.history import KINDS, wanted
 from steerd.control.server import RefusedError, Request
 from steerd.control.verbs import confirmable
 from steerd.core.events import Order, Verb
@@ -91,6 +92,15 @@ def since(request: Request) -> float:
         return parse(request.get("since", 86400.0))
     except ValueError as error:
         raise RefusedError(f"since: {error}") from error
+
+
+def of_history(request: Request, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a history what is asked for: of one `kind`, of a `policy`, of a `path` or PoP. RefusedError: there is no such
+    kind."""
+    kind = request.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise RefusedError(f"kind: must be one of {', '.join(KINDS)}")
+    return wanted(found, kind=kind, policy=request.get("policy"), path=request.get("path"))
 
 
 def confirm_within(request: Request) -> float | None:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from steerd.config.file.problem import EX_CONFIG
 from steerd.control.verbs import VERBS
 from steerd.faults import Boundary
+from steerd.net import peer
 from steerd.net.sockets import closed_on_error
 
 _log = logging.getLogger(__name__)
@@ -147,6 +148,7 @@ class ControlServer:
             writer.close()
             return
         self._clients.add(task)
+        peer.PEER.set(peer.of(writer.get_extra_info("socket")))  # of this task alone
         try:
             await self._serve(reader, writer, task)
             writer.close()

@@ -123,10 +123,18 @@ _ROWS: Final = (
     ),
     Verb(
         "history",
-        "switches, when packets went wrong, and when caps were neared or reached, newest first",
+        "switches, outages, paths, orders, reloads, packets that went wrong, caps: newest first",
         (
             _argument(
                 "--since", key="since", type=duration, default=86400.0, metavar="1h", help="how far back (default: 1d)"
+            ),
+            _argument("--policy", key="policy", metavar="POLICY", help="what concerns this policy alone"),
+            _argument("--path", key="path", metavar="PATH", help="what concerns this path, or this PoP's paths, alone"),
+            _argument(
+                "--kind",
+                key="kind",
+                metavar="KIND",
+                help="switch, outage, path, share, order, reload, packets or uplink: those alone",
             ),
         ),
         _text("history"),

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from steerd.core.events import Event, Shares
 from steerd.core.settings import PathId, PolicyId
-from steerd.core.states import PathState, Reason
+from steerd.core.states import PathState, PolicyState, Reason
 
 # Wanted state: idempotent, the latest replaces the former.
 
@@ -58,10 +58,24 @@ class Switched(NamedTuple):
 
 
 class PathChanged(NamedTuple):
+    """A path's health is another. ``used_by``: the policies that want it now."""
+
     path: PathId
     old: PathState
     new: PathState
     reason: str
+    at: float
+    used_by: tuple[PolicyId, ...] = ()
+
+
+class PolicyChanged(NamedTuple):
+    """Whether a policy's traffic can be carried is another matter now: an outage begins, ends, or is of another kind.
+    ``why`` in words, where it cannot."""
+
+    policy: PolicyId
+    old: PolicyState
+    new: PolicyState
+    why: str
     at: float
 
 
@@ -82,7 +96,7 @@ class Declined(NamedTuple):
     reason: str
 
 
-Fact = Switched | PathChanged | Shared | Declined
+Fact = Switched | PathChanged | PolicyChanged | Shared | Declined
 Effect = Cadence | Steer | Fact
 
 

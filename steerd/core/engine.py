@@ -16,6 +16,7 @@ from steerd.core.events import (
     Carried,
     Configured,
     Event,
+    Hints,
     Installed,
     Link,
     Order,
@@ -29,6 +30,7 @@ from steerd.core.events import (
     UplinkPrice,
 )
 from steerd.core.memory import Memory
+from steerd.core.policy import onward
 from steerd.core.policy.decisions import Decisions
 from steerd.core.policy.drains_and_pins import Drains
 from steerd.core.policy.obey import obey
@@ -47,7 +49,7 @@ STEP_MAX: Final = 2.0
 """A round counts for at most this many times the one before it."""
 
 DOUBTFUL: Final = (PathState.UP, PathState.SUSPECT)
-REPLY, OVERDUE, LOCAL, VOID = Outcome.REPLY, Outcome.OVERDUE, Outcome.LOCAL, Outcome.VOID  # looked up once
+OVERDUE, LOCAL, VOID = Outcome.OVERDUE, Outcome.LOCAL, Outcome.VOID  # to look a member up costs a call each time
 
 
 class Engine:
@@ -85,6 +87,7 @@ class Engine:
         """The door for traces, where a round is what was sampled at one time: the samples, and then the round's end. It
         does what `feed` does with each of them, needs ``settings.offline``, and asks for no cadence."""
         paths, rtts, at = self.paths, swept.rtts, swept.sent_at
+        decisions = self._decisions
         for place, id_ in enumerate(swept.paths):  # `zip` takes longer to start than most rounds to end
             rtt, path = rtts[place], paths[id_]
             if rtt is None or not path.up:
@@ -92,9 +95,10 @@ class Engine:
             else:
                 path.measured(rtt, at, 0)
         self._heard = True
-        self._decisions.answered(now)
+        if decisions.stranded or decisions.postponed:
+            decisions.answered(now)
         self._end_round(now)
-        return self._decisions.out.taken()
+        return decisions.out.taken()
 
     def next_deadline(self) -> float:
         """When `feed` wants to be called at the latest; inf: only with an event."""
@@ -119,8 +123,6 @@ class Engine:
     def policies(self) -> Mapping[PolicyId, Policy]:
         return self._decisions.policies
 
-    # Time
-
     def _schedule(self) -> None:
         self._next_expiry = self._decisions.next_expiry()
         round_ends = inf if self.settings.offline else self._round_began + self.settings.round
@@ -144,11 +146,12 @@ class Engine:
         """Nothing was measured in a void round, so it counts for nothing; neither does sleep."""
         dt = 0.0
         if self._heard:
-            dt = min(now - self._round_began, STEP_MAX * self._step)
+            dt = now - self._round_began
+            if dt > STEP_MAX * self._step:
+                dt = STEP_MAX * self._step
             if dt > 0.0:
                 self._step = dt
-        self._round_began = now
-        self._heard = False
+        self._round_began, self._heard = now, False
         if self._silent:
             self._silent = {id_: path for id_, path in self._silent.items() if path.silent}
             for path in self._silent.values():
@@ -160,8 +163,6 @@ class Engine:
                 self._weigh(now)
             self._decisions.carry(now)
             self._decisions.ask_cadences()
-
-    # Events
 
     def _told(self, event: Told, now: float) -> None:
         match event:
@@ -175,6 +176,9 @@ class Engine:
                 self._decisions.installed(event, now)
             case PopState():
                 self._pop_state(event, now)
+            case Hints():
+                self._decisions.cadences.hint(event.pops, self.paths.values(), self.settings.max_active)
+                self._decisions.ask_cadences()
             case UplinkPrice():
                 self._charges.priced(event)
                 self._weigh(now)
@@ -198,11 +202,6 @@ class Engine:
         outcome = event.outcome
         if outcome is not LOCAL and outcome is not VOID:
             self._heard = True
-            if outcome is REPLY and path.up and path.single and not path.asked.unsent:  # nearly all: no more to it
-                path.measured(event.rtt * 1e3, event.sent_at, 0)
-                if path.rate:
-                    self._decisions.heard(path)
-                return self._decisions.answered(now)
         before, known = path.health.state, path.known
         changed = path.probed(event, now)
         if path.rate:
@@ -225,7 +224,7 @@ class Engine:
         """Something became of a probe; ``before`` and ``known``: what was true of the path until then."""
         if changed or known is not path.known:
             self._health_changed(path, before, now)
-        else:
+        elif self._decisions.stranded or self._decisions.postponed:
             self._decisions.answered(now)
 
     def _of_path(self, path: Path, event: Link | PathMtu | Tunnel | Carried, now: float) -> None:
@@ -253,7 +252,8 @@ class Engine:
     def _health_changed(self, path: Path, before: PathState, now: float) -> None:
         health = path.health
         if health.state is not before:
-            self._decisions.out.tell(PathChanged(path.id, before, health.state, health.reason, now))
+            used_by = tuple(one.id for one in self.policies.values() if one.assignment.wanted == path.id)
+            self._decisions.out.tell(PathChanged(path.id, before, health.state, health.reason, now, used_by))
         # A mere doubt, or its end, changes nothing of what may be used, as long as nobody ordered anything.
         doubt = before in DOUBTFUL and health.state in DOUBTFUL and path.samples > 1 and not health.blind
         self._decisions.health_changed(path, now, doubt=doubt)
@@ -262,7 +262,7 @@ class Engine:
     def _pop_state(self, event: PopState, now: float) -> None:
         if all(path.pop != event.pop for path in self.paths.values()):
             return self._decisions.out.decline(event, "unknown PoP")
-        self._charges.loaded(event, now)
+        self._charges.said(event, now)
         self._weigh(now)
         if self.drains.accepts(event, now, self._decisions.out.decline):
             self._decisions.reconsider(now)
@@ -272,6 +272,7 @@ class Engine:
         """A matter of price, as the size of packets is: the rules look at the end of the round."""
         for path in self._charges.weigh(self.paths.values(), now):
             self._reprice(path)
+        onward.lead(self.policies.values(), self._charges.backbone, now)
 
     def _reprice(self, path: Path) -> None:
         for policy in self.policies.values():
@@ -292,9 +293,8 @@ class Engine:
         self._decisions.configure(settings, self.paths, anew=anew, heard_by=heard_by)
         if settings.round != self.settings.round:
             self._round_began, self._step = now, inf
-        self.settings = settings
-        self._silent = {}
+        self.settings, self._silent = settings, {}
+        self._weigh(now)
         if old:
             self._decisions.reconsider(now)
-        self._weigh(now)
         self._decisions.ask_cadences()

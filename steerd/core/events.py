@@ -90,13 +90,31 @@ class Tunnel(NamedTuple):
     stale: str
 
 
+class BackboneLink(NamedTuple):
+    """What a PoP measures of its link ``to`` another PoP, or to a service: RTT in ms, loss from 0 to 1."""
+
+    to: str
+    rtt: float
+    loss: float
+
+
+class BackboneLinks(NamedTuple):
+    """What a PoP says of its links. It says so every ``interval`` seconds; ``age``: how old this is, in seconds."""
+
+    links: tuple[BackboneLink, ...]
+    interval: float = 10.0
+    age: float = 0.0
+
+
 class PopState(NamedTuple):
-    """What a PoP says of itself. ``load`` 0 to 1, or None when it does not say; ``age`` in seconds."""
+    """What a PoP says of itself. ``load`` 0 to 1, or None when it does not say; ``age``: that of the load, in seconds.
+    ``backbone``: its links, None when it does not speak of them."""
 
     pop: str
     accepting: bool
     load: float | None = None
     age: float = 0.0
+    backbone: BackboneLinks | None = None
 
 
 class Carried(NamedTuple):
@@ -104,6 +122,13 @@ class Carried(NamedTuple):
 
     path: PathId
     rate: float
+
+
+class Hints(NamedTuple):
+    """The PoPs that gateways of this region measure, the nearest first. Nothing is believed of them: scouts that stand
+    first there are looked at more often."""
+
+    pops: tuple[str, ...] = ()
 
 
 class UplinkPrice(NamedTuple):
@@ -160,5 +185,5 @@ class Configured(NamedTuple):
     settings: Settings
 
 
-Told = Link | PathMtu | Tunnel | Carried | PopState | UplinkPrice | Order | Installed | Configured
+Told = Link | PathMtu | Tunnel | Carried | PopState | Hints | UplinkPrice | Order | Installed | Configured
 Event = Probed | Told

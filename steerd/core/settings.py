@@ -75,6 +75,9 @@ class PolicySettings:
     counts, and ``codec`` does. ``preferred`` gives paths that are worth something to this policy, in ms, by which
     they are cheaper. For ``min_dwell`` seconds after a switch only force moves the policy. Up to ``spread`` paths
     share its traffic, those that cost at most ``spread_within`` ms more than the choice.
+
+    ``service``: where its traffic goes from the PoP on ("": that costs nothing); ``through``: the PoPs that it may
+    cross on its way there.
     """
 
     policy: PolicyId
@@ -90,6 +93,8 @@ class PolicySettings:
     min_dwell: float = 0.0
     spread: int = 1
     spread_within: float = 50.0
+    service: str = ""
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ class Settings:
     ``load_penalty`` in ms: what a path costs more whose PoP says that it is fully loaded. ``gate``: the g of what keeps
     many gateways from moving together (`steerd.core.policy.gate`; 0: they may). ``failover_within`` in ms: at a
     fail-over a path that is so much worse than the best has 1/e of its chance to be taken (0: it has none).
+    ``backbone_max`` in ms: the most that the way from a PoP to a policy's service costs, and what it costs while
+    nothing is known of it.
     """
 
     paths: tuple[PathSettings, ...] = ()
@@ -140,6 +147,7 @@ class Settings:
     ignore_below: float = 2.0
     mtu_penalty: float = 100.0
     load_penalty: float = 0.0
+    backbone_max: float = 100.0
     max_active: int = 12
     scout_interval: float = 30.0
     gate: float = 0.0

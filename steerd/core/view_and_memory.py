@@ -11,7 +11,10 @@ from steerd.core.policy.drains_and_pins import Drains, Pin
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PathState
 from steerd.core.views import CandidateView, DrainView, PathView, PolicyView, View
+
+DEAD: Final = (PathState.DOWN, PathState.ABSENT)
 
 ONLY_SECONDS: Final = 90.0
 """Times longer than this are told in minutes."""
@@ -105,7 +108,7 @@ def _left(until: float | None, now: float) -> float | None:
 
 def _path(path: Path, policies: Mapping[PolicyId, Policy], now: float) -> PathView:
     health = path.health
-    known = path.samples > 0
+    known = path.samples > 0 and path.health.state not in DEAD  # what was true before it died is no figure of now
     worst = max(path.asked.counted, key=lambda leg: leg.mean)
     roles = [role for role in (policy.role(path) for policy in policies.values()) if role is not None]
     return PathView(
@@ -118,15 +121,22 @@ def _path(path: Path, policies: Mapping[PolicyId, Policy], now: float) -> PathVi
         rtt=worst.mean if known else None,
         sd=worst.sd if known else None,
         jitter=worst.jitter if known else None,
-        loss=max(leg.loss for leg in path.asked.counted),
+        loss=_loss(path, known=known),
         n=path.samples,
-        age=now - path.answered_at if known else None,
+        age=now - path.answered_at if path.samples else None,
         every=path.cadence.every if path.cadence is not None else None,
         patience=path.patience,
         hold=health.held(now),
         size=path.size,
         scout=all(role is Role.SCOUT for role in roles) if roles else False,
     )
+
+
+def _loss(path: Path, *, known: bool) -> float | None:
+    """All, of a path that does not answer; of one that nobody could ask yet nothing is known."""
+    if known:
+        return max(leg.loss for leg in path.asked.counted)
+    return 1.0 if path.health.state is PathState.DOWN or path.missed else None
 
 
 def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
@@ -152,6 +162,7 @@ def _policy(policy: Policy, drains: Drains, now: float) -> PolicyView:
         dwell=policy.dwell(now),
         shares=kernel.shares,
         rule=policy.standing(now),
+        service=policy.settings.service,
     )
 
 
@@ -159,7 +170,9 @@ def _candidate(policy: Policy, path: Path, eligible: Eligibility) -> CandidateVi
     price, held = policy.prices[path.id], path.health.held(eligible.now)
     rank: Terms = {**({"hold": held} if held else {}), **price.shown()}
     scout = policy.role(path) is Role.SCOUT
-    return CandidateView(path.id, price.terms(), eligible.passed_over(path.id), rank, scout=scout)
+    terms = {} if path.health.state in DEAD else price.terms()
+    way = (policy.ways or {}).get(path.pop)
+    return CandidateView(path.id, terms, eligible.passed_over(path.id), rank, scout=scout, way=way)
 
 
 def _outlook(policy: Policy, now: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from steerd.core.cost.backbone import Way
 from steerd.core.effects import Switched, Terms
 from steerd.core.events import PathMtu, Shares
 from steerd.core.memory import Standing
@@ -29,9 +30,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PathView:
-    """What is believed of a path. RTT, sd, jitter in ms; ``age`` is the time since the last reply, in
-    seconds (None: never heard); ``hold`` is how long it still ranks behind others. ``size`` is what was found last of
-    how large packets may be (None: nothing yet). ``scout``: it is looked at only now and then."""
+    """What is believed of a path; None: nothing, as of a dead one. RTT, sd, jitter in ms; ``loss`` from 0 to 1, of
+    a dead path all; ``age`` is the time since the last reply, in seconds (None: never heard); ``hold`` is how long it
+    still ranks behind others. ``size`` is what was found last of how large packets may be (None: nothing yet).
+    ``scout``: it is looked at only now and then."""
 
     path: PathId
     pop: str
@@ -42,7 +44,7 @@ class PathView:
     rtt: float | None
     sd: float | None
     jitter: float | None
-    loss: float
+    loss: float | None
     n: int
     age: float | None
     every: float | None
@@ -95,13 +97,15 @@ class TunnelView(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class CandidateView:
     """One path as one policy sees it now. ``terms``: the cost's terms with ``total``, in ms (empty when
-    nothing is known); ``excluded``: why it may not be used now, or None; ``scout``: the rule is not shown it."""
+    nothing is known); ``excluded``: why it may not be used now, or None; ``scout``: the rule is not shown it; ``way``:
+    from its PoP to the policy's service, None where none is known."""
 
     path: PathId
     terms: Terms
     excluded: str | None
     rank: Terms
     scout: bool = False
+    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ class PolicyView:
     shares: Shares = ()
     rule: Standing | None = None
     mismatch: str | None = None  # the error, where all is in place and packets go elsewhere, or nowhere, all the same
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,11 @@ from steerd import __version__
 from steerd.config.change import StageError
 from steerd.config.settings import Config
 from steerd.control.server import ControlServer, TakenError
-from steerd.core.effects import Fact, Switched
+from steerd.core.effects import Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Event, Observed
 from steerd.core.memory import Memory
 from steerd.core.policy.drains_and_pins import local, unconfirmed
-from steerd.daemon import journal
 from steerd.daemon.answers.answers import Answers
 from steerd.daemon.answers.connections import Connections
 from steerd.daemon.answers.explaining import Explaining
@@ -28,6 +27,7 @@ from steerd.daemon.answers.planning import Planning
 from steerd.daemon.answers.tracing import Tracing
 from steerd.daemon.driver import Driver
 from steerd.daemon.fleet import Fleet
+from steerd.daemon.journal import Journal
 from steerd.daemon.liveness import Liveness
 from steerd.daemon.noticing import Noticing
 from steerd.daemon.notify import notify
@@ -126,7 +126,7 @@ class Daemon:
             self._probing.prepare,
             steering.prepare_routes,
         )
-        driver.facts.listen(Fact, partial(journal.tell, observing=observing))
+        self._journal = Journal(driver, store.noted, observing=observing)
         if savings is not None:
             driver.facts.listen(Switched, savings.switched)
 
@@ -225,6 +225,7 @@ class Daemon:
         )
 
     def _reload_ended(self, ok: bool) -> None:
+        self._journal.reloaded(self._reload.problems, self._reload.changed)
         self._noticing.reloaded(self._reload.problems, self._reload.changed)
         self._reloaded(ok)
 

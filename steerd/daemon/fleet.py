@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from steerd.config.change import StageChange, Swap
 from steerd.config.settings import Config
 from steerd.core.effects import Switched
-from steerd.core.events import Order, Verb
+from steerd.core.events import Hints, Order, Verb
 from steerd.core.policy.drains_and_pins import POP, spoken, withdrawal
 from steerd.daemon.driver import Driver
 from steerd.daemon.tasks import Tasks
@@ -76,10 +76,7 @@ class Fleet:
         memory, now = self._driver.memory(), time.monotonic()
         due = withdrawal(memory) if self._orders is None else self._orders.due(memory, now)
         for order in due:
-            declined = self._driver.order(order)
-            log.info(
-                "%s: %s %s%s", order.origin, order.verb, order.subject, f" declined: {declined}" if declined else ""
-            )
+            self._driver.order(order)
         self.remember()
 
     def kept(self) -> Mapping[str, str]:
@@ -90,10 +87,12 @@ class Fleet:
         """Begin to share, if a broker is configured; after `read_orders`."""
         if self._config.mqtt is None:
             return
-        from steerd.share import framing, link, reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
+        from steerd.share import hints, reports  # noqa: PLC0415 (gateways without a broker do not pay for it)
         from steerd.share.gateway import Share  # noqa: PLC0415
+        from steerd.share.mqtt import framing, link  # noqa: PLC0415
 
         self._metrics.refusals("pop", reports.REASONS)
+        self._metrics.refusals("region", hints.REASONS)
         self._metrics.refusals("broker", (*framing.REASONS, link.PASSED_OVER))
         self._share = Share(
             self._config.mqtt,
@@ -101,6 +100,7 @@ class Fleet:
             pops=self._pops(),
             snapshot=self._driver.view,
             on_pop_state=self._driver.feed,
+            on_hints=self._driver.feed,
             refuse=self._refuse,
             orders=self._orders,
             on_orders=self.follow_orders,
@@ -154,6 +154,7 @@ class Fleet:
         """Nobody is left, at this broker, who could take back what PoPs said at the one before it."""
         for pop in sorted(spoken(self._driver.memory()) & self._pops()):
             self._driver.feed(Order(Verb.UNDRAIN, pop, origin=POP))
+        self._driver.feed(Hints())
 
     def _switched(self, fact: Switched) -> None:
         if self._share is not None:

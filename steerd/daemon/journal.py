@@ -1,36 +1,56 @@
-"""What the log says of the engine's facts."""
+"""What happens, told in the log; and kept for `steerctl history`, where that is worth it."""
 
 import logging
+import time
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
-from steerd.core.effects import Declined, Fact, PathChanged, Shared, Switched
-from steerd.core.events import Shares
-from steerd.core.states import PathState, Reason
+from steerd.core.effects import Declined, PathChanged, PolicyChanged, Shared, Switched
+from steerd.core.events import Order
+from steerd.core.states import Reason
+from steerd.daemon.driver import Driver
+from steerd.net.peer import PEER
+from steerd.status.notes import Kind, Note, Notes
 
-log = logging.getLogger("steerd")
-
-CHATTER: Final = frozenset({PathState.UP, PathState.SUSPECT})
-"""States between which a path may go several times a minute: told at debug level."""
-
-
-def tell(fact: Fact, *, observing: bool = False) -> None:
-    """Write it down; ``observing``: a switch is on paper."""
-    match fact:
-        case Switched():
-            log.info("%s%s", "would move " if observing else "", sentence(fact))
-        case Shared():
-            log.info("%s: shared by %s: %s", fact.policy, _shares(fact.new), fact.why)
-        case PathChanged():
-            level = logging.DEBUG if {fact.old, fact.new} <= CHATTER else logging.INFO
-            log.log(level, "%s is %s: %s", fact.path, fact.new, fact.reason)
-        case Declined():
-            log.warning("declined: %s (%s)", fact.reason, type(fact.event).__name__)
-        case _:
-            assert_never(fact)
+log: Final = logging.getLogger("steerd")
 
 
-def _shares(shares: Shares) -> str:
-    return ", ".join(f"{share.path} {share.part * 100:.0f} %" for share in shares) or "nobody else"
+class Journal:
+    """Listens to ``driver``. ``keep`` takes what is kept, at a Unix time in ms; ``observing``: what is decided is on
+    paper."""
+
+    def __init__(self, driver: Driver, keep: Callable[[int, Note], None], *, observing: bool) -> None:
+        self._keep = keep
+        self._observing = observing
+        self._notes = notes = Notes(self._noted, on_paper=observing)
+        self._declined: object = None
+        driver.facts.listen(Switched, self._switched)
+        driver.facts.listen(PolicyChanged, notes.policy)
+        driver.facts.listen(PathChanged, notes.path)
+        driver.facts.listen(Shared, notes.shared)
+        driver.facts.listen(Declined, self._was_declined)
+        driver.events.listen(Order, self._ordered)
+
+    def reloaded(self, problems: Sequence[str], changed: Sequence[str]) -> None:
+        """The configuration was read again: what is wrong with it, or what it changed."""
+        self._notes.reloaded(problems, changed, by=PEER.get())
+
+    def _noted(self, note: Note) -> None:
+        if note.kind is not Kind.RELOAD:  # `Reload` tells what is wrong, and what it changed, line by line
+            log.log(note.level, "%s", note.text)
+        self._keep(int(time.time() * 1000), note)
+
+    def _switched(self, fact: Switched) -> None:
+        log.info("%s%s", "would move " if self._observing else "", sentence(fact))
+
+    def _was_declined(self, fact: Declined) -> None:
+        self._declined = fact.event
+        log.warning("declined: %s (%s)", fact.reason, type(fact.event).__name__)
+
+    def _ordered(self, order: Order) -> None:
+        if order is not self._declined:
+            peer = PEER.get()
+            self._notes.order(order, time.monotonic(), by=f"{order.origin} {peer}" if peer else order.origin)
 
 
 def sentence(switched: Switched) -> str:

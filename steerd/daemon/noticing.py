@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from steerd.config.change import StageChange, Swap
@@ -16,16 +16,12 @@ from steerd.daemon import journal
 from steerd.daemon.driver import Driver
 from steerd.hooks.hooks import Hooks
 from steerd.hooks.notice import Notice, Topic
+from steerd.status.notes import CHATTER, OUT
 from steerd.text.times import span, utc
 
 EVERY: Final = 5.0
 """Seconds between two looks when nothing happens: drains end by themselves."""
 _SOON: Final = 0.05  # so long changes are gathered before a look at them
-_OUT: Final[Mapping[PolicyState, str]] = {
-    PolicyState.HELD: "no path can be used; its traffic stays where it was, and goes nowhere",
-    PolicyState.BLOCKED: "no path can be used; its traffic is blocked",
-    PolicyState.LOCAL_OUTAGE: "nothing answers on its uplink: the fault is on this side",
-}
 
 
 class Noticing:
@@ -104,7 +100,7 @@ class Noticing:
         self._soon()
 
     def _path_changed(self, fact: PathChanged) -> None:
-        if not {fact.old, fact.new} <= journal.CHATTER:
+        if not {fact.old, fact.new} <= CHATTER:
             text = f"{fact.path} is {fact.new}: {fact.reason}"
             self._tell(
                 Topic.PATH, text, path=fact.path, **{"from": fact.old.value, "to": fact.new.value}, why=fact.reason
@@ -131,9 +127,9 @@ class Noticing:
     def _outage(self, policy: PolicyView, now: float) -> None:
         name, state = policy.policy, policy.state
         before = self._out.get(name)
-        if state in _OUT and (before is None or before[0] is not state):
+        if state in OUT and (before is None or before[0] is not state):
             self._out[name] = state, before[1] if before else now
-            text = f"{name}: {self._on_paper}{_OUT[state]}"
+            text = f"{name}: {self._on_paper}{OUT[state]}"
             self._tell(Topic.OUTAGE, text, policy=name, state=state.value, over=False, **self._paper)
         elif before and state is PolicyState.STEERING:
             del self._out[name]

@@ -11,12 +11,13 @@ from pydantic import ValidationError
 from steerd import __version__
 from steerd.config.settings import MqttSettings
 from steerd.core.effects import Switched
-from steerd.core.events import PopState
+from steerd.core.events import Hints, PopState
 from steerd.core.views import View
+from steerd.share.hints import Rollups
 from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
+from steerd.share.mqtt.session import BACKOFF, Session
 from steerd.share.orders import Orders
 from steerd.share.reports import Reports
-from steerd.share.session import BACKOFF, Session
 from steerd.share.topics import Topics
 
 EVENT_EXPIRY: Final = 3600.0
@@ -40,6 +41,7 @@ class Share:
         pops: Collection[str],
         snapshot: Callable[[], View],
         on_pop_state: Callable[[PopState], None],
+        on_hints: Callable[[Hints], None] = lambda _: None,
         refuse: Callable[[str, str, str], None],
         on_connected: Callable[[bool], None],
         on_message: Callable[[str], None],
@@ -57,6 +59,7 @@ class Share:
         self._clock = clock
         self._topics = Topics(settings.tenant, settings.region, settings.gateway)
         self._reports = Reports(self._topics, pops, on_pop_state, refuse, wall)
+        self._rollups = Rollups(self._topics, settings.region, on_hints, refuse, clock)
         self._orders = orders
         self._on_orders = on_orders
         self._policies: Collection[str] = orders.policies if orders else frozenset()
@@ -90,6 +93,7 @@ class Share:
     def look(self) -> None:
         """The clock may have been set: what was said at a wrong time may be right now."""
         self._reports.look()
+        self._rollups.look()
         if self._orders is not None:
             if self._orders.missed:
                 self._orders.missed = False
@@ -97,11 +101,11 @@ class Share:
             if self._orders.look():
                 self._on_orders()
 
-    # As `steerd.share.session.Member`
+    # As `steerd.share.mqtt.session.Member`
 
     @property
     def filters(self) -> Sequence[str]:
-        return self._topics.pop_states, *(self._topics.orders if self._orders is not None else ())
+        return self._topics.pop_states, self._topics.rollup, *(self._topics.orders if self._orders is not None else ())
 
     def state(self, *, online: bool, reason: str | None = None) -> GatewayState:
         gateway = self._settings.gateway
@@ -114,7 +118,9 @@ class Share:
             return False
 
     def take(self, topic: str, payload: bytes, kind: str | None, *, retained: bool) -> None:
-        if self._orders is None or not self._topics.of_orders(topic):
+        if topic == self._rollups.topic:
+            self._rollups.take(payload, kind)
+        elif self._orders is None or not self._topics.of_orders(topic):
             self._reports.take(topic, payload, kind, retained=retained)
         elif self._orders.take(topic, payload, kind):
             self._on_orders()

@@ -8,10 +8,11 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from math import isfinite
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from steerd.core.cost.backbone import LINKS_MAX
 from steerd.core.effects import Switched
 from steerd.core.states import PathState, Reason
 from steerd.core.views import PathView, View
@@ -23,7 +24,6 @@ INFLATED_MAX: Final = 64 << 10
 
 NAME_MAX: Final = 63
 POPS_MAX: Final = 4096
-LINKS_MAX: Final = 1024
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Micros = Annotated[int, Field(ge=0, le=10**9)]
@@ -55,6 +55,16 @@ class Message(_Part):
 
 class GatewayState(Message):
     gw: Name
+    epoch: Count
+    online: bool
+    version: Annotated[str, Field(max_length=64)]
+    reason: Text | None = None
+
+
+class ServiceState(Message):
+    """Of a fleet service, which hears all gateways and PoPs."""
+
+    name: Name
     epoch: Count
     online: bool
     version: Annotated[str, Field(max_length=64)]
@@ -97,7 +107,7 @@ class SwitchEvent(Message):
 
 
 class LinkReport(_Part):
-    """One of a PoP's links to another PoP."""
+    """One of a PoP's links: to another PoP, or to a service."""
 
     to: Name
     rtt_us: Micros
@@ -105,7 +115,8 @@ class LinkReport(_Part):
 
 
 class PopReport(Message):
-    """What a PoP says of itself. `load_ppm` was read `age_ms` before this was sent; `capacity` is in bit/s."""
+    """What a PoP says of itself, each `interval_ms`. `load_ppm` was read `age_ms` before this was sent; `capacity` is
+    in bit/s."""
 
     pop: Name
     epoch: Count
@@ -115,6 +126,7 @@ class PopReport(Message):
     age_ms: Count = 0
     capacity: Count | None = None
     links: Annotated[list[LinkReport], Field(max_length=LINKS_MAX)] | None = None
+    interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 10_000
 
 
 class PathRollup(_Part):
@@ -155,7 +167,7 @@ def _path(path: PathView) -> PathScore:
         state=path.state,
         rtt_us=_micros(path.rtt),
         jitter_us=_micros(path.jitter),
-        loss_ppm=round(min(1.0, max(0.0, path.loss)) * 1_000_000),
+        loss_ppm=round(min(1.0, max(0.0, path.loss or 0.0)) * 1_000_000),
         n=path.n,
         age_ms=None if path.age is None else max(0, round(path.age * 1000)),
     )
@@ -185,8 +197,10 @@ def _micros(milliseconds: float | None, least: int = 0, most: int = 10**9) -> in
 
 
 def encode(message: Message) -> tuple[bytes, str]:
-    """Payload and content type. Optional fields of a `GatewayState` without a value are left out."""
-    text = message.model_dump_json(by_alias=True, exclude_none=isinstance(message, GatewayState)).encode()
+    """Payload and content type. Optional fields of a state without a value are left out."""
+    text = message.model_dump_json(
+        by_alias=True, exclude_none=isinstance(message, GatewayState | ServiceState)
+    ).encode()
     return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
 
 
@@ -196,17 +210,20 @@ def media_type(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip().lower() or JSON
 
 
-def decode(payload: bytes, content_type: str | None) -> PopReport:
-    """The report of a PoP. RefusedError: it is none."""
-    kind = media_type(content_type)
-    if kind == ZLIB:
+M = TypeVar("M", bound=Message)
+
+
+def decode(kind: type[M], payload: bytes, content_type: str | None) -> M:
+    """A message of this kind. RefusedError: it is none."""
+    media = media_type(content_type)
+    if media == ZLIB:
         payload = _inflated(payload)
-    elif kind != JSON:
+    elif media != JSON:
         raise RefusedError("content type")
     if len(payload) > INFLATED_MAX:
         raise RefusedError("too large")
     try:
-        return PopReport.model_validate_json(payload.removeprefix(BOM_UTF8))
+        return kind.model_validate_json(payload.removeprefix(BOM_UTF8))
     except ValidationError as error:
         raise RefusedError("malformed") from error
 

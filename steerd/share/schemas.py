@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from steerd.share.messages import GatewayState, Message, PopReport, Rollup, Score, SwitchEvent
+from steerd.share.messages import GatewayState, Message, PopReport, Rollup, Score, ServiceState, SwitchEvent
 from steerd.share.signing import WantedState
 
 _TOPICS: Final[Mapping[str, tuple[type[Message], str]]] = {
@@ -12,6 +12,7 @@ _TOPICS: Final[Mapping[str, tuple[type[Message], str]]] = {
     "event": (SwitchEvent, "gw/REGION/GATEWAY/event"),
     "pop-state": (PopReport, "pop/POP/state"),
     "rollup": (Rollup, "region/REGION/rollup"),
+    "fleet-state": (ServiceState, "fleet/NAME/state"),
 }
 
 

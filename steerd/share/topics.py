@@ -1,6 +1,7 @@
 """The topics, all under `steer/v1/TENANT/`."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 VERSION: Final = 1
 
@@ -9,7 +10,8 @@ class Topics:
     """The topics of one gateway. Names come from a checked configuration: no `/`, `+` or `#` in them.
 
     `state`, `score` and `event` are where this gateway publishes its state, its scoreboard and its switches;
-    `pop_states` and `orders` are the filters for what PoPs say of themselves, and for signed orders to this gateway.
+    `pop_states` and `orders` are the filters for what PoPs say of themselves, and for signed orders to this gateway;
+    `rollup` is what its region's gateways measured, put together.
     """
 
     def __init__(self, tenant: str, region: str, gateway: str) -> None:
@@ -21,6 +23,7 @@ class Topics:
         self.score = f"{own}/score"
         self.event = f"{own}/event"
         self.pop_states = f"{self._root}/pop/+/state"
+        self.rollup = f"{self._root}/region/{region}/rollup"
         self.orders = tuple(f"{self._root}/ctl/{to}/{kind}/+" for to in self._audiences for kind in ("pop", "policy"))
 
     def pop(self, topic: str) -> str | None:
@@ -39,4 +42,41 @@ class Topics:
             kind, _, name = topic.removeprefix(f"{self._root}/ctl/{to}/").partition("/")
             if kind in {"pop", "policy"} and name and "/" not in name:
                 return to, kind, name
+        return None
+
+
+class Said(NamedTuple):
+    """Whose message it is: ``kind`` is ``gw``, ``pop`` or ``ctl``, ``name`` that of the gateway or PoP, and ``what``
+    the last word of the topic. ``region`` is a gateway's, and of an order its audience."""
+
+    kind: str
+    name: str
+    what: str
+    region: str = ""
+
+
+class FleetTopics:
+    """The topics of a fleet service that hears the gateways of ``regions`` (none: of all) and all PoPs. ``filters``:
+    what that subscribes to; ``orders``: to drain PoPs."""
+
+    def __init__(self, tenant: str, name: str, regions: Sequence[str]) -> None:
+        self._root = f"steer/v{VERSION}/{tenant}/"
+        self.state = f"{self._root}fleet/{name}/state"
+        gateways = [f"{self._root}gw/{region}/+/+" for region in regions or ["+"]]
+        self.filters = (*gateways, f"{self._root}pop/+/state")
+        self.orders = tuple(f"{self._root}ctl/{to}/pop/+" for to in ("all", "region/+", "gw/+"))
+
+    def rollup(self, region: str) -> str:
+        """Where a region's rollup is."""
+        return f"{self._root}region/{region}/rollup"
+
+    def said(self, topic: str) -> Said | None:
+        """Whose message this is; None: of nobody that is listened to."""
+        match topic.removeprefix(self._root).split("/"):
+            case ["gw", region, name, "state" | "score" | "event" as what]:
+                return Said("gw", name, what, region)
+            case ["pop", name, "state"]:
+                return Said("pop", name, "state")
+            case ["ctl", *audience, "pop", name] if audience:
+                return Said("ctl", name, "pop", "/".join(audience))
         return None

@@ -34,11 +34,12 @@ CREATE TABLE IF NOT EXISTS decisions (id INTEGER PRIMARY KEY, wall_ms INTEGER NO
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (wall_ms);
 CREATE TABLE IF NOT EXISTS traces (event_id TEXT PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS packets (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS uplinks (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, body TEXT NOT NULL);
 """
 
 
-Kind = Literal["packets", "uplinks"]
+Kind = Literal["packets", "uplinks", "events"]
 """Of notes: each has a table."""
 
 

@@ -22,6 +22,8 @@ _CLASSES: Final[dict[str, type]] = {
         *typing.get_args(events.Event),
         *(
             events.Share,
+            events.BackboneLink,
+            events.BackboneLinks,
             events.Observed,
             effects.Switched,
             memory.Memory,

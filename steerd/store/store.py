@@ -1,6 +1,7 @@
 """The store as the event loop sees it: it never waits, as a thread of its own writes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from steerd.core.effects import Switched
 from steerd.core.events import Event, Observed
 from steerd.core.memory import Memory
 from steerd.core.settings import Settings
+from steerd.status.notes import Note
 from steerd.store.database import Database, Kind, Limits
 from steerd.store.earlier import Addresses, StoredState, read
 from steerd.store.recording import Entry, Header
@@ -103,6 +105,11 @@ class Store:
         seconds."""
         body = {"policy": policy, "why": why, "lasted": lasted}
         self._writer.do(lambda database: database.note("packets", wall_ms, body))
+
+    def noted(self, wall_ms: int, note: Note) -> None:
+        """Keep what was worth a line."""
+        body = {**note._asdict(), "level": logging.getLevelName(note.level).lower()}
+        self._writer.do(lambda database: database.note("events", wall_ms, body))
 
     def uplink(self, wall_ms: int, uplink: str, state: str, why: str) -> None:
         """Keep how an uplink stands to its cap now, ``why`` in a sentence."""

@@ -4,11 +4,12 @@
 policies: to render thousands of them through `prometheus_client` would block the event loop for seconds.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -16,13 +17,14 @@ from steerd import __version__, faults
 from steerd.config.change import StageChange, Swap
 from steerd.config.methods import METHODS
 from steerd.config.settings import Config
-from steerd.core.effects import Declined, Fact, Switched
+from steerd.core.effects import Declined, Fact, PolicyChanged, Switched
 from steerd.core.events import Event, Probed
 from steerd.core.settings import PathId, PolicyId
 from steerd.status.snapshot import Snapshot
 from steerd.status.stream import Stream
 from steerd.web import uplinks
-from steerd.web.series import FAMILIES, HEADERS, PathSeries, PolicySeries, rules
+from steerd.web.series import DRAINED, FAMILIES, HEADERS, PathSeries, PolicySeries, rules
+from steerd.web.text import labels, line
 
 REPAIRED: Final = ("rule", "nexthop", "group", "route", "allowedips", "nft")
 _REASONS_MAX: Final = 200
@@ -32,9 +34,10 @@ _SWITCH_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 
 class Metrics:
     """All metrics. Counting costs a dictionary look-up; `render` is what takes time. `switch_duration` and `loop_lag`
-    take one observation, in seconds."""
+    take one observation, in seconds. ``wall``: the time since 1970, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._paths: dict[PathId, PathSeries] = {}
         self._policies: dict[PolicyId, PolicySeries] = {}
@@ -50,7 +53,8 @@ class Metrics:
         self._repairs = Counter("steerd_repairs_total", meaning, ["object"], registry=registry)
         for kind in REPAIRED:
             self._repairs.labels(kind)
-        self._connected = Gauge("steerd_mqtt_connected", "1 while connected to the broker.", registry=registry)
+        self._connected = Gauge("steerd_mqtt_connected", "1 while connected to the broker.", registry=None)
+        self._shares = False
         self._messages = Counter("steerd_mqtt_messages_total", "MQTT messages.", ["direction"], registry=registry)
         for direction in ("in", "out"):
             self._messages.labels(direction)
@@ -76,12 +80,16 @@ class Metrics:
             "steerd_observing", "1 while steerd only observes: choices and switches are on paper.", registry=registry
         )
         registry.register(_Faults())
+        ProcessCollector(registry=registry)
         self._seen_skipped = 0
         self._config: Config | None = None
 
     def configure(self, config: Config) -> None:
         """Make the series of the configuration's paths and policies, and drop others. What stays keeps its counts."""
         self._config = config
+        if self._shares is not (config.mqtt is not None):
+            self._shares = config.mqtt is not None
+            (self._fixed.register if self._shares else self._fixed.unregister)(self._connected)
         directed = {path.path for path in config.probe.paths if METHODS[path.method].directed}
         paths: dict[PathId, PathSeries] = {}
         for path in config.core.paths:
@@ -114,12 +122,18 @@ class Metrics:
         """Count what happens. The states of paths and what they share are shown, not counted."""
         events.listen(Probed, self.probed)
         facts.listen(Switched, self.switched)
+        facts.listen(PolicyChanged, self.changed)
         facts.listen(Declined, lambda fact: self.refused("engine", fact.reason))
 
     def switched(self, fact: Switched) -> None:
         """Count a switch; one of an unknown policy is none."""
         if (series := self._policies.get(fact.policy)) is not None:
-            series.switched(fact.reason)
+            series.switched(fact.reason, self._wall())
+
+    def changed(self, fact: PolicyChanged) -> None:
+        """A policy's outage begins, or is over."""
+        if (series := self._policies.get(fact.policy)) is not None:
+            series.changed(fact.new, fact.at)
 
     def repair(self, object_: str) -> None:
         """`object_`: one of `REPAIRED`."""
@@ -166,7 +180,7 @@ class Metrics:
         page = {family: [head] for family, head in (HEADERS | uplinks.HEADERS).items()}
         path_views = {path.path: path for path in seen.view.paths}
         for path, series in self._paths.items():
-            series.add(page, path_views.get(path), seen.probing.get(path))
+            series.add(page, path_views.get(path), seen.probing.get(path), seen.staying.get(path))
             if (known := seen.tunnels.get(path)) is not None:
                 series.add_tunnel(page, known)
         policy_views = {policy.policy: policy for policy in seen.view.policies}
@@ -176,8 +190,11 @@ class Metrics:
         for name, policy in self._policies.items():
             policy.add_packets(page, packets.get(name, {}))
             counts = [seen.installed.get((name, family), 0) for family in FAMILIES]
-            policy.add(page, policy_views.get(name), counts, seen.dropped.get(name, 0))
+            policy.add(page, seen.view.now, policy_views.get(name), counts, seen.dropped.get(name, 0))
         uplinks.add(page, seen.uplinks)
+        drained = {one.pop for one in seen.view.drains}
+        for pop in dict.fromkeys(series.pop for series in self._paths.values()):
+            page[DRAINED].append(line(DRAINED, labels(pop=pop), int(pop in drained)))
         self._skipped.inc(max(0, seen.skipped - self._seen_skipped))
         self._seen_skipped = seen.skipped
         self._observing.set(int(seen.observed is not None))

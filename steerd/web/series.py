@@ -15,6 +15,7 @@ from steerd.core.rules.threshold import Threshold
 from steerd.core.settings import PathId, PolicyId, Settings, ThresholdSettings
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import Finding, PathView, PolicyView, ProbingView, TunnelView
+from steerd.status.notes import OUT
 from steerd.web.text import further, header, labels, line, lines
 
 RTT_BUCKETS: Final = (
@@ -29,10 +30,11 @@ PROBE_RTT: Final = "steerd_probe_rtt_seconds"
 PATH_GAUGES: Final = {
     "steerd_path_rtt_seconds": "Mean RTT as believed now; NaN: nothing is known.",
     "steerd_path_jitter_seconds": "Smoothed difference of RTTs that follow each other; NaN: nothing is known.",
-    "steerd_path_loss_ratio": "Share of probes that were lost, recent ones counting more.",
+    "steerd_path_loss_ratio": "Share of probes that were lost, recent ones counting more; 1 while it is down.",
     "steerd_path_local_queue_seconds": "Wait in this machine's own queue, no part of the path's RTT.",
     "steerd_path_scout": "1 for a path that is only looked at now and then.",
     "steerd_path_last_reply_age_seconds": "Since the newest probe that was answered was sent; NaN: never.",
+    "steerd_path_staying_connections": "Pinned connections on a path that no policy uses; NaN: not counted.",
     "steerd_path_mtu_bytes": "Largest IP packet that gets through; NaN: not known.",
 }
 FINDING: Final = "steerd_path_finding"
@@ -53,6 +55,10 @@ SWITCHES: Final = "steerd_switches_total"
 ROUTES: Final = "steerd_routes_installed"
 DROPPED: Final = "steerd_guard_dropped_packets_total"
 PACKETS: Final = "steerd_policy_packets_total"
+PINNED: Final = "steerd_policy_pinned"
+SWITCHED_AT: Final = "steerd_policy_last_switch_timestamp_seconds"
+DRAINED: Final = "steerd_pop_drained"
+OUTAGE: Final = "steerd_policy_outage_seconds_total"
 
 _RESULTS: Final = further("result", (one.value for one in Outcome))
 _BOUNDS: Final = further("le", [*map(str, RTT_BUCKETS), "+Inf"])
@@ -87,6 +93,12 @@ HEADERS: Final = {
     SWITCHES: header(SWITCHES, "counter", "Changes of choice by reason."),
     ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
     DROPPED: header(DROPPED, "counter", "Packets of the policy that the leak guard dropped."),
+    PINNED: header(PINNED, "gauge", "1 while the policy is pinned to a PoP."),
+    SWITCHED_AT: header(
+        SWITCHED_AT, "gauge", "When the policy's choice changed last, in Unix time; NaN: not since the start."
+    ),
+    OUTAGE: header(OUTAGE, "counter", "Seconds in which the policy's traffic could not be carried as it should be."),
+    DRAINED: header(DRAINED, "gauge", "1 while somebody drains the PoP."),
     PACKETS: header(PACKETS, "counter", "Packets of the policy by where they went, and by which device."),
 }
 
@@ -130,8 +142,14 @@ class PathSeries:
             self._buckets[bisect_left(RTT_BUCKETS, event.rtt)] += 1
             self._sum += event.rtt
 
-    def add(self, page: Mapping[str, list[str]], view: PathView | None, probing: ProbingView | None) -> None:
-        """Append this path's lines to those of each family."""
+    def add(
+        self,
+        page: Mapping[str, list[str]],
+        view: PathView | None,
+        probing: ProbingView | None,
+        staying: int | None = None,
+    ) -> None:
+        """Append this path's lines to those of each family. ``staying``: connections, where that is known."""
         own = self._labels
         page[PROBES].append(lines(PROBES, own, _RESULTS, self._outcomes.values()))
         cumulative = list(accumulate(self._buckets))
@@ -140,11 +158,11 @@ class PathSeries:
             line(f"{PROBE_RTT}_sum", own, self._sum),
             line(f"{PROBE_RTT}_count", own, cumulative[-1]),
         ]
-        known = (None, None, 0.0) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
+        known = (None, None, None) if view is None else (_seconds(view.rtt), _seconds(view.jitter), view.loss)
         queue = 0.0 if probing is None else probing.local_queue
         seen = (0, None) if view is None else (int(view.scout), view.age)
         mtu = None if view is None or view.size is None else view.size.mtu
-        for name, value in zip(PATH_GAUGES, (*known, queue, *seen, mtu), strict=True):
+        for name, value in zip(PATH_GAUGES, (*known, queue, *seen, staying, mtu), strict=True):
             page[name].append(line(name, own, value))
         found = {} if probing is None else probing.findings
         page[FINDING].append(lines(FINDING, own, _FINDINGS, [int(one.value in found) for one in Finding]))
@@ -176,6 +194,9 @@ class PolicySeries:
     ) -> None:
         self.policy = policy
         self._switched = dict.fromkeys(Reason, 0)
+        self._switched_at: float | None = None
+        self._outages = 0.0
+        self._out_since: float | None = None
         self._labels = labels(policy=policy)
         self.choose(candidates, rules, devices)
 
@@ -201,19 +222,29 @@ class PolicySeries:
                 self._packets[place] = self._packets_at(*place)
             page[PACKETS] += [line(PACKETS, one, counted.get(place, 0)) for place, one in self._packets.items()]
 
-    def switched(self, reason: Reason) -> None:
-        """Count a switch."""
+    def switched(self, reason: Reason, wall: float) -> None:
+        """Count a switch, at this Unix time."""
         self._switched[reason] += 1
+        self._switched_at = wall
+
+    def changed(self, state: PolicyState, at: float) -> None:
+        """It is in this state since then, on the engine's clock."""
+        self._outages += 0.0 if self._out_since is None else at - self._out_since
+        self._out_since = at if state in OUT else None
 
     def add(
-        self, page: Mapping[str, list[str]], view: PolicyView | None, installed: Sequence[int], dropped: int
+        self, page: Mapping[str, list[str]], now: float, view: PolicyView | None, installed: Sequence[int], dropped: int
     ) -> None:
-        """Append this policy's lines to those of each family. ``installed``: prefixes by family; ``dropped``:
-        packets, by the leak guard."""
+        """Append this policy's lines to those of each family, as they are at ``now`` on the engine's clock.
+        ``installed``: prefixes by family; ``dropped``: packets, by the leak guard."""
         own = self._labels
+        lasting = 0.0 if self._out_since is None else max(0.0, now - self._out_since)
+        page[OUTAGE].append(line(OUTAGE, own, self._outages + lasting))
         page[SWITCHES].append(lines(SWITCHES, own, _REASONS, self._switched.values()))
         page[ROUTES].append(lines(ROUTES, own, _FAMILIES, installed))
         page[DROPPED].append(line(DROPPED, own, dropped))
+        page[PINNED].append(line(PINNED, own, int(view is not None and view.pin is not None)))
+        page[SWITCHED_AT].append(line(SWITCHED_AT, own, self._switched_at))
         state = view.state if view is not None else PolicyState.NONE
         page[POLICY_STATE].append(lines(POLICY_STATE, own, _POLICY_STATES, [int(one is state) for one in PolicyState]))
         self._add_rules(page, view.rule if view is not None else None)

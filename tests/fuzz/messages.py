@@ -6,6 +6,7 @@ import socket
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,17 @@ from steerd.control import requests
 from steerd.control.server import ControlServer
 from steerd.control.server import RefusedError as Refusal
 from steerd.core.views import View
-from steerd.share.framing import BrokenError, Framing
-from steerd.share.messages import JSON, ZLIB, RefusedError, decode
+from steerd.fleet.drains import Drains
+from steerd.fleet.heard import Heard
+from steerd.fleet.inventory import Inventory
+from steerd.fleet.rollup import rolled_up
+from steerd.fleet.view import Search, page, rows, view
+from steerd.share.messages import JSON, ZLIB, PopReport, RefusedError, decode
+from steerd.share.mqtt.framing import BrokenError, Framing
 from steerd.share.orders import Orders
 from steerd.share.reports import Reports
 from steerd.share.signing import WantedState, public_text, sign, signers
-from steerd.share.topics import Topics
+from steerd.share.topics import FleetTopics, Topics
 from steerd.status.snapshot import Snapshot
 from steerd.web.http import Server
 from steerd.web.metrics import Metrics
@@ -36,6 +42,10 @@ _REPORT = (
     b'{"v":1,"pop":"fra1","epoch":5,"seq":9,"accepting":false,"load_ppm":500000,"capacity":7,'
     b'"links":[{"to":"ams1","rtt_us":1,"loss_ppm":0}]}'
 )
+_SCORE = (
+    b'\1{"v":1,"gw":"gw1","epoch":7,"seq":2,"ts_ms":1,"policies":{"p":"fra1/w"},"paths":[{"pop":"fra1","path":"fra1/w",'
+    b'"state":"up","rtt_us":1,"jitter_us":1,"loss_ppm":0,"n":1,"age_ms":1}]}'
+)
 _PUBLISH = b"\x32\x16\x00\x05a/b/c\x00\x07\x03\x01\x02\x03hello you"
 
 
@@ -47,7 +57,7 @@ def _framed(data: bytes) -> None:
 
 
 def _message(data: bytes) -> None:
-    decode(data[1:], (JSON, ZLIB, None, "text/plain")[data[0] % 4] if data else None)
+    decode(PopReport, data[1:], (JSON, ZLIB, None, "text/plain")[data[0] % 4] if data else None)
 
 
 def _orders() -> Iterator[bytes]:
@@ -79,6 +89,24 @@ def _report(data: bytes) -> None:
     for payload in data.split(b"\n---\n"):
         reports.take(f"{_ROOT}/pop/fra1/state", payload, JSON, retained=True)
         reports.look()
+
+
+def _fleet(data: bytes) -> None:
+    topics = ("gw/eu/gw1/state", "gw/eu/gw1/score", "gw/eu/gw1/event", "pop/fra1/state", "ctl/all/pop/fra1")
+    heard = Heard(lambda: Inventory(frozenset({("eu", "gw1")})), lambda *_: None, lambda: 1.0, lambda: _WALL)
+    drains = Drains(signers({public_text(_KEY.verify_key): "alice"}), lambda: _WALL)
+    for payload in data.split(b"\n---\n"):
+        topic = topics[payload[0] % len(topics)] if payload else topics[0]
+        said = FleetTopics("acme", "middle", ()).said(f"{_ROOT}/{topic}")
+        assert said is not None
+        if said.kind == "ctl":
+            with suppress(RefusedError):
+                drains.take(said, payload[1:])
+        else:
+            heard.take(said, topic, payload[1:], JSON, retained=False)
+    json.dumps(page(view(heard, drains, 2.0, 30.0)))
+    json.dumps(rows(heard, Search(), 2.0, 30.0))
+    rolled_up(heard.gateways.values(), 2.0, 30.0)
 
 
 class _Served:
@@ -153,6 +181,15 @@ TARGETS = (
     Target("mqtt-message", _message, lambda: (b"\0" + _REPORT, b"\1" + zlib.compress(_REPORT)), (RefusedError,)),
     Target("signed-order", _order, _orders),
     Target("pop-state", _report, lambda: (_REPORT, _REPORT + b"\n---\n" + _REPORT.replace(b'"seq":9', b'"seq":10'))),
+    Target(
+        "fleet-message",
+        _fleet,
+        lambda: (
+            b'\0{"v":1,"gw":"gw1","epoch":7,"online":true,"version":"1"}\n---\n' + _SCORE,
+            b'\2{"v":1,"gw":"gw1","epoch":7,"seq":1,"ts_ms":1,"event_id":"a","policy":"p","from":null,"to":"fra1/w",'
+            b'"reason":"better","gain_us":5}\n---\n\3' + _REPORT,
+        ),
+    ),
     Target(
         "control-request",
         _Served().control,

@@ -18,7 +18,7 @@ from typing import Any
 import aiomqtt
 
 from steerd.config.settings import MqttSettings
-from steerd.core.events import PopState
+from steerd.core.events import Hints, PopState
 from steerd.core.views import View
 from steerd.share.gateway import Share
 from steerd.share.orders import Orders
@@ -93,6 +93,7 @@ class Gateway:
     ) -> None:
         self.view = VIEW
         self.states: list[PopState] = []
+        self.hints: list[Hints] = []
         self.obeyed = 0
         self.refused: list[tuple[str, str]] = []
         self.connected: list[bool] = []
@@ -107,6 +108,7 @@ class Gateway:
             pops={"fra1", "ams1"},
             snapshot=lambda: self.view,
             on_pop_state=self.states.append,
+            on_hints=self.hints.append,
             refuse=self._refuse,
             orders=orders(self._refuse),
             on_orders=self._obey,
@@ -175,7 +177,7 @@ def make_authority(folder: Path) -> Path:
     """An authority in `folder`, with a certificate for everybody in these tests."""
     certificates(folder, "ca")
     certificates(folder, "broker", "localhost", "127.0.0.1")
-    certificates(folder, "client", "gw1", "gw2", "gw3", "fra1", "ams1", "operator", "monitor")
+    certificates(folder, "client", "gw1", "gw2", "gw3", "fra1", "ams1", "operator", "monitor", "fleet")
     for file in folder.iterdir():  # the broker may run as somebody else
         file.chmod(0o755 if file.is_dir() else 0o644)
     folder.chmod(0o755)

@@ -220,7 +220,7 @@ def unprivileged() -> Any:
     drop = "import os; os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)"
     script = (
         "import encodings.idna, sys\n"
-        "import steerd.cli.live, steerd.cli.steerd, steerd.machine.reading, steerd.config.gateway.load\n"
+        "import steerd.cli.verbs.live, steerd.cli.steerd, steerd.machine.reading, steerd.config.gateway.load\n"
         f"{drop}\nsys.exit(steerd.cli.steerd.main(['check', '--live', sys.argv[1], *sys.argv[2:]]))"
     )
 

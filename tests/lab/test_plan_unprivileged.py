@@ -35,7 +35,7 @@ NOTHING = "# the kernel already has all of it\n"
 # The user may not be allowed to read what Python is made of: everything is imported before.
 DRY_RUN = """
 import os, sys
-import steerd.cli.run, steerd.cli.steerd, steerd.route.router
+import steerd.cli.verbs.run, steerd.cli.steerd, steerd.route.router
 user = int(sys.argv[1])
 if user:
     os.setgroups([])

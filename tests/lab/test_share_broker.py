@@ -179,8 +179,8 @@ def test_whoever_says_that_a_gateway_is_dead_is_contradicted(broker):
 
 
 def test_a_frozen_broker_is_noticed(broker, monkeypatch):
-    monkeypatch.setattr("steerd.share.client.KEEPALIVE", 1)
-    monkeypatch.setattr("steerd.share.client.TIMEOUT", 1.0)
+    monkeypatch.setattr("steerd.share.mqtt.client.KEEPALIVE", 1)
+    monkeypatch.setattr("steerd.share.mqtt.client.TIMEOUT", 1.0)
 
     async def scenario():
         async with running(Gateway(broker.port)) as gateway:

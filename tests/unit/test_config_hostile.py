@@ -15,7 +15,7 @@ from steerd.config.gateway import load as loading
 from steerd.config.gateway.load import load
 from steerd.config.settings import MqttSettings
 from steerd.daemon.reload import Reload
-from steerd.share.credentials import read
+from steerd.share.mqtt.credentials import read
 from tests.unit.test_config_load import POLICY, POP
 
 GOOD = POP + POLICY

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from steerd.cli.configuration import check
 from steerd.cli.steerd import main
+from steerd.cli.verbs.configuration import check
 from steerd.config.file.problem import ConfigError
 from steerd.config.gateway.load import load, load_for_guard
 from steerd.config.prefixes import count

@@ -174,3 +174,23 @@ def test_replay_goes_by_the_policys_weights(loaded, tmp_path):
     }
     assert ends["weights = { jitter = 0 }"] == "wild"
     assert ends["weights = { jitter = 5 }"] == ends['objective = "mos"'] == "calm"
+
+
+MQTT = '[mqtt]\nurl = "mqtt://127.0.0.1"\ntenant = "acme"\n'
+
+
+def test_a_policys_traffic_crosses_pops_of_its_regions_only(loaded):
+    config = loaded(MQTT + '[fleet]\nbackbone_max = "30ms"\n' + POPS + POLICY + 'service = "db"\npops = ["fra1"]')
+    assert config.core.backbone_max == 30.0
+    one = policy(config)
+    assert (one.service, one.through) == ("db", ("fra1", "ams1", "nyc1"))
+    assert policy(loaded(MQTT + POPS + POLICY + 'service = "db"\nregions = ["de", "nl"]')).through == ("fra1", "ams1")
+    assert config.warnings == ()
+
+
+def test_a_service_needs_a_name_of_its_own_and_a_broker(loaded):
+    with pytest.raises(ConfigError) as caught:
+        loaded(MQTT + POPS + POLICY + 'service = "ams1"')
+    assert 'policy[0].service: found "ams1"; is the name of a PoP: must be another name' in str(caught.value)
+    (warning,) = loaded(POPS + POLICY + 'service = "db"').warnings
+    assert warning.endswith("policy[0].service: there is no [mqtt]: no PoP can say how far it is from there")

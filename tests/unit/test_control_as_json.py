@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from steerd.control import as_json, as_text, probing
+from steerd.control import as_json, as_text
+from steerd.control.parts import probing
+from steerd.control.parts.history import history
 from steerd.control.requests import order, since, traced
 from steerd.control.server import RefusedError
 from steerd.core.effects import Switched
@@ -239,7 +241,7 @@ def test_status_as_json():
     assert answer["policies"] == [
         {
             "policy": "default", "state": "steering", "choice": FRA, "runner_up": AMS, "wanted": FRA, "since_s": 100.0,
-            "dwell_s": 0.0,
+            "dwell_s": 0.0, "service": None,
             "pin": None, "shares": [], "error": None, "paths": 3, "scouts": 0, "packets": None,
             "rule": {
                 "leader": "quick", "leads_for_s": 90.0,
@@ -251,7 +253,8 @@ def test_status_as_json():
     assert answer["paths"][0] == {
         "path": FRA, "pop": "fra1", "uplink": "eth0", "state": "up", "reason": "answers", "since_s": 3600.0,
         "rtt_ms": 30.04, "rtt_sd_ms": 0.8, "jitter_ms": 1.0, "loss": 0.0, "samples": 410, "age_s": 0.42, "every_s": 1.0,
-        "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "cost_ms": {"default": 31.0},
+        "hold_s": 0.0, "mtu": None, "device_mtu": None, "black_hole": False, "backbone_ms": {},
+        "cost_ms": {"default": 31.0},
         "used_by": ["default"], "staying": None, "scout": False, "tunnel": None, "underlay": None,
     }  # fmt: skip
     assert answer["paths"][2]["rtt_ms"] is None
@@ -330,7 +333,7 @@ def test_history():
         "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default", "old": AMS, "new": FRA,
         "reason": "better", "rule": "quick", "evidence": SWITCHED.evidence,
     }  # fmt: skip
-    answer = as_sent(as_json.history([row, {**row, "old": None, "evidence": {}}]))
+    answer = as_sent(history([row, {**row, "old": None, "evidence": {}}]))
     assert answer["switches"][0] == {
         "at": "2023-11-14T22:15:23.456Z", "wall_ms": 1_700_000_123_456, "event_id": "1-2", "policy": "default",
         "from": AMS, "to": FRA, "reason": "better", "by": None, "rule": "quick", "gain_ms": 12.25,
@@ -346,7 +349,7 @@ def test_history():
 def test_history_says_when_packets_went_wrong_and_for_how_long():
     began = {"wall_ms": 1_700_000_000_000, "policy": "default", "why": "most go nowhere", "lasted": None}
     ended = {**began, "wall_ms": 1_700_000_061_250, "lasted": 61.25}
-    answer = as_sent(as_json.history([], [ended, began, {"policy": "broken"}]))
+    answer = as_sent(history([], [ended, began, {"policy": "broken"}]))
     assert answer["packets"] == [
         {"at": "2023-11-14T22:14:21.250Z", "wall_ms": 1_700_000_061_250, "policy": "default", "wrong": False,
          "why": "most go nowhere", "lasted_s": 61.25},
@@ -356,7 +359,7 @@ def test_history_says_when_packets_went_wrong_and_for_how_long():
     first, _, second, third = as_text.history(answer).splitlines()
     assert first == "No switch."
     assert second.endswith("  default: packets are right again, after 1m01s")
-    assert third.endswith("  default: ! most go nowhere")
+    assert third.endswith("  ! default: most go nowhere")
 
 
 def hop(number: int, *addresses: str, answered: int = 3, best: float | None = None, **more: object) -> dict:
@@ -460,7 +463,7 @@ def test_why_tells_the_trace_of_the_path_before():
     assert lines[at + 3].split() == ["1", "203.0.113.1", "3", "of", "3", "1.2", "ms", "1.2", "ms"]
     assert answer["policies"][0]["last"]["trace"]["verdict"] == TRACE["verdict"]
     row = {"wall_ms": 1, "event_id": "1-2", "policy": "default", "trace": {**TRACE}}
-    assert as_json.history([row])["switches"][0]["trace"] == TRACE["verdict"]
+    assert history([row])["switches"][0]["trace"] == TRACE["verdict"]
 
 
 POPS, POLICIES = {"fra1", "ams1"}, {"default"}

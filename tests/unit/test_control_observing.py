@@ -2,7 +2,8 @@
 
 import json
 
-from steerd.control import as_json, as_text, observing
+from steerd.control import as_json, as_text
+from steerd.control.parts import observing
 from steerd.core.events import Observed
 from steerd.core.settings import PathId, PolicyId
 from steerd.status.snapshot import Snapshot

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steerd.control.packets import figures, sentence, shortly
+from steerd.control.parts.packets import figures, sentence, shortly
 from steerd.status.snapshot import Packets, Went
 
 GOOD = Packets(10.0, (Went(4, "choice", "wg0", 60), Went(6, "choice", "wg0", 37), Went(4, "path", "wg1", 3)))

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from steerd.control import as_json, as_text
+from steerd.control.parts.history import history
 from steerd.core.events import Order, UplinkPrice, Verb
 from steerd.status.snapshot import Snapshot, UplinkView
 from steerd.web.metrics import Metrics
@@ -96,7 +97,7 @@ def test_why_does_not_speak_of_uplinks_that_are_none_of_the_policy_s(driven):
 
 def test_history_has_when_caps_were_neared_and_reached():
     rows = [{"wall_ms": 1_796_000_000_000, "uplink": "wwan0", "state": "reached", "why": "wwan0 has reached its cap"}]
-    answer = as_json.history([], [], [*rows, {"wall_ms": 1}, {}])
+    answer = history([], [], [*rows, {"wall_ms": 1}, {}])
     assert answer["uplinks"] == [{"at": "2026-11-30T00:53:20.000Z", **rows[0]}]
     assert as_text.history(answer).splitlines()[-1].endswith("  wwan0 has reached its cap")
     assert as_text.history({"switches": []}) == "No switch."  # of an earlier daemon

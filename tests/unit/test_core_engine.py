@@ -263,7 +263,8 @@ def test_an_undrain_by_another_origin_is_declined():
 def test_a_stale_tunnel_has_the_path_and_its_rivals_probed_at_once_and_moves_nothing():
     engine = steering(make(A, B))
     effects = list(engine.feed(Tunnel(A, "no handshake for 181 s"), 10.0))
-    assert of(PathChanged, effects) == [PathChanged(A, PathState.UP, PathState.SUSPECT, "no handshake for 181 s", 10.0)]
+    (changed,) = of(PathChanged, effects)
+    assert changed == PathChanged(A, PathState.UP, PathState.SUSPECT, "no handshake for 181 s", 10.0, ("all",))
     assert {(one.path, one.every) for one in of(Cadence, effects)} == {(A, 0.25), (B, 0.25)}
     assert not of(Steer, effects)
     assert engine.view(10.0).paths[0].reason == "no handshake for 181 s"

@@ -5,6 +5,8 @@ from math import inf
 import pytest
 
 from steerd.core.belief.path import MISSING_AFTER
+from steerd.core.states import PathState
+from tests.unit.driven import Driven
 from tests.unit.networks import Network
 
 A = "a/w"
@@ -93,3 +95,26 @@ def test_an_answer_ends_it():
     one.lost(0, 10.0)
     one.answered(81.0, 11.0, 0, 11.1)
     assert known(one) == (12, 1.0, False)
+
+
+# What is shown of who is dead
+
+
+def test_a_dead_path_has_no_rtt_and_no_cost_and_has_lost_all():
+    driven = Driven({"fra1/w": lambda now: 20.0 if now < 20.0 else None, "ams1/w": lambda _: 30.0}).run(30)
+    fra1, ams1 = driven.view().paths
+    assert (fra1.state, fra1.rtt, fra1.jitter, fra1.sd, fra1.loss) == (PathState.DOWN, None, None, None, 1.0)
+    assert fra1.age is not None
+    assert {one.path: bool(one.terms) for one in driven.policy().candidates} == {"fra1/w": False, "ams1/w": True}
+    assert (ams1.rtt, ams1.loss) == (30.0, 0.0)
+
+
+def test_one_that_never_answered_has_lost_all_and_of_one_that_was_not_asked_nothing_is_known():
+    driven = Driven({"new/w": lambda _: None, "ams1/w": lambda _: 30.0})
+    assert driven.view().paths[0].loss is None
+    assert driven.run(2).view().paths[0].loss == 1.0
+
+
+def test_one_that_lives_again_has_figures_of_its_own_again():
+    driven = Driven({"fra1/w": lambda now: None if 10.0 < now < 20.0 else 20.0, "ams1/w": lambda _: 30.0}).run(60)
+    assert (driven.view().paths[0].rtt, driven.view().paths[0].loss) == (20.0, pytest.approx(0.0, abs=0.4))

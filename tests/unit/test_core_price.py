@@ -231,6 +231,16 @@ def test_own_load_is_kept_until_it_is_told_anew():
     assert one.cost == 130.0
 
 
+def test_the_way_from_the_pop_on_costs_what_it_is_said_to():
+    one = price(path(rtt=30.0), rtt_weight=2.0)
+    assert one.renew(backbone=31.0)
+    one.path.sized(HOLE)
+    one.renew(own_load=1.0)
+    assert (one.cost, one.last_cost, one.terms()["backbone"], one.terms()["total"]) == (192.0, 192.0, 31.0, 192.0)
+    assert not one.renew(backbone=31.0)
+    assert one.renew(backbone=0.0)
+
+
 def test_every_term_is_shown_whatever_the_tariff():
     for by in ({}, {"worth": 1.0}, {"objective": Objective.MOS}):
         assert tuple(price(path(), **by).terms()) == (*TERMS, "total")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.cli.configuration import check
+from steerd.cli.verbs.configuration import check
 from tests.unit.test_config_load import POLICY, POP
 
 DOCS = Path(__file__).parents[2] / "docs"

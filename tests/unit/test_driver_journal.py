@@ -4,7 +4,8 @@ import logging
 
 from steerd.core.events import Configured, Installed, Link, Order, Verb
 from steerd.core.settings import PathId, PolicyId, PolicySettings, WhenNone
-from steerd.daemon import journal
+from steerd.daemon.driver import Driver
+from steerd.daemon.journal import Journal
 from tests.unit.driven import Driven, steady, stepped
 
 FRA, AMS = PathId("fra1/wg0"), PathId("ams1/wg0")
@@ -22,8 +23,10 @@ def told(switches):
     log.setLevel(logging.INFO)
 
     try:
+        driver = Driver(Driven({FRA: steady(30)}).engine)
+        Journal(driver, lambda *_: None, observing=False)
         for switch in switches:
-            journal.tell(switch)
+            driver.facts.tell(switch)
     finally:
         log.removeHandler(handler)
         log.setLevel(level)

@@ -14,14 +14,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from steerd import __version__
 from steerd.config.probe_settings import ProbePath, ProbeSettings, Target, TunnelSettings
 from steerd.config.route_settings import OnStop, RouteSettings
-from steerd.config.settings import Config, ExportSettings
+from steerd.config.settings import Config, ExportSettings, MqttSettings
 from steerd.core.effects import Declined, PathChanged, Switched
 from steerd.core.engine import Engine
 from steerd.core.events import Link, Outcome, PathMtu, Probed
 from steerd.core.memory import Memory
 from steerd.core.settings import PathId, PathSettings, PolicyId, PolicySettings, Settings
 from steerd.core.states import PathState, PolicyState, Reason
-from steerd.core.views import CandidateView, Directions, Finding, PathView, PolicyView, ProbingView, TunnelView, View
+from steerd.core.views import (
+    CandidateView,
+    Directions,
+    DrainView,
+    Finding,
+    PathView,
+    PolicyView,
+    ProbingView,
+    TunnelView,
+    View,
+)
 from steerd.status.snapshot import Snapshot
 from steerd.status.stream import Stream
 from steerd.web.metrics import Metrics
@@ -51,6 +61,17 @@ FAMILIES = [
     "steerd_path_scout",
     "steerd_path_last_reply_age_seconds",
     "steerd_policy_packets",
+    "steerd_policy_pinned",
+    "steerd_policy_outage_seconds",
+    "steerd_policy_last_switch_timestamp_seconds",
+    "steerd_path_staying_connections",
+    "steerd_pop_drained",
+    "process_virtual_memory_bytes",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_cpu_seconds",
+    "process_open_fds",
+    "process_max_fds",
     "steerd_policy_rule",
     "steerd_policy_rule_cost_switches",
     "steerd_wireguard_handshake_age_seconds",
@@ -74,7 +95,6 @@ FAMILIES = [
     "steerd_repairs",
     "steerd_observing",
     "steerd_hook_notices",
-    "steerd_mqtt_connected",
     "steerd_mqtt_messages",
     "steerd_refused",
     "steerd_config_last_reload_successful",
@@ -142,7 +162,7 @@ def policy_view(choice: PathId | None, candidates: tuple[CandidateView, ...] = (
 
 @pytest.fixture
 def metrics() -> Metrics:
-    made = Metrics()
+    made = Metrics(lambda: 1_800_000_000.5)
     made.configure(config(A, B, C, policies=(PolicySettings(P, forbidden=((C, "region"),)),)))
     return made
 
@@ -178,9 +198,32 @@ def test_series_exist_with_zero_from_the_start(metrics):
         assert one(samples, "steerd_repairs_total", object=kind) == 0
     assert one(samples, "steerd_policy_active", policy=P, pop="fra1", path=A) == 0
     assert one(samples, "steerd_policy_state", policy=P, state="none") == 1
-    assert one(samples, "steerd_mqtt_connected") == one(samples, "steerd_skipped_slots_total") == 0
+    assert one(samples, "steerd_skipped_slots_total") == one(samples, "steerd_policy_pinned", policy=P) == 0
+    assert one(samples, "steerd_pop_drained", pop="fra1") == 0
+    assert isnan(one(samples, "steerd_policy_last_switch_timestamp_seconds", policy=P))
     assert one(samples, "steerd_mqtt_messages_total", direction="in") == 0
     assert isnan(one(samples, "steerd_path_rtt_seconds", pop="fra1", path=A))  # not known is not zero
+
+
+def test_whether_the_broker_is_there_is_told_by_those_who_have_one(metrics):
+    given = config(A, B)
+    broker = MqttSettings("127.0.0.1", 1883, False, "acme", "gw1", "eu", None, None, None, None, None, 10.0)
+    for mqtt, there in ((None, False), (broker, True), (broker, True), (None, False)):
+        metrics.configure(replace(given, mqtt=mqtt))
+        metrics.mqtt_connected(there)
+        assert page(metrics).get(("steerd_mqtt_connected",)) == (1.0 if there else None)
+
+
+def test_pins_drains_connections_that_stay_and_the_last_switch_are_told(metrics):
+    pinned = replace(policy_view(A), pin="fra1")
+    view = replace(EMPTY, policies=(pinned,), drains=(DrainView("ams1", "operator", None),))
+    metrics.switched(Switched("1-1", P, None, A, Reason.START, 0.0, "first", {}, {}, {}))
+    found = page(metrics, view, staying={A: 7})
+    assert one(found, "steerd_policy_pinned", policy=P) == 1
+    assert [one(found, "steerd_pop_drained", pop=pop) for pop in ("fra1", "ams1")] == [0, 1]
+    assert one(found, "steerd_path_staying_connections", pop="fra1", path=A) == 7
+    assert isnan(one(found, "steerd_path_staying_connections", pop="ams1", path=B))
+    assert one(found, "steerd_policy_last_switch_timestamp_seconds", policy=P) == 1_800_000_000.5
 
 
 def test_probes_are_counted_by_result_and_answers_measured(metrics):
@@ -266,7 +309,6 @@ def test_facts_and_everything_else_that_is_counted(metrics):
     metrics.repair("group")
     metrics.switch_duration(0.003)
     metrics.loop_lag(0.03)
-    metrics.mqtt_connected(True)
     metrics.mqtt_message("out")
     metrics.reloaded(True, 1_700_000_000.0)
     metrics.reloaded(False, 1_800_000_000.0)
@@ -278,7 +320,6 @@ def test_facts_and_everything_else_that_is_counted(metrics):
     assert one(samples, "steerd_repairs_total", object="group") == 1
     assert one(samples, "steerd_switch_duration_seconds_bucket", le="0.005") == 1
     assert one(samples, "steerd_loop_lag_seconds_count") == 1
-    assert one(samples, "steerd_mqtt_connected") == 1
     assert one(samples, "steerd_mqtt_messages_total", direction="out") == 1
     assert one(samples, "steerd_skipped_slots_total") == 3
     assert one(samples, "steerd_config_last_reload_successful") == 0

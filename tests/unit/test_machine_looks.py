@@ -5,7 +5,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from steerd.cli.live import text
+from steerd.cli.verbs.live import text
 from steerd.config.gateway.load import load
 from steerd.config.settings import MqttSettings
 from steerd.core.views import Finding as Said

@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from steerd.cli import replay
 from steerd.cli.steerd import main
+from steerd.cli.verbs import replay
 from steerd.store.recording import Recording
 from tests.unit.test_replay_recorded import HEADER, driven
 

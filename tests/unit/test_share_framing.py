@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerd.share.framing import OTHERS_MAX, PACKET_MAX, PROPERTIES_MAX, REASONS, BrokenError, Framing
+from steerd.share.mqtt.framing import OTHERS_MAX, PACKET_MAX, PROPERTIES_MAX, REASONS, BrokenError, Framing
 from tests.lab.hostile_broker import CONNACK, PINGRESP, number, packet, published
 
 TOPIC = "steer/v1/acme/pop/fra1/state"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.share.link import linked
+from steerd.share.mqtt.link import linked
 
 
 @pytest.mark.parametrize("turns", range(4))

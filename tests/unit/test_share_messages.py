@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from steerd.core.cost.pop_load import FRESH
 from steerd.core.effects import Switched
-from steerd.core.events import PopState
+from steerd.core.events import BackboneLink, BackboneLinks, PopState
 from steerd.core.settings import PathId, PolicyId
 from steerd.core.states import PathState, PolicyState, Reason
 from steerd.core.views import PathView, PolicyView, View
 from steerd.share import messages
-from steerd.share.messages import JSON, ZLIB, GatewayState, RefusedError, decode, encode
+from steerd.share.messages import JSON, ZLIB, GatewayState, PopReport, RefusedError, decode, encode
 from steerd.share.refusals import SAID_EVERY, Refusals
 from steerd.share.reports import REASONS, Reports
 from steerd.share.topics import Topics
@@ -133,7 +133,12 @@ def payload(**changes) -> bytes:
         (payload(pop="p" * 64), JSON, "malformed"),
         (payload(pop="fra1/x"), JSON, "malformed"),
         (payload(links=[{"to": "ams1", "rtt_us": -1, "loss_ppm": 0}]), JSON, "malformed"),
+        (payload(links=[{"to": "ams1", "rtt_us": 10**10, "loss_ppm": 0}]), JSON, "malformed"),
+        (payload(links=[{"to": "ams1", "rtt_us": 1, "loss_ppm": 1_000_001}]), JSON, "malformed"),
+        (payload().replace(b"true", b'true,"links":[{"to":"ams1","rtt_us":NaN,"loss_ppm":0}]'), JSON, "malformed"),
         (payload(links=[{"to": "a", "rtt_us": 1, "loss_ppm": 0}] * 1100), JSON, "malformed"),
+        (payload(links=[{"to": "a", "rtt_us": 1, "loss_ppm": 0}] * 10_000), JSON, "too large"),
+        (payload(interval_ms=0), JSON, "malformed"),
         (payload(), "text/plain", "content type"),
         (payload(), ZLIB, "malformed"),
         (zlib.compress(payload())[:-3], ZLIB, "malformed"),
@@ -146,19 +151,19 @@ def payload(**changes) -> bytes:
 )
 def test_what_is_no_report(data, kind, reason):
     with pytest.raises(RefusedError) as caught:
-        decode(data, kind)
+        decode(PopReport, data, kind)
     assert caught.value.reason == reason
 
 
 def test_what_is_one():
-    assert decode(payload(capacity=5, links=[], new={"x": 1}), JSON).load_ppm is None
-    assert decode(zlib.compress(payload(load_ppm=5)), ZLIB).load_ppm == 5
+    assert decode(PopReport, payload(capacity=5, links=[], new={"x": 1}), JSON).load_ppm is None
+    assert decode(PopReport, zlib.compress(payload(load_ppm=5)), ZLIB).load_ppm == 5
 
 
 @given(st.binary(max_size=200), st.sampled_from([None, JSON, ZLIB, "x"]))
 def test_whatever_comes_in_only_refusals_come_out(data, kind):
     try:
-        decode(data, kind)
+        decode(PopReport, data, kind)
     except RefusedError as refused:
         assert refused.reason in {"malformed", "too large", "content type"}  # noqa: PT017
 
@@ -242,18 +247,44 @@ def test_what_is_cleared_at_the_broker_is_said_no_more():
     [None, "", " ", "application/json", "application/json; charset=utf-8", "Application/JSON ;Charset=UTF-8", ";q=1"],
 )
 def test_parameters_and_case_of_a_content_type_do_not_matter_and_none_at_all_means_json(kind):
-    assert decode(payload(), kind).pop == "fra1"
-    assert decode(b"\xef\xbb\xbf" + payload(), kind).pop == "fra1"
+    assert decode(PopReport, payload(), kind).pop == "fra1"
+    assert decode(PopReport, b"\xef\xbb\xbf" + payload(), kind).pop == "fra1"
 
 
 def test_parameters_and_case_do_not_matter_to_what_is_compressed():
-    assert decode(zlib.compress(payload()), "Application/JSON+zlib; level=9").pop == "fra1"
+    assert decode(PopReport, zlib.compress(payload()), "Application/JSON+zlib; level=9").pop == "fra1"
 
 
 def test_a_report_may_carry_all_that_its_topic_is_for():
     heard = Heard()
-    heard.take(capacity=10**9, links=[{"to": "ams1", "rtt_us": 7000, "loss_ppm": 0}], news="to come")
-    assert heard.states == [PopState("fra1", True)]
+    links = [{"to": "ams1", "rtt_us": 7000, "loss_ppm": 0}, {"to": "db", "rtt_us": 24_500, "loss_ppm": 10_000}]
+    heard.take(capacity=10**9, links=links, interval_ms=2000, news="to come")
+    said = BackboneLinks((BackboneLink("ams1", 7.0, 0.0), BackboneLink("db", 24.5, 0.01)), 2.0)
+    assert heard.states == [PopState("fra1", True, backbone=said)]
+
+
+def test_links_that_lay_at_the_broker_begin_to_fade_and_those_ahead_of_our_clock_are_not_taken():
+    heard = Heard()
+    link = {"to": "db", "rtt_us": 24_500, "loss_ppm": 0}
+    topic = "steer/v1/acme/pop/fra1/state"
+    heard.reports.take(topic, payload(links=[link], interval_ms=2000), JSON, retained=True)
+    assert heard.states[0].backbone == BackboneLinks((BackboneLink("db", 24.5, 0.0),), 2.0, 3 * 2.0)
+    heard.wall = 0
+    heard.take(epoch=WALL, links=[link])
+    heard.wall = WALL
+    heard.reports.look()
+    assert heard.states[1:] == [PopState("fra1", True)]
+
+
+@pytest.mark.parametrize(
+    ("to", "reason"), [(["db", "ams1", "db"], "duplicate link"), (["db", "fra1"], "link to itself")]
+)
+def test_links_that_contradict_themselves_are_refused_and_the_rest_is_heard(to, reason):
+    heard = Heard()
+    heard.take(accepting=False, links=[{"to": one, "rtt_us": 1, "loss_ppm": 0} for one in to])
+    assert heard.states == [PopState("fra1", False)]
+    assert heard.refused == [("pop", reason)]
+    assert reason in REASONS
 
 
 def test_each_reason_is_told_now_and_then_and_always_counted(caplog):

@@ -2,7 +2,7 @@
 
 import logging
 
-from steerd.share.quiet import LIBRARIES, OncePerKind
+from steerd.share.mqtt.quiet import LIBRARIES, OncePerKind
 from steerd.share.refusals import SAID_EVERY
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from steerd.control import as_json
+from steerd.control.parts.history import history
 from steerd.core.memory import Memory
 from steerd.store import store as timing
 from steerd.store import writer
@@ -41,7 +41,7 @@ def goes_on(folder: Path, clock: Clock) -> Memory:
     """A run over what lies there: what it begins with. It answers, and what it keeps is there in the next one."""
     store = Store(folder, wall=clock)
     found = store.open()
-    as_json.history(asyncio.run(asyncio.wait_for(store.history(1e6, 100), timing.ANSWER)))
+    history(asyncio.run(asyncio.wait_for(store.history(1e6, 100), timing.ANSWER)))
     store.decided(switched(99), 1_000_000_099)
     store.remember(MEMORY)
     assert asyncio.run(store.trouble()) is None

@@ -72,6 +72,7 @@ class Steer(Table):
 class Fleet(Table):
     gate: Annotated[float, quantities.number(0, 1000)] = 0.0
     spread_within: Annotated[float, quantities.milliseconds(0, 10)] | None = None
+    backbone_max: Annotated[float, quantities.milliseconds(0, 10)] = 100.0
 
 
 class Route(Table):
@@ -200,6 +201,7 @@ class Policy(Table):
     max_drain: Annotated[float, quantities.duration(0, 7 * 86400)] = 3600.0
     client_idle: Annotated[float, quantities.duration(10, 86400)] = 300.0
     leak_guard: bool | None = None
+    service: Name | None = None
 
 
 class Document(Table):

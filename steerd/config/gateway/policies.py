@@ -25,7 +25,8 @@ Selectors = tuple[frozenset[str], frozenset[str], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class CheckedPolicy:
-    """A policy with its prefixes read, the paths it may never use and why, and those worth something to it, in ms."""
+    """A policy with its prefixes read, the paths it may never use and why, those worth something to it, in ms, and the
+    PoPs that its traffic may cross on the way ``through`` the backbone to its service."""
 
     written: Policy
     order: int
@@ -33,6 +34,7 @@ class CheckedPolicy:
     excepted: Prefixes
     forbidden: Forbidden
     preferred: Preferred
+    through: tuple[str, ...] = ()
 
 
 def selectors(policy: Policy) -> Selectors:
@@ -56,8 +58,10 @@ def check(tables: Document, pops: Pops, folder: Path, report: Report) -> list[Ch
         _objective(policy, key, report)
         _spread(tables, policy, key, dict(forbidden), pops, report)
         _flows(policy, key, report)
+        through = _service(tables, policy, key, pops, report) if policy.service else ()
         preferred = _preferred(policy, key, dict(forbidden), pops, report) if pops.whole and pops.names else ()
-        found.append(CheckedPolicy(policy, order, prefixes, joined(map(pack, policy.excepted)), forbidden, preferred))
+        excepted = joined(map(pack, policy.excepted))
+        found.append(CheckedPolicy(policy, order, prefixes, excepted, forbidden, preferred, through))
     if len(found) > POLICY_TABLES:
         report.error("policy", len(found), f"must be at most {POLICY_TABLES} policies")
     _selectors(found, report)
@@ -194,6 +198,17 @@ def _flows(policy: Policy, key: str, report: Report) -> None:
     if policy.flows != "client" and "client_idle" in policy.model_fields_set and not report.touched(f"{key}.flows"):
         left_out = f'does nothing with flows = "{policy.flows}": must be left out'
         report.error(f"{key}.client_idle", policy.client_idle, left_out)
+
+
+def _service(tables: Document, policy: Policy, key: str, pops: Pops, report: Report) -> tuple[str, ...]:
+    """The PoPs that traffic to the policy's service may cross: where it may not be, it may not pass either."""
+    if policy.service in pops.names:
+        allowed = "is the name of a PoP: must be another name, as PoPs say of their links where they lead to"
+        report.error(f"{key}.service", policy.service, allowed)
+    if tables.mqtt is None and not report.touched("mqtt"):
+        report.warn(f"{key}.service", "there is no [mqtt]: no PoP can say how far it is from there")
+    within = [pop.name for pop in tables.pop if pop and (not policy.regions or pop.region in policy.regions)]
+    return tuple(dict.fromkeys(within))
 
 
 def _preferred(policy: Policy, key: str, forbidden: Mapping[PathId, str], pops: Pops, report: Report) -> Preferred:

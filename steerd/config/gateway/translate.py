@@ -57,6 +57,7 @@ def core(tables: Document, paths: Sequence[CheckedPath], policies: Sequence[Chec
         half_life=tables.score.half_life,
         loss_penalty=tables.score.loss_penalty,
         load_penalty=tables.score.load_penalty,
+        backbone_max=tables.fleet.backbone_max,
         jitter_weight=tables.score.jitter_weight,
         ignore_below=tables.steer.ignore_below,
         max_active=tables.probe.max_active,
@@ -97,6 +98,8 @@ def _policy(policy: CheckedPolicy) -> PolicySettings:
         min_dwell=own.min_dwell,
         spread=own.spread,
         spread_within=own.spread_within,
+        service=own.service or "",
+        through=policy.through,
     )
 
 

@@ -1,10 +1,11 @@
-"""What a path is charged beside what is measured of it, and beside its own bias: for its PoP's load, as the PoP says,
-and for its uplink, as whoever counts its bytes says."""
+"""What a path is charged beside what is measured of it, and beside its own bias: for its PoP's load and its PoP's way
+to a policy's service, as PoPs say, and for its uplink, as whoever counts its bytes says."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from steerd.core.belief.path import Path
+from steerd.core.cost.backbone import Backbone
 from steerd.core.cost.pop_load import Loads
 from steerd.core.events import PopState, UplinkPrice
 
@@ -26,20 +27,23 @@ def scarcity(used: float) -> float:
 
 
 class Charges:
-    """The latest word of each PoP and uplink."""
+    """The latest word of each PoP and uplink. ``backbone``: what PoPs say of their links."""
 
     def __init__(self) -> None:
+        self.backbone = Backbone()
         self._loads = Loads()
         self._uplinks: dict[str, UplinkPrice] = {}
 
     @property
     def fade(self) -> bool:
         """Whether anything changes by time alone."""
-        return bool(self._loads)
+        return bool(self._loads) or bool(self.backbone)
 
-    def loaded(self, event: PopState, now: float) -> None:
-        """A PoP says how loaded it is."""
+    def said(self, event: PopState, now: float) -> None:
+        """A PoP says how loaded it is, and how far others are from it."""
         self._loads.told(event.pop, event.load, now - event.age)
+        if event.backbone is not None:
+            self.backbone.told(event.pop, event.backbone, now)
 
     def priced(self, event: UplinkPrice) -> None:
         """An uplink costs something else. One that costs nothing is forgotten."""

@@ -34,6 +34,7 @@ class Price:
         "_quiet",
         "_settings",
         "_worth",
+        "backbone",
         "bias",
         "fixed",
         "id",
@@ -53,19 +54,22 @@ class Price:
         self.tariff = tariff
         self._settings = settings
         self._worth = worth
-        self.own_load = self.fixed = 0.0
+        self.own_load = self.backbone = self.fixed = 0.0
         self._quiet: Sequence[Quiet] = ()
         self.leg: Estimate | None = None
         self.calm(())
         self.renew()
 
-    def renew(self, own_load: float | None = None) -> bool:
-        """What does not depend on probes may have changed: the path's packet size, what its PoP and its uplink cost, or
-        what the policy's own traffic would add there (``own_load``, in ms; None: as before). True if it did."""
+    def renew(self, own_load: float | None = None, backbone: float | None = None) -> bool:
+        """What does not depend on probes may have changed: the path's packet size, what its PoP and its uplink cost,
+        what the policy's own traffic would add there (``own_load``, in ms; None: as before), or the way from its PoP to
+        the policy's service (``backbone``, likewise). True if it did."""
         if own_load is not None:
             self.own_load = own_load
+        if backbone is not None:
+            self.backbone = backbone
         before = self.fixed
-        self.fixed = self.bias + self._uplink() + self._mtu() + self._load() + self.own_load
+        self.fixed = self.bias + self._uplink() + self._mtu() + self._load() + self.own_load + self.backbone
         return self.fixed != before
 
     def calm(self, quiet: Sequence[Quiet]) -> None:
@@ -106,6 +110,7 @@ class Price:
             **self.tariff.terms(leg)._asdict(),
             "load": self._load(),
             "own_load": self.own_load,
+            "backbone": self.backbone,
             "bias": self.bias,
             "uplink": self._uplink(),
             "mtu": self._mtu(),

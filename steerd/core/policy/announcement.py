@@ -6,7 +6,7 @@ from steerd.core.events import Shares
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
 from steerd.core.settings import PathId
-from steerd.core.states import Reason
+from steerd.core.states import PolicyState, Reason
 
 
 def switch(
@@ -51,6 +51,16 @@ def why_shared(old: Shares, new: Shares, eligible: Eligibility) -> str:
         why = eligible.excluded(path) if path in eligible.paths else "not configured"
         reasons.append(f"{path} leaves" + (f" ({why})" if why else ""))
     return ", ".join(reasons) or "costs changed"
+
+
+def why_stranded(eligible: Eligibility, reason: Reason, state: PolicyState) -> str:
+    """Why a policy's traffic cannot be carried, in words."""
+    current = eligible.current
+    if current is None:
+        return "no path may be used"
+    if state is PolicyState.LOCAL_OUTAGE:
+        return f"uplink {current.settings.uplink}"
+    return f"{current.id}: {eligible.excluded(current.id) or reason}"
 
 
 def _ordered_by(eligible: Eligibility, old: PathId | None, reason: Reason) -> str | None:

@@ -12,6 +12,7 @@ from steerd.core.belief.path import Path
 from steerd.core.effects import Terms
 from steerd.core.events import Installed
 from steerd.core.policy import failover
+from steerd.core.policy.announcement import why_stranded
 from steerd.core.policy.assignment import Answer
 from steerd.core.policy.cadences import Cadences
 from steerd.core.policy.drains_and_pins import Drains
@@ -42,7 +43,7 @@ class Decisions:
         self._drains = drains
         self._heard_by = inf
         self.postponed: dict[PolicyId, tuple[Verdict, float]] = {}
-        self._cadences = Cadences()
+        self.cadences = Cadences()
 
     def configure(self, settings: Settings, paths: Mapping[PathId, Path], *, anew: bool, heard_by: float) -> None:
         """Take new settings; ``anew``: the rule is another one. ``heard_by``: when a policy without a choice takes what
@@ -74,7 +75,7 @@ class Decisions:
         first = old is None and policy.last is None and event.error is None
         policy.adopted(now)
         if first:
-            policy.enter(PolicyState.STEERING)
+            self.out.enter(policy, PolicyState.STEERING, now)
         elif old != event.best:
             self.out.switched(policy, policy.eligibility(self._drains, now), old, Reason.KERNEL, "kernel", {})
         self.look(policy, now)
@@ -85,7 +86,7 @@ class Decisions:
         if self._settings.offline:
             return  # the driver brings samples of its own: nobody probes
         policies, scouts_every = self.policies.values(), self._settings.scout_interval
-        for cadence in self._cadences.wanted(path, self.paths.values(), policies, self.stranded, scouts_every):
+        for cadence in self.cadences.wanted(path, self.paths.values(), policies, self.stranded, scouts_every):
             self.out.tell(cadence)
 
     def next_expiry(self) -> float:
@@ -116,8 +117,6 @@ class Decisions:
 
     def answered(self, now: float) -> None:
         """Somebody answered."""
-        if not self.stranded and not self.postponed:
-            return
         for id_ in sorted(self.stranded):
             self.look(self.policies[id_], now)
         for id_, (verdict, until) in list(self.postponed.items()):
@@ -187,7 +186,7 @@ class Decisions:
             self._leave(policy, eligible, reason)
             return False
         self.stranded.discard(policy.id)
-        policy.enter(PolicyState.STEERING)
+        self.out.enter(policy, PolicyState.STEERING, eligible.now)
         return True
 
     def _end_round(self, policy: Policy, dt: float, now: float) -> None:
@@ -231,13 +230,13 @@ class Decisions:
         if eligible.wanted is None:
             return
         hard = policy.pin is not None and policy.pin.hard
+        blocked_by, state = None, PolicyState.HELD
         if failover.local_outage(eligible, reason):
-            policy.enter(PolicyState.LOCAL_OUTAGE)
-        elif hard or policy.settings.when_none is WhenNone.KEEP or not eligible.hopeless():
-            policy.enter(PolicyState.HELD)
-        else:
+            state = PolicyState.LOCAL_OUTAGE
+        elif not hard and policy.settings.when_none is WhenNone.BLOCK and eligible.hopeless():
             self._move(policy, None, reason, "forced", {}, eligible.now)
-            policy.enter(PolicyState.BLOCKED, blocked_by=reason)
+            blocked_by, state = reason, PolicyState.BLOCKED
+        self.out.enter(policy, state, eligible.now, why_stranded(eligible, reason, state), blocked_by=blocked_by)
 
     def _better(self, policy: Policy, verdict: Verdict, now: float) -> None:
         """Follow the rule; if the choice is silent, not before the rival has answered: it may be dead as well."""
@@ -254,6 +253,8 @@ class Decisions:
         policy.spread.renew(eligible)
         self._stand_by(policy, eligible)
         self.out.switched(policy, policy.eligibility(self._drains, now), old, reason, rule, margin)
+        if to is not None:
+            self.out.enter(policy, PolicyState.STEERING, now)
         self.out.shared(policy, shared, eligible)
         self.out.tell(policy.ask(now))
         self.ask_cadences()

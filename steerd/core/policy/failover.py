@@ -44,12 +44,10 @@ def spread(
     """Where to move, of ``best`` and those that only cost puts behind it: drawn, with weight exp(-excess / ``within``),
     both in ms; and what was compared. When a PoP dies, all that were there are to go, and the best is the same for
     many: so they part without a word to each other, and nobody goes where it is much worse."""
-    if not within or reason is Reason.START:
-        return best, {}
     *before, least = eligible.rank(best)
     ranks = [(path, eligible.rank(path)) for path in _choices(eligible, reason)]
     equals = [(path, cost) for path, (*first, cost) in ranks if first == before]
-    if len(equals) < 2 or least == inf:
+    if len(equals) < 2 or least == inf or not within or reason is Reason.START:
         return best, {}
     weights = [exp((least - cost) / within) for _, cost in equals]
     left = draw() * sum(weights)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from steerd.core.effects import Declined, Effect, Shared, Terms
+from steerd.core.effects import Declined, Effect, PolicyChanged, Shared, Terms
 from steerd.core.events import Event, Shares
 from steerd.core.policy.announcement import switch, why_shared
 from steerd.core.policy.eligibility import Eligibility
 from steerd.core.policy.policy import Policy
-from steerd.core.settings import PathId
-from steerd.core.states import Reason
+from steerd.core.settings import PathId, PolicyId
+from steerd.core.states import PolicyState, Reason
 
 
 class Outbox:
@@ -18,6 +18,7 @@ class Outbox:
         self.epoch = epoch
         self.declined: dict[str, int] = {}
         self._events = 0
+        self._states: dict[PolicyId, PolicyState] = {}
         self._effects: list[Effect] = []
 
     def taken(self) -> Sequence[Effect]:
@@ -44,6 +45,16 @@ class Outbox:
         switched = switch(f"{self.epoch}-{self._events}", policy, eligible, old, reason, rule, margin)
         policy.announced(switched)
         self.tell(switched)
+
+    def enter(
+        self, policy: Policy, state: PolicyState, now: float, why: str = "", *, blocked_by: Reason | None = None
+    ) -> None:
+        """The policy is in this state from now on, ``why`` in words."""
+        policy.enter(state, blocked_by=blocked_by)
+        before = self._states.get(policy.id, PolicyState.NONE)
+        if state is not before:
+            self._states[policy.id] = state
+            self.tell(PolicyChanged(policy.id, before, state, why, now))
 
     def shared(self, policy: Policy, old: Shares, eligible: Eligibility) -> None:
         """Other paths than ``old`` may share the policy's traffic."""

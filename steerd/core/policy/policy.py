@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from steerd.core.belief.path import Path, Role
+from steerd.core.cost.backbone import Backbone, Way
 from steerd.core.cost.own_load import OwnLoad
 from steerd.core.cost.own_queue import LASTED
 from steerd.core.cost.price import Price
@@ -43,15 +44,12 @@ def rule_of(settings: Settings) -> Rule:
 class Policy:
     """The mutable state of one policy. ``here``: the choice's place among the candidates that the rule is shown, None
     where that is to be looked at. ``since``: when the choice was made or adopted; ``last``: the last switch;
-    ``blocked_by``: why nothing may be used, while its traffic is blocked. ``loaded``: what the policy carries may tell
-    in what is measured of its path, so that each round is to be looked at."""
+    ``blocked_by``: why nothing may be used, while its traffic is blocked. ``ways``: from each PoP to its service, where
+    one is known (None: to be looked at). ``loaded``: what the policy carries may tell in what is measured of its path,
+    so that each round is to be looked at."""
 
     def __init__(
-        self,
-        settings: PolicySettings,
-        common: Settings,
-        paths: Mapping[PathId, Path],
-        draw: Callable[[], float],
+        self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path], draw: Callable[[], float]
     ) -> None:
         self.id = settings.policy
         self.assignment = Assignment()
@@ -71,6 +69,7 @@ class Policy:
         self._burden = 0.0  # what the others are charged
         self.here: int | None = None  # the choice's place among the candidates that are shown
         self.prices: dict[PathId, Price] = {}
+        self.ways: Mapping[str, Way] | None = None
         self._take(settings, common, paths)
 
     def configure(
@@ -96,6 +95,15 @@ class Policy:
         price = self.prices.get(path)
         if price is not None and price.renew():
             self.expire()
+
+    def lead(self, backbone: Backbone, now: float) -> None:
+        """Charge each path for the way from its PoP to the policy's service."""
+        self.ways = ways = backbone.ways(self.settings, self._common, now)
+        unknown = self._common.backbone_max
+        for price in self.prices.values():
+            way = ways.get(price.path.pop)
+            if price.renew(backbone=unknown if way is None else way.cost):
+                self.expire()
 
     def carry(self, now: float) -> None:
         """Charge every path but those in use for what the policy's own traffic would add there."""
@@ -265,7 +273,7 @@ class Policy:
         self.here = None
 
     def _take(self, settings: PolicySettings, common: Settings, paths: Mapping[PathId, Path]) -> None:
-        self.settings = settings
+        self.settings, self._common, self.ways = settings, common, None
         self.forbidden = dict(settings.forbidden)
         self.paths = {id_: path for id_, path in paths.items() if id_ not in self.forbidden}
         worths = dict(settings.preferred)
@@ -273,12 +281,7 @@ class Policy:
         self._rtt_weight = own.rtt_weight
         self.prices = {
             id_: Price(
-                path,
-                own,
-                common,
-                bias=weight * path.settings.bias,
-                worth=worths.get(id_, 0.0),
-                bias_weight=weight,
+                path, own, common, bias=weight * path.settings.bias, worth=worths.get(id_, 0.0), bias_weight=weight
             )
             for id_, path in self.paths.items()
         }

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from steerd.control import as_json, observing, requests
+from steerd.control import as_json, requests
+from steerd.control.parts import observing
+from steerd.control.parts.history import history
 from steerd.control.server import Handler, RefusedError, Request, Response
 from steerd.status.savings import Savings
 from steerd.status.snapshot import Snapshot
@@ -34,7 +36,9 @@ class Explaining:
         since = requests.since(request)
         packets = await self._store.notes("packets", since, HISTORY_MAX)
         uplinks = await self._store.notes("uplinks", since, HISTORY_MAX)
-        return as_json.history(await self._store.history(since, HISTORY_MAX), packets, uplinks)
+        events = await self._store.notes("events", since, HISTORY_MAX)
+        kept = await self._store.history(since, HISTORY_MAX)
+        return requests.of_history(request, history(kept, packets, uplinks, events))
 
     async def _savings(self, _: Request) -> Response:
         if self._saved is None:

@@ -1,6 +1,6 @@
 """The connection to the broker, with our own framing between it and paho, which has one end of a pair of sockets.
 
-So a flood waits in the kernel and at the broker, not in memory, and a turn of the event loop sees a few packets only.
+So a turn of the event loop sees a few packets only.
 """
 
 import asyncio
@@ -10,13 +10,11 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from steerd.share.framing import BrokenError, Framing
+from steerd.share.mqtt.flow import STEERING, Flow
+from steerd.share.mqtt.framing import BrokenError, Framing
 
 READ: Final = 16 << 10
 """Bytes that are read from the broker at once."""
-PACKETS: Final = 8
-TURN: Final = 0.01
-"""So many packets, or bytes, are let through; then the rest of the daemon has its turn, for so many seconds."""
 PASSED_OVER: Final = "too many properties"
 _FAREWELL: Final = 1.0
 
@@ -26,11 +24,16 @@ class Link:
     a `Session`. ``broken``: what the broker did that it must not; ``ended``: nothing is carried any more."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refuse: Callable[[str, str, str], None]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        refuse: Callable[[str, str, str], None],
+        flow: Flow,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._refuse = refuse
+        self._flow = flow
         self._ours, self.inner = socket.socketpair()
         for end in (self._ours, self.inner):
             end.setblocking(False)
@@ -76,10 +79,10 @@ class Link:
                         self._writer.write(packet.answer)
                     else:
                         await loop.sock_sendall(self._ours, packet.data)
-                    if number % PACKETS == 0:
-                        await asyncio.sleep(TURN)
+                    if number % self._flow.packets == 0:
+                        await asyncio.sleep(self._flow.turn)
                 await self._writer.drain()  # who does not take our answers is not read either
-                await asyncio.sleep(TURN)
+                await asyncio.sleep(self._flow.turn)
         except BrokenError as broken:
             self.broken = broken
             self._refuse("broker", broken.reason, "")
@@ -93,12 +96,18 @@ class Link:
 
 @contextlib.asynccontextmanager
 async def linked(
-    host: str, port: int, tls: ssl.SSLContext | None, refuse: Callable[[str, str, str], None], *, within: float
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    refuse: Callable[[str, str, str], None],
+    flow: Flow = STEERING,
+    *,
+    within: float,
 ) -> AsyncIterator[Link]:
     """Connect ``within`` seconds, and close in the end. OSError: nobody answers, or the certificates are wrong."""
     async with asyncio.timeout(within):
         reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=READ)
-    link = Link(reader, writer, refuse)
+    link = Link(reader, writer, refuse, flow)
     try:
         yield link
     finally:

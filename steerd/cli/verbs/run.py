@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from steerd.cli.configuration import read, warned
 from steerd.cli.log import log_to_stderr
 from steerd.cli.terminal import say
+from steerd.cli.verbs.configuration import read, warned
 from steerd.config.file.problem import ConfigError, Problem
 from steerd.config.file.toml import toml
 from steerd.config.gateway.load import load_for_guard

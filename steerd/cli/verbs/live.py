@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from steerd.cli.configuration import read
 from steerd.cli.terminal import piped_away, say
+from steerd.cli.verbs.configuration import read
 from steerd.config.settings import Config
 from steerd.machine.answers import ask
 from steerd.machine.check import findings

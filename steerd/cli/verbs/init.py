@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from steerd.cli import live
 from steerd.cli.terminal import say
+from steerd.cli.verbs import live
 from steerd.config.gateway.load import load
 from steerd.machine import draft
 from steerd.machine.answers import ask

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steerd.cli.configuration import read
 from steerd.cli.progress import Progress
 from steerd.cli.terminal import say
+from steerd.cli.verbs.configuration import read
 from steerd.config.probe_settings import ProbePath
 from steerd.core.settings import PathId, PolicyId, Settings
 from steerd.replay import recorded

@@ -13,11 +13,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from steerd.config.settings import MqttSettings
-from steerd.share.credentials import Credentials, read
-from steerd.share.framing import PACKET_MAX, UNREADABLE, BrokenError
-from steerd.share.link import Link, linked
 from steerd.share.messages import JSON, Message, encode
-from steerd.share.quiet import LIBRARIES
+from steerd.share.mqtt.credentials import Credentials, read
+from steerd.share.mqtt.flow import STEERING, Flow
+from steerd.share.mqtt.framing import PACKET_MAX, UNREADABLE, BrokenError
+from steerd.share.mqtt.link import Link, linked
+from steerd.share.mqtt.quiet import LIBRARIES
 
 KEEPALIVE: Final = 20
 TIMEOUT: Final = 10.0
@@ -27,8 +28,6 @@ POSTED_WITHIN: Final = 20.0
 WILL_DELAY: Final = 5
 """Seconds that the broker holds the will back, for a gateway that reconnects meanwhile. The session outlives it, or its
 end would publish the will (MQTT 5, 3.1.3.2.2)."""
-WAITING_MAX: Final = 4 << 20
-"""Bytes of the messages that wait to be looked at."""
 _MESSAGE: Final = 1 << 10
 """Bytes of a message beside topic and payload, about: its objects, its properties."""
 _AROUND: Final = 64
@@ -36,13 +35,14 @@ _AROUND: Final = 64
 
 
 class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
-    """Holds the latest message of each topic, and `WAITING_MAX` bytes in all, so that no sender can make it grow.
+    """Holds the latest message of each topic, and ``most`` bytes in all, so that no sender can make it grow.
     `refuse` as that of a `BrokerConnection`."""
 
     _queue: dict[str, aiomqtt.Message]
 
-    def __init__(self, refuse: Callable[[str, str, str], None], maxsize: int = 0) -> None:
+    def __init__(self, refuse: Callable[[str, str, str], None], most: int, maxsize: int = 0) -> None:
         self._refuse = refuse
+        self._most = most
         self._bytes = 0
         super().__init__(maxsize)
 
@@ -53,7 +53,7 @@ class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
         topic = str(item.topic)
         if topic in self._queue:
             self._bytes -= _size(self._queue.pop(topic))
-        if self._bytes + _size(item) > WAITING_MAX:
+        if self._bytes + _size(item) > self._most:
             self._refuse("broker", "too much at once", topic)
         else:
             self._queue[topic] = item
@@ -81,9 +81,9 @@ class BrokerConnection:
         self.messages = client.messages
         self._watch()
 
-    async def subscribe(self, *filters: str) -> None:
-        """Subscribe with QoS 1; retained messages come at once, each time."""
-        await self._client.subscribe([(one, 1) for one in filters])
+    async def subscribe(self, *filters: str, qos: int = 1) -> None:
+        """Subscribe; retained messages come at once, each time."""
+        await self._client.subscribe([(one, qos) for one in filters])
 
     async def publish(
         self, topic: str, message: Message | bytes, *, qos: int, retain: bool, expiry: float | None = None
@@ -129,6 +129,7 @@ async def connected(
     refuse: Callable[[str, str, str], None],
     *,
     will: tuple[str, Message] | None = None,
+    flow: Flow = STEERING,
 ) -> AsyncIterator[BrokerConnection]:
     """Connect as a new client, and disconnect at the end. `will` is published to its topic, retained, when the
     connection breaks. MqttError, OSError: the broker does not answer, or refuses. BrokenError: it misbehaves."""
@@ -137,7 +138,7 @@ async def connected(
         payload, kind = encode(will[1])
         about = _properties(PacketTypes.WILLMESSAGE, ContentType=kind, WillDelayInterval=WILL_DELAY)
         last_will = aiomqtt.Will(will[0], payload, 1, True, about)
-    queue: Any = functools.partial(LatestPerTopic, refuse)
+    queue: Any = functools.partial(LatestPerTopic, refuse, flow.waiting)
     client = aiomqtt.Client(
         settings.host,
         settings.port,
@@ -154,7 +155,7 @@ async def connected(
         will=last_will,
     )
     connection = BrokerConnection(client, refuse)
-    async with linked(settings.host, settings.port, credentials.context, refuse, within=TIMEOUT) as link:
+    async with linked(settings.host, settings.port, credentials.context, refuse, flow, within=TIMEOUT) as link:
         try:
             async with _entered(client, link):
                 yield connection

@@ -13,10 +13,11 @@ import aiomqtt
 
 from steerd.config.settings import MqttSettings
 from steerd.faults import Boundary
-from steerd.share.client import BrokerConnection, connected, content_type
-from steerd.share.credentials import read
-from steerd.share.framing import BrokenError
 from steerd.share.messages import Message
+from steerd.share.mqtt.client import BrokerConnection, connected, content_type
+from steerd.share.mqtt.credentials import read
+from steerd.share.mqtt.flow import STEERING, Flow
+from steerd.share.mqtt.framing import BrokenError
 from steerd.share.refusals import SAID_EVERY
 from steerd.text.seldom import Seldom, more
 
@@ -29,10 +30,6 @@ NOBODY: Final = 3.0
 PATIENT: Final = 600.0
 """For so many seconds steerd tries as often when the broker itself refuses (a certificate, a password), as somebody may
 be mending it; then it backs off. If another client connects under the same name, it backs off at once."""
-PACE: Final = 0.1
-"""Seconds between two looks at what was heard: who says more is heard less."""
-REST: Final = 9.0
-"""After each message so many times as long as it took: a small one may inflate to much."""
 SAY_AGAIN: Final = 3.0
 """Seconds until what the broker refused, or somebody else contradicted, is published again."""
 
@@ -88,8 +85,10 @@ class Session:
         on_message: Callable[[str], None],
         draw: Callable[[], float],
         backoff: tuple[float, float] = BACKOFF,
+        flow: Flow = STEERING,
     ) -> None:
         self._settings = settings
+        self._flow = flow
         self._member = member
         self._messages, self._faults = Boundary("mqtt message"), Boundary("mqtt")
         self._refuse = refuse
@@ -119,7 +118,7 @@ class Session:
     async def publish(
         self, topic: str, message: Message, *, qos: int = 1, retain: bool = False, expiry: float | None = None
     ) -> None:
-        """Within `Member.publish`; as `steerd.share.client.BrokerConnection.publish`."""
+        """Within `Member.publish`; as `steerd.share.mqtt.client.BrokerConnection.publish`."""
         if self._connection is None:
             return
         taken = await self._connection.publish(topic, message, qos=qos, retain=retain, expiry=expiry)
@@ -200,7 +199,8 @@ class Session:
         will = self._member.topic, self._member.state(online=False, reason="connection lost")
         credentials = await read(self._settings)
         self._digest = credentials.digest
-        async with connected(self._settings, credentials, self._member.name, self._refuse, will=will) as connection:
+        joined = connected(self._settings, credentials, self._member.name, self._refuse, will=will, flow=self._flow)
+        async with joined as connection:
             self._connection = connection
             self._on_connected(True)
             unsaid = self._seldom.said("connected")
@@ -226,7 +226,7 @@ class Session:
             await _end(tasks)
 
     async def _receive(self, connection: BrokerConnection) -> None:
-        await connection.subscribe(self._member.topic, *self._member.filters)
+        await connection.subscribe(self._member.topic, *self._member.filters, qos=self._flow.qos)
         loop = asyncio.get_running_loop()
         async for message in connection.messages:
             began = loop.time()
@@ -239,9 +239,9 @@ class Session:
                     # The will of an earlier, broken connection may come after we said that we are online.
                     self._unsaid = True
                     self._wake.set()
-            await asyncio.sleep(REST * (loop.time() - began))
+            await asyncio.sleep(self._flow.rest * (loop.time() - began))
             if not connection.messages:
-                await asyncio.sleep(PACE)  # of what comes meanwhile, the latest of each topic is looked at
+                await asyncio.sleep(self._flow.pace)  # of what comes meanwhile, the latest of each topic is looked at
 
     async def _publish(self, connection: BrokerConnection) -> None:
         """Publish our state at once when the broker may have another, and whatever the member has to say."""
@@ -256,7 +256,7 @@ class Session:
                 await self._say(online=True)
             if self._subscribe_again:
                 self._subscribe_again = False
-                await connection.subscribe(self._member.topic, *self._member.filters)
+                await connection.subscribe(self._member.topic, *self._member.filters, qos=self._flow.qos)
             more_at = await self._member.publish(self, anew=anew)
             anew = False
             with contextlib.suppress(TimeoutError):

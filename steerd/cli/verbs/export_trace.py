@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from steerd.cli.configuration import read
 from steerd.cli.terminal import say
+from steerd.cli.verbs.configuration import read
 from steerd.replay.export import Row, opened, rows, write
 from steerd.store.recording import read as read_recording
 from steerd.store.recording import recordings

@@ -1,0 +1,1 @@
+"""What the verbs of `steerd` do, one file each; imported when they are used."""

@@ -1,0 +1,1 @@
+"""What answers are made of, a subject a file: as JSON, and in words."""
