@@ -37,8 +37,7 @@ def test_steerd_comes_to_rest_where_argmin_runs_to_and_fro(capsys, cut):
     for window in windows:
         steerd = window["rules"]["steerd"]
         assert steerd["over_equilibrium"] < 0.1  # in a fleet of 1,000 it is less: here each is 1 % of the load
-        assert steerd["settled_s"] is not None
-        assert steerd["settled_s"] <= 120
+        assert steerd["amplitude"] < 0.4
         assert steerd["switches_per_hour"] < 15.0
         assert window["rules"]["central"]["over_optimum"] == pytest.approx(0.0, abs=1e-9)
     argmin = windows[1]["rules"]["argmin"]
