@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from steerd import __version__
-from steerd.cli import arguments
+from steerd.cli import arguments, fleet_options
 from steerd.cli.terminal import concluded, prepare, say
 
 CONFIG = Path("/etc/steerd/steerd.toml")
@@ -98,6 +98,10 @@ def _done(options: argparse.Namespace) -> int:
             from steerd.cli.verbs.agent import agent
 
             return agent(options.config or AGENT_CONFIG, only_check=options.check, level=options.log_level)
+        case "simulate-fleet":
+            from steerd.cli.verbs.simulate_fleet import simulate_fleet
+
+            return simulate_fleet(options)
         case "fleet":
             from steerd.cli.verbs.fleet import fleet
 
@@ -267,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     agent.add_argument("--check", action="store_true", help="only validate the configuration")
 
+    fleet_options.add(verb("simulate-fleet", "many gateways and PoPs in virtual time: do they herd?", "needs none"))
     fleet = verb(
         "fleet", "hear all gateways and PoPs at the broker, and show them: a page, metrics", f"default: {FLEET_CONFIG}"
     )
