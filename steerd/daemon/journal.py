@@ -10,7 +10,7 @@ from steerd.core.events import Order
 from steerd.core.states import Reason
 from steerd.daemon.driver import Driver
 from steerd.net.peer import PEER
-from steerd.status.notes import Kind, Note, Notes
+from steerd.status.notes import CHATTER, Kind, Note, Notes
 
 log: Final = logging.getLogger("steerd")
 
@@ -26,7 +26,7 @@ class Journal:
         self._declined: object = None
         driver.facts.listen(Switched, self._switched)
         driver.facts.listen(PolicyChanged, notes.policy)
-        driver.facts.listen(PathChanged, notes.path)
+        driver.facts.listen(PathChanged, self._path_changed)
         driver.facts.listen(Shared, notes.shared)
         driver.facts.listen(Declined, self._was_declined)
         driver.events.listen(Order, self._ordered)
@@ -39,6 +39,12 @@ class Journal:
         if note.kind is not Kind.RELOAD:  # `Reload` tells what is wrong, and what it changed, line by line
             log.log(note.level, "%s", note.text)
         self._keep(int(time.time() * 1000), note)
+
+    def _path_changed(self, fact: PathChanged) -> None:
+        if {fact.old, fact.new} <= CHATTER:
+            log.debug("%s is %s: %s", fact.path, fact.new, fact.reason)
+        else:
+            self._notes.path(fact)
 
     def _switched(self, fact: Switched) -> None:
         log.info("%s%s", "would move " if self._observing else "", sentence(fact))

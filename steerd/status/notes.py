@@ -67,9 +67,7 @@ class Notes:
             )
 
     def path(self, fact: PathChanged) -> None:
-        """A path's health changed: a warning where it carries somebody's traffic."""
-        if {fact.old, fact.new} <= CHATTER:
-            return
+        """A path's health changed, and it is more than `CHATTER`: a warning where it carries somebody's traffic."""
         before = self._since.get(fact.path)
         self._since[fact.path] = fact.at
         lasted = None if before is None else fact.at - before

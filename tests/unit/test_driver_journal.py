@@ -2,8 +2,10 @@
 
 import logging
 
+from steerd.core.effects import Declined, PathChanged
 from steerd.core.events import Configured, Installed, Link, Order, Verb
 from steerd.core.settings import PathId, PolicyId, PolicySettings, WhenNone
+from steerd.core.states import PathState
 from steerd.daemon.driver import Driver
 from steerd.daemon.journal import Journal
 from tests.unit.driven import Driven, steady, stepped
@@ -71,4 +73,34 @@ def test_orders_the_kernel_and_the_configuration_are_named():
         "pinned (signed by alice), event 17-2",
         "the kernel has it so, event 17-3",
         "fra1/wg0 may not be used: region us is not among de, event 17-4",
+    ]
+
+
+def test_what_a_path_does_several_times_a_minute_is_told_to_who_looks_closely_alone(caplog):
+    caplog.set_level(logging.DEBUG, "steerd")
+    kept = []
+    driver = Driver(Driven({FRA: steady(30)}).engine)
+    Journal(driver, lambda _, note: kept.append(note), observing=False)
+    driver.facts.tell(PathChanged(FRA, PathState.UP, PathState.SUSPECT, "a probe is overdue", 1.0))
+    driver.facts.tell(PathChanged(FRA, PathState.SUSPECT, PathState.DOWN, "three are", 2.0))
+    assert [(line.levelname, line.getMessage()) for line in caplog.records] == [
+        ("DEBUG", "fra1/wg0 is suspect: a probe is overdue"),
+        ("INFO", "fra1/wg0 is down: three are"),
+    ]
+    assert [note.text for note in kept] == ["fra1/wg0 is down: three are"]
+
+
+def test_a_declined_order_is_no_order(caplog):
+    caplog.set_level(logging.INFO, "steerd")
+    kept = []
+    driver = Driver(Driven({FRA: steady(30)}).engine)
+    Journal(driver, lambda _, note: kept.append(note), observing=False)
+    refused, taken = Order(Verb.DRAIN, "nowhere"), Order(Verb.DRAIN, "fra1")
+    driver.facts.tell(Declined(refused, "unknown PoP"))
+    driver.events.tell(refused)
+    driver.events.tell(taken)
+    assert [note.text for note in kept] == ["drain fra1, by operator"]
+    assert [line.getMessage() for line in caplog.records] == [
+        "declined: unknown PoP (Order)",
+        "drain fra1, by operator",
     ]

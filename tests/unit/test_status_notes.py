@@ -46,7 +46,6 @@ def test_an_outage_is_an_error_when_it_begins_and_is_told_with_its_length_when_i
 def test_a_path_that_somebody_uses_is_a_warning_when_it_goes(notes, noted):
     notes.path(PathChanged(A, PathState.UP, PathState.DOWN, "3 probes unanswered", 5.0, (P,)))
     notes.path(PathChanged(A, PathState.DOWN, PathState.RECOVERING, "answers again", 65.0))
-    notes.path(PathChanged(A, PathState.UP, PathState.SUSPECT, "a probe is overdue", 70.0, (P,)))
     loud = [(one.level, one.lasted, one.policy) for one in noted]
     assert loud == [(logging.WARNING, None, P), (logging.INFO, 60.0, None)]
     assert noted[0].text == "fra1/wg0 is down: 3 probes unanswered (used by default)"
