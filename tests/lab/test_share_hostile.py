@@ -124,6 +124,7 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
                 await rogue.publish(f"{ROOT}/pop/fra1/state", report(seq=9), qos=1, retain=True)
                 await rogue.publish(f"{ROOT}/ctl/all/pop/fra1", b"{}", qos=1, retain=True)
                 await rogue.publish(f"{ROOT}/region/eu/rollup", b"{}", qos=1, retain=True)
+                await rogue.publish(f"{ROOT}/catalogue/provider", b"{}", qos=1, retain=True)
                 await rogue.subscribe([(f"{ROOT}/gw/eu/gw1/#", 1), (f"{ROOT}/ctl/gw/gw1/#", 1), ("#", 1)])
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.5):
@@ -136,6 +137,7 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
             assert f"{ROOT}/pop/ams1/state" not in seen.latest
             assert f"{ROOT}/ctl/all/pop/fra1" not in seen.latest
             assert f"{ROOT}/region/eu/rollup" not in seen.latest
+            assert f"{ROOT}/catalogue/provider" not in seen.latest
             assert seen.latest[f"{ROOT}/pop/fra1/state"]["seq"] == 1
             assert one.connected == [True]  # a forged client id takes nobody's session away
             assert len(one.states) == 1

@@ -27,8 +27,8 @@ MOST: Final = 4 << 20
 AHEAD: Final = 300.0
 """Seconds that the signer's clock may be ahead of ours."""
 REASONS: Final = (
-    "clashes", "expired", "malformed", "not yet valid", "signature", "stale", "too large", "unknown key",
-    "unreachable", "wrong name",
+    "clashes", "content type", "expired", "malformed", "not yet valid", "signature", "stale", "too large",
+    "unknown key", "unreachable", "wrong name",
 )  # fmt: skip
 """All that a catalogue is refused for; ``clashes``: with the configuration."""
 
@@ -58,14 +58,16 @@ class Listed:
     pops: Sequence[Mapping[str, Any]]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What is signed; times are ms since 1970."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     v: Literal[1] = 1
     name: Name
-    serial: Annotated[int, Field(ge=1, lt=1 << 53)]
-    issued_ms: Annotated[int, Field(ge=0, lt=1 << 53)]
-    expires_ms: Annotated[int, Field(ge=0, lt=1 << 53)]
+    serial: Annotated[int, Field(ge=1, le=(1 << 53) - 1)]
+    issued_ms: Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
+    expires_ms: Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
     pops: list[dict[str, Any]]
 
 
@@ -74,7 +76,7 @@ def sign(
 ) -> bytes:
     """The signed catalogue. ValueError: it would not be taken."""
     try:
-        body = _Body(name=name, serial=serial, issued_ms=issued_ms, expires_ms=expires_ms, pops=pops)
+        body = Body(name=name, serial=serial, issued_ms=issued_ms, expires_ms=expires_ms, pops=pops)
     except ValidationError as error:
         raise ValueError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from error
     text = body.model_dump_json().encode()
@@ -106,7 +108,7 @@ def verified(payload: bytes, name: str, trusted: Sequence[tuple[str, str]]) -> L
     except (BadSignatureError, ValueError) as error:
         raise RefusedError("signature", f"the signature of {owner or id_} does not fit: it was changed") from error
     try:
-        body = _Body.model_validate_json(match[3])
+        body = Body.model_validate_json(match[3])
     except (ValidationError, RecursionError) as error:
         raise RefusedError("malformed", f"{owner or id_} signed something that is no catalogue") from error
     if body.name != name:
