@@ -118,6 +118,8 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
                         rogues.shutdown(socket.SHUT_RDWR)  # as who dies: now the will is due
                     async with asyncio.timeout(10):
                         await listen(rogue)
+            async with client(broker, authority, "operator") as operator:
+                await operator.publish(f"{ROOT}/catalogue/another", b"{}", qos=1, retain=True)
             async with client(broker, authority, "gw3", identifier="steerd-gw1") as rogue:
                 for kind in ("state", "score", "event"):
                     await rogue.publish(f"{ROOT}/gw/eu/gw1/{kind}", b'{"forged": 1}', qos=1, retain=True)
@@ -129,7 +131,7 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.5):
                         await listen(rogue)
-            assert heard
+            assert f"{ROOT}/catalogue/another" in heard  # which is for all gateways
             await asyncio.sleep(0.5)
             assert [topic for topic in heard if "gw1" in topic] == []
             assert seen.latest[f"{ROOT}/gw/eu/gw1/state"]["online"] is True

@@ -1,6 +1,7 @@
 """A catalogue from a retained topic: what is asked for, what of it is inflated, and how often it is looked at."""
 
 import asyncio
+import hashlib
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from steerd.cli.steerctl import main
 from steerd.config.catalogue.signed import MOST
 from steerd.config.file.problem import ConfigError
 from steerd.config.file.written import differences
@@ -19,9 +21,10 @@ from steerd.daemon.threads import Apart
 from steerd.share.gateway import Share
 from steerd.share.messages import JSON, ZLIB, packed
 from steerd.share.mqtt.client import receivable
+from steerd.share.signing import secret_text
 from steerd.share.topics import catalogue
 from steerd.web.metrics import Metrics
-from tests.unit.test_config_catalogue import FILE, NOW, OTHER, file, pop, signed
+from tests.unit.test_config_catalogue import FILE, KEY, NOW, OTHER, file, pop, signed
 from tests.unit.test_share_events import SETTINGS
 
 __all__ = ["file"]
@@ -183,6 +186,28 @@ def test_how_many_pops_a_packet_carries():
 
     assert packet(4096)
     assert not receivable(TOPIC, b"x" * 65_500)
+
+
+def test_send_catalogue_says_why_it_cannot(file, tmp_path, capsys):
+    (tmp_path / "key").write_text(secret_text(KEY))
+    lists = tmp_path / "pops.toml"
+
+    def says(number: int) -> tuple[int, str]:
+        entries = (
+            f'[[pop]]\nname = "p{n}"\nendpoint = "{hashlib.sha256(bytes([n % 251, n >> 8])).hexdigest()}"\n'
+            for n in range(number)
+        )
+        lists.write_text('name = "provider"\n' + "".join(entries))
+        code = main(["send-catalogue", str(lists), "-c", str(file), "--key", str(tmp_path / "key")])
+        return code, capsys.readouterr().err
+
+    code, said = says(1)
+    assert (code, f"{file} has no [mqtt] table" in said) == (78, True)
+    file.write_text(WITH_TOPIC.replace(":1883", ":9"))
+    code, said = says(2500)
+    assert (code, "a gateway takes no MQTT packet above 64 KiB" in said) == (1, True)
+    code, said = says(1)
+    assert (code, "the broker at 127.0.0.1:9" in said) == (1, True)
 
 
 def test_a_reload_does_not_tell_a_token(file):
