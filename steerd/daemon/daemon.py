@@ -106,7 +106,11 @@ class Daemon:
             spawn=self._tasks.spawn,
         )
         self._catalogue = Follower(
-            lambda: self._reload.config, self._reload.take_catalogue, metrics, observing=observing
+            lambda: self._reload.config,
+            self._reload.take_catalogue,
+            metrics,
+            observing=observing,
+            connected=lambda: self._fleet.connected,
         )
         self._fleet.on_catalogue = self._catalogue.heard
         self._noticing = Noticing(config, driver, metrics.hook, observing=observing)

@@ -41,6 +41,7 @@ class Fleet:
     ) -> None:
         self.remember: Callable[[], None] = lambda: None
         self.on_catalogue: Callable[[str, bytes, str | None], None] = lambda *_: None
+        self.connected = False
         self._config = config
         self._driver = driver
         self._metrics = metrics
@@ -107,7 +108,7 @@ class Fleet:
             on_orders=self.follow_orders,
             listed=self._listed(),
             on_catalogue=self.on_catalogue,
-            on_connected=self._metrics.mqtt_connected,
+            on_connected=self._on_connected,
             on_message=self._metrics.mqtt_message,
             draw=random.random,
         )
@@ -162,6 +163,10 @@ class Fleet:
     def _switched(self, fact: Switched) -> None:
         if self._share is not None:
             self._share.fact(fact)
+
+    def _on_connected(self, connected: bool) -> None:
+        self.connected = connected
+        self._metrics.mqtt_connected(connected)
 
     def _listed(self) -> str | None:
         """The catalogue that is followed at the broker."""

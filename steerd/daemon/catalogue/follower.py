@@ -43,7 +43,8 @@ class _Heard(NamedTuple):
 
 class Follower:
     """``config``: the configuration in force. ``take`` swaps it for one with another catalogue's PoPs, and returns what
-    is in the way, having changed nothing then. ``observing``: no broker is asked. ``wall``: seconds since 1970, and
+    is in the way, having changed nothing then. ``observing``: no broker is asked; ``connected``: whether
+    there is a session with it. ``wall``: seconds since 1970, and
     ``clock`` monotonic."""
 
     def __init__(
@@ -53,6 +54,7 @@ class Follower:
         metrics: Metrics,
         *,
         observing: bool = False,
+        connected: Callable[[], bool] = lambda: True,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,6 +62,7 @@ class Follower:
         self._take = take
         self._metrics = metrics
         self._observing = observing
+        self._connected = connected
         self._wall = wall
         self._clock = clock
         self._source = Source()
@@ -106,7 +109,8 @@ class Follower:
         if settings.topic and not self._observing:
             if heard is None or heard.topic != self._topic():
                 return False
-            read_at = heard.at
+            if not self._connected():
+                read_at = max(heard.at, self._good_at or 0.0)
         try:
             listed = await self._found(settings, heard)
         except RefusedError as error:
