@@ -1,4 +1,4 @@
-"""`steerctl sign-catalogue`: a provider's list of PoPs, signed. It needs no daemon."""
+"""`steerctl sign-catalogue` and `send-catalogue`: a provider's list of PoPs, signed. They need no daemon."""
 
 import argparse
 import json
@@ -6,37 +6,44 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from steerd.cli.signing import FAILED, OK, key_file
+from steerd.cli.signing import CONFIGURATION, FAILED, OK, Stop, broker, key_file, send
 from steerd.cli.terminal import say
 
-VERB: Final = "sign-catalogue"
+SIGN, SEND = VERBS = "sign-catalogue", "send-catalogue"
 _KEYS: Final = {"name", "serial", "pop"}
 _KEY_MAX: Final = 4096  # bytes of the secret key's file
 
 
 def add(verb: Callable[[str, str], argparse.ArgumentParser], duration: Callable[[str], float]) -> None:
-    """The verb's arguments."""
-    made = verb(VERB, "sign a list of PoPs for gateways with a [catalogue], and print it or write it")
-    made.add_argument(
-        "list", type=Path, metavar="FILE", help="TOML with name, [[pop]] entries and, if wanted, a serial"
-    )
-    made.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it, whole or not at all")
-    made.add_argument("--for", dest="duration", type=duration, default=31 * 86400.0, metavar="31d",
-                      help="then it expires: no gateway takes it any more (default: 31d)")  # fmt: skip
-    made.add_argument("--key", type=Path, metavar="FILE", help="the secret key, as steerctl keygen makes it")
+    """The verbs' arguments."""
+    signing = verb(SIGN, "sign a list of PoPs for gateways with a [catalogue], and print it or write it")
+    signing.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it, whole or not at all")
+    sending = verb(SEND, "sign a list of PoPs, and publish it at the broker of -c FILE, for gateways with topic = true")
+    for made in (signing, sending):
+        made.add_argument(
+            "list", type=Path, metavar="FILE", help="TOML with name, [[pop]] entries and, if wanted, a serial"
+        )
+        made.add_argument("--for", dest="duration", type=duration, default=31 * 86400.0, metavar="31d",
+                          help="then it expires: no gateway takes it any more (default: 31d)")  # fmt: skip
+        made.add_argument("--key", type=Path, metavar="FILE", help="the secret key, as steerctl keygen makes it")
 
 
 def main(options: argparse.Namespace) -> int:
-    """Signs it; returns the exit code."""
+    """Signs it, and sends it; returns the exit code."""
     try:
-        payload, said = _signed(options)
-        if options.output is None:
-            say(payload.decode())
+        signed = _signed(options)
+        if options.verb == SEND:
+            _send(options, signed)
+        elif options.output is None:
+            say(signed.payload.decode())
         else:
-            _write(options.output, payload)
-            say(f"{options.output}: {said}")
+            _write(options.output, signed.payload)
+            say(f"{options.output}: {signed.said}")
+    except Stop as stop:
+        say(f"steerctl: {stop}", error=True)
+        return stop.code
     except OSError as error:
         say(f"steerctl: {error.filename or options.list}: {error.strerror}", error=True)
         return FAILED
@@ -46,7 +53,32 @@ def main(options: argparse.Namespace) -> int:
     return OK
 
 
-def _signed(options: argparse.Namespace) -> tuple[bytes, str]:
+class _Signed(NamedTuple):
+    name: str
+    payload: bytes
+    said: str
+
+
+def _send(options: argparse.Namespace, signed: _Signed) -> None:
+    from steerd.share.messages import packed
+    from steerd.share.mqtt.client import receivable
+    from steerd.share.topics import catalogue
+
+    settings = broker(options.config or CONFIGURATION)
+    topic, (payload, kind) = catalogue(settings.tenant, signed.name), packed(signed.payload)
+    if not receivable(topic, payload):
+        raise ValueError(
+            f"{options.list}: is {len(payload) >> 10} KiB compressed, and a gateway takes no MQTT packet above 64 KiB: "
+            "have a web server or a file carry it"
+        )
+    send(settings, topic, payload, options.duration, kind)
+    if options.json:
+        say(json.dumps({"ok": True, "topic": topic, "content_type": kind, "bytes": len(payload)}))
+    else:
+        say(f"sent to {topic}: {signed.said}")
+
+
+def _signed(options: argparse.Namespace) -> _Signed:
     from steerd.config.catalogue.signed import sign
     from steerd.config.file.files import content
     from steerd.config.file.toml import toml
@@ -75,7 +107,7 @@ def _signed(options: argparse.Namespace) -> tuple[bytes, str]:
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{options.list}: {error}") from error
-    return payload, f"catalogue {raw['name']}, serial {serial}, {len(pops)} PoPs"
+    return _Signed(raw["name"], payload, f"catalogue {raw['name']}, serial {serial}, {len(pops)} PoPs")
 
 
 def _checked(file: Path, raw: Mapping[str, Any]) -> None:

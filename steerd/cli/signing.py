@@ -63,12 +63,14 @@ def main(options: argparse.Namespace) -> int:
     """Runs one of them; returns the exit code."""
     try:
         return _keygen(options) if options.verb == "keygen" else _order(options)
-    except _Stop as stop:
+    except Stop as stop:
         say(f"steerctl: {stop}", error=True)
         return stop.code
 
 
-class _Stop(Exception):  # noqa: N818 (no error by itself: it ends the command)
+class Stop(Exception):  # noqa: N818 (no error by itself: it ends the command)
+    """The command ends with this message and exit ``code``."""
+
     def __init__(self, text: str, code: int = FAILED) -> None:
         super().__init__(text)
         self.code = code
@@ -83,15 +85,15 @@ def _keygen(options: argparse.Namespace) -> int:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise _Stop(f"{file} is there already; a key is not overwritten") from error
+        raise Stop(f"{file} is there already; a key is not overwritten") from error
     except OSError as error:
-        raise _Stop(f"{file}: {error.strerror}") from error
+        raise Stop(f"{file}: {error.strerror}") from error
     try:
         with os.fdopen(handle, "w", encoding="ascii") as stream:
             stream.write(secret_text(key))
     except OSError as error:
         file.unlink()  # a part of a key is none, and would not be overwritten
-        raise _Stop(f"{file}: {error.strerror}") from error
+        raise Stop(f"{file}: {error.strerror}") from error
     public = public_text(key.verify_key)
     if options.json:
         say(json.dumps({"ok": True, "file": str(file), "key": key_id(key.verify_key), "public": public}))
@@ -103,22 +105,21 @@ def _keygen(options: argparse.Namespace) -> int:
 
 def _order(options: argparse.Namespace) -> int:
     from steerd.config.file.files import content
-    from steerd.share.messages import JSON
     from steerd.share.signing import LASTS_MAX, WantedState, secret, sign
 
     file = options.key or key_file()
     try:
         key = secret(content(file, _KEY_MAX).decode(errors="replace"))
     except OSError as error:
-        raise _Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
+        raise Stop(f"{file}: {error.strerror}; `steerctl keygen` makes a key") from error
     except ValueError as error:
-        raise _Stop(f"{file} {error}") from error
-    settings: Any = None if options.verb == "sign" and options.tenant else _settings(options.config or CONFIGURATION)
+        raise Stop(f"{file} {error}") from error
+    settings: Any = None if options.verb == "sign" and options.tenant else broker(options.config or CONFIGURATION)
     now = time.time()
     begins = now - EARLIER if options.after is None else now + options.after
     ends = now + (options.after or 0.0) + options.duration
     if ends - now > LASTS_MAX:
-        raise _Stop("--for: an order lasts at most 31d", USAGE)
+        raise Stop("--for: an order lasts at most 31d", USAGE)
     about_pop = options.order in {"drain", "undrain"}
     order = WantedState(
         tenant=options.tenant or settings.tenant,
@@ -133,9 +134,15 @@ def _order(options: argparse.Namespace) -> int:
     )
     topic, payload = f"steer/v1/{order.tenant}/{order.topic}", sign(key, order)
     if options.verb == "send":
-        _send(settings, topic, payload, ends - now)
+        send(settings, topic, payload, ends - now)
     if options.json:
-        answer = {"ok": True, "topic": topic, "payload": payload.decode(), "content_type": JSON, "exp_ms": order.exp_ms}
+        answer = {
+            "ok": True,
+            "topic": topic,
+            "payload": payload.decode(),
+            "content_type": "application/json",
+            "exp_ms": order.exp_ms,
+        }
         say(json.dumps(answer))
     elif options.verb == "sign":
         say(f"{topic}\n{payload.decode()}")
@@ -144,7 +151,8 @@ def _order(options: argparse.Namespace) -> int:
     return OK
 
 
-def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
+def send(settings: Any, topic: str, payload: bytes, expiry: float, kind: str = "application/json") -> None:
+    """Publish it, retained, and wait until the broker has it. Stop: it cannot be had."""
     import asyncio
 
     from aiomqtt import MqttError
@@ -153,16 +161,17 @@ def _send(settings: Any, topic: str, payload: bytes, expiry: float) -> None:
 
     where = f"{settings.host}:{settings.port}"
     try:
-        asyncio.run(post(settings, topic, payload, expiry))
+        asyncio.run(post(settings, topic, payload, expiry, kind))
     except PermissionError as error:
-        raise _Stop(f"the broker at {where} refuses: {error}" if not error.filename else str(error)) from error
+        raise Stop(f"the broker at {where} refuses: {error}" if not error.filename else str(error)) from error
     except TimeoutError as error:
-        raise _Stop(f"the broker at {where} does not answer; the order may still have got there") from error
+        raise Stop(f"the broker at {where} does not answer; it may still have got there all the same") from error
     except (MqttError, OSError, ValueError) as error:
-        raise _Stop(f"the broker at {where}: {error}") from error
+        raise Stop(f"the broker at {where}: {error}") from error
 
 
-def _settings(file: Path) -> Any:
+def broker(file: Path) -> Any:
+    """The `[mqtt]` of a configuration. Stop: there is none."""
     from steerd.config.file.problem import ConfigError
     from steerd.config.gateway.load import load
 
@@ -171,11 +180,12 @@ def _settings(file: Path) -> Any:
     except ConfigError as error:
         for problem in error.problems:
             say(problem, error=True)
-        raise _Stop(
-            "which tenant and which broker: give -c FILE with an [mqtt] table, or --tenant to sign", CONFIG
+        raise Stop(
+            "which tenant and which broker: give -c FILE with an [mqtt] table (to sign an order, --tenant will do)",
+            CONFIG,
         ) from error
     if config.mqtt is None:
-        raise _Stop(f"{file} has no [mqtt] table", CONFIG)
+        raise Stop(f"{file} has no [mqtt] table", CONFIG)
     return config.mqtt
 
 

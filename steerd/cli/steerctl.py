@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _code(options: argparse.Namespace) -> int:
     if options.verb not in VERBS:
-        return catalogue.main(options) if options.verb == catalogue.VERB else signing.main(options)
+        return catalogue.main(options) if options.verb in catalogue.VERBS else signing.main(options)
     if (found := _socket(options)) is None:
         return CONFIG
     options.socket = found
@@ -150,7 +150,12 @@ def _everywhere(parser: argparse.ArgumentParser, socket: object, config: object,
     """What may stand before and after the verb, with its defaults."""
     parser.add_argument("--socket", default=socket, metavar="PATH", help=f"the daemon's socket (default: {SOCKET})")
     parser.add_argument(
-        "-c", "--config", type=Path, default=config, metavar="FILE", help="the configuration that names the socket"
+        "-c",
+        "--config",
+        type=Path,
+        default=config,
+        metavar="FILE",
+        help="the configuration that names the socket, or broker",
     )
     parser.add_argument("--json", action="store_true", default=as_json, help="the whole answer as JSON")
 

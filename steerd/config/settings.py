@@ -33,8 +33,8 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueSettings:
-    """Where a signed list of PoPs is looked for every ``interval`` s: a ``file`` or a ``url``, checked against ``ca``
-    (None: what this machine trusts). ``kept``: where the last good one is."""
+    """Where a signed list of PoPs is looked for every ``interval`` s: a ``file``, a ``url``, checked against ``ca``
+    (None: what this machine trusts), or the ``topic`` of its name. ``kept``: where the last good one is."""
 
     name: str
     file: Path | None
@@ -43,6 +43,7 @@ class CatalogueSettings:
     interval: float
     trusted_keys: tuple[tuple[str, str], ...]
     kept: Path
+    topic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,14 @@ class Daemon:
             refused=lambda: metrics.refused("config", "reload"),
             spawn=self._tasks.spawn,
         )
-        self._catalogue = Follower(lambda: self._reload.config, self._reload.take_catalogue, metrics)
+        self._catalogue = Follower(
+            lambda: self._reload.config,
+            self._reload.take_catalogue,
+            metrics,
+            observing=observing,
+            connected=lambda: self._fleet.connected,
+        )
+        self._fleet.on_catalogue = self._catalogue.heard
         self._noticing = Noticing(config, driver, metrics.hook, observing=observing)
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
         operators = Operators(driver, lambda: self._reload.config, store.trouble)

@@ -33,13 +33,15 @@ GLANCE: Final = 2.0
 
 
 class Fleet:
-    """``kept`` is what was remembered of earlier orders, by topic; ``remember`` is called when that has changed. What
-    may fail on its own goes to ``tasks``."""
+    """``kept`` is what was remembered of earlier orders, by topic; ``remember`` is called when that has changed, and
+    ``on_catalogue`` with a provider's catalogue, as `Share` has it. What may fail on its own goes to ``tasks``."""
 
     def __init__(
         self, config: Config, driver: Driver, metrics: Metrics, tasks: Tasks, *, kept: Mapping[str, str]
     ) -> None:
         self.remember: Callable[[], None] = lambda: None
+        self.on_catalogue: Callable[[str, bytes, str | None], None] = lambda *_: None
+        self.connected = False
         self._config = config
         self._driver = driver
         self._metrics = metrics
@@ -104,7 +106,9 @@ class Fleet:
             refuse=self._refuse,
             orders=self._orders,
             on_orders=self.follow_orders,
-            on_connected=self._metrics.mqtt_connected,
+            listed=self._listed(),
+            on_catalogue=self.on_catalogue,
+            on_connected=self._on_connected,
             on_message=self._metrics.mqtt_message,
             draw=random.random,
         )
@@ -138,7 +142,7 @@ class Fleet:
             self.read_orders()
             self.start()
         elif self._share is not None:
-            self._share.watch(self._pops(), self._policies())
+            self._share.watch(self._pops(), self._policies(), self._listed())
             self._tasks.spawn(self._share.renew())
 
     async def stop(self) -> None:
@@ -159,6 +163,15 @@ class Fleet:
     def _switched(self, fact: Switched) -> None:
         if self._share is not None:
             self._share.fact(fact)
+
+    def _on_connected(self, connected: bool) -> None:
+        self.connected = connected
+        self._metrics.mqtt_connected(connected)
+
+    def _listed(self) -> str | None:
+        """The catalogue that is followed at the broker."""
+        catalogue = self._config.catalogue
+        return catalogue.name if catalogue is not None and catalogue.topic else None
 
     def _pops(self) -> set[str]:
         return {path.pop for path in self._config.core.paths}

@@ -18,7 +18,7 @@ from steerd.share.messages import GatewayState, SwitchEvent, score, switch_event
 from steerd.share.mqtt.session import BACKOFF, Session
 from steerd.share.orders import Orders
 from steerd.share.reports import Reports
-from steerd.share.topics import Topics
+from steerd.share.topics import Topics, catalogue
 
 EVENT_EXPIRY: Final = 3600.0
 SCORE_INTERVALS: Final = 3
@@ -29,8 +29,10 @@ class Share:
     """Publishes `state`, `score` and `event`; passes on what the configuration's PoPs report.
 
     `snapshot` gives the view for each score. `orders` takes the fleet's orders (None: no key is trusted); `on_orders`
-    is called after a new one. The other callbacks, `draw` and `backoff` are those of a `Session`. `events` wait for the
-    broker to take them, each with when it was decided by `clock`, which is monotonic: `wall` may be set meanwhile.
+    is called after a new one. `listed` names the provider's catalogue that is followed here, if one is: `on_catalogue`
+    gets topic, payload and content type of each, unread. The other callbacks, `draw` and `backoff` are those of a
+    `Session`. `events` wait for the broker to take them, each with when it was decided by `clock`, which is monotonic:
+    `wall` may be set meanwhile.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Share:
         on_message: Callable[[str], None],
         orders: Orders | None = None,
         on_orders: Callable[[], None] = lambda: None,
+        listed: str | None = None,
+        on_catalogue: Callable[[str, bytes, str | None], None] = lambda *_: None,
         draw: Callable[[], float],
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -62,6 +66,8 @@ class Share:
         self._rollups = Rollups(self._topics, settings.region, on_hints, refuse, clock)
         self._orders = orders
         self._on_orders = on_orders
+        self._catalogue = self._listed(listed)
+        self._on_catalogue = on_catalogue
         self._policies: Collection[str] = orders.policies if orders else frozenset()
         self.events: deque[tuple[float, SwitchEvent]] = deque(maxlen=_EVENTS_MAX)
         self._score_at = 0.0
@@ -81,10 +87,12 @@ class Share:
         self.events.append((self._clock(), event))
         self._session.wake()
 
-    def watch(self, pops: Collection[str], policies: Collection[str] = ()) -> None:
-        """The configuration's PoPs or policies changed: what is retained of new ones is fetched again."""
-        names = frozenset(pops), frozenset(policies)
-        if names != (self._reports.pops, self._policies):
+    def watch(self, pops: Collection[str], policies: Collection[str] = (), listed: str | None = None) -> None:
+        """The configuration's PoPs or policies changed, or the catalogue: what is retained of new ones is fetched
+        again."""
+        names, topic = (frozenset(pops), frozenset(policies)), self._listed(listed)
+        if (names, topic) != ((self._reports.pops, self._policies), self._catalogue):
+            self._catalogue = topic
             self._reports.pops, self._policies = names
             if self._orders is not None:
                 self._orders.pops, self._orders.policies = names
@@ -105,7 +113,8 @@ class Share:
 
     @property
     def filters(self) -> Sequence[str]:
-        return self._topics.pop_states, self._topics.rollup, *(self._topics.orders if self._orders is not None else ())
+        orders = self._topics.orders if self._orders is not None else ()
+        return self._topics.pop_states, self._topics.rollup, *orders, *([self._catalogue] if self._catalogue else ())
 
     def state(self, *, online: bool, reason: str | None = None) -> GatewayState:
         gateway = self._settings.gateway
@@ -120,6 +129,9 @@ class Share:
     def take(self, topic: str, payload: bytes, kind: str | None, *, retained: bool) -> None:
         if topic == self._rollups.topic:
             self._rollups.take(payload, kind)
+        elif self._topics.of_catalogues(topic):
+            if topic == self._catalogue:  # else it was asked for before a reload
+                self._on_catalogue(topic, payload, kind)
         elif self._orders is None or not self._topics.of_orders(topic):
             self._reports.take(topic, payload, kind, retained=retained)
         elif self._orders.take(topic, payload, kind):
@@ -142,6 +154,9 @@ class Share:
             expiry = SCORE_INTERVALS * self._settings.publish_interval
             await session.publish(self._topics.score, message, qos=0, retain=True, expiry=expiry)
         return self._score_at
+
+    def _listed(self, name: str | None) -> str | None:
+        return None if name is None else catalogue(self._topics.tenant, name)
 
     def _next(self) -> int:
         self.seq += 1

@@ -201,6 +201,11 @@ def encode(message: Message) -> tuple[bytes, str]:
     text = message.model_dump_json(
         by_alias=True, exclude_none=isinstance(message, GatewayState | ServiceState | PopReport)
     ).encode()
+    return packed(text)
+
+
+def packed(text: bytes) -> tuple[bytes, str]:
+    """Payload and content type of this JSON."""
     return (zlib.compress(text), ZLIB) if len(text) > COMPRESS_ABOVE else (text, JSON)
 
 
@@ -215,25 +220,32 @@ M = TypeVar("M", bound=Message)
 
 def decode(kind: type[M], payload: bytes, content_type: str | None) -> M:
     """A message of this kind. RefusedError: it is none."""
-    media = media_type(content_type)
-    if media == ZLIB:
-        payload = _inflated(payload)
-    elif media != JSON:
-        raise RefusedError("content type")
-    if len(payload) > INFLATED_MAX:
-        raise RefusedError("too large")
+    text = unpacked(payload, content_type)
     try:
-        return kind.model_validate_json(payload.removeprefix(BOM_UTF8))
+        return kind.model_validate_json(text)
     except ValidationError as error:
         raise RefusedError("malformed") from error
 
 
-def _inflated(payload: bytes) -> bytes:
+def unpacked(payload: bytes, content_type: str | None, most: int = INFLATED_MAX) -> bytes:
+    """The JSON of a message, inflated if it has to be, but to no more than ``most`` bytes. RefusedError: it is more, or
+    not of a content type that is known."""
+    media = media_type(content_type)
+    if media == ZLIB:
+        payload = _inflated(payload, most)
+    elif media != JSON:
+        raise RefusedError("content type")
+    if len(payload) > most:
+        raise RefusedError("too large")
+    return payload.removeprefix(BOM_UTF8)
+
+
+def _inflated(payload: bytes, most: int) -> bytes:
     stream = zlib.decompressobj()
     try:
-        inflated = stream.decompress(payload, INFLATED_MAX + 1)
+        inflated = stream.decompress(payload, most + 1)
     except zlib.error as error:
         raise RefusedError("malformed") from error
-    if len(inflated) <= INFLATED_MAX and (not stream.eof or stream.unused_data):
+    if len(inflated) <= most and (not stream.eof or stream.unused_data):
         raise RefusedError("malformed")
     return inflated

@@ -1,23 +1,18 @@
-"""Signed orders, as they are on the wire: one line of JSON of a fixed layout, so that the signature is checked before
-anything is parsed::
+"""Signed orders, as they are on the wire, in a `steerd.config.values.envelope`::
 
-    {"key":"ID","sig":"SIGNATURE","order":{"v":1,...}}
-
-ID is the first 8 bytes of the SHA-256 of the public key, in hex; SIGNATURE is Ed25519 (RFC 8032), in URL-safe base64
-without padding, over `CONTEXT` and the bytes of the order as they stand there.
+{"key":"ID","sig":"SIGNATURE","order":{"v":1,...}}
 """
 
-import hashlib
-import re
-from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from typing import Annotated, Final, NamedTuple
 
-from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from steerd.config.values import envelope
+from steerd.config.values.envelope import Envelope, Sealed
 from steerd.share.messages import NAME_MAX, Count, Message, Name, RefusedError
 
 Audience = Annotated[str, Field(pattern=r"^(all|(region|gw)/[A-Za-z0-9][A-Za-z0-9._-]*)$", max_length=NAME_MAX + 7)]
@@ -29,7 +24,7 @@ ORDER_MAX: Final = 2048
 LASTS_MAX: Final = 31 * 86400
 """Seconds that an order may last."""
 
-_LAYOUT: Final = re.compile(rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","order":(\{.*\})\}', re.DOTALL)
+_ENVELOPE: Final = Envelope("order", CONTEXT)
 _FILE: Final = "steerd-secret-key:"
 
 
@@ -42,11 +37,10 @@ class Signer(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a payload says: that ``signer`` has signed the bytes of ``body``."""
+    """What a payload says: that ``signer`` has signed what is ``sealed``."""
 
     signer: Signer
-    signature: bytes
-    body: bytes
+    sealed: Sealed
 
 
 class WantedState(Message):
@@ -81,7 +75,7 @@ class WantedState(Message):
 
 def key_id(key: VerifyKey) -> str:
     """The ID by which a payload names this key."""
-    return hashlib.sha256(bytes(key)).hexdigest()[:16]
+    return envelope.key_id(bytes(key))
 
 
 generate = SigningKey.generate
@@ -118,8 +112,7 @@ def signers(trusted: Mapping[str, str]) -> Mapping[str, Signer]:
 def sign(key: SigningKey, order: WantedState) -> bytes:
     """The payload of an order, signed with this key."""
     body = order.model_dump_json(exclude={"pop", "drained"} if order.pop is None else {"policy", "pin"}).encode()
-    signature = urlsafe_b64encode(key.sign(CONTEXT + body).signature).rstrip(b"=")
-    return b'{"key":"%s","sig":"%s","order":%s}' % (key_id(key.verify_key).encode(), signature, body)
+    return _ENVELOPE.seal(key, body)
 
 
 def claimed(payload: bytes, trusted: Mapping[str, Signer]) -> Claim:
@@ -127,22 +120,20 @@ def claimed(payload: bytes, trusted: Mapping[str, Signer]) -> Claim:
     said to have signed it."""
     if len(payload) > ORDER_MAX:
         raise RefusedError("too large")
-    match = _LAYOUT.fullmatch(payload)
-    if match is None:
+    sealed = _ENVELOPE.opened(payload)
+    if sealed is None:
         raise RefusedError("malformed")
-    signer = trusted.get(match[1].decode())
+    signer = trusted.get(sealed.id)
     if signer is None:
         raise RefusedError("unknown key")
-    return Claim(signer, match[2], match[3])
+    return Claim(signer, sealed)
 
 
 def verified(claim: Claim) -> WantedState:
     """The order. RefusedError: its signer did not sign it, or it is none."""
+    if not _ENVELOPE.fits(claim.sealed, bytes(claim.signer.key)):
+        raise RefusedError("signature")
     try:
-        claim.signer.key.verify(CONTEXT + claim.body, urlsafe_b64decode(claim.signature + b"=="))
-    except (BadSignatureError, ValueError) as error:
-        raise RefusedError("signature") from error
-    try:
-        return WantedState.model_validate_json(claim.body)
+        return WantedState.model_validate_json(claim.sealed.body)
     except ValidationError as error:
         raise RefusedError("malformed") from error

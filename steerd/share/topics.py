@@ -11,6 +11,11 @@ def pop_state(tenant: str, pop: str) -> str:
     return f"steer/v{VERSION}/{tenant}/pop/{pop}/state"
 
 
+def catalogue(tenant: str, name: str) -> str:
+    """Where a provider's signed list of PoPs is."""
+    return f"steer/v{VERSION}/{tenant}/catalogue/{name}"
+
+
 class Topics:
     """The topics of one gateway. Names come from a checked configuration: no `/`, `+` or `#` in them.
 
@@ -40,6 +45,10 @@ class Topics:
     def of_orders(self, topic: str) -> bool:
         """Whether it is one of signed orders, to anybody."""
         return topic.startswith(f"{self._root}/ctl/")
+
+    def of_catalogues(self, topic: str) -> bool:
+        """Whether it is one of a provider's lists, wanted or not."""
+        return topic.startswith(f"{self._root}/catalogue/")
 
     def order(self, topic: str) -> tuple[str, str, str] | None:
         """Audience, kind (`pop` or `policy`) and name that an order on `topic` is for; None: not for this gateway."""

@@ -14,9 +14,9 @@ from nacl.signing import SigningKey
 
 from steerd.config.catalogue.signed import sign
 from steerd.lab.enclosure import RUN, run
-from steerd.lab.world.world import World
+from steerd.lab.world.world import TENANT, World
 from steerd.share.signing import public_text, secret_text
-from tests.lab.test_daemon import LOG, ask, metric, start, status
+from tests.lab.test_daemon import FILE, LOG, ask, metric, start, status
 from tests.lab.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.broker]
@@ -160,6 +160,99 @@ def test_the_last_good_one_outlives_a_restart_and_a_source_that_is_gone() -> Non
     assert found["after"]["serial"] == 7
     assert found["reload"] == [0, []]
     assert found["choice"] == "fra1/provider"
+
+
+def by_topic() -> Any:
+    found: dict[str, Any] = {}
+    topic = f"steer/v1/{TENANT}/catalogue/provider"
+    with World(rate=50) as world:
+        config, pops = configured(world)
+        config = config.replace(f'file = "{LIST}"', "topic = true")
+        world.broker.publish(topic, signed(1, pops[1:]))  # without the best
+        start(world, config)
+        until(lambda: status(world)["policies"][0]["choice"] == "ams1/provider")
+        found["pops"] = status(world)["catalogue"]["pops"]
+        quiet = time.monotonic()
+        # Far ones come, change and go: nobody's traffic is there.
+        found["sent"] = sent(
+            world, 2, [*pops[1:-2], {**pops[-2], "bias": "5ms"}, {"name": "new", "target": "10.99.9.9"}]
+        )
+        until(lambda: serial(world) == 2)
+        for name, payload in (
+            ("stale", signed(1, pops)),
+            ("forged", signed(3, pops[1:]).replace(b'"far7"', b'"far8"')),
+            ("foreign", signed(3, pops, FOREIGN)),
+            ("cut", signed(3, pops)[:-100]),
+        ):
+            before = refused(world)
+            world.broker.publish(topic, payload)
+            until(lambda before=before: refused(world) not in (None, before))
+            found[name] = refused(world)
+        world.broker.publish(topic, b"")
+        world.broker.stop()
+        world.broker.start()
+        until(lambda: metric("steerd_mqtt_connected") == 1.0)
+        found["serial"] = serial(world)
+        found["lost"] = world.traffic.between(quiet, time.monotonic() - 1.0).lost
+        found["carried"] = sorted(world.traffic.between(quiet, time.monotonic() - 1.0).by_pop)
+        found["refusals"] = metric('steerd_refused_total{reason="signature",source="catalogue"}')
+        # The best one comes, and is moved to.
+        sent(world, 4, pops)
+        until(lambda: status(world)["policies"][0]["choice"] == "fra1/provider")
+        found["changed"] = status(world)["catalogue"]
+        # Away from the topic and back to it, by reloads.
+        put(signed(5, pops[1:]))
+        FILE.write_text(config.replace("topic = true", f'file = "{LIST}"'))
+        found["to file"] = ask(world, "reload")[1]["changed"]
+        until(lambda: status(world)["policies"][0]["choice"] == "ams1/provider")
+        FILE.write_text(config)
+        ask(world, "reload")
+        sent(world, 6, pops)
+        until(lambda: status(world)["policies"][0]["choice"] == "fra1/provider")
+    found["log"] = LOG.read_text()
+    return found
+
+
+def sent(world: World, number: int, pops: list[dict[str, Any]]) -> str:
+    """By steerctl; what it says."""
+    folder = Path(RUN)
+    (folder / "secret").write_text(secret_text(KEY))
+    entries = "".join("[[pop]]\n" + "".join(f"{key} = {json.dumps(one)}\n" for key, one in p.items()) for p in pops)
+    (folder / "pops.toml").write_text(f'name = "provider"\nserial = {number}\n{entries}')
+    command = [
+        sys.executable,
+        "-m",
+        "steerd.cli.steerctl",
+        "send-catalogue",
+        str(folder / "pops.toml"),
+        "-c",
+        str(FILE),
+    ]
+    command += ["--key", str(folder / "secret")]
+    process = world.spawn("gw", command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return str(process.communicate(timeout=60)[0])
+
+
+def test_300_pops_from_a_topic() -> None:
+    found = scene("by_topic")
+    assert found["pops"] == 299
+    assert found["sent"] == f"sent to steer/v1/{TENANT}/catalogue/provider: catalogue provider, serial 2, 299 PoPs\n"
+    assert "serial 1 does not follow serial 2" in found["stale"]
+    assert "the signature of alice does not fit" in found["forged"]
+    assert "a key that is not trusted" in found["foreign"]
+    assert "no signed catalogue, or a part of one" in found["cut"]
+    assert found["serial"] == 2
+    assert found["lost"] == 0
+    assert found["carried"] == ["ams1"]
+    assert found["refusals"] >= 1
+    assert (found["changed"]["serial"], found["changed"]["refused"]) == (4, None)
+    assert found["changed"]["source"] == f"steer/v1/{TENANT}/catalogue/provider"
+    assert sorted(found["to file"]) == [
+        f'[catalogue] file: its default -> "{LIST}"',
+        "[catalogue] topic: true -> its default",
+    ]
+    assert "catalogue provider, serial 2: 1 PoP added, 1 changed, 1 withdrawn" in found["log"]
+    assert "Traceback" not in found["log"]
 
 
 def signed_by_steerctl() -> Any:

@@ -118,17 +118,20 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
                         rogues.shutdown(socket.SHUT_RDWR)  # as who dies: now the will is due
                     async with asyncio.timeout(10):
                         await listen(rogue)
+            async with client(broker, authority, "operator") as operator:
+                await operator.publish(f"{ROOT}/catalogue/another", b"{}", qos=1, retain=True)
             async with client(broker, authority, "gw3", identifier="steerd-gw1") as rogue:
                 for kind in ("state", "score", "event"):
                     await rogue.publish(f"{ROOT}/gw/eu/gw1/{kind}", b'{"forged": 1}', qos=1, retain=True)
                 await rogue.publish(f"{ROOT}/pop/fra1/state", report(seq=9), qos=1, retain=True)
                 await rogue.publish(f"{ROOT}/ctl/all/pop/fra1", b"{}", qos=1, retain=True)
                 await rogue.publish(f"{ROOT}/region/eu/rollup", b"{}", qos=1, retain=True)
+                await rogue.publish(f"{ROOT}/catalogue/provider", b"{}", qos=1, retain=True)
                 await rogue.subscribe([(f"{ROOT}/gw/eu/gw1/#", 1), (f"{ROOT}/ctl/gw/gw1/#", 1), ("#", 1)])
                 with suppress(TimeoutError):
                     async with asyncio.timeout(1.5):
                         await listen(rogue)
-            assert heard
+            assert f"{ROOT}/catalogue/another" in heard  # which is for all gateways
             await asyncio.sleep(0.5)
             assert [topic for topic in heard if "gw1" in topic] == []
             assert seen.latest[f"{ROOT}/gw/eu/gw1/state"]["online"] is True
@@ -136,6 +139,7 @@ def test_two_gateways_work_and_cannot_touch_each_others_topics(broker, authority
             assert f"{ROOT}/pop/ams1/state" not in seen.latest
             assert f"{ROOT}/ctl/all/pop/fra1" not in seen.latest
             assert f"{ROOT}/region/eu/rollup" not in seen.latest
+            assert f"{ROOT}/catalogue/provider" not in seen.latest
             assert seen.latest[f"{ROOT}/pop/fra1/state"]["seq"] == 1
             assert one.connected == [True]  # a forged client id takes nobody's session away
             assert len(one.states) == 1

@@ -259,8 +259,8 @@ def test_the_files_are_not_read_again_for_it(file):
 
 def test_the_table_itself_is_checked(file):
     for old, new, words in (
-        ('file = "list.json"', "", "must have one of file and url"),
-        ('file = "list.json"', 'file = "a"\nurl = "https://a/b"', "must have one of file and url"),
+        ('file = "list.json"', "", "must have one of file, url and topic = true"),
+        ('file = "list.json"', 'file = "a"\nurl = "https://a/b"', "must have one of file, url and topic = true"),
         ('file = "list.json"', 'url = "http://a/b"', 'must be a URL that begins with "https://"'),
         ('file = "list.json"', 'url = "https://u:p@a/b"', "without a user or a password"),
         ('file = "list.json"', 'file = "a"\nca = "ca.pem"', "catalogue.ca"),

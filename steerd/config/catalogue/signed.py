@@ -1,20 +1,16 @@
-"""A signed catalogue, as it is stored and sent: one line of JSON of a fixed layout, as an order's::
+"""A signed catalogue, as it is stored and sent, in a `steerd.config.values.envelope`::
 
-    {"key":"ID","sig":"SIGNATURE","catalogue":{"v":1,"name":...,"serial":...,"pops":[...]}}
-
-ID is the first 8 bytes of the SHA-256 of the public key, in hex; SIGNATURE is Ed25519 (RFC 8032), in URL-safe base64
-without padding, over `CONTEXT` and the bytes of the catalogue as they stand there. Nothing of it is parsed before.
+{"key":"ID","sig":"SIGNATURE","catalogue":{"v":1,"name":...,"serial":...,"pops":[...]}}
 """
 
-import hashlib
-import re
-from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from steerd.config.values.envelope import Envelope, key_id
 from steerd.config.values.names import Name
 
 if TYPE_CHECKING:
@@ -27,14 +23,12 @@ MOST: Final = 4 << 20
 AHEAD: Final = 300.0
 """Seconds that the signer's clock may be ahead of ours."""
 REASONS: Final = (
-    "clashes", "expired", "malformed", "not yet valid", "signature", "stale", "too large", "unknown key",
-    "unreachable", "wrong name",
+    "clashes", "content type", "expired", "malformed", "not yet valid", "signature", "stale", "too large",
+    "unknown key", "unreachable", "wrong name",
 )  # fmt: skip
 """All that a catalogue is refused for; ``clashes``: with the configuration."""
 
-_LAYOUT: Final = re.compile(
-    rb'\{"key":"([0-9a-f]{16})","sig":"([A-Za-z0-9_-]{86})","catalogue":(\{.*\})\}\s*', re.DOTALL
-)
+_ENVELOPE: Final = Envelope("catalogue", CONTEXT)
 
 
 class RefusedError(Exception):
@@ -58,14 +52,16 @@ class Listed:
     pops: Sequence[Mapping[str, Any]]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What is signed; times are ms since 1970."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     v: Literal[1] = 1
     name: Name
-    serial: Annotated[int, Field(ge=1, lt=1 << 53)]
-    issued_ms: Annotated[int, Field(ge=0, lt=1 << 53)]
-    expires_ms: Annotated[int, Field(ge=0, lt=1 << 53)]
+    serial: Annotated[int, Field(ge=1, le=(1 << 53) - 1)]
+    issued_ms: Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
+    expires_ms: Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
     pops: list[dict[str, Any]]
 
 
@@ -74,12 +70,11 @@ def sign(
 ) -> bytes:
     """The signed catalogue. ValueError: it would not be taken."""
     try:
-        body = _Body(name=name, serial=serial, issued_ms=issued_ms, expires_ms=expires_ms, pops=pops)
+        body = Body(name=name, serial=serial, issued_ms=issued_ms, expires_ms=expires_ms, pops=pops)
     except ValidationError as error:
         raise ValueError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from error
     text = body.model_dump_json().encode()
-    signature = urlsafe_b64encode(key.sign(CONTEXT + text).signature).rstrip(b"=")
-    payload = b'{"key":"%s","sig":"%s","catalogue":%s}' % (_key_id(bytes(key.verify_key)).encode(), signature, text)
+    payload = _ENVELOPE.seal(key, text)
     if len(payload) > MOST:
         raise ValueError(f"is larger than {MOST >> 20} MiB")
     return payload
@@ -88,30 +83,24 @@ def sign(
 def verified(payload: bytes, name: str, trusted: Sequence[tuple[str, str]]) -> Listed:
     """The catalogue of this ``name``, signed with one of the ``trusted`` keys (base64 of 32 bytes, and whose it is).
     RefusedError: it is none."""
-    from nacl.exceptions import BadSignatureError  # noqa: PLC0415 (only for those who have a catalogue)
-    from nacl.signing import VerifyKey  # noqa: PLC0415
-
     if len(payload) > MOST:
         raise RefusedError("too large", f"it is larger than {MOST >> 20} MiB")
-    match = _LAYOUT.fullmatch(payload)
-    if match is None:
+    sealed = _ENVELOPE.opened(payload.rstrip())
+    if sealed is None:
         raise RefusedError("malformed", "it is no signed catalogue, or a part of one")
-    keys = {_key_id(b64decode(text)): (b64decode(text), owner) for text, owner in trusted}
-    id_ = match[1].decode()
-    if id_ not in keys:
-        raise RefusedError("unknown key", f"it is signed with a key that is not trusted: {id_}")
-    raw, owner = keys[id_]
+    keys = {key_id(b64decode(text)): (b64decode(text), owner) for text, owner in trusted}
+    if sealed.id not in keys:
+        raise RefusedError("unknown key", f"it is signed with a key that is not trusted: {sealed.id}")
+    key, owner = keys[sealed.id]
+    if not _ENVELOPE.fits(sealed, key):
+        raise RefusedError("signature", f"the signature of {owner or sealed.id} does not fit: it was changed")
     try:
-        VerifyKey(raw).verify(CONTEXT + match[3], urlsafe_b64decode(match[2] + b"=="))
-    except (BadSignatureError, ValueError) as error:
-        raise RefusedError("signature", f"the signature of {owner or id_} does not fit: it was changed") from error
-    try:
-        body = _Body.model_validate_json(match[3])
+        body = Body.model_validate_json(sealed.body)
     except (ValidationError, RecursionError) as error:
-        raise RefusedError("malformed", f"{owner or id_} signed something that is no catalogue") from error
+        raise RefusedError("malformed", f"{owner or sealed.id} signed something that is no catalogue") from error
     if body.name != name:
         raise RefusedError("wrong name", f"it is the catalogue {body.name}")
-    return Listed(payload, body.name, body.serial, body.issued_ms, body.expires_ms, owner or id_, body.pops)
+    return Listed(payload, body.name, body.serial, body.issued_ms, body.expires_ms, owner or sealed.id, body.pops)
 
 
 def fresh(new: Listed, former: Listed | None, now: float) -> None:
@@ -122,7 +111,3 @@ def fresh(new: Listed, former: Listed | None, now: float) -> None:
         raise RefusedError("not yet valid", "it was signed in the future: look at this machine's clock")
     if new.expires_ms / 1000.0 < now:
         raise RefusedError("expired", f"serial {new.serial} has expired")
-
-
-def _key_id(key: bytes) -> str:
-    return hashlib.sha256(key).hexdigest()[:16]

@@ -27,6 +27,7 @@ class Catalogue(Table):
     name: Name
     file: FilePath | None = None
     url: Annotated[str, BeforeValidator(_url)] | None = None
+    topic: bool = False
     ca: FilePath | None = None
     interval: Annotated[float, quantities.duration(1, 86_400)] = 300.0
     trusted_keys: list[Annotated[tuple[str, str], BeforeValidator(names.trusted_key)]] = []
@@ -37,12 +38,14 @@ class Catalogue(Table):
     over: Device | None = None
 
 
-def check(own: Catalogue | None, keys: int, folder: Path, report: Report) -> None:
-    """What keys ask of each other, and of files. ``keys``: so many are trusted."""
+def check(own: Catalogue | None, keys: int, folder: Path, report: Report, *, broker: bool) -> None:
+    """What keys ask of each other, and of files. ``keys``: so many are trusted. ``broker``: there is an `[mqtt]`."""
     if own is None:
         return
-    if (own.file is None) == (own.url is None) and not (report.touched("catalogue")):
-        report.error("catalogue", own.name, "must have one of file and url")
+    if (own.file is not None) + (own.url is not None) + own.topic != 1 and not report.touched("catalogue"):
+        report.error("catalogue", own.name, "must have one of file, url and topic = true")
+    if own.topic and not broker and not report.touched("mqtt"):
+        report.error("catalogue.topic", own.topic, "must come with an [mqtt] table: which broker has it")
     if own.ca is not None and own.url is None:
         report.error("catalogue.ca", own.ca, "must come with url")
     if not keys and not report.touched("catalogue.trusted_keys") and not report.touched("mqtt"):
@@ -59,5 +62,6 @@ def settings(own: Catalogue, trusted: tuple[tuple[str, str], ...], folder: Path,
         ca=located(own.ca, folder),
         interval=own.interval,
         trusted_keys=trusted,
+        topic=own.topic,
         kept=store / f"catalogue-{own.name}.json",
     )

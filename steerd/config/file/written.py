@@ -21,7 +21,7 @@ def written(tables: Mapping[str, Any]) -> Written:
     found: dict[str, dict[str, str]] = {}
     for name, table in tables.items():
         if isinstance(table, Mapping):
-            found[f"[{name}]"] = dict(_keys(table))
+            found[f"[{name}]"] = dict(_keys(table)) | (_without_query(table) if name == "catalogue" else {})
         for entry in table if isinstance(table, list) else ():
             own = {key: value for key, value in entry.items() if key not in {"name", "paths"}}
             found[f"{name} {entry['name']}"] = dict(_keys(own)) | (_hidden(own) if name == "hook" else {})
@@ -36,6 +36,12 @@ def _hidden(hook: Mapping[str, Any]) -> dict[str, str]:
     url, run = hook.get("url"), hook.get("run")
     shown = {"url": url and f"{origin(url)}/...", "run": run and f"{run[0]} ..."}
     return {key: f"{json.dumps(text)} #{crc32(_text(hook[key])):08x}" for key, text in shown.items() if text}
+
+
+def _without_query(catalogue: Mapping[str, Any]) -> dict[str, str]:
+    """A token may stand there."""
+    url, mark, _ = str(catalogue.get("url")).partition("?")
+    return {"url": f"{json.dumps(url)} #{crc32(_text(catalogue['url'])):08x}"} if mark else {}
 
 
 def differences(before: Config, after: Config) -> list[str]:

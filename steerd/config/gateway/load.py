@@ -77,7 +77,8 @@ def _checked(report: Report, own: Tables, document: bytes | None, *, strict: boo
     _numbers(tables, len({way.path for way in found.paths}), report)
     _steer(tables, report)
     mqtt.check(tables.mqtt, path.parent, report)
-    catalogue.check(tables.catalogue, len(trusted := entries.trusted(raw)), path.parent, report)
+    trusted, broker = entries.trusted(raw), tables.mqtt is not None
+    catalogue.check(tables.catalogue, len(trusted), path.parent, report, broker=broker)
     hooks.check(tables, path.parent, report)
     gateway = _gateway(tables, report)
     control = path.parent / tables.control.socket

@@ -1,4 +1,4 @@
-"""Where a catalogue comes from: a file, or a web server over TLS. It blocks: for a thread."""
+"""Where a catalogue is fetched from: a file, or a web server over TLS. It blocks: for a thread."""
 
 import ssl
 import time

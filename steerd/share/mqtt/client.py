@@ -32,6 +32,7 @@ _MESSAGE: Final = 1 << 10
 """Bytes of a message beside topic and payload, about: its objects, its properties."""
 _AROUND: Final = 64
 """Bytes of a PUBLISH beside topic and payload, at most: header, lengths, content type, expiry, packet id."""
+_EXPIRY_MAX: Final = (1 << 32) - 1
 
 
 class LatestPerTopic(asyncio.Queue[aiomqtt.Message]):
@@ -86,15 +87,15 @@ class BrokerConnection:
         await self._client.subscribe([(one, qos) for one in filters])
 
     async def publish(
-        self, topic: str, message: Message | bytes, *, qos: int, retain: bool, expiry: float | None = None
+        self, topic: str, message: Message | tuple[bytes, str], *, qos: int, retain: bool, expiry: float | None = None
     ) -> bool:
-        """Publish `message`, as bytes JSON, for `expiry` seconds. False: the broker forbids it, which it tells for QoS
-        1 only. MqttError: the connection broke, or the broker does not confirm."""
-        payload, kind = (message, JSON) if isinstance(message, bytes) else encode(message)
+        """Publish `message`, or payload and content type, for `expiry` seconds. False: the broker forbids it, which it
+        tells for QoS 1 only. MqttError: the connection broke, or the broker does not confirm."""
+        payload, kind = message if isinstance(message, tuple) else encode(message)
         wanted: dict[str, Any] = {"ContentType": kind}
         if expiry is not None:
-            wanted["MessageExpiryInterval"] = max(1, ceil(expiry))
-        if self._packet_max is not None and len(payload) + len(topic.encode()) + _AROUND > self._packet_max:
+            wanted["MessageExpiryInterval"] = min(_EXPIRY_MAX, max(1, ceil(expiry)))
+        if self._packet_max is not None and _packet(topic, payload) > self._packet_max:
             self._refuse("broker", "packet too large", topic)
             return False
         self._forbidden = ""
@@ -206,16 +207,25 @@ async def _entered(client: aiomqtt.Client, link: Link) -> AsyncIterator[None]:
                 future.exception()  # retrieved, or asyncio logs that nobody did
 
 
-async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float) -> None:
-    """Publish JSON once, as a client that is no gateway, retained for `expiry` seconds; returns when the broker has
-    confirmed it. MqttError, OSError: the broker does not answer, or refuses the connection. TimeoutError: not within
-    `POSTED_WITHIN`. PermissionError: the broker forbids the topic."""
+def receivable(topic: str, payload: bytes) -> bool:
+    """Whether gateways take a packet as large as this one."""
+    return _packet(topic, payload) <= PACKET_MAX
+
+
+def _packet(topic: str, payload: bytes) -> int:
+    return len(payload) + len(topic.encode()) + _AROUND
+
+
+async def post(settings: MqttSettings, topic: str, payload: bytes, expiry: float, kind: str = JSON) -> None:
+    """Publish once what is of this content type, as a client that is no gateway, retained for `expiry` seconds; returns
+    when the broker has confirmed it. MqttError, OSError: the broker does not answer, or refuses the connection.
+    TimeoutError: not within `POSTED_WITHIN`. PermissionError: the broker forbids the topic."""
     refused: list[str] = []
     async with asyncio.timeout(POSTED_WITHIN):
         name = f"steerctl-{secrets.token_hex(8)}"
         credentials = await read(settings)
         async with connected(settings, credentials, name, lambda _, reason, __: refused.append(reason)) as connection:
-            await connection.publish(topic, payload, qos=1, retain=True, expiry=expiry)
+            await connection.publish(topic, (payload, kind), qos=1, retain=True, expiry=expiry)
     if refused:
         raise PermissionError(refused[0])
 
