@@ -124,6 +124,8 @@ class FleetWorld:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for site in (*self.gateways.values(), *self.pops.values()):
+            site.tell(signal.SIGTERM)  # all at once: an agent takes its time to drain its PoP
         self._open.close()
 
     def status(self, gateway: str) -> dict[str, Any]:
