@@ -38,14 +38,14 @@ demo: $(VENV)/run.stamp ## watch the daemon steer real packets in a lab of its o
 	$(NEED) $(NEEDS_demo)
 	$(BIN)/steerd demo $(DEMO)
 
-unit: $(VENV)/dev.stamp ## unit, property and scenario tests: half a minute, and nothing but Python
+unit: $(VENV)/dev.stamp ## unit, property and scenario tests: a minute, and nothing but Python
 	$(BIN)/python -m pytest -n 4 --dist worksteal --hypothesis-profile=quick tests/unit tests/property tests/scenarios
 
 demo-fleet: $(VENV)/run.stamp ## the same of a small fleet: five gateways, three PoPs with agents, a broker, the fleet service
 	$(NEED) $(NEEDS_demo)
 	$(BIN)/steerd demo --fleet $(DEMO)
 
-test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (4 to 5 minutes); TESTS="..." those
+test: $(VENV)/dev.stamp ## unit, property, scenario, simulation and lab tests (5 to 7 minutes); TESTS="..." those
 ifdef TESTS
 	$(NEED) $$($(BIN)/python -m tests.needs $(TESTS))
 	$(BIN)/python -m pytest $(TESTS)

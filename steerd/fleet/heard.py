@@ -9,15 +9,12 @@ from typing import Final, NamedTuple
 
 from steerd.core.states import PathState
 from steerd.fleet.inventory import Inventory
-from steerd.share.messages import GatewayState, PopReport, RefusedError, Score, SwitchEvent, decode
+from steerd.share.messages import POPS_MAX, GatewayState, PopReport, RefusedError, Score, SwitchEvent, decode
+from steerd.share.reports import EPOCH_AHEAD
 from steerd.share.topics import Said
 
 GATEWAYS_MAX: Final = 50_000
-POPS_MAX: Final = 4096
-"""More are refused: a broker without access rules lets anybody be as many as he likes."""
-
-EPOCH_AHEAD: Final = 86_400.0
-"""Seconds that an epoch, when somebody started, may be ahead of our clock: later words would count as older."""
+"""More are refused, as are more PoPs than a message may name: a broker without access rules lets anybody be many."""
 
 
 class Presence(StrEnum):

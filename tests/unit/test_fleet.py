@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from steerd.core.states import PathState
 from steerd.fleet.drains import Drains
-from steerd.fleet.heard import EPOCH_AHEAD, GATEWAYS_MAX, Gateway, Heard, PathSeen, Presence
+from steerd.fleet.heard import GATEWAYS_MAX, Gateway, Heard, PathSeen, Presence
 from steerd.fleet.inventory import Inventory, InventoryError, read
 from steerd.fleet.rollup import LEAST, rolled_up
 from steerd.fleet.view import ROWS_MAX, Search, page, rows, view
 from steerd.share.messages import JSON, RefusedError
+from steerd.share.reports import EPOCH_AHEAD
 from steerd.share.signing import WantedState, generate, public_text, sign, signers
 from steerd.share.topics import FleetTopics, Said
 
