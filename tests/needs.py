@@ -14,6 +14,7 @@ NEEDED = {
     "fleet": ("openssl",),
     "prometheus": ("promtool",),
     "browser": ("mosquitto", "chromium", "chromedriver"),
+    "manuals": ("ip", "nsenter", "man", "zsh", "fish"),
     "wireguard": ("wg", "wireguard-go", "sysctl"),
     "deb": ("dpkg-deb",),
     "neighbours": ("nft",),

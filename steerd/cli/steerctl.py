@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steerd import __version__
-from steerd.cli import catalogue, signing
+from steerd.cli import catalogue, names, signing
 from steerd.cli.terminal import concluded, prepare, say
 from steerd.control.client import NotThereError, ask
 from steerd.control.verbs import VERBS, Verb, duration
@@ -22,7 +22,7 @@ SOCKET = "/run/steerd/control.sock"
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     prepare()
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     try:
         return concluded("steerctl", lambda: _code(options))
     except KeyboardInterrupt:
@@ -30,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _code(options: argparse.Namespace) -> int:
+    if options.verb == "names":
+        return names.main(options.socket or SOCKET, options.kind)
     if options.verb not in VERBS:
         return catalogue.main(options) if options.verb in catalogue.VERBS else signing.main(options)
     if (found := _socket(options)) is None:
@@ -120,7 +122,8 @@ def _json(answer: dict[str, Any], *, one_line: bool = False) -> str:
     return json.dumps(answer, indent=None if one_line else 2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Help, the manual page and the shells' completion are made from it."""
     parser = argparse.ArgumentParser(
         prog="steerctl",
         description="Asks the running steerd, and gives it orders.",
@@ -143,6 +146,9 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument(*one.flags, **one.options)
     signing.add(command, duration)
     catalogue.add(command, duration)
+    hidden = verbs.add_parser("names")  # without a help: for the shells' completion alone
+    hidden.add_argument("kind", choices=names.KINDS)
+    hidden.add_argument("--socket", default=argparse.SUPPRESS, metavar="PATH")
     return parser
 
 

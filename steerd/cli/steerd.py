@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0; 1 runtime failure, or a configuration that cannot be read now; 2 usage;
     69 `init` or `check --live` found an error; 78 a configuration with mistakes."""
     prepare()
-    parser = _parser()
+    parser = command_line()
     options = parser.parse_args(argv)
     if options.config and getattr(options, "file", None):
         parser.error(f"the configuration is named twice: -c {options.config} and {options.file}")
@@ -125,7 +125,8 @@ def _file(options: argparse.Namespace) -> Path:
     return named or CONFIG
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_line() -> argparse.ArgumentParser:
+    """Help, the manual page and the shells' completion are made from it."""
     parser = argparse.ArgumentParser(
         prog="steerd",
         description="Steers a Linux gateway's traffic to the best edge PoP, without flapping.",

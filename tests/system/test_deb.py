@@ -86,6 +86,9 @@ def test_it_brings_what_it_should_and_nothing_of_the_machine_it_was_built_on(pac
         "/usr/lib/sysusers.d/steerd.conf", "/usr/lib/tmpfiles.d/steerd.conf", "/usr/share/doc/steerd/copyright",
         "/usr/share/doc/steerd/examples/networkd.conf", "/usr/share/doc/steerd/examples/networkmanager.conf",
         "/usr/share/doc/steerd/sbom.cdx.json",
+        "/usr/share/man/man8/steerd.8.gz", "/usr/share/man/man1/steerctl.1.gz", "/usr/share/man/man5/steerd.toml.5.gz",
+        "/usr/share/bash-completion/completions/steerctl", "/usr/share/zsh/vendor-completions/_steerctl",
+        "/usr/share/fish/vendor_completions.d/steerctl.fish",
         "/usr/share/doc/steerd/examples/mosquitto/make-certificates", "/usr/share/doc/steerd/examples/steerd.toml",
     ):  # fmt: skip
         assert name in there
