@@ -14,7 +14,7 @@ NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
 NEEDS_test-nft := mosquitto ip nsenter nft sysctl
 NEEDS_test-fleet := mosquitto ip nsenter openssl
-NEEDS_test-prometheus := promtool
+NEEDS_test-prometheus := promtool prometheus mosquitto ip nsenter nft
 NEEDS_test-browser := mosquitto chromium chromedriver
 NEEDS_test-wireguard := ip nsenter wg wireguard-go sysctl
 NEEDS_test-deb := dpkg-deb ip nsenter
@@ -65,9 +65,9 @@ test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules
 	$(NEED) $(NEEDS_test-fleet)
 	$(BIN)/python -m pytest -n 4 -m fleet
 
-test-prometheus: $(VENV)/dev.stamp ## alert rules, and the expressions of the docs, in Prometheus' own tests
+test-prometheus: $(VENV)/dev.stamp ## alerts and dashboards in a real Prometheus that scrapes a real daemon (2 minutes)
 	$(NEED) $(NEEDS_test-prometheus)
-	$(BIN)/python -m pytest -m prometheus
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m prometheus
 
 test-browser: $(VENV)/dev.stamp ## the fleet's page in a headless Chromium
 	$(NEED) $(NEEDS_test-browser)
