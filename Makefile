@@ -29,7 +29,7 @@ NEED = @PYTHON=$(PYTHON) tools/need
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
+.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas dashboards lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -171,6 +171,9 @@ bench-mqtt: $(VENV)/dev.stamp ## bytes on the wire of one gateway, and a broker 
 
 schemas: $(VENV)/dev.stamp ## write docs/schemas/ anew from the messages
 	$(BIN)/python tools/schemas.py
+
+dashboards: $(VENV)/dev.stamp ## write config/grafana/ anew from tools/dashboards/
+	$(BIN)/python -m tools.dashboards
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
