@@ -14,7 +14,7 @@ NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
 NEEDS_test-nft := mosquitto ip nsenter nft sysctl
 NEEDS_test-fleet := mosquitto ip nsenter openssl
-NEEDS_test-prometheus := promtool
+NEEDS_test-prometheus := promtool prometheus mosquitto ip nsenter nft
 NEEDS_test-manuals := ip nsenter man zsh fish
 NEEDS_test-browser := mosquitto chromium chromedriver
 NEEDS_test-wireguard := ip nsenter wg wireguard-go sysctl
@@ -30,7 +30,7 @@ NEED = @PYTHON=$(PYTHON) tools/need
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-manuals test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas lock clean
+.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-manuals test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas dashboards lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,9 +66,9 @@ test-fleet: $(VENV)/dev.stamp ## sharing against real brokers: TLS, access rules
 	$(NEED) $(NEEDS_test-fleet)
 	$(BIN)/python -m pytest -n 4 -m fleet
 
-test-prometheus: $(VENV)/dev.stamp ## alert rules, and the expressions of the docs, in Prometheus' own tests
+test-prometheus: $(VENV)/dev.stamp ## alerts and dashboards in a real Prometheus that scrapes a real daemon (2 minutes)
 	$(NEED) $(NEEDS_test-prometheus)
-	$(BIN)/python -m pytest -m prometheus
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m prometheus
 
 test-manuals: $(VENV)/dev.stamp ## manual pages as man shows them, completion in bash, zsh and fish (a minute)
 	$(NEED) $(NEEDS_test-manuals)
@@ -176,6 +176,9 @@ bench-mqtt: $(VENV)/dev.stamp ## bytes on the wire of one gateway, and a broker 
 
 schemas: $(VENV)/dev.stamp ## write docs/schemas/ anew from the messages
 	$(BIN)/python tools/schemas.py
+
+dashboards: $(VENV)/dev.stamp ## write config/grafana/ anew from tools/dashboards/
+	$(BIN)/python -m tools.dashboards
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \

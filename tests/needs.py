@@ -12,7 +12,7 @@ NEEDED = {
     "broker": ("mosquitto",),
     "nft": ("nft", "sysctl"),
     "fleet": ("openssl",),
-    "prometheus": ("promtool",),
+    "prometheus": ("promtool", "prometheus", "nft"),
     "browser": ("mosquitto", "chromium", "chromedriver"),
     "manuals": ("ip", "nsenter", "man", "zsh", "fish"),
     "wireguard": ("wg", "wireguard-go", "sysctl"),

@@ -1,17 +1,17 @@
 """A reload over all stages: each prepares, then all commit; if one cannot, all are as they were."""
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from steerd.config.change import StageChange, StageError
 from steerd.config.settings import Config
-
-log = logging.getLogger("steerd")
+from steerd.faults import Boundary
 
 Prepare = Callable[[Config], Awaitable[StageChange]]
 
 UNEXPECTED: Final = "a stage failed, and all are as they were: see the log"
+
+_FAULTS: Final = Boundary("reload")
 
 
 async def take_up(config: Config, stages: Sequence[Prepare]) -> Sequence[str]:
@@ -30,8 +30,8 @@ async def take_up(config: Config, stages: Sequence[Prepare]) -> Sequence[str]:
     except StageError as error:
         await _abort(prepared)
         return [str(error)]
-    except Exception:
-        log.exception("the configuration was not taken up")
+    except Exception as error:  # noqa: BLE001 (whatever it is, the old configuration goes on)
+        _FAULTS.tell(error, "the configuration was not taken up")
         await _abort(prepared)
         return [UNEXPECTED]
     except BaseException:  # the daemon stops in the middle of it
@@ -44,5 +44,5 @@ async def _abort(prepared: Sequence[StageChange]) -> None:
     for change in reversed(prepared):
         try:
             await change.abort()
-        except Exception:  # the others are still to be put back
-            log.exception("a stage could not be put back as it was")
+        except Exception as error:  # noqa: BLE001 (the others are still to be put back)
+            _FAULTS.tell(error, "a stage could not be put back as it was")

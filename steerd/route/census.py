@@ -157,7 +157,8 @@ class Census:
             key, lost = (policy, wrong.family), wrong.place[0] is Where.NOWHERE
             if lost and key in account.filtered and wrong.share < ALL:
                 continue  # others' firewalls drop some of what passes: that is what they are for
-            causes = [taker.words for taker in self._around.takers if policy in taker.takes]
+            takers = [one for one in self._around.takers if policy in one.takes]
+            causes = [one.words for one in takers if one.rule is None or one.rule.family == wrong.family]
             causes += filter(None, [(account.doubts if lost else account.partly).get(key)])
             causes += [*reasons[wrong.family], *self._unreachable(policy)] if lost else strangers
             found[words(wrong)] = dict.fromkeys([*causes, *account.marks] or legacy_words(wrong.family))

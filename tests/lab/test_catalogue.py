@@ -43,9 +43,15 @@ def put(payload: bytes) -> None:
     new.replace(LIST)
 
 
-def signed(serial: int, pops: list[dict[str, Any]], key: SigningKey = KEY, issued: float | None = None) -> bytes:
+def signed(
+    serial: int,
+    pops: list[dict[str, Any]],
+    key: SigningKey = KEY,
+    issued: float | None = None,
+    lasts: float = 86_400.0,
+) -> bytes:
     at = int((issued or time.time()) * 1000)
-    ends = at + 86_400_000
+    ends = at + int(lasts * 1000)
     return sign(key, name="provider", serial=serial, issued_ms=at, expires_ms=ends, pops=pops)
 
 

@@ -35,6 +35,7 @@ CALM = {
     f'steerd_switches_total{{{POLICY},reason="down"}}': "0x180",
     f'steerd_policy_packets_total{{{POLICY},family="ipv4",where="choice",device="wg0"}}': "0+60000x180",
     f'steerd_policy_packets_total{{{POLICY},family="ipv4",where="astray",device="other"}}': "0x180",
+    f'steerd_policy_packets_total{{{POLICY},family="ipv4",where="guard",device=""}}': "0x180",
     f"steerd_guard_dropped_packets_total{{{POLICY}}}": "0x180",
     f'steerd_routes_installed{{{POLICY},family="ipv4"}}': "10x180",
     f'steerd_routes_installed{{{POLICY},family="ipv6"}}': "0x180",
@@ -63,6 +64,9 @@ PROVOKED = {
     "SteerdBadPath": {f'steerd_probes_total{{{PATH},result="lost"}}': "0+6x180"},
     "SteerdTrafficAstray": {
         f'steerd_policy_packets_total{{{POLICY},family="ipv4",where="astray",device="other"}}': "0+6000x180"
+    },
+    "SteerdTrafficDropped": {
+        f'steerd_policy_packets_total{{{POLICY},family="ipv4",where="guard",device=""}}': "0+600000x180"
     },
     "SteerdGuardDrops": {f"steerd_guard_dropped_packets_total{{{POLICY}}}": "0+10x180"},
     "SteerdRoutesMissing": {f'steerd_routes_installed{{{POLICY},family="ipv4"}}': "10x100 0x80"},

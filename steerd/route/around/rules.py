@@ -191,24 +191,26 @@ def _leads(settings: RouteSettings, table: Read, rule: Rule, policy: RoutePolicy
     routes = table(family, rule.target)
     if not routes and rule.source and not before:
         return Lead(family, RouteType.UNICAST)  # written for somebody, though its table is still empty
-    found = [
-        lead
+    found = {
+        lead: widest
         for lead, packed in routes.items()
         if lead.type != RouteType.THROW
         and not (lead.devices and devices(settings, policy) >= set(lead.devices))
-        and _reaches(family, packed, mine, left, about, rule.suppress)
-    ]
+        and (widest := _widest(family, packed, mine, left, about, rule.suppress)) is not None
+    }
     if before and all(lead.type == RouteType.LOCAL for lead in found):
         return None  # a proxy on this machine: as meant
-    return min(found, key=lambda lead: lead.metric, default=None)
+    return min(found, key=lambda lead: (found[lead], lead.metric), default=None)
 
 
-def _reaches(family: int, packed: bytes, mine: bytes, left: bytes, about: bytes, suppress: int | None) -> bool:
-    """Whether a table's routes are about addresses of the policy's, but for what it leaves to main."""
+def _widest(family: int, packed: bytes, mine: bytes, left: bytes, about: bytes, suppress: int | None) -> int | None:
+    """The shortest prefix of a table's routes that is about addresses of the policy's, but for what it leaves to main;
+    None: there is none."""
     known = packed
     if suppress is not None:
         known = b"".join(entry for entry in prefixes.split(family, packed) if entry[-1] > suppress)
     known = prefixes.outside(family, known, left)
     if about and known:
         known = prefixes.overlapping(family, known, about)
-    return bool(known and prefixes.overlapping(family, known, mine))
+    met = prefixes.overlapping(family, known, mine) if known else b""
+    return min((entry[-1] for entry in prefixes.split(family, met)), default=None)
