@@ -8,13 +8,14 @@ BIN := $(VENV)/bin
 # Of Debian's or Ubuntu's: what `make test-system` boots.
 RELEASE ?= debian-12
 # What `make test` runs: all but what has a target of its own, since it needs more than mosquitto.
-HERE := not nft and not fleet and not browser and not prometheus and not manuals and not wireguard and not deb and not system and not image and not neighbours and not selftests
+HERE := not nft and not fleet and not browser and not prometheus and not manuals and not docs and not wireguard and not deb and not system and not image and not neighbours and not selftests
 # What each target needs of this machine; tools/need says how it is checked. `make needs-TARGET` does only that.
 NEEDS_demo := mosquitto ip nsenter
 NEEDS_test := mosquitto ip nsenter openssl
 NEEDS_test-nft := mosquitto ip nsenter nft sysctl
 NEEDS_test-fleet := mosquitto ip nsenter openssl
 NEEDS_test-prometheus := promtool prometheus mosquitto ip nsenter nft
+NEEDS_test-docs := ip nsenter wg wireguard-go openvpn openssl nft ping sysctl
 NEEDS_test-manuals := ip nsenter man zsh fish
 NEEDS_test-browser := mosquitto chromium chromedriver
 NEEDS_test-wireguard := ip nsenter wg wireguard-go sysctl
@@ -30,7 +31,7 @@ NEED = @PYTHON=$(PYTHON) tools/need
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-manuals test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas dashboards lock clean
+.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-manuals test-docs test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas dashboards lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,10 @@ test-prometheus: $(VENV)/dev.stamp ## alerts and dashboards in a real Prometheus
 test-manuals: $(VENV)/dev.stamp ## manual pages as man shows them, completion in bash, zsh and fish (a minute)
 	$(NEED) $(NEEDS_test-manuals)
 	$(BIN)/python -m pytest -m manuals
+
+test-docs: $(VENV)/dev.stamp ## the quick starts of docs/, every file written and every command run, each on its machine (a minute)
+	$(NEED) $(NEEDS_test-docs)
+	$(BIN)/python -m pytest -n 2 -m docs
 
 test-browser: $(VENV)/dev.stamp ## the fleet's page in a headless Chromium
 	$(NEED) $(NEEDS_test-browser)

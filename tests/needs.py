@@ -15,6 +15,7 @@ NEEDED = {
     "prometheus": ("promtool", "prometheus", "nft"),
     "browser": ("mosquitto", "chromium", "chromedriver"),
     "manuals": ("ip", "nsenter", "man", "zsh", "fish"),
+    "docs": ("ip", "nsenter", "wg", "wireguard-go", "openvpn", "openssl", "nft", "ping", "sysctl"),
     "wireguard": ("wg", "wireguard-go", "sysctl"),
     "deb": ("dpkg-deb",),
     "neighbours": ("nft",),
