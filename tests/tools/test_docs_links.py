@@ -19,6 +19,20 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
+def test_the_first_page_is_read_to_its_end():
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_page_for_users_is_in_the_index():
+    """Of docs/ and its folders, but those for developers, which have an index of their own."""
+    folder = PROJECT / "docs"
+    index = {
+        (folder / file).resolve() for file, _ in LINK.findall((folder / "README.md").read_text()) if "://" not in file
+    }
+    pages = [page for page in folder.rglob("*.md") if "development" not in page.parts and page.name != "README.md"]
+    assert [str(page.relative_to(PROJECT)) for page in pages if page not in index] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_what_a_page_points_to_is_there(page):
     text = page.read_text()
