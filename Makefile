@@ -15,6 +15,7 @@ NEEDS_test := mosquitto ip nsenter openssl
 NEEDS_test-nft := mosquitto ip nsenter nft sysctl
 NEEDS_test-fleet := mosquitto ip nsenter openssl
 NEEDS_test-prometheus := promtool prometheus mosquitto ip nsenter nft
+NEEDS_docs := man
 NEEDS_test-docs := ip nsenter wg wireguard-go openvpn openssl nft ping sysctl
 NEEDS_test-manuals := ip nsenter man zsh fish
 NEEDS_test-browser := mosquitto chromium chromedriver
@@ -31,7 +32,7 @@ NEED = @PYTHON=$(PYTHON) tools/need
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-manuals test-docs test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas dashboards lock clean
+.PHONY: help demo demo-fleet unit test test-nft test-fleet test-browser test-prometheus test-manuals test-docs test-wireguard test-deb test-system test-image neighbours test-neighbours test-selftests test-sim vm test-vm soak deb docs dist mutation fuzz check format run bench-daemon bench-probe bench-replay bench-rule bench-route bench-packets bench-mqtt schemas dashboards lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -128,6 +129,10 @@ deb: $(VENV)/sbom.stamp ## dist/steerd_VERSION_ARCHITECTURE.deb, for Debian 12 a
 	@tools/need dpkg-deb
 	@tools/deb $(VENV) dist $(ARCHITECTURE)
 
+docs: $(VENV)/docs.stamp ## dist/site: the documentation and the manual pages as a site; a link that leads nowhere is an error
+	$(NEED) $(NEEDS_docs)
+	@tools/site/build $(VENV) dist/site
+
 dist: $(VENV)/run.stamp ## wheel and sdist, for pipx
 	@tools/dist $(VENV) dist
 
@@ -198,6 +203,8 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	  --group fuzz -c requirements/dev.txt -o requirements/fuzz.txt
 	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --group sbom -c requirements/dev.txt -o requirements/sbom.txt
+	uv pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -213,6 +220,10 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 
 $(VENV)/sbom.stamp: $(VENV)/dev.stamp requirements/sbom.txt
 	@tools/venv $(PYTHON) $(VENV) requirements/sbom.txt
+	@touch $@
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp requirements/docs.txt
+	@tools/venv $(PYTHON) $(VENV) requirements/docs.txt
 	@touch $@
 
 $(VENV)/debian-12 $(VENV)/debian-13 $(VENV)/ubuntu-24.04: tools/tree | $(VENV)/dev.stamp
