@@ -1,16 +1,19 @@
 """Manual pages say all there is, and the documentation of the configuration says the same."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from steerd.cli import steerd
 from steerd.config.gateway.document import LAYOUT
 from steerd.control.verbs import VERBS
 from tools.manuals import keys, troff
 from tools.manuals.__main__ import pages
 
-PAGE = Path(__file__).parents[2] / "docs/configuration.md"
+PROJECT = Path(__file__).parents[2]
+PAGE = PROJECT / "docs/configuration.md"
 ELSEWHERE = {"uplink", "hook", "policy.weights"}
 """Tables whose keys have a page, or a row, of their own."""
 
@@ -57,6 +60,24 @@ def test_the_page_lists_every_key_and_its_default():
 def value(text: str) -> str:
     """A default without what is a matter of taste: `1.0` and `1`, `0ms` and `0s`."""
     return re.sub(r'^"?([\d.]+)(?:ms|s)?"?$', lambda found: f"{float(found[1])}", text) if text[:2] != '"0x' else text
+
+
+def examples(made):
+    """Configurations that readers copy: of the README, the manual page, and the notice that the package installs."""
+    readme = re.search(r"^( *)```toml\n(.*?)^\1```$", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    yield textwrap.dedent(readme[2])
+    for shown in re.findall(r"^\.EX\n(.*?)^\.EE$", made["steerd.toml.5"], re.MULTILINE | re.DOTALL):
+        yield shown.replace("\\-", "-")
+    notice = (PROJECT / "packaging/deb/steerd.toml").read_text()
+    yield re.sub(r"^# ?", "", notice[notice.index("# [[pop]]") : notice.index("# Every key")], flags=re.MULTILINE)
+
+
+def test_what_readers_copy_is_a_configuration(made, tmp_path):
+    found = list(examples(made))
+    assert len(found) == 4
+    for text in found:
+        (tmp_path / "steerd.toml").write_text(text)
+        assert steerd.main(["check", str(tmp_path / "steerd.toml")]) == 0, text
 
 
 def test_every_command_has_its_section(made):

@@ -1,6 +1,7 @@
 """A program's options and commands, as its argument parser has them."""
 
 import argparse
+import re
 from collections.abc import Iterator
 
 from tools.manuals.troff import bold, italic, item, words
@@ -41,7 +42,7 @@ def _argument(action: argparse.Action) -> str:
     """A positional argument, or an option with its value."""
     if not action.option_strings:
         return item(italic(_value(action)), words(_help(action)))
-    value = "" if action.nargs == 0 else " " + italic(_value(action))
+    value = "" if action.nargs == 0 else f" {_placed(action)}"
     return item(", ".join(bold(flag) + value for flag in action.option_strings), words(_help(action)))
 
 
@@ -54,7 +55,8 @@ def _value(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action) -> str:
     text = (action.help or "") % {"default": action.default}
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    listed = re.match(r"[\w-]+[,.]", text)  # of words that are typed so
+    return f"{text[:1] if listed else text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
