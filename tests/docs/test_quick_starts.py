@@ -11,7 +11,7 @@ from steerd.lab.enclosure import run
 from tests.docs.networks import NETWORKS
 from tests.docs.pages import Write, steps
 
-pytestmark = pytest.mark.docs
+pytestmark = [pytest.mark.docs, pytest.mark.lab]
 FOLDER = Path(__file__).parents[2] / "docs/quick-start"
 _AGAIN = 30.0
 """Seconds: readers type slower than tunnels come up and daemons choose."""

@@ -80,6 +80,7 @@ def completions() -> dict[str, dict[str, str]]:
     return found
 
 
+@pytest.mark.lab
 def test_names_options_and_files_are_completed_in_each_shell():
     found = run(f"{__name__}:completions", timeout=240)
     assert found == dict.fromkeys(SHELLS, KNOWN)
