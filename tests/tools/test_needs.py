@@ -24,6 +24,7 @@ def test_only_what_the_chosen_tests_need_is_asked_for() -> None:
         ("ip", "echo BusyBox", "this ip is not iproute2's"),
         ("ip", "echo iproute2-5.1.0", "has no resilient nexthop groups: iproute2 5.13 or later is needed"),
         ("dpkg-deb", "echo --build", "this dpkg-deb has no --root-owner-group"),
+        ("man", "echo This system has been minimized", "this man is not man-db's"),
         ("a-tool-of-no-name", None, "a-tool-of-no-name is missing"),
         ("mosquitto", "echo mosquitto version 2.0.11", None),
     ],
