@@ -72,9 +72,9 @@ test-prometheus: $(VENV)/dev.stamp ## alerts and dashboards in a real Prometheus
 	$(NEED) $(NEEDS_test-prometheus)
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m prometheus
 
-test-manuals: $(VENV)/dev.stamp ## manual pages as man shows them, completion in bash, zsh and fish (a minute)
+test-manuals: $(VENV)/dev.stamp ## manual pages as man shows them, completion in bash, zsh and fish (half a minute)
 	$(NEED) $(NEEDS_test-manuals)
-	$(BIN)/python -m pytest -m manuals
+	$(BIN)/python -m pytest -n 3 -m manuals
 
 test-docs: $(VENV)/dev.stamp ## the quick starts of docs/, every file written and every command run, each on its machine (a minute)
 	$(NEED) $(NEEDS_test-docs)
