@@ -46,6 +46,17 @@ def test_steerd_comes_to_rest_where_argmin_runs_to_and_fro(capsys, cut):
     assert argmin["amplitude"] > 1.0
 
 
+@pytest.mark.parametrize("seed", ["3", "5"])
+def test_few_large_gateways_come_to_rest_too(capsys, cut, seed):
+    """Each fills a third of a PoP: what decides is what they learn of their own load."""
+    argv = ["simulate-fleet", "--gateways", "30", "--utilisation", "0.75", "--for", "12m", "--rules", "steerd"]
+    assert main([*argv, "--seed", seed, "--script", str(cut), "--json", "-j", "1"]) == 0
+    after = json.loads(capsys.readouterr().out)[-1]["rules"]["steerd"]
+    assert after["over_equilibrium"] < 0.5  # without: twice to six times the equilibrium, 20 to 60 switches
+    assert after["amplitude"] < 0.5
+    assert after["switches_per_hour"] < 10.0
+
+
 def test_a_table_for_each_window_and_a_picture(capsys, tmp_path, cut):
     drawn = tmp_path / "fleet.svg"
     argv = ["simulate-fleet", *SMALL, "--script", str(cut), "--rules", "hysteresis,orca,hot-cold,two-choices"]

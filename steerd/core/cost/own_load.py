@@ -5,18 +5,20 @@ saturated access link, or where one gateway fills a good part of a PoP, a gatewa
 traffic costs is charged to every path that the policy is not on.
 
 It is learned from the gateway's own switches, where its traffic is large: by so much the path taken rose when the
-traffic came, and by so much the path left fell when it went. The lesser of the two is believed: a path is also left
-because it is bad, and then gets better by itself. A queue takes seconds to build, and what stands in it changes all
-the time: so the two are compared for half a minute, if the policy stays, and what earlier switches showed counts beside
-it. A gateway that carries nothing learns nothing, and decides as if this were not here; so does replay. Half of it is
-forgotten in a day.
+traffic came, and by so much the path left fell when it went. Their geometric mean is believed. A path is also left
+because it is bad, and then gets better by itself: if the other did not rise, that was all. And what the same traffic
+adds to a full PoP is a multiple of what it adds to an idle one: the lesser of the two would be too little, and a fleet
+of large gateways would never rest. A queue takes seconds to build: so the two are compared for some seconds, if the
+policy stays, and count as much as all that earlier switches showed. A gateway that carries nothing learns nothing, and
+decides as if this were not here; so does replay. Half of it is forgotten in a day.
 
 What is learned is in two parts: by so much the lowest RTT rises (``standing``), and the rest, a queue that comes and
-goes: of that the path in use is freed (`steerd.core.cost.own_queue`).
+goes: of that the path in use is freed (`steerd.core.cost.own_queue`). Not where others share its PoPs: a queue there is
+not of this gateway's making alone, and who overlooks it stays too long.
 """
 
 from collections.abc import Sequence
-from math import exp2
+from math import exp2, sqrt
 from statistics import fmean
 from typing import Final, NamedTuple
 
@@ -46,12 +48,12 @@ MUCH: Final = 70_000.0
 CUT: Final = 10
 """One in so many of the samples, and one at least, is left out at either end: a lone spike does not decide."""
 
-WATCHED: Final = 30.0
-"""Seconds: for so long the two are compared, and what was learned before counts as much as so many seconds do. In the
-first five a queue at 95 % shows anything from nothing to twice what it holds on average (tests/lab/queues.py)."""
+WATCHED: Final = 8.0
+"""Seconds for which the two are compared. In the first five a queue at 95 % shows anything from nothing to twice what
+it holds on average (tests/lab/queues.py); in a fleet, others have moved after half a minute."""
 
-ALIKE: Final = 2.0
-"""What was learned at a rate that differs by more than this factor tells nothing of this one."""
+BELIEVED: Final = 0.5
+"""Which part of what a switch shows counts; the rest is what was known before it."""
 
 MEMORY: Final = 86_400.0
 """Seconds: the half-life of what was learned. With one of an hour a path 6 ms better is tried every nine minutes."""
@@ -100,7 +102,7 @@ class OwnLoad:
 
     def __init__(self) -> None:
         self.learned = self._before = Learned(0.0, 1.0, 0.0, 0.0)
-        self._weight = self._seconds = 0.0  # of what was learned before the last switch, and since
+        self._lone = True
         self._left: _Side | None = None
         self._taken: _Side | None = None
         self._queue = OwnQueue(0.0)
@@ -110,6 +112,10 @@ class OwnLoad:
         self.moved = self._moving = 0.0
         self._rate = 0.0
         self._since = self._until = 0.0
+
+    def configure(self, *, lone: bool) -> None:
+        """``lone``: no other gateway uses its PoPs."""
+        self._lone = lone
 
     def switched(self, old: Path | None, new: Path | None, now: float) -> None:
         """The policy's traffic goes from one path to another."""
@@ -125,9 +131,7 @@ class OwnLoad:
             cadences = [path.cadence.every for path in (old, new) if path.cadence is not None]
             period = max([every for every in cadences if every is not None], default=1.0)
             self._until = self._since + min(LONGEST, PERIODS * period)
-            alike = 1.0 / ALIKE <= self._rate / self.learned.rate <= ALIKE
-            self._weight = min(WATCHED, self._weight + self._seconds) if alike else 0.0
-            self._before, self._seconds = self.learned, 0.0
+            self._before = self.learned
 
     def measuring(self, now: float) -> bool:
         """Whether something is still to be learned from the last switch, for the first time."""
@@ -162,7 +166,7 @@ class OwnLoad:
             return False
         if not any(fresh):
             return False
-        self._until, self._seconds = min(now, self._until), now - self._since
+        self._until = min(now, self._until)
         self.learned = self._learn(left, taken, now)
         return True
 
@@ -173,29 +177,27 @@ class OwnLoad:
     def quiet(self, current: Path, now: float) -> Sequence[Quiet]:
         """The legs of the path in use without what our own queue there does from moment to moment. Empty: nothing is
         known of it."""
-        return self._queue.quiet(current, self._holds(current, now))
+        return self._queue.quiet(current, self._holds(current, now)) if self._lone else ()
 
     def queues(self, current: Path, now: float) -> bool:
         """Whether our own queue on the path in use wanders so far that its lowest RTT takes many probes to be seen."""
-        return current.rate >= MUCH and self._holds(current, now) >= WORTH_WATCHING
+        return self._lone and current.rate >= MUCH and self._holds(current, now) >= WORTH_WATCHING
 
     def restore(self, learned: Learned) -> None:
         """Take up what an earlier run had learned."""
         self.learned = learned
-        self._weight, self._seconds = WATCHED, 0.0
 
     def _learn(self, left: _Side, taken: _Side, now: float) -> Learned:
-        """The last switch's figures, and earlier ones by their weight."""
-        burden = max(0.0, min(taken.mean - taken.before, left.before - left.mean))
+        """What the last switch shows, and what was known before it."""
+        burden = _both(taken.mean - taken.before, left.before - left.mean)
         floor = fmean(self._floors) if self._floors else taken.mean
-        standing = max(0.0, min(floor - taken.before, self._floor_before - left.mean, burden))
-        share = self._seconds / (self._seconds + self._weight)
-        rest = (1.0 - share) * _faded(self._before, now)
+        standing = min(burden, _both(floor - taken.before, self._floor_before - left.mean))
+        before = (1.0 - BELIEVED) * _faded(self._before, now)
         return Learned(
-            share * burden + rest * self._before.burden,
+            BELIEVED * burden + before * self._before.burden,
             self._rate,
             now,
-            share * standing + rest * self._before.standing,
+            BELIEVED * standing + before * self._before.standing,
         )
 
     def _holds(self, current: Path, now: float) -> float:
@@ -220,3 +222,8 @@ class OwnLoad:
 def _faded(learned: Learned, now: float) -> float:
     """Which part of it is not forgotten."""
     return exp2(min(0.0, learned.at - now) / MEMORY)
+
+
+def _both(rise: float, fall: float) -> float:
+    """The geometric mean; 0 unless both are more than that."""
+    return sqrt(max(0.0, rise) * max(0.0, fall))

@@ -289,4 +289,5 @@ class Policy:
             self.prices[id_].renew(before[id_].own_load)
         self.candidates.configure(common.max_active, len(self.paths))
         self.gate.configure(common.gate)
+        self.own_load.configure(lone=not common.gate)
         self.expire()
