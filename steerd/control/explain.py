@@ -66,6 +66,14 @@ def explain(
     noted = [[one.path, text] for one in policy.candidates for text in (findings or {}).get(one.path, {}).values()]
     if noted:
         lines += ["", "Of how its paths are probed:", *aligned(noted)]
+    if held := [
+        [one.path, f"ranks last for {span(path.hold)}"]
+        for one in policy.candidates
+        if (path := (paths or {}).get(one.path)) is not None
+        and path.hold
+        and one.path not in {policy.choice, *excluded}
+    ]:
+        lines += ["", "Was down lately:", *aligned(held)]
     if excluded:
         lines += ["", "Cannot be used now:", *costs.shortly(excluded)]
     return lines

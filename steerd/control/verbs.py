@@ -134,7 +134,7 @@ _ROWS: Final = (
                 "--kind",
                 key="kind",
                 metavar="KIND",
-                help="switch, outage, path, share, order, reload, packets or uplink: those alone",
+                help="switch, outage, path, share, order, reload, finding, packets or uplink: those alone",
             ),
         ),
         _text("history"),

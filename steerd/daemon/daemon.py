@@ -137,6 +137,7 @@ class Daemon:
             steering.prepare_routes,
         )
         self._journal = Journal(driver, store.noted, observing=observing)
+        self._probing.prober.findings.told = self._journal.found
         if savings is not None:
             driver.facts.listen(Switched, savings.switched)
 

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from steerd.core.effects import Declined, PathChanged, PolicyChanged, Shared, Switched
 from steerd.core.events import Order
+from steerd.core.settings import PathId
 from steerd.core.states import Reason
 from steerd.daemon.driver import Driver
 from steerd.net.peer import PEER
@@ -30,6 +31,10 @@ class Journal:
         driver.facts.listen(Shared, notes.shared)
         driver.facts.listen(Declined, self._was_declined)
         driver.events.listen(Order, self._ordered)
+
+    def found(self, path: PathId, level: int, text: str) -> None:
+        """Something of how a path is probed has begun, or is over."""
+        self._notes.found(path, level, text)
 
     def reloaded(self, problems: Sequence[str], changed: Sequence[str]) -> None:
         """The configuration was read again: what is wrong with it, or what it changed."""

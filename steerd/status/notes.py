@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SHARE = "share"
     ORDER = "order"
     RELOAD = "reload"
+    FINDING = "finding"
 
 
 class Note(NamedTuple):
@@ -77,6 +78,10 @@ class Notes:
         policy = fact.used_by[0] if len(fact.used_by) == 1 else None
         text = f"{fact.path} is {fact.new}: {fact.reason}{after}{used}"
         self._hear(Note(Kind.PATH, level, text, policy, fact.path, lasted))
+
+    def found(self, path: PathId, level: int, text: str) -> None:
+        """Something of how a path is probed has begun, or is over."""
+        self._hear(Note(Kind.FINDING, level, text, None, path))
 
     def shared(self, fact: Shared) -> None:
         """Other paths share a policy's traffic."""

@@ -56,6 +56,7 @@ ROUTES: Final = "steerd_routes_installed"
 DROPPED: Final = "steerd_guard_dropped_packets_total"
 PACKETS: Final = "steerd_policy_packets_total"
 PINNED: Final = "steerd_policy_pinned"
+ASTRAY: Final = "steerd_policy_astray"
 SWITCHED_AT: Final = "steerd_policy_last_switch_timestamp_seconds"
 DRAINED: Final = "steerd_pop_drained"
 OUTAGE: Final = "steerd_policy_outage_seconds_total"
@@ -94,6 +95,7 @@ HEADERS: Final = {
     ROUTES: header(ROUTES, "gauge", "Prefixes that the kernel has for the policy, as read back."),
     DROPPED: header(DROPPED, "counter", "Packets of the policy that the leak guard dropped."),
     PINNED: header(PINNED, "gauge", "1 while the policy is pinned to a PoP."),
+    ASTRAY: header(ASTRAY, "gauge", "1 while the policy's packets do not go its way."),
     SWITCHED_AT: header(
         SWITCHED_AT, "gauge", "When the policy's choice changed last, in Unix time; NaN: not since the start."
     ),
@@ -244,6 +246,7 @@ class PolicySeries:
         page[ROUTES].append(lines(ROUTES, own, _FAMILIES, installed))
         page[DROPPED].append(line(DROPPED, own, dropped))
         page[PINNED].append(line(PINNED, own, int(view is not None and view.pin is not None)))
+        page[ASTRAY].append(line(ASTRAY, own, int(view is not None and bool(view.error))))
         page[SWITCHED_AT].append(line(SWITCHED_AT, own, self._switched_at))
         state = view.state if view is not None else PolicyState.NONE
         page[POLICY_STATE].append(lines(POLICY_STATE, own, _POLICY_STATES, [int(one is state) for one in PolicyState]))

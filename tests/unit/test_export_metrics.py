@@ -62,6 +62,7 @@ FAMILIES = [
     "steerd_path_last_reply_age_seconds",
     "steerd_policy_packets",
     "steerd_policy_pinned",
+    "steerd_policy_astray",
     "steerd_policy_outage_seconds",
     "steerd_policy_last_switch_timestamp_seconds",
     "steerd_path_staying_connections",
