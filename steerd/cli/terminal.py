@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 
-from steerd.text.lines import printable_lines
+from steerd.text.lines import Coloured, printable_lines
 
 _KNOWN = {"…": "..."}
 
@@ -34,9 +34,10 @@ def prepare() -> None:
 
 
 def say(text: object, *, error: bool = False, flush: bool = False) -> None:
-    """Print lines, to standard output or error. What a terminal would obey is escaped: others choose names.
-    UnprintedError: standard output does not take them; where standard error does not, the exit code has to do."""
-    lines = printable_lines(str(text))
+    """Print lines, to standard output or error. What a terminal would obey is escaped, but for `Coloured` text: others
+    choose names. UnprintedError: standard output does not take them; where standard error does not, the exit code has
+    to do."""
+    lines = text if isinstance(text, Coloured) else printable_lines(str(text))
     if error:
         with suppress(OSError):
             print(lines, file=sys.stderr, flush=True)

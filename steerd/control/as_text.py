@@ -1,30 +1,36 @@
-"""steerctl's answers as text of at most 100 columns."""
+"""steerctl's answers as text."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from steerd.control.parts import observing, packets, probing, traces, uplinks
 from steerd.control.parts.history import lines, when
+from steerd.control.parts.tables import BAD, GOOD, SPARE, coloured_table
 from steerd.status import catalogue
-from steerd.text.lines import table
+from steerd.text.lines import Coloured, fitting, printable, wrapped
 from steerd.text.times import milliseconds, span
 
 _MANY: Final = 20
 """Paths that a screen has room for."""
 _MEASURED: Final = ("PATH", "STATE", ">RTT", ">JITTER", ">LOSS")
-_GOOD: Final = {"up", "steering", "observing", "open"}
-_BAD: Final = {"down", "captive", "absent", "blocked", "local-outage", "reached"}
-_RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 
 
-def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool = False) -> str:
+def status(
+    answer: Mapping[str, Any], *, colour: bool | None = None, every: bool = False, width: int | None = None
+) -> str:
     """Policies, paths and drains. A state that is not as it should be has a `!` before it. Where there are many paths,
     the scouts among them are summed up in a line for each policy, unless ``every`` path is asked for. In ``colour``;
-    None: on a terminal, unless NO_COLOR (no-color.org) is set."""
+    None: on a terminal, unless NO_COLOR (no-color.org) is set. ``width``: in so many columns, with what matters less
+    left out or below; None: a terminal's, and else nothing is cut."""
+    if "metrics" in answer:
+        return str(answer["metrics"]).rstrip()
     if colour is None:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
     many = len(answer["paths"]) > _MANY and not every
     paths = [one for one in answer["paths"] if not (many and one.get("scout"))]
     counted = any(one.get("packets") for one in answer["policies"])
@@ -32,9 +38,28 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
     added = ["GOES"] if looks else ["PACKETS"] if counted else []
     further = any(one.get("backbone_ms") for one in paths)
     said = ", only observes: nothing is steered, see `steerctl savings`" if looks else ""
+    header = [*_MEASURED, *([">BACKBONE"] if further else []), ">COST", ">HEARD", "USED BY", "NOTE"]
+    rows = [
+        [
+            one["path"],
+            _mark(one["state"]),
+            milliseconds(one["rtt_ms"]),
+            milliseconds(one["jitter_ms"]),
+            "-" if one["loss"] is None else f"{one['loss'] * 100:.1f} %",
+            *([_cost(one.get("backbone_ms") or {})] if further else []),
+            _cost(one["cost_ms"]),
+            span(one["age_s"]),
+            ",".join(one["used_by"]) or "-",
+            _note(one),
+        ]
+        for one in paths
+    ]
+    narrow = width is not None and "NOTE" not in fitting(header, rows, width, SPARE)[0]
     parts = [
-        f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}{said}",
-        _table(
+        printable(
+            f"gateway {answer['gateway'] or '-'}, steerd {answer['version'] or '-'}, epoch {answer['epoch']}{said}"
+        ),
+        coloured_table(
             ["POLICY", "STATE", "WOULD USE" if looks else "CHOICE", *added, "RUNNER-UP", "SINCE", "RULE", "PIN"],
             [
                 [
@@ -50,33 +75,17 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
                 for one in answer["policies"]
             ],
             colour=colour,
+            width=width,
         ),
-        _table(
-            [*_MEASURED, *([">BACKBONE"] if further else []), ">COST", ">HEARD", "USED BY", "NOTE"],
-            [
-                [
-                    one["path"],
-                    _mark(one["state"]),
-                    milliseconds(one["rtt_ms"]),
-                    milliseconds(one["jitter_ms"]),
-                    "-" if one["loss"] is None else f"{one['loss'] * 100:.1f} %",
-                    *([_cost(one.get("backbone_ms") or {})] if further else []),
-                    _cost(one["cost_ms"]),
-                    span(one["age_s"]),
-                    ",".join(one["used_by"]) or "-",
-                    _note(one),
-                ]
-                for one in paths
-            ],
-            colour=colour,
-        ),
-        "\n".join(_scouts(answer)) if many else "",
-        _table(uplinks.HEADER, uplinks.rows(answer.get("uplinks", ()), _mark), colour=colour),
+        coloured_table(header, rows, colour=colour, width=width),
+        "\n".join(map(printable, _scouts(answer))) if many else "",
+        coloured_table(uplinks.HEADER, uplinks.rows(answer.get("uplinks", ()), _mark), colour=colour, width=width),
     ]
     if answer["drains"]:
         rows = [[one["pop"], one["origin"], _left(one["left_s"])] for one in answer["drains"]]
-        parts.append(_table(["DRAINED", "BY", "LEFT"], rows, colour=colour))
-    notes = [_reload(answer["reload"])] if answer.get("reload") else []
+        parts.append(coloured_table(["DRAINED", "BY", "LEFT"], rows, colour=colour, width=width))
+    notes = [f"{one['path']}: {note}" for one in paths if (note := _note(one))] if narrow else []
+    notes += [_reload(answer["reload"])] if answer.get("reload") else []
     notes += [catalogue.line(answer["catalogue"])] if answer.get("catalogue") else []
     notes += observing.notes(answer["policies"]) if looks else []
     notes += [f"! {remark}" for remark in answer.get("remarks", ())]
@@ -89,7 +98,10 @@ def status(answer: Mapping[str, Any], *, colour: bool | None = None, every: bool
         for path in answer["paths"]
         if path.get("staying")
     ]
-    return "\n\n".join(part for part in [*parts, "\n".join(notes)] if part)
+    if width is not None:
+        notes = [line for note in notes for line in wrapped(note, width=width)]
+    text = "\n\n".join(part for part in [*parts, "\n".join(map(printable, notes))] if part)
+    return Coloured(text) if colour else text
 
 
 def _rule(policy: Mapping[str, Any]) -> str:
@@ -112,7 +124,7 @@ def _scouts(answer: Mapping[str, Any]) -> list[str]:
 
 def _looked_at(paths: Sequence[Mapping[str, Any]]) -> str:
     ages = [one["age_s"] for one in paths if one["age_s"] is not None]
-    bad = sum(one["state"] in _BAD for one in paths)
+    bad = sum(one["state"] in BAD for one in paths)
     heard = f", heard {span(min(ages))} to {span(max(ages))} ago" if ages else ""
     return heard + (f"; {bad} of them {'is' if bad == 1 else 'are'} down" if bad else "")
 
@@ -134,7 +146,7 @@ def why(answer: Mapping[str, Any], *, verbose: bool = False) -> str:
 
 def history(answer: Mapping[str, Any]) -> str:
     """Switches, and below them all else that happened, in local time, each newest first."""
-    switches = _table(
+    switches = coloured_table(
         ["WHEN", "POLICY", "FROM", "TO", "REASON", "RULE", ">GAIN", "EVENT"],
         [
             [
@@ -151,7 +163,6 @@ def history(answer: Mapping[str, Any]) -> str:
             ]
             for one in answer["switches"]
         ],
-        colour=False,
     )
     return "\n\n".join(filter(None, [switches or "No switch.", "\n".join(lines(answer))]))
 
@@ -167,7 +178,7 @@ def connections(answer: Mapping[str, Any]) -> str:
     ]
     left = sum(one["ipv4"] + one["ipv6"] for one in shown if not one["used_by"])
     words = f"\n\n{left:,} on paths that no policy uses: they stay until they end, or their policy's max_drain is over"
-    return _table(("PATH", ">IPV4", ">IPV6", ">INBOUND", "USED BY"), rows, colour=False) + (words if left else "")
+    return coloured_table(("PATH", ">IPV4", ">IPV6", ">INBOUND", "USED BY"), rows) + (words if left else "")
 
 
 def savings(answer: Mapping[str, Any]) -> str:
@@ -221,7 +232,7 @@ def _reload(reload: Mapping[str, Any]) -> str:
 
 
 def _mark(state: str) -> str:
-    return f"{' ' if state in _GOOD else '!'} {state}"
+    return f"{' ' if state in GOOD else '!'} {state}"
 
 
 def _cost(costs: Mapping[str, float]) -> str:
@@ -263,21 +274,3 @@ def _pin(pin: Mapping[str, Any] | None) -> str:
 
 def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"for {span(seconds)}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, colour: bool) -> str:
-    if not rows:
-        return ""
-    lines = table(header, rows)
-    if colour:
-        lines = [_coloured(line, row) for line, row in zip(lines, [header, *rows], strict=True)]
-    return "\n".join(lines)
-
-
-def _coloured(line: str, row: Sequence[str]) -> str:
-    state = row[1][2:]
-    if state not in _GOOD and not row[1].startswith("!"):
-        return line
-    if any(cell.startswith("! ") for cell in row[2:]):
-        return f"{_RED}{line}{_PLAIN}"
-    return f"{_GREEN if state in _GOOD else _RED if state in _BAD else _YELLOW}{line}{_PLAIN}"

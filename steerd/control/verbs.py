@@ -111,7 +111,20 @@ def _for(what: str) -> Argument:
 
 
 _ROWS: Final = (
-    Verb("status", "policies and paths: choice, RTT, jitter, loss, cost, state", (_ALL,), _text("status", every="all")),
+    Verb(
+        "status",
+        "policies and paths: choice, RTT, jitter, loss, cost, state",
+        (
+            _ALL,
+            _argument(
+                "--format",
+                key="format",
+                choices=["text", "prometheus"],
+                help="text, or what Prometheus would scrape, also where nothing is exported (default: text)",
+            ),
+        ),
+        _text("status", every="all"),
+    ),
     Verb(
         "why",
         "the last decision in plain words, or any decision of `history`: what won, by how much, and why",

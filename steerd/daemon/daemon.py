@@ -117,7 +117,7 @@ class Daemon:
         self._tracing = Tracing(driver, self._probing.prober, store, lambda: self._reload.config)
         operators = Operators(driver, lambda: self._reload.config, store.trouble)
         planning = Planning(driver, lambda: self._reload.config)
-        explaining = Explaining(self._snapshot, store, self._savings)
+        explaining = Explaining(self._snapshot, store, metrics.render, self._savings)
         connections = Connections(driver, steering.router, lambda: self._reload.config)
         answers = Answers((explaining, operators, planning, connections, self._tracing, self._reload), metrics)
         self._control = ControlServer(config.control_socket, answers.answer)

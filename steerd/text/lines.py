@@ -1,9 +1,15 @@
-"""Lines of text for people: at most 100 columns, wrapped, cut, or aligned."""
+"""Lines of text for people: wrapped, cut, or aligned."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 WIDTH: Final = 100
+
+
+class Coloured(str):
+    """Lines with colours of ours, in which a terminal obeys nothing else."""
+
+    __slots__ = ()
 
 
 def printable(text: str) -> str:
@@ -18,20 +24,20 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
-def wrapped(text: str, first: str = "") -> list[str]:
-    """Lines of at most 100 columns; those after the first are indented. ``first``: what the first begins with."""
+def wrapped(text: str, first: str = "", width: int = WIDTH) -> list[str]:
+    """Lines of at most ``width`` columns; those after the first are indented. ``first``: what the first begins with."""
     done: list[str] = []
     for word in text.split():
-        if done and len(done[-1]) + 1 + len(word) <= WIDTH:
+        if done and len(done[-1]) + 1 + len(word) <= width:
             done[-1] += f" {word}"
         else:
             done.append(f"{first if not done else '  ' + ' ' * len(first)}{word}")
-    return [cut(line) for line in done]
+    return [cut(line, width) for line in done]
 
 
-def cut(line: str) -> str:
+def cut(line: str, width: int = WIDTH) -> str:
     """A line, as much of it as there is room for."""
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
@@ -41,11 +47,24 @@ def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
     return lines if right else [cut(line) for line in lines]
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = WIDTH) -> list[str]:
     """A table whose lines are cut where they do not fit. A header that begins with `>` aligns its column to the
-    right."""
+    right. ``width``: None, and nothing is cut."""
     names = [name.lstrip(">") for name in header]
-    return [cut(line) for line in _columns([names, *rows], [name.startswith(">") for name in header])]
+    lines = _columns([names, *rows], [name.startswith(">") for name in header])
+    return list(lines) if width is None else [cut(line, width) for line in lines]
+
+
+def fitting(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int, spare: Sequence[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Of a table as many columns as fit: those named in ``spare`` go first, in that order."""
+    kept = list(range(len(header)))
+    widths = [max(map(len, column)) for column in zip([name.lstrip(">") for name in header], *rows, strict=True)]
+    for name in spare:
+        if sum(widths[at] + 2 for at in kept) - 2 > width:
+            kept = [at for at in kept if header[at].lstrip(">") != name]
+    return [header[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
 def _columns(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:

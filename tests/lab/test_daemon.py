@@ -165,6 +165,10 @@ def killed() -> Any:
         start(world, config)
         time.sleep(4.0)
         found = status(world)
+        page = ask(world, "status", "--format", "prometheus")[1]["metrics"]
+        command = f"stty cols 80; {sys.executable} -m steerd.cli.steerctl --socket {SOCKET} status"
+        shown = namespaces.command("gw", ["script", "-qec", command, "/dev/null"])
+        terminal = subprocess.run(shown, capture_output=True, text=True, check=True, timeout=60).stdout
         ended = time.monotonic()
         time.sleep(1.1)
         window = world.traffic.between(began, ended)
@@ -174,6 +178,11 @@ def killed() -> Any:
             "lost": window.lost,
             "policy": found["policies"][0],
             "drains": found["drains"],
+            "terminal": terminal,
+            "families": [
+                sorted({line.split()[2] for line in text.splitlines() if "# TYPE" in line})
+                for text in (page, metrics())
+            ],
             "switches": ask(world, "history")[1]["switches"],
             "log": LOG.read_text(),
         }
@@ -196,6 +205,9 @@ def test_a_kill_and_a_restart_move_no_packet_and_forget_no_order() -> None:
     assert found["policy"]["pin"]["pop"] == "ams1"
     assert [(one["pop"], one["left_s"] > 3500) for one in found["drains"]] == [("nyc1", True)]
     assert "adopted ams1/tun-ams1" in found["log"]
+    assert "\x1b[32mams1/tun-ams1    up " in found["terminal"]
+    assert found["families"][0] == found["families"][1]
+    assert len(found["families"][0]) > 30
     assert [one["to"] for one in found["switches"]] == ["ams1/tun-ams1", "fra1/tun-fra1"]
 
 

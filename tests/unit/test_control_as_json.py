@@ -105,7 +105,7 @@ default    steering  fra1/wg-fra1  ams1/lte   1m40s  quick  -
 
 PATH          STATE          RTT  JITTER    LOSS     COST  HEARD  USED BY  NOTE
 fra1/wg-fra1    up       30.0 ms  1.0 ms   0.0 %  31.0 ms   0.4s  default
-ams1/lte      ! down     38.0 ms  1.0 ms  12.5 %  43.2 ms  1m15s  -        3 probes in a row unansw…
+ams1/lte      ! down     38.0 ms  1.0 ms  12.5 %  43.2 ms  1m15s  -        3 probes in a row unanswered
 nyc1/wg-nyc1  ! suspect        -       -   0.0 %        -      -  -        nothing heard yet
 
 DRAINED  BY        LEFT
@@ -168,10 +168,21 @@ def test_status_as_text():
     ]
 
 
-def test_nothing_is_wider_than_100_columns():
-    long = replace(VIEW, paths=(path(AMS, state=PathState.DOWN, reason="because " * 20),))
-    lines = as_text.status(as_sent(as_json.status(Snapshot(long))), colour=False).splitlines()
-    assert max(map(len, lines)) == 100
+@pytest.mark.parametrize("width", [60, 80, 100, 300])
+def test_on_a_terminal_it_is_as_wide_as_that_and_notes_stand_below_where_there_is_no_room(width):
+    why = "because " * 20
+    long = replace(VIEW, paths=(path(FRA), path(AMS, state=PathState.DOWN, reason=why)))
+    text = as_text.status(as_sent(as_json.status(Snapshot(long))), colour=False, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "! down" in text
+    assert ("HEARD" in text) == (width > 60)
+    assert " ".join(text.split()).count(why.strip()) == 1  # wrapped, and nothing of it lost
+    assert ("USED BY  NOTE" in text) == (width == 300)
+
+
+def test_what_is_piped_is_never_cut():
+    long = replace(VIEW, paths=(path(AMS, state=PathState.DOWN, reason="because " * 20 + "it is so"),))
+    assert as_text.status(as_sent(as_json.status(Snapshot(long)))).count("because because it is so\n") == 1
 
 
 def test_a_path_that_was_down_says_how_long_it_ranks_last():
@@ -184,9 +195,9 @@ def test_a_path_that_was_down_says_how_long_it_ranks_last():
 @pytest.mark.parametrize(
     ("size", "hold", "note"),
     [
-        (PathMtu(FRA, 1380, 1420), 0.0, "MTU 1380 of 1420: large packe…"),
+        (PathMtu(FRA, 1380, 1420), 0.0, "MTU 1380 of 1420: large packets vanish"),
         (PathMtu(FRA, 1380, 1420, told=True), 0.0, "MTU 1380 of 1420"),
-        (PathMtu(FRA, 1380, 1420, told=True), 12.0, "MTU 1380 of 1420; was down: r…"),
+        (PathMtu(FRA, 1380, 1420, told=True), 12.0, "MTU 1380 of 1420; was down: ranks last for 12s"),
         (PathMtu(FRA, 1420, 1420), 0.0, ""),
     ],
 )

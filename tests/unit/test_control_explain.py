@@ -240,7 +240,7 @@ def asked(kept, name, policies=None):
     view = driven.view()
     if policies:
         view = replace(view, policies=tuple(replace(view.policies[0], policy=PolicyId(name)) for name in policies))
-    answer = Explaining(lambda: Snapshot(view, price=100.0), store).verbs()["why"]
+    answer = Explaining(lambda: Snapshot(view, price=100.0), store, lambda _: b"").verbs()["why"]
     return asyncio.run(answer({"verb": "why", **({} if name is None else {"policy": name})}))
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from steerd.cli.terminal import say
 from steerd.control import as_json, as_text
 from steerd.core.settings import PathId, PolicyId, PolicySettings, Settings, ThresholdSettings
 from steerd.status.snapshot import Snapshot
@@ -40,7 +41,9 @@ def test_scouts_are_summed_up_unless_all_are_asked_for(many):
     assert "are scouts" not in text
     (line,) = (line for line in text.splitlines() if line.startswith("p030/wg0"))
     assert line.endswith("scout")
-    assert max(map(len, text.splitlines())) <= 100
+    text = as_text.status(status(many), colour=False, every=True, width=80)
+    assert len(listed(text)) == 60
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_what_a_switch_has_left_behind_has_a_line_where_it_is_so():
@@ -107,3 +110,16 @@ def test_an_answer_of_an_earlier_daemon_is_still_shown(many):
         del policy["rule"], policy["scouts"], policy["paths"]
     text = as_text.status(answer, colour=False)
     assert len(listed(text)) == 60
+
+
+def test_on_a_terminal_its_colours_are_obeyed_and_nothing_that_others_chose(many, capsys):
+    answer = status(many)
+    answer["remarks"] = ["\x1b[2Jgone"]
+    answer["paths"][0]["reason"], answer["paths"][0]["state"] = "\x1b[2Jgone", "down"
+    say(as_text.status(answer, colour=True))
+    coloured = capsys.readouterr().out
+    assert "\x1b[31mp000/wg0  ! down" in coloured
+    assert coloured.count(r"\x1b[2Jgone") == 2
+    assert "\x1b[2J" not in coloured
+    say(as_text.status(answer, colour=False))
+    assert "\x1b" not in capsys.readouterr().out

@@ -19,18 +19,32 @@ EVENT_ID: Final = re.compile(r"\d+-\d+", re.ASCII)
 
 
 class Explaining:
-    """``savings``: None where traffic is steered."""
+    """``page``: what Prometheus scrapes. ``savings``: None where traffic is steered."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], store: Store, savings: Savings | None = None) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        store: Store,
+        page: Callable[[Snapshot], bytes],
+        savings: Savings | None = None,
+    ) -> None:
         self._snapshot = snapshot
+        self._page = page
         self._store = store
         self._saved = savings
 
     def verbs(self) -> Mapping[str, Handler]:
         return {"status": self._status, "why": self._why, "history": self._history, "savings": self._savings}
 
-    async def _status(self, _: Request) -> Response:
+    async def _status(self, request: Request) -> Response:
         seen = self._snapshot()
+        match request.get("format", "text"):
+            case "text":
+                pass
+            case "prometheus":
+                return {"metrics": self._page(seen).decode()}
+            case _:
+                raise RefusedError("format: must be text or prometheus")
         answer = as_json.status(seen)
         return answer if seen.catalogue is None else {**answer, "catalogue": seen.catalogue.figures()}
 
