@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return concluded("steerctl", lambda: _code(options))
     except KeyboardInterrupt:
-        return OK if options.verb == "watch" else 130
+        return OK if options.verb == "watch" or getattr(options, "follow", False) else 130
 
 
 def _code(options: argparse.Namespace) -> int:
@@ -37,6 +37,8 @@ def _code(options: argparse.Namespace) -> int:
     if (found := _socket(options)) is None:
         return CONFIG
     options.socket = found
+    if options.verb == "history" and options.follow:
+        return _follow(options)
     return _watch(options) if options.verb == "watch" else _once(options)
 
 
@@ -80,6 +82,15 @@ def _watch(options: argparse.Namespace) -> int:
         if seen == options.count:
             return OK
         time.sleep(options.every)
+
+
+def _follow(options: argparse.Namespace) -> int:
+    from steerd.cli.follow import follow
+
+    code, _ = _ask(VERBS["history"], options)  # no daemon, or it refuses: that is said at once
+    if code == OK:
+        follow(options)
+    return code
 
 
 def _ask(verb: Verb, options: argparse.Namespace) -> tuple[int, dict[str, Any]]:

@@ -149,6 +149,9 @@ _ROWS: Final = (
                 metavar="KIND",
                 help="switch, outage, path, share, order, reload, finding, packets or uplink: those alone",
             ),
+            _argument(
+                "-f", "--follow", action="store_true", help="a line each, oldest first, and go on with what comes"
+            ),
         ),
         _text("history"),
     ),

@@ -1,14 +1,15 @@
 """What happened: decisions and the notes beside them, as they are kept; as JSON, in words, and what is wanted of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from steerd.control.parts.figures import at, gain, rounded
-from steerd.text.times import span
+from steerd.status.notes import Kind
+from steerd.text.times import milliseconds, span
 
-KINDS: Final = ("switch", "outage", "path", "share", "order", "reload", "packets", "uplink")
+KINDS: Final = ("switch", *Kind, "packets", "uplink")
 """Of what a history has."""
 
 Json = dict[str, Any]
@@ -51,14 +52,32 @@ def wanted(found: Mapping[str, Any], *, kind: object, policy: object, path: obje
 
 def lines(answer: Mapping[str, Any]) -> list[str]:
     """All but the switches, in local time, newest first."""
-    found = [
-        (one["wall_ms"], f"{'! ' if one['level'] in _LOUD else ''}{one['text']}") for one in answer.get("events", ())
-    ]
+    found = sorted(_beside(answer), key=lambda one: -one[0]["wall_ms"])
+    return [f"{when(entry['wall_ms'])}  {text}" for entry, text in found]
+
+
+def entries(answer: Mapping[str, Any]) -> Sequence[tuple[Json, str]]:
+    """All of it, with its ``kind`` and a line in local time, oldest first."""
+    found = [({"kind": "switch", **one}, _switched(one)) for one in answer.get("switches", ())]
+    found.extend(_beside(answer))
+    found.sort(key=lambda one: one[0]["wall_ms"])
+    return [(entry, f"{when(entry['wall_ms'])}  {text}") for entry, text in found]
+
+
+def _beside(answer: Mapping[str, Any]) -> Iterator[tuple[Json, str]]:
+    for one in answer.get("events", ()):
+        yield one, f"{'! ' if one['level'] in _LOUD else ''}{one['text']}"
     for one in answer.get("packets", ()):
         over = f"{one['policy']}: packets are right again, after {span(one['lasted_s'])}"
-        found.append((one["wall_ms"], f"! {one['policy']}: {one['why']}" if one["wrong"] else over))
-    found += [(one["wall_ms"], one["why"]) for one in answer.get("uplinks", ())]
-    return [f"{when(wall_ms)}  {text}" for wall_ms, text in sorted(found, key=lambda one: -one[0])]
+        yield {"kind": "packets", **one}, f"! {one['policy']}: {one['why']}" if one["wrong"] else over
+    for one in answer.get("uplinks", ()):
+        yield {"kind": "uplink", **one}, one["why"]
+
+
+def _switched(one: Mapping[str, Any]) -> str:
+    gain = "" if one["gain_ms"] is None else f", {milliseconds(one['gain_ms'])}"
+    where = f"{one['from'] or 'nothing'} -> {one['to'] or 'blocked'}"
+    return f"{one['policy']}: {where}: {one['reason']} (rule: {one['rule']}{gain}), event {one['event_id']}"
 
 
 def when(wall_ms: int) -> str:
