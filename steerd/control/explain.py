@@ -116,7 +116,8 @@ def explain_event(one: Switched, when: str, trace: Trace = None) -> list[str]:
 def _now(policy: PolicyView) -> str:
     if policy.choice is None:
         return f"Policy {policy.policy} uses no path."
-    second = f"{policy.runner_up} stands by" if policy.runner_up else "no other path stands by"
+    spare = policy.runner_up if policy.runner_up not in _excluded(policy) else None  # the kernel may still have it
+    second = f"{spare} stands by" if spare else "no other path stands by"
     if policy.since is None:
         return f"Policy {policy.policy} uses {policy.choice}; {second}."
     return f"Policy {policy.policy} has used {policy.choice} for {span(policy.since)}; {second}."

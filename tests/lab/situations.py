@@ -175,7 +175,7 @@ _VARIES: Final = (
     (re.compile(r"(?<![\w./:])-?(\d+(\.\d+)?(ms|s|m|h|d|%)?)+(?![\w/-]|[.:]\w)"), "#"),
     (re.compile(r"\b(quick|work-function|last-sample|patient)\b"), "RULE"),
     (re.compile(r"# ms (dearer|cheaper)\.$", re.MULTILINE), "# ms DEARER."),  # where they are level
-    (re.compile(r"; \S+ stands by\.$", re.MULTILINE), "; ANOTHER stands by."),
+    (re.compile(r"; [^ ]+/[^ ]+ stands by\.$", re.MULTILINE), "; ANOTHER stands by."),
     (re.compile(r"  +"), "  "),
 )
 

@@ -112,7 +112,7 @@ DRAINED  BY        LEFT
 nyc1     operator  for 50m00s"""
 
 WHY = """\
-Policy default has used fra1/wg-fra1 for 1m40s; ams1/lte stands by.
+Policy default has used fra1/wg-fra1 for 1m40s; no other path stands by.
 Of 4 rules it follows quick, which has led for 1m30s.
 Over about the last hour quick and last-sample would have cost least; the others beyond that:
   patient 0.3 switches, work-function 1.5 switches.
